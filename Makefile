@@ -1,0 +1,36 @@
+# `make demo` and `make test` are each the only command on a fresh clone: they install first, into .venv.
+# An existing .venv is used as it is; `make install PYTHON=...` chooses the interpreter for a new one.
+
+PYTHON ?= python3.11 python3.12 python3
+BIN := .venv/bin
+STAMP := .venv/.mmdiffperc-installed
+
+.PHONY: install demo test lint
+
+install: $(STAMP)
+
+demo: $(STAMP)
+	$(BIN)/python tools/demo.py
+
+# Two workers, because each holds its own copy of torch; a file stays on one worker, so its fixtures are built once.
+test: $(STAMP)
+	$(BIN)/python -m pytest -n 2 --dist loadfile tests
+
+lint: $(STAMP)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/interrogate mmdiffperc
+
+.venv/bin/python:
+	@for python in $(PYTHON); do \
+	  if $$python -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 13))' 2>/dev/null; then \
+	    $$python -m venv .venv && exit 0; rm -rf .venv; exit 1; \
+	  fi; \
+	done; \
+	echo 'Python 3.11 or 3.12 is needed: diffusers and transformers want 3.11 or newer, and the pinned numpy has no' \
+	     'wheel for 3.13. None of these is one: $(PYTHON). Run: make install PYTHON=/path/to/python3.11' >&2; exit 1
+
+$(STAMP): setup.py constraints.txt $(wildcard requirements/*.txt) | .venv/bin/python
+	$(BIN)/python -m pip install --constraint constraints.txt --editable '.[all]'
+	$(BIN)/python -m pip install --no-deps --requirement requirements/no-deps.txt
+	@touch $@

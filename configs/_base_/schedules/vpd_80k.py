@@ -1,0 +1,33 @@
+"""Schedule of VPD's segmentation: 80k iterations of AdamW, linear warm-up over a linear decay."""
+
+optim_wrapper = dict(
+    type='OptimWrapper',
+    optimizer=dict(type='AdamW', lr=8e-5, betas=(0.9, 0.999), weight_decay=1e-3),
+    paramwise_cfg=dict(
+        custom_keys={
+            'unet': dict(lr_mult=0.1),
+            'norm': dict(decay_mult=0.0),
+            # The original code names the norms of a residual block `in_layers.0` and `out_layers.0`, which 'norm' does
+            # not match: they keep the rate and the decay of the U-Net. All of them are under `resnets` here.
+            'resnets': dict(lr_mult=0.1),
+        }
+    ),
+)
+
+max_iters = 80000
+param_scheduler = [
+    # The two overlap and multiply: the warm-up scales the decaying rate, as mmcv's `warmup='linear'` did.
+    dict(type='LinearLR', start_factor=1e-6, begin=0, end=1500, by_epoch=False),
+    dict(type='PolyLR', power=1.0, eta_min=0.0, begin=0, end=max_iters, by_epoch=False),
+]
+train_cfg = dict(type='IterBasedTrainLoop', max_iters=max_iters, val_interval=8000)
+val_cfg = dict(type='ValLoop')
+test_cfg = dict(type='TestLoop')
+default_hooks = dict(
+    timer=dict(type='IterTimerHook'),
+    logger=dict(type='LoggerHook', interval=50, log_metric_by_epoch=False),
+    param_scheduler=dict(type='ParamSchedulerHook'),
+    checkpoint=dict(type='CheckpointHook', by_epoch=False, interval=8000, save_best='mIoU', max_keep_ckpts=2),
+    sampler_seed=dict(type='DistSamplerSeedHook'),
+    visualization=dict(type='SegVisualizationHook'),
+)

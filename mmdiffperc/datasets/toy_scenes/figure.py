@@ -1,0 +1,129 @@
+"""An articulated figure: a random pose, spheres and cylinders around it, and COCO's 17 keypoints.
+
+The figure's own frame: x to its left, y up, z to where it faces; metres for a figure about 1.7 m tall.
+"""
+
+import numpy as np
+
+from .scene import Part, SceneObject, yaw
+from .textures import Material
+from .vocabulary import jittered
+
+KEYPOINTS = ('nose', 'left_eye', 'right_eye', 'left_ear', 'right_ear', 'left_shoulder', 'right_shoulder', 'left_elbow',
+             'right_elbow', 'left_wrist', 'right_wrist', 'left_hip', 'right_hip', 'left_knee', 'right_knee', 'left_ankle',
+             'right_ankle')
+SKELETON = ((15, 13), (13, 11), (16, 14), (14, 12), (11, 12), (5, 11), (6, 12), (5, 6), (5, 7), (6, 8), (7, 9), (8, 10),
+            (1, 2), (0, 1), (0, 2), (1, 3), (2, 4), (3, 5), (4, 6))
+# How far a keypoint may lie behind the surface that shows it: a feature of the face on its skin, a joint inside a limb.
+FACE_TOLERANCE, JOINT_TOLERANCE = 0.05, 0.15
+NUM_FACE_KEYPOINTS = 5
+
+SKIN = ((0.90, 0.72, 0.58), (0.72, 0.50, 0.36), (0.45, 0.29, 0.20))
+HAIR = (0.13, 0.09, 0.07)
+EYES = (0.03, 0.03, 0.03)
+HEAD_RADIUS = 0.135
+# On the head, in units of its radius.
+FACE = {'nose': (0, -0.12, 1.05), 'left_eye': (0.38, 0.2, 0.9), 'right_eye': (-0.38, 0.2, 0.9),
+        'left_ear': (1.0, 0.0, 0.0), 'right_ear': (-1.0, 0.0, 0.0)}
+
+
+def make_figure(rng, colour_name, colour, height=1.7):
+    """Draw a figure in a random pose.
+
+    Args:
+        rng (np.random.Generator): Source of randomness.
+        colour_name (str): Name of the colour of its clothes.
+        colour (np.ndarray): Their albedo (3,).
+        height (float): Of the standing figure, in metres.
+
+    Returns:
+        SceneObject: The figure at the origin, facing +z, its lowest point on y = 0.
+    """
+    joints = _random_pose(rng)
+    parts = _body(joints, colour, jittered(SKIN[rng.integers(len(SKIN))], rng, 0.02))
+    lowest = min(part.centre[1] - _vertical_reach(part) for part in parts)
+    scale, lift = height / 1.7, np.array([0, -lowest, 0])
+    parts = tuple(Part(p.shape, ((p.centre + lift) * scale).astype(np.float32), (p.half_extents * scale).astype(np.float32),
+                       p.rotation, p.material) for p in parts)
+    keypoints = (np.array([joints[name] for name in KEYPOINTS]) + lift) * scale
+    return SceneObject('figure', colour_name, parts, keypoints.astype(np.float32))
+
+
+def _random_pose(rng):
+    """Joint positions by name, pelvis at the origin."""
+    joints = {'pelvis': np.zeros(3), 'neck': _rotate((0, 0.52, 0), rng.normal(0, 0.08), rng.normal(0, 0.06))}
+    joints['head'] = joints['neck'] + _rotate((0, 0.17, 0), rng.normal(0, 0.12), rng.normal(0, 0.1))
+    turn = yaw(rng.normal(0, 0.25))
+    for name, offset in FACE.items():
+        joints[name] = joints['head'] + turn @ np.array(offset) * HEAD_RADIUS
+    for side, sign in (('left', 1), ('right', -1)):
+        raised = rng.random() < 0.25
+        spread, swing = (rng.uniform(1.3, 2.7) if raised else rng.uniform(0.15, 0.9)), rng.normal(0, 0.5)
+        bend = -rng.uniform(0.1, 1.5)
+        _limb(joints, f'{side}_shoulder', f'{side}_elbow', f'{side}_wrist', joints['neck'] + (sign * 0.19, -0.05, 0),
+              (0.28, 0.27), (swing - 0.2, swing - 0.2 + bend), sign * spread)
+        stride = rng.normal(-0.1, 0.3)
+        _limb(joints, f'{side}_hip', f'{side}_knee', f'{side}_ankle', np.array([sign * 0.10, 0, 0]), (0.42, 0.42),
+              (stride, stride + rng.uniform(0, 0.7)), sign * rng.uniform(0.02, 0.25))
+    return joints
+
+
+def _limb(joints, root, middle, tip, start, lengths, pitches, roll):
+    """Add a two-segment limb that hangs down from ``start``: pitched about x, spread about z."""
+    joints[root] = start
+    joints[middle] = start + _rotate((0, -lengths[0], 0), pitches[0], roll)
+    joints[tip] = joints[middle] + _rotate((0, -lengths[1], 0), pitches[1], roll)
+
+
+def _body(joints, clothes, skin):
+    """Parts of the body around the joints."""
+    cloth, bare = Material(clothes, clothes), Material(skin, skin)
+    trousers = Material(0.6 * clothes, clothes)
+    parts = [_ball(joints['head'], HEAD_RADIUS, bare), _ball(joints['nose'], 0.028, bare)]
+    parts += [_ball(joints[f'{side}_eye'], 0.026, Material(np.array(EYES), np.array(EYES))) for side in ('left', 'right')]
+    backwards = joints['head'] - joints['nose']
+    hair = Material(np.array(HAIR), np.array(HAIR))
+    parts.append(_ball(joints['head'] + 0.28 * backwards + (0, 0.03, 0), HEAD_RADIUS, hair))
+    middle = (joints['neck'] + joints['pelvis']) / 2
+    spine = _frame_along(joints['neck'] - joints['pelvis'])
+    parts.append(Part('sphere', middle, np.array([0.21, 0.35, 0.13]), spine, cloth))
+    parts.append(_bone(joints['neck'], joints['head'], 0.055, bare))
+    for side in ('left', 'right'):
+        names = [f'{side}_{joint}' for joint in ('shoulder', 'elbow', 'wrist', 'hip', 'knee', 'ankle')]
+        shoulder, elbow, wrist, hip, knee, ankle = (joints[name] for name in names)
+        parts += [_ball(shoulder, 0.075, cloth), _bone(shoulder, elbow, 0.06, cloth), _ball(elbow, 0.06, cloth)]
+        parts += [_bone(elbow, wrist, 0.05, cloth), _ball(wrist, 0.065, bare)]
+        parts += [_ball(hip, 0.10, trousers), _bone(hip, knee, 0.085, trousers), _ball(knee, 0.08, trousers)]
+        parts += [_bone(knee, ankle, 0.065, trousers), _ball(ankle, 0.075, hair)]
+    return parts
+
+
+def _ball(centre, radius, material):
+    return Part('sphere', np.asarray(centre), np.full(3, radius), np.eye(3, dtype=np.float32), material)
+
+
+def _bone(start, end, radius, material):
+    half_extents = np.array([radius, np.linalg.norm(end - start) / 2, radius])
+    return Part('cylinder', (start + end) / 2, half_extents, _frame_along(end - start), material)
+
+
+def _frame_along(axis):
+    """Rotation whose y axis is along ``axis`` and whose x axis stays as near to x as it can."""
+    y = axis / np.linalg.norm(axis)
+    # An arm held sideways is parallel to x.
+    side = np.array([1.0, 0, 0]) if abs(y[0]) < 0.9 else np.array([0, 0, 1.0])
+    z = np.cross(side, y)
+    z /= np.linalg.norm(z)
+    return np.stack([np.cross(y, z), y, z], axis=1).astype(np.float32)
+
+
+def _vertical_reach(part):
+    return float(np.abs(part.rotation[1] * part.half_extents).sum()) if part.shape != 'sphere' else part.half_extents[1]
+
+
+def _rotate(vector, pitch, roll):
+    """Turn a vector about x (a positive pitch moves what hangs down backwards), then about z."""
+    cp, sp, cr, sr = np.cos(pitch), np.sin(pitch), np.cos(roll), np.sin(roll)
+    x, y, z = vector
+    y, z = cp * y - sp * z, sp * y + cp * z
+    return np.array([cr * x - sr * y, sr * x + cr * y, z])

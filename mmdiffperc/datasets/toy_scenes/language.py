@@ -1,0 +1,161 @@
+"""Sentences about a rendering: captions of a scene, and expressions that refer to one object of it."""
+
+from collections import Counter
+
+from .relations import RELATIONS, SUPERLATIVES, Expression, evaluate, is_unambiguous
+
+# In the manner of CLIP's prompt templates, so that class words get their meaning in the frames VPD's prompts use.
+CAPTION_TEMPLATES = (
+    'a photo of {}.', 'a photo of {}.', 'a rendering of {}.', 'a picture of {}.', 'an image of {}.', 'a bright photo of {}.',
+    'a photo of {} in a room.', 'there is {} in the scene.', 'a scene with {}.', 'a close-up photo of {}.',
+    'a cropped photo of {}.', 'itap of {}.', '{}.')
+ROOM_PHRASES = ('on a {floor} floor', 'in front of a {wall} wall', 'on a {floor} floor in front of a {wall} wall',
+                'in a room with a {wall} wall and a {floor} floor')
+NUMBERS = ('no', 'one', 'two', 'three', 'four', 'five', 'six', 'seven')
+PLURALS = {'box': 'boxes'}
+
+RELATION_PHRASES = {
+    'left': ('left of', 'to the left of'),
+    'right': ('right of', 'to the right of'),
+    'front': ('in front of', 'nearer than'),
+    'behind': ('behind', 'farther away than'),
+}
+SUPERLATIVE_PHRASES = {
+    'leftmost': ('the leftmost {}', 'the {} furthest to the left', 'the {} on the far left'),
+    'rightmost': ('the rightmost {}', 'the {} furthest to the right', 'the {} on the far right'),
+    'nearest': ('the nearest {}', 'the {} nearest to the camera', 'the {} closest to us'),
+    'farthest': ('the farthest {}', 'the {} farthest from the camera', 'the {} at the back'),
+    'largest': ('the largest {}', 'the biggest {}'),
+    'smallest': ('the smallest {}', ),
+}
+
+
+def caption(rendering, rng):
+    """Describe some or all of the visible objects, sometimes a relation, sometimes the room.
+
+    Args:
+        rendering (Rendering): What to describe.
+        rng (np.random.Generator): Chooses what is said and how.
+
+    Returns:
+        str: One sentence, lower case.
+    """
+    instances = rendering.instances
+    kind = rng.choice(['one', 'relation', 'some', 'all', 'room'], p=[0.25, 0.2, 0.2, 0.25, 0.1])
+    if not instances or kind == 'room':
+        return _room_caption(rendering, rng)
+    if kind == 'one':
+        return _fill(rng, _noun(_choose(rng, instances), rng))
+    said = _relation(rendering, rng) if kind == 'relation' and len(instances) > 1 else None
+    if said is None:
+        count = len(instances) if kind == 'all' else int(rng.integers(1, len(instances) + 1))
+        said = _list(rng, [instances[i] for i in rng.permutation(len(instances))[:count]])
+    room = ' ' + _choose(rng, ROOM_PHRASES).format(**_room(rendering)) if rng.random() < 0.4 else ''
+    return _fill(rng, said + room)
+
+
+def referring_expressions(rendering, rng, per_object=4):
+    """Make sentences that each fit exactly one object of the rendering.
+
+    Args:
+        rendering (Rendering): What to speak about.
+        rng (np.random.Generator): Chooses expressions and wordings.
+        per_object (int): At most this many sentences for an object.
+
+    Returns:
+        list[tuple[int, str]]: ``(index, sentence)`` in the order of the instances; an object that cannot be told from
+        the others has none.
+    """
+    return [(index, sentence) for index, _, sentence in described_objects(rendering, rng, per_object)]
+
+
+def described_objects(rendering, rng, per_object=4):
+    """`referring_expressions` with what each sentence means: ``(index, Expression, sentence)``."""
+    width, described = rendering.image.shape[1], []
+    for instance in rendering.instances:
+        clear = [expression for expression in _candidates(instance, rendering.instances)
+                 if is_unambiguous(expression, rendering.instances, width, instance.index)]
+        chosen = [clear[i] for i in rng.permutation(len(clear))[:per_object]]
+        described += [(instance.index, expression, verbalise(expression, rng)) for expression in chosen]
+    return described
+
+
+def verbalise(expression, rng):
+    """Say an `Expression` in one of several wordings."""
+    noun = ' '.join(word for word in (expression.colour, expression.class_name or 'object') if word)
+    pattern = _choose(rng, SUPERLATIVE_PHRASES[expression.superlative]) if expression.superlative else 'the {}'
+    sentence = pattern.format(noun)
+    if expression.relation:
+        sentence += f' {_choose(rng, RELATION_PHRASES[expression.relation])} {verbalise(expression.anchor, rng)}'
+    return sentence
+
+
+def _candidates(target, instances):
+    """Expressions that might single out an instance, from short to long."""
+    nouns = [(target.class_name, None), (target.class_name, target.colour), (None, target.colour)]
+    for class_name, colour in nouns:
+        yield Expression(class_name, colour)
+    for class_name, colour in (*nouns, (None, None)):
+        same = [one for one in instances if class_name in (None, one.class_name) and colour in (None, one.colour)]
+        # Nobody says "the largest" of only one.
+        if len(same) > 1:
+            yield from (Expression(class_name, colour, superlative) for superlative in SUPERLATIVES)
+    for anchor in instances:
+        if anchor is not target:
+            for class_name, colour in nouns:
+                yield from (Expression(class_name, colour, relation=relation,
+                                       anchor=Expression(anchor.class_name, anchor.colour)) for relation in RELATIONS)
+
+
+def _relation(rendering, rng):
+    """'a red sphere left of a blue box', or None if the two chosen stand in no clear relation."""
+    one, other = (rendering.instances[i] for i in rng.permutation(len(rendering.instances))[:2])
+    pair, anchor = (one, other), Expression(other.class_name, other.colour)
+    if (one.class_name, one.colour) == (other.class_name, other.colour):
+        return None
+    true = [relation for relation in RELATIONS if one.index in evaluate(
+        Expression(one.class_name, one.colour, relation=relation, anchor=anchor), pair, rendering.image.shape[1], 1)]
+    if not true:
+        return None
+    phrase = _choose(rng, RELATION_PHRASES[_choose(rng, true)])
+    return f'{_noun(one, rng)} {phrase} {_noun(other, rng)}'
+
+
+def _list(rng, instances):
+    """'two cones, a green figure and a red box': equal nouns are counted together."""
+    with_colour = rng.random() < 0.7
+    nouns = Counter((one.colour if with_colour else None, one.class_name) for one in instances)
+    items = []
+    for (colour, class_name), count in nouns.items():
+        noun = ' '.join(word for word in (colour, class_name if count == 1 else _plural(class_name)) if word)
+        items.append(_with_article(noun) if count == 1 else f'{NUMBERS[count]} {noun}')
+    return items[0] if len(items) == 1 else f'{", ".join(items[:-1])} and {items[-1]}'
+
+
+def _fill(rng, said):
+    return _choose(rng, CAPTION_TEMPLATES).format(said)
+
+
+def _noun(instance, rng):
+    return _with_article(f'{instance.colour} {instance.class_name}' if rng.random() < 0.65 else instance.class_name)
+
+
+def _room_caption(rendering, rng):
+    surface = _choose(rng, ('{wall} wall', '{floor} floor', '{wall} wall and a {floor} floor', 'wall and a floor'))
+    return _fill(rng, 'a ' + surface.format(**_room(rendering)))
+
+
+def _room(rendering):
+    return {'wall': rendering.scene.wall_colour, 'floor': rendering.scene.floor_colour}
+
+
+def _with_article(noun):
+    return f'{"an" if noun[0] in "aeiou" else "a"} {noun}'
+
+
+def _plural(class_name):
+    return PLURALS.get(class_name, class_name + 's')
+
+
+def _choose(rng, options):
+    return options[int(rng.integers(len(options)))]

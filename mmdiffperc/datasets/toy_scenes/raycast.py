@@ -1,0 +1,77 @@
+"""Which surface a ray meets first, and which points the light does not reach."""
+
+import numpy as np
+
+# Points are lifted off their surface by this many metres before they look for the light.
+LIFT = 2e-3
+
+
+def trace(scene, height, width):
+    """Cast the camera's rays.
+
+    Args:
+        scene (Scene): The scene.
+        height (int): Of the image.
+        width (int): Of the image.
+
+    Returns:
+        tuple[np.ndarray, np.ndarray, np.ndarray]: directions (H, W, 3) of the rays, depth (H, W), and surface (H, W):
+        an index into ``[*scene.planes, *all parts of all objects]``.
+    """
+    directions = scene.camera.rays(height, width)
+    origin = scene.camera.position
+    distances = np.stack([plane.intersect(origin, directions) for plane in scene.planes])
+    surface, depth = distances.argmin(axis=0), distances.min(axis=0).astype(np.float32)
+    parts = [part for thing in scene.objects for part in thing.parts]
+    for index, part in enumerate(parts, start=len(scene.planes)):
+        window = _window(part, scene.camera, height, width)
+        rays = directions[window]
+        t_in, t_out = part.intersect(origin, rays.reshape(-1, 3))
+        t_in = np.where((t_in < t_out) & (t_in > 0), t_in, np.inf).reshape(rays.shape[:2])
+        nearer = t_in < depth[window]
+        depth[window] = np.where(nearer, t_in, depth[window])
+        surface[window] = np.where(nearer, index, surface[window])
+    return directions, depth, surface
+
+
+def lit(scene, points, normals):
+    """Tell which points see the light.
+
+    Args:
+        scene (Scene): The scene.
+        points (np.ndarray): (N, 3).
+        normals (np.ndarray): Unit normals (N, 3).
+
+    Returns:
+        np.ndarray: Whether nothing stands between a point and the light (N,); False for those that face away from it.
+    """
+    to_light = scene.light.position - points
+    reached = np.einsum('nc,nc->n', to_light, normals) > 0
+    lifted = points + LIFT * normals
+    squared = np.einsum('nc,nc->n', to_light, to_light)
+    for thing in scene.objects:
+        for part in thing.parts:
+            near = reached & _passes(lifted, to_light, squared, part.centre, part.radius)
+            indices = np.flatnonzero(near)
+            t_in, t_out = part.intersect(lifted[indices], to_light[indices])
+            reached[indices] = ~((t_in < t_out) & (t_out > 0) & (t_in < 1))
+    return reached
+
+
+def _passes(points, directions, squared, centre, radius):
+    """Whether rays pass through a sphere ahead of them; the cheap test before the exact one."""
+    to_centre = centre - points
+    along = np.einsum('nc,nc->n', to_centre, directions)
+    distance = np.einsum('nc,nc->n', to_centre, to_centre)
+    # Inside the sphere counts too, hence no test of the direction for near points.
+    return (distance - along**2 / squared < radius**2) & ((along > 0) | (distance < radius**2))
+
+
+def _window(part, camera, height, width):
+    """Pixels that can show a part, as a pair of slices."""
+    signs = np.array([(x, y, z) for x in (-1, 1) for y in (-1, 1) for z in (-1, 1)], np.float32)
+    corners = (signs * part.half_extents) @ part.rotation.T + part.centre
+    xy, _ = camera.project(corners, height, width)
+    low = np.clip(np.floor(xy.min(axis=0)).astype(int), 0, (width, height))
+    high = np.clip(np.ceil(xy.max(axis=0)).astype(int), 0, (width, height))
+    return slice(low[1], high[1]), slice(low[0], high[0])

@@ -1,0 +1,115 @@
+"""Structured descriptions of objects, and an evaluator that tells which instances they fit."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+
+def _centre_x(instance):
+    return instance.bbox[0] + instance.bbox[2] / 2
+
+
+def _distance(instance):
+    return float(-instance.position[2])
+
+
+def _log_area(instance):
+    return float(np.log(instance.area))
+
+
+@dataclass(frozen=True)
+class Order:
+    """A way to compare instances.
+
+    Args:
+        key (Callable): Instance -> number; the smaller, the more it fits.
+        margin (float): A smaller difference cannot be judged by eye. In units of the image's width where ``relative``.
+        relative (bool): See ``margin``.
+    """
+
+    key: object
+    margin: float
+    relative: bool = False
+
+
+RELATIONS = {
+    'left': Order(_centre_x, 0.06, relative=True),
+    'right': Order(lambda instance: -_centre_x(instance), 0.06, relative=True),
+    'front': Order(_distance, 0.35),
+    'behind': Order(lambda instance: -_distance(instance), 0.35),
+}
+SUPERLATIVES = {
+    'leftmost': RELATIONS['left'],
+    'rightmost': RELATIONS['right'],
+    'nearest': RELATIONS['front'],
+    'farthest': RELATIONS['behind'],
+    'largest': Order(lambda instance: -_log_area(instance), 0.25),
+    'smallest': Order(_log_area, 0.25),
+}
+
+
+@dataclass(frozen=True)
+class Expression:
+    """A description such as "the red sphere left of the blue box".
+
+    Args:
+        class_name (str, optional): Class of what is meant; None stands for any object.
+        colour (str, optional): Its colour.
+        superlative (str, optional): Key of `SUPERLATIVES`, among those that the class and the colour fit.
+        relation (str, optional): Key of `RELATIONS`.
+        anchor (Expression, optional): What the relation refers to.
+    """
+
+    class_name: str | None = None
+    colour: str | None = None
+    superlative: str | None = None
+    relation: str | None = None
+    anchor: 'Expression | None' = None
+
+
+def evaluate(expression, instances, width, strictness=0.0):
+    """Find the instances that an expression fits.
+
+    Args:
+        expression (Expression): The description.
+        instances (Sequence[Instance]): Those of one rendering.
+        width (int): Of the image, in pixels.
+        strictness (float): Comparisons must hold by this many margins; with a negative number near ties count too.
+
+    Returns:
+        set[int]: Their ``index``.
+    """
+    fitting = [instance for instance in instances if expression.class_name in (None, instance.class_name)
+               and expression.colour in (None, instance.colour)]
+    if expression.relation:
+        fitting = _related(expression, fitting, instances, width, strictness)
+    if expression.superlative and fitting:
+        fitting = _extreme(SUPERLATIVES[expression.superlative], fitting, width, strictness)
+    return {instance.index for instance in fitting}
+
+
+def is_unambiguous(expression, instances, width, index):
+    """Whether an expression means the instance ``index`` clearly, and no other even by a close call."""
+    return all(evaluate(expression, instances, width, strictness) == {index} for strictness in (-1, 0, 1))
+
+
+def _margin(order, width, strictness):
+    return strictness * order.margin * (width if order.relative else 1)
+
+
+def _related(expression, fitting, instances, width, strictness):
+    order = RELATIONS[expression.relation]
+    anchors = evaluate(expression.anchor, instances, width, strictness)
+    # "The blue box" speaks of one that is there.
+    if len(anchors) != 1:
+        return []
+    anchor, = (instance for instance in instances if instance.index in anchors)
+    limit = order.key(anchor) - _margin(order, width, strictness)
+    return [instance for instance in fitting if instance is not anchor and order.key(instance) < limit]
+
+
+def _extreme(order, fitting, width, strictness):
+    """Those that no other beats: with a margin to spare, or missing by no more than a margin."""
+    margin = _margin(order, width, strictness)
+    return [one for one in fitting
+            if all(order.key(one) <= order.key(other) - margin for other in fitting if other is not one)]

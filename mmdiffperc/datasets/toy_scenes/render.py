@@ -1,0 +1,174 @@
+"""Render a scene with every ground truth: `render`."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from .figure import FACE_TOLERANCE, JOINT_TOLERANCE, NUM_FACE_KEYPOINTS
+from .raycast import lit, trace
+from .scene import Scene
+from .vocabulary import TOY_CLASSES
+
+MIN_SIZE = 32
+SHININESS = 40
+
+
+@dataclass(frozen=True)
+class Instance:
+    """One visible object of a rendering.
+
+    Args:
+        index (int): Its place in ``scene.objects``; its pixels have ``instance_map == index + 1``.
+        class_name (str): One of `TOY_CLASSES`.
+        colour (str): Key of `OBJECT_COLOURS`.
+        bbox (tuple[int]): ``(x, y, width, height)`` of its visible pixels.
+        area (int): Number of its visible pixels.
+        position (np.ndarray): Its centre (3,) in camera coordinates, metres.
+        keypoints (np.ndarray, optional): Of a figure, (17, 3): x, y in pixels (whole at pixel centres) and COCO's
+            visibility: 2 visible, 1 hidden, 0 outside of the image (x = y = 0).
+    """
+
+    index: int
+    class_name: str
+    colour: str
+    bbox: tuple
+    area: int
+    position: np.ndarray
+    keypoints: np.ndarray | None = None
+
+
+@dataclass(frozen=True)
+class Rendering:
+    """An image and its ground truths, all exact at the pixel centres.
+
+    ``image = round(255 * clip(albedo * shading))`` wherever `unexplained` is False.
+
+    Args:
+        scene (Scene): What was rendered.
+        image (np.ndarray): RGB (H, W, 3), uint8, linear.
+        semantic (np.ndarray): Index into `TOY_CLASSES` (H, W), uint8.
+        depth (np.ndarray): Along the optical axis, in metres (H, W), float32.
+        normals (np.ndarray): Unit, in camera coordinates (x right, y up, z towards the viewer) (H, W, 3), float32.
+        albedo (np.ndarray): (H, W, 3), float32 in [0, 1].
+        shading (np.ndarray): Irradiance (H, W, 3), float32; may exceed 1.
+        unexplained (np.ndarray): Where a highlight was added or the image clipped (H, W), bool.
+        shadow (np.ndarray): Where something stands in the light's way or the surface faces away from it (H, W), bool.
+        instance_map (np.ndarray): 0 for the room, else index of the object + 1 (H, W), uint8.
+        instances (tuple[Instance]): The visible objects.
+    """
+
+    scene: Scene
+    image: np.ndarray
+    semantic: np.ndarray
+    depth: np.ndarray
+    normals: np.ndarray
+    albedo: np.ndarray
+    shading: np.ndarray
+    unexplained: np.ndarray
+    shadow: np.ndarray
+    instance_map: np.ndarray
+    instances: tuple
+
+
+def render(scene, size):
+    """Render a scene.
+
+    Args:
+        scene (Scene): What to render.
+        size (int | tuple[int, int]): Side of a square image, or (height, width); at least 32 each.
+
+    Returns:
+        Rendering: The image with all ground truths.
+
+    Raises:
+        ValueError: If the size is too small.
+    """
+    height, width = (size, size) if np.isscalar(size) else size
+    if min(height, width) < MIN_SIZE:
+        raise ValueError(f'size must be at least {MIN_SIZE} pixels a side for objects to be seen, got {height} x {width}.')
+    directions, depth, surface = trace(scene, height, width)
+    points = (scene.camera.position + depth[..., None] * directions).reshape(-1, 3)
+    normals, albedo, specular = _surface_properties(scene, points, surface.reshape(-1))
+    reached = lit(scene, points, normals)
+    shading, highlight = _light_up(scene, points, normals, directions.reshape(-1, 3), reached, specular)
+    shape = (height, width, 3)
+    radiance = (albedo * shading + highlight[:, None]).reshape(shape)
+    semantic, instance_map = _labels(scene, surface)
+    return Rendering(
+        scene=scene,
+        image=np.round(255 * radiance.clip(0, 1)).astype(np.uint8),
+        semantic=semantic,
+        depth=depth,
+        normals=(normals @ scene.camera.rotation).reshape(shape),
+        albedo=albedo.reshape(shape),
+        shading=shading.reshape(shape),
+        unexplained=(highlight > 0).reshape(height, width) | (radiance > 1).any(axis=-1),
+        shadow=~reached.reshape(height, width),
+        instance_map=instance_map,
+        instances=tuple(_instances(scene, instance_map, depth)))
+
+
+def _surface_properties(scene, points, surface):
+    """Normals (N, 3), albedo (N, 3) and strength of the highlight (N,) at the points that were hit."""
+    normals, albedo = np.empty_like(points), np.empty_like(points)
+    specular = np.zeros(len(points), np.float32)
+    for index, plane in enumerate(scene.planes):
+        hit = np.flatnonzero(surface == index)
+        normals[hit], albedo[hit] = plane.normal, plane.albedo(points[hit])
+    parts = [part for thing in scene.objects for part in thing.parts]
+    for index, part in enumerate(parts, start=len(scene.planes)):
+        hit = np.flatnonzero(surface == index)
+        if len(hit):
+            normals[hit], albedo[hit] = part.normals(points[hit]), part.albedo(points[hit])
+            specular[hit] = part.material.specular
+    return normals, albedo, specular
+
+
+def _light_up(scene, points, normals, directions, reached, specular):
+    """Lambert's irradiance (N, 3) under lamp and sky, and Blinn-Phong's highlight (N,)."""
+    to_light = scene.light.position - points
+    to_light /= np.linalg.norm(to_light, axis=1, keepdims=True)
+    cosine = np.where(reached, np.einsum('nc,nc->n', normals, to_light), 0).astype(np.float32)
+    sky = 0.75 + 0.25 * normals[:, 1]
+    shading = scene.light.ambient * sky[:, None] + scene.light.colour * cosine[:, None]
+    highlight = np.zeros(len(points), np.float32)
+    shiny = np.flatnonzero((specular > 0) & reached)
+    half = to_light[shiny] - directions[shiny] / np.linalg.norm(directions[shiny], axis=1, keepdims=True)
+    half /= np.linalg.norm(half, axis=1, keepdims=True)
+    lobe = np.einsum('nc,nc->n', half, normals[shiny]).clip(0, 1)**SHININESS
+    # Below this the eight bits of the image would not show it, so the lobe ends there.
+    highlight[shiny] = np.where(lobe > 0.02, specular[shiny] * lobe, 0)
+    return shading.astype(np.float32), highlight
+
+
+def _labels(scene, surface):
+    """Semantic and instance map from the map of surfaces, by table look-up."""
+    classes = [TOY_CLASSES.index(plane.class_name) for plane in scene.planes]
+    instances = [0] * len(scene.planes)
+    for index, thing in enumerate(scene.objects):
+        classes += [TOY_CLASSES.index(thing.class_name)] * len(thing.parts)
+        instances += [index + 1] * len(thing.parts)
+    return np.array(classes, np.uint8)[surface], np.array(instances, np.uint8)[surface]
+
+
+def _instances(scene, instance_map, depth):
+    for index, thing in enumerate(scene.objects):
+        rows, columns = np.nonzero(instance_map == index + 1)
+        if not len(rows):
+            continue
+        x, y = int(columns.min()), int(rows.min())
+        bbox = (x, y, int(columns.max()) + 1 - x, int(rows.max()) + 1 - y)
+        position = scene.camera.to_camera(thing.position[None])[0]
+        keypoints = None if thing.keypoints is None else _keypoints(scene.camera, thing.keypoints, depth)
+        yield Instance(index, thing.class_name, thing.colour, bbox, len(rows), position, keypoints)
+
+
+def _keypoints(camera, points, depth):
+    """Project keypoints (17, 3) and test them against the depth map."""
+    height, width = depth.shape
+    xy, distance = camera.project(points, height, width)
+    inside = ((xy >= 0) & (xy < (width, height))).all(axis=1)
+    column, row = np.where(inside[:, None], xy, 0).astype(int).T
+    tolerance = np.where(np.arange(len(points)) < NUM_FACE_KEYPOINTS, FACE_TOLERANCE, JOINT_TOLERANCE)
+    visible = depth[row, column] > distance - tolerance
+    return np.column_stack([np.where(inside[:, None], xy - 0.5, 0), np.where(inside, 1 + visible, 0)]).astype(np.float32)

@@ -1,0 +1,94 @@
+"""Solid textures: every pattern is a function of 3-D points, so it needs no surface parametrisation."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+
+def _parity(cells):
+    return (np.floor(cells).astype(np.int32).sum(axis=1) % 2).astype(np.float32)
+
+
+def _plain(p):
+    return np.zeros(len(p), np.float32)
+
+
+def _stripes(p):
+    return _parity((p[:, :1] + 0.6 * p[:, 1:2]) * 1.3)
+
+
+def _checker(p):
+    return _parity(p)
+
+
+def _planks(p):
+    shade = np.sin(np.floor(p[:, 0]) * 12.9898) * 43758.5453
+    gap = (p[:, 0] % 1) < 0.06
+    return np.where(gap, 1, 0.6 * (shade % 1)).astype(np.float32)
+
+
+def _speckle(p):
+    waves = np.sin(3.1 * p[:, 0] + 1.7 * p[:, 1]) + np.sin(2.3 * p[:, 1] - 3.7 * p[:, 2]) + np.sin(4.3 * p[:, 2] + p[:, 0])
+    return (waves / 6 + 0.5).astype(np.float32)
+
+
+def _dots(p):
+    return (((p % 1 - 0.5)**2).sum(axis=1) < 0.14).astype(np.float32)
+
+
+def _rings(p):
+    return _parity(np.linalg.norm(p, axis=1, keepdims=True) * 1.6)
+
+
+def _plaid(p):
+    return ((p % 1) < 0.35).mean(axis=1, dtype=np.float32)
+
+
+def _zigzag(p):
+    return _parity(p[:, 2:] + p[:, 1:2] + np.abs(p[:, :1] % 2 - 1))
+
+
+def _bricks(p):
+    course = np.floor(2 * p[:, 1])
+    mortar = ((2 * p[:, 1]) % 1 < 0.14) | ((p[:, 0] + 0.5 * (course % 2)) % 1 < 0.07)
+    return mortar.astype(np.float32)
+
+
+PATTERNS = {
+    'plain': _plain,
+    'stripes': _stripes,
+    'checker': _checker,
+    'planks': _planks,
+    'speckle': _speckle,
+    'dots': _dots,
+    'rings': _rings,
+    'plaid': _plaid,
+    'zigzag': _zigzag,
+    'bricks': _bricks,
+}
+
+
+@dataclass(frozen=True)
+class Material:
+    """What a surface is made of.
+
+    Args:
+        colour (np.ndarray): Albedo (3,) where the pattern is 0.
+        accent (np.ndarray): Albedo (3,) where the pattern is 1.
+        pattern (str): Key of `PATTERNS`.
+        cell (float): Size of the pattern's cells, in metres.
+        phase (np.ndarray): Shift (3,) of the pattern, in cells.
+        specular (float): Strength of the highlight; 0 is matt.
+    """
+
+    colour: np.ndarray
+    accent: np.ndarray
+    pattern: str = 'plain'
+    cell: float = 1.0
+    phase: np.ndarray | float = 0.5
+    specular: float = 0.0
+
+    def albedo(self, points):
+        """Albedo (N, 3) at points (N, 3), in metres in the frame of the thing."""
+        weight = PATTERNS[self.pattern](points / np.float32(self.cell) + np.float32(self.phase))[:, None]
+        return (1 - weight) * self.colour + weight * self.accent

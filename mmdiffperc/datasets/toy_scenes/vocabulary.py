@@ -1,0 +1,68 @@
+"""The words of the toy world: classes, colours, scene categories and the looks that go with them."""
+
+import numpy as np
+
+OBJECT_CLASSES = ('sphere', 'box', 'cylinder', 'cone', 'pyramid', 'wedge', 'dome', 'diamond')
+TOY_CLASSES = ('wall', 'floor', *OBJECT_CLASSES, 'figure')
+# For pictures of label maps, and for segmentation as an RGB target; far apart, so that colours lead back to classes.
+TOY_PALETTE = ((120, 120, 120), (80, 50, 50), (255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 0), (255, 0, 255),
+               (0, 255, 255), (255, 128, 0), (128, 0, 255), (255, 255, 255))
+
+# Albedos; far enough apart that jitter does not turn one name into another.
+OBJECT_COLOURS = {
+    'red': (0.85, 0.10, 0.10),
+    'orange': (0.95, 0.47, 0.06),
+    'yellow': (0.93, 0.86, 0.14),
+    'green': (0.13, 0.62, 0.18),
+    'cyan': (0.15, 0.80, 0.86),
+    'blue': (0.12, 0.24, 0.86),
+    'purple': (0.48, 0.14, 0.70),
+    'pink': (0.96, 0.50, 0.72),
+    'brown': (0.40, 0.22, 0.10),
+    'white': (0.93, 0.93, 0.93),
+}
+
+# Rooms are paler than things, so that a red wall and a red box can share a picture.
+ROOM_COLOURS = {
+    'grey': (0.58, 0.58, 0.60),
+    'white': (0.88, 0.88, 0.86),
+    'beige': (0.80, 0.70, 0.54),
+    'brown': (0.52, 0.36, 0.23),
+    'blue': (0.52, 0.64, 0.82),
+    'green': (0.58, 0.74, 0.56),
+    'pink': (0.86, 0.66, 0.68),
+    'yellow': (0.88, 0.80, 0.52),
+}
+
+# NYU scene name -> (wall colours, floor colours): a room can be guessed from its looks, but not always.
+SCENE_CATEGORIES = {
+    'bedroom': (('blue', 'pink', 'beige'), ('brown', 'beige')),
+    'kitchen': (('white', 'yellow'), ('grey', 'white')),
+    'bathroom': (('white', 'blue', 'green'), ('white', 'blue')),
+    'living_room': (('beige', 'yellow', 'green'), ('brown', 'grey')),
+    'office': (('grey', 'white'), ('grey', 'blue')),
+    'classroom': (('green', 'yellow', 'white'), ('brown', 'green')),
+    'dining_room': (('pink', 'beige', 'brown'), ('brown', 'beige')),
+    'playroom': (('yellow', 'pink', 'blue'), ('green', 'yellow', 'blue')),
+}
+
+# The shifted domain has the same classes and names but none of the same surface patterns.
+OBJECT_PATTERNS = {'a': ('plain', 'plain', 'stripes', 'checker', 'speckle'), 'b': ('dots', 'rings', 'plaid', 'zigzag')}
+FLOOR_PATTERNS = {'a': ('plain', 'planks', 'checker', 'speckle'), 'b': ('zigzag', 'dots', 'plaid')}
+WALL_PATTERNS = {'a': ('plain', 'plain', 'stripes', 'speckle'), 'b': ('plaid', 'bricks', 'dots')}
+DOMAINS = tuple(OBJECT_PATTERNS)
+
+
+def jittered(colour, rng, amount=0.05):
+    """Vary a colour a little: each channel by itself, and all together in brightness.
+
+    Args:
+        colour (Sequence[float]): Albedo in [0, 1].
+        rng (np.random.Generator): Source of randomness.
+        amount (float): Standard deviation of the channel noise.
+
+    Returns:
+        np.ndarray: Albedo (3,), float32, in [0.02, 0.98].
+    """
+    noisy = np.asarray(colour) * rng.uniform(0.85, 1.08) + rng.normal(0, amount, 3)
+    return np.clip(noisy, 0.02, 0.98).astype(np.float32)

@@ -1,0 +1,175 @@
+"""Write a whole data set of toy scenes: `write_dataset`."""
+
+import json
+import os
+import tempfile
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from ..language import caption, referring_expressions
+from ..render import MIN_SIZE, render
+from ..sampling import sample_scene
+from ..vocabulary import DOMAINS
+from .ade import AdeWriter
+from .base import SPLITS, Sample, image_path, write_png
+from .coco import CocoWriter
+from .dmp import DmpWriter
+from .nyu import NyuWriter
+from .refcoco import RefCocoWriter
+
+FORMATS = {'ade': AdeWriter, 'nyu': NyuWriter, 'coco': CocoWriter, 'refcoco': RefCocoWriter, 'dmp': DmpWriter}
+MANIFEST = 'toy_scenes.json'
+CAPTIONS_PER_SCENE = 4
+# Part of the manifest: raise it when equal arguments no longer give equal files.
+GENERATOR = 1
+
+
+@dataclass(frozen=True)
+class DatasetSpec:
+    """What decides every byte of a data set.
+
+    Args:
+        num_train (int): Number of training scenes.
+        num_val (int): Number of validation scenes.
+        size (int | tuple[int, int]): Side of the square images, or (height, width), in pixels.
+        seed (int): Scenes are a function of it, the domain, the split and their number.
+        domain (str): 'a' or 'b'.
+        formats (tuple[str]): Keys of `FORMATS`.
+        generator (int): Version of the generator.
+
+    Raises:
+        ValueError: For anything out of range.
+    """
+
+    num_train: int
+    num_val: int
+    size: int | tuple = 128
+    seed: int = 0
+    domain: str = 'a'
+    formats: tuple = tuple(FORMATS)
+    generator: int = GENERATOR
+
+    def __post_init__(self):
+        for name, least in (('num_train', 1), ('num_val', 1), ('size', MIN_SIZE), ('seed', 0)):
+            if np.min(getattr(self, name)) < least:
+                raise ValueError(f'{name} must be at least {least}, got {getattr(self, name)}.')
+        if np.size(self.size) not in (1, 2):
+            raise ValueError(f'size must be a side or (height, width), got {self.size}.')
+        if self.domain not in DOMAINS:
+            raise ValueError(f'domain must be one of {DOMAINS}, got {self.domain!r}.')
+        unknown = set(self.formats) - set(FORMATS)
+        if unknown or not self.formats:
+            raise ValueError(f'formats must be some of {tuple(FORMATS)}, got {tuple(self.formats)}.')
+        # Their order changes nothing, so it shall not make two equal data sets look different.
+        object.__setattr__(self, 'formats', tuple(name for name in FORMATS if name in self.formats))
+
+    @property
+    def scenes(self):
+        """list[tuple[str, int]]: Split and number of every scene."""
+        return [('train', index) for index in range(self.num_train)] + [('val', index) for index in range(self.num_val)]
+
+
+def write_dataset(out, spec, workers=1):
+    """Write a data set in the hosts' own formats, or leave it if it is there already.
+
+    It is written beside ``out`` and renamed at the end, so what bears the name ``out`` is always complete.
+
+    Args:
+        out (str | Path): Folder to create; may exist if it is empty or holds the same data set.
+        spec (DatasetSpec): What to write.
+        workers (int): Processes that render.
+
+    Returns:
+        bool: False if it was there already.
+
+    Raises:
+        FileExistsError: If ``out`` holds something else.
+    """
+    out = Path(out).absolute()
+    if _is_written(out, spec):
+        return False
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f'.{out.name}-', dir=out.parent) as folder:
+        partial_out = Path(folder) / out.name
+        _write(partial_out, spec, workers)
+        try:
+            os.replace(partial_out, out)
+        except OSError:
+            # Another process may have written the same in the meantime; anything else is an error.
+            if not _is_written(out, spec):
+                raise
+    return True
+
+
+def make_sample(spec, split, index):
+    """Render one scene of a data set and put it in words.
+
+    Args:
+        spec (DatasetSpec): The data set.
+        split (str): 'train' or 'val'.
+        index (int): Number within the split.
+
+    Returns:
+        Sample: A pure function of the arguments.
+    """
+    seed = [spec.seed, DOMAINS.index(spec.domain), SPLITS.index(split), index]
+    rendering = render(sample_scene(seed, spec.domain), spec.size)
+    rng = np.random.default_rng([*seed, 1])
+    return Sample(
+        split=split,
+        index=index,
+        image_id=1 + index + (spec.num_train if split == 'val' else 0),
+        name=f'{rendering.scene.category}_{index:06d}',
+        rendering=rendering,
+        captions=tuple(caption(rendering, rng) for _ in range(CAPTIONS_PER_SCENE)),
+        references=tuple(referring_expressions(rendering, rng)))
+
+
+def _is_written(out, spec):
+    """Whether ``out`` holds this very data set; an error if it holds anything else."""
+    if not out.exists() or (out.is_dir() and not any(out.iterdir())):
+        return False
+    manifest = out / MANIFEST
+    if not manifest.is_file():
+        raise FileExistsError(f'{out} exists and is not a finished toy data set. Name another folder, or remove it.')
+    found, wanted = json.loads(manifest.read_text()), json.loads(_manifest(spec))
+    if found != wanted:
+        raise FileExistsError(f'{out} holds a toy data set of other arguments: {found}, asked for: {wanted}. '
+                              'Name another folder, or remove it.')
+    return True
+
+
+def _manifest(spec):
+    return json.dumps(asdict(spec), indent=2) + '\n'
+
+
+def _write(root, spec, workers):
+    root.mkdir()
+    writers = {name: FORMATS[name](root) for name in spec.formats}
+    for records in tqdm(_records(root, spec, workers), total=len(spec.scenes), desc='toy scenes', unit='scene'):
+        for name, writer in writers.items():
+            writer.add(records[name])
+    for writer in writers.values():
+        writer.close()
+    (root / MANIFEST).write_text(_manifest(spec))
+
+
+def _records(root, spec, workers):
+    """What each scene's `write_scene` calls return, in the scenes' order."""
+    work = partial(_write_scene, root, spec)
+    if workers == 1:
+        yield from map(work, spec.scenes)
+        return
+    with ProcessPoolExecutor(workers) as pool:
+        yield from pool.map(work, spec.scenes, chunksize=8)
+
+
+def _write_scene(root, spec, scene):
+    sample = make_sample(spec, *scene)
+    write_png(image_path(root, sample), sample.rendering.image)
+    return {name: FORMATS[name].write_scene(root, sample) for name in spec.formats}

@@ -1,0 +1,73 @@
+"""Image-to-image targets as DMP reads them: an image folder with captions, and one lmdb for each kind of target."""
+
+import io
+import json
+
+import numpy as np
+
+from ..vocabulary import TOY_PALETTE
+from .base import SPLITS, Writer, encode_png, make_folder, share_image, to_uint8
+
+TARGETS = ('normals', 'depth', 'albedo', 'shading', 'segmentation')
+# The most a file may grow to, not what it takes; it is sparse while being written.
+MAP_SIZE = 1 << 36
+
+
+class DmpWriter(Writer):
+    """``dmp/{train,val}/`` with images and ``metadata.jsonl``, and ``dmp/targets/{train,val}/<target>/`` (lmdb).
+
+    A line of ``metadata.jsonl`` holds ``file_name`` and ``text`` (a list of captions). An lmdb maps the file name to
+
+    - ``normals``: PNG, ``(n + 1) / 2`` in eight bits;
+    - ``albedo``, ``shading``: PNG, [0, 1] in eight bits (shading above 1 is clipped);
+    - ``segmentation``: PNG, `TOY_PALETTE`'s colours;
+    - ``depth``: npz, array ``x`` (H, W), float32, metres.
+    """
+
+    def __init__(self, root):
+        super().__init__(root)
+        self.metadata = {split: [] for split in SPLITS}
+        self.databases = {(split, target): _open_database(make_folder(root / 'dmp/targets' / split / target))
+                          for split in SPLITS for target in TARGETS}
+
+    @staticmethod
+    def write_scene(root, sample):
+        share_image(root, sample, f'dmp/{sample.split}')
+        line = json.dumps(dict(file_name=sample.file_name, text=sample.captions))
+        return sample.split, sample.file_name, line, encode_targets(sample.rendering)
+
+    def add(self, record):
+        split, file_name, line, targets = record
+        self.metadata[split].append(line + '\n')
+        for target, value in targets.items():
+            with self.databases[split, target].begin(write=True) as transaction:
+                transaction.put(file_name.encode(), value)
+
+    def close(self):
+        for database in self.databases.values():
+            database.sync(True)
+            database.close()
+        for split, lines in self.metadata.items():
+            (make_folder(self.root / 'dmp' / split) / 'metadata.jsonl').write_text(''.join(lines))
+
+
+def _open_database(folder):
+    # Only who writes this format needs the package.
+    try:
+        import lmdb
+    except ImportError as error:
+        raise ImportError("format 'dmp' needs lmdb: pip install 'mmdiffperc[dmp]', or choose other formats.") from error
+    # Nothing is read before the data set is whole, so it is enough to reach the disk once, on closing.
+    return lmdb.open(str(folder), map_size=MAP_SIZE, lock=False, sync=False)
+
+
+def encode_targets(rendering):
+    """Encode every target of a rendering: ``{target: bytes}``."""
+    depth = io.BytesIO()
+    np.savez_compressed(depth, x=rendering.depth)
+    return dict(
+        normals=encode_png(to_uint8((rendering.normals + 1) / 2)),
+        depth=depth.getvalue(),
+        albedo=encode_png(to_uint8(rendering.albedo)),
+        shading=encode_png(to_uint8(rendering.shading)),
+        segmentation=encode_png(np.array(TOY_PALETTE, np.uint8)[rendering.semantic]))

@@ -1,0 +1,5 @@
+"""Backbones."""
+
+from .diffusion_unet import DiffusionUNet
+
+__all__ = ['DiffusionUNet']

@@ -1,0 +1,193 @@
+"""A text-to-image diffusion model as a backbone."""
+
+import logging
+from collections.abc import Sequence
+
+import torch
+from mmengine.logging import print_log
+from mmengine.model import BaseModule
+from peft import LoraConfig
+from torch import nn
+
+from mmdiffperc.registry import MODELS
+
+from ..layers.feature_taps import FeatureTaps, Tap, feature_table, remove_untapped
+from ..layers.latent_autoencoder import LatentAutoencoder
+from ..stable_diffusion import build_unet, load_text_encoder, load_weights
+
+EMPTY_PROMPT = dict(type='ClassPrompts', classes=[''], templates=['{}'])
+ATTENTION_PROJECTIONS = ('to_q', 'to_k', 'to_v', 'to_out.0')
+
+
+@MODELS.register_module()
+class DiffusionUNet(BaseModule):
+    """The U-Net of a text-to-image diffusion model as a backbone: an image in, a pyramid of features out.
+
+    The image becomes latents, the U-Net looks at them once, told by prompts what to look for, and features are tapped
+    from its up blocks; the maps of its cross-attention may be appended to them. After
+    `VPD <https://arxiv.org/abs/2303.02153>`_.
+
+    ``arch`` builds, ``init_cfg`` loads: a fine-tuned checkpoint holds all that is needed to test it.
+
+    Args:
+        arch (str): ``'sd1-5'``, ``'sd2-1'``, ``'tiny-sd'``, or a folder that holds ``unet/config.json`` and
+            ``vae/config.json``. Defaults to ``'sd1-5'``.
+        out_indices (Sequence[int]): Levels of the pyramid to return, 0 the finest. Defaults to (0, 1, 2, 3), which has
+            strides 8, 16, 32 and 64 with Stable Diffusion.
+        prompts (dict, optional): Config of the prompts, such as ``dict(type='ClassPrompts', classes='ade')``.
+            Default: the empty prompt.
+        cross_attention (dict, optional): Config of :class:`CrossAttentionMaps`. Each of its strides gets one map per
+            prompt, appended to the feature's channels. Default: no maps.
+        timestep (int): Diffusion timestep the U-Net is told. Defaults to 1.
+        scale_latents (bool): Multiply latents by the autoencoder's scaling factor. Defaults to False.
+        lora (dict, optional): Train a low-rank adapter instead of the U-Net's own weights: arguments of
+            ``peft.LoraConfig``, of which ``target_modules`` defaults to all attention projections.
+        frozen (bool): Train nothing of the U-Net. Defaults to False.
+        with_cp (bool): Save memory in training by gradient checkpointing. Defaults to False.
+        out_prompts (bool): Append the prompt embeddings ``(B, K, C)`` to the returned tuple. Defaults to False.
+        init_cfg (dict, optional): ``dict(type='Pretrained', checkpoint=...)`` with a hub id, a diffusers folder or a
+            CompVis single file, see :func:`mmdiffperc.models.stable_diffusion.load_weights`, whose ``variant`` and
+            ``use_ema`` may stand beside it. ``components`` names the parts to load, all of ``('unet', 'vae')`` by
+            default. With a ``prefix`` it is an OpenMMLab checkpoint, loaded as by any other backbone.
+
+    Attributes:
+        out_channels (tuple[int]): Channels of each returned feature.
+        out_strides (tuple[int]): Pixels per cell of each returned feature.
+
+    Raises:
+        ValueError: An unknown ``arch``, a level or a stride that the U-Net does not have.
+    """
+
+    def __init__(
+        self,
+        arch: str = 'sd1-5',
+        out_indices: Sequence[int] = (0, 1, 2, 3),
+        prompts: dict | None = None,
+        cross_attention: dict | None = None,
+        timestep: int = 1,
+        scale_latents: bool = False,
+        lora: dict | None = None,
+        frozen: bool = False,
+        with_cp: bool = False,
+        out_prompts: bool = False,
+        init_cfg: dict | None = None,
+    ):
+        super().__init__(init_cfg)
+        self.arch = arch
+        self.timestep = timestep
+        self.out_prompts = out_prompts
+        self.autoencoder = LatentAutoencoder(arch, scale_latents)
+        self.unet = build_unet(arch)
+        embed_dims = self.unet.config.cross_attention_dim
+        self.prompts = MODELS.build(prompts or EMPTY_PROMPT, default_args=dict(embed_dims=embed_dims))
+
+        taps = self._select_taps(out_indices)
+        remove_untapped(self.unet, min(out_indices))
+        self.taps = FeatureTaps(self.unet, taps)
+        self.cross_attention = self._build_cross_attention(cross_attention, taps)
+        self.out_strides = tuple(tap.stride for tap in taps)
+        self.out_channels = tuple(tap.channels + self._num_maps(tap.stride) for tap in taps)
+
+        self.frozen = frozen
+        if frozen:
+            self.unet.requires_grad_(False)
+        if lora is not None:
+            add_lora(self.unet, **lora)
+        if with_cp:
+            self.unet.enable_gradient_checkpointing()
+        self.register_load_state_dict_pre_hook(refuse_incomplete)
+
+    def _select_taps(self, out_indices) -> list[Tap]:
+        table = feature_table(self.unet.config, self.autoencoder.stride)
+        if not out_indices or not all(0 <= index < len(table) for index in out_indices):
+            strides = {index: tap.stride for index, tap in enumerate(table)}
+            raise ValueError(f'out_indices={out_indices}: expected some of {list(strides)}, whose strides are {strides}')
+        return [table[index] for index in out_indices]
+
+    def _build_cross_attention(self, config, taps):
+        if config is None:
+            return None
+        cross_attention = MODELS.build(config, default_args=dict(type='CrossAttentionMaps'))
+        strides = [tap.stride for tap in taps]
+        if missing := set(cross_attention.strides) - set(strides):
+            raise ValueError(
+                f'cross_attention: strides {sorted(missing)} are not among those of the features, {strides}; '
+                'choose from these, or add the level to out_indices'
+            )
+        cross_attention.attach(self.unet, self.autoencoder.stride)
+        return cross_attention
+
+    def _num_maps(self, stride: int) -> int:
+        return self.prompts.num_prompts if self.cross_attention and stride in self.cross_attention.strides else 0
+
+    def init_weights(self):
+        """Load the pre-trained weights that ``init_cfg`` names, and compute the prompts from the same source."""
+        source = dict(self.init_cfg or {})
+        if source.pop('type', None) != 'Pretrained' or 'prefix' in source:
+            self._warn_if_random()
+            return super().init_weights()
+        parts = dict(unet=self.unet, vae=self.autoencoder.vae)
+        components = source.pop('components', tuple(parts))
+        load_weights(**source, **{name: parts[name] for name in components})
+        source.pop('use_ema', None)  # there is one text encoder only
+        self.prompts.init_embeddings(lambda: load_text_encoder(self.arch, **source))
+        self._is_init = True
+
+    def _warn_if_random(self):
+        if not self.init_cfg:
+            print_log(
+                'DiffusionUNet has no init_cfg: without a checkpoint loaded later, its weights and prompts are random',
+                logger='current',
+                level=logging.WARNING,
+            )
+
+    def train(self, mode: bool = True):
+        """Set the training mode; frozen parts stay in evaluation mode."""
+        super().train(mode)
+        if self.frozen:
+            self.unet.eval()
+        return self
+
+    def forward(self, inputs: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        """Compute features.
+
+        Args:
+            inputs (Tensor): Images ``(B, 3, H, W)``, RGB in [-1, 1] (a host's ``mean = std = 127.5``), of any size.
+
+        Returns:
+            tuple[Tensor]: One feature ``(B, C_i, ceil(H / stride_i), ceil(W / stride_i))`` per level in
+            ``out_indices``; then the prompt embeddings, if ``out_prompts``.
+        """
+        latents = self.autoencoder.encode(inputs)  # (B, 4, h, w)
+        prompt_embeds = self.prompts(len(inputs))  # (B, K, C)
+        self.unet(latents, self.timestep, encoder_hidden_states=prompt_embeds)
+        features = tuple(map(self._with_maps, self.out_strides, self.taps.collect()))
+        return (*features, prompt_embeds) if self.out_prompts else features
+
+    def _with_maps(self, stride: int, feature: torch.Tensor) -> torch.Tensor:
+        if not self._num_maps(stride):
+            return feature
+        maps = self.cross_attention.collect(stride, feature.shape[-2:])
+        return torch.cat([feature, maps.to(feature)], dim=1)  # (B, C_i + K, h_i, w_i)
+
+
+def add_lora(unet: nn.Module, **options):
+    """Add a low-rank adapter: arguments of ``peft.LoraConfig``, whose scaling ``lora_alpha / r`` is 1 if not given."""
+    defaults = dict(target_modules=list(ATTENTION_PROJECTIONS), lora_alpha=options.get('r', LoraConfig.r))
+    unet.add_adapter(LoraConfig(**{**defaults, **options}))
+
+
+def refuse_incomplete(backbone: DiffusionUNet, state_dict: dict, prefix: str, *args):
+    """Before a checkpoint is loaded: it must leave no weight of the backbone at a random value.
+
+    Raises:
+        RuntimeError: It holds only some of the backbone's weights; or none, and nothing has initialised them yet.
+    """
+    expected = [prefix + name for name in backbone.state_dict()]
+    missing = [name for name in expected if name not in state_dict]
+    if missing and (len(missing) < len(expected) or not backbone.is_init):
+        raise RuntimeError(
+            f'The checkpoint lacks {len(missing)} of the {len(expected)} weights of DiffusionUNet, first '
+            f'{", ".join(missing[:3])}: they would stay random. Check that its config has the same arch, prompts, lora '
+            'and out_indices as this one; Stable Diffusion weights are loaded by init_cfg'
+        )

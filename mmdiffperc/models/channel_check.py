@@ -1,0 +1,48 @@
+"""Tell a wrong ``in_channels`` while the model is built, not at the first iteration.
+
+Hosts build a backbone and what follows it apart from each other, so neither can check the other. PyTorch tells when one
+module becomes part of another; that is the moment when both are known.
+"""
+
+from torch import nn
+from torch.nn.modules.module import register_module_module_registration_hook
+
+from .backbones import DiffusionUNet
+
+CONSUMERS = ('neck', 'decode_head', 'auxiliary_head')
+
+
+def check_in_channels(model: nn.Module, name: str, part: nn.Module | None):
+    """Compare the ``in_channels`` of a part with the ``out_channels`` of the backbone that feeds it.
+
+    Args:
+        model (nn.Module): The detector, segmentor or pose estimator that the part becomes a part of.
+        name (str): The part's name in it.
+        part (nn.Module): The neck, or a head if there is no neck.
+
+    Raises:
+        ValueError: They differ; the message gives the right value.
+    """
+    backbone = model._modules.get('backbone')
+    if name not in CONSUMERS or not isinstance(backbone, DiffusionUNet) or model._modules.get('neck'):
+        return
+    parts = part if isinstance(part, nn.ModuleList) else [part]
+    for consumer in parts:
+        given = getattr(consumer, 'in_channels', None)
+        if given is not None and given != (wanted := _wanted(consumer, backbone.out_channels)):
+            raise ValueError(
+                f'{name} {type(consumer).__name__} has in_channels={given}, but the features it gets from DiffusionUNet '
+                f'have {wanted} channels: set in_channels={wanted}'
+            )
+
+
+def _wanted(part: nn.Module, out_channels: tuple[int, ...]) -> int | list[int]:
+    """What ``in_channels`` of a neck (all levels) or of a head (those its ``in_index`` selects) must be."""
+    index = getattr(part, 'in_index', list(range(len(out_channels))))
+    if isinstance(index, int):
+        return out_channels[index]
+    selected = [out_channels[i] for i in index]
+    return sum(selected) if getattr(part, 'input_transform', None) == 'resize_concat' else selected
+
+
+register_module_module_registration_hook(check_in_channels)

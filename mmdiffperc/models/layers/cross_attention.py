@@ -1,0 +1,85 @@
+"""Cross-attention maps: where in the image the U-Net looks for each prompt."""
+
+import re
+from collections.abc import Sequence
+
+import torch
+from diffusers.models.attention_processor import Attention, AttnProcessor2_0
+from torch import nn
+
+from mmdiffperc.registry import MODELS
+
+
+class MapAttnProcessor(AttnProcessor2_0):
+    """Fused attention that also keeps the attention probabilities, averaged over the heads.
+
+    Args:
+        with_grad (bool): Let gradients flow through the kept probabilities.
+    """
+
+    def __init__(self, with_grad: bool = False):
+        super().__init__()
+        self.with_grad = with_grad
+        self.probabilities = None  # (B, h * w, K)
+
+    def __call__(self, attn: Attention, hidden_states, encoder_hidden_states, *args, **kwargs):
+        """Attend as :class:`AttnProcessor2_0` does; the probabilities are computed beside it."""
+        with torch.set_grad_enabled(self.with_grad and torch.is_grad_enabled()):
+            query = attn.head_to_batch_dim(attn.to_q(hidden_states))
+            key = attn.head_to_batch_dim(attn.to_k(encoder_hidden_states))
+            scores = attn.get_attention_scores(query, key)  # (B * heads, h * w, K)
+            self.probabilities = scores.unflatten(0, (-1, attn.heads)).mean(1)
+        return super().__call__(attn, hidden_states, encoder_hidden_states, *args, **kwargs)
+
+
+@MODELS.register_module()
+class CrossAttentionMaps:
+    """Collect the maps of the cross-attention layers in the down and up blocks at some strides.
+
+    As in `VPD <https://arxiv.org/abs/2303.02153>`_: softmax probabilities, averaged over the heads and then over the
+    layers of the same stride; the middle block is left out. All other layers keep their fused attention.
+
+    Args:
+        strides (Sequence[int]): Strides, in pixels of the image, of the layers to collect. Defaults to (16, 32).
+        with_grad (bool): Let gradients flow through the maps. In the official runs none do, because its gradient
+            checkpointing runs the forward pass without one; nothing of the maps is then kept for the backward pass.
+            Defaults to False.
+    """
+
+    def __init__(self, strides: Sequence[int] = (16, 32), with_grad: bool = False):
+        self.strides = tuple(strides)
+        self.with_grad = with_grad
+        self._processors = {stride: [] for stride in self.strides}
+
+    def attach(self, unet: nn.Module, latent_stride: int):
+        """Set the attention processors of ``unet``, whose latents have a stride of ``latent_stride`` pixels.
+
+        Raises:
+            ValueError: A stride has no cross-attention layer.
+        """
+        levels = len(unet.config.block_out_channels)
+        processors = dict(unet.attn_processors)
+        available = set()
+        for name in processors:
+            found = re.match(r'(down|up)_blocks\.(\d+)\..*attn2', name)
+            if not found:
+                continue
+            side, index = found[1], int(found[2])
+            stride = latent_stride * 2 ** (index if side == 'down' else levels - 1 - index)
+            available.add(stride)
+            if stride in self._processors:
+                processors[name] = MapAttnProcessor(self.with_grad)
+                self._processors[stride].append(processors[name])
+        if missing := set(self.strides) - available:
+            raise ValueError(
+                f'cross_attention: strides {sorted(missing)} have no cross-attention layer in this U-Net; '
+                f'choose from {sorted(available)}'
+            )
+        unet.set_attn_processor(processors)
+
+    def collect(self, stride: int, size: Sequence[int]) -> torch.Tensor:
+        """Hand over the map of one stride ``(B, K, *size)`` and forget it."""
+        kept = [processor.probabilities for processor in self._processors[stride]]
+        for processor in self._processors[stride]:
+            processor.probabilities = None
+        return torch.stack(kept).mean(0).transpose(1, 2).unflatten(2, tuple(size))

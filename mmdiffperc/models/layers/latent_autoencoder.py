@@ -1,0 +1,50 @@
+"""The frozen autoencoder in front of the U-Net."""
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from ..stable_diffusion import build_vae
+
+
+class LatentAutoencoder(nn.Module):
+    """Turn images into the latents a Stable Diffusion U-Net works on.
+
+    It is never trained: its parameters carry no gradient and it stays in evaluation mode.
+
+    Args:
+        arch (str): Architecture preset or folder, see :func:`mmdiffperc.models.stable_diffusion.arch_folder`.
+        scale_latents (bool): Multiply the latents by the autoencoder's scaling factor (0.18215 for SD 1.x). The U-Net
+            was pre-trained on scaled latents, yet VPD and MetaPrompts feed them unscaled. Defaults to False.
+        with_decoder (bool): Keep the half that turns latents into images. Defaults to False.
+    """
+
+    def __init__(self, arch: str, scale_latents: bool = False, with_decoder: bool = False):
+        super().__init__()
+        self.vae = build_vae(arch)
+        if not with_decoder:
+            del self.vae.decoder
+            self.vae.post_quant_conv = None
+        self.factor = self.vae.config.scaling_factor if scale_latents else 1.0
+        self.stride = 2 ** (len(self.vae.config.block_out_channels) - 1)
+        self.requires_grad_(False)
+        self.eval()
+
+    def train(self, mode: bool = True):
+        """Stay in evaluation mode, whatever ``mode`` says."""
+        return super().train(False)
+
+    @torch.no_grad()
+    def encode(self, images: torch.Tensor) -> torch.Tensor:
+        """Encode images to the mode of their latent distribution.
+
+        Args:
+            images (Tensor): ``(B, 3, H, W)`` in [-1, 1], RGB. Sides that are no multiple of the stride are padded with
+                mid-grey at the bottom and the right.
+
+        Returns:
+            Tensor: Latents ``(B, 4, ceil(H / stride), ceil(W / stride))``.
+        """
+        height, width = images.shape[-2:]
+        images = F.pad(images, (0, -width % self.stride, 0, -height % self.stride))
+        return self.vae.encode(images).latent_dist.mode() * self.factor

@@ -1,0 +1,5 @@
+"""Prompts: what the U-Net is told to look for."""
+
+from .class_prompts import ClassPrompts
+
+__all__ = ['ClassPrompts']

@@ -1,0 +1,114 @@
+"""Prompts made of class names."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import torch
+from mmengine.registry import DATASETS
+from torch import nn
+from transformers import CLIPTextModel, CLIPTokenizer
+
+from mmdiffperc.compat.checkpoint import load_file
+from mmdiffperc.registry import MODELS
+
+_TEMPLATES = Path(__file__).parents[2] / 'assets' / 'imagenet_templates.txt'
+
+
+def imagenet_templates() -> list[str]:
+    """The 80 sentences with which CLIP describes a class of ImageNet, such as ``'a photo of a {}.'``."""
+    return _TEMPLATES.read_text().splitlines()
+
+
+def resolve_classes(classes: str | Sequence[str]) -> tuple[str, ...]:
+    """Class names from a list, the name of a registered dataset, or a dataset alias of mmseg such as ``'ade'``.
+
+    Raises:
+        ValueError: Nobody knows that name, or the dataset has no class names.
+    """
+    if not isinstance(classes, str):
+        return tuple(classes)
+    with DATASETS.switch_scope_and_registry(None) as registry:
+        dataset = registry.get(classes)
+    if dataset is None:
+        from mmseg.utils import get_classes  # the aliases are mmseg's; the core needs no host otherwise
+
+        return tuple(get_classes(classes))
+    if names := dataset.METAINFO.get('classes'):
+        return tuple(names)
+    raise ValueError(f'{classes} names no classes in its METAINFO: give ClassPrompts the list of class names instead')
+
+
+@MODELS.register_module()
+class ClassPrompts(nn.Module):
+    """One prompt embedding per class: the pooled text feature of its name, averaged over templates.
+
+    As in `VPD <https://arxiv.org/abs/2303.02153>`_. The embeddings are computed once, when weights are initialised, and
+    kept in the checkpoint from then on; neither the text encoder nor a file is needed afterwards.
+
+    Args:
+        classes (str | Sequence[str]): Class names; or a registered dataset (``'ADE20KDataset'``), whose own names are
+            taken; or a dataset alias of mmseg (``'ade'``).
+        embed_dims (int): Width ``C`` of an embedding. The backbone fills it in.
+        embeddings (str, optional): File with ready embeddings ``(K, C)``, in the order of the classes, as the official
+            ``class_embeddings.pth``. It is read when weights are initialised.
+        templates (Sequence[str], optional): Sentences with one ``{}``. Defaults to the 80 of ImageNet.
+        max_length (int): Sentences are cut and padded to this many tokens. Defaults to 20, as in VPD.
+        adapter (dict, optional): Config of a module that refines the embeddings, such as ``dict(type='TextAdapter')``.
+    """
+
+    def __init__(
+        self,
+        classes: str | Sequence[str],
+        embed_dims: int,
+        embeddings: str | None = None,
+        templates: Sequence[str] | None = None,
+        max_length: int = 20,
+        adapter: dict | None = None,
+    ):
+        super().__init__()
+        self.classes = resolve_classes(classes)
+        self.file = embeddings
+        self.templates = tuple(templates or imagenet_templates())
+        self.max_length = max_length
+        self.register_buffer('embeddings', torch.randn(len(self.classes), embed_dims))
+        self.adapter = MODELS.build(adapter, default_args=dict(embed_dims=embed_dims)) if adapter else nn.Identity()
+
+    @property
+    def num_prompts(self) -> int:
+        """Number ``K`` of prompts, which is that of the classes."""
+        return len(self.classes)
+
+    def init_embeddings(self, load_text_encoder: Callable[[], tuple[CLIPTokenizer, CLIPTextModel]]):
+        """Fill the embeddings from the file, or else with the text encoder, which is only then loaded.
+
+        Raises:
+            ValueError: The file's embeddings are of another number or width than the classes need.
+        """
+        if self.file:
+            self._load(self.file)
+        else:
+            self._encode(*load_text_encoder())
+
+    def _load(self, file: str):
+        found = load_file(file)
+        if not isinstance(found, torch.Tensor) or found.shape != self.embeddings.shape:
+            shape = tuple(found.shape) if isinstance(found, torch.Tensor) else type(found).__name__
+            raise ValueError(
+                f'{file}: expected embeddings of shape {tuple(self.embeddings.shape)}, one row for each of the '
+                f'{self.num_prompts} classes, got {shape}. Check the class list, or leave `embeddings` out to have '
+                'them computed by the text encoder'
+            )
+        self.embeddings.copy_(found)
+
+    @torch.no_grad()
+    def _encode(self, tokenizer: CLIPTokenizer, text_encoder: CLIPTextModel):
+        for row, name in zip(self.embeddings, self.classes):
+            sentences = [template.format(name) for template in self.templates]
+            tokens = tokenizer(
+                sentences, max_length=self.max_length, padding='max_length', truncation=True, return_tensors='pt'
+            )
+            row.copy_(text_encoder(tokens.input_ids).pooler_output.mean(0))
+
+    def forward(self, batch_size: int) -> torch.Tensor:
+        """Prompt embeddings ``(batch_size, K, C)``, the same for every image."""
+        return self.adapter(self.embeddings).expand(batch_size, -1, -1)

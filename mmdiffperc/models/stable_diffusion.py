@@ -1,0 +1,150 @@
+"""Stable Diffusion: an architecture by name (from configs alone), and its weights from wherever they lie."""
+
+import json
+from pathlib import Path
+
+from diffusers import AutoencoderKL, UNet2DConditionModel
+from torch import nn
+from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
+
+from mmdiffperc.models.weight_assignment import assign_from_folder, assign_from_single_file, fill
+from mmdiffperc.models.weight_sources import locate_checkpoint
+
+_ASSETS = Path(__file__).parents[1] / 'assets'
+_PRESETS = {
+    'sd1-4': _ASSETS / 'arch' / 'sd1-5',  # SD 1.4 and 1.5 differ in training only
+    'sd1-5': _ASSETS / 'arch' / 'sd1-5',
+    'sd2-1': _ASSETS / 'arch' / 'sd2-1',
+    'tiny-sd': _ASSETS / 'tiny-sd',
+}
+_PARTS = ('unet', 'vae', 'text_encoder')
+
+
+def arch_folder(arch: str | Path) -> Path:
+    """Finds the folder with the configs of an architecture.
+
+    Args:
+        arch (str | Path): ``'sd1-4'``, ``'sd1-5'``, ``'sd2-1'``, ``'tiny-sd'``, or a folder that holds
+            ``unet/config.json`` and ``vae/config.json``, such as any diffusers folder.
+
+    Raises:
+        ValueError: Neither a preset nor such a folder.
+    """
+    folder = _PRESETS.get(str(arch)) or Path(arch).expanduser()
+    missing = [name for name in ('unet/config.json', 'vae/config.json') if not (folder / name).is_file()]
+    if missing:
+        raise ValueError(
+            f'Unknown arch {str(arch)!r}: expected one of {sorted(_PRESETS)}, or a folder that holds unet/config.json '
+            f'and vae/config.json. {str(folder)!r} has no {" and no ".join(missing)}.'
+        )
+    return folder
+
+
+def build_unet(arch: str | Path) -> UNet2DConditionModel:
+    """Builds the U-Net of an architecture (see :func:`arch_folder`) with random weights."""
+    return UNet2DConditionModel.from_config(_read_json(arch_folder(arch) / 'unet' / 'config.json'))
+
+
+def build_vae(arch: str | Path) -> AutoencoderKL:
+    """Builds the autoencoder of an architecture (see :func:`arch_folder`) with random weights."""
+    return AutoencoderKL.from_config(_read_json(arch_folder(arch) / 'vae' / 'config.json'))
+
+
+def build_text_encoder(arch: str | Path) -> CLIPTextModel:
+    """Builds the text encoder of an architecture (see :func:`arch_folder`) with random weights.
+
+    Raises:
+        ValueError: The folder has no ``text_encoder/config.json``.
+    """
+    config = arch_folder(arch) / 'text_encoder' / 'config.json'
+    if not config.is_file():
+        raise ValueError(
+            f'The arch folder {str(arch)!r} has no text_encoder/config.json: add it, or give ready prompt embeddings.'
+        )
+    return CLIPTextModel(CLIPTextConfig.from_dict(_read_json(config)))
+
+
+def build_tokenizer(arch: str | Path) -> CLIPTokenizer:
+    """Builds the tokenizer of an architecture: its own vocabulary if the folder has one, else CLIP's.
+
+    SD 1.x pads with ``<|endoftext|>``, SD 2.x with ``!``. As in the published SD 2.x tokenizers, a ``!`` in a text then
+    is the padding token as well.
+    """
+    folder = arch_folder(arch) / 'tokenizer'
+    if (folder / 'vocab.json').is_file():
+        return CLIPTokenizer.from_pretrained(folder)
+    special = folder / 'tokenizer_config.json'
+    options = _read_json(special) if special.is_file() else {'model_max_length': 77}
+    options.pop('tokenizer_class', None)
+    return CLIPTokenizer.from_pretrained(_ASSETS / 'clip_tokenizer', **options)
+
+
+def load_weights(
+    checkpoint: str | Path, *, variant: str | None = None, use_ema: bool = False, **modules: nn.Module
+) -> None:
+    """Fills modules of Stable Diffusion in place with the weights of a checkpoint; their dtype and device stay.
+
+    Nothing stays random: every weight of every module must be in the checkpoint with its shape, or nothing is changed
+    and the error names what does not fit. Parts that were removed from a module (a decoder, an output layer) are not
+    asked for.
+
+    Args:
+        checkpoint (str | Path): One of
+
+            - a hub id, ``organisation/name``: only the files needed are downloaded, none if the cache has them;
+            - a diffusers folder (``unet/``, ``vae/``, ``text_encoder/``; safetensors or bin, whole or sharded);
+            - a CompVis single file, ``.ckpt`` or ``.safetensors``, of SD 1.x or SD 2.x;
+            - a preset that ships with weights: ``'tiny-sd'``.
+        variant (str, optional): Variant of a diffusers folder, e.g. ``'fp16'``. Default: the plain files, or else the
+            only variant there is.
+        use_ema (bool): Take the moving average ``model_ema.*`` of the U-Net from a CompVis file.
+        **modules: Any of ``unet`` (UNet2DConditionModel), ``vae`` (AutoencoderKL), ``text_encoder`` (CLIPTextModel).
+
+    Raises:
+        FileNotFoundError: No such file or folder, or the folder lacks a part or variant.
+        RuntimeError: A truncated file, something that is no weights file, or a hub id that cannot be reached.
+        ValueError: Weights of another architecture, or incomplete ones.
+    """
+    unknown = set(modules) - set(_PARTS)
+    if unknown:
+        raise TypeError(f'Expected modules among {_PARTS}, got {sorted(unknown)}.')
+    path = locate_checkpoint(_PRESETS.get(str(checkpoint), checkpoint), list(modules), variant)
+    if path.is_file():
+        fill(assign_from_single_file(path, modules, use_ema))
+    elif use_ema:
+        raise ValueError(
+            f'{str(path)!r} is a diffusers folder, which keeps no moving average beside the weights: use_ema=True is '
+            'for CompVis single files. Drop it, or name the variant of the folder that is wanted.'
+        )
+    else:
+        fill(assign_from_folder(path, modules, variant))
+
+
+def load_text_encoder(
+    arch: str | Path, checkpoint: str | Path, *, variant: str | None = None
+) -> tuple[CLIPTokenizer, CLIPTextModel]:
+    """Loads the text side of a checkpoint, frozen and in eval mode.
+
+    Args:
+        arch (str | Path): Architecture, see :func:`arch_folder`.
+        checkpoint (str | Path): Where the weights come from, see :func:`load_weights`.
+        variant (str, optional): See :func:`load_weights`.
+
+    Returns:
+        tuple[CLIPTokenizer, CLIPTextModel]: The checkpoint's own tokenizer if it has one, else that of ``arch``; and
+        the text encoder.
+    """
+    text_encoder = build_text_encoder(arch)
+    load_weights(checkpoint, variant=variant, text_encoder=text_encoder)
+    return _load_tokenizer(arch, checkpoint), text_encoder.requires_grad_(False).eval()
+
+
+def _load_tokenizer(arch: str | Path, checkpoint: str | Path) -> CLIPTokenizer:
+    path = locate_checkpoint(_PRESETS.get(str(checkpoint), checkpoint), ['tokenizer'])
+    if (path / 'tokenizer').is_dir():
+        return CLIPTokenizer.from_pretrained(path / 'tokenizer')
+    return build_tokenizer(arch)
+
+
+def _read_json(path: Path) -> dict:
+    return json.loads(path.read_text(encoding='utf-8'))

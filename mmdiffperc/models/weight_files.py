@@ -1,0 +1,118 @@
+"""Files of tensors, read piece by piece so that a file never lies in memory beside the module it fills."""
+
+import math
+import zipfile
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor
+
+from mmdiffperc.compat.checkpoint import load_file
+
+Shapes = dict[str, tuple[int, ...]]
+GetTensor = Callable[[str], Tensor]
+
+# Pages of a mapped file count as memory of the process until the file is unmapped.
+_MAPPED_BYTES = 64 * 2**20
+_WEB_PAGE = 'is a web page, not weights: the download was answered by a log-in, licence or error page'
+_HEADS_OF_OTHER_FILES = {
+    b'version https://git-lfs': 'is a git-lfs pointer, not the weights: run `git lfs pull` in its repository',
+    b'<!doctype': _WEB_PAGE,
+    b'<html': _WEB_PAGE,
+    b'<?xml': _WEB_PAGE,
+}
+
+
+class Assignment(NamedTuple):
+    """One weight of a module and where it comes from.
+
+    Args:
+        target (Tensor): The weight, filled in place.
+        key (str): Name of the tensor in the file.
+        third (int, optional): Which third of the rows, when the file keeps query, key and value in one tensor.
+    """
+
+    target: Tensor
+    key: str
+    third: int | None = None
+
+    def copy_from(self, tensor: Tensor) -> None:
+        if self.third is not None:
+            tensor = tensor.chunk(3)[self.third]
+        self.target.copy_(tensor.reshape(self.target.shape))
+
+
+class WeightFile:
+    """A ``.safetensors`` file, or a pickled one (``.ckpt``, ``.pt``, ``.pth``, ``.bin``), wrapped or not.
+
+    Attributes:
+        path (Path): The file.
+        shapes (dict[str, tuple[int, ...]]): Shape of each tensor; reading them touches no tensor data.
+
+    Raises:
+        FileNotFoundError: No such file.
+        RuntimeError: The file is truncated, or is something else than weights.
+        pickle.UnpicklingError: The file asks for something that could execute code.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        if not self.path.is_file():
+            raise FileNotFoundError(f'No weights file {str(path)!r}.')
+        self._refuse_other_files()
+        self._open = self._safetensors if self.path.suffix == '.safetensors' else self._pickled
+        with self._open() as (shapes, _):
+            self.shapes = shapes
+
+    def fill(self, assignments: Iterable[Assignment]) -> None:
+        """Copies tensors of the file into weights; their dtype and device stay."""
+        with torch.no_grad():
+            for batch in self._batches(assignments):
+                with self._open() as (_, get):
+                    for assignment in batch:
+                        assignment.copy_from(get(assignment.key))
+
+    def _batches(self, assignments: Iterable[Assignment]) -> Iterator[list[Assignment]]:
+        limit = _MAPPED_BYTES if self._mappable() else math.inf
+        batch, size = [], 0
+        for assignment in assignments:
+            batch.append(assignment)
+            size += 4 * math.prod(self.shapes[assignment.key])
+            if size >= limit:
+                yield batch
+                batch, size = [], 0
+        if batch:
+            yield batch
+
+    def _mappable(self) -> bool:
+        # The pickles of torch < 1.6 are no zip files and can only be read as a whole.
+        return self.path.suffix == '.safetensors' or zipfile.is_zipfile(self.path)
+
+    @contextmanager
+    def _safetensors(self) -> Iterator[tuple[Shapes, GetTensor]]:
+        try:
+            with safe_open(self.path, framework='pt') as file:
+                yield {key: tuple(file.get_slice(key).get_shape()) for key in file.offset_keys()}, file.get_tensor
+        except SafetensorError as error:
+            raise RuntimeError(
+                f'{self.path} could not be read as a safetensors file ({error}). If it was copied or downloaded it may '
+                'be incomplete: compare its size with the source, or get it again.'
+            ) from error
+
+    @contextmanager
+    def _pickled(self) -> Iterator[tuple[Shapes, GetTensor]]:
+        content = load_file(self.path, mmap=True)
+        tensors = content.get('state_dict', content) if isinstance(content, dict) else {}
+        shapes = {key: tuple(value.shape) for key, value in tensors.items() if isinstance(value, Tensor)}
+        yield shapes, tensors.__getitem__
+
+    def _refuse_other_files(self) -> None:
+        with self.path.open('rb') as file:
+            head = file.read(64).lstrip().lower()
+        for start, message in _HEADS_OF_OTHER_FILES.items():
+            if head.startswith(start):
+                raise RuntimeError(f'{self.path} {message}.')

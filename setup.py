@@ -1,0 +1,35 @@
+"""Package metadata; what is needed for what stands in ``requirements/``."""
+
+from pathlib import Path
+from runpy import run_path
+
+from setuptools import find_packages, setup
+
+ROOT = Path(__file__).parent
+
+
+def requirements(*names: str) -> list[str]:
+    """Reads ``requirements/<name>.txt`` of every name, without comments."""
+    lines = [line for name in names for line in (ROOT / 'requirements' / f'{name}.txt').read_text().splitlines()]
+    return [line for line in lines if line and not line.startswith('#')]
+
+
+EXTRAS = {
+    'seg': requirements('mmcv', 'mim', 'seg'),
+    'pose': requirements('mmcv', 'mim', 'pose'),
+    'det': requirements('mmcv', 'mim', 'det'),
+    'dmp': requirements('dmp'),
+    'test': requirements('test'),
+}
+
+setup(
+    name='mmdiffperc',
+    version=run_path(str(ROOT / 'mmdiffperc' / 'version.py'))['__version__'],  # importing would need torch
+    description='Diffusion models as perception backbones for OpenMMLab: VPD, MetaPrompts, DMP',
+    license='Apache-2.0',
+    python_requires='>=3.11',
+    packages=find_packages(include=['mmdiffperc', 'mmdiffperc.*']),
+    package_data={'mmdiffperc': ['assets/**/*']},
+    install_requires=requirements('core'),
+    extras_require={**EXTRAS, 'all': sorted({line for lines in EXTRAS.values() for line in lines})},
+)

@@ -1,0 +1,36 @@
+"""What every test gets: fixed seeds, one thread, no network, and no default scope left over from the test before."""
+
+import os
+
+# Read when the hub client is imported; a test that would download fails at once instead of waiting.
+os.environ.setdefault('HF_HUB_OFFLINE', '1')
+
+import random
+
+import numpy as np
+import pytest
+import torch
+from mmengine.registry import DefaultScope
+
+import mmdiffperc  # noqa: F401  (its compat part has to come before any host)
+
+
+@pytest.fixture(scope='session', autouse=True)
+def one_thread():
+    """The workers share the machine, and one thread gives the same sums everywhere."""
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(autouse=True)
+def fixed_seeds():
+    """Seeds Python, NumPy and torch."""
+    random.seed(0)
+    np.random.seed(0)
+    torch.manual_seed(0)
+
+
+@pytest.fixture(autouse=True)
+def no_default_scope():
+    """Runners and ``init_default_scope`` set a scope for the whole process; the next test starts without one."""
+    yield
+    DefaultScope._instance_dict.clear()

@@ -1,0 +1,261 @@
+"""Checkpoints load with all that mmengine and research code put into them, and execute nothing."""
+
+import builtins
+import datetime
+import functools
+import importlib
+import os
+import pathlib
+import pickle
+import subprocess
+import sys
+from argparse import Namespace
+from types import ModuleType
+
+import numpy as np
+import pytest
+import torch
+from mmengine.config import ConfigDict
+from mmengine.logging import HistoryBuffer
+from mmengine.optim import OneCycleParamScheduler
+from mmengine.runner import CheckpointLoader
+from mmengine.runner.checkpoint import load_checkpoint
+from torch import nn
+
+from mmdiffperc.compat.checkpoint import load_file
+
+FORMATS = pytest.mark.parametrize('zipped', [True, False], ids=['zip', 'legacy'])
+
+
+class Call:
+    """Pickles to a call of ``function(*args)`` that happens on loading."""
+
+    def __init__(self, function, *args, state=None):
+        self.reduced = (function, args) if state is None else (function, args, state)
+
+    def __reduce__(self):
+        return self.reduced
+
+
+def save(content, path, zipped=True):
+    torch.save(content, path, _use_new_zipfile_serialization=zipped)
+    return path
+
+
+def hide(name, monkeypatch, target):
+    """Makes ``target`` pickle under a module that is gone when the file is loaded."""
+    *packages, target.__qualname__ = name.split('.')
+    target.__module__ = '.'.join(packages)
+    for depth in range(1, len(packages)):
+        parent = '.'.join(packages[:depth])
+        monkeypatch.setitem(sys.modules, parent, sys.modules.get(parent, ModuleType(parent)))
+    module = ModuleType(target.__module__)
+    setattr(module, target.__qualname__, target)
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+
+
+# ---------------------------------------------------------------------------------------------- what has to load
+
+
+@FORMATS
+def test_loads_what_mmengine_and_research_code_save(tmp_path, zipped):
+    history = HistoryBuffer([1.0, 4.0], [1, 1])
+    content = dict(
+        state_dict=dict(weight=torch.arange(6.0).reshape(2, 3).half(), parameter=nn.Parameter(torch.ones(4))),
+        history=history,
+        anneal=OneCycleParamScheduler._annealing_cos,
+        scalars=[np.float64(2.5), np.float32(0.5), np.int64(7), np.bool_(True), np.str_('name')],
+        arrays=[np.arange(6, dtype='i2').reshape(2, 3), np.array(['a', 'bc']), np.array([1 + 2j]), np.array([False])],
+        meta=ConfigDict(classes=('sky', 'sea'), nested=dict(palette=[[1, 2, 3]])),
+        args=Namespace(lr=1e-3, output=pathlib.Path('runs/a')),
+        time=datetime.datetime(2026, 11, 20, 12, tzinfo=datetime.timezone(datetime.timedelta(hours=1))),
+        plain=[{1, 2}, b'bytes', bytearray(b'array'), None, 2**70],
+    )
+
+    loaded = load_file(save(content, tmp_path / 'a.pth', zipped))
+
+    assert torch.equal(loaded['state_dict']['weight'], content['state_dict']['weight'])
+    assert torch.equal(loaded['state_dict']['parameter'], torch.ones(4))
+    assert loaded['history'].mean() == 2.5 and loaded['history'].statistics('max') == 4.0
+    assert loaded['anneal'] is OneCycleParamScheduler._annealing_cos
+    assert loaded['scalars'] == content['scalars']
+    assert all(type(a) is type(b) for a, b in zip(loaded['scalars'], content['scalars'], strict=True))
+    assert all(np.array_equal(a, b) for a, b in zip(loaded['arrays'], content['arrays'], strict=True))
+    assert loaded['meta'] == content['meta'] and type(loaded['meta'].nested) is ConfigDict
+    assert loaded['args'].lr == 1e-3 and str(loaded['args'].output) == 'runs/a'
+    assert loaded['time'] == content['time'] and loaded['plain'] == content['plain']
+
+
+@pytest.mark.parametrize('core', ['core', '_core'])
+def test_loads_scalars_of_either_numpy(tmp_path, monkeypatch, core):
+    def scalar():
+        raise AssertionError('only its name is saved')
+
+    with monkeypatch.context() as patch:
+        hide(f'numpy.{core}.multiarray.scalar', patch, scalar)
+        path = save([Call(scalar, np.dtype('f8'), np.float64(0.25).tobytes())], tmp_path / 'a.pth')
+    assert load_file(path) == [0.25]
+
+
+def test_loads_stable_diffusion_files_without_lightning(tmp_path, monkeypatch):
+    class ModelCheckpoint:
+        pass
+
+    with monkeypatch.context() as patch:
+        hide('pytorch_lightning.callbacks.model_checkpoint.ModelCheckpoint', patch, ModelCheckpoint)
+        path = save(
+            dict(state_dict=dict(w=torch.ones(3)), callbacks={ModelCheckpoint: dict(best=1)}), tmp_path / 'a.ckpt'
+        )
+    loaded = load_file(path)
+    assert torch.equal(loaded['state_dict']['w'], torch.ones(3))
+    assert list(loaded['callbacks'].values()) == [dict(best=1)]
+
+
+@FORMATS
+def test_mapped_file_has_the_same_values(tmp_path, zipped):
+    weight = torch.randn(5, 7)
+    path = save(dict(weight=weight), tmp_path / 'a.bin', zipped)
+    assert torch.equal(load_file(path, mmap=True)['weight'], weight)
+    assert torch.equal(load_file(str(path))['weight'], weight)
+
+
+def test_map_location_is_passed_on(tmp_path):
+    path = save(torch.ones(2), tmp_path / 'a.pth')
+    assert load_file(path, map_location='meta').device.type == 'meta'
+
+
+# ------------------------------------------------------------------------------------------- what must not execute
+
+ATTACKS = {
+    'posix.system': lambda command: Call(os.system, command),
+    'eval': lambda command: Call(builtins.eval, f'__import__("os").system({command!r})'),
+    'exec': lambda command: Call(builtins.exec, f'__import__("os").system({command!r})'),
+    'Popen': lambda command: Call(subprocess.Popen, ['sh', '-c', command]),
+    'functools.partial': lambda command: Call(functools.partial(os.system, command)),
+    'importlib.import_module': lambda command: Call(getattr, Call(importlib.import_module, 'os'), 'system'),
+    'torch._tensor._rebuild_from_type_v2': lambda command: Call(
+        torch._tensor._rebuild_from_type_v2, os.system, torch.Tensor, (command,), {}
+    ),
+}
+
+
+@FORMATS
+@pytest.mark.parametrize('name', ATTACKS)
+def test_attack_is_refused_by_name(tmp_path, name, zipped):
+    sentinel = tmp_path / 'executed'
+    content = dict(state_dict=dict(weight=torch.ones(2)), meta=[ATTACKS[name](f'touch {sentinel}')])
+    path = save(content, tmp_path / 'attack.pth', zipped)
+
+    loaders = [load_file, CheckpointLoader.load_checkpoint, lambda path: load_checkpoint(nn.Linear(1, 1), path)]
+    for loader in loaders:
+        with pytest.raises(pickle.UnpicklingError, match='attack.pth was refused') as refusal:
+            loader(str(path))
+        assert f'{name}`' in str(refusal.value)
+    assert not sentinel.exists()
+
+
+def test_the_attack_is_real(tmp_path):
+    """Without protection it would have run, so the test above can fail."""
+    path = save([ATTACKS['posix.system'](f'touch {tmp_path}/executed')], tmp_path / 'attack.pth')
+    torch.load(path, weights_only=False)
+    assert (tmp_path / 'executed').exists()
+
+
+@FORMATS
+@pytest.mark.parametrize(
+    'stolen',
+    [
+        Call(getattr, HistoryBuffer, '__init__'),
+        Call(getattr, HistoryBuffer, 'register_statistics'),
+        Call(getattr, Call(getattr, HistoryBuffer, 'mean'), '__globals__'),
+        Call(getattr, Namespace, '__subclasses__'),
+        Call(getattr, torch.ones(1), 'numpy'),
+    ],
+    ids=['init', 'classmethod', 'globals', 'subclasses', 'instance'],
+)
+def test_getattr_answers_for_known_methods_only(tmp_path, stolen, zipped):
+    path = save([stolen], tmp_path / 'attack.pth', zipped)
+    with pytest.raises(pickle.UnpicklingError, match=r'asks for `getattr\('):
+        load_file(path)
+
+
+def test_loading_cannot_change_a_class_or_function(tmp_path):
+    before = HistoryBuffer.mean.__defaults__
+    state = (None, {'__defaults__': ('changed',)})
+    path = save([Call(getattr, HistoryBuffer, 'mean', state=state)], tmp_path / 'attack.pth')
+    with pytest.raises(RuntimeError, match='attack.pth could not be loaded'):
+        load_file(path)
+    assert HistoryBuffer.mean.__defaults__ == before
+
+
+def test_torchscript_is_refused(tmp_path):
+    path = str(tmp_path / 'script.pt')
+    torch.jit.save(torch.jit.trace(nn.Linear(2, 3), torch.ones(1, 2)), path)
+    with pytest.raises(RuntimeError, match='script.pt could not be loaded.*TorchScript'):
+        load_file(path)
+
+
+# ----------------------------------------------------------------------------------------------- what is not a file
+
+
+@FORMATS
+@pytest.mark.parametrize('kept', [0.0, 0.1, 0.5, 0.99])
+@pytest.mark.parametrize('mmap', [True, False], ids=['mapped', 'read'])
+def test_truncated_file_is_named(tmp_path, zipped, kept, mmap):
+    path = save(dict(weight=torch.randn(100, 100)), tmp_path / 'cut.pth', zipped)
+    content = path.read_bytes()
+    path.write_bytes(content[: int(kept * len(content))])
+    with pytest.raises(RuntimeError, match='cut.pth could not be loaded.*incomplete'):
+        load_file(path, mmap=mmap)
+
+
+@pytest.mark.parametrize('content', [b'<!DOCTYPE html>', b'version https://git-lfs', bytes(range(256)), b'\x80\x02.'])
+def test_other_file_is_named(tmp_path, content):
+    path = tmp_path / 'page.ckpt'
+    path.write_bytes(content)
+    with pytest.raises(RuntimeError, match='page.ckpt could not be loaded'):
+        load_file(path)
+
+
+def test_missing_file_is_named(tmp_path):
+    for path in (tmp_path / 'none.pth', tmp_path):
+        with pytest.raises(FileNotFoundError, match=str(path)):
+            load_file(path)
+
+
+# -------------------------------------------------------------------------------------------------- mmengine's runs
+
+
+def weights(runner):
+    return torch.cat([parameter.detach().flatten() for parameter in runner.model.parameters()])
+
+
+def test_resumed_run_ends_with_the_weights_of_an_undisturbed_one(tmp_path, make_runner):
+    undisturbed = make_runner(tmp_path / 'a', 4)
+    undisturbed.train()
+    make_runner(tmp_path / 'b', 2).train()
+    resumed = make_runner(tmp_path / 'b', 4, resume=True)
+    resumed.train()
+    assert resumed.epoch == 4
+    assert torch.equal(weights(resumed), weights(undisturbed))
+
+
+def test_load_from_takes_the_weights(tmp_path, make_runner):
+    first = make_runner(tmp_path / 'a', 1)
+    first.train()
+    second = make_runner(tmp_path / 'b', 1, load_from=str(tmp_path / 'a' / 'epoch_1.pth'))
+    assert not torch.equal(weights(second), weights(first))
+    second.load_or_resume()
+    assert torch.equal(weights(second), weights(first))
+
+
+def test_the_allow_list_is_needed(tmp_path, make_runner):
+    """When this fails, torch or mmengine has changed, and the module under test may be deleted."""
+    make_runner(tmp_path, 1).train()
+    allowed = torch.serialization.get_safe_globals()
+    torch.serialization.clear_safe_globals()
+    try:
+        with pytest.raises(pickle.UnpicklingError):
+            torch.load(tmp_path / 'epoch_1.pth')
+    finally:
+        torch.serialization.add_safe_globals(allowed)

@@ -1,0 +1,47 @@
+"""Convert a checkpoint of a research repository to one of mmdiffperc.
+
+The kind of checkpoint is recognised by its keys. Every weight must find its place, with its shape; otherwise nothing is
+written. The result is an ordinary OpenMMLab checkpoint, for ``mim test`` or ``load_from``.
+
+    python tools/convert_checkpoint.py vpd_seg.pth vpd_ade20k.pth
+"""
+
+import argparse
+from pathlib import Path
+
+import torch
+from mmengine.config import Config
+from mmengine.registry import init_default_scope
+from mmengine.runner import save_checkpoint
+from mmengine.registry import DATASETS, MODELS
+
+from mmdiffperc.compat.checkpoint import load_file
+from mmdiffperc.models.official_checkpoints import convert, recognise, unwrap
+
+CONFIGS = Path(__file__).parents[1] / 'configs'
+
+
+def parse_args():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('src', help='checkpoint of a research repository')
+    parser.add_argument('dst', help='checkpoint to write')
+    parser.add_argument('--config', help='config of the model; default: the shipped one of the same kind')
+    return parser.parse_args()
+
+
+def main():
+    args = parse_args()
+    weights = unwrap(load_file(args.src))
+    layout = recognise(weights)
+    cfg = Config.fromfile(args.config or CONFIGS / layout.config)
+    init_default_scope(cfg.default_scope)
+    with torch.device('meta'):
+        model = MODELS.build(cfg.model)
+    state_dict = convert(weights, layout, model)
+    meta = dict(cfg=cfg.pretty_text, dataset_meta=DATASETS.get(cfg.train_dataloader.dataset.type).METAINFO)
+    save_checkpoint(dict(meta=meta, state_dict=state_dict), args.dst)
+    print(f'{layout.name}: {len(state_dict)} weights written to {args.dst}')
+
+
+if __name__ == '__main__':
+    main()

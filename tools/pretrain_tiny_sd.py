@@ -1,0 +1,322 @@
+"""Pre-train tiny-sd: a complete Stable Diffusion in miniature, on captioned toy scenes.
+
+Five stages, each resumable, each leaving its result in ``WORK_DIR``::
+
+    scenes       renders toy scenes and writes captions for them        scenes/*.npz
+    autoencoder  AutoencoderKL: L1 + MSE + a little KL                  autoencoder.pt
+    tokenizer    CLIP's byte-level BPE, learnt from the captions        tokenizer/
+    unet         UNet2DConditionModel and CLIPTextModel together, on the noise-prediction objective of
+                 Stable Diffusion 1.x (scaled-linear DDPM, captions dropped at random)   unet.pt
+    export       the diffusers folder (half precision), its card and pictures drawn from captions
+
+Run the same command again to go on where a run was stopped. ``log.jsonl`` keeps every logged loss.
+
+    python tools/pretrain_tiny_sd.py work_dirs/tiny-sd --export mmdiffperc/assets/tiny-sd
+"""
+
+import argparse
+import json
+import math
+import time
+from multiprocessing import Pool
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from diffusers import AutoencoderKL, DDIMScheduler, DDPMScheduler, StableDiffusionPipeline, UNet2DConditionModel
+from diffusers.optimization import get_cosine_schedule_with_warmup
+from PIL import Image
+from tokenizers.pre_tokenizers import ByteLevel
+from torch import nn
+from tqdm import tqdm
+from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
+
+from mmdiffperc.datasets.toy_scenes import caption, render, sample_scene
+
+SIZE = 128  # pixels; the autoencoder makes 16 x 16 latents of it
+CHUNK = 500  # scenes per file
+CAPTIONS_PER_SCENE = 8
+DOMAIN_B_SHARE = 0.3  # of the scenes: like the web, the prior has seen more than one look
+MAX_LENGTH = 77
+BOS, EOS = '<|startoftext|>', '<|endoftext|>'
+
+AUTOENCODER = dict(
+    block_out_channels=(16, 32, 64, 64),
+    down_block_types=('DownEncoderBlock2D',) * 4,
+    up_block_types=('UpDecoderBlock2D',) * 4,
+    layers_per_block=1,
+    latent_channels=4,
+    norm_num_groups=8,
+    sample_size=SIZE,
+)
+TEXT_ENCODER = dict(
+    hidden_size=96,
+    intermediate_size=384,
+    num_hidden_layers=3,
+    num_attention_heads=4,
+    max_position_embeddings=MAX_LENGTH,
+    projection_dim=96,
+)
+UNET = dict(
+    sample_size=SIZE // 8,
+    block_out_channels=(64, 96, 96, 96),
+    down_block_types=('CrossAttnDownBlock2D',) * 3 + ('DownBlock2D',),
+    up_block_types=('UpBlock2D',) + ('CrossAttnUpBlock2D',) * 3,
+    layers_per_block=1,
+    cross_attention_dim=TEXT_ENCODER['hidden_size'],
+    attention_head_dim=4,
+    norm_num_groups=16,
+)
+SCHEDULER = dict(
+    num_train_timesteps=1000,
+    beta_start=0.00085,
+    beta_end=0.012,
+    beta_schedule='scaled_linear',
+    clip_sample=False,
+    steps_offset=1,
+)
+SHOWN_CAPTIONS = (
+    'a photo of a red sphere and a blue box',
+    'a rendering of a green cone and a yellow cylinder',
+    'a picture of a purple dome and an orange pyramid',
+    'a photo of a figure and a red cone',
+    'a rendering of two blue spheres',
+    'a photo of a green diamond and a yellow wedge',
+)
+
+
+class Run:
+    """A work directory with a log, and training states that survive being killed."""
+
+    def __init__(self, work_dir: Path):
+        self.dir = work_dir
+        self.dir.mkdir(parents=True, exist_ok=True)
+
+    def log(self, **values):
+        with open(self.dir / 'log.jsonl', 'a') as file:
+            file.write(json.dumps(values) + '\n')
+
+    def save(self, stage: str, **state):
+        partial = self.dir / f'{stage}.pt.partial'
+        torch.save(state, partial)
+        partial.replace(self.dir / f'{stage}.pt')
+
+    def load(self, stage: str) -> dict:
+        path = self.dir / f'{stage}.pt'
+        return torch.load(path, map_location='cpu', weights_only=True) if path.exists() else {}
+
+
+# ------------------------------------------------------------------------------------------------ scenes
+def render_chunk(task: tuple[Path, int, int]):
+    """Render ``CHUNK`` scenes with their captions into one file; a finished file is kept."""
+    path, first, seed = task
+    if path.exists():
+        return
+    images, captions = [], []
+    for index in range(first, first + CHUNK):
+        rng = np.random.default_rng([seed, index])
+        domain = 'b' if rng.random() < DOMAIN_B_SHARE else 'a'
+        rendering = render(sample_scene(rng, domain), SIZE)
+        images.append(rendering.image)
+        captions.append([caption(rendering, rng) for _ in range(CAPTIONS_PER_SCENE)])
+    partial = path.with_suffix('.partial.npz')
+    np.savez(partial, images=np.stack(images), captions=np.array(captions))
+    partial.replace(path)
+
+
+def make_scenes(run: Run, num_scenes: int, seed: int, workers: int) -> tuple[torch.Tensor, np.ndarray]:
+    """Return images ``(N, 3, SIZE, SIZE)`` uint8 and captions ``(N, CAPTIONS_PER_SCENE)``."""
+    (run.dir / 'scenes').mkdir(exist_ok=True)
+    paths = [run.dir / 'scenes' / f'{first:06d}.npz' for first in range(0, num_scenes, CHUNK)]
+    tasks = [(path, index * CHUNK, seed) for index, path in enumerate(paths)]
+    with Pool(workers) as pool:
+        list(tqdm(pool.imap(render_chunk, tasks), desc='scenes', total=len(tasks), unit_scale=CHUNK))
+    chunks = [np.load(path) for path in paths]
+    images = torch.from_numpy(np.concatenate([chunk['images'] for chunk in chunks]))
+    return images.permute(0, 3, 1, 2).contiguous(), np.concatenate([chunk['captions'] for chunk in chunks])
+
+
+# ------------------------------------------------------------------------------------------------ training
+def fit(run: Run, stage: str, model: nn.Module, loss_of, num_images: int, args, *, steps: int, batch: int, lr: float):
+    """Train ``model`` for ``steps`` on random batches of image indices; resume from the stage's file.
+
+    Args:
+        loss_of (callable): ``(indices, generator) -> dict`` of losses, of which ``'loss'`` is minimised.
+    """
+    optimizer = torch.optim.AdamW(model.parameters(), lr=lr, weight_decay=1e-2, betas=(0.9, 0.99))
+    schedule = get_cosine_schedule_with_warmup(optimizer, min(500, steps // 10), steps)
+    state = run.load(stage)
+    if state:
+        model.load_state_dict(state['model'])
+        optimizer.load_state_dict(state['optimizer'])
+        schedule.load_state_dict(state['schedule'])
+
+    def save(step):
+        run.save(stage, step=step, model=model.state_dict(), optimizer=optimizer.state_dict(),
+                 schedule=schedule.state_dict())  # fmt: skip
+
+    model.train()
+    sums, start, since_save = {}, time.time(), time.time()
+    for step in tqdm(range(state.get('step', 0), steps), desc=stage, initial=state.get('step', 0), total=steps):
+        generator = torch.Generator().manual_seed(args.seed * 1_000_003 + step)
+        losses = loss_of(torch.randint(num_images, (batch,), generator=generator), generator)
+        losses['loss'].backward()
+        nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        optimizer.zero_grad()
+        schedule.step()
+        for name, value in losses.items():
+            sums[name] = sums.get(name, 0.0) + float(value.detach())
+        if (step + 1) % args.log_every == 0:
+            means = {name: value / args.log_every for name, value in sums.items()}
+            run.log(stage=stage, step=step + 1, seconds=round(time.time() - start, 1), lr=schedule.get_last_lr()[0], **means)
+            sums = {}
+        if time.time() - since_save > args.save_every:
+            save(step + 1)
+            since_save = time.time()
+    save(steps)
+    return model.eval()
+
+
+def to_pixels(images: torch.Tensor) -> torch.Tensor:
+    """uint8 to the ``[-1, 1]`` a Stable Diffusion autoencoder takes."""
+    return images.float() / 127.5 - 1
+
+
+def train_autoencoder(run: Run, images: torch.Tensor, args) -> AutoencoderKL:
+    vae = AutoencoderKL(**AUTOENCODER)
+
+    def loss_of(indices, generator):
+        target = to_pixels(images[indices])
+        posterior = vae.encode(target).latent_dist
+        output = vae.decode(posterior.sample(generator)).sample
+        l1, mse, kl = F.l1_loss(output, target), F.mse_loss(output, target), posterior.kl().mean()
+        return dict(loss=l1 + mse + 1e-6 * kl, l1=l1, mse=mse, kl=kl)
+
+    return fit(run, 'autoencoder', vae, loss_of, len(images), args, steps=args.autoencoder_steps, batch=8, lr=2e-3)
+
+
+@torch.no_grad()
+def encode_all(run: Run, vae: AutoencoderKL, images: torch.Tensor) -> torch.Tensor:
+    """Posterior moments ``(N, 8, h, w)`` of every image, and the scaling factor set to 1 / their standard deviation."""
+    path = run.dir / 'moments.pt'
+    if path.exists():
+        moments = torch.load(path, weights_only=True)
+    else:
+        batches = tqdm(images.split(32), desc='encode')
+        moments = torch.cat([vae.encode(to_pixels(batch)).latent_dist.parameters for batch in batches])
+        torch.save(moments, path)
+    vae.register_to_config(scaling_factor=round(1 / moments[:, :4].std().item(), 5))
+    return moments
+
+
+def train_tokenizer(run: Run, captions: np.ndarray) -> CLIPTokenizer:
+    """CLIP's tokenizer with merges learnt from the captions, its vocabulary laid out as in CLIP.
+
+    All bytes come first, alone and at the end of a word, so that any text has tokens; the two special tokens last.
+    """
+    folder = run.dir / 'tokenizer'
+    if not folder.exists():
+        letters = sorted(ByteLevel.alphabet())
+        letters += [f'{letter}</w>' for letter in letters]
+        untrained = CLIPTokenizer(vocab=number(letters + [BOS, EOS]), merges=[])
+        trained = untrained.train_new_from_iterator(captions.ravel().tolist(), vocab_size=1024)
+        merges = [tuple(pair) for pair in json.loads(trained.backend_tokenizer.to_str())['model']['merges']]
+        merged = [''.join(pair) for pair in merges]
+        CLIPTokenizer(vocab=number(letters + merged + [BOS, EOS]), merges=merges).save_pretrained(folder)
+    return CLIPTokenizer.from_pretrained(folder, model_max_length=MAX_LENGTH)
+
+
+def number(tokens: list[str]) -> dict[str, int]:
+    return {token: index for index, token in enumerate(tokens)}
+
+
+def build_text_encoder(tokenizer: CLIPTokenizer) -> CLIPTextModel:
+    tokens = dict(
+        bos_token_id=tokenizer.bos_token_id,
+        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id,
+    )
+    return CLIPTextModel(CLIPTextConfig(vocab_size=len(tokenizer), **tokens, **TEXT_ENCODER))
+
+
+def train_unet(run: Run, vae, tokenizer, moments: torch.Tensor, captions: np.ndarray, args) -> nn.ModuleDict:
+    model = nn.ModuleDict(dict(unet=UNet2DConditionModel(**UNET), text_encoder=build_text_encoder(tokenizer)))
+    scheduler = DDPMScheduler(**SCHEDULER)
+    ids = tokenizer(
+        captions.ravel().tolist(), max_length=args.train_tokens, padding='max_length', truncation=True, return_tensors='pt'
+    ).input_ids.view(*captions.shape, -1)
+    empty = tokenizer('', max_length=args.train_tokens, padding='max_length', return_tensors='pt').input_ids[0]
+
+    def loss_of(indices, generator):
+        mean, logvar = moments[indices].chunk(2, dim=1)
+        noise = torch.randn(2, *mean.shape, generator=generator)
+        latents = (mean + noise[0] * (0.5 * logvar.clamp(-30, 20)).exp()) * vae.config.scaling_factor
+        timesteps = torch.randint(scheduler.config.num_train_timesteps, (len(indices),), generator=generator)
+        noisy = scheduler.add_noise(latents, noise[1], timesteps)
+        tokens = ids[indices, torch.randint(CAPTIONS_PER_SCENE, (len(indices),), generator=generator)]
+        dropped = torch.rand(len(indices), 1, generator=generator) < 0.1  # for classifier-free guidance
+        context = model['text_encoder'](torch.where(dropped, empty, tokens)).last_hidden_state
+        prediction = model['unet'](noisy, timesteps, context).sample
+        return dict(loss=F.mse_loss(prediction, noise[1]))
+
+    return fit(run, 'unet', model, loss_of, len(moments), args, steps=args.unet_steps, batch=16, lr=args.lr)
+
+
+# ------------------------------------------------------------------------------------------------ export
+def export(run: Run, vae, tokenizer, model: nn.ModuleDict, folder: Path):
+    """Write the diffusers folder in half precision, and a grid of pictures drawn from ``SHOWN_CAPTIONS``."""
+    scheduler = DDIMScheduler(**SCHEDULER, set_alpha_to_one=False)
+    pipeline = StableDiffusionPipeline(
+        vae=vae, text_encoder=model['text_encoder'], tokenizer=tokenizer, unet=model['unet'], scheduler=scheduler,
+        safety_checker=None, feature_extractor=None, requires_safety_checker=False,
+    )  # fmt: skip
+    samples = draw(pipeline)
+    pipeline.to(torch.float16).save_pretrained(folder)
+    samples.save(folder / 'samples.png')
+
+
+def draw(pipeline: StableDiffusionPipeline, per_caption: int = 4) -> Image.Image:
+    """One row of pictures per caption."""
+    rows = []
+    for number, text in enumerate(SHOWN_CAPTIONS):
+        generator = torch.Generator().manual_seed(number)
+        images = pipeline(
+            text, height=SIZE, width=SIZE, num_images_per_prompt=per_caption, num_inference_steps=50,
+            guidance_scale=4.0, generator=generator, output_type='np',
+        ).images  # fmt: skip
+        rows.append(np.concatenate(images, axis=1))
+    return Image.fromarray((np.concatenate(rows) * 255).round().astype(np.uint8))
+
+
+def parse_args():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('work_dir', type=Path)
+    parser.add_argument('--export', type=Path, help='diffusers folder to write (default: WORK_DIR/tiny-sd)')
+    parser.add_argument('--num-scenes', type=int, default=12000)
+    parser.add_argument('--autoencoder-steps', type=int, default=2400)
+    parser.add_argument('--unet-steps', type=int, default=12000)
+    parser.add_argument('--lr', type=float, default=8e-4, help='peak learning rate of the U-Net and the text encoder')
+    parser.add_argument('--train-tokens', type=int, default=40, help='captions are padded to this many tokens')
+    parser.add_argument('--seed', type=int, default=0)
+    parser.add_argument('--workers', type=int, default=2, help='processes that render')
+    parser.add_argument('--log-every', type=int, default=50)
+    parser.add_argument('--save-every', type=float, default=120, help='seconds between training states')
+    return parser.parse_args()
+
+
+def main():
+    args = parse_args()
+    torch.manual_seed(args.seed)
+    run = Run(args.work_dir)
+    images, captions = make_scenes(run, math.ceil(args.num_scenes / CHUNK) * CHUNK, args.seed, args.workers)
+    vae = train_autoencoder(run, images, args)
+    tokenizer = train_tokenizer(run, captions)
+    moments = encode_all(run, vae, images)
+    model = train_unet(run, vae, tokenizer, moments, captions, args)
+    export(run, vae, tokenizer, model, args.export or run.dir / 'tiny-sd')
+
+
+if __name__ == '__main__':
+    main()
