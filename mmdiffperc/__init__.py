@@ -1,8 +1,8 @@
 """mmdiffperc: one diffusion U-Net as a perception backbone for the OpenMMLab family.
 
-``custom_imports = dict(imports=['mmdiffperc'])`` in a config is all a host needs: the core classes land in mmengine's root
-registries and build by bare name under every scope. The parts for one host (``mmdiffperc.seg``, ``mmdiffperc.pose``,
-``mmdiffperc.det``) are imported by name, because each needs its host installed.
+``custom_imports = dict(imports=['mmdiffperc'])`` in a config is all a host needs: the core classes land in mmengine's
+root registries and build by bare name under every scope. The parts for one host (``mmdiffperc.seg``,
+``mmdiffperc.pose``, ``mmdiffperc.det``) are imported by name, because each needs its host installed.
 """
 
 # ``compat`` comes first: the hosts that the models may touch import only after its shims are in place.

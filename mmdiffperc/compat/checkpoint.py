@@ -1,12 +1,12 @@
 """Loads checkpoints of mmengine and of research code, and executes nothing that a file asks for.
 
-Since torch 2.6 ``torch.load`` builds tensors and plain containers only, and so refuses mmengine's own checkpoints, which
-also hold ``HistoryBuffer``, NumPy scalars and bound methods. Passing ``weights_only=False`` would run any code in a
+Since torch 2.6 ``torch.load`` builds tensors and plain containers only, and so refuses mmengine's own checkpoints,
+which also hold ``HistoryBuffer``, NumPy scalars and methods. Passing ``weights_only=False`` would run any code in a
 downloaded file. Instead, torch's own restricted unpickler is told about the few harmless types that such files contain
 (``SAFE_GLOBALS``). The list holds for every ``torch.load``, thus for ``mim test``, ``--resume``, ``load_from``,
 ``init_model`` and downloads; local files also go through :func:`load_file`, whose errors name the file.
 
-Delete when mmengine loads its own checkpoints on torch >= 2.6, and use ``torch.load`` where :func:`load_file` is called.
+Delete when mmengine loads its own checkpoints on torch >= 2.6, and call ``torch.load`` instead of :func:`load_file`.
 """
 
 import datetime
@@ -98,8 +98,8 @@ def load_file(path: str | pathlib.Path, map_location: Any = 'cpu', mmap: bool = 
     Args:
         path (str | Path): A local file.
         map_location (Any): As in ``torch.load``.
-        mmap (bool): Map the file instead of reading it, so that a tensor takes memory only once it is used. Files of the
-            format before torch 1.6 cannot be mapped and are read.
+        mmap (bool): Map the file instead of reading it, so that a tensor takes memory only once it is used. Files of
+            the format before torch 1.6 cannot be mapped and are read.
 
     Returns:
         Any: What was saved.

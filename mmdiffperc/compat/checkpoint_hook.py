@@ -1,8 +1,8 @@
 """Saves a checkpoint so that the one before it survives a full disk or a kill.
 
-mmengine writes a checkpoint straight to its final name, and removes the outdated one first. With ``max_keep_ckpts=1``, or
-with ``save_best``, a disk that fills up meanwhile leaves no checkpoint at all. Here a file appears under its name when it
-is complete, and outdated ones are removed after that; the disk must have room for one checkpoint more.
+mmengine writes a checkpoint straight to its final name, and removes the outdated one first. With ``max_keep_ckpts=1``,
+or with ``save_best``, a disk that fills up meanwhile leaves no checkpoint at all. Here a file appears under its name
+when it is complete, and outdated ones are removed after that; the disk must have room for one checkpoint more.
 
 Delete when mmengine's ``CheckpointHook`` writes before it removes, and ``LocalBackend.put`` replaces files atomically.
 """
@@ -62,8 +62,7 @@ class _DeferredRemoval:
 class SafeCheckpointHook(CheckpointHook):
     """mmengine's ``CheckpointHook``, under the same name in configs and with the same arguments, that loses nothing.
 
-    Remote backends, and a backend chosen by ``backend_args``, write as they always did; the order of writing and removing
-    holds for them too.
+    Remote backends write as they always did; the order of writing and removing holds for them too.
     """
 
     def before_train(self, runner) -> None:

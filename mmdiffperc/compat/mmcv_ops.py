@@ -37,10 +37,17 @@ def nms(boxes: Tensor, scores: Tensor, iou_threshold: float, offset: int) -> Ten
     return torchvision_nms(boxes + boxes.new_tensor([0, 0, offset, offset]), scores, iou_threshold)
 
 
+def not_compiled() -> str:
+    """What ``mmcv.utils.collect_env`` prints for the compiler of the extension."""
+    return 'n/a'
+
+
 class MissingExtension(ModuleType):
     """Stands in for ``mmcv._ext``: has every operator, and those that are not implemented raise when called."""
 
     nms = staticmethod(nms)
+    get_compiler_version = staticmethod(not_compiled)
+    get_compiling_cuda_version = staticmethod(not_compiled)
 
     def __getattr__(self, name: str) -> Callable:
         """Returns a callable that raises; special names stay absent, as on any module without them."""

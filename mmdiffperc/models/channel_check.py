@@ -26,23 +26,25 @@ def check_in_channels(model: nn.Module, name: str, part: nn.Module | None):
     backbone = model._modules.get('backbone')
     if name not in CONSUMERS or not isinstance(backbone, DiffusionUNet) or model._modules.get('neck'):
         return
-    parts = part if isinstance(part, nn.ModuleList) else [part]
-    for consumer in parts:
+    for consumer in part if isinstance(part, nn.ModuleList) else [part]:
         given = getattr(consumer, 'in_channels', None)
-        if given is not None and given != (wanted := _wanted(consumer, backbone.out_channels)):
+        wanted = _wanted(consumer, given, backbone.out_channels)
+        if wanted is not None and given != wanted:
             raise ValueError(
                 f'{name} {type(consumer).__name__} has in_channels={given}, but the features it gets from DiffusionUNet '
                 f'have {wanted} channels: set in_channels={wanted}'
             )
 
 
-def _wanted(part: nn.Module, out_channels: tuple[int, ...]) -> int | list[int]:
-    """What ``in_channels`` of a neck (all levels) or of a head (those its ``in_index`` selects) must be."""
-    index = getattr(part, 'in_index', list(range(len(out_channels))))
-    if isinstance(index, int):
-        return out_channels[index]
-    selected = [out_channels[i] for i in index]
-    return sum(selected) if getattr(part, 'input_transform', None) == 'resize_concat' else selected
+def _wanted(consumer: nn.Module, given, out_channels: tuple[int, ...]) -> int | list[int] | None:
+    """What ``in_channels`` must be: of all levels for a neck, of those that ``in_index`` selects for a head."""
+    in_index = getattr(consumer, 'in_index', None)
+    if in_index is None:
+        return type(given)(out_channels) if isinstance(given, (list, tuple)) else None
+    if isinstance(in_index, int):
+        return out_channels[in_index]
+    selected = [out_channels[index] for index in in_index]
+    return sum(selected) if consumer.input_transform == 'resize_concat' else selected
 
 
 register_module_module_registration_hook(check_in_channels)

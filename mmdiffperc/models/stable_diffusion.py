@@ -71,7 +71,7 @@ def build_tokenizer(arch: str | Path) -> CLIPTokenizer:
     is the padding token as well.
     """
     folder = arch_folder(arch) / 'tokenizer'
-    if (folder / 'vocab.json').is_file():
+    if _has_vocabulary(folder):
         return CLIPTokenizer.from_pretrained(folder)
     special = folder / 'tokenizer_config.json'
     options = _read_json(special) if special.is_file() else {'model_max_length': 77}
@@ -104,6 +104,7 @@ def load_weights(
         FileNotFoundError: No such file or folder, or the folder lacks a part or variant.
         RuntimeError: A truncated file, something that is no weights file, or a hub id that cannot be reached.
         ValueError: Weights of another architecture, or incomplete ones.
+        pickle.UnpicklingError: A pickled file that asks to execute something; nothing is executed.
     """
     unknown = set(modules) - set(_PARTS)
     if unknown:
@@ -140,10 +141,12 @@ def load_text_encoder(
 
 
 def _load_tokenizer(arch: str | Path, checkpoint: str | Path) -> CLIPTokenizer:
-    path = locate_checkpoint(_PRESETS.get(str(checkpoint), checkpoint), ['tokenizer'])
-    if (path / 'tokenizer').is_dir():
-        return CLIPTokenizer.from_pretrained(path / 'tokenizer')
-    return build_tokenizer(arch)
+    folder = locate_checkpoint(_PRESETS.get(str(checkpoint), checkpoint), ['tokenizer']) / 'tokenizer'
+    return CLIPTokenizer.from_pretrained(folder) if _has_vocabulary(folder) else build_tokenizer(arch)
+
+
+def _has_vocabulary(folder: Path) -> bool:
+    return any((folder / name).is_file() for name in ('tokenizer.json', 'vocab.json'))
 
 
 def _read_json(path: Path) -> dict:

@@ -2,9 +2,11 @@
 
 import re
 from collections.abc import Iterable, Sequence
+from logging import WARNING
 from pathlib import Path, PurePosixPath
 
 from huggingface_hub import snapshot_download, try_to_load_from_cache
+from mmengine.logging import print_log
 
 FILE_SUFFIXES = ('.ckpt', '.pt', '.pth', '.safetensors', '.bin')
 _HUB_ID = re.compile(r'[\w][\w.-]*/[\w][\w.-]*')
@@ -94,6 +96,7 @@ def _select(names: Iterable[str], part: str, variant: str | None, where: str) ->
     variants = {_variant(match) for match, _ in found}
     if variant is None and None not in variants and len(variants) == 1:
         (variant,) = variants
+        print_log(f'{where!r} has no plain weights of {part!r}; taking the variant {variant!r}.', 'current', WARNING)
     found = [(match, name) for match, name in found if _variant(match) == variant]
     if any(match['format'] == 'safetensors' for match, _ in found):
         found = [(match, name) for match, name in found if match['format'] == 'safetensors']

@@ -44,7 +44,7 @@ def make_runner():
         loader = dict(
             dataset=dataset, batch_size=2, sampler=dict(type='DefaultSampler', shuffle=False), collate_fn=collate
         )
-        validation = dict(val_dataloader=loader, val_cfg=dict(), val_evaluator=Rising()) if validate else {}
+        validation = dict(val_dataloader=loader, val_cfg=dict(), val_evaluator=[Rising()]) if validate else {}
         return Runner(
             model=Regression(),
             work_dir=str(work_dir),
@@ -52,7 +52,7 @@ def make_runner():
             train_cfg=dict(by_epoch=True, max_epochs=max_epochs),
             optim_wrapper=dict(optimizer=dict(type='AdamW', lr=1e-3)),
             param_scheduler=dict(type='OneCycleLR', eta_max=1e-2, total_steps=16, by_epoch=False),
-            default_hooks=dict(checkpoint=dict(type='CheckpointHook', **(checkpoint or {}))),
+            default_hooks=dict(checkpoint=dict(type='CheckpointHook', interval=1, **(checkpoint or {}))),
             custom_hooks=list(hooks),
             randomness=dict(seed=5),
             experiment_name=f'{work_dir}-{max_epochs}-{kwargs}',

@@ -1,5 +1,7 @@
 """Real files of every layout, written from one model and loaded into another with other random weights."""
 
+import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -503,6 +505,21 @@ def test_tokenizer_known_tokens():
 def test_padding_token(arch, pad):
     tokens = build_tokenizer(arch)('a dog', padding='max_length').input_ids
     assert tokens == [49406, 320, 1929, 49407] + [pad] * 73
+
+
+def test_arch_folder_keeps_its_own_vocabulary(source, tmp_path):
+    _write_folder(source, tmp_path)
+    assert build_tokenizer(tmp_path)('a dog').input_ids == [49406, 320, 1929, 49407]
+    vocabulary = {'a</w>': 0, 'dog</w>': 1, '<|startoftext|>': 2, '<|endoftext|>': 3}
+    (tmp_path / 'tokenizer').mkdir()
+    (tmp_path / 'tokenizer' / 'vocab.json').write_text(json.dumps(vocabulary | {'d': 4, 'o': 5, 'g</w>': 6, 'do': 7}))
+    (tmp_path / 'tokenizer' / 'merges.txt').write_text('#version: 0.2\nd o\ndo g</w>\n')
+    tokenizer = build_tokenizer(tmp_path)
+    assert tokenizer('a dog').input_ids == [2, 0, 1, 3]
+
+    shutil.rmtree(tmp_path / 'tokenizer')
+    tokenizer.save_pretrained(tmp_path / 'tokenizer')  # as one tokenizer.json
+    assert build_tokenizer(tmp_path)('a dog').input_ids == [2, 0, 1, 3]
 
 
 def test_text_encoder_of_a_single_file(source, kind, tmp_path):

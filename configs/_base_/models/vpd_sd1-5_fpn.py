@@ -1,6 +1,6 @@
 """VPD for semantic segmentation: Stable Diffusion 1.5, class prompts with cross-attention maps, Semantic FPN."""
 
-custom_imports = dict(imports=['mmdiffperc'])
+custom_imports = dict(imports=['mmdiffperc.seg'])
 
 pretrained = 'stable-diffusion-v1-5/stable-diffusion-v1-5'
 num_classes = 150

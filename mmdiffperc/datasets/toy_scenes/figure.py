@@ -3,15 +3,17 @@
 The figure's own frame: x to its left, y up, z to where it faces; metres for a figure about 1.7 m tall.
 """
 
+from dataclasses import replace
+
 import numpy as np
 
 from .scene import Part, SceneObject, yaw
 from .textures import Material
 from .vocabulary import jittered
 
-KEYPOINTS = ('nose', 'left_eye', 'right_eye', 'left_ear', 'right_ear', 'left_shoulder', 'right_shoulder', 'left_elbow',
-             'right_elbow', 'left_wrist', 'right_wrist', 'left_hip', 'right_hip', 'left_knee', 'right_knee', 'left_ankle',
-             'right_ankle')
+KEYPOINTS = ('nose', 'left_eye', 'right_eye', 'left_ear', 'right_ear', 'left_shoulder', 'right_shoulder',
+             'left_elbow', 'right_elbow', 'left_wrist', 'right_wrist', 'left_hip', 'right_hip', 'left_knee',
+             'right_knee', 'left_ankle', 'right_ankle')
 SKELETON = ((15, 13), (13, 11), (16, 14), (14, 12), (11, 12), (5, 11), (6, 12), (5, 6), (5, 7), (6, 8), (7, 9), (8, 10),
             (1, 2), (0, 1), (0, 2), (1, 3), (2, 4), (3, 5), (4, 6))
 # How far a keypoint may lie behind the surface that shows it: a feature of the face on its skin, a joint inside a limb.
@@ -21,13 +23,14 @@ NUM_FACE_KEYPOINTS = 5
 SKIN = ((0.90, 0.72, 0.58), (0.72, 0.50, 0.36), (0.45, 0.29, 0.20))
 HAIR = (0.13, 0.09, 0.07)
 EYES = (0.03, 0.03, 0.03)
+STANDING_HEIGHT = 1.7
 HEAD_RADIUS = 0.135
 # On the head, in units of its radius.
 FACE = {'nose': (0, -0.12, 1.05), 'left_eye': (0.38, 0.2, 0.9), 'right_eye': (-0.38, 0.2, 0.9),
         'left_ear': (1.0, 0.0, 0.0), 'right_ear': (-1.0, 0.0, 0.0)}
 
 
-def make_figure(rng, colour_name, colour, height=1.7):
+def make_figure(rng, colour_name, colour, height=STANDING_HEIGHT):
     """Draw a figure in a random pose.
 
     Args:
@@ -42,9 +45,9 @@ def make_figure(rng, colour_name, colour, height=1.7):
     joints = _random_pose(rng)
     parts = _body(joints, colour, jittered(SKIN[rng.integers(len(SKIN))], rng, 0.02))
     lowest = min(part.centre[1] - _vertical_reach(part) for part in parts)
-    scale, lift = height / 1.7, np.array([0, -lowest, 0])
-    parts = tuple(Part(p.shape, ((p.centre + lift) * scale).astype(np.float32), (p.half_extents * scale).astype(np.float32),
-                       p.rotation, p.material) for p in parts)
+    scale, lift = height / STANDING_HEIGHT, np.array([0, -lowest, 0])
+    parts = tuple(replace(part, centre=((part.centre + lift) * scale).astype(np.float32),
+                          half_extents=(part.half_extents * scale).astype(np.float32)) for part in parts)
     keypoints = (np.array([joints[name] for name in KEYPOINTS]) + lift) * scale
     return SceneObject('figure', colour_name, parts, keypoints.astype(np.float32))
 
@@ -77,12 +80,11 @@ def _limb(joints, root, middle, tip, start, lengths, pitches, roll):
 
 def _body(joints, clothes, skin):
     """Parts of the body around the joints."""
-    cloth, bare = Material(clothes, clothes), Material(skin, skin)
-    trousers = Material(0.6 * clothes, clothes)
+    cloth, bare = _plain(clothes), _plain(skin)
+    trousers, hair, eye = (_plain(colour) for colour in (0.6 * clothes, HAIR, EYES))
     parts = [_ball(joints['head'], HEAD_RADIUS, bare), _ball(joints['nose'], 0.028, bare)]
-    parts += [_ball(joints[f'{side}_eye'], 0.026, Material(np.array(EYES), np.array(EYES))) for side in ('left', 'right')]
+    parts += [_ball(joints[f'{side}_eye'], 0.026, eye) for side in ('left', 'right')]
     backwards = joints['head'] - joints['nose']
-    hair = Material(np.array(HAIR), np.array(HAIR))
     parts.append(_ball(joints['head'] + 0.28 * backwards + (0, 0.03, 0), HEAD_RADIUS, hair))
     middle = (joints['neck'] + joints['pelvis']) / 2
     spine = _frame_along(joints['neck'] - joints['pelvis'])
@@ -96,6 +98,11 @@ def _body(joints, clothes, skin):
         parts += [_ball(hip, 0.10, trousers), _bone(hip, knee, 0.085, trousers), _ball(knee, 0.08, trousers)]
         parts += [_bone(knee, ankle, 0.065, trousers), _ball(ankle, 0.075, hair)]
     return parts
+
+
+def _plain(colour):
+    colour = np.asarray(colour, np.float32)
+    return Material(colour, colour)
 
 
 def _ball(centre, radius, material):
@@ -118,7 +125,8 @@ def _frame_along(axis):
 
 
 def _vertical_reach(part):
-    return float(np.abs(part.rotation[1] * part.half_extents).sum()) if part.shape != 'sphere' else part.half_extents[1]
+    ball = part.shape == 'sphere'
+    return part.half_extents[1] if ball else np.abs(part.rotation[1] * part.half_extents).sum()
 
 
 def _rotate(vector, pitch, roll):

@@ -5,10 +5,11 @@ from collections import Counter
 from .relations import RELATIONS, SUPERLATIVES, Expression, evaluate, is_unambiguous
 
 # In the manner of CLIP's prompt templates, so that class words get their meaning in the frames VPD's prompts use.
-CAPTION_TEMPLATES = (
-    'a photo of {}.', 'a photo of {}.', 'a rendering of {}.', 'a picture of {}.', 'an image of {}.', 'a bright photo of {}.',
-    'a photo of {} in a room.', 'there is {} in the scene.', 'a scene with {}.', 'a close-up photo of {}.',
-    'a cropped photo of {}.', 'itap of {}.', '{}.')
+PLAIN_TEMPLATE, PLAIN_PROBABILITY = 'a photo of {}.', 0.35
+CAPTION_TEMPLATES = ('a rendering of {}.', 'a picture of {}.', 'an image of {}.', 'a bright photo of {}.',
+                     'a photo of {} in a room.', 'there is {} in the scene.', 'a scene with {}.',
+                     'a close-up photo of {}.', 'a cropped photo of {}.', 'itap of {}.', '{}.')
+COLOUR_PROBABILITY = 0.6
 ROOM_PHRASES = ('on a {floor} floor', 'in front of a {wall} wall', 'on a {floor} floor in front of a {wall} wall',
                 'in a room with a {wall} wall and a {floor} floor')
 NUMBERS = ('no', 'one', 'two', 'three', 'four', 'five', 'six', 'seven')
@@ -123,7 +124,7 @@ def _relation(rendering, rng):
 
 def _list(rng, instances):
     """'two cones, a green figure and a red box': equal nouns are counted together."""
-    with_colour = rng.random() < 0.7
+    with_colour = rng.random() < COLOUR_PROBABILITY
     nouns = Counter((one.colour if with_colour else None, one.class_name) for one in instances)
     items = []
     for (colour, class_name), count in nouns.items():
@@ -133,11 +134,13 @@ def _list(rng, instances):
 
 
 def _fill(rng, said):
-    return _choose(rng, CAPTION_TEMPLATES).format(said)
+    plain = rng.random() < PLAIN_PROBABILITY
+    return (PLAIN_TEMPLATE if plain else _choose(rng, CAPTION_TEMPLATES)).format(said)
 
 
 def _noun(instance, rng):
-    return _with_article(f'{instance.colour} {instance.class_name}' if rng.random() < 0.65 else instance.class_name)
+    with_colour = rng.random() < COLOUR_PROBABILITY
+    return _with_article(f'{instance.colour} {instance.class_name}' if with_colour else instance.class_name)
 
 
 def _room_caption(rendering, rng):

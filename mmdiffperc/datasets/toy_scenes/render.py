@@ -85,7 +85,7 @@ def render(scene, size):
     """
     height, width = (size, size) if np.isscalar(size) else size
     if min(height, width) < MIN_SIZE:
-        raise ValueError(f'size must be at least {MIN_SIZE} pixels a side for objects to be seen, got {height} x {width}.')
+        raise ValueError(f'size must be at least {MIN_SIZE} pixels a side, got {height} x {width}.')
     directions, depth, surface = trace(scene, height, width)
     points = (scene.camera.position + depth[..., None] * directions).reshape(-1, 3)
     normals, albedo, specular = _surface_properties(scene, points, surface.reshape(-1))
@@ -171,4 +171,5 @@ def _keypoints(camera, points, depth):
     column, row = np.where(inside[:, None], xy, 0).astype(int).T
     tolerance = np.where(np.arange(len(points)) < NUM_FACE_KEYPOINTS, FACE_TOLERANCE, JOINT_TOLERANCE)
     visible = depth[row, column] > distance - tolerance
-    return np.column_stack([np.where(inside[:, None], xy - 0.5, 0), np.where(inside, 1 + visible, 0)]).astype(np.float32)
+    visibility = np.where(inside, 1 + visible, 0)
+    return np.column_stack([np.where(inside[:, None], xy - 0.5, 0), visibility]).astype(np.float32)

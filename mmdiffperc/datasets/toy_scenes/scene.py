@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from .camera import Camera
 from .solids import SOLIDS
 from .textures import Material
 
@@ -35,7 +36,8 @@ class Part:
     @property
     def radius(self):
         """float: Radius of a sphere around `centre` that holds the part."""
-        return float(self.half_extents.max() if self.shape in ('sphere', 'diamond') else np.linalg.norm(self.half_extents))
+        round_or_pointed = self.shape in ('sphere', 'diamond')
+        return float(self.half_extents.max() if round_or_pointed else np.linalg.norm(self.half_extents))
 
     def intersect(self, origins, directions):
         """Interval of the rays inside the part; ray parameters are those of the world ray (see `ConvexSolid`)."""
@@ -101,62 +103,10 @@ class SceneObject:
     def placed(self, angle, position):
         """The same object, turned about the world's vertical axis by an angle and then moved by ``position`` (3,)."""
         turn, position = yaw(angle), np.asarray(position, np.float32)
-        parts = tuple(replace(part, centre=(turn @ part.centre + position).astype(np.float32), rotation=turn @ part.rotation)
+        parts = tuple(replace(part, centre=turn @ part.centre + position, rotation=turn @ part.rotation)
                       for part in self.parts)
         keypoints = None if self.keypoints is None else self.keypoints @ turn.T + position
         return replace(self, parts=parts, keypoints=keypoints)
-
-
-@dataclass(frozen=True)
-class Camera:
-    """A pinhole camera above the world's origin that looks along -z, pitched downwards.
-
-    Camera coordinates: x right, y up, z towards the viewer; the depth of a point is its ``-z``.
-
-    Args:
-        height (float): Above the floor.
-        pitch (float): Downwards, in radians.
-        focal (float): Focal length in units of the image's shorter side.
-    """
-
-    height: float
-    pitch: float
-    focal: float
-
-    @property
-    def position(self):
-        """np.ndarray: (3,), in the world."""
-        return np.array([0, self.height, 0], np.float32)
-
-    @property
-    def rotation(self):
-        """np.ndarray: (3, 3); its columns are the camera's axes in the world."""
-        cos, sin = np.cos(self.pitch), np.sin(self.pitch)
-        return np.array([[1, 0, 0], [0, cos, sin], [0, -sin, cos]], np.float32)
-
-    def rays(self, height, width):
-        """World directions (H, W, 3) through the pixel centres, scaled so that the ray parameter is the depth."""
-        focal = self.focal * min(height, width)
-        x = (np.arange(width, dtype=np.float32) + 0.5 - width / 2) / focal
-        y = (height / 2 - np.arange(height, dtype=np.float32) - 0.5) / focal
-        directions = np.stack([*np.meshgrid(x, y), np.full((height, width), -1.0)], axis=-1).astype(np.float32)
-        return directions @ self.rotation.T
-
-    def to_camera(self, points):
-        """World points (N, 3) in camera coordinates (N, 3)."""
-        return (points - self.position) @ self.rotation
-
-    def project(self, points, height, width):
-        """Image positions and depths of world points.
-
-        Returns:
-            tuple[np.ndarray, np.ndarray]: ``xy`` (N, 2) in pixels, where pixel (i, j) covers [j, j + 1) x [i, i + 1),
-            and depths (N,).
-        """
-        local = self.to_camera(points)
-        depth = -local[:, 2]
-        scale = self.focal * min(height, width) / depth
-        return np.stack([width / 2 + local[:, 0] * scale, height / 2 - local[:, 1] * scale], axis=1), depth
 
 
 @dataclass(frozen=True)
@@ -186,7 +136,7 @@ class Scene:
         category (str): Key of `SCENE_CATEGORIES`.
         wall_colour (str): Key of `ROOM_COLOURS`.
         floor_colour (str): Key of `ROOM_COLOURS`.
-        domain (str): One of `DOMAINS`.
+        domain (str): Key of `DOMAINS`.
     """
 
     camera: Camera

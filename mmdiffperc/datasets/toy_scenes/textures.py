@@ -28,7 +28,8 @@ def _planks(p):
 
 
 def _speckle(p):
-    waves = np.sin(3.1 * p[:, 0] + 1.7 * p[:, 1]) + np.sin(2.3 * p[:, 1] - 3.7 * p[:, 2]) + np.sin(4.3 * p[:, 2] + p[:, 0])
+    x, y, z = p.T
+    waves = np.sin(3.1 * x + 1.7 * y) + np.sin(2.3 * y - 3.7 * z) + np.sin(4.3 * z + x)
     return (waves / 6 + 0.5).astype(np.float32)
 
 

@@ -46,12 +46,6 @@ SCENE_CATEGORIES = {
     'playroom': (('yellow', 'pink', 'blue'), ('green', 'yellow', 'blue')),
 }
 
-# The shifted domain has the same classes and names but none of the same surface patterns.
-OBJECT_PATTERNS = {'a': ('plain', 'plain', 'stripes', 'checker', 'speckle'), 'b': ('dots', 'rings', 'plaid', 'zigzag')}
-FLOOR_PATTERNS = {'a': ('plain', 'planks', 'checker', 'speckle'), 'b': ('zigzag', 'dots', 'plaid')}
-WALL_PATTERNS = {'a': ('plain', 'plain', 'stripes', 'speckle'), 'b': ('plaid', 'bricks', 'dots')}
-DOMAINS = tuple(OBJECT_PATTERNS)
-
 
 def jittered(colour, rng, amount=0.05):
     """Vary a colour a little: each channel by itself, and all together in brightness.

@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from mmdiffperc.datasets.toy_scenes.scene import Camera, Light, Part, Plane, Scene, SceneObject, yaw
+from mmdiffperc.datasets.toy_scenes.camera import Camera
+from mmdiffperc.datasets.toy_scenes.scene import Light, Part, Plane, Scene, SceneObject, yaw
 from mmdiffperc.datasets.toy_scenes.textures import Material
 
 

@@ -1,5 +1,9 @@
+from pathlib import Path
+
+import mmpose
 import numpy as np
 import pytest
+from mmengine.config import Config
 
 from mmdiffperc.datasets.toy_scenes import render
 from mmdiffperc.datasets.toy_scenes.figure import KEYPOINTS, make_figure
@@ -17,13 +21,10 @@ def figure_facing(angle, seed=0, x=0.0):
 def keypoints(scene, size=(96, 112)):
     """Keypoints of the figure in a scene, by name."""
     figure, = (one for one in render(scene, size).instances if one.class_name == 'figure')
-    return dict(zip(KEYPOINTS, figure.keypoints))
+    return dict(zip(KEYPOINTS, figure.keypoints, strict=True))
 
 
 def test_names_are_mmposes():
-    from mmengine.config import Config
-    import mmpose
-    from pathlib import Path
     info = Config.fromfile(Path(mmpose.__file__).parent / '.mim/configs/_base_/datasets/coco.py').dataset_info
     assert tuple(info['keypoint_info'][number]['name'] for number in range(17)) == KEYPOINTS
 
@@ -75,7 +76,7 @@ def test_keypoints_outside_of_the_image_are_zero():
 @pytest.mark.parametrize('seed', range(6))
 def test_bones_keep_their_lengths_and_feet_touch_the_floor(seed):
     figure = make_figure(np.random.default_rng(seed), 'blue', BLUE, height=1.7)
-    points = dict(zip(KEYPOINTS, figure.keypoints))
+    points = dict(zip(KEYPOINTS, figure.keypoints, strict=True))
     for side in ('left', 'right'):
         assert np.linalg.norm(points[f'{side}_hip'] - points[f'{side}_knee']) == pytest.approx(0.42, abs=1e-4)
         assert np.linalg.norm(points[f'{side}_elbow'] - points[f'{side}_wrist']) == pytest.approx(0.27, abs=1e-4)

@@ -71,7 +71,7 @@ def test_occlusion_and_shadows_occur(renderings):
             alone = render(replace(one.scene, objects=(one.scene.objects[instance.index], )), 64)
             hidden += instance.area < 0.9 * alone.instances[0].area
     floors = [one.semantic == TOY_CLASSES.index('floor') for one in renderings]
-    cast = [(one.shadow & floor).sum() / floor.sum() for one, floor in zip(renderings, floors)]
+    cast = [(one.shadow & floor).sum() / floor.sum() for one, floor in zip(renderings, floors, strict=True)]
     assert hidden > 0.1 * sum(len(one.instances) for one in renderings)
     assert np.mean(np.array(cast) > 0.01) > 0.7
 

@@ -62,6 +62,7 @@ def test_normals_are_outward_and_perpendicular(name):
 
 
 def test_ray_along_the_axis_of_a_cone_enters_at_its_apex():
-    t_in, t_out = SOLIDS['cone'].intersect(np.array([0, 3, 0], np.float32), np.array([[0, -1, 0], [0, 1, 0]], np.float32))
+    down_and_up = np.array([[0, -1, 0], [0, 1, 0]], np.float32)
+    t_in, t_out = SOLIDS['cone'].intersect(np.array([0, 3, 0], np.float32), down_and_up)
     assert t_in[0] == pytest.approx(2) and t_out[0] == pytest.approx(4)
     assert t_in[1] > t_out[1] or t_out[1] < 0

@@ -1,4 +1,8 @@
-"""Semantic segmentation in ADE20K's folders, read by mmseg's ``ADE20KDataset`` (``img_suffix='.png'``)."""
+"""Semantic segmentation in ADE20K's folders, read by `ToyScenesDataset` of ``mmdiffperc.seg``.
+
+Any ``BaseSegDataset`` with ``img_suffix='.png'``, ``reduce_zero_label=True`` and the classes in its ``metainfo`` reads
+it too; so does ``ADE20KDataset``, but that one knows no class names other than ADE20K's.
+"""
 
 from .base import Writer, share_image, write_png
 
@@ -8,7 +12,7 @@ FOLDERS = {'train': 'training', 'val': 'validation'}
 class AdeWriter(Writer):
     """``ade/images/{training,validation}/*.png`` and ``ade/annotations/...``: index in `TOY_CLASSES` plus one.
 
-    ADE20K keeps 0 for "ignored" and reads with ``reduce_zero_label=True``; toy scenes ignore nothing.
+    ADE20K keeps 0 for what is to be ignored; toy scenes ignore nothing.
     """
 
     @staticmethod

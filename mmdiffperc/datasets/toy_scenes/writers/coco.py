@@ -60,7 +60,7 @@ class CocoWriter(Writer):
     @staticmethod
     def write_scene(root, sample):
         objects = [object_entry(sample, instance) for instance in sample.rendering.instances]
-        people = [_person(entry, instance) for entry, instance in zip(objects, sample.rendering.instances)
+        people = [_person(entry, instance) for entry, instance in zip(objects, sample.rendering.instances, strict=True)
                   if instance.keypoints is not None]
         return sample.split, image_entry(sample, sample.file_name), objects, people
 

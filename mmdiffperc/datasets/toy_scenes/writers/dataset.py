@@ -11,10 +11,10 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
+from ..domains import DOMAINS
 from ..language import caption, referring_expressions
 from ..render import MIN_SIZE, render
 from ..sampling import sample_scene
-from ..vocabulary import DOMAINS
 from .ade import AdeWriter
 from .base import SPLITS, Sample, image_path, write_png
 from .coco import CocoWriter
@@ -55,13 +55,13 @@ class DatasetSpec:
     generator: int = GENERATOR
 
     def __post_init__(self):
+        if np.size(self.size) not in (1, 2):
+            raise ValueError(f'size must be a side or (height, width), got {self.size}.')
         for name, least in (('num_train', 1), ('num_val', 1), ('size', MIN_SIZE), ('seed', 0)):
             if np.min(getattr(self, name)) < least:
                 raise ValueError(f'{name} must be at least {least}, got {getattr(self, name)}.')
-        if np.size(self.size) not in (1, 2):
-            raise ValueError(f'size must be a side or (height, width), got {self.size}.')
         if self.domain not in DOMAINS:
-            raise ValueError(f'domain must be one of {DOMAINS}, got {self.domain!r}.')
+            raise ValueError(f'domain must be one of {tuple(DOMAINS)}, got {self.domain!r}.')
         unknown = set(self.formats) - set(FORMATS)
         if unknown or not self.formats:
             raise ValueError(f'formats must be some of {tuple(FORMATS)}, got {tuple(self.formats)}.')
@@ -89,7 +89,10 @@ def write_dataset(out, spec, workers=1):
 
     Raises:
         FileExistsError: If ``out`` holds something else.
+        ValueError: If there are no workers.
     """
+    if workers < 1:
+        raise ValueError(f'workers must be at least 1, got {workers}.')
     out = Path(out).absolute()
     if _is_written(out, spec):
         return False
@@ -117,7 +120,7 @@ def make_sample(spec, split, index):
     Returns:
         Sample: A pure function of the arguments.
     """
-    seed = [spec.seed, DOMAINS.index(spec.domain), SPLITS.index(split), index]
+    seed = [spec.seed, list(DOMAINS).index(spec.domain), SPLITS.index(split), index]
     rendering = render(sample_scene(seed, spec.domain), spec.size)
     rng = np.random.default_rng([*seed, 1])
     return Sample(

@@ -25,7 +25,7 @@ class RefCocoWriter(Writer):
         image = image_entry(sample, f'{sample.split}/{sample.file_name}')
         objects = [object_entry(sample, instance) for instance in sample.rendering.instances]
         refs = []
-        for instance, entry in zip(sample.rendering.instances, objects):
+        for instance, entry in zip(sample.rendering.instances, objects, strict=True):
             sentences = [sentence for index, sentence in sample.references if index == instance.index]
             if sentences:
                 refs.append((_split(sample), annotation_id(sample, instance), entry['category_id'], sentences))
@@ -46,7 +46,7 @@ class RefCocoWriter(Writer):
     def close(self):
         folder = make_folder(self.root / 'refcoco')
         write_json(folder / 'instances.json', self.instances)
-        # Pickle writes an object it has met as a reference; through json, equal refs share equal objects and give equal bytes.
+        # Pickle abbreviates objects it has met, so equal content can give unequal bytes; not if it comes from json.
         refs = json.loads(json.dumps(self.refs))
         (folder / 'refs(unc).p').write_bytes(pickle.dumps(refs, protocol=4))
 

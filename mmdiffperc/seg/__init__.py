@@ -1,0 +1,6 @@
+"""What mmsegmentation needs beside its own parts."""
+
+from .toy_scenes_dataset import ToyScenesDataset
+from .transforms import CheckLabels
+
+__all__ = ['CheckLabels', 'ToyScenesDataset']

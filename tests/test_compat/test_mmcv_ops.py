@@ -1,0 +1,96 @@
+"""``mmcv.ops`` on mmcv-lite: imports, suppresses boxes correctly, and names the operator that is missing."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+from mmengine.utils.dl_utils import mmcv_full_available
+
+from mmdiffperc.compat import mmcv_ops
+
+pytest.importorskip('mmcv')
+lite = pytest.mark.skipif(mmcv_full_available(), reason='full mmcv is installed')
+
+BOXES = torch.tensor([[0.0, 0, 10, 10], [1, 0, 11, 10], [20, 20, 30, 30], [0, 0, 10, 4]])
+SCORES = torch.tensor([0.6, 0.9, 0.7, 0.5])
+
+
+def run(code, *path):
+    """Runs ``code`` in a fresh interpreter with ``path`` before everything else."""
+    code = f'import sys; sys.path[:0] = {[str(entry) for entry in path]}\n{code}'
+    return subprocess.run([sys.executable, '-c', code], capture_output=True, text=True)
+
+
+@lite
+def test_nms_keeps_the_best_of_each_cluster():
+    from mmcv.ops import nms
+
+    detections, kept = nms(BOXES, SCORES, iou_threshold=0.5)  # boxes 0 and 1 overlap by 9 / 11
+    assert kept.tolist() == [1, 2, 3]
+    assert torch.equal(detections, torch.cat([BOXES, SCORES[:, None]], 1)[kept])
+    assert nms(BOXES, SCORES, iou_threshold=0.85)[1].tolist() == [1, 2, 0, 3]
+    assert nms(BOXES, SCORES, iou_threshold=0.85, score_threshold=0.55, max_num=2)[1].tolist() == [1, 2]
+
+
+@lite
+def test_offset_adds_a_pixel_to_every_side():
+    from mmcv.ops import nms
+
+    boxes, scores = torch.tensor([[0.0, 0, 1, 1], [1, 0, 2, 1]]), torch.tensor([0.9, 0.8])
+    assert nms(boxes, scores, iou_threshold=0.3)[1].tolist() == [0, 1]  # they touch
+    assert nms(boxes, scores, iou_threshold=0.3, offset=1)[1].tolist() == [0]  # 2 of 6 pixels are common
+
+
+@lite
+def test_nms_takes_arrays_and_nothing():
+    from mmcv.ops import nms
+
+    detections, kept = nms(BOXES.numpy(), SCORES.numpy(), iou_threshold=0.5)
+    assert isinstance(detections, np.ndarray) and kept.tolist() == [1, 2, 3]
+    assert nms(torch.zeros(0, 4), torch.zeros(0), iou_threshold=0.5)[0].shape == (0, 5)
+
+
+@lite
+def test_batched_nms_keeps_classes_apart():
+    from mmcv.ops import batched_nms
+
+    classes = torch.tensor([0, 1, 0, 1])
+    config = dict(type='nms', iou_threshold=0.5)
+    assert batched_nms(BOXES, SCORES, classes, config)[1].tolist() == [1, 2, 0, 3]
+    assert batched_nms(BOXES, SCORES, classes, config, class_agnostic=True)[1].tolist() == [1, 2, 3]
+
+
+@lite
+def test_missing_operator_is_named():
+    from mmcv.ops import RoIAlign, soft_nms
+
+    with pytest.raises(NotImplementedError, match='`roi_align_forward`.*mmcv-lite.*full mmcv'):
+        RoIAlign(2)(torch.ones(1, 3, 8, 8), torch.tensor([[0.0, 0, 0, 4, 4]]))
+    with pytest.raises(NotImplementedError, match='`softnms`'):
+        soft_nms(BOXES, SCORES)
+
+
+@lite
+def test_nobody_takes_it_for_full_mmcv():
+    import mmcv.utils
+
+    assert not mmcv_full_available()
+    extension = sys.modules[mmcv_ops.EXTENSION]
+    assert not hasattr(extension, '__path__') and not hasattr(extension, '__file__')
+    assert mmcv.utils.collect_env()['MMCV Compiler'] == 'n/a'
+
+
+def test_full_mmcv_is_left_alone(tmp_path):
+    (tmp_path / 'mmcv').mkdir()
+    (tmp_path / 'mmcv' / '__init__.py').touch()
+    (tmp_path / 'mmcv' / '_ext.py').write_text('nms = "compiled"')
+    code = 'from mmdiffperc.compat import mmcv_ops; mmcv_ops.install(); import mmcv._ext; print(mmcv._ext.nms)'
+    assert run(code, tmp_path).stdout.strip() == 'compiled'
+
+
+def test_installing_twice_changes_nothing():
+    before = sys.modules.get(mmcv_ops.EXTENSION)
+    mmcv_ops.install()
+    assert sys.modules.get(mmcv_ops.EXTENSION) is before

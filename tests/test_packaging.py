@@ -1,0 +1,74 @@
+"""The package installs what it needs, ships what it reads, and imports without what it does not need."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+
+ROOT = Path(__file__).parents[1]
+HOSTS = ('mmcv', 'mmseg', 'mmdet', 'mmpose')
+HIDE = """
+import sys
+from importlib.machinery import PathFinder
+
+class Hidden(PathFinder):
+    @classmethod
+    def find_spec(cls, name, path=None, target=None):
+        return None if name.partition('.')[0] in {hosts!r} else PathFinder.find_spec(name, path, target)
+
+sys.meta_path[sys.meta_path.index(PathFinder)] = Hidden
+"""
+
+
+def run(*arguments, cwd=ROOT):
+    return subprocess.run([sys.executable, *map(str, arguments)], capture_output=True, text=True, cwd=cwd)
+
+
+def requirements(path):
+    """The requirements in a file of ``requirements/`` or in the constraints file."""
+    lines = (line.strip() for line in path.read_text().splitlines())
+    return [Requirement(line) for line in lines if line and not line.startswith('#')]
+
+
+def test_core_needs_no_host():
+    code = HIDE.format(hosts=HOSTS) + 'import mmdiffperc, mmdiffperc.models; print(*sys.modules)'
+    result = run('-c', code)
+    assert result.returncode == 0, result.stderr
+    assert not {name.partition('.')[0] for name in result.stdout.split()} & set(HOSTS)
+
+
+def test_host_package_names_the_host_that_is_missing():
+    result = run('-c', HIDE.format(hosts=('mmseg',)) + 'import mmdiffperc.seg')
+    assert result.returncode != 0
+    assert result.stderr.strip().endswith("ModuleNotFoundError: No module named 'mmseg'")
+
+
+@pytest.mark.parametrize('path', sorted((ROOT / 'requirements').glob('*.txt')), ids=lambda path: path.stem)
+def test_tested_versions_meet_the_requirements(path):
+    pins = {pin.name.lower().replace('_', '-'): pin.specifier for pin in requirements(ROOT / 'constraints.txt')}
+    for requirement in requirements(path):
+        if path.stem == 'no-deps':  # pinned where they stand, because pip takes no constraint for them alone
+            assert str(requirement.specifier).startswith('==')
+            continue
+        pin = str(pins[requirement.name.lower().replace('_', '-')])
+        assert pin == '<81' or requirement.specifier.contains(pin.removeprefix('=='))
+
+
+def test_extras_are_what_the_documentation_says(tmp_path):
+    result = run('setup.py', '--quiet', 'egg_info', '--egg-base', tmp_path)
+    assert result.returncode == 0, result.stderr
+    listing = next(tmp_path.glob('*.egg-info/requires.txt')).read_text()
+    assert {line.strip('[]') for line in listing.splitlines() if line.startswith('[')} == {
+        'all', 'det', 'dmp', 'pose', 'seg', 'test',
+    }  # fmt: skip
+
+
+def test_build_ships_every_asset(tmp_path):
+    result = run('setup.py', '--quiet', 'build', '--build-base', tmp_path, '--build-lib', tmp_path / 'lib')
+    assert result.returncode == 0, result.stderr
+    assets = {path.relative_to(ROOT) for path in (ROOT / 'mmdiffperc' / 'assets').rglob('*') if path.is_file()}
+    built = {path.relative_to(tmp_path / 'lib') for path in (tmp_path / 'lib').rglob('*') if path.is_file()}
+    assert assets and assets <= built
+    assert Path('mmdiffperc/compat/checkpoint.py') in built and not any(path.parts[0] == 'tests' for path in built)

@@ -1,0 +1,42 @@
+"""Core classes are found from any host, by bare name or with the package's scope."""
+
+import subprocess
+import sys
+
+import pytest
+from mmengine.registry import DefaultScope
+
+from mmdiffperc import registry
+
+
+@pytest.mark.parametrize('name', registry.__all__)
+def test_every_root_has_an_empty_node(name):
+    root = getattr(registry, name)
+    assert root.parent is None
+    node = root.children['mmdiffperc']
+    assert not node.module_dict and node.scope == 'mmdiffperc'
+
+
+@pytest.mark.parametrize('host', ['mmengine', 'mmseg', 'mmdet', 'mmpose'])
+def test_class_is_found_under_every_scope(host):
+    models = pytest.importorskip(f'{host}.registry').MODELS
+
+    @registry.MODELS.register_module()
+    class FoundEverywhere:
+        pass
+
+    try:
+        with DefaultScope.overwrite_default_scope(host):
+            for name in ('FoundEverywhere', 'mmdiffperc.FoundEverywhere'):
+                assert type(models.build(dict(type=name))) is FoundEverywhere
+    finally:
+        registry.MODELS.module_dict.pop('FoundEverywhere')
+
+
+def test_scope_in_the_type_imports_the_package():
+    code = (
+        'import sys; from mmengine.registry import MODELS; assert "mmdiffperc" not in sys.modules;'
+        'print(MODELS.get("mmdiffperc.DiffusionUNet").__module__)'
+    )
+    found = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True)
+    assert found.stdout.startswith('mmdiffperc.'), found.stderr

@@ -1,0 +1,57 @@
+"""Tiny architectures: folders of configs, derived from the shipped ones, that build in a fraction of a second."""
+
+import json
+from pathlib import Path
+
+from mmdiffperc.models.stable_diffusion import arch_folder
+
+_VAE = dict(block_out_channels=[8, 16, 24, 32], layers_per_block=1, norm_num_groups=4)
+_TEXT_ENCODER = dict(intermediate_size=28, num_hidden_layers=2, num_attention_heads=4)
+_SD1 = dict(block_out_channels=[8, 16, 24, 40], norm_num_groups=4, attention_head_dim=4, cross_attention_dim=12)
+
+# name -> what differs from a shipped architecture (base, unet, vae)
+ARCHS = {
+    'sd1': ('sd1-5', _SD1, _VAE),
+    'sd2': (
+        'sd2-1',
+        dict(
+            block_out_channels=[16, 24, 32, 40], norm_num_groups=4, attention_head_dim=[2, 3, 4, 5], cross_attention_dim=20
+        ),
+        _VAE,
+    ),
+    'three levels': (
+        'sd1-5',
+        dict(
+            _SD1,
+            block_out_channels=[8, 16, 32],
+            down_block_types=['CrossAttnDownBlock2D', 'CrossAttnDownBlock2D', 'DownBlock2D'],
+            up_block_types=['UpBlock2D', 'CrossAttnUpBlock2D', 'CrossAttnUpBlock2D'],
+        ),
+        dict(
+            _VAE,
+            block_out_channels=[8, 16, 24],
+            down_block_types=['DownEncoderBlock2D'] * 3,
+            up_block_types=['UpDecoderBlock2D'] * 3,
+        ),
+    ),
+    'one layer': ('sd1-5', dict(_SD1, layers_per_block=1), _VAE),
+    'uneven layers': ('sd1-5', dict(_SD1, layers_per_block=[1, 2, 3, 1]), _VAE),
+    # The width of the recordings in tests/parity.
+    'parity': (
+        'sd1-5',
+        dict(block_out_channels=[32, 64, 128, 128]),
+        dict(block_out_channels=[32, 64, 128, 128]),
+    ),
+}
+
+
+def write_arch(folder: Path, name: str = 'sd1') -> str:
+    """Write the configs of one of ``ARCHS``; the text encoder is as wide as the cross-attention."""
+    base, unet, vae = ARCHS[name]
+    width = unet.get('cross_attention_dim', 768)
+    changes = dict(unet=unet, vae=vae, text_encoder=dict(_TEXT_ENCODER, hidden_size=width))
+    for part, changed in changes.items():
+        config = json.loads((arch_folder(base) / part / 'config.json').read_text())
+        (folder / part).mkdir(parents=True)
+        (folder / part / 'config.json').write_text(json.dumps(dict(config, **changed)))
+    return str(folder)

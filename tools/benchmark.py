@@ -1,0 +1,270 @@
+"""Measure time and peak memory of a config's model, beside the least that its diffusion model can need.
+
+The floor is what diffusers itself does with the same weights, images and number of prompts: encode the images, then one
+forward pass of the stock `UNet2DConditionModel` with fused attention, without taps or maps. Floor, backbone and model
+run in turns, so that whatever else the machine does hits them alike; a ratio of times is the median over the turns.
+
+    python tools/benchmark.py configs/vpd/vpd_sd1-5-fpn_8xb2-80k_ade20k-512x512.py --size 512 512 --out vpd.json
+
+Nothing is downloaded: the weights are random ones of the config's architecture. Weights stay in float32, and `--dtype`
+is that of autocast, as when mmengine trains or tests. Peak memory is what a run needs on top of weights and inputs:
+tensors on a GPU; on a CPU all resident memory, which needs Linux.
+"""
+
+import argparse
+import ctypes
+import gc
+import json
+import sys
+import time
+from collections.abc import Callable
+from contextlib import nullcontext
+from pathlib import Path
+from statistics import median
+
+import torch
+from diffusers import UNet2DConditionModel
+from mmengine.config import Config, DictAction
+from mmengine.model import revert_sync_batchnorm
+from mmengine.optim import build_optim_wrapper
+from mmengine.registry import MODELS, init_default_scope
+from torch import nn
+
+from mmdiffperc.models import DiffusionUNet
+from mmdiffperc.models.stable_diffusion import build_unet
+
+PROC = Path('/proc/self')
+MIB = 2**20
+
+
+def parse_args(arguments=None):
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('config', help='config whose model has the backbone DiffusionUNet')
+    parser.add_argument('--size', type=positive, nargs=2, default=[512, 512], metavar=('H', 'W'))
+    parser.add_argument('--batch', type=positive, default=1, metavar='N', help='images at once')
+    parser.add_argument('--train', action='store_true', help='time a training step of the model too (mmseg only)')
+    parser.add_argument('--compile', action='store_true', help='measure all of it through torch.compile')
+    parser.add_argument('--dtype', choices=['float32', 'bfloat16', 'float16'], default='float32')
+    parser.add_argument('--device', default='cuda' if torch.cuda.is_available() else 'cpu')
+    parser.add_argument('--repeats', type=positive, default=5, metavar='N', help='turns of which the median counts')
+    parser.add_argument('--out', metavar='FILE', help='json file to write')
+    parser.add_argument('--cfg-options', nargs='+', action=DictAction, metavar='KEY=VALUE', help='changes to the config')
+    return parser.parse_args(arguments)
+
+
+def positive(text: str) -> int:
+    """The type of arguments that count something."""
+    if (number := int(text)) < 1:
+        raise argparse.ArgumentTypeError(f'expected at least 1, got {number}')
+    return number
+
+
+def build_model(cfg: Config) -> nn.Module:
+    """Build the model of a config with random weights.
+
+    Raises:
+        ValueError: Its backbone is another one than DiffusionUNet.
+    """
+    init_default_scope(cfg.default_scope)
+    backbone = cfg.model.get('backbone', {}).get('type')
+    if backbone not in ('DiffusionUNet', 'mmdiffperc.DiffusionUNet'):
+        raise ValueError(f'expected a config whose model.backbone is a DiffusionUNet, got {backbone}')
+    return revert_sync_batchnorm(MODELS.build(cfg.model))
+
+
+def stock_unet(backbone: DiffusionUNet) -> UNet2DConditionModel:
+    """The U-Net as diffusers has it, on the backbone's own weights, which take no memory again."""
+    with torch.device('meta'):
+        unet = build_unet(backbone.arch)
+    shared = {name.replace('.base_layer', ''): weight for name, weight in backbone.unet.state_dict().items()}
+    unet.load_state_dict(shared, strict=False, assign=True)
+    for module in unet.modules():  # those that the backbone does without, such as the output layer
+        if any(parameter.is_meta for parameter in module.parameters(recurse=False)):
+            module.to_empty(device=backbone.unet.device, recurse=False).reset_parameters()
+    return unet.eval()
+
+
+def without_maps(backbone: DiffusionUNet, config: dict) -> DiffusionUNet:
+    """The backbone as its config builds it without cross-attention maps, on the same weights."""
+    with torch.device('meta'):
+        plain = MODELS.build(dict(config, cross_attention=None))
+    plain.load_state_dict(backbone.state_dict(), assign=True)
+    return plain.eval()
+
+
+def inference_subjects(model: nn.Module, config: dict, inputs: torch.Tensor) -> dict[str, Callable]:
+    """What is measured of a forward pass, by name: functions without arguments."""
+    backbone = model.backbone
+    prompt_embeds = backbone.prompts(len(inputs))
+    vae, unet = backbone.autoencoder.vae, stock_unet(backbone)
+
+    def floor():
+        latents = vae.encode(inputs).latent_dist.mode()
+        return unet(latents, backbone.timestep, encoder_hidden_states=prompt_embeds)
+
+    subjects = {'floor': floor, 'backbone': lambda: backbone(inputs), 'model': lambda: model(inputs, mode='tensor')}
+    if backbone.cross_attention is not None:
+        plain = without_maps(backbone, config)
+        subjects['backbone without maps'] = lambda: plain(inputs)
+    return subjects
+
+
+def training_losses(model: nn.Module, inputs: torch.Tensor) -> Callable:
+    """A function that computes the losses of an mmseg model for labels drawn at random."""
+    from mmengine.structures import PixelData
+    from mmseg.structures import SegDataSample
+
+    labels = torch.randint(model.decode_head.num_classes, (len(inputs), 1, *inputs.shape[-2:]), device=inputs.device)
+    samples = [SegDataSample(gt_sem_seg=PixelData(data=label)) for label in labels]
+    return lambda: model(inputs, samples, mode='loss')
+
+
+def measure_inference(model, cfg, inputs, args) -> dict[str, dict]:
+    """Measure floor, backbone and model in evaluation mode."""
+    model.eval()
+    with torch.no_grad(), autocast(args):
+        subjects = inference_subjects(model, cfg.model.backbone, inputs)
+        if args.compile:
+            subjects = {name: torch.compile(run) for name, run in subjects.items()}
+        return measure(subjects, args.repeats, inputs.device)
+
+
+def measure_training(model, cfg, inputs, args) -> dict[str, dict]:
+    """Measure one training step: losses, backward pass and the optimizer of the config.
+
+    Raises:
+        ValueError: The config is not one of mmseg.
+    """
+    if cfg.default_scope != 'mmseg':
+        raise ValueError(f'--train makes labels for models of mmseg only; this one is of {cfg.default_scope}')
+    model.train()
+    # Without `type`: the precision is that of --dtype, not that of the config's AmpOptimWrapper.
+    options = {key: cfg.optim_wrapper[key] for key in ('optimizer', 'paramwise_cfg') if key in cfg.optim_wrapper}
+    optim_wrapper = build_optim_wrapper(model, options)
+    losses = training_losses(model, inputs)
+    if args.compile:
+        losses = torch.compile(losses)
+
+    def step():
+        with autocast(args):
+            loss, _ = model.parse_losses(losses())
+        optim_wrapper.update_params(loss)
+
+    return measure({'training step': step}, args.repeats, inputs.device)
+
+
+def autocast(args):
+    """The precision that was asked for."""
+    dtype = getattr(torch, args.dtype)
+    return nullcontext() if dtype == torch.float32 else torch.autocast(torch.device(args.device).type, dtype)
+
+
+def measure(subjects: dict[str, Callable], repeats: int, device: torch.device) -> dict[str, dict]:
+    """Run the subjects in turns, after a warm-up and a run for the memory.
+
+    Returns:
+        dict[str, dict]: Of each its ``seconds``, the median of ``turns``, and ``peak_memory_mib``, None if unknown.
+    """
+    peaks = {}
+    for name, run in subjects.items():
+        run()
+        peaks[name] = peak_memory(run, device)
+    turns = {name: [] for name in subjects}
+    for turn in range(repeats):
+        for name in sorted(subjects, reverse=turn % 2):  # there and back, so that none always follows the same one
+            turns[name].append(seconds(subjects[name], device))
+    return {
+        name: dict(seconds=median(turns[name]), peak_memory_mib=peaks[name], turns=turns[name]) for name in subjects
+    }
+
+
+def seconds(run: Callable, device: torch.device) -> float:
+    """Seconds until ``run`` is done, on the device too."""
+    start = time.perf_counter()
+    run()
+    if device.type == 'cuda':
+        torch.cuda.synchronize(device)
+    return time.perf_counter() - start
+
+
+def peak_memory(run: Callable, device: torch.device) -> float | None:
+    """MiB by which the memory in use rises during ``run``; None where the system does not tell."""
+    if device.type == 'cuda':
+        torch.cuda.reset_peak_memory_stats(device)
+        before = torch.cuda.memory_allocated(device)
+        run()
+        return (torch.cuda.max_memory_allocated(device) - before) / MIB
+    if not (PROC / 'clear_refs').exists():
+        return None
+    gc.collect()
+    # The C library keeps what is freed. Unless it gives that back, a run seems to need less than it does.
+    ctypes.CDLL(None).malloc_trim(0)
+    (PROC / 'clear_refs').write_text('5')  # sets the peak back to the present size, see proc(5)
+    before = peak_resident_size()
+    run()
+    return (peak_resident_size() - before) / MIB
+
+
+def peak_resident_size() -> int:
+    """Bytes of the process's largest resident size since it was last set back."""
+    line = next(line for line in (PROC / 'status').read_text().splitlines() if line.startswith('VmHWM'))
+    return int(line.split()[1]) * 1024
+
+
+def add_ratios(results: dict[str, dict]):
+    """Add to every result its ratios to the floor, turn by turn for the time."""
+    floor = results['floor']
+    for result in results.values():
+        result['time_ratio'] = median(own / least for own, least in zip(result['turns'], floor['turns']))
+        known = result['peak_memory_mib'] and floor['peak_memory_mib']
+        result['memory_ratio'] = result['peak_memory_mib'] / floor['peak_memory_mib'] if known else None
+
+
+def table(results: dict[str, dict]) -> str:
+    """The results as lines of text."""
+    columns = dict(seconds='.3f', time_ratio='.3f', peak_memory_mib='.1f', memory_ratio='.3f')
+    lines = [f'{"":24}' + ''.join(f'{column:>18}' for column in columns)]
+    for name, result in results.items():
+        cells = ('-' if result[column] is None else format(result[column], form) for column, form in columns.items())
+        lines.append(f'{name:24}' + ''.join(f'{cell:>18}' for cell in cells))
+    return '\n'.join(lines)
+
+
+def benchmark(args) -> dict:
+    """Measure what the arguments ask for, with the circumstances under which it was measured."""
+    cfg = Config.fromfile(args.config)
+    cfg.merge_from_dict(args.cfg_options or {})
+    model = build_model(cfg).to(args.device)
+    inputs = torch.rand(args.batch, 3, *args.size, device=args.device) * 2 - 1
+    results = measure_inference(model, cfg, inputs, args)
+    if args.train:
+        results |= measure_training(model, cfg, inputs, args)
+    add_ratios(results)
+    setting = dict(arch=model.backbone.arch, torch=torch.__version__, threads=torch.get_num_threads())
+    return dict(vars(args), **setting, results=results)
+
+
+def main(arguments=None) -> int:
+    """Run the tool.
+
+    Args:
+        arguments (Sequence[str], optional): Instead of the command line's.
+
+    Returns:
+        int: Exit status.
+    """
+    args = parse_args(arguments)
+    try:
+        report = benchmark(args)
+        if args.out:
+            Path(args.out).write_text(json.dumps(report, indent=2) + '\n')
+    except (ValueError, OSError) as error:
+        print(f'benchmark: {error}', file=sys.stderr)
+        return 1
+    print(table(report['results']))
+    return 0
+
+
+if __name__ == '__main__':
+    sys.exit(main())
