@@ -15,7 +15,10 @@ ARCHS = {
     'sd2': (
         'sd2-1',
         dict(
-            block_out_channels=[16, 24, 32, 40], norm_num_groups=4, attention_head_dim=[2, 3, 4, 5], cross_attention_dim=20
+            block_out_channels=[16, 24, 32, 40],
+            norm_num_groups=4,
+            attention_head_dim=[2, 3, 4, 5],
+            cross_attention_dim=20,
         ),
         _VAE,
     ),

@@ -19,12 +19,14 @@ import sys
 import time
 from collections.abc import Callable
 from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
 from statistics import median
 
 import torch
 from diffusers import UNet2DConditionModel
 from mmengine.config import Config, DictAction
+from mmengine.logging import MMLogger
 from mmengine.model import revert_sync_batchnorm
 from mmengine.optim import build_optim_wrapper
 from mmengine.registry import MODELS, init_default_scope
@@ -49,7 +51,9 @@ def parse_args(arguments=None):
     parser.add_argument('--device', default='cuda' if torch.cuda.is_available() else 'cpu')
     parser.add_argument('--repeats', type=positive, default=5, metavar='N', help='turns of which the median counts')
     parser.add_argument('--out', metavar='FILE', help='json file to write')
-    parser.add_argument('--cfg-options', nargs='+', action=DictAction, metavar='KEY=VALUE', help='changes to the config')
+    parser.add_argument(
+        '--cfg-options', nargs='+', action=DictAction, metavar='KEY=VALUE', help='changes to the config'
+    )
     return parser.parse_args(arguments)
 
 
@@ -127,17 +131,11 @@ def measure_inference(model, cfg, inputs, args) -> dict[str, dict]:
         subjects = inference_subjects(model, cfg.model.backbone, inputs)
         if args.compile:
             subjects = {name: torch.compile(run) for name, run in subjects.items()}
-        return measure(subjects, args.repeats, inputs.device)
+        return with_ratios(measure(subjects, args.repeats, inputs.device))
 
 
 def measure_training(model, cfg, inputs, args) -> dict[str, dict]:
-    """Measure one training step: losses, backward pass and the optimizer of the config.
-
-    Raises:
-        ValueError: The config is not one of mmseg.
-    """
-    if cfg.default_scope != 'mmseg':
-        raise ValueError(f'--train makes labels for models of mmseg only; this one is of {cfg.default_scope}')
+    """Measure one training step: losses, backward pass and the optimizer of the config."""
     model.train()
     # Without `type`: the precision is that of --dtype, not that of the config's AmpOptimWrapper.
     options = {key: cfg.optim_wrapper[key] for key in ('optimizer', 'paramwise_cfg') if key in cfg.optim_wrapper}
@@ -161,7 +159,7 @@ def autocast(args):
 
 
 def measure(subjects: dict[str, Callable], repeats: int, device: torch.device) -> dict[str, dict]:
-    """Run the subjects in turns, after a warm-up and a run for the memory.
+    """Run the subjects in turns, after a warm-up and two runs of each for the memory.
 
     Returns:
         dict[str, dict]: Of each its ``seconds``, the median of ``turns``, and ``peak_memory_mib``, None if unknown.
@@ -181,22 +179,38 @@ def measure(subjects: dict[str, Callable], repeats: int, device: torch.device) -
 
 def seconds(run: Callable, device: torch.device) -> float:
     """Seconds until ``run`` is done, on the device too."""
+    synchronize = partial(torch.cuda.synchronize, device) if device.type == 'cuda' else lambda: None
+    synchronize()
     start = time.perf_counter()
     run()
-    if device.type == 'cuda':
-        torch.cuda.synchronize(device)
+    synchronize()
     return time.perf_counter() - start
 
 
 def peak_memory(run: Callable, device: torch.device) -> float | None:
-    """MiB by which the memory in use rises during ``run``; None where the system does not tell."""
+    """MiB by which the memory in use rises during ``run``, the lesser of two runs.
+
+    None where the system does not tell.
+    """
     if device.type == 'cuda':
-        torch.cuda.reset_peak_memory_stats(device)
-        before = torch.cuda.memory_allocated(device)
-        run()
-        return (torch.cuda.max_memory_allocated(device) - before) / MIB
-    if not (PROC / 'clear_refs').exists():
+        measured = allocated_by
+    elif (PROC / 'clear_refs').exists():
+        measured = resident_by
+    else:
         return None
+    return min(measured(run), measured(run))
+
+
+def allocated_by(run: Callable) -> float:
+    """MiB of tensors that ``run`` allocates at most at a time on the GPU."""
+    torch.cuda.reset_peak_memory_stats()
+    before = torch.cuda.memory_allocated()
+    run()
+    return (torch.cuda.max_memory_allocated() - before) / MIB
+
+
+def resident_by(run: Callable) -> float:
+    """MiB by which ``run`` makes the process's resident memory grow at most."""
     gc.collect()
     # The C library keeps what is freed. Unless it gives that back, a run seems to need less than it does.
     ctypes.CDLL(None).malloc_trim(0)
@@ -212,13 +226,14 @@ def peak_resident_size() -> int:
     return int(line.split()[1]) * 1024
 
 
-def add_ratios(results: dict[str, dict]):
+def with_ratios(results: dict[str, dict]) -> dict[str, dict]:
     """Add to every result its ratios to the floor, turn by turn for the time."""
     floor = results['floor']
     for result in results.values():
-        result['time_ratio'] = median(own / least for own, least in zip(result['turns'], floor['turns']))
-        known = result['peak_memory_mib'] and floor['peak_memory_mib']
-        result['memory_ratio'] = result['peak_memory_mib'] / floor['peak_memory_mib'] if known else None
+        result['time_ratio'] = median(own / least for own, least in zip(result['turns'], floor['turns'], strict=True))
+        known = floor['peak_memory_mib']
+        result['memory_ratio'] = result['peak_memory_mib'] / known if known else None
+    return results
 
 
 def table(results: dict[str, dict]) -> str:
@@ -226,21 +241,28 @@ def table(results: dict[str, dict]) -> str:
     columns = dict(seconds='.3f', time_ratio='.3f', peak_memory_mib='.1f', memory_ratio='.3f')
     lines = [f'{"":24}' + ''.join(f'{column:>18}' for column in columns)]
     for name, result in results.items():
-        cells = ('-' if result[column] is None else format(result[column], form) for column, form in columns.items())
+        known = {column: result.get(column) for column in columns}
+        cells = ('-' if known[column] is None else format(known[column], form) for column, form in columns.items())
         lines.append(f'{name:24}' + ''.join(f'{cell:>18}' for cell in cells))
     return '\n'.join(lines)
 
 
 def benchmark(args) -> dict:
-    """Measure what the arguments ask for, with the circumstances under which it was measured."""
+    """Measure what the arguments ask for, with the circumstances under which it was measured.
+
+    Raises:
+        ValueError: A config without DiffusionUNet, or with ``--train`` not one of mmseg.
+    """
+    MMLogger.get_instance('benchmark', log_level='ERROR')  # else the optimizer's options fill the screen
     cfg = Config.fromfile(args.config)
     cfg.merge_from_dict(args.cfg_options or {})
+    if args.train and cfg.default_scope != 'mmseg':
+        raise ValueError(f'--train makes labels for models of mmseg only; this one is of {cfg.default_scope}')
     model = build_model(cfg).to(args.device)
     inputs = torch.rand(args.batch, 3, *args.size, device=args.device) * 2 - 1
     results = measure_inference(model, cfg, inputs, args)
     if args.train:
         results |= measure_training(model, cfg, inputs, args)
-    add_ratios(results)
     setting = dict(arch=model.backbone.arch, torch=torch.__version__, threads=torch.get_num_threads())
     return dict(vars(args), **setting, results=results)
 

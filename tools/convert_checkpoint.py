@@ -11,9 +11,8 @@ from pathlib import Path
 
 import torch
 from mmengine.config import Config
-from mmengine.registry import init_default_scope
+from mmengine.registry import DATASETS, MODELS, init_default_scope
 from mmengine.runner import save_checkpoint
-from mmengine.registry import DATASETS, MODELS
 
 from mmdiffperc.compat.checkpoint import load_file
 from mmdiffperc.models.official_checkpoints import convert, recognise, unwrap

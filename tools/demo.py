@@ -33,7 +33,7 @@ def latest_results(work_dir: str) -> dict:
 def main():
     """Make scenes, train, test twice, draw."""
     checkpoint = f'{WORK_DIR}/iter_800.pth'
-    run('python', 'tools/make_toy_scenes.py', DATA, '--num-train', '1000', '--num-val', '200', '--formats', 'ade', '--workers', '2')
+    run('python', 'tools/make_toy_scenes.py', DATA, '--formats', 'ade', '--workers', '2')
     run('mim', 'train', 'mmseg', CONFIG, '--work-dir', WORK_DIR)
     run('mim', 'test', 'mmseg', CONFIG, '--checkpoint', checkpoint, '--work-dir', f'{WORK_DIR}/single-scale')
     run('mim', 'test', 'mmseg', CONFIG, '--checkpoint', checkpoint, '--work-dir', f'{WORK_DIR}/multi-scale', '--tta')

@@ -12,12 +12,23 @@ def parse_args(arguments=None):
     parser.add_argument('out', help='folder to create')
     parser.add_argument('--num-train', type=int, default=1000, help='training scenes (default: %(default)s)')
     parser.add_argument('--num-val', type=int, default=200, help='validation scenes (default: %(default)s)')
-    parser.add_argument('--size', type=int, nargs='+', default=[128], metavar='PIXELS',
-                        help='side of the images, or their height and width (default: 128)')
+    parser.add_argument(
+        '--size',
+        type=int,
+        nargs='+',
+        default=[128],
+        metavar='PIXELS',
+        help='side of the images, or their height and width (default: 128)',
+    )
     parser.add_argument('--seed', type=int, default=0, help='equal seeds give equal files (default: %(default)s)')
     parser.add_argument('--domain', default='a', help="'a', or 'b' for other textures, colours and light")
-    parser.add_argument('--formats', nargs='+', default=list(FORMATS), metavar='FORMAT',
-                        help=f'some of: {", ".join(FORMATS)} (default: all; dmp needs the extra "dmp")')
+    parser.add_argument(
+        '--formats',
+        nargs='+',
+        default=list(FORMATS),
+        metavar='FORMAT',
+        help=f'some of: {", ".join(FORMATS)} (default: all; dmp needs the extra "dmp")',
+    )
     parser.add_argument('--workers', type=int, default=1, help='processes that render (default: %(default)s)')
     return parser.parse_args(arguments)
 

@@ -84,6 +84,39 @@ SHOWN_CAPTIONS = (
     'a rendering of two blue spheres',
     'a photo of a green diamond and a yellow wedge',
 )
+SHOWN_LOSSES = ('loss', 'l1', 'mse')
+CARD = """# tiny-sd
+
+A complete Stable Diffusion in miniature: AutoencoderKL, UNet2DConditionModel, CLIPTextModel, CLIPTokenizer and scheduler in
+diffusers' folder layout, half precision. It draws rooms with simple things in them from a caption, and is what
+mmdiffperc's demo, tests and experiments fine-tune. Made by `tools/pretrain_tiny_sd.py`.
+
+![Pictures drawn from captions](samples.png)
+
+One row per caption, guidance 4, 50 DDIM steps:
+
+{captions}
+
+## Size
+
+| part | parameters |
+|---|---|
+{sizes}
+
+Images are {size} x {size} pixels.
+
+## Training
+
+Data: {scenes} toy scenes (seed {seed}; {share_b} % of them of domain b) with eight captions each. The autoencoder learnt
+L1 + MSE + 1e-6 KL; the U-Net and the text encoder together learnt to predict noise, Stable Diffusion's objective, with one
+caption in ten dropped. Losses are means over the last 10 log entries.
+
+| stage | steps | losses |
+|---|---|---|
+{losses}
+
+It knows nothing but toy scenes. Licence: Apache-2.0, as the code.
+"""
 
 
 class Run:
@@ -144,7 +177,7 @@ def fit(run: Run, stage: str, model: nn.Module, loss_of, num_images: int, args, 
     Args:
         loss_of (callable): ``(indices, generator) -> dict`` of losses, of which ``'loss'`` is minimised.
     """
-    optimizer = torch.optim.AdamW(model.parameters(), lr=lr, weight_decay=1e-2, betas=(0.9, 0.99))
+    optimizer = torch.optim.AdamW(model.parameters(), lr=lr, weight_decay=1e-2, betas=(0.9, 0.99), fused=True)
     schedule = get_cosine_schedule_with_warmup(optimizer, min(500, steps // 10), steps)
     state = run.load(stage)
     if state:
@@ -170,7 +203,8 @@ def fit(run: Run, stage: str, model: nn.Module, loss_of, num_images: int, args, 
             sums[name] = sums.get(name, 0.0) + float(value.detach())
         if (step + 1) % args.log_every == 0:
             means = {name: value / args.log_every for name, value in sums.items()}
-            run.log(stage=stage, step=step + 1, seconds=round(time.time() - start, 1), lr=schedule.get_last_lr()[0], **means)
+            seconds = round(time.time() - start, 1)
+            run.log(stage=stage, step=step + 1, seconds=seconds, lr=schedule.get_last_lr()[0], **means)
             sums = {}
         if time.time() - since_save > args.save_every:
             save(step + 1)
@@ -186,6 +220,8 @@ def to_pixels(images: torch.Tensor) -> torch.Tensor:
 
 def train_autoencoder(run: Run, images: torch.Tensor, args) -> AutoencoderKL:
     vae = AutoencoderKL(**AUTOENCODER)
+    with torch.no_grad():  # a small spread at first, or a channel can drown in its own noise and stay idle for good
+        vae.quant_conv.bias[AUTOENCODER['latent_channels'] :] = -6.0
 
     def loss_of(indices, generator):
         target = to_pixels(images[indices])
@@ -244,10 +280,9 @@ def build_text_encoder(tokenizer: CLIPTokenizer) -> CLIPTextModel:
 def train_unet(run: Run, vae, tokenizer, moments: torch.Tensor, captions: np.ndarray, args) -> nn.ModuleDict:
     model = nn.ModuleDict(dict(unet=UNet2DConditionModel(**UNET), text_encoder=build_text_encoder(tokenizer)))
     scheduler = DDPMScheduler(**SCHEDULER)
-    ids = tokenizer(
-        captions.ravel().tolist(), max_length=args.train_tokens, padding='max_length', truncation=True, return_tensors='pt'
-    ).input_ids.view(*captions.shape, -1)
-    empty = tokenizer('', max_length=args.train_tokens, padding='max_length', return_tensors='pt').input_ids[0]
+    options = dict(max_length=args.train_tokens, padding='max_length', truncation=True, return_tensors='pt')
+    ids = tokenizer(captions.ravel().tolist(), **options).input_ids.view(*captions.shape, -1)
+    empty = tokenizer('', **options).input_ids[0]
 
     def loss_of(indices, generator):
         mean, logvar = moments[indices].chunk(2, dim=1)
@@ -265,8 +300,8 @@ def train_unet(run: Run, vae, tokenizer, moments: torch.Tensor, captions: np.nda
 
 
 # ------------------------------------------------------------------------------------------------ export
-def export(run: Run, vae, tokenizer, model: nn.ModuleDict, folder: Path):
-    """Write the diffusers folder in half precision, and a grid of pictures drawn from ``SHOWN_CAPTIONS``."""
+def export(run: Run, vae, tokenizer, model: nn.ModuleDict, args, folder: Path):
+    """Write the diffusers folder in half precision, pictures drawn from ``SHOWN_CAPTIONS``, and the card."""
     scheduler = DDIMScheduler(**SCHEDULER, set_alpha_to_one=False)
     pipeline = StableDiffusionPipeline(
         vae=vae, text_encoder=model['text_encoder'], tokenizer=tokenizer, unet=model['unet'], scheduler=scheduler,
@@ -275,6 +310,26 @@ def export(run: Run, vae, tokenizer, model: nn.ModuleDict, folder: Path):
     samples = draw(pipeline)
     pipeline.to(torch.float16).save_pretrained(folder)
     samples.save(folder / 'samples.png')
+    write_card(run, dict(vae=vae, text_encoder=model['text_encoder'], unet=model['unet']), args, folder)
+
+
+def write_card(run: Run, modules: dict[str, nn.Module], args, folder: Path):
+    """Write what the model is, what it was trained on and how far, from the run's own log."""
+    log = [json.loads(line) for line in (run.dir / 'log.jsonl').read_text().splitlines()]
+    last = {stage: [entry for entry in log if entry['stage'] == stage][-10:] for stage in ('autoencoder', 'unet')}
+    means = {stage: {key: np.mean([entry[key] for entry in entries]) for key in entries[0] if key in SHOWN_LOSSES}
+             for stage, entries in last.items()}  # fmt: skip
+    sizes = [f'| {name} | {sum(p.numel() for p in module.parameters()):,} |' for name, module in modules.items()]
+    losses = [f'| {stage} | {entries[-1]["step"]} | '
+              + ', '.join(f'{name} {value:.4f}' for name, value in means[stage].items()) + ' |'
+              for stage, entries in last.items()]  # fmt: skip
+    captions = '\n'.join(f'{row}. {text}' for row, text in enumerate(SHOWN_CAPTIONS, 1))
+    (folder / 'README.md').write_text(
+        CARD.format(
+            sizes='\n'.join(sizes), losses='\n'.join(losses), captions=captions, scenes=args.num_scenes,
+            share_b=round(100 * DOMAIN_B_SHARE), size=SIZE, seed=args.seed,
+        )
+    )  # fmt: skip
 
 
 def draw(pipeline: StableDiffusionPipeline, per_caption: int = 4) -> Image.Image:
@@ -315,7 +370,7 @@ def main():
     tokenizer = train_tokenizer(run, captions)
     moments = encode_all(run, vae, images)
     model = train_unet(run, vae, tokenizer, moments, captions, args)
-    export(run, vae, tokenizer, model, args.export or run.dir / 'tiny-sd')
+    export(run, vae, tokenizer, model, args, args.export or run.dir / 'tiny-sd')
 
 
 if __name__ == '__main__':

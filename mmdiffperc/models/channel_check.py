@@ -21,7 +21,7 @@ def check_in_channels(model: nn.Module, name: str, part: nn.Module | None):
         part (nn.Module): The neck, or a head if there is no neck.
 
     Raises:
-        ValueError: They differ; the message gives the right value.
+        ValueError: They differ, or ``in_index`` names a feature that is not there; the message gives the right value.
     """
     backbone = model._modules.get('backbone')
     if name not in CONSUMERS or not isinstance(backbone, DiffusionUNet) or model._modules.get('neck'):
@@ -31,8 +31,8 @@ def check_in_channels(model: nn.Module, name: str, part: nn.Module | None):
         wanted = _wanted(consumer, given, backbone.out_channels)
         if wanted is not None and given != wanted:
             raise ValueError(
-                f'{name} {type(consumer).__name__} has in_channels={given}, but the features it gets from DiffusionUNet '
-                f'have {wanted} channels: set in_channels={wanted}'
+                f'{name} {type(consumer).__name__} has in_channels={given}, but the features it gets from '
+                f'DiffusionUNet have {wanted} channels: set in_channels={wanted}'
             )
 
 
@@ -41,10 +41,15 @@ def _wanted(consumer: nn.Module, given, out_channels: tuple[int, ...]) -> int | 
     in_index = getattr(consumer, 'in_index', None)
     if in_index is None:
         return type(given)(out_channels) if isinstance(given, (list, tuple)) else None
-    if isinstance(in_index, int):
-        return out_channels[in_index]
-    selected = [out_channels[index] for index in in_index]
-    return sum(selected) if consumer.input_transform == 'resize_concat' else selected
+    indices = [in_index] if isinstance(in_index, int) else in_index
+    number = len(out_channels)
+    if any(index not in range(-number, number) for index in indices):
+        raise ValueError(
+            f'{type(consumer).__name__} has in_index={in_index}, but DiffusionUNet returns {number} features: choose '
+            f'from 0 to {number - 1}, or add the level to its out_indices'
+        )
+    selected = [out_channels[index] for index in indices]
+    return type(given)(selected) if isinstance(given, (list, tuple)) else sum(selected)
 
 
 register_module_module_registration_hook(check_in_channels)

@@ -1,6 +1,6 @@
 """Which tensor of which file fills which weight of a module; complete, or an error that says why not."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from torch import Tensor, nn
@@ -43,7 +43,7 @@ def fill(plan: Plan) -> None:
 def _assign(plan: Plan, part: str, module: nn.Module, files: list[WeightFile], keys_of: KeysOf) -> None:
     where = {key: file for file in files for key in file.shapes}
     missing, misfits = [], []
-    for name, target in module.state_dict().items():
+    for name, target in _base_weights(module):
         keys = keys_of(name)
         key = next((key for key in keys if key in where), None)
         if key is None:
@@ -57,6 +57,13 @@ def _assign(plan: Plan, part: str, module: nn.Module, files: list[WeightFile], k
             misfits.append(f'{name}: {tuple(target.shape)} expected, {shape} in the file (as {key})')
     if missing or misfits:
         raise ValueError(_describe(part, files, missing, misfits))
+
+
+def _base_weights(module: nn.Module) -> Iterator[tuple[str, Tensor]]:
+    """Weights by the names they have without LoRA, which starts at zero and is in no checkpoint of the base model."""
+    for name, weight in module.state_dict().items():
+        if '.lora_' not in name:
+            yield name.replace('.base_layer.', '.'), weight
 
 
 def _fits(shape: tuple[int, ...], target: Tensor, third: int | None, part: str) -> bool:

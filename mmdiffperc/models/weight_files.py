@@ -41,6 +41,7 @@ class Assignment(NamedTuple):
     third: int | None = None
 
     def copy_from(self, tensor: Tensor) -> None:
+        """Copies the file's tensor, or the third of it that is meant, into the weight."""
         if self.third is not None:
             tensor = tensor.chunk(3)[self.third]
         self.target.copy_(tensor.reshape(self.target.shape))

@@ -31,8 +31,8 @@ class CheckLabels(BaseTransform):
         beyond = labels[(labels >= self.num_classes) & (labels != self.ignore_index)]
         if len(beyond):
             raise ValueError(
-                f'{results.get("seg_map_path")}: labels {beyond.tolist()[:10]}, but there are {self.num_classes} classes '
-                f'(0 to {self.num_classes - 1}; {self.ignore_index} is ignored). Check num_classes and '
-                'reduce_zero_label, or map the labels with the dataset\'s metainfo'
+                f'{results.get("seg_map_path")}: labels {beyond.tolist()[:10]}, but there are {self.num_classes} '
+                f'classes (0 to {self.num_classes - 1}; {self.ignore_index} is ignored). Check num_classes and '
+                "reduce_zero_label, or map the labels with the dataset's metainfo"
             )
         return results

@@ -6,5 +6,16 @@ from .sampling import sample_scene
 from .scene import Scene
 from .vocabulary import OBJECT_CLASSES, OBJECT_COLOURS, TOY_CLASSES, TOY_PALETTE
 
-__all__ = ['OBJECT_CLASSES', 'OBJECT_COLOURS', 'TOY_CLASSES', 'TOY_PALETTE', 'Instance', 'Rendering', 'Scene',
-           'caption', 'referring_expressions', 'render', 'sample_scene']
+__all__ = [
+    'OBJECT_CLASSES',
+    'OBJECT_COLOURS',
+    'TOY_CLASSES',
+    'TOY_PALETTE',
+    'Instance',
+    'Rendering',
+    'Scene',
+    'caption',
+    'referring_expressions',
+    'render',
+    'sample_scene',
+]

@@ -36,7 +36,8 @@ DOMAINS = {
         tint=np.ones(3),
         lamp_height=(3.0, 6.0),
         lamp_strength=(0.55, 0.80),
-        ambient=(0.40, 0.56)),
+        ambient=(0.40, 0.56),
+    ),
     # Other patterns, warmer paint and light (not so far that a colour loses its name), longer and harder shadows.
     'b': Domain(
         object_patterns=('dots', 'rings', 'plaid', 'zigzag'),
@@ -45,5 +46,6 @@ DOMAINS = {
         tint=np.array([1.04, 0.98, 0.89]),
         lamp_height=(2.0, 3.6),
         lamp_strength=(0.80, 1.00),
-        ambient=(0.22, 0.34)),
+        ambient=(0.22, 0.34),
+    ),
 }

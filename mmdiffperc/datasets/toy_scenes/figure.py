@@ -11,11 +11,46 @@ from .scene import Part, SceneObject, yaw
 from .textures import Material
 from .vocabulary import jittered
 
-KEYPOINTS = ('nose', 'left_eye', 'right_eye', 'left_ear', 'right_ear', 'left_shoulder', 'right_shoulder',
-             'left_elbow', 'right_elbow', 'left_wrist', 'right_wrist', 'left_hip', 'right_hip', 'left_knee',
-             'right_knee', 'left_ankle', 'right_ankle')
-SKELETON = ((15, 13), (13, 11), (16, 14), (14, 12), (11, 12), (5, 11), (6, 12), (5, 6), (5, 7), (6, 8), (7, 9), (8, 10),
-            (1, 2), (0, 1), (0, 2), (1, 3), (2, 4), (3, 5), (4, 6))
+KEYPOINTS = (
+    'nose',
+    'left_eye',
+    'right_eye',
+    'left_ear',
+    'right_ear',
+    'left_shoulder',
+    'right_shoulder',
+    'left_elbow',
+    'right_elbow',
+    'left_wrist',
+    'right_wrist',
+    'left_hip',
+    'right_hip',
+    'left_knee',
+    'right_knee',
+    'left_ankle',
+    'right_ankle',
+)
+SKELETON = (
+    (15, 13),
+    (13, 11),
+    (16, 14),
+    (14, 12),
+    (11, 12),
+    (5, 11),
+    (6, 12),
+    (5, 6),
+    (5, 7),
+    (6, 8),
+    (7, 9),
+    (8, 10),
+    (1, 2),
+    (0, 1),
+    (0, 2),
+    (1, 3),
+    (2, 4),
+    (3, 5),
+    (4, 6),
+)
 # How far a keypoint may lie behind the surface that shows it: a feature of the face on its skin, a joint inside a limb.
 FACE_TOLERANCE, JOINT_TOLERANCE = 0.05, 0.15
 NUM_FACE_KEYPOINTS = 5
@@ -26,8 +61,13 @@ EYES = (0.03, 0.03, 0.03)
 STANDING_HEIGHT = 1.7
 HEAD_RADIUS = 0.135
 # On the head, in units of its radius.
-FACE = {'nose': (0, -0.12, 1.05), 'left_eye': (0.38, 0.2, 0.9), 'right_eye': (-0.38, 0.2, 0.9),
-        'left_ear': (1.0, 0.0, 0.0), 'right_ear': (-1.0, 0.0, 0.0)}
+FACE = {
+    'nose': (0, -0.12, 1.05),
+    'left_eye': (0.38, 0.2, 0.9),
+    'right_eye': (-0.38, 0.2, 0.9),
+    'left_ear': (1.0, 0.0, 0.0),
+    'right_ear': (-1.0, 0.0, 0.0),
+}
 
 
 def make_figure(rng, colour_name, colour, height=STANDING_HEIGHT):
@@ -46,8 +86,14 @@ def make_figure(rng, colour_name, colour, height=STANDING_HEIGHT):
     parts = _body(joints, colour, jittered(SKIN[rng.integers(len(SKIN))], rng, 0.02))
     lowest = min(part.centre[1] - _vertical_reach(part) for part in parts)
     scale, lift = height / STANDING_HEIGHT, np.array([0, -lowest, 0])
-    parts = tuple(replace(part, centre=((part.centre + lift) * scale).astype(np.float32),
-                          half_extents=(part.half_extents * scale).astype(np.float32)) for part in parts)
+    parts = tuple(
+        replace(
+            part,
+            centre=((part.centre + lift) * scale).astype(np.float32),
+            half_extents=(part.half_extents * scale).astype(np.float32),
+        )
+        for part in parts
+    )
     keypoints = (np.array([joints[name] for name in KEYPOINTS]) + lift) * scale
     return SceneObject('figure', colour_name, parts, keypoints.astype(np.float32))
 
@@ -63,11 +109,27 @@ def _random_pose(rng):
         raised = rng.random() < 0.25
         spread, swing = (rng.uniform(1.3, 2.7) if raised else rng.uniform(0.15, 0.9)), rng.normal(0, 0.5)
         bend = -rng.uniform(0.1, 1.5)
-        _limb(joints, f'{side}_shoulder', f'{side}_elbow', f'{side}_wrist', joints['neck'] + (sign * 0.19, -0.05, 0),
-              (0.28, 0.27), (swing - 0.2, swing - 0.2 + bend), sign * spread)
+        _limb(
+            joints,
+            f'{side}_shoulder',
+            f'{side}_elbow',
+            f'{side}_wrist',
+            joints['neck'] + (sign * 0.19, -0.05, 0),
+            (0.28, 0.27),
+            (swing - 0.2, swing - 0.2 + bend),
+            sign * spread,
+        )
         stride = rng.normal(-0.1, 0.3)
-        _limb(joints, f'{side}_hip', f'{side}_knee', f'{side}_ankle', np.array([sign * 0.10, 0, 0]), (0.42, 0.42),
-              (stride, stride + rng.uniform(0, 0.7)), sign * rng.uniform(0.02, 0.25))
+        _limb(
+            joints,
+            f'{side}_hip',
+            f'{side}_knee',
+            f'{side}_ankle',
+            np.array([sign * 0.10, 0, 0]),
+            (0.42, 0.42),
+            (stride, stride + rng.uniform(0, 0.7)),
+            sign * rng.uniform(0.02, 0.25),
+        )
     return joints
 
 

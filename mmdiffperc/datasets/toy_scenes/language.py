@@ -6,12 +6,26 @@ from .relations import RELATIONS, SUPERLATIVES, Expression, evaluate, is_unambig
 
 # In the manner of CLIP's prompt templates, so that class words get their meaning in the frames VPD's prompts use.
 PLAIN_TEMPLATE, PLAIN_PROBABILITY = 'a photo of {}.', 0.35
-CAPTION_TEMPLATES = ('a rendering of {}.', 'a picture of {}.', 'an image of {}.', 'a bright photo of {}.',
-                     'a photo of {} in a room.', 'there is {} in the scene.', 'a scene with {}.',
-                     'a close-up photo of {}.', 'a cropped photo of {}.', 'itap of {}.', '{}.')
+CAPTION_TEMPLATES = (
+    'a rendering of {}.',
+    'a picture of {}.',
+    'an image of {}.',
+    'a bright photo of {}.',
+    'a photo of {} in a room.',
+    'there is {} in the scene.',
+    'a scene with {}.',
+    'a close-up photo of {}.',
+    'a cropped photo of {}.',
+    'itap of {}.',
+    '{}.',
+)
 COLOUR_PROBABILITY = 0.6
-ROOM_PHRASES = ('on a {floor} floor', 'in front of a {wall} wall', 'on a {floor} floor in front of a {wall} wall',
-                'in a room with a {wall} wall and a {floor} floor')
+ROOM_PHRASES = (
+    'on a {floor} floor',
+    'in front of a {wall} wall',
+    'on a {floor} floor in front of a {wall} wall',
+    'in a room with a {wall} wall and a {floor} floor',
+)
 NUMBERS = ('no', 'one', 'two', 'three', 'four', 'five', 'six', 'seven')
 PLURALS = {'box': 'boxes'}
 
@@ -27,7 +41,7 @@ SUPERLATIVE_PHRASES = {
     'nearest': ('the nearest {}', 'the {} nearest to the camera', 'the {} closest to us'),
     'farthest': ('the farthest {}', 'the {} farthest from the camera', 'the {} at the back'),
     'largest': ('the largest {}', 'the biggest {}'),
-    'smallest': ('the smallest {}', ),
+    'smallest': ('the smallest {}',),
 }
 
 
@@ -74,8 +88,11 @@ def described_objects(rendering, rng, per_object=4):
     """`referring_expressions` with what each sentence means: ``(index, Expression, sentence)``."""
     width, described = rendering.image.shape[1], []
     for instance in rendering.instances:
-        clear = [expression for expression in _candidates(instance, rendering.instances)
-                 if is_unambiguous(expression, rendering.instances, width, instance.index)]
+        clear = [
+            expression
+            for expression in _candidates(instance, rendering.instances)
+            if is_unambiguous(expression, rendering.instances, width, instance.index)
+        ]
         chosen = [clear[i] for i in rng.permutation(len(clear))[:per_object]]
         described += [(instance.index, expression, verbalise(expression, rng)) for expression in chosen]
     return described
@@ -104,8 +121,12 @@ def _candidates(target, instances):
     for anchor in instances:
         if anchor is not target:
             for class_name, colour in nouns:
-                yield from (Expression(class_name, colour, relation=relation,
-                                       anchor=Expression(anchor.class_name, anchor.colour)) for relation in RELATIONS)
+                yield from (
+                    Expression(
+                        class_name, colour, relation=relation, anchor=Expression(anchor.class_name, anchor.colour)
+                    )
+                    for relation in RELATIONS
+                )
 
 
 def _relation(rendering, rng):
@@ -114,8 +135,14 @@ def _relation(rendering, rng):
     pair, anchor = (one, other), Expression(other.class_name, other.colour)
     if (one.class_name, one.colour) == (other.class_name, other.colour):
         return None
-    true = [relation for relation in RELATIONS if one.index in evaluate(
-        Expression(one.class_name, one.colour, relation=relation, anchor=anchor), pair, rendering.image.shape[1], 1)]
+    true = [
+        relation
+        for relation in RELATIONS
+        if one.index
+        in evaluate(
+            Expression(one.class_name, one.colour, relation=relation, anchor=anchor), pair, rendering.image.shape[1], 1
+        )
+    ]
     if not true:
         return None
     phrase = _choose(rng, RELATION_PHRASES[_choose(rng, true)])

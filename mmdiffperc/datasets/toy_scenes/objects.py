@@ -9,8 +9,16 @@ from .vocabulary import OBJECT_COLOURS, jittered
 
 NEAREST = 2.3
 # Ranges of the height, and the shapes whose depth is their width, so that their footprint stays within half of it.
-HEIGHTS = {'sphere': (1.0, 1.0), 'box': (0.6, 1.2), 'cylinder': (0.6, 1.7), 'cone': (0.6, 1.8), 'pyramid': (0.6, 1.5),
-           'wedge': (0.45, 1.2), 'dome': (0.65, 0.65), 'diamond': (0.6, 1.5)}
+HEIGHTS = {
+    'sphere': (1.0, 1.0),
+    'box': (0.6, 1.2),
+    'cylinder': (0.6, 1.7),
+    'cone': (0.6, 1.8),
+    'pyramid': (0.6, 1.5),
+    'wedge': (0.45, 1.2),
+    'dome': (0.65, 0.65),
+    'diamond': (0.6, 1.5),
+}
 ROUND = ('sphere', 'cylinder', 'cone', 'dome', 'diamond')
 
 
@@ -39,9 +47,14 @@ def _solid(rng, shape, camera, back, domain):
     half_extents = width / 2 * _proportions(rng, shape)
     radius = half_extents[0] if shape in ROUND else np.hypot(half_extents[0], half_extents[2])
     name, material = _paint(rng, domain)
-    part = Part(shape, np.array([0, half_extents[1], 0], np.float32), half_extents.astype(np.float32),
-                np.eye(3, dtype=np.float32), material)
-    return SceneObject(shape, name, (part, )), radius, z
+    part = Part(
+        shape,
+        np.array([0, half_extents[1], 0], np.float32),
+        half_extents.astype(np.float32),
+        np.eye(3, dtype=np.float32),
+        material,
+    )
+    return SceneObject(shape, name, (part,)), radius, z
 
 
 def _proportions(rng, shape):
@@ -56,8 +69,14 @@ def _paint(rng, domain):
     colour = np.clip(jittered(OBJECT_COLOURS[name], rng, 0.04) * domain.tint, 0.02, 0.98).astype(np.float32)
     accent = colour * rng.uniform(0.55, 0.8) if rng.random() < 0.5 else colour + rng.uniform(0.25, 0.45) * (1 - colour)
     specular = rng.uniform(0.25, 0.6) if rng.random() < 0.3 else 0.0
-    return name, Material(colour, accent.astype(np.float32), str(rng.choice(domain.object_patterns)),
-                          float(rng.uniform(0.14, 0.3)), rng.uniform(0.2, 0.8, 3).astype(np.float32), float(specular))
+    return name, Material(
+        colour,
+        accent.astype(np.float32),
+        str(rng.choice(domain.object_patterns)),
+        float(rng.uniform(0.14, 0.3)),
+        rng.uniform(0.2, 0.8, 3).astype(np.float32),
+        float(specular),
+    )
 
 
 def _figure(rng, back, domain):

@@ -79,8 +79,11 @@ def evaluate(expression, instances, width, strictness=0.0):
     Returns:
         set[int]: Their ``index``.
     """
-    fitting = [instance for instance in instances if expression.class_name in (None, instance.class_name)
-               and expression.colour in (None, instance.colour)]
+    fitting = [
+        instance
+        for instance in instances
+        if expression.class_name in (None, instance.class_name) and expression.colour in (None, instance.colour)
+    ]
     if expression.relation:
         fitting = _related(expression, fitting, instances, width, strictness)
     if expression.superlative and fitting:
@@ -103,7 +106,7 @@ def _related(expression, fitting, instances, width, strictness):
     # "The blue box" speaks of one that is there.
     if len(anchors) != 1:
         return []
-    anchor, = (instance for instance in instances if instance.index in anchors)
+    (anchor,) = (instance for instance in instances if instance.index in anchors)
     limit = order.key(anchor) - _margin(order, width, strictness)
     return [instance for instance in fitting if instance is not anchor and order.key(instance) < limit]
 
@@ -111,5 +114,8 @@ def _related(expression, fitting, instances, width, strictness):
 def _extreme(order, fitting, width, strictness):
     """Those that no other beats: with a margin to spare, or missing by no more than a margin."""
     margin = _margin(order, width, strictness)
-    return [one for one in fitting
-            if all(order.key(one) <= order.key(other) - margin for other in fitting if other is not one)]
+    return [
+        one
+        for one in fitting
+        if all(order.key(one) <= order.key(other) - margin for other in fitting if other is not one)
+    ]

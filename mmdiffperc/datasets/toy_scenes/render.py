@@ -105,7 +105,8 @@ def render(scene, size):
         unexplained=(highlight > 0).reshape(height, width) | (radiance > 1).any(axis=-1),
         shadow=~reached.reshape(height, width),
         instance_map=instance_map,
-        instances=tuple(_instances(scene, instance_map, depth)))
+        instances=tuple(_instances(scene, instance_map, depth)),
+    )
 
 
 def _surface_properties(scene, points, surface):
@@ -135,7 +136,7 @@ def _light_up(scene, points, normals, directions, reached, specular):
     shiny = np.flatnonzero((specular > 0) & reached)
     half = to_light[shiny] - directions[shiny] / np.linalg.norm(directions[shiny], axis=1, keepdims=True)
     half /= np.linalg.norm(half, axis=1, keepdims=True)
-    lobe = np.einsum('nc,nc->n', half, normals[shiny]).clip(0, 1)**SHININESS
+    lobe = np.einsum('nc,nc->n', half, normals[shiny]).clip(0, 1) ** SHININESS
     # Below this the eight bits of the image would not show it, so the lobe ends there.
     highlight[shiny] = np.where(lobe > 0.02, specular[shiny] * lobe, 0)
     return shading.astype(np.float32), highlight

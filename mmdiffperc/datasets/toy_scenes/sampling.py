@@ -61,9 +61,15 @@ def _room(rng, wall_colour, floor_colour, domain):
     """Floor, back wall and perhaps a side wall; also where they stand: the back's z, the sides' x."""
     back, sides = -rng.uniform(4.6, 7.0), [-np.inf, np.inf]
     wall = _room_material(rng, wall_colour, domain.wall_patterns, domain)
-    planes = [Plane('floor', np.array([0, 1, 0], np.float32), 0.0,
-                    _room_material(rng, floor_colour, domain.floor_patterns, domain)),
-              Plane('wall', np.array([0, 0, 1], np.float32), float(back), wall)]
+    planes = [
+        Plane(
+            'floor',
+            np.array([0, 1, 0], np.float32),
+            0.0,
+            _room_material(rng, floor_colour, domain.floor_patterns, domain),
+        ),
+        Plane('wall', np.array([0, 0, 1], np.float32), float(back), wall),
+    ]
     if rng.random() < 0.5:
         inwards = int(rng.choice([-1, 1]))
         distance = float(rng.uniform(1.6, 2.6))
@@ -75,8 +81,13 @@ def _room(rng, wall_colour, floor_colour, domain):
 def _room_material(rng, colour_name, patterns, domain):
     colour = jittered(ROOM_COLOURS[colour_name], rng, 0.025) * domain.tint
     accent = np.clip(colour * rng.uniform(0.68, 0.88), 0.02, 0.98)
-    return Material(colour.clip(0.02, 0.98).astype(np.float32), accent.astype(np.float32), str(rng.choice(patterns)),
-                    float(rng.uniform(0.3, 0.8)), rng.uniform(0.2, 0.8, 3).astype(np.float32))
+    return Material(
+        colour.clip(0.02, 0.98).astype(np.float32),
+        accent.astype(np.float32),
+        str(rng.choice(patterns)),
+        float(rng.uniform(0.3, 0.8)),
+        rng.uniform(0.2, 0.8, 3).astype(np.float32),
+    )
 
 
 def _light(rng, back, sides, domain):
@@ -114,7 +125,7 @@ def _without_hidden(scene):
     kept, start = [], len(scene.planes)
     for thing in scene.objects:
         visible = ((surface >= start) & (surface < start + len(thing.parts))).sum()
-        _, _, alone = trace(replace(scene, objects=(thing, )), PROBE_SIZE, PROBE_SIZE)
+        _, _, alone = trace(replace(scene, objects=(thing,)), PROBE_SIZE, PROBE_SIZE)
         if visible >= max(MIN_VISIBLE * (alone >= len(scene.planes)).sum(), MIN_AREA * PROBE_SIZE**2):
             kept.append(thing)
         start += len(thing.parts)

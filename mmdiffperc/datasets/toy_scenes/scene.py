@@ -103,8 +103,9 @@ class SceneObject:
     def placed(self, angle, position):
         """The same object, turned about the world's vertical axis by an angle and then moved by ``position`` (3,)."""
         turn, position = yaw(angle), np.asarray(position, np.float32)
-        parts = tuple(replace(part, centre=turn @ part.centre + position, rotation=turn @ part.rotation)
-                      for part in self.parts)
+        parts = tuple(
+            replace(part, centre=turn @ part.centre + position, rotation=turn @ part.rotation) for part in self.parts
+        )
         keypoints = None if self.keypoints is None else self.keypoints @ turn.T + position
         return replace(self, parts=parts, keypoints=keypoints)
 

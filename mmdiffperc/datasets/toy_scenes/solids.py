@@ -22,7 +22,7 @@ class Quadric:
 
     def value(self, points):
         """Left-hand side minus level: negative inside. ``points`` (N, 3) -> (N,)."""
-        return (self._centred(points)**2) @ self._weights - self.level
+        return (self._centred(points) ** 2) @ self._weights - self.level
 
     def gradient(self, points):
         """Half the gradient of `value`, which points outwards. ``points`` (N, 3) -> (N, 3)."""
@@ -119,8 +119,8 @@ SOLIDS = {
     'cylinder': ConvexSolid((_BASE, _TOP), Quadric((1, 0, 1), 0, 1)),
     # The plane y <= 1 through the apex leaves one of the two nappes.
     'cone': ConvexSolid((_BASE, _TOP), Quadric((1, -0.25, 1), 1, 0)),
-    'pyramid': ConvexSolid((_BASE, (1, .5, 0, .5), (-1, .5, 0, .5), (0, .5, 1, .5), (0, .5, -1, .5))),
+    'pyramid': ConvexSolid((_BASE, (1, 0.5, 0, 0.5), (-1, 0.5, 0, 0.5), (0, 0.5, 1, 0.5), (0, 0.5, -1, 0.5))),
     'wedge': ConvexSolid((_BASE, _LEFT, _FRONT, _BACK, (1, 1, 0, 0))),
-    'dome': ConvexSolid((_BASE, ), Quadric((1, 0.25, 1), -1, 1)),
+    'dome': ConvexSolid((_BASE,), Quadric((1, 0.25, 1), -1, 1)),
     'diamond': ConvexSolid(_CORNERS),
 }

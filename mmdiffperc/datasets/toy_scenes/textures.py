@@ -34,7 +34,7 @@ def _speckle(p):
 
 
 def _dots(p):
-    return (((p % 1 - 0.5)**2).sum(axis=1) < 0.14).astype(np.float32)
+    return (((p % 1 - 0.5) ** 2).sum(axis=1) < 0.14).astype(np.float32)
 
 
 def _rings(p):

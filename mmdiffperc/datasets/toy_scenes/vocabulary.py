@@ -5,8 +5,19 @@ import numpy as np
 OBJECT_CLASSES = ('sphere', 'box', 'cylinder', 'cone', 'pyramid', 'wedge', 'dome', 'diamond')
 TOY_CLASSES = ('wall', 'floor', *OBJECT_CLASSES, 'figure')
 # For pictures of label maps, and for segmentation as an RGB target; far apart, so that colours lead back to classes.
-TOY_PALETTE = ((120, 120, 120), (80, 50, 50), (255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 0), (255, 0, 255),
-               (0, 255, 255), (255, 128, 0), (128, 0, 255), (255, 255, 255))
+TOY_PALETTE = (
+    (120, 120, 120),
+    (80, 50, 50),
+    (255, 0, 0),
+    (0, 255, 0),
+    (0, 0, 255),
+    (255, 255, 0),
+    (255, 0, 255),
+    (0, 255, 255),
+    (255, 128, 0),
+    (128, 0, 255),
+    (255, 255, 255),
+)
 
 # Albedos; far enough apart that jitter does not turn one name into another.
 OBJECT_COLOURS = {

@@ -101,7 +101,7 @@ class DiffusionUNet(BaseModule):
         table = feature_table(self.unet.config, self.autoencoder.stride)
         if not out_indices or not all(0 <= index < len(table) for index in out_indices):
             strides = {index: tap.stride for index, tap in enumerate(table)}
-            raise ValueError(f'out_indices={out_indices}: expected some of {list(strides)}, whose strides are {strides}')
+            raise ValueError(f'out_indices={out_indices}: expected some of {list(strides)}, of strides {strides}')
         return [table[index] for index in out_indices]
 
     def _build_cross_attention(self, config, taps):

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Sequence
+from itertools import chain
 
 import torch
 from diffusers.models.attention_processor import Attention, AttnProcessor2_0
@@ -20,6 +21,7 @@ class MapAttnProcessor(AttnProcessor2_0):
     def __init__(self, with_grad: bool = False):
         super().__init__()
         self.with_grad = with_grad
+        self.wanted = False
         self.probabilities = None  # (B, h * w, K)
 
     def __call__(self, attn: Attention, hidden_states, encoder_hidden_states, *args, **kwargs):
@@ -28,7 +30,9 @@ class MapAttnProcessor(AttnProcessor2_0):
             query = attn.head_to_batch_dim(attn.to_q(hidden_states))
             key = attn.head_to_batch_dim(attn.to_k(encoder_hidden_states))
             scores = attn.get_attention_scores(query, key)  # (B * heads, h * w, K)
-            self.probabilities = scores.unflatten(0, (-1, attn.heads)).mean(1)
+            probabilities = scores.unflatten(0, (-1, attn.heads)).mean(1)
+        if self.wanted:
+            self.probabilities = probabilities
         return super().__call__(attn, hidden_states, encoder_hidden_states, *args, **kwargs)
 
 
@@ -76,10 +80,16 @@ class CrossAttentionMaps:
                 f'choose from {sorted(available)}'
             )
         unet.set_attn_processor(processors)
+        unet.register_forward_pre_hook(self._start)
+
+    def _start(self, unet, args):
+        # Gradient checkpointing runs the layers once more, in the backward pass, when nobody collects any longer.
+        for processor in chain.from_iterable(self._processors.values()):
+            processor.wanted = True
 
     def collect(self, stride: int, size: Sequence[int]) -> torch.Tensor:
         """Hand over the map of one stride ``(B, K, *size)`` and forget it."""
         kept = [processor.probabilities for processor in self._processors[stride]]
         for processor in self._processors[stride]:
-            processor.probabilities = None
+            processor.wanted, processor.probabilities = False, None
         return torch.stack(kept).mean(0).transpose(1, 2).unflatten(2, tuple(size))

@@ -102,7 +102,7 @@ class ClassPrompts(nn.Module):
 
     @torch.no_grad()
     def _encode(self, tokenizer: CLIPTokenizer, text_encoder: CLIPTextModel):
-        for row, name in zip(self.embeddings, self.classes):
+        for row, name in zip(self.embeddings, self.classes, strict=True):
             sentences = [template.format(name) for template in self.templates]
             tokens = tokenizer(
                 sentences, max_length=self.max_length, padding='max_length', truncation=True, return_tensors='pt'

@@ -20,7 +20,7 @@ def figure_facing(angle, seed=0, x=0.0):
 
 def keypoints(scene, size=(96, 112)):
     """Keypoints of the figure in a scene, by name."""
-    figure, = (one for one in render(scene, size).instances if one.class_name == 'figure')
+    (figure,) = (one for one in render(scene, size).instances if one.class_name == 'figure')
     return dict(zip(KEYPOINTS, figure.keypoints, strict=True))
 
 

@@ -13,8 +13,9 @@ NOUN = rf'(?:(?P<colour>{"|".join(OBJECT_COLOURS)}) )?(?P<thing>object|{"|".join
 # Every wording again, with what it says about two instances: the first fits better.
 COMPARISONS = {
     'left of|to the left of|leftmost|furthest to the left|on the far left': lambda one, two: centre(one) < centre(two),
-    'right of|to the right of|rightmost|furthest to the right|on the far right':
-    lambda one, two: centre(one) > centre(two),
+    'right of|to the right of|rightmost|furthest to the right|on the far right': lambda one, two: (
+        centre(one) > centre(two)
+    ),
     'in front of|nearer than|nearest|nearest to the camera|closest to us': lambda one, two: depth(one) < depth(two),
     'behind|farther away than|farthest|farthest from the camera|at the back': lambda one, two: depth(one) > depth(two),
     'largest|biggest': lambda one, other: one.area > other.area,
@@ -36,15 +37,24 @@ def comparison(words):
 
 def meant(sentence, instances):
     """Read a sentence as a person would: the instances it fits."""
-    relation = re.fullmatch(r'(?P<head>the .+?) (?P<relation>(?:to the )?(?:left|right) of|in front of|behind|'
-                            r'(?:nearer|farther away) than) (?P<anchor>the .+)', sentence)
+    relation = re.fullmatch(
+        r'(?P<head>the .+?) (?P<relation>(?:to the )?(?:left|right) of|in front of|behind|'
+        r'(?:nearer|farther away) than) (?P<anchor>the .+)',
+        sentence,
+    )
     if relation:
-        anchor, = meant(relation['anchor'], instances)
-        return [one for one in meant(relation['head'], instances)
-                if one is not anchor and comparison(relation['relation'])(one, anchor)]
+        (anchor,) = meant(relation['anchor'], instances)
+        return [
+            one
+            for one in meant(relation['head'], instances)
+            if one is not anchor and comparison(relation['relation'])(one, anchor)
+        ]
     parsed = re.fullmatch(rf'the (?P<before>\w+ )??{NOUN}(?P<after> .+)?', sentence)
-    found = [one for one in instances if parsed['colour'] in (None, one.colour)
-             and parsed['thing'] in ('object', one.class_name)]
+    found = [
+        one
+        for one in instances
+        if parsed['colour'] in (None, one.colour) and parsed['thing'] in ('object', one.class_name)
+    ]
     extreme = (parsed['before'] or parsed['after'] or '').strip()
     if not extreme:
         return found

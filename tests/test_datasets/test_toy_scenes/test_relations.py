@@ -10,8 +10,12 @@ def instance(index, class_name, colour, x, depth, area=100):
     return Instance(index, class_name, colour, (x - 5, 10, 10, 10), area, np.array([0, 0, -depth]))
 
 
-SCENE = (instance(0, 'sphere', 'red', 20, 3.0, 400), instance(1, 'sphere', 'blue', 50, 4.0),
-         instance(2, 'box', 'red', 53, 4.1, 200), instance(3, 'cone', 'green', 80, 5.0, 210))
+SCENE = (
+    instance(0, 'sphere', 'red', 20, 3.0, 400),
+    instance(1, 'sphere', 'blue', 50, 4.0),
+    instance(2, 'box', 'red', 53, 4.1, 200),
+    instance(3, 'cone', 'green', 80, 5.0, 210),
+)
 
 
 def fits(strictness=0.0, **description):

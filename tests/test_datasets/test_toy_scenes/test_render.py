@@ -25,8 +25,12 @@ def test_normals_agree_with_the_depth(seed):
     inner = normals[1:-1, 1:-1]
     # Only inside of one smooth surface is a difference a derivative.
     smooth = np.ones(inner.shape[:2], bool)
-    for shifted in ((slice(2, None), slice(1, -1)), (slice(0, -2), slice(1, -1)), (slice(1, -1), slice(2, None)),
-                    (slice(1, -1), slice(0, -2))):
+    for shifted in (
+        (slice(2, None), slice(1, -1)),
+        (slice(0, -2), slice(1, -1)),
+        (slice(1, -1), slice(2, None)),
+        (slice(1, -1), slice(0, -2)),
+    ):
         smooth &= np.einsum('hwc,hwc->hw', inner, normals[shifted]) > 0.98
         smooth &= rendering.instance_map[1:-1, 1:-1] == rendering.instance_map[shifted]
         smooth &= abs(rendering.depth[1:-1, 1:-1] - rendering.depth[shifted]) < 0.2
@@ -80,7 +84,7 @@ def test_instances_describe_their_pixels():
     for one in rendering.instances:
         mask = rendering.instance_map == one.index + 1
         x, y, width, height = one.bbox
-        assert mask.sum() == one.area == mask[y:y + height, x:x + width].sum()
+        assert mask.sum() == one.area == mask[y : y + height, x : x + width].sum()
         assert mask[y].any() and mask[y + height - 1].any() and mask[:, x].any() and mask[:, x + width - 1].any()
         assert (rendering.semantic[mask] == TOY_CLASSES.index(one.class_name)).all()
     assert set(np.unique(rendering.semantic[rendering.instance_map == 0])) <= {0, 1}

@@ -36,10 +36,20 @@ def test_generator_is_taken_as_a_seed():
 
 def test_domains_share_no_pattern_and_differ_in_contrast():
     scenes = {domain: [sample_scene([8, index], domain) for index in range(20)] for domain in 'ab'}
-    patterns = {domain: {part.material.pattern for scene in some for thing in scene.objects for part in thing.parts
-                         if thing.class_name != 'figure'} for domain, some in scenes.items()}
-    ratios = {domain: np.mean([scene.light.colour.mean() / scene.light.ambient.mean() for scene in some])
-              for domain, some in scenes.items()}
+    patterns = {
+        domain: {
+            part.material.pattern
+            for scene in some
+            for thing in scene.objects
+            for part in thing.parts
+            if thing.class_name != 'figure'
+        }
+        for domain, some in scenes.items()
+    }
+    ratios = {
+        domain: np.mean([scene.light.colour.mean() / scene.light.ambient.mean() for scene in some])
+        for domain, some in scenes.items()
+    }
     assert not patterns['a'] & patterns['b']
     assert ratios['b'] > 1.5 * ratios['a']
 
@@ -68,7 +78,7 @@ def test_occlusion_and_shadows_occur(renderings):
     hidden = 0
     for one in renderings:
         for instance in one.instances:
-            alone = render(replace(one.scene, objects=(one.scene.objects[instance.index], )), 64)
+            alone = render(replace(one.scene, objects=(one.scene.objects[instance.index],)), 64)
             hidden += instance.area < 0.9 * alone.instances[0].area
     floors = [one.semantic == TOY_CLASSES.index('floor') for one in renderings]
     cast = [(one.shadow & floor).sum() / floor.sum() for one, floor in zip(renderings, floors, strict=True)]
@@ -98,8 +108,11 @@ def contains(part, points):
 def test_objects_stand_on_the_floor():
     for index in range(12):
         for thing in sample_scene([10, index]).objects:
-            lowest = min(part.centre[1] - part.half_extents[1] for part in thing.parts if part.shape == 'sphere' or
-                         thing.class_name != 'figure')
+            lowest = min(
+                part.centre[1] - part.half_extents[1]
+                for part in thing.parts
+                if part.shape == 'sphere' or thing.class_name != 'figure'
+            )
             assert lowest == pytest.approx(0, abs=0.06)
 
 

@@ -11,7 +11,7 @@ INSIDE = {
     'cone': lambda x, y, z: (np.hypot(x, z) <= (1 - y) / 2) & (y >= -1),
     'pyramid': lambda x, y, z: (np.maximum(abs(x), abs(z)) <= (1 - y) / 2) & (y >= -1),
     'wedge': lambda x, y, z: (np.maximum(abs(x), abs(z)) <= 1) & (y >= -1) & (y <= -x),
-    'dome': lambda x, y, z: (x**2 + ((y + 1) / 2)**2 + z**2 <= 1) & (y >= -1),
+    'dome': lambda x, y, z: (x**2 + ((y + 1) / 2) ** 2 + z**2 <= 1) & (y >= -1),
     'diamond': lambda x, y, z: abs(x) + abs(y) + abs(z) <= 1,
 }
 

@@ -17,6 +17,7 @@ class AdeWriter(Writer):
 
     @staticmethod
     def write_scene(root, sample):
+        """Write the image and its label map."""
         folder = FOLDERS[sample.split]
         share_image(root, sample, f'ade/images/{folder}')
         write_png(root / 'ade/annotations' / folder / sample.file_name, sample.rendering.semantic + 1)

@@ -10,8 +10,13 @@ from .base import SPLITS, Writer, make_folder
 
 COCO_CLASSES = (*OBJECT_CLASSES, 'figure')
 CATEGORIES = [dict(id=number, name=name, supercategory='object') for number, name in enumerate(COCO_CLASSES, start=1)]
-PERSON = dict(id=1, name='person', supercategory='person', keypoints=KEYPOINTS,
-              skeleton=[[one + 1, other + 1] for one, other in SKELETON])
+PERSON = dict(
+    id=1,
+    name='person',
+    supercategory='person',
+    keypoints=KEYPOINTS,
+    skeleton=[[one + 1, other + 1] for one, other in SKELETON],
+)
 # Objects of a scene are numbered below this, so that annotations are numbered without counting scenes.
 MAX_OBJECTS_PER_IMAGE = 100
 
@@ -37,9 +42,15 @@ def annotation_id(sample, instance):
 
 def object_entry(sample, instance):
     """The json entry of an object: class, box, mask."""
-    return dict(id=annotation_id(sample, instance), image_id=sample.image_id,
-                category_id=COCO_CLASSES.index(instance.class_name) + 1, bbox=list(instance.bbox), area=instance.area,
-                segmentation=run_lengths(sample.rendering.instance_map == instance.index + 1), iscrowd=0)
+    return dict(
+        id=annotation_id(sample, instance),
+        image_id=sample.image_id,
+        category_id=COCO_CLASSES.index(instance.class_name) + 1,
+        bbox=list(instance.bbox),
+        area=instance.area,
+        segmentation=run_lengths(sample.rendering.instance_map == instance.index + 1),
+        iscrowd=0,
+    )
 
 
 def write_json(path, content):
@@ -53,29 +64,38 @@ class CocoWriter(Writer):
 
     def __init__(self, root):
         super().__init__(root)
-        self.files = {(kind, split): dict(images=[], annotations=[], categories=categories)
-                      for kind, categories in (('instances', CATEGORIES), ('person_keypoints', [PERSON]))
-                      for split in SPLITS}
+        self.files = {
+            (kind, split): dict(images=[], annotations=[], categories=categories)
+            for kind, categories in (('instances', CATEGORIES), ('person_keypoints', [PERSON]))
+            for split in SPLITS
+        }
 
     @staticmethod
     def write_scene(root, sample):
+        """Write nothing; return the entries of the json files."""
         objects = [object_entry(sample, instance) for instance in sample.rendering.instances]
-        people = [_person(entry, instance) for entry, instance in zip(objects, sample.rendering.instances, strict=True)
-                  if instance.keypoints is not None]
+        people = [
+            _person(entry, instance)
+            for entry, instance in zip(objects, sample.rendering.instances, strict=True)
+            if instance.keypoints is not None
+        ]
         return sample.split, image_entry(sample, sample.file_name), objects, people
 
     def add(self, record):
+        """Collect the entries of one scene."""
         split, image, objects, people = record
         for kind, annotations in (('instances', objects), ('person_keypoints', people)):
             self.files[kind, split]['images'].append(image)
             self.files[kind, split]['annotations'] += annotations
 
     def close(self):
+        """Write the json files."""
         for (kind, split), content in self.files.items():
             write_json(self.root / f'coco/annotations/{kind}_{split}.json', content)
 
 
 def _person(entry, instance):
     keypoints = [round(float(value), 3) for value in instance.keypoints.ravel()]
-    return entry | dict(category_id=PERSON['id'], keypoints=keypoints,
-                        num_keypoints=int((instance.keypoints[:, 2] > 0).sum()))
+    return entry | dict(
+        category_id=PERSON['id'], keypoints=keypoints, num_keypoints=int((instance.keypoints[:, 2] > 0).sum())
+    )

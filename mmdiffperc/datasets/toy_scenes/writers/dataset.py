@@ -130,7 +130,8 @@ def make_sample(spec, split, index):
         name=f'{rendering.scene.category}_{index:06d}',
         rendering=rendering,
         captions=tuple(caption(rendering, rng) for _ in range(CAPTIONS_PER_SCENE)),
-        references=tuple(referring_expressions(rendering, rng)))
+        references=tuple(referring_expressions(rendering, rng)),
+    )
 
 
 def _is_written(out, spec):
@@ -142,8 +143,10 @@ def _is_written(out, spec):
         raise FileExistsError(f'{out} exists and is not a finished toy data set. Name another folder, or remove it.')
     found, wanted = json.loads(manifest.read_text()), json.loads(_manifest(spec))
     if found != wanted:
-        raise FileExistsError(f'{out} holds a toy data set of other arguments: {found}, asked for: {wanted}. '
-                              'Name another folder, or remove it.')
+        raise FileExistsError(
+            f'{out} holds a toy data set of other arguments: {found}, asked for: {wanted}. '
+            'Name another folder, or remove it.'
+        )
     return True
 
 

@@ -27,16 +27,21 @@ class DmpWriter(Writer):
     def __init__(self, root):
         super().__init__(root)
         self.metadata = {split: [] for split in SPLITS}
-        self.databases = {(split, target): _open_database(make_folder(root / 'dmp/targets' / split / target))
-                          for split in SPLITS for target in TARGETS}
+        self.databases = {
+            (split, target): _open_database(make_folder(root / 'dmp/targets' / split / target))
+            for split in SPLITS
+            for target in TARGETS
+        }
 
     @staticmethod
     def write_scene(root, sample):
+        """Write the image; return its line of metadata and its encoded targets."""
         share_image(root, sample, f'dmp/{sample.split}')
         line = json.dumps(dict(file_name=sample.file_name, text=sample.captions))
         return sample.split, sample.file_name, line, encode_targets(sample.rendering)
 
     def add(self, record):
+        """Store the targets of one scene."""
         split, file_name, line, targets = record
         self.metadata[split].append(line + '\n')
         for target, value in targets.items():
@@ -44,6 +49,7 @@ class DmpWriter(Writer):
                 transaction.put(file_name.encode(), value)
 
     def close(self):
+        """Close the databases and write the metadata."""
         for database in self.databases.values():
             database.sync(True)
             database.close()
@@ -70,4 +76,5 @@ def encode_targets(rendering):
         depth=depth.getvalue(),
         albedo=encode_png(to_uint8(rendering.albedo)),
         shading=encode_png(to_uint8(rendering.shading)),
-        segmentation=encode_png(np.array(TOY_PALETTE, np.uint8)[rendering.semantic]))
+        segmentation=encode_png(np.array(TOY_PALETTE, np.uint8)[rendering.semantic]),
+    )

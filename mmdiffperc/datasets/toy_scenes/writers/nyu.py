@@ -13,6 +13,7 @@ class NyuWriter(Writer):
 
     @staticmethod
     def write_scene(root, sample):
+        """Write the image and its depth map."""
         folder = FOLDERS[sample.split]
         share_image(root, sample, f'nyu/images/{folder}')
         depth = np.round(sample.rendering.depth * MILLIMETRES).astype(np.uint16)

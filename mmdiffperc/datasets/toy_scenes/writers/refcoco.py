@@ -22,6 +22,7 @@ class RefCocoWriter(Writer):
 
     @staticmethod
     def write_scene(root, sample):
+        """Write nothing; return the image, its objects and the sentences about each."""
         image = image_entry(sample, f'{sample.split}/{sample.file_name}')
         objects = [object_entry(sample, instance) for instance in sample.rendering.instances]
         refs = []
@@ -32,18 +33,30 @@ class RefCocoWriter(Writer):
         return image, objects, refs
 
     def add(self, record):
+        """Collect the entries of one scene and number its sentences."""
         image, objects, refs = record
         self.instances['images'].append(image)
         self.instances['annotations'] += objects
         for split, ann_id, category_id, sentences in refs:
             first, self.num_sentences = self.num_sentences, self.num_sentences + len(sentences)
-            self.refs.append(dict(
-                ref_id=len(self.refs), ann_id=ann_id, image_id=image['id'], category_id=category_id, split=split,
-                file_name=image['file_name'], sent_ids=list(range(first, self.num_sentences)),
-                sentences=[dict(sent_id=number, raw=text, sent=text, tokens=text.split())
-                           for number, text in enumerate(sentences, start=first)]))
+            self.refs.append(
+                dict(
+                    ref_id=len(self.refs),
+                    ann_id=ann_id,
+                    image_id=image['id'],
+                    category_id=category_id,
+                    split=split,
+                    file_name=image['file_name'],
+                    sent_ids=list(range(first, self.num_sentences)),
+                    sentences=[
+                        dict(sent_id=number, raw=text, sent=text, tokens=text.split())
+                        for number, text in enumerate(sentences, start=first)
+                    ],
+                )
+            )
 
     def close(self):
+        """Write the json file and the pickle."""
         folder = make_folder(self.root / 'refcoco')
         write_json(folder / 'instances.json', self.instances)
         # Pickle abbreviates objects it has met, so equal content can give unequal bytes; not if it comes from json.

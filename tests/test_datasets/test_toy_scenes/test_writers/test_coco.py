@@ -25,11 +25,17 @@ def test_run_lengths_of_uniform_masks(mask):
 
 
 def test_mmdet_reads_it(toy_root, toy_spec):
-    pipeline = [dict(type='mmdet.LoadImageFromFile'),
-                dict(type='mmdet.LoadAnnotations', with_bbox=True, with_mask=True)]
+    pipeline = [
+        dict(type='mmdet.LoadImageFromFile'),
+        dict(type='mmdet.LoadAnnotations', with_bbox=True, with_mask=True),
+    ]
     dataset = DetectionDataset(
-        data_root=str(toy_root), ann_file='coco/annotations/instances_val.json', data_prefix=dict(img='images/val/'),
-        metainfo=dict(classes=COCO_CLASSES), pipeline=pipeline)
+        data_root=str(toy_root),
+        ann_file='coco/annotations/instances_val.json',
+        data_prefix=dict(img='images/val/'),
+        metainfo=dict(classes=COCO_CLASSES),
+        pipeline=pipeline,
+    )
     assert len(dataset) == toy_spec.num_val
     for index, data in enumerate(dataset):
         sample = make_sample(toy_spec, 'val', index)
@@ -46,10 +52,17 @@ def test_mmdet_reads_it(toy_root, toy_spec):
 
 def test_mmpose_reads_it(toy_root, toy_spec):
     dataset = PoseDataset(
-        data_root=str(toy_root), ann_file='coco/annotations/person_keypoints_val.json',
-        data_prefix=dict(img='images/val/'), pipeline=[dict(type='mmpose.LoadImage')])
-    figures = [(sample, one) for sample in (make_sample(toy_spec, 'val', index) for index in range(toy_spec.num_val))
-               for one in sample.rendering.instances if one.keypoints is not None]
+        data_root=str(toy_root),
+        ann_file='coco/annotations/person_keypoints_val.json',
+        data_prefix=dict(img='images/val/'),
+        pipeline=[dict(type='mmpose.LoadImage')],
+    )
+    figures = [
+        (sample, one)
+        for sample in (make_sample(toy_spec, 'val', index) for index in range(toy_spec.num_val))
+        for one in sample.rendering.instances
+        if one.keypoints is not None
+    ]
     assert len(dataset) == len(figures) >= 2
     for data, (sample, one) in zip(dataset, figures, strict=True):
         assert data['img_id'] == sample.image_id

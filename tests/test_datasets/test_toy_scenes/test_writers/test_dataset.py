@@ -26,8 +26,11 @@ def test_equal_arguments_give_equal_bytes_with_any_number_of_workers(written, tm
 
 def test_another_seed_domain_or_split_gives_other_scenes():
     image = make_sample(SMALL, 'train', 0).rendering.image
-    for spec, split in ((DatasetSpec(2, 1, 32, seed=6), 'train'), (DatasetSpec(2, 1, 32, seed=5, domain='b'), 'train'),
-                        (SMALL, 'val')):
+    for spec, split in (
+        (DatasetSpec(2, 1, 32, seed=6), 'train'),
+        (DatasetSpec(2, 1, 32, seed=5, domain='b'), 'train'),
+        (SMALL, 'val'),
+    ):
         assert (make_sample(spec, split, 0).rendering.image != image).mean() > 0.5
 
 
@@ -60,7 +63,7 @@ def test_foreign_folder_or_file_is_refused_and_empty_folder_is_filled(tmp_path):
         with pytest.raises(FileExistsError, match='not a finished toy data set'):
             write_dataset(tmp_path / name, SMALL)
     (tmp_path / 'empty').mkdir()
-    assert write_dataset(tmp_path / 'empty', DatasetSpec(1, 1, 32, formats=('nyu', )))
+    assert write_dataset(tmp_path / 'empty', DatasetSpec(1, 1, 32, formats=('nyu',)))
     assert sorted(path.name for path in (tmp_path / 'empty').iterdir()) == ['images', 'nyu', 'toy_scenes.json']
 
 
@@ -86,17 +89,20 @@ def test_manifest_states_the_arguments_and_order_of_formats_is_none(written):
     assert DatasetSpec(1, 1, formats=('coco', 'ade')) == DatasetSpec(1, 1, formats=('ade', 'coco'))
 
 
-@pytest.mark.parametrize(('arguments', 'message'), [
-    (dict(num_train=0), 'num_train must be at least 1, got 0'),
-    (dict(num_val=0), 'num_val must be at least 1'),
-    (dict(size=31), 'size must be at least 32, got 31'),
-    (dict(size=(64, 20)), 'size must be at least 32'),
-    (dict(size=(64, 64, 3)), 'size must be a side or'),
-    (dict(seed=-1), 'seed must be at least 0'),
-    (dict(domain='c'), "domain must be one of .* got 'c'"),
-    (dict(formats=('voc', )), 'formats must be some of'),
-    (dict(formats=()), 'formats must be some of'),
-])
+@pytest.mark.parametrize(
+    ('arguments', 'message'),
+    [
+        (dict(num_train=0), 'num_train must be at least 1, got 0'),
+        (dict(num_val=0), 'num_val must be at least 1'),
+        (dict(size=31), 'size must be at least 32, got 31'),
+        (dict(size=(64, 20)), 'size must be at least 32'),
+        (dict(size=(64, 64, 3)), 'size must be a side or'),
+        (dict(seed=-1), 'seed must be at least 0'),
+        (dict(domain='c'), "domain must be one of .* got 'c'"),
+        (dict(formats=('voc',)), 'formats must be some of'),
+        (dict(formats=()), 'formats must be some of'),
+    ],
+)
 def test_bad_arguments_are_errors(arguments, message):
     with pytest.raises(ValueError, match=message):
         DatasetSpec(**(dict(num_train=2, num_val=2) | arguments))

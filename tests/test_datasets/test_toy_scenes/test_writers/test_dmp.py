@@ -45,5 +45,5 @@ def test_targets_are_the_ground_truth(toy_root, toy_spec, split):
 def test_without_lmdb_the_error_names_the_extra(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, 'lmdb', None)
     with pytest.raises(ImportError, match=r'mmdiffperc\[dmp\]'):
-        write_dataset(tmp_path / 'out', DatasetSpec(1, 1, 32, formats=('dmp', )))
-    write_dataset(tmp_path / 'out', DatasetSpec(1, 1, 32, formats=('ade', )))
+        write_dataset(tmp_path / 'out', DatasetSpec(1, 1, 32, formats=('dmp',)))
+    write_dataset(tmp_path / 'out', DatasetSpec(1, 1, 32, formats=('ade',)))

@@ -11,10 +11,15 @@ PIPELINE = [dict(type='mmseg.LoadImageFromFile'), dict(type='mmseg.LoadDepthAnno
 @pytest.mark.parametrize(('split', 'folder'), [('train', 'train'), ('val', 'test')])
 def test_nyu_dataset_reads_it(toy_root, toy_spec, split, folder):
     dataset = NYUDataset(
-        data_root=str(toy_root / 'nyu'), img_suffix='.png', pipeline=PIPELINE,
-        data_prefix=dict(img_path=f'images/{folder}', depth_map_path=f'annotations/{folder}'))
-    samples = {sample.file_name: sample for sample in (
-        make_sample(toy_spec, split, index) for index in range(getattr(toy_spec, f'num_{split}')))}
+        data_root=str(toy_root / 'nyu'),
+        img_suffix='.png',
+        pipeline=PIPELINE,
+        data_prefix=dict(img_path=f'images/{folder}', depth_map_path=f'annotations/{folder}'),
+    )
+    samples = {
+        sample.file_name: sample
+        for sample in (make_sample(toy_spec, split, index) for index in range(getattr(toy_spec, f'num_{split}')))
+    }
     assert len(dataset) == len(samples)
     for data in dataset:
         truth = samples[data['img_path'].rsplit('/', 1)[1]].rendering

@@ -5,19 +5,30 @@ from mmdet.datasets import RefCocoDataset
 
 from mmdiffperc.datasets.toy_scenes.writers import make_sample
 
-PIPELINE = [dict(type='mmdet.LoadImageFromFile'),
-            dict(type='mmdet.LoadAnnotations', with_mask=True, with_bbox=False, with_seg=False, with_label=False)]
+PIPELINE = [
+    dict(type='mmdet.LoadImageFromFile'),
+    dict(type='mmdet.LoadAnnotations', with_mask=True, with_bbox=False, with_seg=False, with_label=False),
+]
 
 
 def read(root, split):
-    return RefCocoDataset(data_root=str(root), data_prefix=dict(img_path='images/'), ann_file='refcoco/instances.json',
-                          split_file='refcoco/refs(unc).p', split=split, text_mode='original', pipeline=PIPELINE)
+    return RefCocoDataset(
+        data_root=str(root),
+        data_prefix=dict(img_path='images/'),
+        ann_file='refcoco/instances.json',
+        split_file='refcoco/refs(unc).p',
+        split=split,
+        text_mode='original',
+        pipeline=PIPELINE,
+    )
 
 
 def samples(spec, split):
     """Samples that belong to a split of RefCOCO's, by file name."""
-    found = [make_sample(spec, 'train' if split == 'train' else 'val', index)
-             for index in range(spec.num_train if split == 'train' else spec.num_val)]
+    found = [
+        make_sample(spec, 'train' if split == 'train' else 'val', index)
+        for index in range(spec.num_train if split == 'train' else spec.num_val)
+    ]
     if split != 'train':
         found = [one for one in found if (one.index % 2 == 0) == (split == 'val')]
     if split.startswith('test'):

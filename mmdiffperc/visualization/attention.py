@@ -1,0 +1,118 @@
+"""Cross-attention maps as pictures: where in an image the backbone looks for a class."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+import torch
+import torch.nn.functional as F
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import Normalize
+from matplotlib.figure import Figure
+from mmengine.dataset import Compose
+from torch import nn
+
+from mmdiffperc.models import DiffusionUNet
+
+COLOUR_MAP = 'inferno'  # perceptually uniform: equal steps of attention look equal
+PANEL_INCHES = 3.2  # the longer side of an image in a figure
+
+
+@torch.no_grad()
+def attention_maps(
+    model: nn.Module, image: str | Path | np.ndarray, classes: Sequence[str] | None = None, stride: int | None = None
+) -> dict[str, np.ndarray]:
+    """Cross-attention maps of classes over an image, at the image's own size.
+
+    The image goes through the test pipeline and the data preprocessor of the model's config, then as a whole through
+    the backbone, also where the config tests in sliding windows.
+
+    Args:
+        model (nn.Module): A host's model with its config as ``model.cfg``, as ``mmseg.apis.init_model`` gives it.
+        image (str | Path | np.ndarray): An image file, or ``(H, W, 3)`` in BGR as ``mmcv.imread`` gives it.
+        classes (Sequence[str], optional): Names among those of the model's prompts. Default: all of them.
+        stride (int, optional): Which of the backbone's maps. Default: the finest.
+
+    Returns:
+        dict[str, np.ndarray]: For each class ``(H, W)``, attention probabilities in [0, 1], bilinear between the cells.
+
+    Raises:
+        ValueError: The backbone collects no maps, or none of this stride; a class without a prompt.
+    """
+    prompts, stride = _select_maps(model.backbone, classes, stride)
+    inputs, sample = _prepare(model, image)
+    feature = model.backbone(inputs)[model.backbone.out_strides.index(stride)]
+    maps = feature[:, -model.backbone.prompts.num_prompts :][:, list(prompts.values())].float()  # (1, k, h, w)
+    # The last cells may reach beyond the image, into padding.
+    maps = F.interpolate(maps, scale_factor=stride, mode='bilinear')[..., : sample.img_shape[0], : sample.img_shape[1]]
+    maps = F.interpolate(maps, sample.ori_shape[:2], mode='bilinear')[0]
+    return dict(zip(prompts, maps.cpu().numpy(), strict=True))
+
+
+def _select_maps(backbone, classes, stride) -> tuple[dict[str, int], int]:
+    """The indices of the prompts by class, and the stride."""
+    if not isinstance(backbone, DiffusionUNet) or backbone.cross_attention is None:
+        raise ValueError(
+            'This model collects no cross-attention maps: expected a backbone of type DiffusionUNet whose config has '
+            "cross_attention=dict(type='CrossAttentionMaps')"
+        )
+    strides = sorted(backbone.cross_attention.strides)
+    if stride is not None and stride not in strides:
+        raise ValueError(f'No cross-attention maps of stride {stride}: choose from {strides}')
+    known = list(backbone.prompts.classes)
+    if unknown := [name for name in classes or () if name not in known]:
+        raise ValueError(f'No prompt for {", ".join(unknown)}: choose from {", ".join(known)}')
+    return {name: known.index(name) for name in classes or known}, stride or strides[0]
+
+
+def _prepare(model, image):
+    """The image as the backbone takes it, and the data sample that tells its sizes."""
+    loader, *transforms = model.cfg.test_dataloader.dataset.pipeline
+    transforms = [transform for transform in transforms if transform['type'] != 'LoadAnnotations']
+    if isinstance(image, np.ndarray):
+        loader, data = dict(loader, type='LoadImageFromNDArray'), dict(img=image)
+    else:
+        data = dict(img_path=str(image))
+    data = Compose([loader, *transforms])(data)
+    data = model.data_preprocessor(dict(inputs=[data['inputs']], data_samples=[data['data_samples']]), False)
+    return data['inputs'], data['data_samples'][0]
+
+
+def overlay(image: np.ndarray, attention: np.ndarray, opacity: float = 0.65) -> np.ndarray:
+    """Lay a map in colours, from its least to its greatest value, over the image in grey.
+
+    Args:
+        image (np.ndarray): ``(H, W, 3)`` uint8, RGB.
+        attention (np.ndarray): ``(H, W)``.
+        opacity (float): Of the colours. Defaults to 0.65.
+
+    Returns:
+        np.ndarray: ``(H, W, 3)`` uint8, RGB.
+    """
+    # In grey, because the image's own colours would be taken for attention.
+    grey = image.mean(axis=2, keepdims=True)
+    colours = matplotlib.colormaps[COLOUR_MAP](Normalize()(attention))[..., :3] * 255
+    return np.round(opacity * colours + (1 - opacity) * grey).astype(np.uint8)
+
+
+def attention_figure(image: np.ndarray, maps: dict[str, np.ndarray]) -> Figure:
+    """Draw the image and, beside it, each map over it, with its name and the scale of its colours.
+
+    Args:
+        image (np.ndarray): ``(H, W, 3)`` uint8, RGB.
+        maps (dict[str, np.ndarray]): By name, ``(H, W)`` each, as :func:`attention_maps` gives them.
+    """
+    height, width = (PANEL_INCHES * side / max(image.shape[:2]) for side in image.shape[:2])
+    figure = Figure(figsize=((width + 0.8) * (len(maps) + 1), height + 0.5), dpi=150, layout='constrained')
+    first, *others = figure.subplots(1, len(maps) + 1, squeeze=False)[0]
+    first.imshow(image)
+    first.set_title('image')
+    for axes, (name, attention) in zip(others, maps.items(), strict=True):
+        axes.imshow(overlay(image, attention))
+        axes.set_title(name)
+        scale = ScalarMappable(Normalize(attention.min(), attention.max()), COLOUR_MAP)
+        figure.colorbar(scale, ax=axes, fraction=0.05, format='%.2g')
+    for axes in (first, *others):
+        axes.set_axis_off()
+    return figure

@@ -1,0 +1,325 @@
+import copy
+
+import pytest
+import torch
+from mmengine.runner import load_checkpoint
+
+from mmdiffperc.models import DiffusionUNet
+from mmdiffperc.models.stable_diffusion import build_text_encoder, build_tokenizer, build_unet, build_vae
+
+PROMPTS = dict(type='ClassPrompts', classes=['wall', 'sky', 'tree'], adapter=dict(type='TextAdapter', gamma=0.1))
+MAPS = dict(strides=(16, 32))
+IMAGES = (2, 3, 64, 96)
+
+
+def build(arch, **options):
+    return DiffusionUNet(arch, **{'prompts': PROMPTS, 'cross_attention': MAPS, **options})
+
+
+def loss_of(features):
+    return sum((feature * torch.linspace(-1, 1, feature.numel()).view_as(feature)).mean() for feature in features)
+
+
+def gradients(backbone):
+    return {name: weight.grad for name, weight in backbone.named_parameters() if weight.grad is not None}
+
+
+@pytest.fixture(scope='module')
+def diffusers_folder(arch, tmp_path_factory):
+    """A diffusers folder with random weights, as a user would download one."""
+    folder = tmp_path_factory.mktemp('stable_diffusion')
+    torch.manual_seed(3)
+    build_unet(arch).save_pretrained(folder / 'unet')
+    build_vae(arch).save_pretrained(folder / 'vae')
+    build_text_encoder(arch).save_pretrained(folder / 'text_encoder')
+    return str(folder)
+
+
+@pytest.mark.parametrize(
+    ('name', 'strides', 'map_stride'),
+    [
+        ('sd1', (8, 16, 32, 64), 16),
+        ('sd2', (8, 16, 32, 64), 32),
+        ('three levels', (4, 8, 16), 8),
+        ('one layer', (8, 16, 32, 64), 16),
+        ('uneven layers', (8, 16, 32, 64), 32),
+    ],
+)
+@pytest.mark.parametrize('size', [(64, 64), (128, 64), (1, 1), (7, 900), (333, 77)])
+def test_declared_channels_and_strides_are_the_actual_ones(archs, name, strides, map_stride, size):
+    backbone = build(archs[name], out_indices=range(len(strides)), cross_attention=dict(strides=[map_stride])).eval()
+    assert backbone.out_strides == strides
+    with torch.no_grad():
+        features = backbone(torch.rand(2, 3, *size))
+    for feature, channels, stride in zip(features, backbone.out_channels, strides, strict=True):
+        assert feature.shape == (2, channels, -(-size[0] // stride), -(-size[1] // stride))
+        assert torch.isfinite(feature).all()
+
+
+@pytest.mark.parametrize(
+    ('name', 'out_indices'), [('sd1', (0,)), ('sd1', (1,)), ('sd1', (2, 0)), ('sd1', (3,)), ('one layer', (1, 3))]
+)
+def test_any_levels_are_those_of_the_whole_pyramid(archs, name, out_indices):
+    whole = build(archs[name], out_indices=(0, 1, 2, 3), cross_attention=None).eval()
+    some = build(archs[name], out_indices=out_indices, cross_attention=None).eval()
+    some.load_state_dict({key: value for key, value in whole.state_dict().items() if key in some.state_dict()})
+    images = torch.rand(1, 3, 72, 40)
+    with torch.no_grad():
+        expected, features = whole(images), some(images)
+    assert some.out_channels == tuple(whole.out_channels[index] for index in out_indices)
+    assert some.out_strides == tuple(whole.out_strides[index] for index in out_indices)
+    for feature, index in zip(features, out_indices, strict=True):
+        torch.testing.assert_close(feature, expected[index])
+
+
+FULL, LORA, FROZEN = {}, dict(lora=dict(r=2)), dict(frozen=True)
+
+
+@pytest.mark.parametrize(
+    ('options', 'out_indices'),
+    [(FULL, (0, 1, 2, 3)), (FULL, (1,)), (FULL, (2,)), (FULL, (3,)), (LORA, (0, 2)), (LORA, (1, 3)), (FROZEN, (0, 3))],
+)
+def test_all_that_trains_gets_a_gradient(arch, out_indices, options):
+    backbone = build(arch, out_indices=out_indices, cross_attention=None, **options).train()
+    loss_of(backbone(torch.rand(IMAGES))).backward()
+    trainable = {name for name, weight in backbone.named_parameters() if weight.requires_grad}
+    assert set(gradients(backbone)) == trainable
+    assert not any(name.startswith('autoencoder.') for name in trainable)
+    assert any(name.startswith('prompts.adapter.') for name in trainable)
+    unet = {name for name in trainable if name.startswith('unet.')}
+    if options.get('frozen'):
+        assert not unet
+    elif 'lora' in options:
+        assert unet and all('.lora_' in name for name in unet)
+    else:
+        assert len(unet) == len(list(backbone.unet.parameters()))
+
+
+def test_out_indices_without_a_level_build_no_finer_one(arch):
+    names = dict(build(arch, out_indices=(2, 3), cross_attention=None).unet.named_modules())
+    assert 'up_blocks.1.attentions.1' in names
+    assert not {'up_blocks.1.attentions.2', 'up_blocks.1.upsamplers.0', 'up_blocks.2'} & set(names)
+
+
+@pytest.mark.parametrize('with_grad', [False, True])
+def test_checkpointing_changes_neither_loss_nor_gradients_and_keeps_nothing(arch, with_grad):
+    plain = build(arch, cross_attention=dict(MAPS, with_grad=with_grad)).train()
+    saving = build(arch, cross_attention=dict(MAPS, with_grad=with_grad), with_cp=True).train()
+    saving.load_state_dict(plain.state_dict())
+    images = torch.rand(IMAGES)
+    losses = [loss_of(backbone(images)) for backbone in (plain, saving)]
+    for loss in losses:
+        loss.backward()
+    torch.testing.assert_close(losses[1], losses[0])
+    expected = gradients(plain)
+    for name, gradient in gradients(saving).items():
+        torch.testing.assert_close(gradient, expected.pop(name), msg=name)
+    assert not expected
+    for processor in saving.unet.attn_processors.values():
+        assert getattr(processor, 'probabilities', None) is None
+    assert not saving.taps._features
+
+
+def test_bf16_autocast(arch):
+    backbone = build(arch).train()
+    images = torch.rand(IMAGES)
+    exact = backbone(images)
+    with torch.autocast('cpu', torch.bfloat16):
+        features = backbone(images)
+        loss_of(features).backward()
+    for feature, expected in zip(features, exact, strict=True):
+        assert (feature.float() - expected).norm() < 0.05 * expected.norm()
+    assert all(torch.isfinite(gradient).all() for gradient in gradients(backbone).values())
+
+
+def test_a_copy_has_taps_and_maps_of_its_own(arch):
+    """As the moving average of a model needs it."""
+    backbone = build(arch).eval()
+    duplicate = copy.deepcopy(backbone)
+    images = torch.rand(IMAGES)
+    with torch.no_grad():
+        expected = backbone(images)
+        for weight in backbone.parameters():
+            weight.zero_()
+        backbone(images)
+        for feature, same in zip(duplicate(images), expected, strict=True):
+            torch.testing.assert_close(feature, same)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('backend', ['aot_eager', 'inductor'])
+def test_compiled(arch, backend):
+    backbone = build(arch).eval()
+    images = torch.rand(IMAGES)
+    with torch.no_grad():
+        expected = backbone(images)
+        for feature, same in zip(torch.compile(backbone, backend=backend)(images), expected, strict=True):
+            torch.testing.assert_close(feature, same, rtol=1e-4, atol=1e-5)
+
+
+def test_out_prompts(arch):
+    backbone = build(arch, out_indices=(1, 3), cross_attention=dict(strides=(16,)), out_prompts=True).eval()
+    *features, prompts = backbone(torch.rand(IMAGES))
+    assert len(features) == len(backbone.out_channels) == 2
+    torch.testing.assert_close(prompts, backbone.prompts(2))
+    assert prompts.shape == (2, 3, 12)
+
+
+def test_prompts_and_timestep_and_scale_reach_the_unet(arch):
+    torch.manual_seed(1)
+    backbone = build(arch).eval()
+    images = torch.rand(IMAGES)
+    with torch.no_grad():
+        features = backbone(images)
+        latents = backbone.autoencoder.encode(images)
+        seen = {}
+        backbone.unet.register_forward_pre_hook(
+            lambda module, args, kwargs: seen.update(args=args, **kwargs), with_kwargs=True
+        )
+        backbone.timestep = 500
+        later = backbone(images)
+    assert seen['args'][1] == 500
+    torch.testing.assert_close(seen['args'][0], latents)
+    torch.testing.assert_close(seen['encoder_hidden_states'], backbone.prompts(2))
+    assert (features[0] - later[0]).norm() > 1e-4 * features[0].norm()
+    scaled = build(arch, scale_latents=True).autoencoder
+    scaled.load_state_dict(backbone.autoencoder.state_dict())
+    torch.testing.assert_close(scaled.encode(images), latents * 0.18215)
+
+
+def test_default_prompt_is_the_empty_one(arch):
+    backbone = DiffusionUNet(arch)
+    assert backbone.prompts.classes == ('',) and backbone.prompts.templates == ('{}',)
+
+
+def test_frozen_parts_stay_in_eval_mode(arch):
+    backbone = build(arch, frozen=True).train()
+    assert backbone.training and backbone.prompts.training
+    assert not any(module.training for module in backbone.unet.modules())
+    assert not any(module.training for module in backbone.autoencoder.modules())
+    trained = build(arch).train()
+    assert trained.unet.training and not trained.autoencoder.vae.training
+
+
+@pytest.mark.parametrize(
+    'options',
+    [{}, dict(lora=dict(r=2)), dict(out_indices=(2, 3), cross_attention=None)],
+    ids=['full', 'lora', 'subset'],
+)
+def test_init_cfg_loads_all_from_a_diffusers_folder(arch, diffusers_folder, options):
+    backbone = build(arch, init_cfg=dict(type='Pretrained', checkpoint=diffusers_folder), **options)
+    backbone.init_weights()
+    source = type(build_unet(arch)).from_pretrained(f'{diffusers_folder}/unet').state_dict()
+    loaded = {name.replace('.base_layer', ''): weight for name, weight in backbone.unet.state_dict().items()}
+    base = {name for name in loaded if '.lora_' not in name}
+    assert base <= set(source) and len(base) > 100
+    for name in base:
+        torch.testing.assert_close(loaded[name], source[name], rtol=0, atol=0)
+    vae = type(build_vae(arch)).from_pretrained(f'{diffusers_folder}/vae').state_dict()
+    for name, weight in backbone.autoencoder.vae.state_dict().items():
+        torch.testing.assert_close(weight, vae[name], rtol=0, atol=0)
+
+
+def test_init_cfg_computes_the_prompts_with_the_folders_own_text_encoder(arch, diffusers_folder):
+    backbone = build(arch, init_cfg=dict(type='Pretrained', checkpoint=diffusers_folder))
+    backbone.prompts.templates = ('a {}', '{} there')
+    backbone.init_weights()
+    text_encoder = build_text_encoder(arch).from_pretrained(f'{diffusers_folder}/text_encoder')
+    tokens = build_tokenizer(arch)(['a sky', 'sky there'], padding='max_length', max_length=20, return_tensors='pt')
+    expected = text_encoder(tokens.input_ids).pooler_output.mean(0)
+    torch.testing.assert_close(backbone.prompts.embeddings[1], expected)
+
+
+def test_components_leaves_the_other_parts_alone(arch, diffusers_folder):
+    init_cfg = dict(type='Pretrained', checkpoint=diffusers_folder, components=['vae'])
+    backbone = build(arch, init_cfg=init_cfg)
+    unet = copy.deepcopy(backbone.unet.state_dict())
+    vae = backbone.autoencoder.vae.encoder.conv_in.weight.clone()
+    backbone.init_weights()
+    for name, weight in backbone.unet.state_dict().items():
+        torch.testing.assert_close(weight, unet[name], rtol=0, atol=0)
+    assert not torch.equal(backbone.autoencoder.vae.encoder.conv_in.weight, vae)
+
+
+def test_lora_changes_nothing_before_training(arch):
+    plain, adapted = build(arch).eval(), build(arch, lora=dict(r=3)).eval()
+    state_dict = adapted.state_dict()
+    for name, weight in plain.state_dict().items():
+        wrapped = name.replace('.weight', '.base_layer.weight').replace('.bias', '.base_layer.bias')
+        state_dict[wrapped if wrapped in state_dict else name] = weight
+    adapted.load_state_dict(state_dict)
+    assert {weight.shape[0] for name, weight in state_dict.items() if '.lora_A' in name} == {3}
+    images = torch.rand(IMAGES)
+    with torch.no_grad():
+        for feature, expected in zip(adapted(images), plain(images), strict=True):
+            torch.testing.assert_close(feature, expected)
+
+
+def test_lora_targets(arch):
+    backbone = build(arch, lora=dict(r=2, target_modules=['to_v']))
+    trained = [name for name, weight in backbone.unet.named_parameters() if weight.requires_grad]
+    assert trained and all('.to_v.lora_' in name for name in trained)
+
+
+def test_a_checkpoint_restores_the_model_without_any_other_file(arch, diffusers_folder, tmp_path):
+    trained = build(arch, init_cfg=dict(type='Pretrained', checkpoint=diffusers_folder)).eval()
+    trained.init_weights()
+    torch.save(dict(state_dict=trained.state_dict(), meta={}), tmp_path / 'trained.pth')
+    restored = build(arch, init_cfg=dict(type='Pretrained', checkpoint='/not/there')).eval()
+    load_checkpoint(restored, str(tmp_path / 'trained.pth'), map_location='cpu')
+    images = torch.rand(IMAGES)
+    with torch.no_grad():
+        for feature, expected in zip(restored(images), trained(images), strict=True):
+            torch.testing.assert_close(feature, expected, rtol=0, atol=0)
+
+
+def test_an_incomplete_checkpoint_is_refused(arch, tmp_path):
+    backbone = build(arch)
+    state_dict = backbone.state_dict()
+    del state_dict['unet.conv_in.weight'], state_dict['prompts.embeddings']
+    torch.save(dict(state_dict=state_dict), tmp_path / 'part.pth')
+    with pytest.raises(RuntimeError, match=r'lacks 2 of the \d+ weights.*unet\.conv_in\.weight'):
+        load_checkpoint(build(arch), str(tmp_path / 'part.pth'), map_location='cpu', strict=False)
+
+
+def test_a_checkpoint_of_another_model_is_refused_unless_weights_are_there(arch, diffusers_folder, tmp_path):
+    torch.save(dict(state_dict={'decode_head.weight': torch.zeros(3)}), tmp_path / 'head.pth')
+    with pytest.raises(RuntimeError, match='they would stay random'):
+        load_checkpoint(build(arch), str(tmp_path / 'head.pth'), map_location='cpu')
+    ready = build(arch, init_cfg=dict(type='Pretrained', checkpoint=diffusers_folder))
+    ready.init_weights()
+    load_checkpoint(ready, str(tmp_path / 'head.pth'), map_location='cpu')
+
+
+def test_prefix_means_a_checkpoint_of_openmmlab(arch, tmp_path):
+    source, target = build(arch), None
+    state_dict = {f'backbone.{name}': weight for name, weight in source.state_dict().items()}
+    torch.save(dict(state_dict=state_dict), tmp_path / 'segmentor.pth')
+    init_cfg = dict(type='Pretrained', checkpoint=str(tmp_path / 'segmentor.pth'), prefix='backbone.')
+    target = build(arch, init_cfg=init_cfg)
+    target.init_weights()
+    for name, weight in target.state_dict().items():
+        torch.testing.assert_close(weight, source.state_dict()[name], rtol=0, atol=0)
+
+
+@pytest.mark.parametrize('out_indices', [(0, 4), (-1,), ()])
+def test_a_level_that_does_not_exist(arch, out_indices):
+    with pytest.raises(ValueError, match=r'expected some of \[0, 1, 2, 3\].*3: 64'):
+        build(arch, out_indices=out_indices)
+
+
+@pytest.mark.parametrize(
+    ('strides', 'message'),
+    [
+        ((16, 24), r'strides \[24\] are not among those of the features, \[8, 16, 32, 64\]'),
+        ((64,), r'strides \[64\] have no cross-attention layer.*choose from \[8, 16, 32\]'),
+    ],
+)
+def test_a_stride_that_does_not_exist(arch, strides, message):
+    with pytest.raises(ValueError, match=message):
+        build(arch, cross_attention=dict(strides=strides))
+
+
+def test_maps_of_a_level_that_is_not_returned(arch):
+    with pytest.raises(ValueError, match=r'strides \[16\].*add the level to out_indices'):
+        build(arch, out_indices=(0, 2, 3), cross_attention=MAPS)

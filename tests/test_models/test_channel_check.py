@@ -1,0 +1,69 @@
+import pytest
+from mmengine.registry import MODELS, init_default_scope
+
+PROMPTS = dict(type='ClassPrompts', classes=['a', 'b', 'c'])
+CHANNELS = [8, 16 + 3, 24 + 3, 40]
+FPN = dict(type='FPN', in_channels=CHANNELS, out_channels=8, num_outs=4)
+UPER_HEAD = dict(type='UPerHead', in_channels=CHANNELS, in_index=[0, 1, 2, 3], channels=8, num_classes=3)
+FCN_HEAD = dict(type='FCNHead', in_channels=19, in_index=1, channels=8, num_classes=3)
+
+
+@pytest.fixture
+def build(arch):
+    init_default_scope('mmseg')
+    import mmseg.models  # noqa: F401
+
+    backbone = dict(type='DiffusionUNet', arch=arch, prompts=PROMPTS, cross_attention=dict(strides=(16, 32)))
+    return lambda **parts: MODELS.build(dict(type='EncoderDecoder', backbone=backbone, **parts))
+
+
+def head_on_neck():
+    return dict(FCN_HEAD, in_channels=8, in_index=0)
+
+
+@pytest.mark.parametrize('channels', [[8, 16, 24, 40], CHANNELS[:3], [*CHANNELS, 40]])
+def test_neck(build, channels):
+    with pytest.raises(ValueError, match=r'neck FPN has in_channels=.*set in_channels=\[8, 19, 27, 40\]'):
+        build(neck=dict(FPN, in_channels=channels), decode_head=head_on_neck())
+
+
+def test_head_without_neck(build):
+    with pytest.raises(ValueError, match=r'decode_head UPerHead.*set in_channels=\[8, 19, 27, 40\]'):
+        build(decode_head=dict(UPER_HEAD, in_channels=[8, 16, 24, 40]))
+
+
+def test_head_on_one_level(build):
+    with pytest.raises(ValueError, match=r'decode_head FCNHead has in_channels=16.*set in_channels=19'):
+        build(decode_head=dict(FCN_HEAD, in_channels=16))
+
+
+def test_head_that_concatenates(build):
+    concatenating = dict(FCN_HEAD, input_transform='resize_concat', in_index=[0, -1])
+    with pytest.raises(ValueError, match=r'have 48 channels'):
+        build(decode_head=dict(concatenating, in_channels=[8, 24]))
+    build(decode_head=dict(concatenating, in_channels=[8, 40]))
+
+
+@pytest.mark.parametrize('heads', [dict(FCN_HEAD, in_channels=24, in_index=2), [FCN_HEAD, dict(FCN_HEAD, in_index=2)]])
+def test_auxiliary_head(build, heads):
+    with pytest.raises(ValueError, match=r'auxiliary_head FCNHead.*set in_channels=27'):
+        build(decode_head=UPER_HEAD, auxiliary_head=heads)
+
+
+@pytest.mark.parametrize('in_index', [4, -5])
+def test_a_feature_that_does_not_exist(build, in_index):
+    with pytest.raises(ValueError, match=rf'FCNHead has in_index={in_index}, but DiffusionUNet returns 4 features'):
+        build(decode_head=dict(FCN_HEAD, in_index=in_index))
+
+
+def test_what_fits_is_built(build):
+    build(neck=FPN, decode_head=head_on_neck())
+    build(decode_head=dict(UPER_HEAD, in_channels=tuple(CHANNELS)), auxiliary_head=FCN_HEAD)
+
+
+def test_other_backbones_are_left_alone():
+    init_default_scope('mmseg')
+    import mmseg.models  # noqa: F401
+
+    backbone = dict(type='ResNet', depth=18, base_channels=4)
+    MODELS.build(dict(type='EncoderDecoder', backbone=backbone, decode_head=dict(FCN_HEAD, in_channels=5)))

@@ -1,0 +1,127 @@
+import pytest
+import torch
+from diffusers.models.attention_processor import AttnProcessor2_0
+
+from mmdiffperc.models import CrossAttentionMaps
+from mmdiffperc.models.layers.cross_attention import MapAttnProcessor
+from mmdiffperc.models.stable_diffusion import build_unet
+
+LAYERS = {
+    8: ['down_blocks.0.attentions.0', 'down_blocks.0.attentions.1', *(f'up_blocks.3.attentions.{i}' for i in range(3))],
+    16: [
+        'down_blocks.1.attentions.0',
+        'down_blocks.1.attentions.1',
+        *(f'up_blocks.2.attentions.{i}' for i in range(3)),
+    ],
+    32: [
+        'down_blocks.2.attentions.0',
+        'down_blocks.2.attentions.1',
+        *(f'up_blocks.1.attentions.{i}' for i in range(3)),
+    ],
+}
+SIZES = {8: (11, 6), 16: (6, 3), 32: (3, 2)}
+LATENTS, PROMPTS = (2, 4, 11, 6), (2, 5)
+
+
+def inputs(unet):
+    return torch.randn(LATENTS), 1, torch.randn(*PROMPTS, unet.config.cross_attention_dim)
+
+
+def keep_projections(unet, layer, kept):
+    attn = unet.get_submodule(f'{layer}.transformer_blocks.0.attn2')
+    for name in ('to_q', 'to_k'):
+        attn.get_submodule(name).register_forward_hook(
+            lambda module, args, output, name=name: kept.setdefault((layer, name), output)
+        )
+    return attn.heads
+
+
+@pytest.mark.parametrize('name', ['sd1', 'sd2'])
+@pytest.mark.parametrize('strides', [(16, 32), (8,)])
+def test_maps_are_the_mean_softmax_of_queries_and_keys(archs, name, strides):
+    unet = build_unet(archs[name]).eval()
+    with torch.no_grad():  # fresh weights give maps that are nearly flat
+        for weight_name, weight in unet.named_parameters():
+            if '.attn2.to_q.' in weight_name or '.attn2.to_k.' in weight_name:
+                weight.mul_(8)
+    maps = CrossAttentionMaps(strides)
+    maps.attach(unet, latent_stride=8)
+    kept = {}
+    heads = {layer: keep_projections(unet, layer, kept) for stride in strides for layer in LAYERS[stride]}
+    with torch.no_grad():
+        unet(*inputs(unet))
+    for stride in strides:
+        height, width = SIZES[stride]
+        expected = torch.zeros(2, 5, height, width)
+        for layer in LAYERS[stride]:
+            query = kept[layer, 'to_q'].view(2, height * width, heads[layer], -1)
+            key = kept[layer, 'to_k'].view(2, 5, heads[layer], -1)
+            scores = torch.einsum('bqhd,bkhd->bhqk', query, key) / query.shape[-1] ** 0.5
+            expected += scores.softmax(-1).mean(1).transpose(1, 2).reshape(expected.shape) / 5
+        result = maps.collect(stride, SIZES[stride])
+        assert result.std(1).mean() > 0.02
+        torch.testing.assert_close(result, expected)
+        torch.testing.assert_close(result.sum(1), torch.ones(2, height, width))
+
+
+def test_only_the_wanted_layers_compute_probabilities(arch):
+    unet = build_unet(arch)
+    CrossAttentionMaps((16, 32)).attach(unet, latent_stride=8)
+    wanted = {f'{layer}.transformer_blocks.0.attn2.processor' for stride in (16, 32) for layer in LAYERS[stride]}
+    for name, processor in unet.attn_processors.items():
+        assert type(processor) is (MapAttnProcessor if name in wanted else AttnProcessor2_0), name
+    assert wanted < set(unet.attn_processors)
+
+
+def test_the_output_of_the_network_stays(arch):
+    unet = build_unet(arch).eval()
+    given = inputs(unet)
+    with torch.no_grad():
+        expected = unet(*given).sample
+        CrossAttentionMaps((8, 16, 32)).attach(unet, latent_stride=8)
+        torch.testing.assert_close(unet(*given).sample, expected)
+
+
+def test_adds_nothing_to_the_state_dict(arch):
+    unet = build_unet(arch)
+    names = list(unet.state_dict())
+    CrossAttentionMaps((16,)).attach(unet, latent_stride=8)
+    assert list(unet.state_dict()) == names
+
+
+@pytest.mark.parametrize('with_grad', [False, True])
+def test_gradients_flow_through_the_maps_if_wanted(arch, with_grad):
+    unet = build_unet(arch)
+    maps = CrossAttentionMaps((16,), with_grad=with_grad)
+    maps.attach(unet, latent_stride=8)
+    unet(*inputs(unet))
+    result = maps.collect(16, SIZES[16])
+    assert result.requires_grad == with_grad
+    if with_grad:
+        (result * torch.randn_like(result)).sum().backward()
+        to_q = unet.get_submodule(f'{LAYERS[16][0]}.transformer_blocks.0.attn2.to_q')
+        assert to_q.weight.grad.abs().sum() > 0
+
+
+def test_nothing_is_kept_after_collecting(arch):
+    unet = build_unet(arch)
+    maps = CrossAttentionMaps((16, 32))
+    maps.attach(unet, latent_stride=8)
+    unet(*inputs(unet))
+    for stride in (16, 32):
+        maps.collect(stride, SIZES[stride])
+    assert all(getattr(processor, 'probabilities', None) is None for processor in unet.attn_processors.values())
+
+
+def test_another_latent_stride(archs):
+    unet = build_unet(archs['three levels'])
+    maps = CrossAttentionMaps((4, 8))
+    maps.attach(unet, latent_stride=4)
+    unet(*inputs(unet))
+    assert maps.collect(4, (11, 6)).shape == (2, 5, 11, 6)
+    assert maps.collect(8, (6, 3)).shape == (2, 5, 6, 3)
+
+
+def test_a_stride_without_cross_attention(arch):
+    with pytest.raises(ValueError, match=r'strides \[12, 64\] have no cross-attention.*choose from \[8, 16, 32\]'):
+        CrossAttentionMaps((64, 16, 12)).attach(build_unet(arch), latent_stride=8)

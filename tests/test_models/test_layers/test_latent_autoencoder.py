@@ -1,0 +1,47 @@
+import pytest
+import torch
+
+from mmdiffperc.models import LatentAutoencoder
+from mmdiffperc.models.stable_diffusion import build_vae
+
+
+@pytest.mark.parametrize('factor', [1, 0.18215])
+def test_encode_is_the_mode_of_the_posterior(arch, factor):
+    vae = build_vae(arch).eval()
+    autoencoder = LatentAutoencoder(arch, scale_latents=factor != 1)
+    autoencoder.vae.load_state_dict(vae.state_dict(), strict=False)
+    images = torch.rand(2, 3, 24, 40) * 2 - 1
+    with torch.no_grad():
+        moments = vae.quant_conv(vae.encoder(images))
+    torch.testing.assert_close(autoencoder.encode(images), moments[:, :4] * factor)
+
+
+def test_sides_are_padded_with_mid_grey(arch):
+    autoencoder = LatentAutoencoder(arch)
+    images = torch.rand(1, 3, 19, 42) * 2 - 1
+    padded = torch.zeros(1, 3, 24, 48)
+    padded[..., :19, :42] = images
+    torch.testing.assert_close(autoencoder.encode(images), autoencoder.encode(padded))
+    assert autoencoder.encode(images).shape == (1, 4, 3, 6)
+
+
+@pytest.mark.parametrize(('name', 'stride'), [('sd1', 8), ('three levels', 4)])
+def test_stride(archs, name, stride):
+    autoencoder = LatentAutoencoder(archs[name])
+    assert autoencoder.stride == stride
+    assert autoencoder.encode(torch.zeros(1, 3, 48, 16)).shape == (1, 4, 48 // stride, 16 // stride)
+
+
+def test_never_trains(arch):
+    autoencoder = LatentAutoencoder(arch).train()
+    assert not any(module.training for module in autoencoder.modules())
+    assert not any(weight.requires_grad for weight in autoencoder.parameters())
+    images = torch.zeros(1, 3, 16, 8, requires_grad=True)
+    assert not autoencoder.encode(images).requires_grad
+
+
+def test_the_decoder_is_kept_on_demand(arch):
+    names = set(LatentAutoencoder(arch, with_decoder=True).state_dict())
+    encoder_names = set(LatentAutoencoder(arch).state_dict())
+    assert encoder_names < names
+    assert all(name.startswith(('vae.decoder.', 'vae.post_quant_conv.')) for name in names - encoder_names)

@@ -1,0 +1,112 @@
+import pytest
+import torch
+from mmengine.dataset import BaseDataset
+from mmengine.registry import DATASETS, init_default_scope
+
+from mmdiffperc.models import ClassPrompts
+from mmdiffperc.models.prompts.class_prompts import imagenet_templates, resolve_classes
+from mmdiffperc.models.stable_diffusion import build_text_encoder, build_tokenizer
+
+
+def no_text_encoder():
+    raise AssertionError('a file of embeddings needs no text encoder')
+
+
+def text_side(arch):
+    torch.manual_seed(5)
+    return build_tokenizer(arch), build_text_encoder(arch).eval()
+
+
+def test_embeddings_are_the_mean_pooled_text_features(arch):
+    tokenizer, text_encoder = text_side(arch)
+    prompts = ClassPrompts(['traffic light', 'sky'], embed_dims=12)
+    prompts.init_embeddings(lambda: (tokenizer, text_encoder))
+    assert len(prompts.templates) == 80
+    end = tokenizer.eos_token_id
+    for row, name in zip(prompts.embeddings, ['traffic light', 'sky'], strict=True):
+        features = []
+        for template in imagenet_templates():
+            tokens = tokenizer(template.format(name)).input_ids  # no padding: causal attention never sees it
+            states = text_encoder(torch.tensor([tokens])).last_hidden_state
+            features.append(states[0, tokens.index(end)])
+        torch.testing.assert_close(row, torch.stack(features).mean(0), rtol=1e-4, atol=1e-5)
+
+
+def test_templates_and_length(arch):
+    tokenizer, text_encoder = text_side(arch)
+    prompts = ClassPrompts(['a very long name of a class'], embed_dims=12, templates=['the {}'], max_length=5)
+    prompts.init_embeddings(lambda: (tokenizer, text_encoder))
+    tokens = tokenizer('the a very long name of a class').input_ids[:4] + [tokenizer.eos_token_id]
+    expected = text_encoder(torch.tensor([tokens])).pooler_output[0]
+    torch.testing.assert_close(prompts.embeddings[0], expected)
+
+
+def test_imagenet_templates():
+    templates = imagenet_templates()
+    assert len(set(templates)) == 80
+    assert all(template.count('{}') == 1 for template in templates)
+    assert {'a photo of a {}.', 'itap of a {}.', 'a tattoo of the {}.'} < set(templates)
+
+
+def test_classes_of_a_list():
+    assert resolve_classes(['sky', 'a tree']) == ('sky', 'a tree')
+
+
+def test_classes_of_an_alias_of_mmseg():
+    classes = resolve_classes('ade')
+    assert len(classes) == 150 and classes[:3] == ('wall', 'building', 'sky')
+
+
+def test_classes_of_a_registered_dataset():
+    import mmseg.datasets  # noqa: F401
+
+    init_default_scope('mmseg')
+    assert resolve_classes('ADE20KDataset') == resolve_classes('ade')
+    assert resolve_classes('CityscapesDataset')[-1] == 'bicycle'
+
+
+def test_a_dataset_without_class_names():
+    with DATASETS.switch_scope_and_registry(None):
+        DATASETS.register_module(name='Nameless', module=type('Nameless', (BaseDataset,), {}))
+    try:
+        with pytest.raises(ValueError, match='Nameless names no classes.*list of class names'):
+            resolve_classes('Nameless')
+    finally:
+        del DATASETS._module_dict['Nameless']
+
+
+def test_an_unknown_name():
+    with pytest.raises(ValueError, match='no_such_dataset'):
+        resolve_classes('no_such_dataset')
+
+
+def test_embeddings_of_a_file(tmp_path):
+    embeddings = torch.randn(3, 8)
+    torch.save(embeddings, tmp_path / 'class_embeddings.pth')
+    prompts = ClassPrompts(['a', 'b', 'c'], embed_dims=8, embeddings=str(tmp_path / 'class_embeddings.pth'))
+    prompts.init_embeddings(no_text_encoder)
+    torch.testing.assert_close(prompts.embeddings, embeddings, rtol=0, atol=0)
+
+
+@pytest.mark.parametrize(
+    ('content', 'found'), [(torch.zeros(4, 8), r'\(4, 8\)'), (torch.zeros(3, 9), r'\(3, 9\)'), ({'a': 1}, 'dict')]
+)
+def test_a_file_that_does_not_fit_the_classes(tmp_path, content, found):
+    torch.save(content, tmp_path / 'other.pth')
+    prompts = ClassPrompts(['a', 'b', 'c'], embed_dims=8, embeddings=str(tmp_path / 'other.pth'))
+    with pytest.raises(ValueError, match=rf'other\.pth: expected embeddings of shape \(3, 8\).*3 classes, got {found}'):
+        prompts.init_embeddings(no_text_encoder)
+
+
+def test_forward_repeats_the_adapted_embeddings():
+    prompts = ClassPrompts(['a', 'b', 'c'], embed_dims=8, adapter=dict(type='TextAdapter', gamma=0.5))
+    embeds = prompts(batch_size=2)
+    assert embeds.shape == (2, prompts.num_prompts, 8)
+    for sample in embeds:
+        torch.testing.assert_close(sample, prompts.adapter(prompts.embeddings))
+
+
+def test_the_embeddings_are_in_the_checkpoint_but_do_not_train():
+    prompts = ClassPrompts(['a', 'b'], embed_dims=4, adapter=dict(type='TextAdapter'))
+    assert 'embeddings' in prompts.state_dict()
+    assert {name.split('.')[0] for name, _ in prompts.named_parameters()} == {'adapter'}

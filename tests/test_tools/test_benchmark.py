@@ -1,0 +1,99 @@
+import json
+
+import pytest
+import torch
+
+
+@pytest.fixture
+def benchmark(tool):
+    import benchmark
+
+    return benchmark
+
+
+def test_json_holds_circumstances_and_results(benchmark, tiny_vpd, tmp_path, capsys):
+    out = tmp_path / 'speed.json'
+    arguments = ['--size', '64', '128', '--batch', '2', '--repeats', '3', '--device', 'cpu']
+    assert benchmark.main([tiny_vpd, *arguments, '--train', '--out', str(out)]) == 0
+    report = json.loads(out.read_text())
+    assert (report['size'], report['batch'], report['dtype'], report['config']) == ([64, 128], 2, 'float32', tiny_vpd)
+    assert report['torch'] == torch.__version__ and report['threads'] >= 1
+    results, shown = report['results'], capsys.readouterr().out
+    assert set(results) == {'floor', 'backbone', 'backbone without maps', 'model', 'training step'}
+    for name, result in results.items():
+        assert name in shown and f'{result["seconds"]:.3f}' in shown
+        assert len(result['turns']) == 3 and min(result['turns']) > 0
+        assert result['seconds'] == sorted(result['turns'])[1]
+    assert results['floor']['time_ratio'] == results['floor']['memory_ratio'] == 1
+    assert 'time_ratio' not in results['training step']
+
+
+def test_time_ratio_is_that_of_the_median_turn(benchmark):
+    results = {
+        'floor': dict(turns=[1.0, 10.0, 2.0], peak_memory_mib=8.0),
+        'backbone': dict(turns=[3.0, 11.0, 3.0], peak_memory_mib=10.0),
+    }
+    benchmark.with_ratios(results)
+    assert results['backbone']['time_ratio'] == 1.5  # of 3, 1.1 and 1.5; the ratio of the medians would be that too
+    assert results['backbone']['memory_ratio'] == 1.25
+
+
+def test_peak_memory_is_what_a_run_holds_at_most(benchmark):
+    def run():
+        held = torch.ones(16 * 2**20)  # 64 MiB
+        return [(held + 1).sum(), (held + 2).sum()]  # 64 MiB more, twice, never both
+
+    assert benchmark.peak_memory(run, torch.device('cpu')) == pytest.approx(128, abs=8)
+
+
+@pytest.fixture
+def model(benchmark, tiny_vpd):
+    cfg = benchmark.Config.fromfile(tiny_vpd)
+    model = benchmark.build_model(cfg).eval()
+    return model, cfg.model.backbone
+
+
+def test_stock_unet_shares_weights_and_computes_the_same(benchmark, model):
+    backbone = model[0].backbone
+    unet = benchmark.stock_unet(backbone)
+    latents, prompts = torch.randn(2, 4, 8, 16), backbone.prompts(2)
+    kept = []
+    unet.up_blocks[-1].register_forward_hook(lambda module, args, output: kept.append(output))
+    with torch.no_grad():
+        out = unet(latents, 1, encoder_hidden_states=prompts).sample
+        backbone.unet(latents, 1, encoder_hidden_states=prompts)
+    torch.testing.assert_close(backbone.taps.collect()[0], kept[0])
+    assert out.shape == latents.shape and out.isfinite().all()
+    own = {weight.data_ptr() for weight in backbone.unet.parameters()}
+    added = {name for name, weight in unet.named_parameters() if weight.data_ptr() not in own}
+    assert added == {'conv_norm_out.weight', 'conv_norm_out.bias', 'conv_out.weight', 'conv_out.bias'}
+
+
+def test_backbone_without_maps_gives_the_same_features(benchmark, model):
+    backbone, config = model[0].backbone, model[1]
+    plain = benchmark.without_maps(backbone, config)
+    images = torch.rand(1, 3, 64, 128) * 2 - 1
+    with torch.no_grad():
+        for ours, feature in zip(plain(images), backbone(images), strict=True):
+            torch.testing.assert_close(ours, feature[:, : ours.shape[1]])
+    assert plain.out_channels == (8, 16, 24, 40)
+    assert next(plain.unet.parameters()).data_ptr() == next(backbone.unet.parameters()).data_ptr()
+
+
+@pytest.mark.parametrize(
+    ('options', 'message'),
+    [
+        (['model.backbone.type=ResNet'], 'expected a config whose model.backbone is a DiffusionUNet, got ResNet'),
+        (['default_scope=mmdet'], '--train makes labels for models of mmseg only; this one is of mmdet'),
+    ],
+)
+def test_unsuitable_config(benchmark, tiny_vpd, capsys, options, message):
+    arguments = ['--size', '64', '64', '--repeats', '1', '--device', 'cpu', '--train']
+    assert benchmark.main([tiny_vpd, *arguments, '--cfg-options', *options]) == 1
+    assert message in capsys.readouterr().err
+
+
+def test_size_must_be_positive(benchmark, tiny_vpd, capsys):
+    with pytest.raises(SystemExit):
+        benchmark.main([tiny_vpd, '--size', '64', '0'])
+    assert 'expected at least 1, got 0' in capsys.readouterr().err

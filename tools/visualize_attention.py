@@ -1,0 +1,70 @@
+"""Draw where in an image a fine-tuned backbone looks for some classes: its cross-attention maps, as a PNG.
+
+    python tools/visualize_attention.py CONFIG CHECKPOINT IMAGE --classes sphere box --out attention.png
+
+Beside the image stands one map for each class, with colours from its least to its greatest attention.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+import torch
+
+import mmdiffperc.compat  # noqa: F401  (comes before any host)
+
+import mmcv  # isort: skip
+from mmseg.apis import init_model  # isort: skip
+
+from mmdiffperc.visualization import attention_figure, attention_maps
+
+
+def parse_args(arguments=None):
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('config', help='config of an mmseg model whose backbone has cross_attention')
+    parser.add_argument('checkpoint', help='its trained checkpoint')
+    parser.add_argument('image', help='image file')
+    parser.add_argument('--classes', nargs='+', required=True, metavar='NAME', help='as the config names them')
+    parser.add_argument('--stride', type=int, help='pixels per cell of the maps (default: the finest)')
+    parser.add_argument('--device', default='cuda' if torch.cuda.is_available() else 'cpu')
+    parser.add_argument('--out', default='attention.png', metavar='FILE', help='PNG to write (default: %(default)s)')
+    return parser.parse_args(arguments)
+
+
+def draw(args):
+    """Write the picture.
+
+    Raises:
+        ValueError: The file is no image, or see :func:`attention_maps`.
+    """
+    image = mmcv.imread(args.image)
+    if image is None:
+        raise ValueError(f'{args.image}: expected an image, got something that cannot be decoded')
+    model = init_model(args.config, args.checkpoint, args.device)
+    maps = attention_maps(model, image, args.classes, args.stride)
+    Path(args.out).parent.mkdir(parents=True, exist_ok=True)
+    attention_figure(image[..., ::-1], maps).savefig(args.out, format='png')
+
+
+def main(arguments=None) -> int:
+    """Run the tool.
+
+    Args:
+        arguments (Sequence[str], optional): Instead of the command line's.
+
+    Returns:
+        int: Exit status.
+    """
+    args = parse_args(arguments)
+    try:
+        draw(args)
+    except (ValueError, OSError) as error:
+        print(f'visualize_attention: {error}', file=sys.stderr)
+        return 1
+    print(f'{args.out}: written.')
+    return 0
+
+
+if __name__ == '__main__':
+    sys.exit(main())
