@@ -28,6 +28,13 @@ def parse_args():
     return parser.parse_args()
 
 
+def dataset_meta(dataset_cfg):
+    """Names and colours of the classes, where inference tools look for them."""
+    with DATASETS.switch_scope_and_registry(None) as registry:
+        dataset = registry.get(dataset_cfg.type)
+    return {**dataset.METAINFO, **dataset_cfg.get('metainfo', {})}
+
+
 def main():
     args = parse_args()
     weights = unwrap(load_file(args.src))
@@ -37,7 +44,7 @@ def main():
     with torch.device('meta'):
         model = MODELS.build(cfg.model)
     state_dict = convert(weights, layout, model)
-    meta = dict(cfg=cfg.pretty_text, dataset_meta=DATASETS.get(cfg.train_dataloader.dataset.type).METAINFO)
+    meta = dict(cfg=cfg.pretty_text, dataset_meta=dataset_meta(cfg.train_dataloader.dataset))
     save_checkpoint(dict(meta=meta, state_dict=state_dict), args.dst)
     print(f'{layout.name}: {len(state_dict)} weights written to {args.dst}')
 

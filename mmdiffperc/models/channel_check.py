@@ -1,7 +1,8 @@
 """Tell a wrong ``in_channels`` while the model is built, not at the first iteration.
 
 Hosts build a backbone and what follows it apart from each other, so neither can check the other. PyTorch tells when one
-module becomes part of another; that is the moment when both are known.
+module becomes part of another; that is the moment when both are known. Of a list of heads it is not told: hosts fill
+the list after it has become part of the model.
 """
 
 from torch import nn
@@ -26,14 +27,13 @@ def check_in_channels(model: nn.Module, name: str, part: nn.Module | None):
     backbone = model._modules.get('backbone')
     if name not in CONSUMERS or not isinstance(backbone, DiffusionUNet) or model._modules.get('neck'):
         return
-    for consumer in part if isinstance(part, nn.ModuleList) else [part]:
-        given = getattr(consumer, 'in_channels', None)
-        wanted = _wanted(consumer, given, backbone.out_channels)
-        if wanted is not None and given != wanted:
-            raise ValueError(
-                f'{name} {type(consumer).__name__} has in_channels={given}, but the features it gets from '
-                f'DiffusionUNet have {wanted} channels: set in_channels={wanted}'
-            )
+    given = getattr(part, 'in_channels', None)
+    wanted = _wanted(part, given, backbone.out_channels)
+    if wanted is not None and given != wanted:
+        raise ValueError(
+            f'{name} {type(part).__name__} has in_channels={given}, but the features it gets from DiffusionUNet have '
+            f'{wanted} channels: set in_channels={wanted}'
+        )
 
 
 def _wanted(consumer: nn.Module, given, out_channels: tuple[int, ...]) -> int | list[int] | None:

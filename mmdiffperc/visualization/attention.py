@@ -112,7 +112,7 @@ def attention_figure(image: np.ndarray, maps: dict[str, np.ndarray]) -> Figure:
         axes.imshow(overlay(image, attention))
         axes.set_title(name)
         scale = ScalarMappable(Normalize(attention.min(), attention.max()), COLOUR_MAP)
-        figure.colorbar(scale, ax=axes, fraction=0.05, format='%.2g')
+        figure.colorbar(scale, ax=axes, fraction=0.05, format='%.2g', label='attention')
     for axes in (first, *others):
         axes.set_axis_off()
     return figure

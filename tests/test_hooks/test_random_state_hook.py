@@ -48,15 +48,18 @@ def train(config_file: Path, work_dir: Path, resume: bool = False) -> dict:
 def train_and_kill(config_file: Path, work_dir: Path):
     """Run ``mim train`` and kill all of it once a checkpoint is there."""
     command = [sys.executable, '-m', 'mim', 'train', 'mmseg', str(config_file), '--work-dir', str(work_dir)]
-    environment = dict(os.environ, PYTHONPATH=str(ROOT))
+    # One thread, as the tests have: equal sums need equal threads.
+    environment = dict(os.environ, PYTHONPATH=str(ROOT), OMP_NUM_THREADS='1')
     process = subprocess.Popen(command, env=environment, start_new_session=True, stdout=subprocess.DEVNULL)
-    checkpoint, give_up = work_dir / f'iter_{INTERVAL}.pth', time.monotonic() + 240
-    while not checkpoint.exists():
-        assert process.poll() is None, 'the run ended before it could be killed'
-        assert time.monotonic() < give_up, 'no checkpoint'
-        time.sleep(0.01)
-    os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
+    checkpoint, give_up = work_dir / f'iter_{INTERVAL}.pth', time.monotonic() + 600
+    try:
+        while not checkpoint.exists():
+            assert process.poll() is None, 'the run ended before it could be killed'
+            assert time.monotonic() < give_up, 'no checkpoint'
+            time.sleep(0.01)
+    finally:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
     assert not (work_dir / f'iter_{MAX_ITERS}.pth').exists(), 'the run ended before it was killed'
 
 

@@ -2,13 +2,12 @@
 
 dataset_type = 'ToyScenesDataset'
 data_root = 'data/toy/ade'
-num_classes = 11
 size = 128
 
 train_pipeline = [
     dict(type='LoadImageFromFile'),
     dict(type='LoadAnnotations', reduce_zero_label=True),
-    dict(type='CheckLabels', num_classes=num_classes),
+    dict(type='CheckLabels', num_classes=11),
     dict(type='RandomResize', scale=(size, size), ratio_range=(1.0, 1.5), keep_ratio=True),
     dict(type='RandomCrop', crop_size=(size, size)),
     dict(type='RandomFlip', prob=0.5),

@@ -1,0 +1,121 @@
+"""Features and logits of the official code, from its checkpoint through the converter and the shipped config."""
+
+import gzip
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from mmengine.config import Config
+from mmseg.apis import init_model
+from mmseg.models.utils import resize
+from tiny_arch import write_arch
+
+from .detweights import make_image, make_state_dict
+
+FOLDER = Path(__file__).parent / 'vpd_seg'
+TOLERANCE = 2e-5
+NUM_CLASSES = 7
+
+
+def assert_agrees(actual, recorded, name):
+    """The recording may hold only every n-th entry along an axis."""
+    steps = [-(-full // saved) for full, saved in zip(actual.shape, recorded.shape, strict=True)]
+    actual = actual.numpy()[tuple(slice(None, None, step) for step in steps)]
+    assert actual.shape == recorded.shape, name
+    distance = np.linalg.norm(actual - recorded) / np.linalg.norm(recorded)
+    assert distance <= TOLERANCE, f'{name}: relative L2 distance {distance:.1e}'
+
+
+def meta_of(images, ori_shape=None):
+    shape = tuple(images.shape[-2:])
+    return [dict(ori_shape=ori_shape or shape, img_shape=shape, pad_shape=shape)] * len(images)
+
+
+@torch.no_grad()
+def outputs_of(model, images):
+    outputs = {f'feat{index}': feature for index, feature in enumerate(model.backbone(images))}
+    outputs['seg_logits'] = model.encode_decode(images, meta_of(images))
+    return outputs
+
+
+@pytest.fixture(scope='module')
+def tiny_config(tmp_path_factory, shipped_config):
+    """The shipped config at the width of the recording."""
+    config = Config.fromfile(shipped_config)
+    model = config.model
+    model.backbone.arch = write_arch(tmp_path_factory.mktemp('arch') / 'arch', 'parity')
+    model.backbone.prompts.classes = [f'class {index}' for index in range(NUM_CLASSES)]
+    model.neck.in_channels = [32, 64 + NUM_CLASSES, 128 + NUM_CLASSES, 128]
+    model.decode_head.num_classes = NUM_CLASSES
+    model.test_cfg = dict(mode='whole')
+    path = tmp_path_factory.mktemp('config') / 'vpd_tiny.py'
+    config.dump(path)
+    return path
+
+
+@pytest.fixture(scope='module')
+def tiny_model(tmp_path_factory, convert_checkpoint, tiny_config):
+    folder = tmp_path_factory.mktemp('checkpoints')
+    weights = make_state_dict(str(FOLDER / 'manifest.json'))
+    torch.save(dict(meta={}, state_dict=weights, optimizer={}), folder / 'official.pth')
+    convert_checkpoint(folder / 'official.pth', folder / 'ours.pth', '--config', tiny_config)
+    return init_model(str(tiny_config), str(folder / 'ours.pth'), device='cpu')
+
+
+def test_features_and_logits(tiny_model):
+    recorded = np.load(FOLDER / 'outputs.npz')
+    images = make_image('tiny_img', (2, 3, 128, 128))
+    outputs = outputs_of(tiny_model, images)
+    outputs['latents'] = tiny_model.backbone.autoencoder.encode(images)
+    assert set(outputs) == set(recorded.files)
+    for name, values in outputs.items():
+        assert_agrees(values, recorded[name], name)
+
+
+def test_the_distance_tells_a_difference(tiny_model):
+    """Timestep 2 in place of 1."""
+    recorded = np.load(FOLDER / 'outputs.npz')
+    tiny_model.backbone.timestep = 2
+    outputs = outputs_of(tiny_model, make_image('tiny_img', (2, 3, 128, 128)))
+    tiny_model.backbone.timestep = 1
+    with pytest.raises(AssertionError, match='relative L2'):
+        assert_agrees(outputs['feat0'], recorded['feat0'], 'feat0')
+
+
+def write_full_checkpoint(path):
+    manifest = json.loads(gzip.decompress((FOLDER / 'manifest_sd1-5.json.gz').read_bytes()))
+    torch.save(dict(meta={}, state_dict=make_state_dict(manifest), optimizer={}), path)
+
+
+@torch.no_grad()
+def full_outputs(model):
+    images = make_image('img', (2, 3, 128, 128))
+    outputs = {'latents': model.backbone.autoencoder.encode(images)}
+    for run, batch in (('b2', images), ('b1', images[:1])):
+        outputs.update({f'{run}/{name}': values for name, values in outputs_of(model, batch).items()})
+    wide = make_image('img_slide', (1, 3, 128, 192))
+    logits = model.inference(wide, meta_of(wide))
+    outputs['slide/seg_logits'] = resize(logits, size=(120, 180), mode='bilinear', align_corners=False)
+    return outputs
+
+
+@pytest.mark.slow
+def test_full_width(tmp_path, convert_checkpoint, shipped_config):
+    """8 GB, a few minutes. ``MMDIFFPERC_PARITY`` names the recording to compare with, if there is one."""
+    write_full_checkpoint(tmp_path / 'official.pth')
+    convert_checkpoint(tmp_path / 'official.pth', tmp_path / 'ours.pth')
+    sliding = dict(model=dict(test_cfg=dict(crop_size=(128, 128), stride=(85, 85))))
+    model = init_model(str(shipped_config), str(tmp_path / 'ours.pth'), device='cpu', cfg_options=sliding)
+    outputs = full_outputs(model)
+    assert outputs['b2/feat1'].shape == (2, 640 + 150, 8, 8)
+    assert all(torch.isfinite(values).all() for values in outputs.values())
+    torch.testing.assert_close(outputs['b1/feat3'], outputs['b2/feat3'][:1], rtol=1e-3, atol=1e-3)
+    if recording := os.environ.get('MMDIFFPERC_PARITY'):
+        recorded = np.load(recording)
+        compared = [name for name in outputs if name in recorded.files]
+        assert compared, f'{recording} holds {recorded.files}'
+        for name in compared:
+            assert_agrees(outputs[name], recorded[name], name)

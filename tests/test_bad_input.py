@@ -1,0 +1,96 @@
+"""What a user may feed a model: a result of the right size, or an error that says what is wrong with what."""
+
+import re
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from mmengine.config import Config
+from mmseg.apis import MMSegInferencer, inference_model, init_model
+from tiny_arch import write_arch
+
+CONFIGS = Path(__file__).parents[1] / 'configs'
+CLASSES = ['wall', 'sky', 'tree']
+COLOURS = [[10, 20, 30], [40, 50, 60], [70, 80, 90]]
+
+
+@pytest.fixture(scope='module')
+def config(tmp_path_factory):
+    """The shipped config of VPD, with a tiny network and small images."""
+    config = Config.fromfile(CONFIGS / 'vpd' / 'vpd_sd1-5-fpn_8xb2-80k_ade20k-512x512.py')
+    model = config.model
+    model.backbone.arch = write_arch(tmp_path_factory.mktemp('arch') / 'arch')
+    model.backbone.prompts.classes = CLASSES
+    model.neck.update(in_channels=[8, 16 + 3, 24 + 3, 40], out_channels=8)
+    model.decode_head.update(in_channels=[8] * 4, channels=8, num_classes=len(CLASSES))
+    model.test_cfg.update(crop_size=(64, 64), stride=(43, 43))
+    resize = next(transform for transform in config.test_pipeline if transform.type == 'Resize')
+    resize.scale = (256, 64)
+    config.test_dataloader.dataset.pipeline = config.test_pipeline
+    path = tmp_path_factory.mktemp('config') / 'tiny.py'
+    config.dump(path)
+    return str(path)
+
+
+@pytest.fixture(scope='module')
+def checkpoint(tmp_path_factory, config):
+    """A checkpoint as mmengine writes it."""
+    torch.manual_seed(0)
+    model = init_model(config, device='cpu')
+    path = tmp_path_factory.mktemp('checkpoint') / 'tiny.pth'
+    meta = dict(dataset_meta=dict(classes=CLASSES, palette=COLOURS))
+    torch.save(dict(state_dict=model.state_dict(), meta=meta), path)
+    return str(path)
+
+
+@pytest.fixture(scope='module')
+def model(config, checkpoint):
+    return init_model(config, checkpoint, device='cpu')
+
+
+@pytest.fixture(scope='module')
+def inferencer(config, checkpoint):
+    return MMSegInferencer(config, checkpoint, device='cpu')
+
+
+def noise(*shape, dtype=np.uint8):
+    return np.random.default_rng(0).integers(0, np.iinfo(dtype).max, shape, dtype, endpoint=True)
+
+
+IMAGES = {
+    '1x1': noise(1, 1, 3),
+    '7x900': noise(7, 900, 3),
+    '900x7': noise(900, 7, 3),
+    'grey': noise(33, 47),
+    '16-bit': noise(33, 47, 3, dtype=np.uint16),
+    '16-bit grey': noise(33, 47, dtype=np.uint16),
+    'RGBA': noise(33, 47, 4),
+}
+BROKEN = {
+    'empty.png': b'',
+    'text.png': b'not an image',
+    'cut.png': cv2.imencode('.png', IMAGES['1x1'])[1].tobytes()[:40],
+}
+
+
+@pytest.mark.parametrize('kind', IMAGES)
+def test_unusual_images(model, inferencer, tmp_path, kind):
+    path = str(tmp_path / 'image.png')
+    assert cv2.imwrite(path, IMAGES[kind])
+    size = IMAGES[kind].shape[:2]
+    result = inference_model(model, path)
+    labels = result.pred_sem_seg.data[0]
+    assert labels.shape == size and set(labels.unique().tolist()) <= {0, 1, 2}
+    assert torch.isfinite(result.seg_logits.data).all()
+    np.testing.assert_array_equal(inferencer(path)['predictions'], labels)
+
+
+@pytest.mark.parametrize('name', BROKEN)
+def test_broken_images_are_named(model, inferencer, tmp_path, name):
+    path = tmp_path / name
+    path.write_bytes(BROKEN[name])
+    for predict in (lambda: inference_model(model, str(path)), lambda: inferencer(str(path))):
+        with pytest.raises(Exception, match=re.escape(name)):
+            predict()

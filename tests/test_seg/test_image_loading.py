@@ -1,0 +1,34 @@
+import cv2
+import numpy as np
+import pytest
+from mmengine.registry import init_default_scope
+from mmseg.registry import TRANSFORMS
+
+import mmdiffperc.seg  # noqa: F401
+
+
+@pytest.fixture
+def loader():
+    init_default_scope('mmseg')
+    return TRANSFORMS.build(dict(type='LoadImageFromFile'))
+
+
+def test_loads_as_mmcv_does(loader, tmp_path):
+    image = np.random.default_rng(0).integers(0, 255, (5, 7, 3), np.uint8)
+    cv2.imwrite(str(tmp_path / 'image.png'), image)
+    results = loader(dict(img_path=str(tmp_path / 'image.png')))
+    np.testing.assert_array_equal(results['img'], image)
+    assert results['ori_shape'] == (5, 7)
+
+
+@pytest.mark.parametrize('content', [b'', b'<html>'])
+def test_names_the_file_without_an_image(loader, tmp_path, content):
+    path = tmp_path / 'scene.jpg'
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=r'scene\.jpg: empty, damaged or no image'):
+        loader(dict(img_path=str(path)))
+
+
+def test_a_missing_file_stays_a_missing_file(loader, tmp_path):
+    with pytest.raises(FileNotFoundError, match='absent'):
+        loader(dict(img_path=str(tmp_path / 'absent.png')))
