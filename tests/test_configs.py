@@ -167,8 +167,7 @@ def test_vpd_learning_rate():
             scheduler.step()
     for iteration in (0, 750, 1500, 40000):
         warm_up = min(1, 1e-6 + (1 - 1e-6) * iteration / 1500)
-        # mmengine reaches the end of a phase one iteration early.
-        assert rates[iteration] == pytest.approx(8e-5 * warm_up * (1 - iteration / 80000), rel=1e-3)
+        assert rates[iteration] == pytest.approx(8e-5 * warm_up * (1 - iteration / 80000), rel=1e-6)
 
 
 def test_vpd_multi_scale_protocol():

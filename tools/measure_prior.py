@@ -1,7 +1,7 @@
 """Measure what the pre-training is worth: the toy run of VPD from the pre-trained and from a random U-Net.
 
-Needs the toy scenes of ``make demo``. Prints a table and writes ``work_dirs/prior/results.json``; a run that is finished
-is not repeated.
+Needs the toy scenes of ``make demo``. Prints a table and writes ``work_dirs/prior/results.json``; a run that is
+finished is not repeated.
 
     python tools/measure_prior.py --seeds 0 1 2
 """

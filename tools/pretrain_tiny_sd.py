@@ -87,8 +87,8 @@ SHOWN_CAPTIONS = (
 SHOWN_LOSSES = ('loss', 'l1', 'mse')
 CARD = """# tiny-sd
 
-A complete Stable Diffusion in miniature: AutoencoderKL, UNet2DConditionModel, CLIPTextModel, CLIPTokenizer and scheduler in
-diffusers' folder layout, half precision. It draws rooms with simple things in them from a caption, and is what
+A complete Stable Diffusion in miniature: AutoencoderKL, UNet2DConditionModel, CLIPTextModel, CLIPTokenizer and
+scheduler in diffusers' folder layout, half precision. It draws rooms with simple things in them, and is what
 mmdiffperc's demo, tests and experiments fine-tune. Made by `tools/pretrain_tiny_sd.py`.
 
 ![Pictures drawn from captions](samples.png)
@@ -107,9 +107,9 @@ Images are {size} x {size} pixels.
 
 ## Training
 
-Data: {scenes} toy scenes (seed {seed}; {share_b} % of them of domain b) with eight captions each. The autoencoder learnt
-L1 + MSE + 1e-6 KL; the U-Net and the text encoder together learnt to predict noise, Stable Diffusion's objective, with one
-caption in ten dropped. Losses are means over the last 10 log entries.
+Data: {scenes} toy scenes (seed {seed}; {share_b} % of them of domain b) with eight captions each. The autoencoder
+learnt L1 + MSE + 1e-6 KL; the U-Net and the text encoder together learnt to predict noise, Stable Diffusion's
+objective, with one caption in ten dropped. Losses are means over the last 10 log entries.
 
 | stage | steps | losses |
 |---|---|---|
@@ -213,15 +213,25 @@ def fit(run: Run, stage: str, model: nn.Module, loss_of, num_images: int, args, 
     return model.eval()
 
 
+def start_of(args, part: str, cls: type) -> nn.Module | None:
+    """The part of the model that ``--start-from`` names, in full precision."""
+    return cls.from_pretrained(args.start_from / part).float() if args.start_from else None
+
+
 def to_pixels(images: torch.Tensor) -> torch.Tensor:
     """uint8 to the ``[-1, 1]`` a Stable Diffusion autoencoder takes."""
     return images.float() / 127.5 - 1
 
 
-def train_autoencoder(run: Run, images: torch.Tensor, args) -> AutoencoderKL:
+def build_autoencoder() -> AutoencoderKL:
     vae = AutoencoderKL(**AUTOENCODER)
     with torch.no_grad():  # a small spread at first, or a channel can drown in its own noise and stay idle for good
         vae.quant_conv.bias[AUTOENCODER['latent_channels'] :] = -6.0
+    return vae
+
+
+def train_autoencoder(run: Run, images: torch.Tensor, args) -> AutoencoderKL:
+    vae = start_of(args, 'vae', AutoencoderKL) or build_autoencoder()
 
     def loss_of(indices, generator):
         target = to_pixels(images[indices])
@@ -247,12 +257,12 @@ def encode_all(run: Run, vae: AutoencoderKL, images: torch.Tensor) -> torch.Tens
     return moments
 
 
-def train_tokenizer(run: Run, captions: np.ndarray) -> CLIPTokenizer:
+def train_tokenizer(run: Run, captions: np.ndarray, args) -> CLIPTokenizer:
     """CLIP's tokenizer with merges learnt from the captions, its vocabulary laid out as in CLIP.
 
     All bytes come first, alone and at the end of a word, so that any text has tokens; the two special tokens last.
     """
-    folder = run.dir / 'tokenizer'
+    folder = args.start_from / 'tokenizer' if args.start_from else run.dir / 'tokenizer'
     if not folder.exists():
         letters = sorted(ByteLevel.alphabet())
         letters += [f'{letter}</w>' for letter in letters]
@@ -278,7 +288,9 @@ def build_text_encoder(tokenizer: CLIPTokenizer) -> CLIPTextModel:
 
 
 def train_unet(run: Run, vae, tokenizer, moments: torch.Tensor, captions: np.ndarray, args) -> nn.ModuleDict:
-    model = nn.ModuleDict(dict(unet=UNet2DConditionModel(**UNET), text_encoder=build_text_encoder(tokenizer)))
+    unet = start_of(args, 'unet', UNet2DConditionModel) or UNet2DConditionModel(**UNET)
+    text_encoder = start_of(args, 'text_encoder', CLIPTextModel) or build_text_encoder(tokenizer)
+    model = nn.ModuleDict(dict(unet=unet, text_encoder=text_encoder))
     scheduler = DDPMScheduler(**SCHEDULER)
     options = dict(max_length=args.train_tokens, padding='max_length', truncation=True, return_tensors='pt')
     ids = tokenizer(captions.ravel().tolist(), **options).input_ids.view(*captions.shape, -1)
@@ -349,6 +361,7 @@ def parse_args():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('work_dir', type=Path)
     parser.add_argument('--export', type=Path, help='diffusers folder to write (default: WORK_DIR/tiny-sd)')
+    parser.add_argument('--start-from', type=Path, help='exported folder whose weights and tokenizer to go on with')
     parser.add_argument('--num-scenes', type=int, default=12000)
     parser.add_argument('--autoencoder-steps', type=int, default=2400)
     parser.add_argument('--unet-steps', type=int, default=12000)
@@ -367,7 +380,7 @@ def main():
     run = Run(args.work_dir)
     images, captions = make_scenes(run, math.ceil(args.num_scenes / CHUNK) * CHUNK, args.seed, args.workers)
     vae = train_autoencoder(run, images, args)
-    tokenizer = train_tokenizer(run, captions)
+    tokenizer = train_tokenizer(run, captions, args)
     moments = encode_all(run, vae, images)
     model = train_unet(run, vae, tokenizer, moments, captions, args)
     export(run, vae, tokenizer, model, args, args.export or run.dir / 'tiny-sd')

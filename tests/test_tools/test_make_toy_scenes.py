@@ -13,17 +13,38 @@ def main(monkeypatch):
     """The tool's entry point, imported as a script of its folder would be."""
     monkeypatch.syspath_prepend(str(TOOL.parent))
     from make_toy_scenes import main
+
     return main
 
 
 def test_runs_as_a_command(tmp_path):
-    command = [sys.executable, str(TOOL), str(tmp_path / 'out'), '--num-train', '2', '--num-val', '1',
-               '--size', '40', '48', '--seed', '7', '--domain', 'b', '--formats', 'nyu', 'ade', '--workers', '2']
+    command = [
+        sys.executable,
+        str(TOOL),
+        str(tmp_path / 'out'),
+        '--num-train',
+        '2',
+        '--num-val',
+        '1',
+        '--size',
+        '40',
+        '48',
+        '--seed',
+        '7',
+        '--domain',
+        'b',
+        '--formats',
+        'nyu',
+        'ade',
+        '--workers',
+        '2',
+    ]
     done = subprocess.run(command, capture_output=True, text=True, cwd=TOOL.parents[1], check=False)
     assert done.returncode == 0, done.stderr
     assert 'written' in done.stdout and '3/3' in done.stderr
     assert json.loads((tmp_path / 'out/toy_scenes.json').read_text()) == dict(
-        num_train=2, num_val=1, size=[40, 48], seed=7, domain='b', formats=['ade', 'nyu'], generator=1)
+        num_train=2, num_val=1, size=[40, 48], seed=7, domain='b', formats=['ade', 'nyu'], generator=1
+    )
     assert len(list((tmp_path / 'out/ade/images/training').iterdir())) == 2
 
 
@@ -35,13 +56,16 @@ def test_second_run_says_that_it_is_there(tmp_path, main, capsys):
     assert 'other arguments' in capsys.readouterr().err
 
 
-@pytest.mark.parametrize(('extra', 'message'), [
-    (['--size', '16'], 'size must be at least 32, got 16'),
-    (['--num-val', '0'], 'num_val must be at least 1, got 0'),
-    (['--domain', 'z'], 'domain must be one of'),
-    (['--formats', 'voc'], 'formats must be some of'),
-    (['--workers', '0'], 'workers'),
-])
+@pytest.mark.parametrize(
+    ('extra', 'message'),
+    [
+        (['--size', '16'], 'size must be at least 32, got 16'),
+        (['--num-val', '0'], 'num_val must be at least 1, got 0'),
+        (['--domain', 'z'], 'domain must be one of'),
+        (['--formats', 'voc'], 'formats must be some of'),
+        (['--workers', '0'], 'workers'),
+    ],
+)
 def test_bad_arguments_end_with_one_clear_line(tmp_path, main, capsys, extra, message):
     assert main([str(tmp_path / 'out'), '--num-train', '1', *extra]) == 1
     error = capsys.readouterr().err

@@ -64,9 +64,10 @@ def test_pretraining(tool, monkeypatch, tmp_path):
     assert [(entry['stage'], entry['step']) for entry in log] == [
         (stage, step) for stage in ('autoencoder', 'unet') for step in (2, 4)
     ]
-    assert f'| unet | {STEPS} | loss {log[-2]["loss"] / 2 + log[-1]["loss"] / 2:.4f} |' in (
-        folder / 'README.md'
-    ).read_text()
+    assert (
+        f'| unet | {STEPS} | loss {log[-2]["loss"] / 2 + log[-1]["loss"] / 2:.4f} |'
+        in (folder / 'README.md').read_text()
+    )
 
     # Killed in the middle of a stage and started again, it ends with the same weights.
     original, calls = tool.F.mse_loss, []

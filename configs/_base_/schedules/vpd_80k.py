@@ -16,9 +16,10 @@ optim_wrapper = dict(
 
 max_iters = 80000
 param_scheduler = [
-    # The two overlap and multiply: the warm-up scales the decaying rate, as mmcv's `warmup='linear'` did.
-    dict(type='LinearLR', start_factor=1e-6, begin=0, end=1500, by_epoch=False),
-    dict(type='PolyLR', power=1.0, eta_min=0.0, begin=0, end=max_iters, by_epoch=False),
+    # The two overlap and multiply: the warm-up scales the decaying rate, as mmcv's `warmup='linear'` did. They take
+    # `end - begin - 1` steps, hence the 1.
+    dict(type='LinearLR', start_factor=1e-6, begin=0, end=1500 + 1, by_epoch=False),
+    dict(type='PolyLR', power=1.0, eta_min=0.0, begin=0, end=max_iters + 1, by_epoch=False),
 ]
 train_cfg = dict(type='IterBasedTrainLoop', max_iters=max_iters, val_interval=8000)
 val_cfg = dict(type='ValLoop')

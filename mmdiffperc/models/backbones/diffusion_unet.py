@@ -42,7 +42,7 @@ class DiffusionUNet(BaseModule):
         scale_latents (bool): Multiply latents by the autoencoder's scaling factor. Defaults to False.
         lora (dict, optional): Train a low-rank adapter instead of the U-Net's own weights: arguments of
             ``peft.LoraConfig``, of which ``target_modules`` defaults to all attention projections.
-        frozen (bool): Train nothing of the U-Net. Defaults to False.
+        frozen (bool): Train none of the U-Net's own weights. Defaults to False.
         with_cp (bool): Save memory in training by gradient checkpointing. Defaults to False.
         out_prompts (bool): Append the prompt embeddings ``(B, K, C)`` to the returned tuple. Defaults to False.
         init_cfg (dict, optional): ``dict(type='Pretrained', checkpoint=...)`` with a hub id, a diffusers folder or a

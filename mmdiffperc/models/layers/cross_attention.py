@@ -41,7 +41,8 @@ class CrossAttentionMaps:
     """Collect the maps of the cross-attention layers in the down and up blocks at some strides.
 
     As in `VPD <https://arxiv.org/abs/2303.02153>`_: softmax probabilities, averaged over the heads and then over the
-    layers of the same stride; the middle block is left out. All other layers keep their fused attention.
+    layers of the same stride; the middle block is left out, and so are layers that the backbone has removed because no
+    level it returns needs them. All other layers keep their fused attention.
 
     Args:
         strides (Sequence[int]): Strides, in pixels of the image, of the layers to collect. Defaults to (16, 32).
