@@ -20,6 +20,7 @@ def tool(monkeypatch):
     """The tool as a module, made to render few scenes and to draw one picture."""
     spec = importlib.util.spec_from_file_location('pretrain_tiny_sd', TOOL)
     module = importlib.util.module_from_spec(spec)
+    monkeypatch.setitem(sys.modules, spec.name, module)  # the processes that render look it up by name
     spec.loader.exec_module(module)
     monkeypatch.setattr(module, 'CHUNK', SCENES)
     monkeypatch.setattr(module, 'SHOWN_CAPTIONS', ('a photo of a cone',))
@@ -44,7 +45,7 @@ def test_pretraining(tool, monkeypatch, tmp_path):
     folder = tmp_path / 'whole' / 'tiny-sd'
 
     # What it exports is a Stable Diffusion for diffusers, and a backbone for us.
-    pipeline = StableDiffusionPipeline.from_pretrained(folder, safety_checker=None)
+    pipeline = StableDiffusionPipeline.from_pretrained(folder, safety_checker=None, torch_dtype=torch.float32)
     assert pipeline('a red box', num_inference_steps=2, output_type='np').images.shape == (1, 128, 128, 3)
     backbone = DiffusionUNet(
         arch=str(folder),
