@@ -7,12 +7,15 @@ import argparse
 from pathlib import Path
 
 import matplotlib.pyplot as plt
-import mmcv
 import numpy as np
 from matplotlib.axes import Axes
 from mmengine.registry import DATASETS
-from mmseg.apis import inference_model, init_model
 from torch import nn
+
+import mmdiffperc.compat  # noqa: F401  (comes before any host)
+
+import mmcv  # isort: skip
+from mmseg.apis import inference_model, init_model  # isort: skip
 
 from mmdiffperc.visualization import attention_maps, overlay
 

@@ -1,11 +1,12 @@
 """Pre-train tiny-sd: a complete Stable Diffusion in miniature, on captioned toy scenes.
 
-Five stages, each resumable, each leaving its result in ``WORK_DIR``::
+Six stages, each resumable, each leaving its result in ``WORK_DIR``::
 
     scenes       renders toy scenes and writes captions for them        scenes/*.npz
     autoencoder  AutoencoderKL: L1 + MSE + a little KL                  autoencoder.pt
     tokenizer    CLIP's byte-level BPE, learnt from the captions        tokenizer/
-    unet         UNet2DConditionModel and CLIPTextModel together, on the noise-prediction objective of
+    text         CLIPTextModel, by CLIP's own objective: to tell which caption belongs to which image   text.pt
+    unet         UNet2DConditionModel, with the text encoder going on to learn, on the noise-prediction objective of
                  Stable Diffusion 1.x (scaled-linear DDPM, captions dropped at random)   unet.pt
     export       the diffusers folder (half precision), its card and pictures drawn from captions
 
@@ -84,7 +85,8 @@ SHOWN_CAPTIONS = (
     'a rendering of two blue spheres',
     'a photo of a green diamond and a yellow wedge',
 )
-SHOWN_LOSSES = ('loss', 'l1', 'mse')
+SHOWN_LOSSES = ('loss', 'l1', 'mse', 'hits')
+STAGES = ('autoencoder', 'text', 'unet')
 CARD = """# tiny-sd
 
 A complete Stable Diffusion in miniature: AutoencoderKL, UNet2DConditionModel, CLIPTextModel, CLIPTokenizer and
@@ -108,8 +110,9 @@ Images are {size} x {size} pixels.
 ## Training
 
 Data: {scenes} toy scenes (seed {seed}; {share_b} % of them of domain b) with eight captions each. The autoencoder
-learnt L1 + MSE + 1e-6 KL; the U-Net and the text encoder together learnt to predict noise, Stable Diffusion's
-objective, with one caption in ten dropped. Losses are means over the last 10 log entries.
+learnt L1 + MSE + 1e-6 KL. The text encoder learnt which caption belongs to which image, CLIP's objective; then it and
+the U-Net together learnt to predict noise, Stable Diffusion's objective, with one caption in ten dropped. Losses are
+means over the last 10 log entries.
 
 | stage | steps | losses |
 |---|---|---|
@@ -287,14 +290,52 @@ def build_text_encoder(tokenizer: CLIPTokenizer) -> CLIPTextModel:
     return CLIPTextModel(CLIPTextConfig(vocab_size=len(tokenizer), **tokens, **TEXT_ENCODER))
 
 
-def train_unet(run: Run, vae, tokenizer, moments: torch.Tensor, captions: np.ndarray, args) -> nn.ModuleDict:
-    unet = start_of(args, 'unet', UNet2DConditionModel) or UNet2DConditionModel(**UNET)
-    text_encoder = start_of(args, 'text_encoder', CLIPTextModel) or build_text_encoder(tokenizer)
-    model = nn.ModuleDict(dict(unet=unet, text_encoder=text_encoder))
-    scheduler = DDPMScheduler(**SCHEDULER)
+def tokenize(tokenizer: CLIPTokenizer, captions: np.ndarray, args) -> tuple[torch.Tensor, torch.Tensor]:
+    """Token ids of all captions ``(N, CAPTIONS_PER_SCENE, length)``, and of the empty caption ``(length,)``."""
     options = dict(max_length=args.train_tokens, padding='max_length', truncation=True, return_tensors='pt')
     ids = tokenizer(captions.ravel().tolist(), **options).input_ids.view(*captions.shape, -1)
-    empty = tokenizer('', **options).input_ids[0]
+    return ids, tokenizer('', **options).input_ids[0]
+
+
+class ImageTower(nn.Sequential):
+    """The image half of CLIP in miniature: latents ``(B, 4, h, w)`` to embeddings ``(B, C)``."""
+
+    def __init__(self, width: int):
+        layers, channels = [], AUTOENCODER['latent_channels']
+        for out_channels in (64, 96, 128):
+            layers += [
+                nn.Conv2d(channels, out_channels, 3, stride=2, padding=1),
+                nn.GroupNorm(8, out_channels),
+                nn.SiLU(),
+            ]
+            channels = out_channels
+        super().__init__(*layers, nn.Flatten(), nn.Linear(channels * (SIZE // 64) ** 2, width))
+
+
+def train_text_encoder(run: Run, tokenizer, moments: torch.Tensor, ids: torch.Tensor, args) -> CLIPTextModel:
+    """Train the text encoder as CLIP's: of a batch, each caption is to be nearest to its own image."""
+    text_encoder = start_of(args, 'text_encoder', CLIPTextModel) or build_text_encoder(tokenizer)
+    model = nn.ModuleDict(dict(text_encoder=text_encoder, image=ImageTower(TEXT_ENCODER['projection_dim'])))
+    model.register_parameter('log_scale', nn.Parameter(torch.tensor(math.log(10.0))))
+    target = torch.arange(args.text_batch)
+
+    def loss_of(indices, generator):
+        latents = moments[indices, : AUTOENCODER['latent_channels']]
+        captions = ids[indices, torch.randint(CAPTIONS_PER_SCENE, (len(indices),), generator=generator)]
+        images = F.normalize(model['image'](latents))
+        texts = F.normalize(model['text_encoder'](captions).pooler_output)
+        logits = model.log_scale.exp().clamp(max=100) * texts @ images.T
+        hits = (logits.argmax(dim=1) == target).float().mean()
+        return dict(loss=(F.cross_entropy(logits, target) + F.cross_entropy(logits.T, target)) / 2, hits=hits)
+
+    steps, batch = args.text_steps, args.text_batch
+    return fit(run, 'text', model, loss_of, len(moments), args, steps=steps, batch=batch, lr=1e-3)['text_encoder']
+
+
+def train_unet(run: Run, vae, text_encoder, moments: torch.Tensor, ids, empty, args) -> nn.ModuleDict:
+    unet = start_of(args, 'unet', UNet2DConditionModel) or UNet2DConditionModel(**UNET)
+    model = nn.ModuleDict(dict(unet=unet, text_encoder=text_encoder))
+    scheduler = DDPMScheduler(**SCHEDULER)
 
     def loss_of(indices, generator):
         mean, logvar = moments[indices].chunk(2, dim=1)
@@ -328,7 +369,7 @@ def export(run: Run, vae, tokenizer, model: nn.ModuleDict, args, folder: Path):
 def write_card(run: Run, modules: dict[str, nn.Module], args, folder: Path):
     """Write what the model is, what it was trained on and how far, from the run's own log."""
     log = [json.loads(line) for line in (run.dir / 'log.jsonl').read_text().splitlines()]
-    last = {stage: [entry for entry in log if entry['stage'] == stage][-10:] for stage in ('autoencoder', 'unet')}
+    last = {stage: [entry for entry in log if entry['stage'] == stage][-10:] for stage in STAGES}
     means = {stage: {key: np.mean([entry[key] for entry in entries]) for key in entries[0] if key in SHOWN_LOSSES}
              for stage, entries in last.items()}  # fmt: skip
     sizes = [f'| {name} | {sum(p.numel() for p in module.parameters()):,} |' for name, module in modules.items()]
@@ -364,6 +405,8 @@ def parse_args():
     parser.add_argument('--start-from', type=Path, help='exported folder whose weights and tokenizer to go on with')
     parser.add_argument('--num-scenes', type=int, default=12000)
     parser.add_argument('--autoencoder-steps', type=int, default=2400)
+    parser.add_argument('--text-steps', type=int, default=3000)
+    parser.add_argument('--text-batch', type=int, default=128)
     parser.add_argument('--unet-steps', type=int, default=12000)
     parser.add_argument('--lr', type=float, default=8e-4, help='peak learning rate of the U-Net and the text encoder')
     parser.add_argument('--train-tokens', type=int, default=40, help='captions are padded to this many tokens')
@@ -382,7 +425,9 @@ def main():
     vae = train_autoencoder(run, images, args)
     tokenizer = train_tokenizer(run, captions, args)
     moments = encode_all(run, vae, images)
-    model = train_unet(run, vae, tokenizer, moments, captions, args)
+    ids, empty = tokenize(tokenizer, captions, args)
+    text_encoder = train_text_encoder(run, tokenizer, moments, ids, args)
+    model = train_unet(run, vae, text_encoder, moments, ids, empty, args)
     export(run, vae, tokenizer, model, args, args.export or run.dir / 'tiny-sd')
 
 

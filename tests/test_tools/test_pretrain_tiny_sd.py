@@ -30,8 +30,19 @@ def tool(monkeypatch):
 
 
 def run(tool, monkeypatch, work_dir: Path):
-    steps = ['--autoencoder-steps', str(STEPS), '--unet-steps', str(STEPS)]
-    options = ['--num-scenes', str(SCENES), '--workers', '1', '--log-every', '2', '--save-every', '0']
+    steps = ['--autoencoder-steps', str(STEPS), '--text-steps', str(STEPS), '--unet-steps', str(STEPS)]
+    options = [
+        '--num-scenes',
+        str(SCENES),
+        '--workers',
+        '1',
+        '--text-batch',
+        '3',
+        '--log-every',
+        '2',
+        '--save-every',
+        '0',
+    ]
     monkeypatch.setattr(sys, 'argv', ['pretrain_tiny_sd.py', str(work_dir), *steps, *options])
     tool.main()
 
@@ -63,7 +74,7 @@ def test_pretraining(tool, monkeypatch, tmp_path):
     assert float(moments[:, :4].std()) * pipeline.vae.config.scaling_factor == pytest.approx(1, abs=1e-3)
     log = [json.loads(line) for line in (tmp_path / 'whole' / 'log.jsonl').read_text().splitlines()]
     assert [(entry['stage'], entry['step']) for entry in log] == [
-        (stage, step) for stage in ('autoencoder', 'unet') for step in (2, 4)
+        (stage, step) for stage in ('autoencoder', 'text', 'unet') for step in (2, 4)
     ]
     assert (
         f'| unet | {STEPS} | loss {log[-2]["loss"] / 2 + log[-1]["loss"] / 2:.4f} |'
