@@ -26,14 +26,18 @@ class MapAttnProcessor(AttnProcessor2_0):
 
     def __call__(self, attn: Attention, hidden_states, encoder_hidden_states, *args, **kwargs):
         """Attend as :class:`AttnProcessor2_0` does; the probabilities are computed beside it."""
+        if self.wanted or self.with_grad:  # a recomputation with gradients has to do what the first pass did
+            probabilities = self._probabilities(attn, hidden_states, encoder_hidden_states)
+            if self.wanted:
+                self.probabilities = probabilities
+        return super().__call__(attn, hidden_states, encoder_hidden_states, *args, **kwargs)
+
+    def _probabilities(self, attn, hidden_states, encoder_hidden_states) -> torch.Tensor:
         with torch.set_grad_enabled(self.with_grad and torch.is_grad_enabled()):
             query = attn.head_to_batch_dim(attn.to_q(hidden_states))
             key = attn.head_to_batch_dim(attn.to_k(encoder_hidden_states))
             scores = attn.get_attention_scores(query, key)  # (B * heads, h * w, K)
-            probabilities = scores.unflatten(0, (-1, attn.heads)).mean(1)
-        if self.wanted:
-            self.probabilities = probabilities
-        return super().__call__(attn, hidden_states, encoder_hidden_states, *args, **kwargs)
+            return scores.unflatten(0, (-1, attn.heads)).mean(1)
 
 
 @MODELS.register_module()
