@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 from mmengine.config import Config
+from mmengine.hub import get_config as get_shipped_config
 from mmengine.optim import build_optim_wrapper
 from mmengine.registry import (
     DATA_SAMPLERS,
@@ -26,6 +27,10 @@ NAMES = sorted(
     str(path.relative_to(CONFIGS)) for path in CONFIGS.rglob('*.py') if '_base_' not in path.relative_to(CONFIGS).parts
 )
 VPD = 'vpd/vpd_sd1-5-fpn_8xb2-80k_ade20k-512x512.py'
+VPD_DEPTH = 'vpd/vpd_sd1-5_8xb3-25e_nyu-480x480.py'
+MMSEG_DEPTH = {size: f'vpd/vpd_sd1-5_4xb8-25k_nyu-{size}x{size}.py' for size in (480, 512)}
+SEGMENTATION = [name for name in NAMES if 'fpn' in name]
+DEPTH = [name for name in NAMES if 'nyu' in name or 'kitti' in name]
 
 
 def load(name):
@@ -58,15 +63,16 @@ def as_list(config):
 
 
 def test_there_are_configs():
-    assert VPD in NAMES
+    assert VPD in SEGMENTATION
+    assert {VPD_DEPTH, *MMSEG_DEPTH.values()} <= set(DEPTH)
 
 
 @pytest.mark.parametrize('name', NAMES)
 def test_model_builds(name):
     config = load(name)
     model = build_on_meta(config)
-    assert model.backbone.out_channels[: len(model.neck.in_channels)] == tuple(model.neck.in_channels)
-    assert model.decode_head.num_classes == model.backbone.prompts.num_prompts
+    in_channels = tuple((model.neck if model.with_neck else model.decode_head).in_channels)
+    assert model.backbone.out_channels[: len(in_channels)] == in_channels
     if 'tta_model' in config:
         resolve(MODELS, config.tta_model)
 
@@ -87,14 +93,27 @@ def test_data_resolve(name):
             resolve(EVALUATOR if metric['type'] == 'Evaluator' else METRICS, metric)
 
 
-@pytest.mark.parametrize('name', NAMES)
+@pytest.mark.parametrize('name', SEGMENTATION)
 def test_classes_agree(name):
     config = load(name)
+    assert build_on_meta(config).backbone.prompts.num_prompts == config.model.decode_head.num_classes
     for phase in ('train', 'val', 'test'):
         dataset = resolve(DATASETS, config[f'{phase}_dataloader'].dataset)
         assert len(dataset.METAINFO['classes']) == config.model.decode_head.num_classes
     checks = [t for t in config.train_dataloader.dataset.pipeline if t['type'] == 'CheckLabels']
     assert [check.num_classes for check in checks] == [config.model.decode_head.num_classes]
+
+
+@pytest.mark.parametrize('name', DEPTH)
+def test_scenes_and_depths_agree(name):
+    """The scene ids of the data are those of the prompts, and reach the model; the head's range is the metric's."""
+    config = load(name)
+    model = build_on_meta(config)
+    assert config.val_evaluator.max_depth_eval == model.decode_head.max_depth
+    for phase in ('train', 'val', 'test'):
+        dataset = config[f'{phase}_dataloader'].dataset
+        assert tuple(resolve(DATASETS, dataset).METAINFO['classes']) == model.backbone.prompts.classes
+        assert 'category_id' in dataset.pipeline[-1].meta_keys
 
 
 @pytest.mark.parametrize('name', NAMES)
@@ -107,20 +126,24 @@ def test_training_resolves(name):
         HOOKS.build(hook)
     optimizer = build_optim_wrapper(build_on_meta(config), config.optim_wrapper)
     for scheduler in as_list(config.param_scheduler):
-        PARAM_SCHEDULERS.build(scheduler, default_args=dict(optimizer=optimizer))
+        PARAM_SCHEDULERS.build(scheduler, default_args=dict(optimizer=optimizer, epoch_length=1009))
 
 
-@pytest.fixture(scope='module')
-def recipe():
-    """Learning rate and weight decay of every trained weight of VPD, by its name."""
-    config = load(VPD)
+def recipe_of(name):
+    """Learning rate and weight decay of every trained weight, by its name."""
+    config = load(name)
     model = build_on_meta(config)
     wrapper = build_optim_wrapper(model, config.optim_wrapper)
     assert type(wrapper.optimizer) is torch.optim.AdamW
     groups = {id(group['params'][0]): group for group in wrapper.optimizer.param_groups}
     assert {group['betas'] for group in groups.values()} == {(0.9, 0.999)}
-    named = {id(weight): name for name, weight in model.named_parameters()}
-    return {named[key]: (group['lr'], group['weight_decay']) for key, group in groups.items()}
+    named = {id(weight): name for name, weight in model.named_parameters() if weight.requires_grad}
+    return {named[key]: (group['lr'], group['weight_decay']) for key, group in groups.items() if key in named}
+
+
+@pytest.fixture(scope='module')
+def recipe():
+    return recipe_of(VPD)
 
 
 @pytest.mark.parametrize(
@@ -154,17 +177,25 @@ def test_vpd_recipe_of_everything(recipe):
     assert sum(name.startswith(('neck.', 'decode_head.')) for name in recipe) > 20
 
 
-def test_vpd_learning_rate():
-    """Linear warm-up over 1500 of 80,000 iterations, times a linear decay to zero."""
-    config = load(VPD)
+def learning_rates(config, num_iters, epoch_length=None):
+    """Of the first iterations."""
     optimizer = torch.optim.SGD([torch.zeros(1)], lr=config.optim_wrapper.optimizer.lr)
-    schedulers = [PARAM_SCHEDULERS.build(s, default_args=dict(optimizer=optimizer)) for s in config.param_scheduler]
+    schedulers = [
+        PARAM_SCHEDULERS.build(scheduler, default_args=dict(optimizer=optimizer, epoch_length=epoch_length))
+        for scheduler in as_list(config.param_scheduler)
+    ]
     rates = []
-    for _ in range(40001):
+    for _ in range(num_iters):
         rates.append(optimizer.param_groups[0]['lr'])
         optimizer.step()
         for scheduler in schedulers:
             scheduler.step()
+    return rates
+
+
+def test_vpd_learning_rate():
+    """Linear warm-up over 1500 of 80,000 iterations, times a linear decay to zero."""
+    rates = learning_rates(load(VPD), 40001)
     for iteration in (0, 750, 1500, 40000):
         warm_up = min(1, 1e-6 + (1 - 1e-6) * iteration / 1500)
         assert rates[iteration] == pytest.approx(8e-5 * warm_up * (1 - iteration / 80000), rel=1e-6)
@@ -178,3 +209,60 @@ def test_vpd_multi_scale_protocol():
     assert [flip.prob for flip in flips] == [0.0, 1.0]
     assert config.tta_model.type.endswith('SegTTAModel')
     assert config.model.test_cfg == dict(mode='slide', crop_size=(512, 512), stride=(341, 341))
+
+
+def test_vpd_depth_recipe():
+    """AdamW 5e-4, the U-Net a hundredth of it; weights of one axis and biases do not decay."""
+    config, recipe = load(VPD_DEPTH), recipe_of(VPD_DEPTH)
+    shapes = {name: weight.shape for name, weight in build_on_meta(config).named_parameters()}
+    assert not any('autoencoder' in name for name in recipe)
+    for name, found in recipe.items():
+        lr = 5e-6 if name.startswith('backbone.unet.') else 5e-4
+        assert found == pytest.approx((lr, 0 if len(shapes[name]) == 1 else 0.1)), name
+    assert {'backbone.prompts.adapter.gamma', 'decode_head.decoder.deconv_layers.0.weight'} <= set(recipe)
+
+
+def test_vpd_depth_learning_rate():
+    """From 3e-5 up to 5e-4 in 12 epochs, down again in 12, and one epoch more; power 0.9 in both directions."""
+    epoch = 10
+    rates = learning_rates(load(VPD_DEPTH), 25 * epoch, epoch)
+    for iteration, rate in enumerate(rates):
+        x = (iteration + 1) / (12 * epoch)
+        expected = 3e-5 + 4.7e-4 * x**0.9 if x < 1 else 5e-4 - 4.7e-4 * min(x - 1, 1) ** 0.9
+        assert rate == pytest.approx(expected, rel=1e-9), iteration
+    assert max(rates) == rates[12 * epoch - 1] == pytest.approx(5e-4)
+    assert rates[24 * epoch - 1 :] == pytest.approx([3e-5] * (epoch + 1))
+
+
+def test_vpd_depth_protocol():
+    config = load(VPD_DEPTH)
+    assert config.model.test_cfg == dict(mode='shift', num_windows=2, flip=True)
+    assert config.train_dataloader.batch_size == 3 and config.train_dataloader.drop_last
+    assert config.train_cfg.max_epochs == 25
+
+
+@pytest.mark.parametrize(('size', 'stride', 'resized'), [(480, 160, (2000, 480)), (512, 128, (2048, 512))])
+def test_mmseg_depth_is_the_recipe_of_mmseg(size, stride, resized):
+    """Compared with the config that mmseg ships."""
+    ours = load(MMSEG_DEPTH[size])
+    theirs = get_shipped_config(f'mmseg::vpd/vpd_sd_4xb8-25k_nyu-{size}x{size}.py')
+    assert ours.model.test_cfg == theirs.model.test_cfg
+    assert ours.model.test_cfg == dict(mode='slide_flip', crop_size=(size, size), stride=(stride, stride))
+    for part in ('param_scheduler', 'train_cfg'):
+        assert without_scope(ours[part]) == without_scope(theirs[part])
+    assert ours.optim_wrapper.optimizer == theirs.optim_wrapper.optimizer
+    assert ours.train_dataloader.batch_size == theirs.train_dataloader.batch_size == 8
+    pipeline = [transform for transform in ours.train_dataloader.dataset.pipeline if transform.type != 'CheckDepth']
+    assert without_scope(pipeline) == without_scope(theirs.train_dataloader.dataset.pipeline)
+    assert ours.test_dataloader.dataset.pipeline[1] == dict(type='Resize', scale=resized, keep_ratio=True)
+    for name, (lr, weight_decay) in recipe_of(MMSEG_DEPTH[size]).items():
+        assert lr == pytest.approx(1e-5 if name.startswith('backbone.unet.') else 1e-3), name
+        assert weight_decay == (0 if name.endswith('.bias') else 0.1), name
+
+
+def without_scope(config):
+    if isinstance(config, (list, tuple)):
+        return [without_scope(part) for part in config]
+    if isinstance(config, dict):
+        return {key: without_scope(value) for key, value in config.items() if key != '_scope_'}
+    return config

@@ -47,6 +47,11 @@ def main():
     meta = dict(cfg=cfg.pretty_text, dataset_meta=dataset_meta(cfg.train_dataloader.dataset))
     save_checkpoint(dict(meta=meta, state_dict=state_dict), args.dst)
     print(f'{layout.name}: {len(state_dict)} weights written to {args.dst}')
+    if layout.absent:
+        print(
+            'It holds no text encoder, as the original does not: model.backbone.prompts.checkpoint says where that is '
+            f'loaded from, {cfg.model.backbone.prompts.checkpoint}'
+        )
 
 
 if __name__ == '__main__':

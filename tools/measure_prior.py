@@ -1,46 +1,123 @@
 """Measure what the pre-training is worth: the toy run of VPD from the pre-trained and from a random U-Net.
 
-Needs the toy scenes of ``make demo``. Prints a table and writes ``work_dirs/prior/results.json``; a run that is
-finished is not repeated.
+Needs the toy scenes of ``make demo``; for the other tasks, those that the config names. Prints a table and writes
+``work_dirs/prior/TASK.json``; a run that is finished is not repeated. Depth is scored against a constant, too;
+referring segmentation, when every sample has the sentence of another one.
 
     python tools/measure_prior.py --seeds 0 1 2
+    python tools/measure_prior.py --task depth --seeds 0 1 2
+    python tools/measure_prior.py --task referring --seeds 0 1 2
 """
 
 import argparse
 import json
+from contextlib import chdir
+from dataclasses import dataclass
 from statistics import mean
 
-from demo import ROOT, run
+from constant_depth import constant_scores
+from demo import ROOT, latest_results, run
 
-CONFIGS = {
-    'pre-trained': 'configs/vpd/vpd_tiny-sd-fpn_1xb8-800_toy-128x128.py',
-    'random': 'configs/vpd/vpd_tiny-sd-random-fpn_1xb8-800_toy-128x128.py',
-}
 WORK_DIR = 'work_dirs/prior'
 
 
-def miou(name: str, seed: int, options: list[str]) -> float:
-    """Train and validate one configuration with one seed."""
-    work_dir = f'{WORK_DIR}/{name}-seed{seed}'
+@dataclass(frozen=True)
+class Task:
+    """What is trained, and what is reported.
+
+    Args:
+        configs (dict[str, str]): By the U-Net at the start.
+        metrics (dict[str, str]): Format by the metric's name in mmengine's log.
+    """
+
+    configs: dict
+    metrics: dict
+
+
+TASKS = {
+    'segmentation': Task(
+        {
+            'pre-trained': 'configs/vpd/vpd_tiny-sd-fpn_1xb8-800_toy-128x128.py',
+            'random': 'configs/vpd/vpd_tiny-sd-random-fpn_1xb8-800_toy-128x128.py',
+        },
+        {'mIoU': '.1f'},
+    ),
+    'depth': Task(
+        {
+            'pre-trained': 'configs/vpd/vpd_tiny-sd_1xb8-800_toy-nyu-128x128.py',
+            'random': 'configs/vpd/vpd_tiny-sd-random_1xb8-800_toy-nyu-128x128.py',
+        },
+        {'rmse': '.3f', 'abs_rel': '.3f'},
+    ),
+    'referring': Task(
+        {
+            'pre-trained': 'configs/vpd/vpd_tiny-sd-refer_1xb8-800_toy-refcoco-128x128.py',
+            'random': 'configs/vpd/vpd_tiny-sd-refer-random_1xb8-800_toy-refcoco-128x128.py',
+        },
+        {'oIoU': '.1f', 'mIoU': '.1f', 'precision@0.5': '.1f'},
+    ),
+}
+
+
+def scores(config: str, work_dir: str, overrides: list[str]) -> dict[str, float]:
+    """Train and validate one configuration; its final metrics."""
     if not list((ROOT / work_dir).glob('iter_*.pth')):
-        overrides = ['--cfg-options', f'randomness.seed={seed}', *options]
-        run('mim', 'train', 'mmseg', CONFIGS[name], '--work-dir', work_dir, *overrides)
+        run('mim', 'train', 'mmseg', config, '--work-dir', work_dir, '--cfg-options', *overrides)
     scalars = max((ROOT / work_dir).glob('*/vis_data/scalars.json')).read_text().splitlines()
-    return json.loads(scalars[-1])['mIoU']
+    return json.loads(scalars[-1])
+
+
+def shuffled_scores(config: str, work_dir: str, overrides: list[str]) -> dict[str, float]:
+    """Metrics of a trained configuration when every sample has the sentence of another one."""
+    shuffled = f'{work_dir}/shuffled'
+    if not list((ROOT / shuffled).glob('*/*.json')):
+        checkpoint = (ROOT / work_dir / 'last_checkpoint').read_text()
+        overrides = ['test_dataloader.dataset.shuffle_seed=0', *overrides]
+        command = ('mim', 'test', 'mmseg', config, '--checkpoint', checkpoint, '--work-dir', shuffled)
+        run(*command, '--cfg-options', *overrides)
+    return latest_results(shuffled)
+
+
+def measure(name: str, seeds: list[int], options: list[str]) -> dict[str, list[dict]]:
+    """Metrics of each seed, by the U-Net at the start."""
+    task, work_dir = TASKS[name], f'{WORK_DIR}/{name}'
+    results = {
+        start: [
+            scores(config, f'{work_dir}-{start}-seed{seed}', [f'randomness.seed={seed}', *options]) for seed in seeds
+        ]
+        for start, config in task.configs.items()
+    }
+    if name == 'depth':
+        with chdir(ROOT):
+            results['none: mean training depth'] = [constant_scores(task.configs['random'])] * len(seeds)
+    if name == 'referring':
+        results['pre-trained, sentences shuffled'] = [
+            shuffled_scores(task.configs['pre-trained'], f'{work_dir}-pre-trained-seed{seed}', options)
+            for seed in seeds
+        ]
+    (ROOT / f'{work_dir}.json').write_text(json.dumps(results))
+    return results
+
+
+def print_table(results: dict[str, list[dict]], seeds: list[int], metric: str, form: str):
+    """Print one metric of all runs as a Markdown table."""
+    print(f'\n| {metric} from U-Net | ' + ' | '.join(f'seed {seed}' for seed in seeds) + ' | mean |')
+    print('|---' * (len(seeds) + 2) + '|')
+    for start, found in results.items():
+        values = [scored[metric] for scored in found]
+        print(f'| {start} | ' + ' | '.join(f'{value:{form}}' for value in [*values, mean(values)]) + ' |')
 
 
 def main():
-    """Run what is missing and print the table."""
+    """Run what is missing and print the tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('--task', choices=TASKS, default='segmentation')
     parser.add_argument('--seeds', type=int, nargs='+', default=[0, 1, 2])
     parser.add_argument('--cfg-options', nargs='+', default=[], metavar='KEY=VALUE', help='as for mim train')
     args = parser.parse_args()
-    results = {name: [miou(name, seed, args.cfg_options) for seed in args.seeds] for name in CONFIGS}
-    (ROOT / WORK_DIR / 'results.json').write_text(json.dumps(results))
-    print('| U-Net | ' + ' | '.join(f'seed {seed}' for seed in args.seeds) + ' | mean |')
-    print('|---' * (len(args.seeds) + 2) + '|')
-    for name, values in results.items():
-        print(f'| {name} | ' + ' | '.join(f'{value:.1f}' for value in values) + f' | {mean(values):.1f} |')
+    results = measure(args.task, args.seeds, args.cfg_options)
+    for metric, form in TASKS[args.task].metrics.items():
+        print_table(results, args.seeds, metric, form)
 
 
 if __name__ == '__main__':

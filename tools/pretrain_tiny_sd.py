@@ -3,11 +3,11 @@
 Six stages, each resumable, each leaving its result in ``WORK_DIR``::
 
     scenes       renders toy scenes and writes captions for them        scenes/*.npz
-    autoencoder  AutoencoderKL: L1 + MSE + a little KL                  autoencoder.pt
+    autoencoder  AutoencoderKL: L1 + MSE + a little KL, on crops        autoencoder.pt
     tokenizer    CLIP's byte-level BPE, learnt from the captions        tokenizer/
     text         CLIPTextModel, by CLIP's own objective: to tell which caption belongs to which image   text.pt
-    unet         UNet2DConditionModel, with the text encoder going on to learn, on the noise-prediction objective of
-                 Stable Diffusion 1.x (scaled-linear DDPM, captions dropped at random)   unet.pt
+    unet         UNet2DConditionModel, with the text encoder going on to learn, on the objective of Stable Diffusion
+                 2.x (scaled-linear DDPM, velocity prediction, captions dropped at random)   unet.pt
     export       the diffusers folder (half precision), its card and pictures drawn from captions
 
 Run the same command again to go on where a run was stopped. ``log.jsonl`` keeps every logged loss.
@@ -21,13 +21,14 @@ import math
 import time
 from multiprocessing import Pool
 from pathlib import Path
+from statistics import fmean
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from diffusers import AutoencoderKL, DDIMScheduler, DDPMScheduler, StableDiffusionPipeline, UNet2DConditionModel
 from diffusers.optimization import get_cosine_schedule_with_warmup
-from PIL import Image
+from tiny_sd_card import draw, write_card
 from tokenizers.pre_tokenizers import ByteLevel
 from torch import nn
 from tqdm import tqdm
@@ -36,8 +37,10 @@ from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 from mmdiffperc.datasets.toy_scenes import caption, render, sample_scene
 
 SIZE = 128  # pixels; the autoencoder makes 16 x 16 latents of it
+CROP = 64  # pixels the autoencoder sees at a time
 CHUNK = 500  # scenes per file
 CAPTIONS_PER_SCENE = 8
+KL_WEIGHT = 1e-8  # of an image's whole divergence; the other losses are means over pixels
 DOMAIN_B_SHARE = 0.3  # of the scenes: like the web, the prior has seen more than one look
 MAX_LENGTH = 77
 BOS, EOS = '<|startoftext|>', '<|endoftext|>'
@@ -76,50 +79,10 @@ SCHEDULER = dict(
     beta_schedule='scaled_linear',
     clip_sample=False,
     steps_offset=1,
+    # Noise prediction hardly counts what is wrong where noise hides nearly all, and there captions matter most.
+    prediction_type='v_prediction',
 )
-SHOWN_CAPTIONS = (
-    'a photo of a red sphere and a blue box',
-    'a rendering of a green cone and a yellow cylinder',
-    'a picture of a purple dome and an orange pyramid',
-    'a photo of a figure and a red cone',
-    'a rendering of two blue spheres',
-    'a photo of a green diamond and a yellow wedge',
-)
-SHOWN_LOSSES = ('loss', 'l1', 'mse', 'hits')
-STAGES = ('autoencoder', 'text', 'unet')
-CARD = """# tiny-sd
-
-A complete Stable Diffusion in miniature: AutoencoderKL, UNet2DConditionModel, CLIPTextModel, CLIPTokenizer and
-scheduler in diffusers' folder layout, half precision. It draws rooms with simple things in them, and is what
-mmdiffperc's demo, tests and experiments fine-tune. Made by `tools/pretrain_tiny_sd.py`.
-
-![Pictures drawn from captions](samples.png)
-
-One row per caption, guidance 4, 50 DDIM steps:
-
-{captions}
-
-## Size
-
-| part | parameters |
-|---|---|
-{sizes}
-
-Images are {size} x {size} pixels.
-
-## Training
-
-Data: {scenes} toy scenes (seed {seed}; {share_b} % of them of domain b) with eight captions each. The autoencoder
-learnt L1 + MSE + 1e-6 KL. The text encoder learnt which caption belongs to which image, CLIP's objective; then it and
-the U-Net together learnt to predict noise, Stable Diffusion's objective, with one caption in ten dropped. Losses are
-means over the last 10 log entries.
-
-| stage | steps | losses |
-|---|---|---|
-{losses}
-
-It knows nothing but toy scenes. Licence: Apache-2.0, as the code.
-"""
+PARTS = dict(autoencoder='vae', text='text_encoder', unet='unet')  # stage -> folder of what it trains
 
 
 class Run:
@@ -133,6 +96,9 @@ class Run:
         with open(self.dir / 'log.jsonl', 'a') as file:
             file.write(json.dumps(values) + '\n')
 
+    def entries(self) -> list[dict]:
+        return [json.loads(line) for line in (self.dir / 'log.jsonl').read_text().splitlines()]
+
     def save(self, stage: str, **state):
         partial = self.dir / f'{stage}.pt.partial'
         torch.save(state, partial)
@@ -143,7 +109,6 @@ class Run:
         return torch.load(path, map_location='cpu', weights_only=True) if path.exists() else {}
 
 
-# ------------------------------------------------------------------------------------------------ scenes
 def render_chunk(task: tuple[Path, int, int]):
     """Render ``CHUNK`` scenes with their captions into one file; a finished file is kept."""
     path, first, seed = task
@@ -173,7 +138,6 @@ def make_scenes(run: Run, num_scenes: int, seed: int, workers: int) -> tuple[tor
     return images.permute(0, 3, 1, 2).contiguous(), np.concatenate([chunk['captions'] for chunk in chunks])
 
 
-# ------------------------------------------------------------------------------------------------ training
 def fit(run: Run, stage: str, model: nn.Module, loss_of, num_images: int, args, *, steps: int, batch: int, lr: float):
     """Train ``model`` for ``steps`` on random batches of image indices; resume from the stage's file.
 
@@ -193,7 +157,7 @@ def fit(run: Run, stage: str, model: nn.Module, loss_of, num_images: int, args, 
                  schedule=schedule.state_dict())  # fmt: skip
 
     model.train()
-    sums, start, since_save = {}, time.time(), time.time()
+    recent, start, since_save = [], time.time(), time.time()
     for step in tqdm(range(state.get('step', 0), steps), desc=stage, initial=state.get('step', 0), total=steps):
         generator = torch.Generator().manual_seed(args.seed * 1_000_003 + step)
         losses = loss_of(torch.randint(num_images, (batch,), generator=generator), generator)
@@ -202,13 +166,12 @@ def fit(run: Run, stage: str, model: nn.Module, loss_of, num_images: int, args, 
         optimizer.step()
         optimizer.zero_grad()
         schedule.step()
-        for name, value in losses.items():
-            sums[name] = sums.get(name, 0.0) + float(value.detach())
+        recent.append({name: float(value.detach()) for name, value in losses.items()})
         if (step + 1) % args.log_every == 0:
-            means = {name: value / args.log_every for name, value in sums.items()}
-            seconds = round(time.time() - start, 1)
-            run.log(stage=stage, step=step + 1, seconds=seconds, lr=schedule.get_last_lr()[0], **means)
-            sums = {}
+            means = {name: fmean(values[name] for values in recent) for name in losses}
+            rate, seconds = schedule.get_last_lr()[0], round(time.time() - start, 1)
+            run.log(stage=stage, continued=is_continued(args, stage), step=step + 1, seconds=seconds, lr=rate, **means)
+            recent = []
         if time.time() - since_save > args.save_every:
             save(step + 1)
             since_save = time.time()
@@ -216,9 +179,13 @@ def fit(run: Run, stage: str, model: nn.Module, loss_of, num_images: int, args, 
     return model.eval()
 
 
-def start_of(args, part: str, cls: type) -> nn.Module | None:
-    """The part of the model that ``--start-from`` names, in full precision."""
-    return cls.from_pretrained(args.start_from / part).float() if args.start_from else None
+def is_continued(args, stage: str) -> bool:
+    return bool(args.start_from) and (args.start_from / PARTS[stage]).exists()
+
+
+def start_of(args, stage: str, cls: type) -> nn.Module | None:
+    """What a stage trains, from the folder that ``--start-from`` names and in full precision, if that has it."""
+    return cls.from_pretrained(args.start_from / PARTS[stage]).float() if is_continued(args, stage) else None
 
 
 def to_pixels(images: torch.Tensor) -> torch.Tensor:
@@ -234,16 +201,18 @@ def build_autoencoder() -> AutoencoderKL:
 
 
 def train_autoencoder(run: Run, images: torch.Tensor, args) -> AutoencoderKL:
-    vae = start_of(args, 'vae', AutoencoderKL) or build_autoencoder()
+    vae = start_of(args, 'autoencoder', AutoencoderKL) or build_autoencoder()
 
     def loss_of(indices, generator):
-        target = to_pixels(images[indices])
+        top, left = torch.randint(SIZE - CROP + 1, (2,), generator=generator).tolist()
+        target = to_pixels(images[indices, :, top : top + CROP, left : left + CROP])
         posterior = vae.encode(target).latent_dist
         output = vae.decode(posterior.sample(generator)).sample
         l1, mse, kl = F.l1_loss(output, target), F.mse_loss(output, target), posterior.kl().mean()
-        return dict(loss=l1 + mse + 1e-6 * kl, l1=l1, mse=mse, kl=kl)
+        return dict(loss=l1 + mse + KL_WEIGHT * kl, l1=l1, mse=mse, kl=kl)
 
-    return fit(run, 'autoencoder', vae, loss_of, len(images), args, steps=args.autoencoder_steps, batch=8, lr=2e-3)
+    steps, lr = args.autoencoder_steps, args.autoencoder_lr
+    return fit(run, 'autoencoder', vae, loss_of, len(images), args, steps=steps, batch=8, lr=lr)
 
 
 @torch.no_grad()
@@ -265,7 +234,7 @@ def train_tokenizer(run: Run, captions: np.ndarray, args) -> CLIPTokenizer:
 
     All bytes come first, alone and at the end of a word, so that any text has tokens; the two special tokens last.
     """
-    folder = args.start_from / 'tokenizer' if args.start_from else run.dir / 'tokenizer'
+    folder = args.start_from / 'tokenizer' if is_continued(args, 'text') else run.dir / 'tokenizer'
     if not folder.exists():
         letters = sorted(ByteLevel.alphabet())
         letters += [f'{letter}</w>' for letter in letters]
@@ -314,7 +283,7 @@ class ImageTower(nn.Sequential):
 
 def train_text_encoder(run: Run, tokenizer, moments: torch.Tensor, ids: torch.Tensor, args) -> CLIPTextModel:
     """Train the text encoder as CLIP's: of a batch, each caption is to be nearest to its own image."""
-    text_encoder = start_of(args, 'text_encoder', CLIPTextModel) or build_text_encoder(tokenizer)
+    text_encoder = start_of(args, 'text', CLIPTextModel) or build_text_encoder(tokenizer)
     model = nn.ModuleDict(dict(text_encoder=text_encoder, image=ImageTower(TEXT_ENCODER['projection_dim'])))
     model.register_parameter('log_scale', nn.Parameter(torch.tensor(math.log(10.0))))
     target = torch.arange(args.text_batch)
@@ -347,69 +316,38 @@ def train_unet(run: Run, vae, text_encoder, moments: torch.Tensor, ids, empty, a
         dropped = torch.rand(len(indices), 1, generator=generator) < 0.1  # for classifier-free guidance
         context = model['text_encoder'](torch.where(dropped, empty, tokens)).last_hidden_state
         prediction = model['unet'](noisy, timesteps, context).sample
-        return dict(loss=F.mse_loss(prediction, noise[1]))
+        return dict(loss=F.mse_loss(prediction, scheduler.get_velocity(latents, noise[1], timesteps)))
 
     return fit(run, 'unet', model, loss_of, len(moments), args, steps=args.unet_steps, batch=16, lr=args.lr)
 
 
-# ------------------------------------------------------------------------------------------------ export
 def export(run: Run, vae, tokenizer, model: nn.ModuleDict, args, folder: Path):
-    """Write the diffusers folder in half precision, pictures drawn from ``SHOWN_CAPTIONS``, and the card."""
+    """Write the diffusers folder in half precision, its card, and pictures drawn from captions."""
     scheduler = DDIMScheduler(**SCHEDULER, set_alpha_to_one=False)
     pipeline = StableDiffusionPipeline(
         vae=vae, text_encoder=model['text_encoder'], tokenizer=tokenizer, unet=model['unet'], scheduler=scheduler,
         safety_checker=None, feature_extractor=None, requires_safety_checker=False,
     )  # fmt: skip
-    samples = draw(pipeline)
+    samples = draw(pipeline, SIZE)
     pipeline.to(torch.float16).save_pretrained(folder)
     samples.save(folder / 'samples.png')
-    write_card(run, dict(vae=vae, text_encoder=model['text_encoder'], unet=model['unet']), args, folder)
-
-
-def write_card(run: Run, modules: dict[str, nn.Module], args, folder: Path):
-    """Write what the model is, what it was trained on and how far, from the run's own log."""
-    log = [json.loads(line) for line in (run.dir / 'log.jsonl').read_text().splitlines()]
-    last = {stage: [entry for entry in log if entry['stage'] == stage][-10:] for stage in STAGES}
-    means = {stage: {key: np.mean([entry[key] for entry in entries]) for key in entries[0] if key in SHOWN_LOSSES}
-             for stage, entries in last.items()}  # fmt: skip
-    sizes = [f'| {name} | {sum(p.numel() for p in module.parameters()):,} |' for name, module in modules.items()]
-    losses = [f'| {stage} | {entries[-1]["step"]} | '
-              + ', '.join(f'{name} {value:.4f}' for name, value in means[stage].items()) + ' |'
-              for stage, entries in last.items()]  # fmt: skip
-    captions = '\n'.join(f'{row}. {text}' for row, text in enumerate(SHOWN_CAPTIONS, 1))
-    (folder / 'README.md').write_text(
-        CARD.format(
-            sizes='\n'.join(sizes), losses='\n'.join(losses), captions=captions, scenes=args.num_scenes,
-            share_b=round(100 * DOMAIN_B_SHARE), size=SIZE, seed=args.seed,
-        )
-    )  # fmt: skip
-
-
-def draw(pipeline: StableDiffusionPipeline, per_caption: int = 4) -> Image.Image:
-    """One row of pictures per caption."""
-    rows = []
-    for number, text in enumerate(SHOWN_CAPTIONS):
-        generator = torch.Generator().manual_seed(number)
-        images = pipeline(
-            text, height=SIZE, width=SIZE, num_images_per_prompt=per_caption, num_inference_steps=50,
-            guidance_scale=4.0, generator=generator, output_type='np',
-        ).images  # fmt: skip
-        rows.append(np.concatenate(images, axis=1))
-    return Image.fromarray((np.concatenate(rows) * 255).round().astype(np.uint8))
+    data = dict(scenes=args.num_scenes, seed=args.seed, share_b=round(100 * DOMAIN_B_SHARE), size=SIZE)
+    write_card(folder / 'README.md', pipeline, run.entries(), **data)
 
 
 def parse_args():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('work_dir', type=Path)
     parser.add_argument('--export', type=Path, help='diffusers folder to write (default: WORK_DIR/tiny-sd)')
-    parser.add_argument('--start-from', type=Path, help='exported folder whose weights and tokenizer to go on with')
+    parser.add_argument('--start-from', type=Path, help='exported folder to go on from; what it lacks starts anew')
     parser.add_argument('--num-scenes', type=int, default=12000)
-    parser.add_argument('--autoencoder-steps', type=int, default=2400)
+    parser.add_argument('--autoencoder-steps', type=int, default=10000)
+    parser.add_argument('--autoencoder-lr', type=float, default=2e-3)
     parser.add_argument('--text-steps', type=int, default=3000)
     parser.add_argument('--text-batch', type=int, default=128)
     parser.add_argument('--unet-steps', type=int, default=12000)
     parser.add_argument('--lr', type=float, default=8e-4, help='peak learning rate of the U-Net and the text encoder')
-    parser.add_argument('--train-tokens', type=int, default=40, help='captions are padded to this many tokens')
+    parser.add_argument('--train-tokens', type=int, default=48, help='captions are padded to this many tokens')
     parser.add_argument('--seed', type=int, default=0)
     parser.add_argument('--workers', type=int, default=2, help='processes that render')
     parser.add_argument('--log-every', type=int, default=50)

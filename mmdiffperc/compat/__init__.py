@@ -1,6 +1,11 @@
 """What lets the OpenMMLab stack of 2024 run safely on today's torch; each file says when it can be deleted."""
 
+import os
+
 from mmdiffperc.compat import checkpoint, checkpoint_hook, mmcv_ops
+
+# mmseg imports albumentations, which would ask the internet for its latest version at each start.
+os.environ.setdefault('NO_ALBUMENTATIONS_UPDATE', '1')
 
 for _part in (mmcv_ops, checkpoint, checkpoint_hook):
     _part.install()

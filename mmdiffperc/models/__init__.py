@@ -3,6 +3,15 @@
 from . import channel_check
 from .backbones import DiffusionUNet
 from .layers import CrossAttentionMaps, LatentAutoencoder, TextAdapter
-from .prompts import ClassPrompts
+from .prompts import ClassPrompts, ScenePrompts, TextPrompts
 
-__all__ = ['ClassPrompts', 'CrossAttentionMaps', 'DiffusionUNet', 'LatentAutoencoder', 'TextAdapter', 'channel_check']
+__all__ = [
+    'ClassPrompts',
+    'CrossAttentionMaps',
+    'DiffusionUNet',
+    'LatentAutoencoder',
+    'ScenePrompts',
+    'TextAdapter',
+    'TextPrompts',
+    'channel_check',
+]

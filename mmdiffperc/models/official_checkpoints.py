@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from .compvis import unet_key_map, vae_key_map
+from .prompts.scene_prompts import without_mean
 
 
 @dataclass(frozen=True)
@@ -22,6 +23,7 @@ class Layout:
         vae (str): Prefix of the autoencoder, which is in CompVis names.
         renamed (Mapping[str, str]): Beginnings of our names to beginnings of theirs; other names are the same.
         unused (str): Pattern of keys that no prediction depends on.
+        absent (str, optional): Beginning of our names that have no counterpart. Default: none.
     """
 
     name: str
@@ -31,7 +33,16 @@ class Layout:
     vae: str
     renamed: Mapping[str, str]
     unused: str
+    absent: str | None = None
 
+
+# LAVT numbers its fusions 4, 3, 2, by the level that comes in, and the two convolutions of each 1 and 2.
+SIMPLE_DECODING = {
+    f'decode_head.fusions.{4 - level}.{number - 1}.{layer}.': f'classifier.{layer}{number}_{level}.'
+    for level in (4, 3, 2)
+    for number in (1, 2)
+    for layer in ('conv', 'bn')
+}
 
 LAYOUTS = (
     Layout(
@@ -47,6 +58,62 @@ LAYOUTS = (
         },
         # The noise schedule; the decoder's side of the autoencoder; the U-Net's output layer.
         unused=r'sd_model\.|encoder_vq\.post_quant_conv\.|unet\.unet\.diffusion_model\.out\.',
+    ),
+    Layout(
+        name='VPD referring segmentation',
+        marks=(r'text_adapter\.', r'encoder_vq\.', r'unet\.unet\.diffusion_model\.', r'classifier\.conv1_4\.'),
+        config='vpd/vpd_sd1-5-refer_8xb4-40e_refcoco-512x512.py',
+        unet='unet.unet.diffusion_model.',
+        vae='encoder_vq.',
+        renamed={
+            'backbone.prompts.adapter.gamma': 'gamma',
+            'backbone.prompts.adapter.mlp.': 'text_adapter.fc.',
+            'decode_head.conv_seg.': 'classifier.conv1_1.',
+            **SIMPLE_DECODING,
+        },
+        unused=r'sd_model\.|encoder_vq\.post_quant_conv\.|unet\.unet\.diffusion_model\.out\.',
+        absent='backbone.prompts.text_encoder.',
+    ),
+    Layout(
+        name='VPD depth',
+        marks=(
+            r'encoder\.class_embeddings$',
+            r'encoder\.encoder_vq\.',
+            r'encoder\.unet\.unet\.diffusion_model\.',
+            r'last_layer_depth\.',
+        ),
+        config='vpd/vpd_sd1-5_8xb3-25e_nyu-480x480.py',
+        unet='encoder.unet.unet.diffusion_model.',
+        vae='encoder.encoder_vq.',
+        renamed={
+            'backbone.prompts.embeddings': 'encoder.class_embeddings',
+            'backbone.prompts.adapter.gamma': 'encoder.gamma',
+            'backbone.prompts.adapter.mlp.': 'encoder.text_adapter.fc.',
+            'decode_head.conv1.': 'encoder.layer1.',
+            'decode_head.conv2.': 'encoder.layer2.0.',
+            'decode_head.conv_aggregation.': 'encoder.out_layer.',
+            'decode_head.decoder.': 'decoder.',
+            'decode_head.depth_pred_layer.': 'last_layer_depth.',
+        },
+        unused=r'encoder\.encoder_vq\.post_quant_conv\.',
+    ),
+    Layout(
+        name='VPD depth of mmsegmentation',
+        marks=(
+            r'backbone\.class_embeddings$',
+            r'backbone\.encoder_vq\.',
+            r'backbone\.unet\.unet\.diffusion_model\.',
+            r'decode_head\.depth_pred_layer\.',
+        ),
+        config='vpd/vpd_sd1-5_4xb8-25k_nyu-480x480.py',
+        unet='backbone.unet.unet.diffusion_model.',
+        vae='backbone.encoder_vq.',
+        renamed={
+            'backbone.prompts.embeddings': 'backbone.class_embeddings',
+            'backbone.prompts.adapter.gamma': 'backbone.gamma',
+            'backbone.prompts.adapter.mlp.': 'backbone.text_adapter.fc.',
+        },
+        unused=r'backbone\.(encoder_vq\.(decoder|post_quant_conv)|unet\.unet\.diffusion_model\.out)\.',
     ),
 )
 
@@ -89,14 +156,14 @@ def convert(weights: Mapping[str, torch.Tensor], layout: Layout, model: nn.Modul
     left = set(weights) - set(sources.values())
     faults += [f'unexpected {key}' for key in sorted(left) if not re.match(layout.unused, key)]
     converted = {}
-    for name, target in model.state_dict().items():
-        if sources[name] not in weights:
+    targets = model.state_dict()
+    for name, source in sources.items():
+        if source not in weights:
             continue
-        value = weights[sources[name]]
-        if value.shape == (*target.shape, 1, 1):  # the autoencoder's attention: 1x1 convolutions there, linear here
-            value = value[..., 0, 0]
+        target = targets[name]
+        value = _reshape(weights[source], target)
         if value.shape != target.shape:
-            faults.append(f'{sources[name]} is {tuple(value.shape)}, expected {tuple(target.shape)} (our {name})')
+            faults.append(f'{source} is {tuple(value.shape)}, expected {tuple(target.shape)} (our {name})')
         converted[name] = value
     if faults:
         shown = '\n  '.join(faults[:10])
@@ -104,8 +171,15 @@ def convert(weights: Mapping[str, torch.Tensor], layout: Layout, model: nn.Modul
     return converted
 
 
+def _reshape(value: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+    if value.shape == (*target.shape, 1, 1):  # the autoencoder's attention: 1x1 convolutions there, linear here
+        return value[..., 0, 0]
+    return without_mean(value, len(target)) if target.dim() == 2 else value
+
+
 def _source_names(layout: Layout, model: nn.Module) -> dict[str, str]:
     unet, vae = unet_key_map(model.backbone.unet.config), vae_key_map(model.backbone.autoencoder.vae.config)
+    names = [name for name in model.state_dict() if not (layout.absent and name.startswith(layout.absent))]
 
     def source_of(name: str) -> str:
         if name.startswith('backbone.unet.'):
@@ -117,4 +191,4 @@ def _source_names(layout: Layout, model: nn.Module) -> dict[str, str]:
                 return theirs + name.removeprefix(ours)
         return name
 
-    return {name: source_of(name) for name in model.state_dict()}
+    return {name: source_of(name) for name in names}

@@ -1,7 +1,39 @@
 """What mmsegmentation needs beside its own parts."""
 
+from .depth_estimator import DiffusionDepthEstimator
+from .depth_head import AnySizeDepthHead
+from .depth_loss import MaskedSiLogLoss
+from .depth_metric import MonocularDepthMetric
+from .depth_transforms import CheckDepth, KBCrop
+from .depth_tta_model import DepthTTAModel
 from .image_loading import NamingImageLoader
+from .kitti_depth_dataset import KITTIDepthDataset
+from .poly_rise_fall_lr import PolyRiseFallLR
+from .refer_dataset import ReferringSegDataset
+from .refer_metric import ReferringSegMetric
+from .refer_transforms import EvaluateAtInputSize, LoadReferringMask
+from .referring_segmentor import ReferringSegmentor
+from .simple_decoding_head import SimpleDecodingHead
 from .toy_scenes_dataset import ToyScenesDataset
 from .transforms import CheckLabels
 
-__all__ = ['CheckLabels', 'NamingImageLoader', 'ToyScenesDataset']
+__all__ = [
+    'AnySizeDepthHead',
+    'CheckDepth',
+    'CheckLabels',
+    'DepthTTAModel',
+    'DiffusionDepthEstimator',
+    'EvaluateAtInputSize',
+    'KBCrop',
+    'KITTIDepthDataset',
+    'LoadReferringMask',
+    'MaskedSiLogLoss',
+    'MonocularDepthMetric',
+    'NamingImageLoader',
+    'PolyRiseFallLR',
+    'ReferringSegDataset',
+    'ReferringSegMetric',
+    'ReferringSegmentor',
+    'SimpleDecodingHead',
+    'ToyScenesDataset',
+]

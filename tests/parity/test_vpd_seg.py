@@ -13,20 +13,11 @@ from mmseg.apis import init_model
 from mmseg.models.utils import resize
 from tiny_arch import write_arch
 
+from .agreement import assert_agrees
 from .detweights import make_image, make_state_dict
 
 FOLDER = Path(__file__).parent / 'vpd_seg'
-TOLERANCE = 2e-5
 NUM_CLASSES = 7
-
-
-def assert_agrees(actual, recorded, name):
-    """The recording may hold only every n-th entry along an axis."""
-    steps = [-(-full // saved) for full, saved in zip(actual.shape, recorded.shape, strict=True)]
-    actual = actual.numpy()[tuple(slice(None, None, step) for step in steps)]
-    assert actual.shape == recorded.shape, name
-    distance = np.linalg.norm(actual - recorded) / np.linalg.norm(recorded)
-    assert distance <= TOLERANCE, f'{name}: relative L2 distance {distance:.1e}'
 
 
 def meta_of(images, ori_shape=None):

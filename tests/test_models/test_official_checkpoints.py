@@ -1,3 +1,5 @@
+import re
+
 import pytest
 import torch
 from mmengine.registry import MODELS, init_default_scope
@@ -26,24 +28,118 @@ def model(archs):
     )
 
 
-@pytest.fixture
-def official(model):
-    """The weights of `model` under the names and in the shapes of the official code."""
+@pytest.fixture(scope='module')
+def depth_model(archs):
+    init_default_scope('mmseg')
+    import mmdiffperc.seg  # noqa: F401
+
+    prompts = dict(PROMPTS, type='ScenePrompts')
+    head = dict(in_channels=[16, 24, 32, 40], embed_dim=2, feature_dim=16, num_deconv_filters=(4, 4, 4))
+    return MODELS.build(
+        dict(
+            type='DiffusionDepthEstimator',
+            backbone=dict(type='DiffusionUNet', arch=archs['sd2'], prompts=prompts),
+            decode_head=dict(type='AnySizeDepthHead', **head),
+        )
+    )
+
+
+def in_compvis_names(model, prefix, renamed):
+    """The weights of `model` in the names and shapes of CompVis below `prefix`, but for the beginnings in `renamed`."""
     unet, vae = unet_key_map(model.backbone.unet.config), vae_key_map(model.backbone.autoencoder.vae.config)
-    weights = {'sd_model.betas': torch.zeros(9), 'unet.unet.diffusion_model.out.0.weight': torch.zeros(8)}
+    weights = {}
     for name, weight in model.state_dict().items():
         part, _, rest = name.removeprefix('backbone.').partition('.')
         if part == 'unet':
-            name = f'unet.unet.diffusion_model.{unet[rest]}'
+            name = f'{prefix}unet.unet.diffusion_model.{unet[rest]}'
         elif part == 'autoencoder':
-            name = f'encoder_vq.{vae[rest.removeprefix("vae.")]}'
+            name = f'{prefix}encoder_vq.{vae[rest.removeprefix("vae.")]}'
             if '.mid.attn_1.' in name and weight.dim() == 2:
                 weight = weight[..., None, None]
-        elif part == 'prompts':
-            renamed = {'embeddings': 'class_embeddings', 'adapter.gamma': 'gamma'}
-            name = renamed.get(rest, rest.replace('adapter.mlp', 'text_adapter.fc'))
+        for ours, theirs in renamed.items():
+            name = re.sub(f'^{ours}', theirs, name)
         weights[name] = weight.clone()
     return weights
+
+
+def of_prompts(prefix):
+    names = {'embeddings': 'class_embeddings', 'adapter.gamma': 'gamma', 'adapter.mlp': 'text_adapter.fc'}
+    return {f'backbone.prompts.{ours}': prefix + theirs for ours, theirs in names.items()}
+
+
+@pytest.fixture
+def official(model):
+    """The weights of `model` as the official code for segmentation saves them."""
+    unused = {'sd_model.betas': torch.zeros(9), 'unet.unet.diffusion_model.out.0.weight': torch.zeros(8)}
+    return {**unused, **in_compvis_names(model, '', of_prompts(''))}
+
+
+@pytest.fixture
+def official_depth(depth_model):
+    """The weights of `depth_model` as the official code for depth saves them."""
+    head = {
+        'decode_head.conv1': 'encoder.layer1',
+        'decode_head.conv2': 'encoder.layer2.0',
+        'decode_head.conv_aggregation': 'encoder.out_layer',
+        'decode_head.decoder': 'decoder',
+        'decode_head.depth_pred_layer': 'last_layer_depth',
+    }
+    weights = in_compvis_names(depth_model, 'encoder.', {**of_prompts('encoder.'), **head})
+    return {'encoder.encoder_vq.post_quant_conv.bias': torch.zeros(4), **weights}
+
+
+@pytest.fixture
+def mmseg_depth(depth_model):
+    """The weights of `depth_model` as mmseg's VPD saves them, with the whole autoencoder and the mean embedding."""
+    weights = in_compvis_names(depth_model, 'backbone.', of_prompts('backbone.'))
+    embeddings = weights['backbone.class_embeddings']
+    weights['backbone.class_embeddings'] = torch.cat([embeddings, embeddings.mean(0, keepdim=True)])
+    unused = ('encoder_vq.decoder.conv_in', 'encoder_vq.post_quant_conv', 'unet.unet.diffusion_model.out.0')
+    return {**{f'backbone.{module}.bias': torch.zeros(4) for module in unused}, **weights}
+
+
+@pytest.mark.parametrize('kind', ['official_depth', 'mmseg_depth'])
+def test_every_weight_for_depth_finds_its_place(depth_model, kind, request):
+    weights = request.getfixturevalue(kind)
+    layout = recognise(weights)
+    assert layout.name == dict(official_depth='VPD depth', mmseg_depth='VPD depth of mmsegmentation')[kind]
+    converted = convert(weights, layout, depth_model)
+    expected = depth_model.state_dict()
+    assert set(converted) == set(expected)
+    for name, weight in expected.items():
+        torch.testing.assert_close(converted[name], weight, rtol=0, atol=0)
+
+
+@pytest.mark.parametrize(
+    ('kind', 'key', 'name'),
+    [
+        ('official_depth', 'encoder.gamma', 'backbone.prompts.adapter.gamma'),
+        ('official_depth', 'encoder.layer2.0.bias', 'decode_head.conv2.bias'),
+        ('official_depth', 'last_layer_depth.2.weight', 'decode_head.depth_pred_layer.2.weight'),
+        ('mmseg_depth', 'backbone.text_adapter.fc.2.bias', 'backbone.prompts.adapter.mlp.2.bias'),
+        ('mmseg_depth', 'backbone.encoder_vq.quant_conv.bias', 'backbone.autoencoder.vae.quant_conv.bias'),
+    ],
+)
+def test_missing_for_depth(depth_model, kind, key, name, request):
+    weights = request.getfixturevalue(kind)
+    del weights[key]
+    with pytest.raises(ValueError, match=rf'1 weights do not fit.*\n  missing {key} \(our {name}\)'):
+        convert(weights, recognise(weights), depth_model)
+
+
+@pytest.mark.parametrize(
+    ('kind', 'key'), [('official_depth', 'encoder.layer3.0.bias'), ('mmseg_depth', 'backbone.unet.unet.extra')]
+)
+def test_unexpected_for_depth(depth_model, kind, key, request):
+    weights = {**request.getfixturevalue(kind), key: torch.zeros(2)}
+    with pytest.raises(ValueError, match=f'1 weights do not fit.*\n  unexpected {key}'):
+        convert(weights, recognise(weights), depth_model)
+
+
+def test_a_row_more_that_is_not_the_mean(depth_model, mmseg_depth):
+    mmseg_depth['backbone.class_embeddings'][-1] += 1
+    with pytest.raises(ValueError, match=r'class_embeddings is \(4, 20\), expected \(3, 20\)'):
+        convert(mmseg_depth, recognise(mmseg_depth), depth_model)
 
 
 def test_every_weight_finds_its_place(model, official):

@@ -1,3 +1,4 @@
+import re
 import runpy
 import subprocess
 import sys
@@ -14,6 +15,8 @@ from mmdiffperc.compat.checkpoint import load_file
 REPOSITORY = Path(__file__).parents[2]
 TOOL = REPOSITORY / 'tools' / 'convert_checkpoint.py'
 MANIFEST = REPOSITORY / 'tests' / 'parity' / 'vpd_seg' / 'manifest.json'
+DEPTH_MANIFEST = REPOSITORY / 'tests' / 'parity' / 'vpd_depth' / 'manifest.json'
+DEPTH_CONFIG = REPOSITORY / 'configs' / 'vpd' / 'vpd_sd1-5_4xb8-25k_nyu-480x480.py'
 CONFIG = REPOSITORY / 'configs' / 'vpd' / 'vpd_sd1-5-fpn_8xb2-80k_ade20k-512x512.py'
 
 
@@ -58,3 +61,40 @@ def test_writes_nothing_when_a_weight_is_missing(tmp_path, config, weights, monk
     with pytest.raises(ValueError, match=r'missing gamma \(our backbone\.prompts\.adapter\.gamma\)'):
         runpy.run_path(str(TOOL), run_name='__main__')
     assert not (tmp_path / 'ours.pth').exists()
+
+
+def test_depth_of_mmsegmentation(tmp_path, monkeypatch, capsys):
+    """Its checkpoint, made of the official one's weights, gives the same as the official one."""
+    config = Config.fromfile(DEPTH_CONFIG)
+    config.model.backbone.arch = write_arch(tmp_path / 'arch', 'parity')
+    config.model.decode_head.in_channels = [32, 64, 128, 128]
+    config.dump(tmp_path / 'config.py')
+    official = make_state_dict(str(DEPTH_MANIFEST))
+    names = {
+        r'encoder\.layer1': 'decode_head.conv1',
+        r'encoder\.layer2\.0': 'decode_head.conv2',
+        r'encoder\.out_layer': 'decode_head.conv_aggregation',
+        r'encoder': 'backbone',
+        r'decoder': 'decode_head.decoder',
+        r'last_layer_depth': 'decode_head.depth_pred_layer',
+    }
+    released = {}
+    for key, weight in official.items():
+        ours = next(pattern for pattern in names if re.match(pattern, key))
+        released[re.sub(ours, names[ours], key, count=1)] = weight
+    embeddings = released['backbone.class_embeddings']
+    released['backbone.class_embeddings'] = torch.cat([embeddings, embeddings.mean(0, keepdim=True)])
+    torch.save(dict(model=official), tmp_path / 'official.ckpt')
+    torch.save(dict(meta=dict(epoch=1), state_dict=released), tmp_path / 'released.pth')
+    converted = []
+    for name in ('official.ckpt', 'released.pth'):
+        arguments = ['', tmp_path / name, tmp_path / 'ours.pth', '--config', tmp_path / 'config.py']
+        monkeypatch.setattr(sys, 'argv', [str(argument) for argument in arguments])
+        runpy.run_path(str(TOOL), run_name='__main__')
+        converted.append(load_file(tmp_path / 'ours.pth'))
+    assert 'VPD depth of mmsegmentation' in capsys.readouterr().out
+    for checkpoint in converted:
+        assert checkpoint['meta']['dataset_meta']['classes'][6] == 'kitchen'
+    assert set(converted[0]['state_dict']) == set(converted[1]['state_dict'])
+    for name, weight in converted[0]['state_dict'].items():
+        torch.testing.assert_close(converted[1]['state_dict'][name], weight, rtol=0, atol=0)

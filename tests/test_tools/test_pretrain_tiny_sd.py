@@ -1,5 +1,6 @@
 """The pre-training of tiny-sd, for a few steps on a few scenes."""
 
+import functools
 import importlib.util
 import json
 import sys
@@ -18,14 +19,14 @@ SCENES, STEPS = 3, 4
 @pytest.fixture
 def tool(monkeypatch):
     """The tool as a module, made to render few scenes and to draw one picture."""
+    monkeypatch.syspath_prepend(TOOL.parent)
     spec = importlib.util.spec_from_file_location('pretrain_tiny_sd', TOOL)
     module = importlib.util.module_from_spec(spec)
     monkeypatch.setitem(sys.modules, spec.name, module)  # the processes that render look it up by name
     spec.loader.exec_module(module)
     monkeypatch.setattr(module, 'CHUNK', SCENES)
-    monkeypatch.setattr(module, 'SHOWN_CAPTIONS', ('a photo of a cone',))
-    draw = module.draw
-    monkeypatch.setattr(module, 'draw', lambda pipeline: draw(pipeline, per_caption=1))
+    monkeypatch.setattr(sys.modules['tiny_sd_card'], 'SHOWN_CAPTIONS', ('a photo of a cone',))
+    monkeypatch.setattr(module, 'draw', functools.partial(module.draw, per_caption=1))
     return module
 
 

@@ -19,7 +19,10 @@ CAPTION_TEMPLATES = (
     'itap of {}.',
     '{}.',
 )
-COLOUR_PROBABILITY = 0.6
+COLOUR_PROBABILITY = 0.7
+PLACES = ((0.38, 'on the left'), (0.62, 'in the middle'), (1.0, 'on the right'))  # up to this share of the width
+PLACE_PROBABILITY = 0.4
+ROOM_PROBABILITY = 0.5
 ROOM_PHRASES = (
     'on a {floor} floor',
     'in front of a {wall} wall',
@@ -46,7 +49,7 @@ SUPERLATIVE_PHRASES = {
 
 
 def caption(rendering, rng):
-    """Describe some or all of the visible objects, sometimes a relation, sometimes the room.
+    """Describe some or all of the visible objects and where they are, sometimes a relation, sometimes the room.
 
     Args:
         rendering (Rendering): What to describe.
@@ -56,7 +59,7 @@ def caption(rendering, rng):
         str: One sentence, lower case.
     """
     instances = rendering.instances
-    kind = rng.choice(['one', 'relation', 'some', 'all', 'room'], p=[0.25, 0.2, 0.2, 0.25, 0.1])
+    kind = rng.choice(['one', 'relation', 'some', 'all', 'room'], p=[0.2, 0.15, 0.2, 0.35, 0.1])
     if not instances or kind == 'room':
         return _room_caption(rendering, rng)
     if kind == 'one':
@@ -64,8 +67,8 @@ def caption(rendering, rng):
     said = _relation(rendering, rng) if kind == 'relation' and len(instances) > 1 else None
     if said is None:
         count = len(instances) if kind == 'all' else int(rng.integers(1, len(instances) + 1))
-        said = _list(rng, [instances[i] for i in rng.permutation(len(instances))[:count]])
-    room = ' ' + _choose(rng, ROOM_PHRASES).format(**_room(rendering)) if rng.random() < 0.4 else ''
+        said = _list(rng, [instances[i] for i in rng.permutation(len(instances))[:count]], rendering.image.shape[1])
+    room = ' ' + _choose(rng, ROOM_PHRASES).format(**_room(rendering)) if rng.random() < ROOM_PROBABILITY else ''
     return _fill(rng, said + room)
 
 
@@ -149,15 +152,26 @@ def _relation(rendering, rng):
     return f'{_noun(one, rng)} {phrase} {_noun(other, rng)}'
 
 
-def _list(rng, instances):
-    """'two cones, a green figure and a red box': equal nouns are counted together."""
-    with_colour = rng.random() < COLOUR_PROBABILITY
-    nouns = Counter((one.colour if with_colour else None, one.class_name) for one in instances)
-    items = []
-    for (colour, class_name), count in nouns.items():
-        noun = ' '.join(word for word in (colour, class_name if count == 1 else _plural(class_name)) if word)
-        items.append(_with_article(noun) if count == 1 else f'{NUMBERS[count]} {noun}')
-    return items[0] if len(items) == 1 else f'{", ".join(items[:-1])} and {items[-1]}'
+def _list(rng, instances, width):
+    """'two cones on the left, a green figure in the middle': equal nouns at the same place are counted together."""
+    with_colour, with_place = rng.random() < COLOUR_PROBABILITY, rng.random() < PLACE_PROBABILITY
+    items = Counter(
+        (one.colour if with_colour else None, one.class_name, _place(one, width) if with_place else None)
+        for one in instances
+    )
+    said = [_counted(count, *item) for item, count in items.items()]
+    return said[0] if len(said) == 1 else f'{", ".join(said[:-1])} and {said[-1]}'
+
+
+def _counted(count, colour, class_name, place):
+    noun = ' '.join(word for word in (colour, class_name if count == 1 else _plural(class_name)) if word)
+    noun = _with_article(noun) if count == 1 else f'{NUMBERS[count]} {noun}'
+    return f'{noun} {place}' if place else noun
+
+
+def _place(instance, width):
+    centre = (instance.bbox[0] + instance.bbox[2] / 2) / width
+    return next(place for limit, place in PLACES if centre <= limit)
 
 
 def _fill(rng, said):

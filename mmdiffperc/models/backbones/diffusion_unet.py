@@ -16,6 +16,7 @@ from ..layers.latent_autoencoder import LatentAutoencoder
 from ..stable_diffusion import build_unet, load_text_encoder, load_weights
 
 EMPTY_PROMPT = dict(type='ClassPrompts', classes=[''], templates=['{}'])
+TEXT_ENCODER = 'prompts.text_encoder.'
 ATTENTION_PROJECTIONS = ('to_q', 'to_k', 'to_v', 'to_out.0')
 
 
@@ -78,8 +79,7 @@ class DiffusionUNet(BaseModule):
         self.out_prompts = out_prompts
         self.autoencoder = LatentAutoencoder(arch, scale_latents)
         self.unet = build_unet(arch)
-        embed_dims = self.unet.config.cross_attention_dim
-        self.prompts = MODELS.build(prompts or EMPTY_PROMPT, default_args=dict(embed_dims=embed_dims))
+        self.prompts = self._build_prompts(prompts or EMPTY_PROMPT)
 
         taps = self._select_taps(out_indices)
         remove_untapped(self.unet, min(out_indices))
@@ -96,6 +96,14 @@ class DiffusionUNet(BaseModule):
         if with_cp:
             self.unet.enable_gradient_checkpointing()
         self.register_load_state_dict_pre_hook(refuse_incomplete)
+
+    def _build_prompts(self, config):
+        known = dict(embed_dims=self.unet.config.cross_attention_dim)
+        with MODELS.switch_scope_and_registry(None) as registry:
+            kind = config['type'] if isinstance(config['type'], type) else registry.get(config['type'])
+        if getattr(kind, 'by_sentence', False):  # has a text encoder of its own
+            known['arch'] = self.arch
+        return MODELS.build(config, default_args=known)
 
     def _select_taps(self, out_indices) -> list[Tap]:
         table = feature_table(self.unet.config, self.autoencoder.stride)
@@ -148,18 +156,26 @@ class DiffusionUNet(BaseModule):
             self.unet.eval()
         return self
 
-    def forward(self, inputs: torch.Tensor) -> tuple[torch.Tensor, ...]:
+    @property
+    def class_embed_select(self) -> bool:
+        """Whether the prompts are chosen by category ids; by this name mmseg's ``DepthEstimator`` asks for it."""
+        return getattr(self.prompts, 'by_category', False)
+
+    def forward(self, inputs: torch.Tensor | tuple) -> tuple[torch.Tensor, ...]:
         """Compute features.
 
         Args:
-            inputs (Tensor): Images ``(B, 3, H, W)``, RGB in [-1, 1] (a host's ``mean = std = 127.5``), of any size.
+            inputs (Tensor | tuple): Images ``(B, 3, H, W)``, RGB in [-1, 1] (a host's ``mean = std = 127.5``), of any
+                size; or a tuple of them and of what the prompts make an image's prompt from, one entry per image, such
+                as category ids ``(B,)`` or sentences.
 
         Returns:
             tuple[Tensor]: One feature ``(B, C_i, ceil(H / stride_i), ceil(W / stride_i))`` per level in
             ``out_indices``; then the prompt embeddings, if ``out_prompts``.
         """
-        latents = self.autoencoder.encode(inputs)  # (B, 4, h, w)
-        prompt_embeds = self.prompts(len(inputs))  # (B, K, C)
+        images, *conditions = inputs if isinstance(inputs, tuple) else (inputs,)
+        latents = self.autoencoder.encode(images)  # (B, 4, h, w)
+        prompt_embeds = self.prompts(len(images), *conditions)  # (B, K, C)
         self.unet(latents, self.timestep, encoder_hidden_states=prompt_embeds)
         features = tuple(map(self._with_maps, self.out_strides, self.taps.collect()))
         return (*features, prompt_embeds) if self.out_prompts else features
@@ -180,10 +196,13 @@ def add_lora(unet: nn.Module, **options):
 def refuse_incomplete(backbone: DiffusionUNet, state_dict: dict, prefix: str, *args):
     """Before a checkpoint is loaded: it must leave no weight of the backbone at a random value.
 
+    About the text encoder, which some checkpoints are without, :class:`TextPrompts` decides.
+
     Raises:
         RuntimeError: It holds only some of the backbone's weights; or none, and nothing has initialised them yet.
     """
-    expected = [prefix + name for name in backbone.state_dict()]
+    names = (name for name in backbone.state_dict() if not name.startswith(TEXT_ENCODER))
+    expected = [prefix + name for name in names]
     missing = [name for name in expected if name not in state_dict]
     if missing and (len(missing) < len(expected) or not backbone.is_init):
         raise RuntimeError(

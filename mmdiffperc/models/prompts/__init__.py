@@ -1,5 +1,7 @@
 """Prompts: what the U-Net is told to look for."""
 
 from .class_prompts import ClassPrompts
+from .scene_prompts import ScenePrompts
+from .text_prompts import TextPrompts
 
-__all__ = ['ClassPrompts']
+__all__ = ['ClassPrompts', 'ScenePrompts', 'TextPrompts']

@@ -47,7 +47,7 @@ class ClassPrompts(nn.Module):
 
     Args:
         classes (str | Sequence[str]): Class names; or a registered dataset (``'ADE20KDataset'``), whose own names are
-            taken; or a dataset alias of mmseg (``'ade'``).
+            taken; or a dataset alias of mmseg (``'ade'``). An underscore in a name is read as a space.
         embed_dims (int): Width ``C`` of an embedding. The backbone fills it in.
         embeddings (str, optional): File with ready embeddings ``(K, C)``, in the order of the classes, as the official
             ``class_embeddings.pth``. It is read when weights are initialised.
@@ -85,17 +85,16 @@ class ClassPrompts(nn.Module):
             ValueError: The file's embeddings are of another number or width than the classes need.
         """
         if self.file:
-            self._load(self.file)
+            self._fill(load_file(self.file))
         else:
             self._encode(*load_text_encoder())
 
-    def _load(self, file: str):
-        found = load_file(file)
+    def _fill(self, found: torch.Tensor):
         if not isinstance(found, torch.Tensor) or found.shape != self.embeddings.shape:
             shape = tuple(found.shape) if isinstance(found, torch.Tensor) else type(found).__name__
             raise ValueError(
-                f'{file}: expected embeddings of shape {tuple(self.embeddings.shape)}, one row for each of the '
-                f'{self.num_prompts} classes, got {shape}. Check the class list, or leave `embeddings` out to have '
+                f'{self.file}: expected embeddings of shape {tuple(self.embeddings.shape)}, one row for each of the '
+                f'{len(self.classes)} classes, got {shape}. Check the class list, or leave `embeddings` out to have '
                 'them computed by the text encoder'
             )
         self.embeddings.copy_(found)
@@ -103,7 +102,7 @@ class ClassPrompts(nn.Module):
     @torch.no_grad()
     def _encode(self, tokenizer: CLIPTokenizer, text_encoder: CLIPTextModel):
         for row, name in zip(self.embeddings, self.classes, strict=True):
-            sentences = [template.format(name) for template in self.templates]
+            sentences = [template.format(name.replace('_', ' ')) for template in self.templates]
             tokens = tokenizer(
                 sentences, max_length=self.max_length, padding='max_length', truncation=True, return_tensors='pt'
             )

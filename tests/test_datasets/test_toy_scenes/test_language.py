@@ -138,10 +138,24 @@ def test_relations_in_captions_are_true(renderings):
     assert found > 10
 
 
+def test_places_in_captions_are_true(renderings):
+    limits = {'on the left': (0, 0.38), 'in the middle': (0.38, 0.62), 'on the right': (0.62, 1)}
+    found = Counter()
+    for rendering in renderings:
+        for seed in range(30):
+            text = caption(rendering, np.random.default_rng(seed))
+            for noun, place in re.findall(rf'\ban? ((?:\w+ )?\w+) ({"|".join(limits)})', text):
+                low, high = limits[place]
+                ones = named(noun, rendering.instances)
+                assert any(low <= centre(one) / 2 / SIZE[1] <= high for one in ones), text
+                found[place] += 1
+    assert len(found) == len(limits) and min(found.values()) > 10
+
+
 def test_captions_vary_and_are_reproducible(renderings):
-    texts = [caption(renderings[0], np.random.default_rng(number)) for number in range(60)]
-    assert texts == [caption(renderings[0], np.random.default_rng(number)) for number in range(60)]
-    assert len(set(texts)) > 40
+    texts = [caption(renderings[0], np.random.default_rng(number)) for number in range(200)]
+    assert texts == [caption(renderings[0], np.random.default_rng(number)) for number in range(200)]
+    assert len(set(texts)) > 100
     assert any(re.fullmatch(r'a photo of an? \w+\.', text) for text in texts)
     assert any('floor' in text for text in texts) and any('wall' in text for text in texts)
     assert all(text == text.lower() and text.endswith('.') for text in texts)

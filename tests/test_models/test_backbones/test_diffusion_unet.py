@@ -187,6 +187,30 @@ def test_prompts_and_timestep_and_scale_reach_the_unet(arch):
     torch.testing.assert_close(scaled.encode(images), latents * 0.18215)
 
 
+def test_conditions_reach_the_prompts(arch):
+    """One prompt per image, so one map per image too."""
+    prompts = dict(type='ScenePrompts', classes=['kitchen', 'cafe'], adapter=dict(type='TextAdapter', gamma=0.1))
+    backbone = build(arch, prompts=prompts, out_prompts=True).eval()
+    assert backbone.class_embed_select
+    assert backbone.out_channels == (8, 16 + 1, 24 + 1, 40)
+    images = torch.rand(1, 3, 64, 96).repeat(3, 1, 1, 1)
+    with torch.no_grad():
+        *features, embeds = backbone((images, torch.tensor([1, 0, -1])))
+        *means, _ = backbone(images)
+    torch.testing.assert_close(embeds, backbone.prompts(3, [1, 0, -1]))
+    for feature, mean in zip(features, means, strict=True):
+        torch.testing.assert_close(feature[2], mean[0])
+        assert not torch.allclose(feature[0], feature[1])
+    torch.testing.assert_close(features[1][:, -1], torch.ones(3, 4, 6))  # the softmax over a single prompt
+
+
+def test_prompts_of_classes_take_no_conditions(arch):
+    backbone = build(arch)
+    assert not backbone.class_embed_select
+    with pytest.raises(TypeError, match='positional argument'):
+        backbone((torch.rand(IMAGES), torch.tensor([0, 1])))
+
+
 def test_default_prompt_is_the_empty_one(arch):
     backbone = DiffusionUNet(arch)
     assert backbone.prompts.classes == ('',) and backbone.prompts.templates == ('{}',)

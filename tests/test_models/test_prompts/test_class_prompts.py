@@ -19,7 +19,7 @@ def text_side(arch):
 
 def test_embeddings_are_the_mean_pooled_text_features(arch):
     tokenizer, text_encoder = text_side(arch)
-    prompts = ClassPrompts(['traffic light', 'sky'], embed_dims=12)
+    prompts = ClassPrompts(['traffic_light', 'sky'], embed_dims=12)
     prompts.init_embeddings(lambda: (tokenizer, text_encoder))
     assert len(prompts.templates) == 80
     end = tokenizer.eos_token_id

@@ -1,0 +1,11 @@
+"""RefCOCO+, whose sentences name no places: ``data/coco/refcoco+/instances.json`` and ``refs(unc).p``.
+
+Splits as in RefCOCO: train, val, testA and testB.
+"""
+
+_base_ = './refcoco_512x512.py'
+
+files = dict(ann_file='refcoco+/instances.json', split_file='refcoco+/refs(unc).p')
+train_dataloader = dict(dataset=files)
+val_dataloader = dict(dataset=files)
+test_dataloader = val_dataloader

@@ -1,0 +1,64 @@
+"""RefCOCO as VPD and LAVT read it: image and mask squashed to 512 x 512, and compared at that size.
+
+Files as for mmdet, in ``data/coco``: ``train2014/*.jpg``, ``refcoco/instances.json`` and ``refcoco/refs(unc).p``, with
+the splits train, val, testA and testB. Published numbers are those of val; for the others
+``--cfg-options test_dataloader.dataset.split=testA``. Google's split is ``split_file='refcoco/refs(google).p'``, with
+train, val and test.
+"""
+
+dataset_type = 'ReferringSegDataset'
+data_root = 'data/coco/'
+data_prefix = dict(img_path='train2014/')
+ann_file = 'refcoco/instances.json'
+split_file = 'refcoco/refs(unc).p'
+
+# Pillow smooths what it shrinks, as the official pipeline does; OpenCV does not. Nothing is flipped: "left" is a word.
+resize = dict(type='Resize', scale=(512, 512), keep_ratio=False, backend='pillow')
+pack = dict(
+    type='PackSegInputs',
+    meta_keys=('img_path', 'img_id', 'ref_id', 'text', 'ori_shape', 'img_shape', 'pad_shape', 'scale_factor'),
+)
+train_pipeline = [dict(type='LoadImageFromFile'), dict(type='LoadReferringMask'), resize, pack]
+test_pipeline = [
+    dict(type='LoadImageFromFile'),
+    dict(type='LoadReferringMask'),
+    resize,
+    dict(type='EvaluateAtInputSize'),
+    pack,
+]
+
+train_dataloader = dict(
+    batch_size=4,
+    num_workers=4,
+    persistent_workers=True,
+    drop_last=True,
+    sampler=dict(type='DefaultSampler', shuffle=True),
+    dataset=dict(
+        type=dataset_type,
+        data_root=data_root,
+        data_prefix=data_prefix,
+        ann_file=ann_file,
+        split_file=split_file,
+        split='train',
+        pipeline=train_pipeline,
+    ),
+)
+val_dataloader = dict(
+    batch_size=1,
+    num_workers=4,
+    persistent_workers=True,
+    sampler=dict(type='DefaultSampler', shuffle=False),
+    dataset=dict(
+        type=dataset_type,
+        data_root=data_root,
+        data_prefix=data_prefix,
+        ann_file=ann_file,
+        split_file=split_file,
+        split='val',
+        test_mode=True,
+        pipeline=test_pipeline,
+    ),
+)
+test_dataloader = val_dataloader
+val_evaluator = dict(type='ReferringSegMetric')
+test_evaluator = val_evaluator

@@ -1,0 +1,36 @@
+"""Toy scenes in RefCOCO's files: ``python tools/make_toy_scenes.py data/toy_refcoco --formats refcoco``.
+
+Splits as in RefCOCO: train; val, every second validation scene; the others are testA if they show a figure, else testB.
+"""
+
+_base_ = './refcoco_512x512.py'
+
+data_root = 'data/toy_refcoco/'
+size = 128
+
+resize = dict(type='Resize', scale=(size, size), keep_ratio=False, backend='pillow')
+pack = _base_.pack
+train_pipeline = [dict(type='LoadImageFromFile'), dict(type='LoadReferringMask'), resize, pack]
+test_pipeline = [
+    dict(type='LoadImageFromFile'),
+    dict(type='LoadReferringMask'),
+    resize,
+    dict(type='EvaluateAtInputSize'),
+    pack,
+]
+
+scenes = dict(data_root=data_root, data_prefix=dict(img_path='images/'))
+train_dataloader = dict(
+    batch_size=8,
+    num_workers=0,
+    persistent_workers=False,
+    sampler=dict(type='InfiniteSampler', shuffle=True),
+    dataset=dict(**scenes, pipeline=train_pipeline),
+)
+val_dataloader = dict(
+    batch_size=8,
+    num_workers=0,
+    persistent_workers=False,
+    dataset=dict(**scenes, pipeline=test_pipeline),
+)
+test_dataloader = val_dataloader

@@ -1,0 +1,10 @@
+"""VPD on RefCOCO+. Published: 63.93 oIoU, 67.98 mIoU on val."""
+
+_base_ = [
+    '../_base_/models/vpd_sd1-5_refer.py',
+    '../_base_/datasets/refcoco+_512x512.py',
+    '../_base_/schedules/vpd_refcoco_40e.py',
+    'mmseg::_base_/default_runtime.py',
+]
+
+log_processor = dict(by_epoch=True)

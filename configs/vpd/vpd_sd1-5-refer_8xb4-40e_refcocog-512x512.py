@@ -1,0 +1,16 @@
+"""VPD on RefCOCOg, whose sentences are longer. Published: 63.12 oIoU, 66.42 mIoU on val."""
+
+_base_ = [
+    '../_base_/models/vpd_sd1-5_refer.py',
+    '../_base_/datasets/refcocog_512x512.py',
+    '../_base_/schedules/vpd_refcoco_40e.py',
+    'mmseg::_base_/default_runtime.py',
+]
+
+num_tokens = 77
+
+model = dict(
+    backbone=dict(prompts=dict(max_length=num_tokens)),
+    decode_head=dict(in_channels=[320, 640 + num_tokens, 1280 + num_tokens, 1280]),
+)
+log_processor = dict(by_epoch=True)

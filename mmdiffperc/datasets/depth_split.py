@@ -1,0 +1,31 @@
+"""Split files of monocular depth, as BTS, VPD and MetaPrompts share them."""
+
+NO_DEPTH = 'None'
+
+
+def parse_depth_split(text: str, name: str) -> list[tuple[str, str]]:
+    """Read the lines ``image depth [focal length]`` of a split file.
+
+    Frames whose depth is ``None`` (45 of the 697 test images of KITTI in BTS's list) are left out, leading slashes and
+    the focal length dropped.
+
+    Args:
+        text (str): Content of the file.
+        name (str): Its name, for messages.
+
+    Returns:
+        list[tuple[str, str]]: Paths of image and depth map, of every frame that has depth.
+
+    Raises:
+        ValueError: A line is not as described, or no frame has depth.
+    """
+    frames = []
+    for number, line in enumerate(text.splitlines(), 1):
+        words = line.split()
+        if words and len(words) not in (2, 3):
+            raise ValueError(f'{name}, line {number}: expected "image depth [focal length]", got {line!r}')
+        if words and words[1] != NO_DEPTH:
+            frames.append((words[0].lstrip('/'), words[1].lstrip('/')))
+    if not frames:
+        raise ValueError(f'{name}: no line names an image with depth')
+    return frames

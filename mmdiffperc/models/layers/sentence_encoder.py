@@ -1,0 +1,127 @@
+"""The frozen text encoder for sentences that come with the images."""
+
+import logging
+from pathlib import Path
+
+import torch
+from mmengine.logging import print_log
+from torch import nn
+
+from ..stable_diffusion import build_text_encoder, build_tokenizer, load_weights
+
+SHORTEST = 3  # a token between the two that mark beginning and end
+NO_WEIGHTS = (
+    'The text encoder has no weights: neither init_cfg loaded them nor does the checkpoint hold them (official ones of '
+    'VPD do not, nor do those converted from them). Set model.backbone.prompts.checkpoint to the Stable Diffusion that '
+    'the model was trained from'
+)
+
+
+class SentenceEncoder(nn.Module):
+    """Turn sentences into the hidden states of their tokens, in the text encoder of Stable Diffusion.
+
+    It is never trained: its parameters carry no gradient and it stays in evaluation mode. Nor is it ever random: a
+    checkpoint without a text encoder leaves it as it is, and if it has no weights when the first sentence comes, they
+    are loaded from ``checkpoint``, or an error asks for them.
+
+    Args:
+        arch (str): Architecture preset or folder, see :func:`mmdiffperc.models.stable_diffusion.arch_folder`. The
+            tokenizer is that of ``arch``, too.
+        max_length (int): Sentences are cut and padded to this many tokens.
+        checkpoint (str, optional): Where to load the weights from, see
+            :func:`mmdiffperc.models.stable_diffusion.load_weights`.
+        cache_size (int): How many encoded sentences are remembered, in main memory.
+
+    Raises:
+        ValueError: ``max_length`` is out of range.
+    """
+
+    def __init__(self, arch: str, max_length: int, checkpoint: str | Path | None = None, cache_size: int = 0):
+        super().__init__()
+        self.tokenizer = build_tokenizer(arch)
+        self.clip = build_text_encoder(arch)
+        limit = self.clip.config.max_position_embeddings
+        if not SHORTEST <= max_length <= limit:
+            raise ValueError(f'max_length={max_length}: the text encoder of {arch} takes {SHORTEST} to {limit} tokens')
+        self.max_length = max_length
+        self.embed_dims = self.clip.config.hidden_size
+        self.checkpoint = checkpoint
+        self.cache_size = cache_size
+        self._encoded = {}  # sentence -> (K, C)
+        self._has_weights = self._has_reported = False
+        self.requires_grad_(False)
+        self.eval()
+        self.register_load_state_dict_pre_hook(whole_or_nothing)
+
+    def train(self, mode: bool = True):
+        """Stay in evaluation mode, whatever ``mode`` says."""
+        return super().train(False)
+
+    def note_weights(self):
+        """The weights have come: what was encoded before does not count any longer."""
+        self._has_weights = True
+        self._encoded.clear()
+
+    @torch.no_grad()
+    def forward(self, sentences: list[str]) -> torch.Tensor:
+        """Encode sentences to hidden states ``(B, K, C)`` of ``max_length`` tokens each, padding included.
+
+        Raises:
+            RuntimeError: There are no weights.
+        """
+        if new := [sentence for sentence in dict.fromkeys(sentences) if sentence not in self._encoded]:
+            self._require_weights()
+            states = self.clip(self._tokenize(new).to(self.clip.device)).last_hidden_state
+            self._encoded.update(zip(new, states.cpu(), strict=True))
+        states = torch.stack([self._encoded[sentence] for sentence in sentences])
+        for sentence in list(self._encoded)[: -self.cache_size or None]:  # the oldest
+            del self._encoded[sentence]
+        return states.to(self.clip.device)
+
+    def _tokenize(self, sentences: list[str]) -> torch.Tensor:
+        for sentence in sentences:
+            self._report_if_cut(sentence)
+        options = dict(max_length=self.max_length, padding='max_length', truncation=True, return_tensors='pt')
+        return self.tokenizer(sentences, **options).input_ids
+
+    def _report_if_cut(self, sentence: str):
+        length = len(self.tokenizer(sentence, verbose=False).input_ids)
+        if length > self.max_length and not self._has_reported:
+            self._has_reported = True
+            print_log(
+                f'A sentence has {length} tokens, of which only the first {self.max_length} (max_length) are read; of '
+                f'further such sentences nothing will be said: {sentence:.200}',
+                logger='current',
+                level=logging.WARNING,
+            )
+
+    def _require_weights(self):
+        if self._has_weights:
+            return
+        if not self.checkpoint:
+            raise RuntimeError(NO_WEIGHTS)
+        try:
+            load_weights(self.checkpoint, text_encoder=self.clip)
+        except (OSError, RuntimeError, ValueError) as error:
+            raise RuntimeError(f'{NO_WEIGHTS}; from {self.checkpoint} they cannot be loaded: {error}') from error
+        self.note_weights()
+        print_log(f'No checkpoint held the text encoder; it was loaded from {self.checkpoint}', logger='current')
+
+
+def whole_or_nothing(encoder: SentenceEncoder, state_dict: dict, prefix: str, *args):
+    """Before a checkpoint is loaded: it may hold the text encoder or not, but not a part of it.
+
+    Raises:
+        RuntimeError: It holds a part only.
+    """
+    weights = {prefix + name: weight for name, weight in encoder.state_dict().items()}
+    missing = [name for name in weights if name not in state_dict]
+    if not missing:
+        encoder.note_weights()
+    elif len(missing) == len(weights):
+        state_dict.update(weights)  # these stay, and are not reported as missing
+    else:
+        raise RuntimeError(
+            f'The checkpoint lacks {len(missing)} of the {len(weights)} weights of the text encoder, first '
+            f'{", ".join(missing[:3])}. Check that its config has the same arch as this one'
+        )

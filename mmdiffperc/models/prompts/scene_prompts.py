@@ -1,0 +1,84 @@
+"""One prompt for an image: the class of its scene."""
+
+import logging
+from collections.abc import Sequence
+
+import torch
+from mmengine.logging import print_log
+
+from mmdiffperc.registry import MODELS
+
+from .class_prompts import ClassPrompts
+
+UNKNOWN = -1
+
+
+def without_mean(embeddings: torch.Tensor, num_classes: int) -> torch.Tensor:
+    """Embeddings as they are, or all but the last row where mmseg's VPD has added the mean of the others to them."""
+    if embeddings.dim() == 2 and len(embeddings) == num_classes + 1:
+        scenes, mean = embeddings[:-1], embeddings[-1]
+        if torch.allclose(scenes.mean(0), mean, rtol=1e-3, atol=1e-5):
+            return scenes
+    return embeddings
+
+
+@MODELS.register_module()
+class ScenePrompts(ClassPrompts):
+    """One prompt per image, that of its scene class; for an image of no known scene, the mean of all of them.
+
+    As in the depth estimation of `VPD <https://arxiv.org/abs/2303.02153>`_. The scene classes of NYU depth v2 are those
+    of mmseg's ``NYUDataset``, in the order of the official ``nyu_class_list.json``, which is also that of the rows of
+    the official embeddings: 0 printer_room, 1 bathroom, 2 living_room, 3 study, 4 conference_room, 5 study_room,
+    6 kitchen, 7 home_office, 8 bedroom, 9 dinette, 10 playroom, 11 indoor_balcony, 12 laundry_room, 13 basement,
+    14 excercise_room, 15 foyer, 16 home_storage, 17 cafe, 18 furniture_store, 19 office_kitchen, 20 student_lounge,
+    21 dining_room, 22 reception_room, 23 computer_lab, 24 classroom, 25 office, 26 bookstore.
+
+    The arguments are those of :class:`ClassPrompts`. A file of embeddings may end with their mean, as mmseg keeps it.
+    """
+
+    by_category = True
+    num_prompts = 1
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        self._reported = False
+
+    def _fill(self, found):
+        super()._fill(without_mean(found, len(self.classes)) if isinstance(found, torch.Tensor) else found)
+
+    def forward(self, batch_size: int, category_ids: torch.Tensor | Sequence[int] | None = None) -> torch.Tensor:
+        """Choose and refine a prompt for each image.
+
+        Args:
+            batch_size (int): Number of images ``B``.
+            category_ids (Tensor | Sequence[int], optional): Scene class of each image ``(B,)``, -1 for an unknown one.
+                Default: all unknown.
+
+        Returns:
+            Tensor: Prompt embeddings ``(B, 1, C)``.
+
+        Raises:
+            ValueError: There is no such scene class.
+        """
+        if category_ids is None:
+            category_ids = [UNKNOWN] * batch_size
+        else:
+            self._check(category_ids)
+        table = torch.cat([self.embeddings, self.embeddings.mean(0, keepdim=True)])  # the mean has index -1
+        return self.adapter(table[category_ids]).unsqueeze(1)
+
+    def _check(self, category_ids):
+        category_ids = torch.as_tensor(category_ids).tolist()
+        if not all(UNKNOWN <= index < len(self.classes) for index in category_ids):
+            raise ValueError(
+                f'category ids {category_ids}: expected 0 to {len(self.classes) - 1}, or {UNKNOWN} for an unknown '
+                'scene. Check that the data set has the scene classes of the prompts'
+            )
+        if UNKNOWN in category_ids and not self._reported:
+            self._reported = True
+            print_log(
+                'An image of no known scene gets the mean of all scene prompts. NYUDataset reads the scene from the '
+                f'beginning of the file name, as in {self.classes[0]}_0001.jpg; known are {", ".join(self.classes)}',
+                logger='current',
+                level=logging.WARNING,
+            )

@@ -1,0 +1,49 @@
+"""Sentences as users type them."""
+
+import html
+import unicodedata
+from collections.abc import Sequence
+
+import ftfy
+
+
+def clean(sentence: str) -> str:
+    """Mend broken characters and resolve HTML entities, as CLIP does; the tokenizer does the rest."""
+    return html.unescape(html.unescape(ftfy.fix_text(sentence))).strip()
+
+
+def check_sentences(sentences: Sequence[str] | None, batch_size: int):
+    """Check that there is a sentence for each image.
+
+    Raises:
+        TypeError: They are none, or one is no string.
+        ValueError: There are more or fewer than images, or one cannot be understood.
+    """
+    if not isinstance(sentences, (list, tuple)):
+        raise TypeError(
+            f'Expected a list of sentences, one for each of {batch_size} images, got {sentences!r:.100}. Call the '
+            'backbone with (images, sentences), as ReferringSegmentor does'
+        )
+    if len(sentences) != batch_size:
+        raise ValueError(f'Expected {batch_size} sentences, one for each image, got {len(sentences)}')
+    for sentence in sentences:
+        check_sentence(sentence)
+
+
+def check_sentence(sentence: str):
+    """Check that a sentence can be understood.
+
+    Raises:
+        TypeError: It is no string.
+        ValueError: It is empty, or all its letters are of another script than Latin.
+    """
+    if not isinstance(sentence, str):
+        raise TypeError(
+            f'Expected one sentence for each image, a string, got {type(sentence).__name__} {sentence!r:.100}. Of '
+            'several sentences choose one'
+        )
+    if not clean(sentence):
+        raise ValueError('A sentence is empty: say what to look for, as in "the red ball on the left"')
+    letters = [character for character in sentence if character.isalpha()]
+    if letters and not any(unicodedata.name(letter, '').startswith('LATIN') for letter in letters):
+        raise ValueError(f'{sentence!r:.100} has no Latin letter; the text encoder knows English: translate it')

@@ -1,0 +1,93 @@
+"""A depth estimator for images of any size, with the official test procedure."""
+
+import math
+
+import torch
+import torch.nn.functional as F
+from mmseg.models import DepthEstimator
+from mmseg.registry import MODELS
+
+TEST_MODES = ('whole', 'slide', 'slide_flip', 'shift')
+
+
+@MODELS.register_module()
+class DiffusionDepthEstimator(DepthEstimator):
+    """mmseg's ``DepthEstimator`` for images of any size, with the official test procedure of VPD and MetaPrompts.
+
+    A head with a ``size_divisor`` gets the features of the images padded to multiples of it, with mid-grey at the
+    bottom and the right, and after them the height and the width that the images had.
+
+    ``test_cfg['mode']`` is one of
+
+    - ``'whole'``: the image at once.
+    - ``'slide'``: windows of ``crop_size`` at every ``stride``, the last one moved back into the image.
+    - ``'slide_flip'``: the same, each window averaged with its mirror image.
+    - ``'shift'``: ``num_windows`` square windows, the official procedure; see :meth:`shift_inference`.
+
+    Args:
+        **kwargs: Arguments of mmseg's ``DepthEstimator``.
+
+    Raises:
+        ValueError: There is no such test mode, or it lacks its number of windows.
+    """
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        if self.test_mode not in TEST_MODES:
+            raise ValueError(f'test_cfg: mode is one of {", ".join(TEST_MODES)}; got {self.test_mode!r}')
+        if self.test_mode == 'shift' and self.test_cfg.get('num_windows', 0) < 2:
+            raise ValueError(f"test_cfg: mode 'shift' needs num_windows of at least 2; got {dict(self.test_cfg)}")
+
+    @property
+    def test_mode(self) -> str:
+        """How images are tested, ``'whole'`` if nothing is said."""
+        return (self.test_cfg or {}).get('mode', 'whole')
+
+    def extract_feat(self, inputs: torch.Tensor, batch_img_metas: list[dict] | None = None) -> tuple:
+        """Compute features of images ``(B, 3, H, W)``, padded as the head wants them."""
+        divisor = getattr(self.decode_head, 'size_divisor', None)
+        if divisor is None:
+            return super().extract_feat(inputs, batch_img_metas)
+        height, width = inputs.shape[-2:]
+        padded = F.pad(inputs, (0, -width % divisor, 0, -height % divisor))
+        return (*super().extract_feat(padded, batch_img_metas), (height, width))
+
+    def inference(self, inputs: torch.Tensor, batch_img_metas: list[dict]) -> torch.Tensor:
+        """Predict depth ``(B, 1, H, W)`` in the test mode. (mmseg's own does 'whole' where 'slide' is asked for.)"""
+        return getattr(self, f'{self.test_mode}_inference')(inputs, batch_img_metas)
+
+    def shift_inference(self, inputs: torch.Tensor, batch_img_metas: list[dict]) -> torch.Tensor:
+        """Predict depth by square windows along the longer side: `test.py` of VPD, also used by MetaPrompts.
+
+        The windows are as large as the shorter side and lie ``(longer - shorter) // (num_windows - 1)`` pixels apart.
+        All of them, and their mirror images unless ``flip`` is false, go through the network in one batch. Each is
+        first averaged with its mirror image, then the windows are averaged where they overlap. As the interval is an
+        integer, the last few columns may be in no window: their depth is NaN, which is for the metric to judge. Where
+        an image is so long that there would be gaps between the windows, more are taken.
+
+        Args:
+            inputs (Tensor): Images ``(B, 3, H, W)``.
+            batch_img_metas (list[dict]): Their meta information.
+
+        Returns:
+            Tensor: Depth ``(B, 1, H, W)``.
+        """
+        axis = 3 if inputs.shape[3] >= inputs.shape[2] else 2
+        side, longer = inputs.shape[5 - axis], inputs.shape[axis]
+        num_windows = max(self.test_cfg['num_windows'], math.ceil(longer / side))
+        interval = (longer - side) // (num_windows - 1)
+        starts = [index * interval for index in range(num_windows)]
+        windows = torch.cat([inputs.narrow(axis, start, side) for start in starts])  # (S * B, 3, side, side)
+        depths = self._window_depths(windows, batch_img_metas * len(starts)).split(len(inputs))
+        total, count = (inputs.new_zeros(len(inputs), 1, *inputs.shape[2:]) for _ in range(2))
+        for start, depth in zip(starts, depths, strict=True):
+            total.narrow(axis, start, side).add_(depth)
+            count.narrow(axis, start, side).add_(1)
+        return total / count
+
+    def _window_depths(self, windows: torch.Tensor, metas: list[dict]) -> torch.Tensor:
+        metas = [dict(meta, img_shape=windows.shape[2:]) for meta in metas]
+        if not self.test_cfg.get('flip', True):
+            return self.encode_decode(windows, metas)
+        depths, mirrored = self.encode_decode(torch.cat([windows, windows.flip(3)]), metas * 2).chunk(2)
+        return (depths + mirrored.flip(3)) / 2

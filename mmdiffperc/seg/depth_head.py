@@ -1,0 +1,42 @@
+"""VPD's depth head for images of any size."""
+
+from collections.abc import Sequence
+
+import torch
+from mmseg.models.decode_heads import VPDDepthHead
+from mmseg.registry import MODELS
+
+
+@MODELS.register_module()
+class AnySizeDepthHead(VPDDepthHead):
+    """mmseg's ``VPDDepthHead``, with a border that follows from the size of the image.
+
+    The head joins features of strides 8 to 64 at stride 32, for which the image must have been padded to a multiple
+    of 64. In the official code, 480 pixels become 512 and 352 become 384, and the last row and column of the joined
+    features, which lie beyond the image, are left out. Here the same follows for every size: cells that hold nothing
+    of the image are left out, and the depth is cut to the image.
+
+    Args:
+        **kwargs: Arguments of mmseg's ``VPDDepthHead``, but for ``fmap_border``.
+
+    Attributes:
+        size_divisor (int): What the sides of the padded image must be multiples of. A head that has it is given the
+            image's own height and width after the features, see :class:`DiffusionDepthEstimator`.
+    """
+
+    size_divisor = 64
+    stride = 32
+
+    def forward(self, inputs: Sequence) -> torch.Tensor:
+        """Predict depth.
+
+        Args:
+            inputs (Sequence): The four features of the padded image, finest first, and then the height and the width
+                of the image.
+
+        Returns:
+            Tensor: Depth in metres ``(B, 1, H, W)``.
+        """
+        *features, (height, width) = inputs
+        self.fmap_border = [-side % self.size_divisor // self.stride for side in (height, width)]
+        return super().forward(features)[..., :height, :width]

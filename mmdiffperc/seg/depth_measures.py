@@ -1,0 +1,98 @@
+"""How far a depth map is from the truth: where it is compared, its alignment, and the nine measures of the field."""
+
+import numpy as np
+
+NYU_SIZE = (480, 640)
+NYU_CROP = (45, 471, 41, 601)  # first row, row after the last, first column, column after the last
+# The same as fractions of height and width.
+KITTI_CROPS = {
+    'garg_crop': (0.40810811, 0.99189189, 0.03594771, 0.96405229),
+    'eigen_crop': (0.3324324, 0.91351351, 0.0359477, 0.96405229),
+}
+CROPS = ('nyu_crop', *KITTI_CROPS)
+ALIGNMENTS = ('median', 'least_squares')
+MEASURES = ('d1', 'd2', 'd3', 'abs_rel', 'sq_rel', 'rmse', 'rmse_log', 'log10', 'silog')
+
+
+def crop_mask(height: int, width: int, crop_type: str) -> np.ndarray:
+    """Which pixels lie inside an evaluation crop.
+
+    The crop of NYU Depth v2 stands in pixels. Those of KITTI, by Garg et al. (ECCV 2016) and the one that reproduces
+    Eigen et al. (NeurIPS 2014), are fractions *of the map that is evaluated*: an image of 375 x 1242 as it is, or its
+    benchmark crop of 352 x 1216, which VPD and MetaPrompts evaluate (`KBCrop`). These are different pixels.
+
+    Args:
+        height (int): Of the map.
+        width (int): Of the map.
+        crop_type (str): One of `CROPS`.
+
+    Returns:
+        np.ndarray: Boolean ``(H, W)``.
+
+    Raises:
+        ValueError: The crop of NYU, and the map has another size than NYU's.
+    """
+    if crop_type == 'nyu_crop':
+        if (height, width) != NYU_SIZE:
+            raise ValueError(
+                f'nyu_crop is defined on depth maps of 480 x 640, got {height} x {width}: evaluate at the original '
+                'size, or choose another crop_type or None'
+            )
+        top, bottom, left, right = NYU_CROP
+    else:
+        sizes = np.array([height, height, width, width])
+        top, bottom, left, right = (KITTI_CROPS[crop_type] * sizes).astype(int)
+    mask = np.zeros((height, width), bool)
+    mask[top:bottom, left:right] = True
+    return mask
+
+
+def align_depth(pred: np.ndarray, gt: np.ndarray, method: str) -> np.ndarray:
+    """Remove from a prediction what relative depth leaves open.
+
+    ``median`` scales by ``median(gt) / median(pred)`` (Zhou et al., CVPR 2017). ``least_squares`` fits a scale and a
+    shift, ``min sum (s pred + t - gt)^2`` (Ranftl et al., TPAMI 2022; here of depth, not of disparity).
+
+    Args:
+        pred (np.ndarray): Predicted depth ``(N,)`` at the pixels that count.
+        gt (np.ndarray): True depth ``(N,)`` there.
+        method (str): One of `ALIGNMENTS`.
+
+    Returns:
+        np.ndarray: ``(N,)``; after ``least_squares``, values may be negative.
+    """
+    if method == 'median':
+        return pred * (np.median(gt) / np.median(pred))
+    centred = pred - pred.mean()
+    variance = centred @ centred
+    # Through a constant prediction goes no line; the best constant is the mean.
+    scale = centred @ gt / variance if variance > 0 else 0.0
+    return scale * centred + gt.mean()
+
+
+def depth_measures(pred: np.ndarray, gt: np.ndarray) -> dict[str, float]:
+    """Compute the measures of one image, as Eigen et al. (NeurIPS 2014) and the official code of VPD define them.
+
+    ``d1 d2 d3``: share of pixels with ``max(pred / gt, gt / pred)`` below 1.25, 1.25^2, 1.25^3. ``silog``:
+    ``sqrt(mean(e^2) - 0.5 mean(e)^2)`` of ``e = log(pred) - log(gt)``, not multiplied by 100.
+
+    Args:
+        pred (np.ndarray): Predicted depth ``(N,)``, positive.
+        gt (np.ndarray): True depth ``(N,)``, positive.
+
+    Returns:
+        dict[str, float]: All of `MEASURES`, by name.
+    """
+    ratio = np.maximum(pred / gt, gt / pred)
+    error, log_error = pred - gt, np.log(pred) - np.log(gt)
+    return dict(
+        d1=np.mean(ratio < 1.25),
+        d2=np.mean(ratio < 1.25**2),
+        d3=np.mean(ratio < 1.25**3),
+        abs_rel=np.mean(np.abs(error) / gt),
+        sq_rel=np.mean(error**2 / gt),
+        rmse=np.sqrt(np.mean(error**2)),
+        rmse_log=np.sqrt(np.mean(log_error**2)),
+        log10=np.mean(np.abs(log_error)) / np.log(10),
+        silog=np.sqrt(np.mean(log_error**2) - 0.5 * np.mean(log_error) ** 2),
+    )

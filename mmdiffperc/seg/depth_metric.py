@@ -1,0 +1,154 @@
+"""Evaluation of depth maps."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from mmengine.evaluator import BaseMetric
+from mmengine.logging import MMLogger
+from mmseg.registry import METRICS
+
+from .depth_measures import ALIGNMENTS, CROPS, MEASURES, align_depth, crop_mask, depth_measures
+
+MAX_UINT16 = np.iinfo(np.uint16).max
+
+
+@METRICS.register_module()
+class MonocularDepthMetric(BaseMetric):
+    """Measures of depth as the official evaluation of VPD and MetaPrompts computes them, mean over images.
+
+    It takes the arguments of mmseg's ``DepthMetric``, which knows neither the crops of KITTI nor alignment, and lets
+    NaN through. Pixels count where the true depth lies between the limits (both excluded) and inside the crop. In the
+    prediction infinity becomes ``max_depth_eval`` and NaN ``min_depth_eval``; otherwise it is taken as it is. (Windows
+    of integer stride leave the last columns of a KITTI image without a prediction, which is NaN.) An image without a
+    pixel that counts is left out of the means, with a warning.
+
+    Args:
+        depth_metrics (Sequence[str], optional): Some of d1, d2, d3, abs_rel, sq_rel, rmse, rmse_log, log10, silog, see
+            `depth_measures`. Default: all.
+        min_depth_eval (float): In metres. Defaults to 0.001.
+        max_depth_eval (float): In metres; 80 for KITTI. Defaults to 10.
+        crop_type (str, optional): 'nyu_crop', 'garg_crop' or 'eigen_crop', see `crop_mask`. Default: none.
+        align (str, optional): Fit each prediction to the truth before comparing: 'median' or 'least_squares', see
+            `align_depth`. Aligned predictions are clamped to the limits. Default: no.
+        clamp (bool): Clamp predictions to the limits in any case. The official evaluation does not. Defaults to False.
+        output_dir (str, optional): Folder for the predictions, as 16-bit PNG files named after the images (or after
+            ``sample_name``, where a data set gives it).
+        depth_scale_factor (float): Units of those files in a metre; KITTI's is 256. Defaults to 1000.
+        format_only (bool): Write the predictions without evaluating; no true depth is needed. Defaults to False.
+        collect_device (str): 'cpu' or 'gpu', for results of several processes. Defaults to 'cpu'.
+        prefix (str, optional): Of the names of the results.
+
+    Raises:
+        ValueError: When building: an unknown name, limits that hold nothing, nowhere to write to, or depth that does
+            not fit into 16 bits. When evaluating: prediction and truth differ in size.
+    """
+
+    def __init__(
+        self,
+        depth_metrics: Sequence[str] | None = None,
+        min_depth_eval: float = 1e-3,
+        max_depth_eval: float = 10.0,
+        crop_type: str | None = None,
+        align: str | None = None,
+        clamp: bool = False,
+        output_dir: str | None = None,
+        depth_scale_factor: float = 1000.0,
+        format_only: bool = False,
+        collect_device: str = 'cpu',
+        prefix: str | None = None,
+    ):
+        super().__init__(collect_device=collect_device, prefix=prefix)
+        self.depth_metrics = MEASURES if depth_metrics is None else tuple(depth_metrics)
+        for name in self.depth_metrics:
+            _check_choice('depth_metrics', name, MEASURES)
+        _check_choice('crop_type', crop_type, (None, *CROPS))
+        _check_choice('align', align, (None, *ALIGNMENTS))
+        if not 0 <= min_depth_eval < max_depth_eval:
+            raise ValueError(f'Expected 0 <= min_depth_eval < max_depth_eval, got {min_depth_eval}, {max_depth_eval}')
+        if format_only and output_dir is None:
+            raise ValueError('format_only writes predictions and nothing else: name their folder with output_dir')
+        if output_dir and max_depth_eval * depth_scale_factor > MAX_UINT16:
+            raise ValueError(
+                f'max_depth_eval {max_depth_eval} times depth_scale_factor {depth_scale_factor} does not fit into 16 '
+                'bits: lower one of them (KITTI: 80 and 256)'
+            )
+        self.min_depth_eval = min_depth_eval
+        self.max_depth_eval = max_depth_eval
+        self.crop_type = crop_type
+        self.align = align
+        self.clamp = clamp or align is not None
+        self.output_dir = output_dir and Path(output_dir)
+        self.depth_scale_factor = depth_scale_factor
+        self.format_only = format_only
+
+    def process(self, data_batch: dict, data_samples: Sequence[dict]):
+        """Measure, and write if asked to, the predictions of one batch.
+
+        Args:
+            data_batch (dict): Not used.
+            data_samples (Sequence[dict]): With ``pred_depth_map`` and ``gt_depth_map``, ``data`` of ``(1, H, W)``.
+        """
+        for sample in data_samples:
+            pred = sample['pred_depth_map']['data'].squeeze(0)
+            pred = pred.nan_to_num(self.min_depth_eval, self.max_depth_eval, self.max_depth_eval)
+            if not self.format_only:
+                self.results.append(self._measure(pred, sample['gt_depth_map']['data'].squeeze(0), sample))
+            if self.output_dir:
+                self._write(pred, sample)
+
+    def compute_metrics(self, results: list) -> dict[str, float]:
+        """Average over the images.
+
+        Args:
+            results (list): Measures of every image, None where no pixel counts.
+
+        Returns:
+            dict[str, float]: The chosen measures; NaN if no image has a pixel that counts.
+        """
+        if self.format_only:
+            return {}
+        measured = [measures for measures in results if measures is not None]
+        if len(measured) < len(results):
+            MMLogger.get_current_instance().warning(
+                f'{len(results) - len(measured)} of {len(results)} images have no true depth between '
+                f'{self.min_depth_eval} and {self.max_depth_eval} inside the crop {self.crop_type}: left out'
+            )
+        return {name: float(sum(m[name] for m in measured) / (len(measured) or np.nan)) for name in self.depth_metrics}
+
+    def _measure(self, pred: torch.Tensor, gt: torch.Tensor, sample: dict) -> dict[str, float] | None:
+        if pred.shape != gt.shape:
+            raise ValueError(
+                f'{sample.get("img_path")}: predicted depth is {_size(pred)}, true depth {_size(gt)} (height x width). '
+                'The prediction has the size that the image has when it is loaded: is the depth file of this image, '
+                'and is it loaded after, and cropped with, the image?'
+            )
+        counts = (gt > self.min_depth_eval) & (gt < self.max_depth_eval)
+        if self.crop_type:
+            counts &= torch.from_numpy(crop_mask(*gt.shape, self.crop_type)).to(gt.device)
+        if not counts.any():
+            return None
+        pred, gt = (depth[counts.to(depth.device)].double().cpu().numpy() for depth in (pred, gt))
+        if self.align:
+            pred = align_depth(pred, gt, self.align)
+        if self.clamp:
+            pred = pred.clip(self.min_depth_eval, self.max_depth_eval)
+        return depth_measures(pred, gt)
+
+    def _write(self, pred: torch.Tensor, sample: dict):
+        self.output_dir.mkdir(parents=True, exist_ok=True)
+        name = sample.get('sample_name') or Path(sample['img_path']).stem
+        units = (pred.double().cpu().numpy() * self.depth_scale_factor).round().clip(0, MAX_UINT16)
+        # Unlike OpenCV's own writer, this raises on a full disk.
+        (self.output_dir / f'{name}.png').write_bytes(cv2.imencode('.png', units.astype(np.uint16))[1].tobytes())
+
+
+def _check_choice(argument, value, choices):
+    if value not in choices:
+        raise ValueError(f'{argument}: expected {", ".join(map(str, choices))}, got {value!r}')
+
+
+def _size(depth):
+    return ' x '.join(map(str, depth.shape))

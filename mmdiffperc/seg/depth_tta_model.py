@@ -1,0 +1,38 @@
+"""Test-time augmentation for depth."""
+
+from collections.abc import Sequence
+
+import torch
+from mmengine.model import BaseTTAModel
+from mmengine.structures import PixelData
+from mmseg.registry import MODELS
+from mmseg.structures import SegDataSample
+
+
+@MODELS.register_module()
+class DepthTTAModel(BaseTTAModel):
+    """Average the depth maps that an estimator predicts of flipped and scaled views of an image.
+
+    mmseg's ``SegTTAModel`` merges class scores, which depth does not have. The estimator has already flipped every
+    prediction back and brought it to the size of the original image, so the views lie on top of each other. They are
+    averaged in metres, as by ``slide_flip``.
+    """
+
+    def merge_preds(self, data_samples_list: Sequence[Sequence[SegDataSample]]) -> list[SegDataSample]:
+        """Merge the views of every image.
+
+        Args:
+            data_samples_list (Sequence[Sequence[SegDataSample]]): For each image its views, with ``pred_depth_map``
+                ``(1, H, W)`` in metres.
+
+        Returns:
+            list[SegDataSample]: For each image its first view, with the mean depth.
+        """
+        return [merge_views(views) for views in data_samples_list]
+
+
+def merge_views(views: Sequence[SegDataSample]) -> SegDataSample:
+    """The first view, with the mean depth of all."""
+    depth = torch.stack([view.pred_depth_map.data for view in views]).mean(dim=0)  # (1, H, W)
+    views[0].set_data(dict(pred_depth_map=PixelData(data=depth)))
+    return views[0]

@@ -1,0 +1,58 @@
+"""A segmentor that is told by a sentence what to segment."""
+
+from collections.abc import Sequence
+
+import torch
+from mmseg.models import EncoderDecoder
+from mmseg.registry import MODELS
+from mmseg.structures import SegDataSample
+
+
+@MODELS.register_module()
+class ReferringSegmentor(EncoderDecoder):
+    """mmseg's ``EncoderDecoder``, whose backbone gets the sentence of each sample with its image.
+
+    The sentence is ``data_sample.text``, which ``ReferringSegDataset`` and ``PackSegInputs`` put there; the class 1 is
+    what it refers to, 0 everything else.
+
+    Args:
+        **kwargs: Arguments of mmseg's ``EncoderDecoder``. The backbone's prompts read sentences: ``TextPrompts``.
+
+    Raises:
+        ValueError: When building: the backbone's prompts read no sentences. Later: a sample has none.
+    """
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        prompts = getattr(self.backbone, 'prompts', None)
+        if not getattr(prompts, 'by_sentence', False):
+            raise ValueError(
+                'ReferringSegmentor hands sentences to its backbone: expected prompts of type TextPrompts there, got '
+                f'{type(prompts).__name__}'
+            )
+
+    def loss(self, inputs: torch.Tensor, data_samples: Sequence[SegDataSample]) -> dict[str, torch.Tensor]:
+        """Compute the losses of images ``(B, 3, H, W)`` with their samples."""
+        return super().loss((inputs, _sentences(data_samples)), data_samples)
+
+    def encode_decode(self, inputs: torch.Tensor, batch_img_metas: Sequence[dict]) -> torch.Tensor:
+        """Predict logits ``(B, 2, H, W)`` of images ``(B, 3, H, W)`` with their meta information."""
+        return super().encode_decode((inputs, _sentences(batch_img_metas)), batch_img_metas)
+
+    def _forward(self, inputs: torch.Tensor, data_samples: Sequence[SegDataSample] | None = None) -> torch.Tensor:
+        return super()._forward((inputs, _sentences(data_samples)), data_samples)
+
+
+def _sentences(samples: Sequence[SegDataSample | dict] | None) -> list[str]:
+    """The sentences of samples, or of their meta information.
+
+    Raises:
+        ValueError: There are none.
+    """
+    sentences = [sample.get('text') for sample in samples or ()]
+    if not sentences or None in sentences:
+        raise ValueError(
+            'A sample has no sentence: its meta information lacks `text`. PackSegInputs must have it among its '
+            'meta_keys; for an image of your own, call mmdiffperc.seg.inference.segment_phrase'
+        )
+    return sentences

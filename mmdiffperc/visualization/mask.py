@@ -1,0 +1,23 @@
+"""Masks as pictures."""
+
+import cv2
+import numpy as np
+
+COLOUR = (220, 20, 60)  # crimson, rare in photographs
+
+
+def mask_overlay(image: np.ndarray, mask: np.ndarray, opacity: float = 0.5) -> np.ndarray:
+    """Lay a mask over an image: a tint and an outline.
+
+    Args:
+        image (np.ndarray): ``(H, W, 3)`` uint8, RGB.
+        mask (np.ndarray): ``(H, W)`` bool.
+        opacity (float): Of the tint. Defaults to 0.5.
+
+    Returns:
+        np.ndarray: ``(H, W, 3)`` uint8, RGB.
+    """
+    tinted = np.round(opacity * np.array(COLOUR) + (1 - opacity) * image)
+    picture = np.where(mask[..., None], tinted, image).astype(np.uint8)
+    outlines, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+    return cv2.drawContours(picture, outlines, -1, COLOUR)

@@ -1,0 +1,91 @@
+"""Depth of the official code, from its checkpoint through the converter and the shipped config."""
+
+import gzip
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from mmengine.config import Config
+from mmengine.registry import MODELS, init_default_scope
+from mmseg.apis import init_model
+from tiny_arch import write_arch
+
+from mmdiffperc.models.official_checkpoints import convert, recognise
+
+from .agreement import assert_agrees
+from .detweights import make_image, make_state_dict
+
+FOLDER = Path(__file__).parent / 'vpd_depth'
+CONFIG = Path(__file__).parents[2] / 'configs' / 'vpd' / 'vpd_sd1-5_8xb3-25e_nyu-480x480.py'
+SCENES = (3, 17)
+
+
+@torch.no_grad()
+def depth_of(model, images, scenes=SCENES):
+    size = images.shape[-2:]
+    metas = [dict(ori_shape=size, img_shape=size, category_id=scene) for scene in scenes]
+    return model.encode_decode(images * 2 - 1, metas)
+
+
+@pytest.fixture(scope='module')
+def tiny_model(tmp_path_factory, convert_checkpoint):
+    """The shipped config at the width of the recording, with the converted checkpoint."""
+    folder = tmp_path_factory.mktemp('vpd_depth')
+    config = Config.fromfile(CONFIG)
+    config.model.backbone.arch = write_arch(folder / 'arch', 'parity')
+    config.model.decode_head.in_channels = [32, 64, 128, 128]
+    config.dump(folder / 'tiny.py')
+    torch.save(dict(model=make_state_dict(str(FOLDER / 'manifest.json'))), folder / 'official.ckpt')
+    convert_checkpoint(folder / 'official.ckpt', folder / 'ours.pth', '--config', folder / 'tiny.py')
+    return init_model(str(folder / 'tiny.py'), str(folder / 'ours.pth'), device='cpu')
+
+
+@pytest.fixture(scope='module')
+def images():
+    return make_image('tiny_depth_img', (2, 3, 352, 352), 0, 1)
+
+
+@pytest.fixture(scope='module')
+def recorded():
+    return np.load(FOLDER / 'outputs.npz')['pred_d']
+
+
+def test_depth(tiny_model, images, recorded):
+    """352 pixels, padded to 384, of which the last row and column of the joined features are left out."""
+    assert_agrees(depth_of(tiny_model, images), recorded, 'pred_d')
+
+
+def test_the_distance_tells_another_scene(tiny_model, images, recorded):
+    with pytest.raises(AssertionError, match='relative L2'):
+        assert_agrees(depth_of(tiny_model, images[:1], SCENES[1:]), recorded[:1], 'pred_d')
+
+
+def full_manifest():
+    return json.loads(gzip.decompress((FOLDER / 'manifest_sd1-5.json.gz').read_bytes()))
+
+
+def test_the_official_checkpoint_fits_the_shipped_config():
+    """Every name and every shape at full width, without the memory."""
+    config = Config.fromfile(CONFIG)
+    init_default_scope(config.default_scope)
+    with torch.device('meta'):
+        model = MODELS.build(config.model)
+        weights = {key: torch.empty(shape) for key, shape, _ in full_manifest()}
+        assert set(convert(weights, recognise(weights), model)) == set(model.state_dict())
+
+
+@pytest.mark.slow
+def test_full_width(tmp_path, convert_checkpoint):
+    """8 GB, a few minutes. ``MMDIFFPERC_PARITY_DEPTH`` names the recording to compare with, if there is one."""
+    torch.save(dict(model=make_state_dict(full_manifest())), tmp_path / 'official.ckpt')
+    convert_checkpoint(tmp_path / 'official.ckpt', tmp_path / 'ours.pth')
+    model = init_model(str(CONFIG), str(tmp_path / 'ours.pth'), device='cpu')
+    images = make_image('depth_img', (2, 3, 352, 352), 0, 1)
+    depth = depth_of(model, images)
+    assert depth.shape == (2, 1, 352, 352) and torch.isfinite(depth).all()
+    assert 0 <= depth.min() < depth.max() <= 10
+    if recording := os.environ.get('MMDIFFPERC_PARITY_DEPTH'):
+        assert_agrees(depth, np.load(recording)['pred_d'], 'pred_d')

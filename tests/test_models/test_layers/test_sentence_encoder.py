@@ -1,0 +1,128 @@
+import logging
+import re
+
+import pytest
+import torch
+from mmengine.logging import MMLogger
+from mmengine.runner.checkpoint import load_state_dict
+from torch import nn
+
+from mmdiffperc.models.layers import SentenceEncoder
+from mmdiffperc.models.stable_diffusion import build_text_encoder, build_tokenizer, load_weights
+
+LENGTH = 12
+
+
+@pytest.fixture(scope='module')
+def clip():
+    """The text encoder of tiny-sd, trained."""
+    clip = build_text_encoder('tiny-sd').eval()
+    load_weights('tiny-sd', text_encoder=clip)
+    return clip
+
+
+@pytest.fixture
+def encoder():
+    return SentenceEncoder('tiny-sd', LENGTH, checkpoint='tiny-sd', cache_size=3)
+
+
+@pytest.fixture
+def messages(caplog):
+    """What is printed to mmengine's logger, by level."""
+    logger = MMLogger.get_instance('sentences')
+    logger.addHandler(caplog.handler)
+    yield lambda level: [record.getMessage() for record in caplog.records if record.levelno == level]
+    logger.removeHandler(caplog.handler)
+
+
+def hidden_states(clip, sentence):
+    """Token by token: causal attention never looks ahead, so what comes later does not matter."""
+    tokenizer = build_tokenizer('tiny-sd')
+    inner = tokenizer.convert_tokens_to_ids(tokenizer.tokenize(sentence))[: LENGTH - 2]
+    ids = [tokenizer.bos_token_id, *inner, *[tokenizer.eos_token_id] * (LENGTH - 1 - len(inner))]
+    states = [clip(torch.tensor([ids[: end + 1]])).last_hidden_state[0, -1] for end in range(LENGTH)]
+    return torch.stack(states)
+
+
+@pytest.mark.parametrize('sentence', ['the red sphere', 'a red sphere left of the blue box ' * 50])
+def test_hidden_states_of_all_tokens(encoder, clip, sentence):
+    states = encoder([sentence])
+    assert states.shape == (1, LENGTH, 96) and not states.requires_grad
+    torch.testing.assert_close(states[0], hidden_states(clip, sentence), rtol=1e-4, atol=1e-4)
+
+
+def test_a_sentence_is_encoded_once(encoder):
+    passes = []
+    encoder.clip.register_forward_hook(lambda clip, args, kwargs, output: passes.append(len(args[0])), with_kwargs=True)
+    first = encoder(['a box', 'a cone', 'a box'])
+    again = encoder(['a cone', 'a box', 'a red cone'])
+    assert passes == [2, 1]
+    torch.testing.assert_close(first[[1, 0]], again[:2], rtol=0, atol=0)
+    torch.testing.assert_close(first[0], first[2], rtol=0, atol=0)
+
+
+def test_the_oldest_are_forgotten(encoder):
+    encoder(['a', 'b', 'c', 'd', 'e'])
+    assert list(encoder._encoded) == ['c', 'd', 'e']
+    assert not encoder.state_dict().keys() & {'_encoded'}
+
+
+def test_new_weights_forget_what_the_old_ones_encoded(encoder):
+    before = encoder(['a box'])
+    other = {name: weight + 0.1 for name, weight in encoder.state_dict().items()}
+    encoder.load_state_dict(other)
+    assert not torch.allclose(encoder(['a box']), before, atol=1e-3)
+
+
+def test_frozen_and_in_evaluation_mode(encoder):
+    encoder.train()
+    assert not any(module.training for module in encoder.modules())
+    assert not any(weight.requires_grad for weight in encoder.parameters())
+
+
+def test_cutting_is_reported_once(encoder, messages):
+    encoder(['the red sphere'])
+    assert not messages(logging.WARNING)
+    encoder(['word ' * 400])
+    encoder(['other words ' * 200])
+    (message,) = messages(logging.WARNING)
+    assert re.match(r'A sentence has \d{3,} tokens, of which only the first 12 \(max_length\) are read', message)
+    assert len(message) < 500
+
+
+@pytest.mark.parametrize('length', [0, 2, 78])
+def test_length_out_of_range(length):
+    with pytest.raises(ValueError, match=f'max_length={length}: the text encoder of tiny-sd takes 3 to 77 tokens'):
+        SentenceEncoder('tiny-sd', length)
+
+
+def test_never_random():
+    with pytest.raises(RuntimeError, match=r'no weights: neither init_cfg .* Set model\.backbone\.prompts\.checkpoint'):
+        SentenceEncoder('tiny-sd', LENGTH)(['a box'])
+    with pytest.raises(RuntimeError, match=r'no weights: neither.*; from /nowhere they cannot be loaded: No weights at'):
+        SentenceEncoder('tiny-sd', LENGTH, checkpoint='/nowhere')(['a box'])
+
+
+@pytest.mark.parametrize('load', [nn.Module.load_state_dict, lambda model, state: load_state_dict(model, state, True)])
+def test_checkpoint_without_a_text_encoder(encoder, messages, load):
+    """As converted official ones are: nothing is missing, and the weights come from elsewhere, which is said."""
+    model = nn.ModuleDict(dict(text_encoder=encoder, head=nn.Linear(2, 3)))
+    states = {name: torch.ones_like(weight) for name, weight in model.head.state_dict(prefix='head.').items()}
+    load(model, states)
+    assert (model.head.weight == 1).all() and len(states) == 2
+    encoder(['a box'])
+    assert 'it was loaded from tiny-sd' in messages(logging.INFO)[-1]
+
+
+def test_checkpoint_with_a_text_encoder_needs_nothing_else(encoder, clip):
+    encoder(['a box'])
+    other = SentenceEncoder('tiny-sd', LENGTH)
+    other.load_state_dict(encoder.state_dict())
+    torch.testing.assert_close(other(['a box'])[0], hidden_states(clip, 'a box'), rtol=1e-4, atol=1e-4)
+
+
+def test_checkpoint_with_a_part_of_it(encoder):
+    states = encoder.state_dict()
+    states.pop('clip.final_layer_norm.weight')
+    with pytest.raises(RuntimeError, match=r'lacks 1 of the \d+ weights of the text encoder, first clip\.final_layer'):
+        encoder.load_state_dict(states)

@@ -1,0 +1,107 @@
+import logging
+
+import pytest
+import torch
+from mmengine.logging import MMLogger
+from mmengine.registry import init_default_scope
+
+from mmdiffperc.models import ScenePrompts
+from mmdiffperc.models.prompts.scene_prompts import without_mean
+from mmdiffperc.models.stable_diffusion import build_text_encoder, build_tokenizer
+
+SCENES = ['living_room', 'cafe', 'office']
+
+
+def no_text_encoder():
+    raise AssertionError('a file of embeddings needs no text encoder')
+
+
+@pytest.fixture
+def prompts():
+    return ScenePrompts(SCENES, embed_dims=8, adapter=dict(type='TextAdapter', gamma=0.5))
+
+
+@pytest.fixture
+def warnings(caplog):
+    """What is printed to mmengine's logger at level WARNING."""
+    logger = MMLogger.get_instance('scenes')
+    logger.addHandler(caplog.handler)
+    yield lambda: [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
+    logger.removeHandler(caplog.handler)
+
+
+def test_the_scenes_of_nyu_are_in_the_official_order():
+    """That of nyu_class_list.json, and so of the rows of the official embeddings."""
+    init_default_scope('mmseg')
+    assert ScenePrompts('NYUDataset', embed_dims=4).classes == (
+        'printer_room', 'bathroom', 'living_room', 'study', 'conference_room', 'study_room', 'kitchen', 'home_office',
+        'bedroom', 'dinette', 'playroom', 'indoor_balcony', 'laundry_room', 'basement', 'excercise_room', 'foyer',
+        'home_storage', 'cafe', 'furniture_store', 'office_kitchen', 'student_lounge', 'dining_room', 'reception_room',
+        'computer_lab', 'classroom', 'office', 'bookstore',
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize('ids', [[2, 0], torch.tensor([2, 0])])
+def test_one_prompt_for_each_image(prompts, ids):
+    embeds = prompts(2, ids)
+    assert embeds.shape == (2, prompts.num_prompts, 8) == (2, 1, 8)
+    torch.testing.assert_close(embeds[0, 0], prompts.adapter(prompts.embeddings[2]))
+    torch.testing.assert_close(embeds[1, 0], prompts.adapter(prompts.embeddings[0]))
+
+
+def test_the_mean_for_an_unknown_scene(prompts):
+    mean = prompts.adapter(prompts.embeddings.mean(0))
+    embeds = prompts(3, torch.tensor([1, -1, 1]))
+    torch.testing.assert_close(embeds[1, 0], mean)
+    torch.testing.assert_close(embeds[2, 0], prompts.adapter(prompts.embeddings[1]))
+    torch.testing.assert_close(prompts(2), mean.expand(2, 1, 8))
+
+
+def test_an_unknown_scene_is_reported_once(prompts, warnings):
+    prompts(1)
+    prompts(2, [0, 1])
+    assert not warnings()
+    for _ in range(2):
+        prompts(2, [0, -1])
+    (message,) = warnings()
+    assert 'mean of all scene prompts' in message and 'living_room_0001.jpg' in message and 'cafe, office' in message
+
+
+@pytest.mark.parametrize('ids', [[0, 3], [-2, 0]])
+def test_a_scene_that_does_not_exist(prompts, ids):
+    with pytest.raises(ValueError, match=r'category ids .*expected 0 to 2, or -1 for an unknown scene'):
+        prompts(2, torch.tensor(ids))
+
+
+def test_names_are_read_without_underscores(arch):
+    torch.manual_seed(5)
+    tokenizer, text_encoder = build_tokenizer(arch), build_text_encoder(arch).eval()
+    prompts = ScenePrompts(SCENES, embed_dims=12, templates=['a {}.'])
+    prompts.init_embeddings(lambda: (tokenizer, text_encoder))
+    tokens = tokenizer(['a living room.'], max_length=20, padding='max_length', return_tensors='pt')
+    torch.testing.assert_close(prompts.embeddings[:1], text_encoder(tokens.input_ids).pooler_output)
+
+
+@pytest.mark.parametrize('with_mean', [False, True])
+def test_embeddings_of_a_file(tmp_path, with_mean):
+    """The official file has a row for every scene; mmseg adds their mean."""
+    embeddings = torch.randn(3, 8)
+    rows = torch.cat([embeddings, embeddings.mean(0, keepdim=True)]) if with_mean else embeddings
+    torch.save(rows, tmp_path / 'nyu_class_embeddings.pth')
+    prompts = ScenePrompts(SCENES, embed_dims=8, embeddings=str(tmp_path / 'nyu_class_embeddings.pth'))
+    prompts.init_embeddings(no_text_encoder)
+    torch.testing.assert_close(prompts.embeddings, embeddings, rtol=0, atol=0)
+
+
+@pytest.mark.parametrize('content', [torch.eye(4, 8), torch.zeros(5, 8), torch.zeros(3, 9), {'a': 1}])
+def test_a_file_of_other_scenes(tmp_path, content):
+    torch.save(content, tmp_path / 'other.pth')
+    prompts = ScenePrompts(SCENES, embed_dims=8, embeddings=str(tmp_path / 'other.pth'))
+    with pytest.raises(ValueError, match=r'expected embeddings of shape \(3, 8\).*of the 3 classes'):
+        prompts.init_embeddings(no_text_encoder)
+
+
+def test_without_mean_leaves_a_last_row_that_is_not_the_mean():
+    embeddings = torch.eye(4)
+    assert without_mean(embeddings, 3) is embeddings
+    assert without_mean(embeddings, 4) is embeddings

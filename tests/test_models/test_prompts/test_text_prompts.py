@@ -1,0 +1,79 @@
+import pytest
+import torch
+
+from mmdiffperc.models import DiffusionUNet, TextPrompts
+from mmdiffperc.models.stable_diffusion import load_text_encoder
+
+SENTENCES = ['the red sphere', 'a box left of the cone']
+
+
+@pytest.fixture
+def prompts():
+    adapter = dict(type='TextAdapter', gamma=0.5)
+    return TextPrompts('tiny-sd', embed_dims=96, max_length=9, adapter=adapter, checkpoint='tiny-sd')
+
+
+def test_one_prompt_for_each_token(prompts):
+    embeds = prompts(2, SENTENCES)
+    assert embeds.shape == (2, prompts.num_prompts, 96) == (2, 9, 96)
+    torch.testing.assert_close(embeds, prompts.adapter(prompts.text_encoder(SENTENCES)))
+    assert not torch.allclose(embeds[0], embeds[1], atol=1e-2)
+
+
+def test_forty_tokens_of_sd1_by_default():
+    with torch.device('meta'):
+        prompts = TextPrompts('sd1-5', embed_dims=768)
+    assert prompts.num_prompts == 40
+    assert sum(weight.numel() for weight in prompts.text_encoder.parameters()) == 123_060_480
+
+
+def test_sentences_are_cleaned(prompts):
+    torch.testing.assert_close(prompts(1, ['The \n  RED   sphere &amp; box ']), prompts(1, ['the red sphere & box']))
+
+
+def test_ready_hidden_states(prompts):
+    states = torch.randn(2, 9, 96)
+    torch.testing.assert_close(prompts(2, states), prompts.adapter(states))
+    for other in (states[:1], states[:, :8], states[..., :95]):
+        with pytest.raises(ValueError, match=r'Expected hidden states of shape \(2, 9, 96\), got'):
+            prompts(2, other)
+
+
+def test_only_the_adapter_trains(prompts):
+    prompts.train()
+    assert {name.split('.')[0] for name, weight in prompts.named_parameters() if weight.requires_grad} == {'adapter'}
+    prompts(2, SENTENCES).square().sum().backward()
+    assert all(weight.grad.abs().sum() > 0 for weight in prompts.adapter.parameters())
+    assert not prompts.text_encoder.training
+
+
+def test_init_embeddings(prompts):
+    other = TextPrompts('tiny-sd', embed_dims=96, max_length=9)
+    other.init_embeddings(lambda: load_text_encoder('tiny-sd', 'tiny-sd'))
+    torch.testing.assert_close(other(2, SENTENCES), prompts.text_encoder(SENTENCES))
+
+
+def test_text_encoder_of_another_width():
+    with pytest.raises(ValueError, match='text encoder of tiny-sd is 96 wide, but its U-Net wants prompts of width 20'):
+        TextPrompts('tiny-sd', embed_dims=20)
+
+
+def test_the_backbone_fills_in_architecture_and_width():
+    backbone = DiffusionUNet(
+        arch='tiny-sd',
+        prompts=dict(type='TextPrompts', max_length=9),
+        cross_attention=dict(strides=(16,)),
+        out_prompts=True,
+        init_cfg=dict(type='Pretrained', checkpoint='tiny-sd'),
+    ).eval()
+    assert backbone.out_channels == (64, 96 + 9, 96, 96)
+    backbone.init_weights()
+    images = torch.rand(2, 3, 64, 48) * 2 - 1
+    with torch.no_grad():
+        *features, embeds = backbone((images, SENTENCES))
+        second = backbone((images[1:], SENTENCES[1:]))
+    torch.testing.assert_close(embeds, backbone.prompts(2, SENTENCES))
+    assert [feature.shape[1] for feature in features] == list(backbone.out_channels)
+    torch.testing.assert_close(features[0][1:], second[0], rtol=1e-4, atol=1e-4)  # each image its own sentence
+    with pytest.raises(TypeError, match='list of sentences, one for each of 2 images, got None'):
+        backbone(images)

@@ -1,0 +1,69 @@
+"""Depth from training to test through the scripts that ``mim train mmseg`` and ``mim test mmseg`` run."""
+
+import json
+import runpy
+import sys
+from pathlib import Path
+
+import cv2
+import mmseg
+import numpy as np
+import pytest
+import torch
+from tiny_depth import write_config
+
+from mmdiffperc.compat.checkpoint import load_file
+
+SCRIPTS = Path(mmseg.__file__).parent / '.mim' / 'tools'
+ITERATIONS = 3
+
+
+def run(script, *arguments):
+    """Run one of mmseg's scripts."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, 'argv', [script, *map(str, arguments)])
+        runpy.run_path(str(SCRIPTS / script), run_name='__main__')
+
+
+@pytest.fixture(scope='module')
+def trained(tmp_path_factory):
+    """The config, and the folder of its training; one training image has no depth at all."""
+    folder = tmp_path_factory.mktemp('depth')
+    config = write_config(folder)
+    empty = sorted((folder / 'toy/nyu/annotations/train').iterdir())[0]
+    cv2.imwrite(str(empty), np.zeros((64, 96), np.uint16))
+    options = [f'train_cfg.max_iters={ITERATIONS}', f'train_cfg.val_interval={ITERATIONS}']
+    options += ['train_dataloader.batch_size=4', 'default_hooks.logger.interval=1']
+    run('train.py', config, '--work-dir', folder / 'work', '--cfg-options', *options)
+    return config, folder / 'work'
+
+
+@pytest.fixture(scope='module')
+def log(trained):
+    lines = next(trained[1].glob('*/vis_data/scalars.json')).read_text().splitlines()
+    return [json.loads(line) for line in lines]
+
+
+def test_training_is_logged(log):
+    *training, validation = log
+    assert [line['step'] for line in training] == [1, 2, 3]
+    assert all(np.isfinite(line['loss']) and line['loss'] > 0 for line in training)
+    assert [line['maps_without_depth'] for line in training] == [1, 2, 3]
+    assert 0 < validation['abs_rel'] < 3 and 0 < validation['rmse'] < 10
+
+
+def test_checkpoint_is_finite_and_holds_the_scenes(trained):
+    checkpoint = load_file(trained[1] / f'iter_{ITERATIONS}.pth')
+    assert all(torch.isfinite(value).all() for value in checkpoint['state_dict'].values())
+    assert len(checkpoint['meta']['dataset_meta']['classes']) == 27
+
+
+@pytest.mark.parametrize('flags', [[], ['--tta']])
+def test_checkpoint_is_tested(trained, log, flags, tmp_path):
+    config, work_dir = trained
+    run('test.py', config, work_dir / f'iter_{ITERATIONS}.pth', '--work-dir', tmp_path, *flags)
+    found = json.loads(next(tmp_path.glob('*/*.json')).read_text())
+    if flags:
+        assert found['rmse'] != log[-1]['rmse'] and found['rmse'] == pytest.approx(log[-1]['rmse'], rel=0.2)
+    else:
+        assert found['rmse'] == pytest.approx(log[-1]['rmse'], rel=1e-5)

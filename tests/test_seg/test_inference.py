@@ -1,0 +1,84 @@
+import re
+
+import cv2
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from mmseg.apis import init_model
+from tiny_depth import write_checkpoint, write_config
+
+from mmdiffperc.seg.inference import predict_depth
+
+
+@pytest.fixture(scope='module')
+def model(tmp_path_factory):
+    folder = tmp_path_factory.mktemp('depth')
+    config = write_config(folder)
+    return init_model(config, write_checkpoint(config, folder / 'depth.pth'), device='cpu')
+
+
+@pytest.fixture
+def image():
+    """BGR, of sides that no stride divides."""
+    return np.random.default_rng(0).integers(0, 256, (50, 90, 3), np.uint8)
+
+
+def features_to_depth(model, image, scene_id):
+    """Depth by the parts of the model, of an image whose sides 64 divides."""
+    inputs = (torch.from_numpy(image[..., ::-1].copy()).permute(2, 0, 1)[None] - 127.5) / 127.5
+    with torch.no_grad():
+        features = model.backbone((inputs, torch.tensor([scene_id])))
+        return model.decode_head((*features, image.shape[:2]))[0, 0]
+
+
+def test_is_what_the_model_computes(model):
+    image = np.random.default_rng(1).integers(0, 256, (64, 128, 3), np.uint8)
+    depth = predict_depth(model, image, 'kitchen')
+    assert depth.dtype == np.float32 and depth.std() > 0
+    torch.testing.assert_close(torch.from_numpy(depth), features_to_depth(model, image, 6), rtol=1e-5, atol=1e-5)
+
+
+def test_scene_counts_and_may_be_unknown(model, image):
+    unknown, kitchen, bookstore = (predict_depth(model, image, scene) for scene in (None, 'kitchen', 'bookstore'))
+    assert unknown.shape == (50, 90) and 0 < unknown.min() and unknown.max() < 10
+    assert not np.array_equal(kitchen, bookstore) and not np.array_equal(kitchen, unknown)
+
+
+def test_file_and_array_agree(model, image, tmp_path):
+    cv2.imwrite(str(tmp_path / 'image.png'), image)
+    expected = predict_depth(model, image)
+    np.testing.assert_array_equal(predict_depth(model, tmp_path / 'image.png'), expected)
+    np.testing.assert_array_equal(predict_depth(model, str(tmp_path / 'image.png')), expected)
+
+
+def test_resize_in_the_pipeline_is_undone(model, image, monkeypatch):
+    dataset = model.cfg.test_dataloader.dataset
+    loader, *transforms = dataset.pipeline
+    resize = dict(type='Resize', scale=(128, 64), keep_ratio=False)
+    monkeypatch.setitem(dataset, 'pipeline', [loader, resize, *transforms])
+    large = features_to_depth(model, cv2.resize(image, (128, 64)), -1)
+    expected = F.interpolate(large[None, None], (50, 90), mode='bilinear')[0, 0]
+    torch.testing.assert_close(torch.from_numpy(predict_depth(model, image)), expected, rtol=1e-5, atol=1e-5)
+
+
+def test_unknown_scene(model, image):
+    with pytest.raises(ValueError, match=r"Unknown scene 'spaceship': choose from printer_room, bathroom, .*leave it"):
+        predict_depth(model, image, 'spaceship')
+
+
+def test_scene_for_a_model_without_scenes(model, image, monkeypatch):
+    monkeypatch.setattr(type(model.backbone.prompts), 'by_category', False)
+    with pytest.raises(ValueError, match="Unknown scene 'kitchen': choose from none, for this model asks for no"):
+        predict_depth(model, image, 'kitchen')
+
+
+def test_no_depth_estimator(model, image):
+    with pytest.raises(ValueError, match='Expected a depth estimator, got DiffusionUNet: check the config'):
+        predict_depth(model.backbone, image)
+
+
+def test_no_image(model, tmp_path):
+    (tmp_path / 'text.png').write_text('no image')
+    with pytest.raises(ValueError, match=re.escape('text.png: empty, damaged or no image')):
+        predict_depth(model, tmp_path / 'text.png')

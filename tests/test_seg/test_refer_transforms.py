@@ -1,0 +1,131 @@
+import numpy as np
+import pytest
+from mmengine.dataset import Compose
+from mmengine.registry import init_default_scope
+from PIL import Image
+from pycocotools import mask as coco_mask
+
+from mmdiffperc.seg.refer_transforms import EvaluateAtInputSize, LoadReferringMask, draw_segmentation
+
+HEIGHT, WIDTH = 5, 8
+
+
+@pytest.fixture
+def mask():
+    """Not symmetric in any way."""
+    mask = np.zeros((HEIGHT, WIDTH), np.uint8)
+    mask[1:3, 2:7] = mask[3, 6] = 1
+    return mask
+
+
+def compressed(mask):
+    return coco_mask.encode(np.asfortranarray(mask))
+
+
+def uncompressed(mask):
+    runs = [0]
+    for previous, pixel in zip([0, *mask.ravel('F')], mask.ravel('F'), strict=False):
+        runs += [0] if pixel != previous else []
+        runs[-1] += 1
+    return dict(counts=runs, size=[HEIGHT, WIDTH])
+
+
+def as_text(code):
+    return dict(code, counts=code['counts'].decode())
+
+
+@pytest.mark.parametrize('encode', [uncompressed, compressed, lambda mask: as_text(compressed(mask))])
+def test_run_length_codes(mask, encode):
+    drawn = draw_segmentation(encode(mask), HEIGHT, WIDTH)
+    assert drawn.dtype == np.uint8
+    np.testing.assert_array_equal(drawn, mask)
+    np.testing.assert_array_equal(draw_segmentation(encode(1 - mask), HEIGHT, WIDTH), 1 - mask)
+
+
+def test_polygons_are_united():
+    """Two rectangles that overlap in columns 3 and 4."""
+    polygons = [[1, 1, 5, 1, 5, 3, 1, 3], [3, 0, 7, 0, 7, 5, 3, 5]]
+    expected = np.zeros((HEIGHT, WIDTH))
+    expected[1:3, 1:5] = expected[:, 3:7] = 1
+    np.testing.assert_array_equal(draw_segmentation(polygons, HEIGHT, WIDTH), expected)
+
+
+def test_polygons_without_area_do_not_count():
+    triangle = [1, 1, 6, 1, 6, 4]
+    drawn = draw_segmentation([[0, 0, 7, 4], triangle, [], [2, 2, 3]], HEIGHT, WIDTH)
+    assert drawn.sum() > 5
+    np.testing.assert_array_equal(drawn, draw_segmentation([triangle], HEIGHT, WIDTH))
+
+
+@pytest.mark.parametrize(
+    ('segmentation', 'message'),
+    [
+        ([], 'polygons of at least three points'),
+        ([[1, 1, 4, 3]], r'polygons of at least three points .*, got \[\[1, 1, 4, 3\]\]'),
+        (dict(counts=[40], size=[8, 5]), r'run-length code of size \[5, 8\], got \[8, 5\]'),
+        (dict(counts=[40]), 'got None'),
+        (dict(counts=[3, 4], size=[5, 8]), 'runs of 40 pixels in all, got 7'),
+    ],
+)
+def test_segmentation_that_is_none(segmentation, message):
+    results = dict(segmentation=segmentation, height=5, width=8, ori_shape=(5, 8), img_path='a.jpg', ref_id=3)
+    with pytest.raises(ValueError, match=f'a.jpg, ref 3: expected .*{message}'):
+        LoadReferringMask().transform(results)
+
+
+def test_image_of_another_size(mask):
+    results = dict(segmentation=compressed(mask), height=5, width=8, ori_shape=(8, 5), img_path='a.jpg', ref_id=3)
+    with pytest.raises(ValueError, match='a.jpg: the image is 8 x 5, its annotations are for 5 x 8'):
+        LoadReferringMask().transform(results)
+
+
+@pytest.fixture
+def image(tmp_path):
+    """An image file, and its pixels as Pillow reads them."""
+    pixels = np.random.default_rng(0).integers(0, 256, (HEIGHT, WIDTH, 3), np.uint8)
+    Image.fromarray(pixels).save(tmp_path / 'image.png')
+    return tmp_path / 'image.png', Image.fromarray(pixels)
+
+
+@pytest.fixture
+def pipeline():
+    """The one of the configs, at another size: 6 rows, 3 columns."""
+    init_default_scope('mmseg')
+    resize = dict(type='Resize', scale=(3, 6), keep_ratio=False, backend='pillow')
+    return Compose(
+        [
+            dict(type='LoadImageFromFile'),
+            dict(type='LoadReferringMask'),
+            resize,
+            dict(type='EvaluateAtInputSize'),
+            dict(type='PackSegInputs', meta_keys=('ori_shape', 'img_shape', 'text')),
+        ]
+    )
+
+
+def test_squashed_as_pillow_does_it(pipeline, image, mask):
+    """As the official pipeline does: bilinear with smoothing for the image, nearest for the mask."""
+    path, pixels = image
+    results = dict(img_path=str(path), segmentation=uncompressed(mask), height=5, width=8, text='it', seg_fields=[])
+    packed = pipeline(results)
+    expected = np.array(pixels.resize((3, 6), Image.Resampling.BILINEAR))
+    np.testing.assert_array_equal(packed['inputs'].numpy()[::-1].transpose(1, 2, 0), expected)
+    expected = np.array(Image.fromarray(mask).resize((3, 6), Image.Resampling.NEAREST))
+    sample = packed['data_samples']
+    np.testing.assert_array_equal(sample.gt_sem_seg.data[0], expected)
+    assert 0 < expected.sum() < expected.size
+    assert sample.ori_shape == sample.img_shape == (6, 3)
+    assert sample.text == 'it'
+
+
+def test_own_image_keeps_its_size(pipeline, image):
+    packed = pipeline(dict(img_path=str(image[0]), text='it'))
+    sample = packed['data_samples']
+    assert packed['inputs'].shape == (3, 6, 3)
+    assert sample.ori_shape == (5, 8) and sample.img_shape == (6, 3)
+    assert 'gt_sem_seg' not in sample
+
+
+def test_registered_by_name(pipeline):
+    assert isinstance(pipeline.transforms[1], LoadReferringMask)
+    assert isinstance(pipeline.transforms[3], EvaluateAtInputSize)

@@ -1,0 +1,42 @@
+import cv2
+import numpy as np
+import pytest
+from mmengine.config import Config
+from tiny_depth import CONFIG
+
+
+@pytest.fixture
+def config(tmp_path):
+    """The toy config on two training maps, with holes, and two test maps."""
+    maps = dict(
+        train=[np.array([[1000, 2000, 0], [3000, 0, 0]]), np.full((2, 3), 3000)],
+        test=[np.full((2, 3), 4000), np.array([[2000, 0, 2000], [0, 0, 0]])],
+    )
+    for split, depths in maps.items():
+        for index, depth in enumerate(depths):
+            for kind, array in (('annotations', depth.astype(np.uint16)), ('images', np.zeros((2, 3, 3), np.uint8))):
+                folder = tmp_path / kind / split
+                folder.mkdir(parents=True, exist_ok=True)
+                cv2.imwrite(str(folder / f'kitchen_{index}.png'), array)
+    cfg = Config.fromfile(CONFIG)
+    for split in ('train', 'test'):
+        cfg[f'{split}_dataloader'].dataset.data_root = str(tmp_path)
+    cfg.dump(tmp_path / 'config.py')
+    return str(tmp_path / 'config.py')
+
+
+def test_scores_the_mean_of_the_pixels_that_have_depth(tool, config):
+    from constant_depth import constant_scores
+
+    mean = (1 + 2 + 3 + 6 * 3) / 9  # metres, of pixels: the maps have three and six
+    scores = constant_scores(config)
+    assert scores['rmse'] == pytest.approx(((4 - mean) + (mean - 2)) / 2, abs=1e-5)
+    assert scores['abs_rel'] == pytest.approx(((4 - mean) / 4 + (mean - 2) / 2) / 2, abs=1e-5)
+
+
+def test_prints_them(tool, config, monkeypatch, capsys):
+    import constant_depth
+
+    monkeypatch.setattr('sys.argv', ['constant_depth.py', config])
+    constant_depth.main()
+    assert 'rmse: 1.0000\n' in capsys.readouterr().out

@@ -1,0 +1,101 @@
+import os
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+
+def write(text, path):
+    path.write_text(text)
+
+
+def fail_half_way(path):
+    path.write_text('half')
+    raise OSError('No space left on device')
+
+
+FILES = {f'{folder}/{name}.txt': partial(write, name) for folder in ('images', 'annotations') for name in 'abc'}
+
+
+def test_writes_all(tmp_path):
+    from resumable import write_folder
+
+    assert write_folder(tmp_path / 'new/out', FILES) == 6
+    assert (tmp_path / 'new/out/annotations/b.txt').read_text() == 'b'
+    assert [path.name for path in (tmp_path / 'new').iterdir()] == ['out']
+    assert write_folder(tmp_path / 'new/out', FILES) == 0
+
+
+def test_continues_after_an_interruption(tmp_path):
+    from resumable import write_folder
+
+    with pytest.raises(OSError, match='No space left'):
+        write_folder(tmp_path / 'out', FILES | {'images/c.txt': fail_half_way})
+    assert not (tmp_path / 'out').exists()
+    assert sorted(path.name for path in (tmp_path / 'out.part/images').iterdir()) == ['.c.txt', 'a.txt', 'b.txt']
+    (tmp_path / 'out.part/images/a.txt').write_text('from the first run')
+
+    assert write_folder(tmp_path / 'out', FILES) == 4
+    found = {path.relative_to(tmp_path / 'out').as_posix() for path in (tmp_path / 'out').rglob('*') if path.is_file()}
+    assert found == set(FILES)
+    assert (tmp_path / 'out/images/a.txt').read_text() == 'from the first run'
+    assert (tmp_path / 'out/images/c.txt').read_text() == 'c'
+
+
+def test_does_not_write_through_a_link_of_the_interrupted_run(tmp_path):
+    from resumable import link_or_copy, write_folder
+
+    (tmp_path / 'source').write_text('source')
+    (tmp_path / 'out.part/images').mkdir(parents=True)
+    os.link(tmp_path / 'source', tmp_path / 'out.part/images/.a.txt')
+    files = FILES | {'images/b.txt': partial(link_or_copy, tmp_path / 'source')}
+    write_folder(tmp_path / 'out', files)
+    assert (tmp_path / 'source').read_text() == 'source'
+    assert (tmp_path / 'out/images/a.txt').read_text() == 'a'
+    assert (tmp_path / 'out/images/b.txt').samefile(tmp_path / 'source')
+
+
+def test_copies_where_it_cannot_link(tmp_path, monkeypatch):
+    from resumable import link_or_copy
+
+    def refuse(source, target):
+        raise OSError('another file system')
+
+    monkeypatch.setattr(os, 'link', refuse)
+    (tmp_path / 'source').write_text('source')
+    (tmp_path / 'symbolic').symlink_to('source')
+    link_or_copy(tmp_path / 'symbolic', tmp_path / 'target')
+    assert (tmp_path / 'target').read_text() == 'source' and not (tmp_path / 'target').is_symlink()
+
+
+def test_refuses_a_folder_of_other_data(tmp_path):
+    from resumable import write_folder
+
+    write_folder(tmp_path / 'out', FILES)
+    with pytest.raises(FileExistsError, match=r'out exists and lacks 1 of 7 files, such as images/d\.txt'):
+        write_folder(tmp_path / 'out', FILES | {'images/d.txt': partial(write, 'd')})
+    assert not (tmp_path / 'out/images/d.txt').exists()
+
+
+def test_refuses_to_continue_another_conversion(tmp_path):
+    from resumable import write_folder
+
+    (tmp_path / 'out.part').mkdir()
+    (tmp_path / 'out.part/train.txt').touch()
+    with pytest.raises(FileExistsError, match=r'out\.part was begun with other arguments: it holds train\.txt'):
+        write_folder(tmp_path / 'out', FILES)
+
+
+def test_an_empty_folder_is_used(tmp_path):
+    from resumable import write_folder
+
+    (tmp_path / 'out').mkdir()
+    assert write_folder(tmp_path / 'out', FILES) == 6
+
+
+def test_missing_files(tmp_path):
+    from resumable import require_files
+
+    (tmp_path / 'here').touch()
+    with pytest.raises(FileNotFoundError, match='1 of 2 listed files are missing, such as .*gone'):
+        require_files([tmp_path / 'here', Path(tmp_path / 'gone')])

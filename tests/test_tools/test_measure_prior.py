@@ -1,0 +1,45 @@
+import json
+
+import pytest
+from mmengine.config import Config
+
+
+@pytest.fixture
+def measure_prior(tool, tmp_path, monkeypatch):
+    """The tool, in a repository where all runs are finished."""
+    import measure_prior
+
+    monkeypatch.setattr(measure_prior, 'ROOT', tmp_path)
+    for start, base in (('pre-trained', 40.0), ('random', 20.0)):
+        for seed in (0, 1):
+            folder = tmp_path / f'work_dirs/prior/segmentation-{start}-seed{seed}'
+            for time, mistake in (('1010_0900', 9.0), ('1010_1000', 0.0)):  # the later log counts
+                (folder / time / 'vis_data').mkdir(parents=True)
+                lines = [dict(loss=1.0, step=800), dict(mIoU=base + seed + mistake, step=800)]
+                (folder / time / 'vis_data/scalars.json').write_text('\n'.join(map(json.dumps, lines)) + '\n')
+            (folder / 'iter_800.pth').write_bytes(b'')
+    return measure_prior
+
+
+def test_finished_runs_become_a_table(measure_prior, tmp_path, capsys):
+    results = measure_prior.measure('segmentation', [0, 1], [])
+    assert [[run['mIoU'] for run in runs] for runs in results.values()] == [[40, 41], [20, 21]]
+    assert json.loads((tmp_path / 'work_dirs/prior/segmentation.json').read_text()) == results
+    measure_prior.print_table(results, [0, 1], 'mIoU', '.1f')
+    assert capsys.readouterr().out.splitlines()[1:] == [
+        '| mIoU from U-Net | seed 0 | seed 1 | mean |',
+        '|---|---|---|---|',
+        '| pre-trained | 40.0 | 41.0 | 40.5 |',
+        '| random | 20.0 | 21.0 | 20.5 |',
+    ]
+
+
+def test_pairs_differ_in_the_weights_of_the_unet_only(tool):
+    from measure_prior import ROOT, TASKS
+
+    for task in TASKS.values():
+        first, second = (Config.fromfile(ROOT / config) for config in task.configs.values())
+        assert first.model.backbone.init_cfg == dict(type='Pretrained', checkpoint='tiny-sd')
+        assert second.model.backbone.init_cfg.pop('components') == ('vae',)
+        assert first.model == second.model and first.optim_wrapper == second.optim_wrapper
+        assert first.train_dataloader == second.train_dataloader

@@ -1,0 +1,105 @@
+"""Gather what a split of KITTI needs from the raw data and the annotated depth, for the KITTIDepthDataset.
+
+    python tools/dataset_converters/kitti.py data/kitti --raw raw_data --depth data_depth_annotated \\
+        --train-list eigen_train_files_with_gt.txt --test-list eigen_test_files_with_gt.txt
+
+--raw holds <date>/<drive>/image_02/data/*.png, --depth holds train/<drive>/proj_depth/groundtruth/image_02/*.png and
+val/... as the KITTI depth benchmark is unpacked (or both in one). The lists are those of BTS, VPD or MetaPrompts; what
+they put before <date> and <drive> does not matter. Frames without depth are left out. Files are linked where the file
+system can, otherwise copied.
+
+Writes images/<date>/..., annotations/<drive>/..., and train.txt and test.txt with the paths below these two. Run it
+again after an interruption and it continues; the folder appears when it is complete.
+"""
+
+import argparse
+import re
+import sys
+from functools import partial
+from pathlib import Path
+
+from resumable import link_or_copy, require_files, write_folder
+
+from mmdiffperc.datasets.depth_split import parse_depth_split
+
+PHASES = ('train', 'test')
+IMAGE = re.compile(r'\d{4}_\d\d_\d\d/.+')
+DEPTH = re.compile(r'\d{4}_\d\d_\d\d_drive_\d{4}_sync/proj_depth/.+')
+DEPTH_FOLDERS = ('', 'train', 'val')
+
+
+def parse_args(arguments=None):
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('out', type=Path, help='folder to create')
+    parser.add_argument('--raw', type=Path, required=True, metavar='FOLDER', help='raw data')
+    parser.add_argument('--depth', type=Path, required=True, metavar='FOLDER', help='annotated depth')
+    for phase in PHASES:
+        parser.add_argument(f'--{phase}-list', type=Path, metavar='TXT', help=f'split file of the {phase} frames')
+    args = parser.parse_args(arguments)
+    if args.train_list is None and args.test_list is None:
+        parser.error('nothing to convert: give --train-list or --test-list')
+    return args
+
+
+def read_frames(split_file: Path) -> list[tuple[str, str]]:
+    """Read a split file; return image and depth map of its frames, from the date or the drive on.
+
+    Raises:
+        ValueError: A path holds neither, or the file is no split file.
+    """
+    frames = []
+    for image, depth in parse_depth_split(split_file.read_text(), str(split_file)):
+        found = IMAGE.search(image), DEPTH.search(depth)
+        if None in found:
+            raise ValueError(f'{split_file}: expected <date>/<drive>/... <drive>/proj_depth/..., got {image} {depth}')
+        frames.append((found[0][0], found[1][0]))
+    return frames
+
+
+def find_depth(root: Path, name: str) -> Path:
+    """Where a depth map lies, in the benchmark's training or validation folder or in one for both."""
+    paths = [root / folder / name for folder in DEPTH_FOLDERS]
+    return next((path for path in paths if path.is_file()), paths[0])
+
+
+def convert(args) -> int:
+    """Write the folder; return the number of new files.
+
+    Raises:
+        ValueError: A split file is no such.
+        FileNotFoundError: Files are missing.
+    """
+    sources, lists = {}, {}
+    for phase in PHASES:
+        if split_file := getattr(args, f'{phase}_list'):
+            frames = read_frames(split_file)
+            sources |= {f'images/{image}': args.raw / image for image, _ in frames}
+            sources |= {f'annotations/{depth}': find_depth(args.depth, depth) for _, depth in frames}
+            lines = ''.join(f'{image} {depth}\n' for image, depth in frames)
+            lists[f'{phase}.txt'] = partial(Path.write_text, data=lines)
+    require_files(list(sources.values()))
+    return write_folder(args.out, {name: partial(link_or_copy, path) for name, path in sources.items()} | lists)
+
+
+def main(arguments=None) -> int:
+    """Run the tool.
+
+    Args:
+        arguments (Sequence[str], optional): Instead of the command line's.
+
+    Returns:
+        int: Exit status.
+    """
+    args = parse_args(arguments)
+    try:
+        number = convert(args)
+    except (ValueError, OSError) as error:
+        print(f'kitti: {error}', file=sys.stderr)
+        return 1
+    print(f'{args.out}: {f"complete, {number} new files" if number else "already there, complete"}.')
+    return 0
+
+
+if __name__ == '__main__':
+    sys.exit(main())

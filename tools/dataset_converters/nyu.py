@@ -1,0 +1,152 @@
+"""Write NYU Depth v2 in the folders that mmseg's NYUDataset reads.
+
+    python tools/dataset_converters/nyu.py data/nyu \\
+        --labelled nyu_depth_v2_labeled.mat --splits splits.mat --sync sync --train-list train_list.txt
+
+The test images come from the labelled set (654 images) unless --test-list names them; the training images from the
+"sync" frames of BTS that --train-list names (24231), or, without it, from the labelled set (795). As in the official
+code of BTS and VPD, labelled depth is the raw depth, truncated to millimetres, and the white frame of the labelled
+images is blackened. Files of --sync are linked where the file system can, otherwise copied.
+
+Run it again after an interruption and it continues; the folder appears when it is complete.
+The .mat files need h5py and scipy.
+"""
+
+import argparse
+import re
+import sys
+from functools import partial
+from pathlib import Path
+
+import cv2
+import numpy as np
+from resumable import link_or_copy, require_files, write_folder
+
+from mmdiffperc.datasets.depth_split import parse_depth_split
+
+FRAME = (slice(7, 474), slice(7, 632))
+MILLIMETRES = 1000
+SPLIT_KEYS = {'train': 'trainNdxs', 'test': 'testNdxs'}
+LABELLED_KEYS = ('images', 'rawDepths', 'sceneTypes')
+SYNC_FILE = re.compile(r'([^/]+)/(?:rgb|sync_depth)_(\d+)\.\w+')
+
+
+def parse_args(arguments=None):
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('out', type=Path, help='folder to create')
+    parser.add_argument('--labelled', type=Path, metavar='MAT', help='nyu_depth_v2_labeled.mat')
+    parser.add_argument('--splits', type=Path, metavar='MAT', help='splits.mat, to --labelled')
+    parser.add_argument('--sync', type=Path, metavar='FOLDER', help='folder to which the lists are relative')
+    for phase in SPLIT_KEYS:
+        parser.add_argument(f'--{phase}-list', type=Path, metavar='TXT', help=f'frames of --sync to {phase} on')
+    args = parser.parse_args(arguments)
+    if (args.labelled is None) != (args.splits is None):
+        parser.error('--labelled and --splits go together')
+    if (args.sync is None) != (args.train_list is None and args.test_list is None):
+        parser.error('--sync goes with --train-list or --test-list')
+    if args.labelled is None and args.sync is None:
+        parser.error('nothing to convert: give --labelled or --sync')
+    return args
+
+
+class LabelledSet:
+    """The labelled images of NYU Depth v2.
+
+    Args:
+        path (Path): ``nyu_depth_v2_labeled.mat``.
+        splits (Path): ``splits.mat``, with numbers from 1.
+
+    Raises:
+        ValueError: One of the files is something else.
+    """
+
+    def __init__(self, path: Path, splits: Path):
+        import h5py
+        import scipy.io
+
+        if not h5py.is_hdf5(path):
+            raise ValueError(f'{path}: missing, damaged or no HDF5; expected nyu_depth_v2_labeled.mat')
+        self.file = h5py.File(path)
+        self.splits = scipy.io.loadmat(splits)
+        for name, content, keys in ((path, self.file, LABELLED_KEYS), (splits, self.splits, SPLIT_KEYS.values())):
+            if absent := [key for key in keys if key not in content]:
+                raise ValueError(f'{name}: no {", ".join(absent)} in it; is it the official file?')
+
+    def files(self, phase: str) -> dict:
+        """What to write for the images of a phase, see ``write_folder``."""
+        files = {}
+        for index in (self.splits[SPLIT_KEYS[phase]].ravel() - 1).tolist():
+            name = f'{phase}/{self._scene(index)}_{index:05d}'
+            files[f'annotations/{name}.png'] = partial(self._write_depth, index)
+            files[f'images/{name}.jpg'] = partial(self._write_image, index)
+        return files
+
+    def _scene(self, index):
+        return ''.join(map(chr, self.file[self.file['sceneTypes'][0, index]][:].ravel()))
+
+    def _write_image(self, index, path):
+        image = np.zeros((480, 640, 3), np.uint8)
+        # MATLAB keeps columns together, so that all axes are in reverse order here; OpenCV wants BGR.
+        image[FRAME] = self.file['images'][index].T[FRAME][..., ::-1]
+        path.write_bytes(cv2.imencode('.jpg', image)[1].tobytes())
+
+    def _write_depth(self, index, path):
+        depth = (self.file['rawDepths'][index].T * MILLIMETRES).astype(np.uint16)
+        path.write_bytes(cv2.imencode('.png', depth)[1].tobytes())
+
+
+def listed_files(root: Path, split_file: Path, phase: str) -> dict:
+    """What to write for the "sync" frames of a list, see ``write_folder``.
+
+    Raises:
+        ValueError: Names are not those of the "sync" frames, or belong to different frames.
+        FileNotFoundError: Files are missing.
+    """
+    files, sources = {}, []
+    for image, depth in parse_depth_split(split_file.read_text(), str(split_file)):
+        frames = [SYNC_FILE.search(path) for path in (image, depth)]
+        if None in frames or frames[0].groups() != frames[1].groups():
+            raise ValueError(
+                f'{split_file}: expected <scene>/rgb_<n>.jpg <scene>/sync_depth_<n>.png, got {image} {depth}'
+            )
+        name = f'{phase}/{"_".join(frames[0].groups())}'
+        sources += [root / image, root / depth]
+        files[f'images/{name}.jpg'], files[f'annotations/{name}.png'] = (partial(link_or_copy, s) for s in sources[-2:])
+    require_files(sources)
+    return files
+
+
+def convert(args) -> int:
+    """Write the folder; return the number of new files."""
+    files = {}
+    labelled = args.labelled and LabelledSet(args.labelled, args.splits)
+    for phase in SPLIT_KEYS:
+        if split_file := getattr(args, f'{phase}_list'):
+            files |= listed_files(args.sync, split_file, phase)
+        elif labelled:
+            files |= labelled.files(phase)
+    return write_folder(args.out, files)
+
+
+def main(arguments=None) -> int:
+    """Run the tool.
+
+    Args:
+        arguments (Sequence[str], optional): Instead of the command line's.
+
+    Returns:
+        int: Exit status.
+    """
+    args = parse_args(arguments)
+    try:
+        number = convert(args)
+    except (ValueError, OSError, ImportError) as error:
+        print(f'nyu: {error}', file=sys.stderr)
+        return 1
+    print(f'{args.out}: {f"complete, {number} new files" if number else "already there, complete"}.')
+    return 0
+
+
+if __name__ == '__main__':
+    sys.exit(main())

@@ -1,0 +1,56 @@
+"""Draw what a depth estimator learnt: image, true depth, predicted depth, and the error.
+
+python tools/draw_depth.py CONFIG CHECKPOINT --indices 0 1 2 --out figure.png
+"""
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+import torch
+from mmengine.dataset import pseudo_collate
+from mmengine.registry import DATASETS
+from torch import nn
+
+import mmdiffperc.compat  # noqa: F401  (comes before any host)
+
+import mmcv  # isort: skip
+from mmseg.apis import init_model  # isort: skip
+
+from mmdiffperc.visualization import depth_figure
+
+
+def parse_args(arguments=None):
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('config')
+    parser.add_argument('checkpoint')
+    parser.add_argument(
+        '--indices', type=int, nargs='+', default=[0, 1, 2, 3], help='images of the test set, one a row'
+    )
+    parser.add_argument('--out', type=Path, default=Path('depth.png'))
+    parser.add_argument('--device', default='cpu')
+    return parser.parse_args(arguments)
+
+
+@torch.no_grad()
+def predict_row(model: nn.Module, packed: dict) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Image, truth and prediction for one sample of the test set."""
+    sample = model.test_step(pseudo_collate([packed]))[0]
+    image = mmcv.imread(sample.img_path, channel_order='rgb')
+    return image, sample.gt_depth_map.data[0].cpu().numpy(), sample.pred_depth_map.data[0].cpu().numpy()
+
+
+def main(arguments=None):
+    """Draw the figure."""
+    args = parse_args(arguments)
+    model = init_model(args.config, args.checkpoint, device=args.device)
+    dataset = DATASETS.build(model.cfg.test_dataloader.dataset)
+    figure = depth_figure([predict_row(model, dataset[index]) for index in args.indices])
+    args.out.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(args.out)
+    print(f'{args.out} written')
+
+
+if __name__ == '__main__':
+    main()

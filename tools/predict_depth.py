@@ -1,0 +1,112 @@
+"""Predict the depth of one's own images, from a trained depth estimator.
+
+    python tools/predict_depth.py CONFIG CHECKPOINT IMAGE --out depth
+    python tools/predict_depth.py CONFIG CHECKPOINT FOLDER --out depth --scene kitchen
+
+For every image three files, named after it: NAME.npy, float32 in metres; NAME_depth.png, 16 bits, in millimetres
+unless --png-scale says otherwise; NAME_colour.png, to look at.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from tqdm import tqdm
+
+import mmdiffperc.compat  # noqa: F401  (comes before any host)
+
+from mmseg.apis import init_model  # isort: skip
+
+from mmdiffperc.seg.inference import predict_depth
+from mmdiffperc.visualization import colour_depth
+
+IMAGE_SUFFIXES = ('.bmp', '.jpeg', '.jpg', '.png', '.ppm', '.tif', '.tiff', '.webp')
+
+
+def parse_args(arguments=None):
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('config', help='config of a depth estimator')
+    parser.add_argument('checkpoint', help='its trained checkpoint')
+    parser.add_argument('image', type=Path, help='image file, or a folder of images')
+    parser.add_argument('--out', type=Path, default=Path('depth'), metavar='FOLDER', help='(default: %(default)s)')
+    parser.add_argument('--scene', help='scene class of the images, as the model names it (default: unknown)')
+    parser.add_argument(
+        '--png-scale', type=float, default=1000, metavar='UNITS', help='16-bit units per metre (default: %(default)s)'
+    )
+    parser.add_argument('--device', default='cuda' if torch.cuda.is_available() else 'cpu')
+    return parser.parse_args(arguments)
+
+
+def find_images(path: Path) -> list[Path]:
+    """The image itself, or the images of a folder, in order.
+
+    Raises:
+        ValueError: No image, or two that would be written to the same files.
+    """
+    if not path.is_dir():
+        return [path]
+    images = sorted(file for file in path.iterdir() if file.suffix.lower() in IMAGE_SUFFIXES)
+    if not images:
+        raise ValueError(f'{path}: expected images ({", ".join(IMAGE_SUFFIXES)}), found none')
+    for first, second in zip(images, images[1:], strict=False):
+        if first.stem == second.stem:
+            raise ValueError(f'{first} and {second} would be written to the same files; rename one')
+    return images
+
+
+def write_depth(depth: np.ndarray, stem: Path, png_scale: float):
+    """Write the three files of an image.
+
+    Raises:
+        ValueError: The depth does not fit into 16 bits.
+    """
+    units = np.round(np.nan_to_num(depth) * png_scale)  # 0 where the windows of a test leave a column out
+    if units.max() > np.iinfo(np.uint16).max:
+        raise ValueError(
+            f'{stem.name}: {depth.max():.1f} m do not fit into 16 bits at {png_scale:g} units per metre; '
+            'KITTI, for one, uses --png-scale 256'
+        )
+    np.save(f'{stem}.npy', depth)
+    for name, picture in (('depth', units.astype(np.uint16)), ('colour', colour_depth(depth)[..., ::-1])):
+        Path(f'{stem}_{name}.png').write_bytes(cv2.imencode('.png', picture)[1].tobytes())
+
+
+def predict(args) -> int:
+    """Predict and write; return the number of images.
+
+    Raises:
+        ValueError: See :func:`predict_depth` and :func:`write_depth`.
+    """
+    images = find_images(args.image)
+    model = init_model(args.config, args.checkpoint, args.device)
+    args.out.mkdir(parents=True, exist_ok=True)
+    for image in tqdm(images, unit='image'):
+        write_depth(predict_depth(model, image, args.scene), args.out / image.stem, args.png_scale)
+    return len(images)
+
+
+def main(arguments=None) -> int:
+    """Run the tool.
+
+    Args:
+        arguments (Sequence[str], optional): Instead of the command line's.
+
+    Returns:
+        int: Exit status.
+    """
+    args = parse_args(arguments)
+    try:
+        number = predict(args)
+    except (ValueError, OSError) as error:
+        print(f'predict_depth: {error}', file=sys.stderr)
+        return 1
+    print(f'{args.out}: depth of {number} image(s) written.')
+    return 0
+
+
+if __name__ == '__main__':
+    sys.exit(main())

@@ -1,0 +1,68 @@
+"""Segment what a sentence refers to in one's own image, by a trained referring segmentor.
+
+    python tools/segment_phrase.py CONFIG CHECKPOINT IMAGE 'the red sphere left of the blue box' --out phrase
+
+Two files, named after the image: NAME_mask.png, 255 on the object and 0 elsewhere, as large as the image; and
+NAME_overlay.png, to look at.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+
+import mmdiffperc.compat  # noqa: F401  (comes before any host)
+
+import mmcv  # isort: skip
+from mmseg.apis import init_model  # isort: skip
+
+from mmdiffperc.seg.inference import segment_phrase
+from mmdiffperc.visualization import mask_overlay
+
+
+def parse_args(arguments=None):
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('config', help='config of a referring segmentor')
+    parser.add_argument('checkpoint', help='its trained checkpoint')
+    parser.add_argument('image', type=Path)
+    parser.add_argument('text', help='what to segment, in English')
+    parser.add_argument('--out', type=Path, default=Path('phrase'), metavar='FOLDER', help='(default: %(default)s)')
+    parser.add_argument('--device', default='cuda' if torch.cuda.is_available() else 'cpu')
+    return parser.parse_args(arguments)
+
+
+def write_mask(image: np.ndarray, mask: np.ndarray, stem: Path):
+    """Write the two files of an image ``(H, W, 3)`` in BGR."""
+    pictures = dict(mask=255 * mask.astype(np.uint8), overlay=mask_overlay(image[..., ::-1], mask)[..., ::-1])
+    for name, picture in pictures.items():
+        Path(f'{stem}_{name}.png').write_bytes(cv2.imencode('.png', picture)[1].tobytes())
+
+
+def main(arguments=None) -> int:
+    """Run the tool.
+
+    Args:
+        arguments (Sequence[str], optional): Instead of the command line's.
+
+    Returns:
+        int: Exit status.
+    """
+    args = parse_args(arguments)
+    try:
+        model = init_model(args.config, args.checkpoint, args.device)
+        mask = segment_phrase(model, args.image, args.text)
+        args.out.mkdir(parents=True, exist_ok=True)
+        write_mask(mmcv.imread(args.image), mask, args.out / args.image.stem)
+    except (ValueError, OSError, RuntimeError) as error:
+        print(f'segment_phrase: {error}', file=sys.stderr)
+        return 1
+    print(f'{args.out}: {mask.sum()} of {mask.size} pixels are {args.text!r}.')
+    return 0
+
+
+if __name__ == '__main__':
+    sys.exit(main())
