@@ -31,6 +31,8 @@ VPD_DEPTH = 'vpd/vpd_sd1-5_8xb3-25e_nyu-480x480.py'
 MMSEG_DEPTH = {size: f'vpd/vpd_sd1-5_4xb8-25k_nyu-{size}x{size}.py' for size in (480, 512)}
 SEGMENTATION = [name for name in NAMES if 'fpn' in name]
 DEPTH = [name for name in NAMES if 'nyu' in name or 'kitti' in name]
+REFERRING = [name for name in NAMES if 'refer' in name]
+VPD_REFER = {data: f'vpd/vpd_sd1-5-refer_8xb4-40e_{data}-512x512.py' for data in ('refcoco', 'refcoco+', 'refcocog')}
 
 
 def load(name):
@@ -65,6 +67,7 @@ def as_list(config):
 def test_there_are_configs():
     assert VPD in SEGMENTATION
     assert {VPD_DEPTH, *MMSEG_DEPTH.values()} <= set(DEPTH)
+    assert set(VPD_REFER.values()) < set(REFERRING)
 
 
 @pytest.mark.parametrize('name', NAMES)
@@ -114,6 +117,32 @@ def test_scenes_and_depths_agree(name):
         dataset = config[f'{phase}_dataloader'].dataset
         assert tuple(resolve(DATASETS, dataset).METAINFO['classes']) == model.backbone.prompts.classes
         assert 'category_id' in dataset.pipeline[-1].meta_keys
+
+
+@pytest.mark.parametrize('name', REFERRING)
+def test_sentences_reach_the_model(name):
+    """The data hand them on, as many maps as tokens go into the head, and without a checkpoint's text encoder the one
+    of the weights that training starts from is loaded."""
+    config = load(name)
+    prompts = config.model.backbone.prompts
+    finest, *others = config.model.decode_head.in_channels
+    plain = build_unmapped(config)
+    assert others[:2] == [channels + prompts.max_length for channels in plain[1:3]]
+    assert (finest, others[2]) == (plain[0], plain[3])
+    assert prompts.checkpoint == config.model.backbone.init_cfg.checkpoint
+    for phase in ('train', 'val', 'test'):
+        dataset = config[f'{phase}_dataloader'].dataset
+        assert 'text' in dataset.pipeline[-1].meta_keys
+        assert dataset.get('test_mode', False) == (phase != 'train')
+        assert resolve(DATASETS, dataset).METAINFO['classes'] == ('background', 'referred object')
+    assert config.val_evaluator.type == 'ReferringSegMetric'
+    assert config.default_hooks.checkpoint.save_best == 'oIoU' and config.default_hooks.checkpoint.rule == 'greater'
+
+
+def build_unmapped(config):
+    """Channels of the backbone without cross-attention maps."""
+    with torch.device('meta'):
+        return MODELS.build(dict(config.model.backbone, cross_attention=None)).out_channels
 
 
 @pytest.mark.parametrize('name', NAMES)
@@ -266,3 +295,35 @@ def without_scope(config):
     if isinstance(config, dict):
         return {key: without_scope(value) for key, value in config.items() if key != '_scope_'}
     return config
+
+
+@pytest.mark.parametrize('data', VPD_REFER)
+def test_vpd_refer_protocol(data):
+    """32 objects a step for 40 epochs, squashed to 512 pixels; loss weights 0.9 and 1.1; 40 tokens, RefCOCOg 77."""
+    config = load(VPD_REFER[data])
+    assert config.model.backbone.prompts.max_length == (77 if data == 'refcocog' else 40)
+    assert config.train_dataloader.batch_size == 4 and config.train_dataloader.drop_last
+    assert config.train_cfg.max_epochs == 40 and config.log_processor.by_epoch
+    assert config.model.decode_head.loss_decode.class_weight == [0.9, 1.1]
+    assert config.train_dataloader.dataset.ann_file == f'{data}/instances.json'
+    split_by = 'umd' if data == 'refcocog' else 'unc'
+    assert config.test_dataloader.dataset.split_file == f'{data}/refs({split_by}).p'
+
+
+def test_vpd_refer_recipe():
+    """One learning rate; of what the original calls a norm, nothing decays."""
+    recipe = recipe_of(VPD_REFER['refcoco'])
+    assert not any('autoencoder' in name or 'text_encoder' in name for name in recipe)
+    for name, found in recipe.items():
+        norm = re.search(r'\.norm\d?\.', name) and '.resnets.' not in name
+        assert found == pytest.approx((5e-5, 0 if norm else 1e-2)), name
+    assert {'backbone.unet.conv_in.weight', 'backbone.prompts.adapter.gamma', 'decode_head.conv_seg.bias'} < set(recipe)
+
+
+def test_vpd_refer_learning_rate():
+    """Polynomial of power 0.9, iteration by iteration; mmengine's reaches zero one iteration early."""
+    epoch = 50
+    rates = learning_rates(load(VPD_REFER['refcoco']), 40 * epoch, epoch)
+    expected = [5e-5 * (1 - iteration / (40 * epoch)) ** 0.9 for iteration in range(40 * epoch)]
+    assert rates == pytest.approx(expected, rel=1e-3, abs=1e-7)
+    assert rates[0] == 5e-5 and rates[-1] == pytest.approx(0, abs=1e-12)

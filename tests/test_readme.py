@@ -9,21 +9,20 @@ from pathlib import Path
 import pytest
 import torch
 from mmengine.config import Config
-from mmengine.registry import MODELS, init_default_scope
+from mmengine.registry import METRICS, MODELS, init_default_scope
 from mmengine.runner import save_checkpoint
 
 from mmdiffperc.models import ClassPrompts
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / 'README.md', *sorted((ROOT / 'configs').rglob('README.md'))]
-TOY_CONFIG = 'configs/vpd/vpd_tiny-sd-fpn_1xb8-800_toy-128x128.py'
-TOY_CHECKPOINT = 'work_dirs/demo/iter_800.pth'
 
 
 def snippet(name: str) -> str:
-    """The code block of the README that stands below the comment ``<!-- name -->``."""
-    found = re.search(rf'<!-- {name} -->\n```python\n(.*?)```', PAGES[0].read_text(), re.DOTALL)
-    assert found, f'the README has no snippet {name!r}'
+    """The code block of any page that stands below the comment ``<!-- name -->``."""
+    text = '\n'.join(page.read_text() for page in PAGES)
+    found = re.search(rf'<!-- {name} -->\n```python\n(.*?)```', text, re.DOTALL)
+    assert found, f'there is no snippet {name!r}'
     return found[1]
 
 
@@ -55,20 +54,38 @@ def test_own_classes_build():
     assert prompts(2).shape == (2, 3, 12)
 
 
+def run_on_a_model(name: str, folder: Path) -> dict:
+    """Run a snippet that calls ``init_model``, with a checkpoint of random weights in place of its own."""
+    config, checkpoint = re.search(r"init_model\('(.*?)', '(.*?)'", snippet(name)).groups()
+    cfg = Config.fromfile(ROOT / config)
+    init_default_scope('mmseg')
+    state_dict = MODELS.build(cfg.model).state_dict()
+    save_checkpoint(
+        dict(meta=dict(dataset_meta=dict(classes=[], palette=[])), state_dict=state_dict), str(folder / 'model.pth')
+    )
+    scope = {}
+    exec(snippet(name).replace(checkpoint, str(folder / 'model.pth')), scope)
+    return scope
+
+
 def test_own_image_is_segmented(tmp_path, monkeypatch):
     monkeypatch.chdir(ROOT)
-    cfg = Config.fromfile(TOY_CONFIG)
-    init_default_scope('mmseg')
-    model = MODELS.build(cfg.model)
-    checkpoint = tmp_path / 'model.pth'
-    meta = dict(dataset_meta=dict(classes=[], palette=[]))
-    save_checkpoint(dict(meta=meta, state_dict=model.state_dict()), str(checkpoint))
-    code = snippet('run: own image')
-    assert TOY_CHECKPOINT in code
-    scope = {}
-    exec(code.replace(TOY_CHECKPOINT, str(checkpoint)), scope)
+    scope = run_on_a_model('run: own image', tmp_path)
     assert scope['labels'].shape == (1, 128, 128)
-    assert scope['labels'].max() < model.decode_head.num_classes
+    assert scope['labels'].max() < scope['model'].decode_head.num_classes
+
+
+def test_depth_of_own_image(tmp_path, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    depth = run_on_a_model('run: own depth', tmp_path)['depth']
+    assert depth.shape == (128, 128) and depth.min() > 0
+
+
+def test_depth_evaluator_builds():
+    scope = {}
+    exec(snippet('config: depth evaluator'), scope)
+    init_default_scope('mmseg')
+    assert METRICS.build(scope['val_evaluator']).depth_metrics == ('abs_rel', 'rmse', 'd1')
 
 
 @pytest.mark.parametrize('command', commands())

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import torch
 from mmengine.config import Config
 
 from mmdiffperc.datasets.toy_scenes.writers import DatasetSpec, write_dataset
@@ -22,3 +23,17 @@ def write_config(folder: Path) -> str:
     cfg.train_dataloader.batch_size = 2
     cfg.dump(folder / 'refer.py')
     return str(folder / 'refer.py')
+
+
+def write_checkpoint(config: str, path: Path) -> str:
+    """Write a checkpoint of its model: the weights of tiny-sd and, where it has none, random ones."""
+    from mmengine.registry import MODELS, init_default_scope
+    from mmseg.apis import init_model
+
+    model = init_model(config, device='cpu')
+    init_default_scope('mmseg')
+    backbone = MODELS.build(Config.fromfile(config).model.backbone)
+    backbone.init_weights()
+    model.backbone.load_state_dict(backbone.state_dict())
+    torch.save(dict(state_dict=model.state_dict(), meta=dict(dataset_meta={})), path)
+    return str(path)

@@ -303,6 +303,7 @@ def train_text_encoder(run: Run, tokenizer, moments: torch.Tensor, ids: torch.Te
 
 def train_unet(run: Run, vae, text_encoder, moments: torch.Tensor, ids, empty, args) -> nn.ModuleDict:
     unet = start_of(args, 'unet', UNet2DConditionModel) or UNet2DConditionModel(**UNET)
+    unet = unet.to(memory_format=torch.channels_last)  # a quarter faster on a CPU
     model = nn.ModuleDict(dict(unet=unet, text_encoder=text_encoder))
     scheduler = DDPMScheduler(**SCHEDULER)
 

@@ -7,6 +7,7 @@ from .depth_metric import MonocularDepthMetric
 from .depth_transforms import CheckDepth, KBCrop
 from .depth_tta_model import DepthTTAModel
 from .image_loading import NamingImageLoader
+from .inference import predict_depth, segment_phrase
 from .kitti_depth_dataset import KITTIDepthDataset
 from .poly_rise_fall_lr import PolyRiseFallLR
 from .refer_dataset import ReferringSegDataset
@@ -36,4 +37,6 @@ __all__ = [
     'ReferringSegmentor',
     'SimpleDecodingHead',
     'ToyScenesDataset',
+    'predict_depth',
+    'segment_phrase',
 ]

@@ -3,12 +3,13 @@ import re
 import cv2
 import numpy as np
 import pytest
+import tiny_refer
 import torch
 import torch.nn.functional as F
 from mmseg.apis import init_model
 from tiny_depth import write_checkpoint, write_config
 
-from mmdiffperc.seg.inference import predict_depth
+from mmdiffperc.seg.inference import predict_depth, segment_phrase
 
 
 @pytest.fixture(scope='module')
@@ -82,3 +83,44 @@ def test_no_image(model, tmp_path):
     (tmp_path / 'text.png').write_text('no image')
     with pytest.raises(ValueError, match=re.escape('text.png: empty, damaged or no image')):
         predict_depth(model, tmp_path / 'text.png')
+
+
+@pytest.fixture(scope='module')
+def segmentor(tmp_path_factory):
+    folder = tmp_path_factory.mktemp('refer')
+    config = tiny_refer.write_config(folder)
+    return init_model(config, tiny_refer.write_checkpoint(config, folder / 'refer.pth'), device='cpu')
+
+
+def test_phrase_is_what_the_model_segments(segmentor):
+    image = np.random.default_rng(1).integers(0, 256, (64, 64, 3), np.uint8)
+    inputs = (torch.from_numpy(image[..., ::-1].copy()).permute(2, 0, 1)[None] - 127.5) / 127.5
+    masks = []
+    for text in ('the red sphere', 'the blue box'):
+        with torch.no_grad():
+            logits = segmentor.decode_head(segmentor.backbone((inputs, [text])))
+        logits = F.interpolate(logits, (64, 64), mode='bilinear', align_corners=True)
+        masks.append(segment_phrase(segmentor, image, text))
+        assert masks[-1].dtype == bool and 0 < masks[-1].sum() < masks[-1].size
+        assert (masks[-1] == logits[0].argmax(0).numpy().astype(bool)).mean() > 0.999
+    assert not np.array_equal(*masks)
+
+
+def test_mask_has_the_size_of_the_image(segmentor, image, tmp_path):
+    """Though the pipeline squashes it, and compares with the truth at the network's size."""
+    mask = segment_phrase(segmentor, image, 'the red sphere')
+    assert mask.shape == (50, 90)
+    cv2.imwrite(str(tmp_path / 'image.png'), image)
+    np.testing.assert_array_equal(segment_phrase(segmentor, tmp_path / 'image.png', 'the red sphere'), mask)
+
+
+def test_text_that_is_no_sentence(segmentor, image):
+    with pytest.raises(TypeError, match=r"Expected one sentence for each image, a string, got list \['a', 'b'\]"):
+        segment_phrase(segmentor, image, ['a', 'b'])
+    with pytest.raises(ValueError, match='A sentence is empty'):
+        segment_phrase(segmentor, image, '')
+
+
+def test_no_referring_segmentor(model, image):
+    with pytest.raises(ValueError, match='Expected a referring segmentor, got DiffusionDepthEstimator: check the conf'):
+        segment_phrase(model, image, 'the red sphere')

@@ -102,6 +102,22 @@ def test_every_sentence_is_a_test_sample(build, split):
     assert found == [(n, text) for n in SENTENCES for text in SENTENCES[n] if SPLITS[n] == split]
 
 
+@pytest.mark.parametrize('test_mode', [False, True])
+def test_sentences_of_another_sample(build, write, test_mode):
+    many = [dict(ref, split='train') for ref in refs()]
+    write(many)
+    own, shuffled, again, other = (
+        [build(test_mode=test_mode, shuffle_seed=seed).get_data_info(i) for i in range(6 if test_mode else 3)]
+        for seed in (None, 3, 3, 1)
+    )
+    assert all(info['text'] not in SENTENCES[info['ref_id']] for info in shuffled) or test_mode
+    assert [info['ref_id'] for info in shuffled] == [info['ref_id'] for info in own]
+    if test_mode:
+        texts = [[info['text'] for info in infos] for infos in (own, shuffled, again, other)]
+        assert sorted(texts[0]) == sorted(texts[1]) and texts[1] == texts[2] != texts[3]
+        assert all(mine != given for mine, given in zip(*texts[:2], strict=True))
+
+
 def test_split_that_is_missing(build):
     with pytest.raises(ValueError, match=r"refs\.p has no split 'testA'; it has: train, val"):
         build(split='testA')

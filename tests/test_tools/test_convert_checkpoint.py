@@ -4,19 +4,24 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from mmengine.config import Config
+from mmseg.apis import init_model
 from parity.detweights import make_state_dict
 from tiny_arch import write_arch
 
 from mmdiffperc.compat.checkpoint import load_file
+from mmdiffperc.seg.inference import segment_phrase
 
 REPOSITORY = Path(__file__).parents[2]
 TOOL = REPOSITORY / 'tools' / 'convert_checkpoint.py'
 MANIFEST = REPOSITORY / 'tests' / 'parity' / 'vpd_seg' / 'manifest.json'
 DEPTH_MANIFEST = REPOSITORY / 'tests' / 'parity' / 'vpd_depth' / 'manifest.json'
 DEPTH_CONFIG = REPOSITORY / 'configs' / 'vpd' / 'vpd_sd1-5_4xb8-25k_nyu-480x480.py'
+REFER_MANIFEST = REPOSITORY / 'tests' / 'parity' / 'vpd_refer' / 'manifest.json'
+REFER_CONFIG = REPOSITORY / 'configs' / 'vpd' / 'vpd_sd1-5-refer_8xb4-40e_refcoco-512x512.py'
 CONFIG = REPOSITORY / 'configs' / 'vpd' / 'vpd_sd1-5-fpn_8xb2-80k_ade20k-512x512.py'
 
 
@@ -98,3 +103,22 @@ def test_depth_of_mmsegmentation(tmp_path, monkeypatch, capsys):
     assert set(converted[0]['state_dict']) == set(converted[1]['state_dict'])
     for name, weight in converted[0]['state_dict'].items():
         torch.testing.assert_close(converted[1]['state_dict'][name], weight, rtol=0, atol=0)
+
+
+def test_referring_segmentation_says_where_its_text_encoder_comes_from(tmp_path, monkeypatch, capsys):
+    config = Config.fromfile(REFER_CONFIG)
+    config.model.backbone.arch = write_arch(tmp_path / 'arch', 'parity')
+    config.model.backbone.prompts.max_length = 11
+    config.model.decode_head.update(in_channels=[32, 64 + 11, 128 + 11, 128], channels=64)
+    config.dump(tmp_path / 'config.py')
+    torch.save(dict(model=make_state_dict(str(REFER_MANIFEST))), tmp_path / 'official.pth')
+    arguments = ['', tmp_path / 'official.pth', tmp_path / 'ours.pth', '--config', tmp_path / 'config.py']
+    monkeypatch.setattr(sys, 'argv', [str(argument) for argument in arguments])
+    runpy.run_path(str(TOOL), run_name='__main__')
+    printed = capsys.readouterr().out
+    assert 'VPD referring segmentation' in printed and 'holds no text encoder' in printed
+    assert printed.rstrip().endswith('loaded from, stable-diffusion-v1-5/stable-diffusion-v1-5')
+    assert not any('text_encoder' in name for name in load_file(tmp_path / 'ours.pth')['state_dict'])
+    model = init_model(str(tmp_path / 'config.py'), str(tmp_path / 'ours.pth'), device='cpu')
+    with pytest.raises(RuntimeError, match=r'(?s)no weights.*stable-diffusion-v1-5 they cannot.*hf download'):
+        segment_phrase(model, np.zeros((64, 64, 3), np.uint8), 'the red ball')

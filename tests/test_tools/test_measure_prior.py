@@ -1,4 +1,5 @@
 import json
+import sys
 
 import pytest
 from mmengine.config import Config
@@ -43,3 +44,34 @@ def test_pairs_differ_in_the_weights_of_the_unet_only(tool):
         assert second.model.backbone.init_cfg.pop('components') == ('vae',)
         assert first.model == second.model and first.optim_wrapper == second.optim_wrapper
         assert first.train_dataloader == second.train_dataloader
+
+
+def test_referring_segmentation_is_scored_with_shuffled_sentences(tool, tmp_path, monkeypatch):
+    """The last checkpoint of the pre-trained run is tested once more, with what was given for training."""
+    import measure_prior
+
+    def run(*command):
+        commands.append(command)
+        (tmp_path / command[7] / '1010_1100').mkdir(parents=True)
+        (tmp_path / command[7] / '1010_1100' / '1010_1100.json').write_text(json.dumps(dict(oIoU=7.0)))
+
+    commands = []
+    monkeypatch.setattr(measure_prior, 'run', run)
+    monkeypatch.setattr(measure_prior, 'ROOT', tmp_path)
+    monkeypatch.setattr(sys.modules['demo'], 'ROOT', tmp_path)
+    for start, score in (('pre-trained', 50.0), ('random', 30.0)):
+        folder = tmp_path / f'work_dirs/prior/referring-{start}-seed0'
+        (folder / '1010_1000/vis_data').mkdir(parents=True)
+        (folder / '1010_1000/vis_data/scalars.json').write_text(json.dumps(dict(oIoU=score)))
+        (folder / 'iter_900.pth').write_bytes(b'')
+        (folder / 'last_checkpoint').write_text(f'{start}/iter_900.pth')
+    for _ in range(2):
+        results = measure_prior.measure('referring', [0], ['work=1'])
+    assert {name: runs[0]['oIoU'] for name, runs in results.items()} == {
+        'pre-trained': 50,
+        'random': 30,
+        'pre-trained, sentences shuffled': 7,
+    }
+    (command,) = commands  # what is finished is not repeated
+    assert command[:3] == ('mim', 'test', 'mmseg') and command[4:6] == ('--checkpoint', 'pre-trained/iter_900.pth')
+    assert command[8:] == ('--cfg-options', 'test_dataloader.dataset.shuffle_seed=0', 'work=1')

@@ -99,7 +99,9 @@ def test_length_out_of_range(length):
 def test_never_random():
     with pytest.raises(RuntimeError, match=r'no weights: neither init_cfg .* Set model\.backbone\.prompts\.checkpoint'):
         SentenceEncoder('tiny-sd', LENGTH)(['a box'])
-    with pytest.raises(RuntimeError, match=r'no weights: neither.*; from /nowhere they cannot be loaded: No weights at'):
+    with pytest.raises(
+        RuntimeError, match=r'no weights: neither.*; from /nowhere they cannot be loaded: No weights at'
+    ):
         SentenceEncoder('tiny-sd', LENGTH, checkpoint='/nowhere')(['a box'])
 
 

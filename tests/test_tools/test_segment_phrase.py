@@ -1,0 +1,67 @@
+import cv2
+import numpy as np
+import pytest
+from mmseg.apis import init_model
+from tiny_refer import write_checkpoint, write_config
+
+from mmdiffperc.seg.inference import segment_phrase
+from mmdiffperc.visualization import mask_overlay
+
+
+@pytest.fixture(scope='module')
+def model_files(tmp_path_factory):
+    """A config and a checkpoint of it."""
+    folder = tmp_path_factory.mktemp('refer')
+    config = write_config(folder)
+    return config, write_checkpoint(config, folder / 'refer.pth')
+
+
+@pytest.fixture
+def image(tmp_path):
+    """An image file, BGR."""
+    pixels = np.random.default_rng(0).integers(0, 256, (40, 70, 3), np.uint8)
+    cv2.imwrite(str(tmp_path / 'scene.png'), pixels)
+    return tmp_path / 'scene.png', pixels
+
+
+@pytest.fixture
+def run(tool, model_files, tmp_path):
+    """Runs the tool; returns its exit status."""
+    import segment_phrase as tool_module
+
+    def run(image, text, *options):
+        arguments = [*model_files, str(image), text, '--out', str(tmp_path / 'out'), '--device', 'cpu', *options]
+        return tool_module.main(arguments)
+
+    return run
+
+
+def test_mask_and_overlay(run, model_files, image, tmp_path, capsys):
+    path, pixels = image
+    assert run(path, 'the red box') == 0
+    expected = segment_phrase(init_model(*model_files, device='cpu'), path, 'the red box')
+    assert 0 < expected.sum() < expected.size
+    assert f"{expected.sum()} of 2800 pixels are 'the red box'" in capsys.readouterr().out
+    mask = cv2.imread(str(tmp_path / 'out/scene_mask.png'), cv2.IMREAD_UNCHANGED)
+    assert mask.dtype == np.uint8
+    np.testing.assert_array_equal(mask, 255 * expected)
+    overlay = cv2.imread(str(tmp_path / 'out/scene_overlay.png'))
+    np.testing.assert_array_equal(overlay[..., ::-1], mask_overlay(pixels[..., ::-1], expected))
+
+
+def test_errors_are_one_clear_line(run, image, tmp_path, capsys):
+    def message(*arguments):
+        assert run(*arguments) == 1
+        return capsys.readouterr().err.splitlines()[-1]
+
+    assert message(image[0], '  ').startswith('segment_phrase: A sentence is empty: say what')
+    assert message(image[0], '红色的盒子').startswith("segment_phrase: '红色的盒子' has no Latin letter")
+    assert 'absent.png' in message(tmp_path / 'absent.png', 'the box')
+    (tmp_path / 'text.png').write_text('no image')
+    assert 'text.png: empty, damaged or no image' in message(tmp_path / 'text.png', 'the box')
+    assert not (tmp_path / 'out').exists()
+
+
+def test_a_long_sentence_is_cut_and_reported(run, image, capsys):
+    assert run(image[0], 'the red box and ' * 100) == 0
+    assert 'of which only the first 32 (max_length) are read' in ''.join(capsys.readouterr())
