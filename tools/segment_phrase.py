@@ -60,7 +60,7 @@ def main(arguments=None) -> int:
     except (ValueError, OSError, RuntimeError) as error:
         print(f'segment_phrase: {error}', file=sys.stderr)
         return 1
-    print(f'{args.out}: {mask.sum()} of {mask.size} pixels are {args.text!r}.')
+    print(f'{args.out}: {mask.sum()} of {mask.size} pixels are {args.text!r:.100}')
     return 0
 
 

@@ -93,17 +93,18 @@ def segmentor(tmp_path_factory):
 
 
 def test_phrase_is_what_the_model_segments(segmentor):
+    read = []
+    hook = segmentor.backbone.prompts.text_encoder.register_forward_pre_hook(lambda _, args: read.extend(args[0]))
     image = np.random.default_rng(1).integers(0, 256, (64, 64, 3), np.uint8)
+    mask = segment_phrase(segmentor, image, ' the red sphere')
+    hook.remove()
+    assert read == ['the red sphere']
     inputs = (torch.from_numpy(image[..., ::-1].copy()).permute(2, 0, 1)[None] - 127.5) / 127.5
-    masks = []
-    for text in ('the red sphere', 'the blue box'):
-        with torch.no_grad():
-            logits = segmentor.decode_head(segmentor.backbone((inputs, [text])))
-        logits = F.interpolate(logits, (64, 64), mode='bilinear', align_corners=True)
-        masks.append(segment_phrase(segmentor, image, text))
-        assert masks[-1].dtype == bool and 0 < masks[-1].sum() < masks[-1].size
-        assert (masks[-1] == logits[0].argmax(0).numpy().astype(bool)).mean() > 0.999
-    assert not np.array_equal(*masks)
+    with torch.no_grad():
+        logits = segmentor.decode_head(segmentor.backbone((inputs, read)))
+    logits = F.interpolate(logits, (64, 64), mode='bilinear', align_corners=True)
+    assert mask.dtype == bool and 0 < mask.sum() < mask.size
+    assert (mask == logits[0].argmax(0).numpy().astype(bool)).mean() > 0.999
 
 
 def test_mask_has_the_size_of_the_image(segmentor, image, tmp_path):

@@ -1,6 +1,7 @@
 import cv2
 import numpy as np
 import pytest
+from mmengine.logging import MMLogger
 from mmseg.apis import init_model
 from tiny_refer import write_checkpoint, write_config
 
@@ -62,6 +63,9 @@ def test_errors_are_one_clear_line(run, image, tmp_path, capsys):
     assert not (tmp_path / 'out').exists()
 
 
-def test_a_long_sentence_is_cut_and_reported(run, image, capsys):
+def test_a_long_sentence_is_cut_and_reported(run, image, caplog):
+    logger = MMLogger.get_instance('phrase')
+    logger.addHandler(caplog.handler)
     assert run(image[0], 'the red box and ' * 100) == 0
-    assert 'of which only the first 32 (max_length) are read' in ''.join(capsys.readouterr())
+    logger.removeHandler(caplog.handler)
+    assert 'A sentence has 402 tokens, of which only the first 32 (max_length) are read' in caplog.text

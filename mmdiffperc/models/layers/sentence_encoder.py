@@ -72,7 +72,8 @@ class SentenceEncoder(nn.Module):
         if new := [sentence for sentence in dict.fromkeys(sentences) if sentence not in self._encoded]:
             self._require_weights()
             states = self.clip(self._tokenize(new).to(self.clip.device)).last_hidden_state
-            self._encoded.update(zip(new, states.cpu(), strict=True))
+            states = states.to('cpu', self.clip.dtype)  # autocast may have made them half precision
+            self._encoded.update(zip(new, states, strict=True))
         states = torch.stack([self._encoded[sentence] for sentence in sentences])
         for sentence in list(self._encoded)[: -self.cache_size or None]:  # the oldest
             del self._encoded[sentence]

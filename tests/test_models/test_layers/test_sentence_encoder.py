@@ -74,6 +74,12 @@ def test_new_weights_forget_what_the_old_ones_encoded(encoder):
     assert not torch.allclose(encoder(['a box']), before, atol=1e-3)
 
 
+def test_mixed_precision_is_not_remembered(encoder):
+    with torch.autocast('cpu', torch.bfloat16):
+        encoder(['a box'])
+    assert encoder(['a box']).dtype == torch.float32
+
+
 def test_frozen_and_in_evaluation_mode(encoder):
     encoder.train()
     assert not any(module.training for module in encoder.modules())
@@ -99,9 +105,7 @@ def test_length_out_of_range(length):
 def test_never_random():
     with pytest.raises(RuntimeError, match=r'no weights: neither init_cfg .* Set model\.backbone\.prompts\.checkpoint'):
         SentenceEncoder('tiny-sd', LENGTH)(['a box'])
-    with pytest.raises(
-        RuntimeError, match=r'no weights: neither.*; from /nowhere they cannot be loaded: No weights at'
-    ):
+    with pytest.raises(RuntimeError, match=r'no weights: .*; from /nowhere they cannot be loaded: No weights at'):
         SentenceEncoder('tiny-sd', LENGTH, checkpoint='/nowhere')(['a box'])
 
 
