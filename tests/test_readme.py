@@ -81,6 +81,12 @@ def test_depth_of_own_image(tmp_path, monkeypatch):
     assert depth.shape == (128, 128) and depth.min() > 0
 
 
+def test_phrase_in_own_image(tmp_path, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    mask = run_on_a_model('run: own phrase', tmp_path)['mask']
+    assert mask.shape == (128, 128) and mask.dtype == bool
+
+
 def test_depth_evaluator_builds():
     scope = {}
     exec(snippet('config: depth evaluator'), scope)
