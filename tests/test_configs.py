@@ -22,14 +22,20 @@ from mmengine.registry import (
     init_default_scope,
 )
 
+from mmdiffperc.models import MetaPrompts
+
 CONFIGS = Path(__file__).parents[1] / 'configs'
 NAMES = sorted(
     str(path.relative_to(CONFIGS)) for path in CONFIGS.rglob('*.py') if '_base_' not in path.relative_to(CONFIGS).parts
 )
 VPD = 'vpd/vpd_sd1-5-fpn_8xb2-80k_ade20k-512x512.py'
 VPD_DEPTH = 'vpd/vpd_sd1-5_8xb3-25e_nyu-480x480.py'
+METAPROMPTS = {
+    data: f'metaprompts/metaprompts_sd1-5-upernet_8xb1-80k_{data}.py'
+    for data in ('ade20k-512x512', 'cityscapes-1024x1024')
+}
 MMSEG_DEPTH = {size: f'vpd/vpd_sd1-5_4xb8-25k_nyu-{size}x{size}.py' for size in (480, 512)}
-SEGMENTATION = [name for name in NAMES if 'fpn' in name]
+SEGMENTATION = [name for name in NAMES if 'fpn' in name or 'upernet' in name]
 DEPTH = [name for name in NAMES if 'nyu' in name or 'kitti' in name]
 REFERRING = [name for name in NAMES if 'refer' in name]
 VPD_REFER = {data: f'vpd/vpd_sd1-5-refer_8xb4-40e_{data}-512x512.py' for data in ('refcoco', 'refcoco+', 'refcocog')}
@@ -65,7 +71,7 @@ def as_list(config):
 
 
 def test_there_are_configs():
-    assert VPD in SEGMENTATION
+    assert {VPD, *METAPROMPTS.values()} < set(SEGMENTATION)
     assert {VPD_DEPTH, *MMSEG_DEPTH.values()} <= set(DEPTH)
     assert set(VPD_REFER.values()) < set(REFERRING)
 
@@ -99,12 +105,15 @@ def test_data_resolve(name):
 @pytest.mark.parametrize('name', SEGMENTATION)
 def test_classes_agree(name):
     config = load(name)
-    assert build_on_meta(config).backbone.prompts.num_prompts == config.model.decode_head.num_classes
+    prompts = build_on_meta(config).backbone.prompts
+    assert isinstance(prompts, MetaPrompts) or prompts.num_prompts == config.model.decode_head.num_classes
     for phase in ('train', 'val', 'test'):
         dataset = resolve(DATASETS, config[f'{phase}_dataloader'].dataset)
         assert len(dataset.METAINFO['classes']) == config.model.decode_head.num_classes
     checks = [t for t in config.train_dataloader.dataset.pipeline if t['type'] == 'CheckLabels']
     assert [check.num_classes for check in checks] == [config.model.decode_head.num_classes]
+    if 'auxiliary_head' in config.model:
+        assert config.model.auxiliary_head.num_classes == config.model.decode_head.num_classes
 
 
 @pytest.mark.parametrize('name', DEPTH)
@@ -327,3 +336,34 @@ def test_vpd_refer_learning_rate():
     expected = [5e-5 * (1 - iteration / (40 * epoch)) ** 0.9 for iteration in range(40 * epoch)]
     assert rates == pytest.approx(expected, rel=1e-3, abs=1e-7)
     assert rates[0] == 5e-5 and rates[-1] == pytest.approx(0, abs=1e-12)
+
+
+@pytest.mark.parametrize('data', METAPROMPTS)
+def test_metaprompts_protocol(data):
+    """Three passes, 150 prompts, eight images a step; windows of the crop's size; 0.5 to 2.0 times the scale, flipped."""
+    config = load(METAPROMPTS[data])
+    model = build_on_meta(config)
+    crop, stride = {'ade20k-512x512': (512, 341), 'cityscapes-1024x1024': (1024, 512)}[data]
+    assert model.backbone.num_refine_steps == len(model.backbone.learned_timesteps) == 3
+    assert model.backbone.prompts.num_prompts == 150 and model.neck.out_channels == (150,) * 4
+    assert config.model.test_cfg == dict(mode='slide', crop_size=(crop, crop), stride=(stride, stride))
+    assert config.model.data_preprocessor.size == (crop, crop)
+    assert config.train_dataloader.batch_size == 1 and config.train_cfg.max_iters == 80000
+    losses = [(loss.type, loss.loss_weight) for loss in config.model.decode_head.loss_decode]
+    assert losses == [('CrossEntropyLoss', 1.0), ('LovaszLoss', 1.0)]
+    assert config.model.auxiliary_head.loss_decode.loss_weight == 0.4
+    resizes, flips = config.tta_pipeline[1].transforms[:2]
+    assert [resize.scale for resize in resizes] == [(quarter * 512, quarter * crop // 4) for quarter in range(2, 9)]
+    assert [flip.prob for flip in flips] == [0.0, 1.0]
+
+
+def test_metaprompts_recipe():
+    """As VPD's; the output layer is a part of the U-Net, prompts and time embeddings are not."""
+    recipe = recipe_of(METAPROMPTS['ade20k-512x512'])
+    assert not any('autoencoder' in name for name in recipe)
+    for name, found in recipe.items():
+        norm = re.search(r'\.norm\d?\.', name) and '.resnets.' not in name
+        expected = (8e-5, 0) if norm else (8e-6, 1e-3) if name.startswith('backbone.unet.') else (8e-5, 1e-3)
+        assert found == pytest.approx(expected), name
+    assert {'backbone.unet.conv_norm_out.weight', 'backbone.learned_timesteps.2', 'neck.levels.3.1.bias'} < set(recipe)
+    assert recipe['backbone.prompts.embeddings.0'] == pytest.approx((8e-5, 1e-3))

@@ -42,9 +42,9 @@ Images are {size} x {size} pixels.
 
 Data: {scenes} toy scenes (seed {seed}; {share_b} % of them of domain b) with eight captions each. The autoencoder
 learnt L1 + MSE + a little KL, on crops. The text encoder learnt which caption belongs to which image, CLIP's
-objective; then it and the U-Net together learnt to predict noise, Stable Diffusion's objective, with one caption in ten
-dropped. A continued stage went on from an earlier tiny-sd (`--start-from`). Losses are means over the last 10 log
-entries.
+objective; then it and the U-Net together learnt to predict velocity, the objective of Stable Diffusion 2.x, with one
+caption in ten dropped. A continued stage went on from an earlier tiny-sd (`--start-from`). Losses are means over the
+last 10 log entries.
 
 | stage | steps | losses |
 |---|---|---|

@@ -3,13 +3,17 @@
 from . import channel_check
 from .backbones import DiffusionUNet
 from .layers import CrossAttentionMaps, LatentAutoencoder, TextAdapter
-from .prompts import ClassPrompts, ScenePrompts, TextPrompts
+from .necks import MetaPromptsDepthNeck, MetaPromptsNeck
+from .prompts import ClassPrompts, MetaPrompts, ScenePrompts, TextPrompts
 
 __all__ = [
     'ClassPrompts',
     'CrossAttentionMaps',
     'DiffusionUNet',
     'LatentAutoencoder',
+    'MetaPrompts',
+    'MetaPromptsDepthNeck',
+    'MetaPromptsNeck',
     'ScenePrompts',
     'TextAdapter',
     'TextPrompts',

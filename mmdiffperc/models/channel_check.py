@@ -1,4 +1,4 @@
-"""Tell a wrong ``in_channels`` while the model is built, not at the first iteration.
+"""Tell a wrong ``in_channels`` or ``num_prompts`` while the model is built, not at the first iteration.
 
 Hosts build a backbone and what follows it apart from each other, so neither can check the other. PyTorch tells when one
 module becomes part of another; that is the moment when both are known. Of a list of heads it is not told: hosts fill
@@ -9,6 +9,7 @@ from torch import nn
 from torch.nn.modules.module import register_module_module_registration_hook
 
 from .backbones import DiffusionUNet
+from .necks import MetaPromptsDepthNeck, MetaPromptsNeck
 
 CONSUMERS = ('neck', 'decode_head', 'auxiliary_head')
 
@@ -52,4 +53,32 @@ def _wanted(consumer: nn.Module, given, out_channels: tuple[int, ...]) -> int | 
     return type(given)(selected) if isinstance(given, (list, tuple)) else sum(selected)
 
 
+def check_prompts(model: nn.Module, name: str, part: nn.Module | None):
+    """Compare the prompts that a neck of MetaPrompts expects with those of the backbone that feeds it.
+
+    Args:
+        model (nn.Module): The model that the neck becomes a part of.
+        name (str): Its name in the model.
+        part (nn.Module): The neck.
+
+    Raises:
+        ValueError: The backbone does not hand on its prompts, or they are of another number or width.
+    """
+    backbone = model._modules.get('backbone')
+    if not isinstance(part, (MetaPromptsNeck, MetaPromptsDepthNeck)) or not isinstance(backbone, DiffusionUNet):
+        return
+    if not backbone.out_prompts:
+        raise ValueError(
+            f'{name} {type(part).__name__} needs the prompts of DiffusionUNet: set out_prompts=True in the backbone'
+        )
+    available = dict(num_prompts=backbone.prompts.num_prompts, embed_dims=backbone.unet.config.cross_attention_dim)
+    for argument, wanted in available.items():
+        if (given := getattr(part, argument)) != wanted:
+            raise ValueError(
+                f'{name} {type(part).__name__} has {argument}={given}, but the prompts of DiffusionUNet have {wanted}: set '
+                f'{argument}={wanted}'
+            )
+
+
 register_module_module_registration_hook(check_in_channels)
+register_module_module_registration_hook(check_prompts)

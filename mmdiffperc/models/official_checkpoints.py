@@ -44,6 +44,8 @@ SIMPLE_DECODING = {
     for layer in ('conv', 'bn')
 }
 
+MAX_REFINE_STEPS = 9  # more than any official model has
+
 LAYOUTS = (
     Layout(
         name='VPD segmentation',
@@ -73,6 +75,23 @@ LAYOUTS = (
         },
         unused=r'sd_model\.|encoder_vq\.post_quant_conv\.|unet\.unet\.diffusion_model\.out\.',
         absent='backbone.prompts.text_encoder.',
+    ),
+    Layout(
+        name='MetaPrompts segmentation',
+        marks=(r'meta_prompts$', r'encoder_vq\.', r'unet\.unet\.diffusion_model\.', r'upconv1\.'),
+        config='metaprompts/metaprompts_sd1-5-upernet_8xb1-80k_ade20k-512x512.py',
+        unet='unet.unet.diffusion_model.',
+        vae='encoder_vq.',
+        renamed={
+            'backbone.prompts.embeddings.0': 'meta_prompts',
+            **{f'backbone.learned_timesteps.{index}': f't{index + 1}' for index in range(MAX_REFINE_STEPS)},
+            **{f'neck.levels.{index}.': f'upconv{index + 1}.' for index in range(4)},
+        },
+        # Beside those of VPD: the output layer under one more name per pass; the replaced time embedding.
+        unused=(
+            r'sd_model\.|encoder_vq\.post_quant_conv\.|cross_unet_conv\d\.|'
+            r'unet\.unet\.diffusion_model\.(out|time_embed)\.'
+        ),
     ),
     Layout(
         name='VPD depth',

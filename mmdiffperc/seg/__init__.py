@@ -9,6 +9,7 @@ from .depth_tta_model import DepthTTAModel
 from .image_loading import NamingImageLoader
 from .inference import predict_depth, segment_phrase
 from .kitti_depth_dataset import KITTIDepthDataset
+from .meta_prompts_depth_head import MetaPromptsDepthHead
 from .poly_rise_fall_lr import PolyRiseFallLR
 from .refer_dataset import ReferringSegDataset
 from .refer_metric import ReferringSegMetric
@@ -29,6 +30,7 @@ __all__ = [
     'KITTIDepthDataset',
     'LoadReferringMask',
     'MaskedSiLogLoss',
+    'MetaPromptsDepthHead',
     'MonocularDepthMetric',
     'NamingImageLoader',
     'PolyRiseFallLR',

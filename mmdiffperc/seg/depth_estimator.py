@@ -3,7 +3,6 @@
 import math
 
 import torch
-import torch.nn.functional as F
 from mmseg.models import DepthEstimator
 from mmseg.registry import MODELS
 
@@ -14,8 +13,8 @@ TEST_MODES = ('whole', 'slide', 'slide_flip', 'shift')
 class DiffusionDepthEstimator(DepthEstimator):
     """mmseg's ``DepthEstimator`` for images of any size, with the official test procedure of VPD and MetaPrompts.
 
-    A head with a ``size_divisor`` gets the features of the images padded to multiples of it, with mid-grey at the
-    bottom and the right, and after them the height and the width that the images had.
+    A head with a method ``fit_images`` makes of the images what the network is to see, such as padded ones. It gets the
+    features of that, and after them the height and the width that the images had.
 
     ``test_cfg['mode']`` is one of
 
@@ -44,13 +43,11 @@ class DiffusionDepthEstimator(DepthEstimator):
         return (self.test_cfg or {}).get('mode', 'whole')
 
     def extract_feat(self, inputs: torch.Tensor, batch_img_metas: list[dict] | None = None) -> tuple:
-        """Compute features of images ``(B, 3, H, W)``, padded as the head wants them."""
-        divisor = getattr(self.decode_head, 'size_divisor', None)
-        if divisor is None:
+        """Compute features of images ``(B, 3, H, W)``, fitted as the head wants them."""
+        if not hasattr(self.decode_head, 'fit_images'):
             return super().extract_feat(inputs, batch_img_metas)
-        height, width = inputs.shape[-2:]
-        padded = F.pad(inputs, (0, -width % divisor, 0, -height % divisor))
-        return (*super().extract_feat(padded, batch_img_metas), (height, width))
+        fitted = self.decode_head.fit_images(inputs)
+        return (*super().extract_feat(fitted, batch_img_metas), tuple(inputs.shape[-2:]))
 
     def inference(self, inputs: torch.Tensor, batch_img_metas: list[dict]) -> torch.Tensor:
         """Predict depth ``(B, 1, H, W)`` in the test mode. (mmseg's own does 'whole' where 'slide' is asked for.)"""

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 import torch
+import torch.nn.functional as F
 from mmseg.models.decode_heads import VPDDepthHead
 from mmseg.registry import MODELS
 
@@ -20,12 +21,16 @@ class AnySizeDepthHead(VPDDepthHead):
         **kwargs: Arguments of mmseg's ``VPDDepthHead``, but for ``fmap_border``.
 
     Attributes:
-        size_divisor (int): What the sides of the padded image must be multiples of. A head that has it is given the
-            image's own height and width after the features, see :class:`DiffusionDepthEstimator`.
+        size_divisor (int): What the sides of the padded image must be multiples of.
     """
 
     size_divisor = 64
     stride = 32
+
+    def fit_images(self, images: torch.Tensor) -> torch.Tensor:
+        """Pad images ``(B, 3, H, W)`` with mid-grey, at the bottom and the right; see :class:`DiffusionDepthEstimator`."""
+        height, width = images.shape[-2:]
+        return F.pad(images, (0, -width % self.size_divisor, 0, -height % self.size_divisor))
 
     def forward(self, inputs: Sequence) -> torch.Tensor:
         """Predict depth.

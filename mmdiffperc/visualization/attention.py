@@ -60,7 +60,9 @@ def _select_maps(backbone, classes, stride) -> tuple[dict[str, int], int]:
     strides = sorted(backbone.cross_attention.strides)
     if stride is not None and stride not in strides:
         raise ValueError(f'No cross-attention maps of stride {stride}: choose from {strides}')
-    known = list(backbone.prompts.classes)
+    known = list(getattr(backbone.prompts, 'classes', ()))
+    if not known:
+        raise ValueError(f'Expected prompts that stand for classes, got {type(backbone.prompts).__name__}')
     if unknown := [name for name in classes or () if name not in known]:
         raise ValueError(f'No prompt for {", ".join(unknown)}: choose from {", ".join(known)}')
     return {name: known.index(name) for name in classes or known}, stride or strides[0]

@@ -44,33 +44,33 @@ def test_autoencoder_restores_images(tiny_sd, scenes, latents):
     with torch.no_grad():
         restored = tiny_sd.vae.decode(latents / tiny_sd.vae.config.scaling_factor).sample
     # Guessing each image's mean colour is off by 0.3.
-    assert F.l1_loss(restored, scenes[0]) < 0.1
+    assert F.l1_loss(restored, scenes[0]) < 0.06
     assert latents.std().item() == pytest.approx(1, abs=0.1)
     assert (latents.std(dim=(0, 2, 3)) > 0.2).all(), 'an idle channel'
 
 
 @pytest.fixture(scope='module')
-def noise_losses(tiny_sd, scenes, latents):
-    """Error of the predicted noise with each scene's own caption, and with that of another scene."""
+def unet_losses(tiny_sd, scenes, latents):
+    """Error of the predicted velocity with each scene's own caption, and with that of another scene."""
     scheduler = DDPMScheduler.from_config(tiny_sd.scheduler.config)
     generator = torch.Generator().manual_seed(0)
-    timesteps = torch.randint(300, 900, (NUM_SCENES,), generator=generator)
+    timesteps = torch.randint(600, 1000, (NUM_SCENES,), generator=generator)  # there captions matter
     noise = torch.randn(latents.shape, generator=generator)
-    noisy = scheduler.add_noise(latents, noise, timesteps)
-    tokens = tiny_sd.tokenizer(scenes[1], padding='max_length', max_length=40, truncation=True, return_tensors='pt')
+    noisy, velocity = (combine(latents, noise, timesteps) for combine in (scheduler.add_noise, scheduler.get_velocity))
+    tokens = tiny_sd.tokenizer(scenes[1], padding='max_length', max_length=48, truncation=True, return_tensors='pt')
     with torch.no_grad():
         context = tiny_sd.text_encoder(tokens.input_ids).last_hidden_state
         return [
-            F.mse_loss(tiny_sd.unet(noisy, timesteps, condition).sample, noise).item()
+            F.mse_loss(tiny_sd.unet(noisy, timesteps, condition).sample, velocity).item()
             for condition in (context, context.roll(1, 0))
         ]
 
 
-def test_unet_predicts_noise(noise_losses):
-    assert noise_losses[0] < 0.25  # without a prediction: 1
+def test_unet_predicts_velocity(tiny_sd, unet_losses):
+    assert tiny_sd.scheduler.config.prediction_type == 'v_prediction'
+    assert unet_losses[0] < 0.75  # without a prediction: 1
 
 
-@pytest.mark.xfail(strict=True, reason='the U-Net has not been trained for long enough to heed captions')
-def test_unet_predicts_noise_better_with_the_right_caption(noise_losses):
-    right, wrong = noise_losses
+def test_unet_heeds_captions(unet_losses):
+    right, wrong = unet_losses
     assert right < 0.98 * wrong

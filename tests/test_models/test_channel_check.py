@@ -66,3 +66,40 @@ def test_other_backbones_are_left_alone():
 
     backbone = dict(type='ResNet', depth=18, base_channels=4)
     MODELS.build(dict(type='EncoderDecoder', backbone=backbone, decode_head=dict(FCN_HEAD, in_channels=5)))
+
+
+NECK = dict(type='MetaPromptsNeck', in_channels=CHANNELS, num_prompts=3, embed_dims=12, num_groups=4)
+
+
+@pytest.fixture
+def build_with_prompts(arch):
+    """Build a segmentor whose backbone hands on its prompts, or does not, and a neck with other options."""
+    init_default_scope('mmseg')
+    import mmseg.models  # noqa: F401
+
+    def build(out_prompts=True, **options):
+        backbone = dict(type='DiffusionUNet', arch=arch, prompts=PROMPTS, cross_attention=dict(strides=(16, 32)))
+        neck, head = dict(NECK, **options), dict(FCN_HEAD, in_channels=3, in_index=0)
+        return MODELS.build(
+            dict(type='EncoderDecoder', backbone=dict(backbone, out_prompts=out_prompts), neck=neck, decode_head=head)
+        )
+
+    return build
+
+
+def test_neck_for_other_prompts(build_with_prompts):
+    with pytest.raises(ValueError, match=r'neck MetaPromptsNeck has num_prompts=4, .* have 3: set num_prompts=3'):
+        build_with_prompts(num_prompts=4)
+    with pytest.raises(ValueError, match=r'neck MetaPromptsNeck has embed_dims=16, .* have 12: set embed_dims=12'):
+        build_with_prompts(embed_dims=16)
+    with pytest.raises(ValueError, match=r'set in_channels=\[8, 19, 27, 40\]|set in_channels=\(8, 19, 27, 40\)'):
+        build_with_prompts(in_channels=[8, 16, 24, 40])
+
+
+def test_neck_without_prompts(build_with_prompts):
+    with pytest.raises(ValueError, match='needs the prompts of DiffusionUNet: set out_prompts=True in the backbone'):
+        build_with_prompts(out_prompts=False)
+
+
+def test_neck_that_fits_is_built(build_with_prompts):
+    assert build_with_prompts().neck.num_prompts == 3

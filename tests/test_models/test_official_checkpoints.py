@@ -209,3 +209,64 @@ def test_unknown_checkpoints_are_refused(official):
     ):
         with pytest.raises(ValueError, match=f'expected one of VPD segmentation.*; got {len(keys)} keys'):
             recognise(keys)
+
+
+@pytest.fixture(scope='module')
+def build_meta_prompts(archs):
+    """Build MetaPrompts for segmentation with so many passes."""
+    init_default_scope('mmseg')
+    import mmseg.models  # noqa: F401
+
+    def build(num_refine_steps):
+        backbone = dict(
+            type='DiffusionUNet',
+            arch=archs['sd1'],
+            prompts=dict(type='MetaPrompts', num_prompts=5),
+            num_refine_steps=num_refine_steps,
+            learned_timesteps=True,
+            out_prompts=True,
+        )
+        neck = dict(type='MetaPromptsNeck', in_channels=[8, 16, 24, 40], num_prompts=5, embed_dims=12, num_groups=4)
+        head = dict(type='UPerHead', in_channels=[5] * 4, in_index=[0, 1, 2, 3], channels=8, num_classes=3)
+        return MODELS.build(dict(type='EncoderDecoder', backbone=backbone, neck=neck, decode_head=head))
+
+    return build
+
+
+def official_meta_prompts(model):
+    """The weights of `model` as the official code saves them; the output layer is there even if it is never used."""
+    renamed = {
+        r'backbone\.prompts\.embeddings\.0': 'meta_prompts',
+        **{rf'backbone\.learned_timesteps\.{index}': f't{index + 1}' for index in range(3)},
+        **{rf'neck\.levels\.{index}': f'upconv{index + 1}' for index in range(4)},
+    }
+    weights = {
+        'unet.unet.diffusion_model.out.0.weight': torch.zeros(8),
+        'unet.unet.diffusion_model.time_embed.0.bias': torch.zeros(8),
+        **in_compvis_names(model, '', renamed),
+    }
+    for step in range(2, model.backbone.num_refine_steps + 1):
+        weights[f'cross_unet_conv{step}.0.weight'] = weights['unet.unet.diffusion_model.out.0.weight']
+    return weights
+
+
+@pytest.mark.parametrize('num_refine_steps', [1, 3])
+def test_every_weight_of_meta_prompts_finds_its_place(build_meta_prompts, num_refine_steps):
+    model = build_meta_prompts(num_refine_steps)
+    weights = official_meta_prompts(model)
+    layout = recognise(weights)
+    assert layout.name == 'MetaPrompts segmentation'
+    converted, expected = convert(weights, layout, model), model.state_dict()
+    assert set(converted) == set(expected)
+    for name, weight in expected.items():
+        torch.testing.assert_close(converted[name], weight, rtol=0, atol=0)
+
+
+def test_meta_prompts_with_another_number_of_passes(build_meta_prompts):
+    one, three = build_meta_prompts(1), build_meta_prompts(3)
+    weights = official_meta_prompts(three)
+    with pytest.raises(ValueError, match='2 weights do not fit the config:\n  unexpected t2\n  unexpected t3'):
+        convert(weights, recognise(weights), one)
+    weights = official_meta_prompts(one)
+    with pytest.raises(ValueError, match=r'missing t2 \(our backbone\.learned_timesteps\.1\)'):
+        convert(weights, recognise(weights), three)

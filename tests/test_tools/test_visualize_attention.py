@@ -107,3 +107,12 @@ def test_config_without_maps(tiny_vpd, image):
     cfg.model.neck.in_channels = [8, 16, 24, 40]
     with pytest.raises(ValueError, match='collects no cross-attention maps: expected .* cross_attention=dict'):
         attention_maps(init_model(cfg, device='cpu'), image)
+
+
+def test_prompts_without_classes(tiny_vpd, image):
+    from mmseg.apis import init_model
+
+    model = init_model(tiny_vpd, device='cpu')
+    model.backbone.prompts.classes = ()
+    with pytest.raises(ValueError, match='Expected prompts that stand for classes, got ClassPrompts'):
+        attention_maps(model, image)

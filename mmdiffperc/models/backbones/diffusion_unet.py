@@ -12,7 +12,9 @@ from torch import nn
 from mmdiffperc.registry import MODELS
 
 from ..layers.feature_taps import FeatureTaps, Tap, feature_table, remove_untapped
+from ..layers.given_time_embedding import GivenTimeEmbedding
 from ..layers.latent_autoencoder import LatentAutoencoder
+from ..layers.skip_resize import resize_skip_connections
 from ..stable_diffusion import build_unet, load_text_encoder, load_weights
 
 EMPTY_PROMPT = dict(type='ClassPrompts', classes=[''], templates=['{}'])
@@ -24,9 +26,10 @@ ATTENTION_PROJECTIONS = ('to_q', 'to_k', 'to_v', 'to_out.0')
 class DiffusionUNet(BaseModule):
     """The U-Net of a text-to-image diffusion model as a backbone: an image in, a pyramid of features out.
 
-    The image becomes latents, the U-Net looks at them once, told by prompts what to look for, and features are tapped
-    from its up blocks; the maps of its cross-attention may be appended to them. After
-    `VPD <https://arxiv.org/abs/2303.02153>`_.
+    The image becomes latents, the U-Net looks at them, told by prompts what to look for, and features are tapped from
+    its up blocks; the maps of its cross-attention may be appended to them. After
+    `VPD <https://arxiv.org/abs/2303.02153>`_. It may look several times, each time at what it put out the time before;
+    the features are those of the last pass. After `MetaPrompts <https://arxiv.org/abs/2312.14733>`_.
 
     ``arch`` builds, ``init_cfg`` loads: a fine-tuned checkpoint holds all that is needed to test it.
 
@@ -39,7 +42,14 @@ class DiffusionUNet(BaseModule):
             Default: the empty prompt.
         cross_attention (dict, optional): Config of :class:`CrossAttentionMaps`. Each of its strides gets one map per
             prompt, appended to the feature's channels. Default: no maps.
-        timestep (int): Diffusion timestep the U-Net is told. Defaults to 1.
+        timestep (int): Diffusion timestep the U-Net is told, if it is not learned. Defaults to 1.
+        num_refine_steps (int): Number of passes of the U-Net, which share all its weights. More than one need level 0 in
+            ``out_indices``. Defaults to 1.
+        learned_timesteps (bool): Learn the time embedding itself, one vector per pass, instead of computing it from
+            ``timestep``. Defaults to False.
+        resize_skips (bool): How the U-Net treats latents whose sides it cannot halve at every level without rest, see
+            :func:`resize_skip_connections`. If True, the features are then larger than ``out_strides`` tells: those of the image
+            padded to a multiple of the largest stride. Defaults to False.
         scale_latents (bool): Multiply latents by the autoencoder's scaling factor. Defaults to False.
         lora (dict, optional): Train a low-rank adapter instead of the U-Net's own weights: arguments of
             ``peft.LoraConfig``, of which ``target_modules`` defaults to all attention projections.
@@ -56,7 +66,7 @@ class DiffusionUNet(BaseModule):
         out_strides (tuple[int]): Pixels per cell of each returned feature.
 
     Raises:
-        ValueError: An unknown ``arch``, a level or a stride that the U-Net does not have.
+        ValueError: An unknown ``arch``, a level or a stride that the U-Net does not have; several passes without level 0.
     """
 
     def __init__(
@@ -66,6 +76,9 @@ class DiffusionUNet(BaseModule):
         prompts: dict | None = None,
         cross_attention: dict | None = None,
         timestep: int = 1,
+        num_refine_steps: int = 1,
+        learned_timesteps: bool = False,
+        resize_skips: bool = False,
         scale_latents: bool = False,
         lora: dict | None = None,
         frozen: bool = False,
@@ -76,13 +89,17 @@ class DiffusionUNet(BaseModule):
         super().__init__(init_cfg)
         self.arch = arch
         self.timestep = timestep
+        self.num_refine_steps = check_refine_steps(num_refine_steps, out_indices)
         self.out_prompts = out_prompts
         self.autoencoder = LatentAutoencoder(arch, scale_latents)
         self.unet = build_unet(arch)
         self.prompts = self._build_prompts(prompts or EMPTY_PROMPT)
 
         taps = self._select_taps(out_indices)
-        remove_untapped(self.unet, min(out_indices))
+        remove_untapped(self.unet, min(out_indices), keep_output=num_refine_steps > 1)
+        if resize_skips:
+            resize_skip_connections(self.unet)
+        self.learned_timesteps = self._learn_timesteps() if learned_timesteps else nn.ParameterList()
         self.taps = FeatureTaps(self.unet, taps)
         self.cross_attention = self._build_cross_attention(cross_attention, taps)
         self.out_strides = tuple(tap.stride for tap in taps)
@@ -103,6 +120,8 @@ class DiffusionUNet(BaseModule):
             kind = config['type'] if isinstance(config['type'], type) else registry.get(config['type'])
         if getattr(kind, 'by_sentence', False):  # has a text encoder of its own
             known['arch'] = self.arch
+        if getattr(kind, 'by_step', False):
+            known['num_refine_steps'] = self.num_refine_steps
         return MODELS.build(config, default_args=known)
 
     def _select_taps(self, out_indices) -> list[Tap]:
@@ -111,6 +130,11 @@ class DiffusionUNet(BaseModule):
             strides = {index: tap.stride for index, tap in enumerate(table)}
             raise ValueError(f'out_indices={out_indices}: expected some of {list(strides)}, of strides {strides}')
         return [table[index] for index in out_indices]
+
+    def _learn_timesteps(self) -> nn.ParameterList:
+        width = self.unet.time_embedding.linear_2.out_features
+        self.unet.time_embedding = GivenTimeEmbedding()
+        return nn.ParameterList(torch.randn(1, width) for _ in range(self.num_refine_steps))
 
     def _build_cross_attention(self, config, taps):
         if config is None:
@@ -175,16 +199,42 @@ class DiffusionUNet(BaseModule):
         """
         images, *conditions = inputs if isinstance(inputs, tuple) else (inputs,)
         latents = self.autoencoder.encode(images)  # (B, 4, h, w)
-        prompt_embeds = self.prompts(len(images), *conditions)  # (B, K, C)
-        self.unet(latents, self.timestep, encoder_hidden_states=prompt_embeds)
+        for step in range(self.num_refine_steps):
+            prompt_embeds = self._embed_prompts(step, len(images), *conditions)  # (B, K, C)
+            time_embeds = self._embed_time(step, len(images))  # (B, width of the time embedding)
+            output = self.unet(latents, self.timestep, encoder_hidden_states=prompt_embeds, timestep_cond=time_embeds)
+            latents = output.sample  # (B, 4, h, w), what the next pass looks at
         features = tuple(map(self._with_maps, self.out_strides, self.taps.collect()))
         return (*features, prompt_embeds) if self.out_prompts else features
+
+    def _embed_prompts(self, step: int, batch_size: int, *conditions) -> torch.Tensor:
+        of_step = dict(step=step) if getattr(self.prompts, 'by_step', False) else {}
+        return self.prompts(batch_size, *conditions, **of_step)
+
+    def _embed_time(self, step: int, batch_size: int) -> torch.Tensor | None:
+        return self.learned_timesteps[step].expand(batch_size, -1) if self.learned_timesteps else None
 
     def _with_maps(self, stride: int, feature: torch.Tensor) -> torch.Tensor:
         if not self._num_maps(stride):
             return feature
         maps = self.cross_attention.collect(stride, feature.shape[-2:])
         return torch.cat([feature, maps.to(feature)], dim=1)  # (B, C_i + K, h_i, w_i)
+
+
+def check_refine_steps(num_refine_steps: int, out_indices: Sequence[int]) -> int:
+    """The number of passes, if they are possible.
+
+    Raises:
+        ValueError: It is not positive, or there are several but the level that becomes their latents is missing.
+    """
+    if num_refine_steps < 1:
+        raise ValueError(f'num_refine_steps={num_refine_steps}: expected the number of passes, 1 or more')
+    if num_refine_steps > 1 and 0 not in out_indices:
+        raise ValueError(
+            f'num_refine_steps={num_refine_steps} needs the finest level, which becomes the latents of the next pass, but '
+            f'out_indices={tuple(out_indices)}: add 0 to out_indices, or set num_refine_steps=1'
+        )
+    return num_refine_steps
 
 
 def add_lora(unet: nn.Module, **options):

@@ -49,16 +49,18 @@ def feature_table(config, latent_stride: int = 8) -> tuple[Tap, ...]:
     return tuple(reversed(taps))
 
 
-def remove_untapped(unet: nn.Module, finest: int):
-    """Remove what only serves levels finer than the finest one tapped, and the output layer.
+def remove_untapped(unet: nn.Module, finest: int, keep_output: bool = False):
+    """Remove what only serves levels finer than the finest one tapped, and the output layer if nobody needs it.
 
     Nothing then computes in vain, and distributed training needs no ``find_unused_parameters``.
 
     Args:
         unet (nn.Module): The network, changed in place.
         finest (int): Index in :func:`feature_table` of the finest level that is tapped.
+        keep_output (bool): Keep the output layer. Defaults to False.
     """
-    unet.conv_norm_out, unet.conv_out = None, nn.Identity()
+    if not keep_output:
+        unet.conv_norm_out, unet.conv_out = None, nn.Identity()
     if finest == 0:
         return
     unet.up_blocks = unet.up_blocks[: len(unet.up_blocks) - finest]
@@ -81,9 +83,13 @@ class FeatureTaps:
     def __init__(self, unet: nn.Module, taps: Sequence[Tap]):
         self.taps = tuple(taps)
         self._features = {}
+        # Bound methods, not closures: a deep copy of the network (as for EMA) then gets taps of its own.
+        unet.register_forward_pre_hook(self._start)
         for tap in self.taps:
-            # A bound method, not a closure: a deep copy of the network (as for EMA) then gets taps of its own.
             unet.get_submodule(tap.module).register_forward_hook(partial(self._keep, tap.module))
+
+    def _start(self, unet, args):
+        self._features = {}  # what was not collected of the pass before need not be kept during this one
 
     def _keep(self, name, module, args, output):
         self._features[name] = output[0] if isinstance(output, tuple) else output

@@ -11,17 +11,20 @@ class TextAdapter(nn.Module):
     """Refine prompt embeddings by a small residual MLP: ``texts + gamma * MLP(texts)``.
 
     From `VPD <https://arxiv.org/abs/2303.02153>`_; the MLP is Linear, GELU, Linear at the width of the embeddings.
+    `MetaPrompts <https://arxiv.org/abs/2312.14733>`_ has ``MLP(texts)`` alone for depth.
 
     Args:
         embed_dims (int): Width ``C`` of the embeddings.
-        gamma (float): Start value of every entry of the learnable vector ``gamma``. Defaults to 1e-4.
+        gamma (float, optional): Start value of every entry of the learnable vector ``gamma``; None for the MLP alone.
+            Defaults to 1e-4.
     """
 
-    def __init__(self, embed_dims: int, gamma: float = 1e-4):
+    def __init__(self, embed_dims: int, gamma: float | None = 1e-4):
         super().__init__()
         self.mlp = nn.Sequential(nn.Linear(embed_dims, embed_dims), nn.GELU(), nn.Linear(embed_dims, embed_dims))
-        self.gamma = nn.Parameter(torch.full((embed_dims,), gamma))
+        self.gamma = None if gamma is None else nn.Parameter(torch.full((embed_dims,), gamma))
 
     def forward(self, texts: torch.Tensor) -> torch.Tensor:
         """Map embeddings ``(..., C)`` to embeddings of the same shape."""
-        return texts + self.gamma * self.mlp(texts)
+        refined = self.mlp(texts)
+        return refined if self.gamma is None else texts + self.gamma * refined

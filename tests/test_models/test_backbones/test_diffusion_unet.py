@@ -9,6 +9,7 @@ from mmdiffperc.models.stable_diffusion import build_text_encoder, build_tokeniz
 
 PROMPTS = dict(type='ClassPrompts', classes=['wall', 'sky', 'tree'], adapter=dict(type='TextAdapter', gamma=0.1))
 MAPS = dict(strides=(16, 32))
+REFINED = dict(num_refine_steps=3, learned_timesteps=True)
 IMAGES = (2, 3, 64, 96)
 
 
@@ -77,7 +78,18 @@ FULL, LORA, FROZEN = {}, dict(lora=dict(r=2)), dict(frozen=True)
 
 @pytest.mark.parametrize(
     ('options', 'out_indices'),
-    [(FULL, (0, 1, 2, 3)), (FULL, (1,)), (FULL, (2,)), (FULL, (3,)), (LORA, (0, 2)), (LORA, (1, 3)), (FROZEN, (0, 3))],
+    [
+        (FULL, (0, 1, 2, 3)),
+        (FULL, (1,)),
+        (FULL, (2,)),
+        (FULL, (3,)),
+        (LORA, (0, 2)),
+        (LORA, (1, 3)),
+        (FROZEN, (0, 3)),
+        (REFINED, (0, 3)),
+        (dict(learned_timesteps=True), (1, 2)),
+        (dict(frozen=True, **REFINED), (0,)),
+    ],
 )
 def test_all_that_trains_gets_a_gradient(arch, out_indices, options):
     backbone = build(arch, out_indices=out_indices, cross_attention=None, **options).train()
@@ -227,8 +239,8 @@ def test_frozen_parts_stay_in_eval_mode(arch):
 
 @pytest.mark.parametrize(
     'options',
-    [{}, dict(lora=dict(r=2)), dict(out_indices=(2, 3), cross_attention=None)],
-    ids=['full', 'lora', 'subset'],
+    [{}, dict(lora=dict(r=2)), dict(out_indices=(2, 3), cross_attention=None), REFINED],
+    ids=['full', 'lora', 'subset', 'refined'],
 )
 def test_init_cfg_loads_all_from_a_diffusers_folder(arch, diffusers_folder, options):
     backbone = build(arch, init_cfg=dict(type='Pretrained', checkpoint=diffusers_folder), **options)

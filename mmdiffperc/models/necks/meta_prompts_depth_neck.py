@@ -1,0 +1,74 @@
+"""The neck of MetaPrompts for depth: one feature, seen through the prompts."""
+
+from collections.abc import Sequence
+
+import torch
+from mmengine.model import BaseModule
+from torch import nn
+
+from mmdiffperc.registry import MODELS
+
+from ..layers.deconv_tower import DeconvTower
+
+INIT = dict(type='TruncNormal', std=0.02, layer='Conv2d')
+
+
+@MODELS.register_module()
+class MetaPromptsDepthNeck(BaseModule):
+    """Join all levels at the size of the finest, and re-weight the result by prompts: one map per prompt.
+
+    Every coarser level is brought to that size by a tower of transposed convolutions; then
+    ``einsum('bchw,bkc->bkhw', relu(group_norm(conv3x3(joined))), prompts)``. From the depth estimation of
+    `MetaPrompts <https://arxiv.org/abs/2312.14733>`_.
+
+    Args:
+        in_channels (Sequence[int]): Channels of each feature, finest first, each half as large as the one before.
+        num_prompts (int): Number ``K`` of the backbone's prompts.
+        embed_dims (int): Width ``C`` of a prompt, 768 with SD 1.x. Defaults to 768.
+        tower_channels (int): Channels inside the towers. Defaults to 32.
+        num_groups (int): Groups of the normalisation. Defaults to 16.
+        init_cfg (dict, optional): Initialisation, see mmengine. Default: that of the official code.
+
+    Attributes:
+        out_channels (tuple[int]): Channels of the returned feature, ``num_prompts``.
+    """
+
+    def __init__(
+        self,
+        in_channels: Sequence[int],
+        num_prompts: int,
+        embed_dims: int = 768,
+        tower_channels: int = 32,
+        num_groups: int = 16,
+        init_cfg: dict | None = INIT,
+    ):
+        super().__init__(init_cfg)
+        self.in_channels = tuple(in_channels)
+        self.num_prompts = num_prompts
+        self.embed_dims = embed_dims
+        self.out_channels = (num_prompts,)
+        finest, *coarser = self.in_channels
+        towers = [DeconvTower(c, c, [tower_channels] * n, kernel_size=4) for n, c in enumerate(coarser, 1)]
+        self.levels = nn.ModuleList([conv_norm_relu(finest, finest, num_groups), *towers])
+        self.join = conv_norm_relu(sum(self.in_channels), embed_dims, num_groups)
+
+    def forward(self, inputs: Sequence[torch.Tensor]) -> tuple[torch.Tensor]:
+        """Compute the maps.
+
+        Args:
+            inputs (Sequence[Tensor]): One feature ``(B, C_i, h_i, w_i)`` per level and then the prompt embeddings
+                ``(B, K, C)``, as :class:`DiffusionUNet` returns them with ``out_prompts=True``.
+
+        Returns:
+            tuple[Tensor]: One feature ``(B, K, h_0, w_0)``.
+        """
+        *features, prompts = inputs
+        joined = torch.cat([level(x) for level, x in zip(self.levels, features, strict=True)], dim=1)
+        return (torch.einsum('bchw,bkc->bkhw', self.join(joined), prompts),)
+
+
+def conv_norm_relu(in_channels: int, out_channels: int, num_groups: int) -> nn.Sequential:
+    """A 3x3 convolution with group norm and ReLU."""
+    return nn.Sequential(
+        nn.Conv2d(in_channels, out_channels, 3, padding=1), nn.GroupNorm(num_groups, out_channels), nn.ReLU()
+    )

@@ -1,0 +1,89 @@
+"""The neck of MetaPrompts: features seen through the prompts."""
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from mmengine.model import BaseModule
+from torch import nn
+
+from mmdiffperc.registry import MODELS
+
+
+@MODELS.register_module()
+class MetaPromptsNeck(BaseModule):
+    """Re-weight features by prompts: one map per prompt, its inner product with every cell.
+
+    Per level: upsample to twice the size, ``relu(group_norm(conv3x3(feature)))`` of the width of the prompts, and
+    ``einsum('bchw,bkc->bkhw', feature, prompts)``. From `MetaPrompts <https://arxiv.org/abs/2312.14733>`_.
+
+    Args:
+        in_channels (Sequence[int]): Channels of each feature, which is ``out_channels`` of the backbone.
+        num_prompts (int): Number ``K`` of the backbone's prompts.
+        embed_dims (int): Width ``C`` of a prompt, 768 with SD 1.x. Defaults to 768.
+        num_groups (int): Groups of the normalisation. Defaults to 16.
+        init_cfg (dict, optional): Initialisation, see mmengine.
+
+    Attributes:
+        out_channels (tuple[int]): Channels of each returned feature, all ``num_prompts``.
+
+    Raises:
+        ValueError: ``embed_dims`` is no multiple of ``num_groups``.
+    """
+
+    def __init__(
+        self,
+        in_channels: Sequence[int],
+        num_prompts: int,
+        embed_dims: int = 768,
+        num_groups: int = 16,
+        init_cfg: dict | None = None,
+    ):
+        super().__init__(init_cfg)
+        if embed_dims % num_groups:
+            raise ValueError(
+                f'embed_dims={embed_dims} cannot be split into num_groups={num_groups} groups of the same size: set '
+                'num_groups to a divisor of embed_dims, which is the cross-attention width of the U-Net'
+            )
+        self.in_channels = tuple(in_channels)
+        self.num_prompts = num_prompts
+        self.embed_dims = embed_dims
+        self.out_channels = (num_prompts,) * len(self.in_channels)
+        self.levels = nn.ModuleList(
+            nn.Sequential(nn.Conv2d(channels, embed_dims, 3, padding=1), nn.GroupNorm(num_groups, embed_dims), nn.ReLU())
+            for channels in self.in_channels
+        )
+
+    def forward(self, inputs: Sequence[torch.Tensor]) -> tuple[torch.Tensor, ...]:
+        """Compute the maps.
+
+        Args:
+            inputs (Sequence[Tensor]): One feature ``(B, C_i, h_i, w_i)`` per level and then the prompt embeddings
+                ``(B, K, C)``, as :class:`DiffusionUNet` returns them with ``out_prompts=True``.
+
+        Returns:
+            tuple[Tensor]: One feature ``(B, K, 2 * h_i, 2 * w_i)`` per level.
+
+        Raises:
+            ValueError: The prompts are missing, or are others than expected.
+        """
+        *features, prompts = inputs
+        self._check(features, prompts)
+        return tuple(
+            torch.einsum('bchw,bkc->bkhw', level(twice_as_large(feature)), prompts)
+            for level, feature in zip(self.levels, features, strict=True)
+        )
+
+    def _check(self, features, prompts):
+        expected = self.num_prompts, self.embed_dims
+        if len(features) != len(self.levels) or prompts.shape[1:] != expected:
+            raise ValueError(
+                f'MetaPromptsNeck expects {len(self.levels)} features and then prompt embeddings (B, '
+                f'{expected[0]}, {expected[1]}), got shapes {[tuple(x.shape) for x in (*features, prompts)]}. Set '
+                'out_prompts=True in the backbone, and num_prompts and embed_dims to those of its prompts'
+            )
+
+
+def twice_as_large(feature: torch.Tensor) -> torch.Tensor:
+    """Upsample ``(B, C, h, w)`` to ``(B, C, 2h, 2w)``."""
+    return F.interpolate(feature, scale_factor=2, mode='bilinear', align_corners=False)

@@ -1,0 +1,82 @@
+"""The depth head of MetaPrompts."""
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from mmseg.models.decode_heads import VPDDepthHead
+from mmseg.models.decode_heads.decode_head import BaseDecodeHead
+from mmseg.registry import MODELS
+from torch import nn
+
+from mmdiffperc.models.layers.deconv_tower import DeconvTower
+
+STRIDE = 8
+DIVISOR = 64
+
+
+@MODELS.register_module()
+class MetaPromptsDepthHead(VPDDepthHead):
+    """Depth of a feature of stride 8: three transposed convolutions, and ``sigmoid(...) * max_depth``.
+
+    From the depth estimation of `MetaPrompts <https://arxiv.org/abs/2312.14733>`_. The network sees the image enlarged
+    to ``(H // 64 + extra_cells) * 64``; the feature is brought back to the size of the image's own latents first.
+
+    Args:
+        in_channels (int): Channels of the feature, which is the number of prompts.
+        max_depth (float): Largest depth in metres. Defaults to 10.
+        extra_cells (int): By how many cells of 64 pixels an image is enlarged: 1 for NYU, 2 for KITTI in the official
+            code. Defaults to 1.
+        channels (int): Channels of the last layers. Defaults to 192.
+        filters (Sequence[int]): Channels after each transposed convolution. Defaults to (32, 32, 32).
+        align_corners (bool): How the depth is brought to the size of the truth in the loss. Defaults to False.
+        loss_decode (dict): Config of the loss. Defaults to ``dict(type='MaskedSiLogLoss', pooled=True)``.
+        init_cfg (dict, optional): Initialisation, see mmengine. Default: that of the official code.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        max_depth: float = 10.0,
+        extra_cells: int = 1,
+        channels: int = 192,
+        filters: Sequence[int] = (32, 32, 32),
+        align_corners: bool = False,
+        loss_decode: dict | None = None,
+        init_cfg: dict | None = None,
+    ):
+        init_cfg = init_cfg or dict(type='Normal', std=0.001, layer=['Conv2d', 'ConvTranspose2d'])
+        super(BaseDecodeHead, self).__init__(init_cfg)  # of VPD's head only loss and prediction are wanted
+        self.in_channels = in_channels
+        self.max_depth = max_depth
+        self.extra_cells = extra_cells
+        self.align_corners = align_corners
+        self.decoder = DeconvTower(in_channels, channels, filters)
+        self.depth_pred_layer = nn.Sequential(
+            nn.Conv2d(channels, channels, 3, padding=1), nn.ReLU(), nn.Conv2d(channels, 1, 3, padding=1)
+        )
+        self.loss_decode = MODELS.build(loss_decode or dict(type='MaskedSiLogLoss', pooled=True))
+
+    def fit_images(self, images: torch.Tensor) -> torch.Tensor:
+        """Enlarge images ``(B, 3, H, W)`` to what the network is to see."""
+        size = [(side // DIVISOR + self.extra_cells) * DIVISOR for side in images.shape[-2:]]
+        return resize(images, size)
+
+    def forward(self, inputs: Sequence) -> torch.Tensor:
+        """Predict depth.
+
+        Args:
+            inputs (Sequence): The feature of the enlarged image, and the height and the width of the image.
+
+        Returns:
+            Tensor: Depth in metres ``(B, 1, H, W)``.
+        """
+        feature, size = inputs
+        feature = resize(feature, [max(1, side // STRIDE) for side in size])
+        depth = self.depth_pred_layer(self.decoder(feature)).sigmoid() * self.max_depth
+        return depth if depth.shape[-2:] == size else resize(depth, size)
+
+
+def resize(images: torch.Tensor, size: Sequence[int]) -> torch.Tensor:
+    """Resize bilinearly."""
+    return F.interpolate(images, tuple(size), mode='bilinear', align_corners=False)

@@ -1,0 +1,144 @@
+"""Features and logits of the official MetaPrompts, from its checkpoint through the converter and the shipped config."""
+
+import gzip
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from mmengine.config import Config
+from mmengine.registry import MODELS, init_default_scope
+from mmseg.apis import init_model
+from tiny_arch import write_arch
+
+from mmdiffperc.models.official_checkpoints import convert, recognise
+
+from .agreement import assert_agrees
+from .detweights import make_image, make_state_dict
+
+FOLDER = Path(__file__).parent / 'meta_seg'
+CONFIG = Path(__file__).parents[2] / 'configs' / 'metaprompts' / 'metaprompts_sd1-5-upernet_8xb1-80k_ade20k-512x512.py'
+IMAGES = {'sq': ('tiny_meta_sq', (2, 3, 128, 128)), 'wide': ('tiny_meta_wide', (1, 3, 64, 192))}
+
+
+def config_of(num_refine_steps, num_prompts, num_classes):
+    """The shipped config with the numbers of the recording."""
+    config = Config.fromfile(CONFIG)
+    model = config.model
+    model.backbone.num_refine_steps = num_refine_steps
+    model.backbone.prompts.num_prompts = model.neck.num_prompts = num_prompts
+    model.decode_head.update(in_channels=[num_prompts] * 4, num_classes=num_classes)
+    model.auxiliary_head.update(in_channels=num_prompts, num_classes=num_classes)
+    return config
+
+
+@torch.no_grad()
+def outputs_of(model, images):
+    features = model.extract_feat(images)
+    size = images.shape[-2:]
+    logits = model.encode_decode(images, [dict(ori_shape=size, img_shape=size, pad_shape=size)] * len(images))
+    return {**{f'feat{index}': feature for index, feature in enumerate(features)}, 'seg_logits': logits}
+
+
+@pytest.fixture(scope='module')
+def build_tiny(tmp_path_factory, convert_checkpoint):
+    """Build a model of so many passes from the official weights that such a model has."""
+    folder = tmp_path_factory.mktemp('meta_seg')
+    arch = write_arch(folder / 'arch', 'parity')
+
+    def build(num_refine_steps):
+        config = config_of(num_refine_steps, num_prompts=5, num_classes=6)
+        config.model.backbone.arch = arch
+        config.model.neck.in_channels = [32, 64, 128, 128]
+        config.model.decode_head.channels = config.model.auxiliary_head.channels = 32
+        config.dump(folder / 'tiny.py')
+        weights = make_state_dict(str(FOLDER / 'manifest.json'))
+        for absent in range(num_refine_steps + 1, 4):
+            weights = {key: w for key, w in weights.items() if not key.startswith((f't{absent}', f'cross_unet_conv{absent}'))}
+        torch.save(dict(meta={}, state_dict=weights, optimizer={}), folder / 'official.pth')
+        convert_checkpoint(folder / 'official.pth', folder / 'ours.pth', '--config', folder / 'tiny.py')
+        return init_model(str(folder / 'tiny.py'), str(folder / 'ours.pth'), device='cpu')
+
+    return build
+
+
+@pytest.fixture(scope='module')
+def tiny_model(build_tiny):
+    return build_tiny(3)
+
+
+@pytest.mark.parametrize('name', IMAGES)
+def test_features_and_logits(tiny_model, name):
+    recorded = np.load(FOLDER / 'outputs.npz')
+    outputs = outputs_of(tiny_model, make_image(*IMAGES[name]))
+    assert {f'{name}/{output}' for output in outputs} == {key for key in recorded.files if key.startswith(name)}
+    for output, values in outputs.items():
+        assert_agrees(values, recorded[f'{name}/{output}'], f'{name}/{output}')
+
+
+def test_one_pass_is_the_first_of_three(build_tiny, tiny_model):
+    images = make_image(*IMAGES['wide'])
+    tiny_model.backbone.num_refine_steps = 1
+    expected = outputs_of(tiny_model, images)
+    tiny_model.backbone.num_refine_steps = 3
+    for output, values in outputs_of(build_tiny(1), images).items():
+        assert_agrees(values, expected[output].numpy(), output)
+
+
+def test_the_distance_tells_a_pass_less(tiny_model):
+    recorded = np.load(FOLDER / 'outputs.npz')
+    tiny_model.backbone.num_refine_steps = 2
+    outputs = outputs_of(tiny_model, make_image(*IMAGES['wide']))
+    tiny_model.backbone.num_refine_steps = 3
+    with pytest.raises(AssertionError, match='relative L2'):
+        assert_agrees(outputs['feat0'], recorded['wide/feat0'], 'feat0')
+
+
+def full_manifest(num_refine_steps):
+    return json.loads(gzip.decompress((FOLDER / f'manifest_sd1-5_{num_refine_steps}pass.json.gz').read_bytes()))
+
+
+@pytest.mark.parametrize('num_refine_steps', [1, 3])
+def test_the_official_checkpoint_fits_the_shipped_config(num_refine_steps):
+    """Every name and every shape at full width, without the memory."""
+    config = config_of(num_refine_steps, num_prompts=19, num_classes=19)
+    init_default_scope(config.default_scope)
+    with torch.device('meta'):
+        model = MODELS.build(config.model)
+        weights = {key: torch.empty(shape) for key, shape, _ in full_manifest(num_refine_steps)}
+        assert set(convert(weights, recognise(weights), model)) == set(model.state_dict())
+
+
+FULL_RUNS = {
+    3: {
+        'r3_b2': ('img', (2, 3, 128, 128)),
+        'r3_128x192': ('img_nonsquare', (1, 3, 128, 192)),
+        'r3_160x128': ('img_mismatch', (1, 3, 160, 128)),
+    },
+    1: {'r1_b2': ('img', (2, 3, 128, 128))},
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('num_refine_steps', FULL_RUNS)
+def test_full_width(tmp_path, convert_checkpoint, num_refine_steps):
+    """8 GB, a few minutes. ``MMDIFFPERC_PARITY_META_SEG`` names the recording to compare with, if there is one."""
+    config_of(num_refine_steps, num_prompts=19, num_classes=19).dump(tmp_path / 'full.py')
+    weights = make_state_dict(full_manifest(num_refine_steps))
+    torch.save(dict(meta={}, state_dict=weights, optimizer={}), tmp_path / 'official.pth')
+    convert_checkpoint(tmp_path / 'official.pth', tmp_path / 'ours.pth', '--config', tmp_path / 'full.py')
+    model = init_model(str(tmp_path / 'full.py'), str(tmp_path / 'ours.pth'), device='cpu')
+    outputs = {
+        f'{run}/{name}': values
+        for run, image in FULL_RUNS[num_refine_steps].items()
+        for name, values in outputs_of(model, make_image(*image)).items()
+    }
+    assert all(torch.isfinite(values).all() for values in outputs.values())
+    if recording := os.environ.get('MMDIFFPERC_PARITY_META_SEG'):
+        recorded = np.load(recording)
+        compared = [name for name in outputs if name in recorded.files]
+        assert compared, f'{recording} holds {recorded.files}'
+        for name in compared:
+            assert_agrees(outputs[name], recorded[name], name)
