@@ -1,28 +1,17 @@
 """Depth from training to test through the scripts that ``mim train mmseg`` and ``mim test mmseg`` run."""
 
 import json
-import runpy
-import sys
-from pathlib import Path
 
 import cv2
-import mmseg
 import numpy as np
 import pytest
 import torch
+from mmseg_scripts import run
 from tiny_depth import write_config
 
 from mmdiffperc.compat.checkpoint import load_file
 
-SCRIPTS = Path(mmseg.__file__).parent / '.mim' / 'tools'
 ITERATIONS = 3
-
-
-def run(script, *arguments):
-    """Run one of mmseg's scripts."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sys, 'argv', [script, *map(str, arguments)])
-        runpy.run_path(str(SCRIPTS / script), run_name='__main__')
 
 
 @pytest.fixture(scope='module')

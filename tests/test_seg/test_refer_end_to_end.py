@@ -1,29 +1,18 @@
 """Referring segmentation from training to test through the scripts of ``mim train mmseg`` and ``mim test mmseg``."""
 
 import json
-import runpy
-import sys
-from pathlib import Path
 
-import mmseg
 import numpy as np
 import pytest
 import torch
+from mmseg_scripts import run
 from tiny_refer import write_config
 
 from mmdiffperc.compat.checkpoint import load_file
 from mmdiffperc.models.stable_diffusion import build_text_encoder, load_weights
 
-SCRIPTS = Path(mmseg.__file__).parent / '.mim' / 'tools'
 ITERATIONS = 3
 MEASURES = {'oIoU', 'mIoU', *(f'precision@0.{digit}' for digit in range(5, 10))}
-
-
-def run(script, *arguments):
-    """Run one of mmseg's scripts."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sys, 'argv', [script, *map(str, arguments)])
-        runpy.run_path(str(SCRIPTS / script), run_name='__main__')
 
 
 @pytest.fixture(scope='module')
