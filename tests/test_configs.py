@@ -30,6 +30,9 @@ NAMES = sorted(
 )
 VPD = 'vpd/vpd_sd1-5-fpn_8xb2-80k_ade20k-512x512.py'
 VPD_DEPTH = 'vpd/vpd_sd1-5_8xb3-25e_nyu-480x480.py'
+METAPROMPTS_DEPTH = {
+    data: f'metaprompts/metaprompts_sd1-5_8xb3-25e_{data}.py' for data in ('nyu-480x480', 'kitti-352x352')
+}
 METAPROMPTS = {
     data: f'metaprompts/metaprompts_sd1-5-upernet_8xb1-80k_{data}.py'
     for data in ('ade20k-512x512', 'cityscapes-1024x1024')
@@ -66,13 +69,18 @@ def resolve(registry, config):
     return found
 
 
+def parts_of(dataset):
+    """The data sets that are concatenated, or the only one."""
+    return dataset.get('datasets', [dataset])
+
+
 def as_list(config):
     return config if isinstance(config, (list, tuple)) else [config]
 
 
 def test_there_are_configs():
     assert {VPD, *METAPROMPTS.values()} < set(SEGMENTATION)
-    assert {VPD_DEPTH, *MMSEG_DEPTH.values()} <= set(DEPTH)
+    assert {VPD_DEPTH, *MMSEG_DEPTH.values(), *METAPROMPTS_DEPTH.values()} <= set(DEPTH)
     assert set(VPD_REFER.values()) < set(REFERRING)
 
 
@@ -93,8 +101,10 @@ def test_data_resolve(name):
         loader = config[f'{phase}_dataloader']
         resolve(DATASETS, loader.dataset)
         resolve(DATA_SAMPLERS, loader.sampler)
-        for transform in loader.dataset.pipeline:
-            TRANSFORMS.build(transform)
+        for part in parts_of(loader.dataset):
+            resolve(DATASETS, part)
+            for transform in part.pipeline:
+                TRANSFORMS.build(transform)
     for transform in config.get('tta_pipeline', []):
         TRANSFORMS.build(transform)
     for phase in ('val', 'test'):
@@ -108,10 +118,11 @@ def test_classes_agree(name):
     prompts = build_on_meta(config).backbone.prompts
     assert isinstance(prompts, MetaPrompts) or prompts.num_prompts == config.model.decode_head.num_classes
     for phase in ('train', 'val', 'test'):
-        dataset = resolve(DATASETS, config[f'{phase}_dataloader'].dataset)
-        assert len(dataset.METAINFO['classes']) == config.model.decode_head.num_classes
-    checks = [t for t in config.train_dataloader.dataset.pipeline if t['type'] == 'CheckLabels']
-    assert [check.num_classes for check in checks] == [config.model.decode_head.num_classes]
+        for part in parts_of(config[f'{phase}_dataloader'].dataset):
+            assert len(resolve(DATASETS, part).METAINFO['classes']) == config.model.decode_head.num_classes
+    for part in parts_of(config.train_dataloader.dataset):
+        checks = [t for t in part.pipeline if t['type'] == 'CheckLabels']
+        assert [check.num_classes for check in checks] == [config.model.decode_head.num_classes]
     if 'auxiliary_head' in config.model:
         assert config.model.auxiliary_head.num_classes == config.model.decode_head.num_classes
 
@@ -122,6 +133,8 @@ def test_scenes_and_depths_agree(name):
     config = load(name)
     model = build_on_meta(config)
     assert config.val_evaluator.max_depth_eval == model.decode_head.max_depth
+    if isinstance(model.backbone.prompts, MetaPrompts):
+        return
     for phase in ('train', 'val', 'test'):
         dataset = config[f'{phase}_dataloader'].dataset
         assert tuple(resolve(DATASETS, dataset).METAINFO['classes']) == model.backbone.prompts.classes
@@ -340,7 +353,7 @@ def test_vpd_refer_learning_rate():
 
 @pytest.mark.parametrize('data', METAPROMPTS)
 def test_metaprompts_protocol(data):
-    """Three passes, 150 prompts, eight images a step; windows of the crop's size; 0.5 to 2.0 times the scale, flipped."""
+    """Three passes, 150 prompts, one image per device; windows as large as the crop; 0.5 to 2.0 times the scale."""
     config = load(METAPROMPTS[data])
     model = build_on_meta(config)
     crop, stride = {'ade20k-512x512': (512, 341), 'cityscapes-1024x1024': (1024, 512)}[data]
@@ -367,3 +380,42 @@ def test_metaprompts_recipe():
         assert found == pytest.approx(expected), name
     assert {'backbone.unet.conv_norm_out.weight', 'backbone.learned_timesteps.2', 'neck.levels.3.1.bias'} < set(recipe)
     assert recipe['backbone.prompts.embeddings.0'] == pytest.approx((8e-5, 1e-3))
+
+
+@pytest.mark.parametrize('data', METAPROMPTS_DEPTH)
+def test_metaprompts_depth_protocol(data):
+    """Three passes with 50 prompts each; three images per device for 25 epochs; the images are enlarged."""
+    config = load(METAPROMPTS_DEPTH[data])
+    model = build_on_meta(config)
+    cells, depth, windows, crop = {'nyu-480x480': (1, 10.0, 2, 480), 'kitti-352x352': (2, 80.0, 16, 352)}[data]
+    assert config.model.test_cfg == dict(mode='shift', num_windows=windows, flip=True)
+    assert model.decode_head.max_depth == depth
+    assert config.model.data_preprocessor.size == (crop, crop)
+    enlarged = model.decode_head.fit_images(torch.empty(1, 3, crop, crop, device='meta'))
+    assert enlarged.shape[2:] == ((crop // 64 + cells) * 64,) * 2
+    prompts = model.backbone.prompts
+    assert [tuple(embeddings.shape) for embeddings in prompts.embeddings] == [(50, 768)] * 3
+    assert len(prompts.adapters) == 3 and not any('gamma' in name for name, _ in prompts.named_parameters())
+    assert config.train_dataloader.batch_size == 3 and config.train_cfg.max_epochs == 25
+
+
+def test_metaprompts_depth_recipe():
+    """As VPD's: the U-Net, and with it its output layer, at a hundredth of the rate."""
+    recipe = recipe_of(METAPROMPTS_DEPTH['nyu-480x480'])
+    for name, (lr, _) in recipe.items():
+        assert lr == pytest.approx(5e-6 if name.startswith('backbone.unet.') else 5e-4), name
+    assert recipe['neck.levels.2.conv_layers.0.bias'] == pytest.approx((5e-4, 0))
+    assert recipe['backbone.prompts.embeddings.1'] == pytest.approx((5e-4, 0.1))
+
+
+def test_metaprompts_with_one_pass():
+    """That of the fine annotations but for the passes and the images labelled by a network."""
+    three = load(METAPROMPTS['cityscapes-1024x1024'])
+    one = load('metaprompts/metaprompts_sd1-5-upernet-1pass_8xb1-80k_cityscapes-extra-1024x1024.py')
+    assert len(build_on_meta(one).backbone.learned_timesteps) == 1
+    fine, extra = one.train_dataloader.dataset.datasets
+    assert fine.data_prefix == three.train_dataloader.dataset.data_prefix
+    assert extra.data_prefix == dict(img_path='leftImg8bit/train_extra', seg_map_path='convert_autolabelled')
+    assert without_scope(extra.pipeline) == without_scope(three.train_dataloader.dataset.pipeline)
+    three.model.backbone.num_refine_steps = 1
+    assert one.model == three.model and one.optim_wrapper == three.optim_wrapper

@@ -44,7 +44,7 @@ def main():
     with torch.device('meta'):
         model = MODELS.build(cfg.model)
     state_dict = convert(weights, layout, model)
-    meta = dict(cfg=cfg.pretty_text, dataset_meta=dataset_meta(cfg.train_dataloader.dataset))
+    meta = dict(cfg=cfg.pretty_text, dataset_meta=dataset_meta(cfg.test_dataloader.dataset))
     save_checkpoint(dict(meta=meta, state_dict=state_dict), args.dst)
     print(f'{layout.name}: {len(state_dict)} weights written to {args.dst}')
     if layout.absent:

@@ -75,8 +75,8 @@ def check_prompts(model: nn.Module, name: str, part: nn.Module | None):
     for argument, wanted in available.items():
         if (given := getattr(part, argument)) != wanted:
             raise ValueError(
-                f'{name} {type(part).__name__} has {argument}={given}, but the prompts of DiffusionUNet have {wanted}: set '
-                f'{argument}={wanted}'
+                f'{name} {type(part).__name__} has {argument}={given}, but the prompts of DiffusionUNet have {wanted}: '
+                f'set {argument}={wanted}'
             )
 
 

@@ -44,7 +44,13 @@ SIMPLE_DECODING = {
     for layer in ('conv', 'bn')
 }
 
-MAX_REFINE_STEPS = 9  # more than any official model has
+MAX_NUMBERED = 9  # more passes or levels than any official model has
+
+
+def by_number(ours: str, theirs: str) -> dict[str, str]:
+    """Names of what is counted, from 0 here and from 1 in the research repositories."""
+    return {ours.format(index): theirs.format(index + 1) for index in range(MAX_NUMBERED)}
+
 
 LAYOUTS = (
     Layout(
@@ -84,8 +90,8 @@ LAYOUTS = (
         vae='encoder_vq.',
         renamed={
             'backbone.prompts.embeddings.0': 'meta_prompts',
-            **{f'backbone.learned_timesteps.{index}': f't{index + 1}' for index in range(MAX_REFINE_STEPS)},
-            **{f'neck.levels.{index}.': f'upconv{index + 1}.' for index in range(4)},
+            **by_number('backbone.learned_timesteps.{}', 't{}'),
+            **by_number('neck.levels.{}.', 'upconv{}.'),
         },
         # Beside those of VPD: the output layer under one more name per pass; the replaced time embedding.
         unused=(
@@ -115,6 +121,28 @@ LAYOUTS = (
             'decode_head.depth_pred_layer.': 'last_layer_depth.',
         },
         unused=r'encoder\.encoder_vq\.post_quant_conv\.',
+    ),
+    Layout(
+        name='MetaPrompts depth',
+        marks=(
+            r'encoder\.meta_prompts1$',
+            r'encoder\.encoder_vq\.',
+            r'encoder\.unet\.unet\.diffusion_model\.',
+            r'last_layer_depth\.',
+        ),
+        config='metaprompts/metaprompts_sd1-5_8xb3-25e_nyu-480x480.py',
+        unet='encoder.unet.unet.diffusion_model.',
+        vae='encoder.encoder_vq.',
+        renamed={
+            **by_number('backbone.prompts.embeddings.{}', 'encoder.meta_prompts{}'),
+            **by_number('backbone.prompts.adapters.{}.mlp.', 'encoder.text_adapter{}.fc.'),
+            **by_number('backbone.learned_timesteps.{}', 'encoder.t{}'),
+            **by_number('neck.levels.{}.', 'encoder.layer{}.'),
+            'neck.join.': 'encoder.out_layer.',
+            'decode_head.decoder.': 'decoder.',
+            'decode_head.depth_pred_layer.': 'last_layer_depth.',
+        },
+        unused=r'encoder\.(encoder_vq\.post_quant_conv|cross_unet_conv\d|unet\.unet\.diffusion_model\.out)\.',
     ),
     Layout(
         name='VPD depth of mmsegmentation',

@@ -28,7 +28,7 @@ class AnySizeDepthHead(VPDDepthHead):
     stride = 32
 
     def fit_images(self, images: torch.Tensor) -> torch.Tensor:
-        """Pad images ``(B, 3, H, W)`` with mid-grey, at the bottom and the right; see :class:`DiffusionDepthEstimator`."""
+        """Pad images ``(B, 3, H, W)`` with mid-grey, at the bottom and the right."""
         height, width = images.shape[-2:]
         return F.pad(images, (0, -width % self.size_divisor, 0, -height % self.size_divisor))
 

@@ -1,5 +1,6 @@
 """Features and logits of the official MetaPrompts, from its checkpoint through the converter and the shipped config."""
 
+import copy
 import gzip
 import json
 import os
@@ -21,6 +22,10 @@ from .detweights import make_image, make_state_dict
 FOLDER = Path(__file__).parent / 'meta_seg'
 CONFIG = Path(__file__).parents[2] / 'configs' / 'metaprompts' / 'metaprompts_sd1-5-upernet_8xb1-80k_ade20k-512x512.py'
 IMAGES = {'sq': ('tiny_meta_sq', (2, 3, 128, 128)), 'wide': ('tiny_meta_wide', (1, 3, 64, 192))}
+
+# Each pass makes rounding errors three times as large: in single precision the outputs of the three are 6e-6, 2e-5 and
+# 7e-5 from those in double precision. The recording, in single precision too, is 4e-5 to 6e-5 from double precision.
+SINGLE, DOUBLE = 1e-4, 7e-5
 
 
 def config_of(num_refine_steps, num_prompts, num_classes):
@@ -56,7 +61,8 @@ def build_tiny(tmp_path_factory, convert_checkpoint):
         config.dump(folder / 'tiny.py')
         weights = make_state_dict(str(FOLDER / 'manifest.json'))
         for absent in range(num_refine_steps + 1, 4):
-            weights = {key: w for key, w in weights.items() if not key.startswith((f't{absent}', f'cross_unet_conv{absent}'))}
+            names = (f't{absent}', f'cross_unet_conv{absent}.')
+            weights = {key: weight for key, weight in weights.items() if not key.startswith(names)}
         torch.save(dict(meta={}, state_dict=weights, optimizer={}), folder / 'official.pth')
         convert_checkpoint(folder / 'official.pth', folder / 'ours.pth', '--config', folder / 'tiny.py')
         return init_model(str(folder / 'tiny.py'), str(folder / 'ours.pth'), device='cpu')
@@ -69,13 +75,15 @@ def tiny_model(build_tiny):
     return build_tiny(3)
 
 
+@pytest.mark.parametrize('tolerance', [SINGLE, DOUBLE])
 @pytest.mark.parametrize('name', IMAGES)
-def test_features_and_logits(tiny_model, name):
+def test_features_and_logits(tiny_model, name, tolerance):
     recorded = np.load(FOLDER / 'outputs.npz')
-    outputs = outputs_of(tiny_model, make_image(*IMAGES[name]))
+    model, images = copy.deepcopy(tiny_model), make_image(*IMAGES[name])
+    outputs = outputs_of(model.double(), images.double()) if tolerance == DOUBLE else outputs_of(model, images)
     assert {f'{name}/{output}' for output in outputs} == {key for key in recorded.files if key.startswith(name)}
     for output, values in outputs.items():
-        assert_agrees(values, recorded[f'{name}/{output}'], f'{name}/{output}')
+        assert_agrees(values, recorded[f'{name}/{output}'], f'{name}/{output}', tolerance)
 
 
 def test_one_pass_is_the_first_of_three(build_tiny, tiny_model):
@@ -93,7 +101,7 @@ def test_the_distance_tells_a_pass_less(tiny_model):
     outputs = outputs_of(tiny_model, make_image(*IMAGES['wide']))
     tiny_model.backbone.num_refine_steps = 3
     with pytest.raises(AssertionError, match='relative L2'):
-        assert_agrees(outputs['feat0'], recorded['wide/feat0'], 'feat0')
+        assert_agrees(outputs['feat0'], recorded['wide/feat0'], 'feat0', SINGLE)
 
 
 def full_manifest(num_refine_steps):

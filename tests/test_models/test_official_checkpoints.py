@@ -214,10 +214,11 @@ def test_unknown_checkpoints_are_refused(official):
 @pytest.fixture(scope='module')
 def build_meta_prompts(archs):
     """Build MetaPrompts for segmentation with so many passes."""
-    init_default_scope('mmseg')
-    import mmseg.models  # noqa: F401
 
     def build(num_refine_steps):
+        init_default_scope('mmseg')
+        import mmseg.models  # noqa: F401
+
         backbone = dict(
             type='DiffusionUNet',
             arch=archs['sd1'],
@@ -270,3 +271,42 @@ def test_meta_prompts_with_another_number_of_passes(build_meta_prompts):
     weights = official_meta_prompts(one)
     with pytest.raises(ValueError, match=r'missing t2 \(our backbone\.learned_timesteps\.1\)'):
         convert(weights, recognise(weights), three)
+
+
+@pytest.fixture(scope='module')
+def meta_prompts_depth(archs):
+    """MetaPrompts for depth with two passes."""
+    init_default_scope('mmseg')
+    import mmdiffperc.seg  # noqa: F401
+
+    prompts = dict(type='MetaPrompts', num_prompts=5, shared=False, adapter=dict(type='TextAdapter', gamma=None))
+    backbone = dict(type='DiffusionUNet', arch=archs['sd2'], prompts=prompts)
+    passes = dict(num_refine_steps=2, learned_timesteps=True, out_prompts=True)
+    neck = dict(type='MetaPromptsDepthNeck', in_channels=[16, 24, 32, 40], num_prompts=5, embed_dims=20, num_groups=4)
+    head = dict(type='MetaPromptsDepthHead', in_channels=5, channels=6)
+    return MODELS.build(
+        dict(type='DiffusionDepthEstimator', backbone={**backbone, **passes}, neck=neck, decode_head=head)
+    )
+
+
+def test_every_weight_of_meta_prompts_for_depth_finds_its_place(meta_prompts_depth):
+    renamed = {
+        r'backbone\.prompts\.embeddings\.(\d)': lambda found: f'encoder.meta_prompts{int(found[1]) + 1}',
+        r'backbone\.prompts\.adapters\.(\d)\.mlp': lambda found: f'encoder.text_adapter{int(found[1]) + 1}.fc',
+        r'backbone\.learned_timesteps\.(\d)': lambda found: f'encoder.t{int(found[1]) + 1}',
+        r'neck\.levels\.(\d)': lambda found: f'encoder.layer{int(found[1]) + 1}',
+        r'neck\.join': 'encoder.out_layer',
+        r'decode_head\.decoder': 'decoder',
+        r'decode_head\.depth_pred_layer': 'last_layer_depth',
+    }
+    weights = in_compvis_names(meta_prompts_depth, 'encoder.', renamed)
+    weights['encoder.cross_unet_conv2.2.bias'] = weights['encoder.unet.unet.diffusion_model.out.2.bias']
+    layout = recognise(weights)
+    assert layout.name == 'MetaPrompts depth'
+    converted, expected = convert(weights, layout, meta_prompts_depth), meta_prompts_depth.state_dict()
+    assert set(converted) == set(expected)
+    for name, weight in expected.items():
+        torch.testing.assert_close(converted[name], weight, rtol=0, atol=0)
+    del weights['encoder.meta_prompts2']
+    with pytest.raises(ValueError, match=r'missing encoder.meta_prompts2 \(our backbone.prompts.embeddings.1\)'):
+        convert(weights, layout, meta_prompts_depth)

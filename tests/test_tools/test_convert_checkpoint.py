@@ -32,7 +32,7 @@ def config(tmp_path_factory):
     config.model.backbone.prompts.classes = [f'class {index}' for index in range(7)]
     config.model.neck.in_channels = [32, 71, 135, 128]
     config.model.decode_head.num_classes = 7
-    config.train_dataloader.dataset.metainfo = dict(classes=[f'class {index}' for index in range(7)])
+    config.test_dataloader.dataset.metainfo = dict(classes=[f'class {index}' for index in range(7)])
     path = tmp_path_factory.mktemp('config') / 'config.py'
     config.dump(path)
     return path

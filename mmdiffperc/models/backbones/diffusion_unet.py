@@ -43,13 +43,14 @@ class DiffusionUNet(BaseModule):
         cross_attention (dict, optional): Config of :class:`CrossAttentionMaps`. Each of its strides gets one map per
             prompt, appended to the feature's channels. Default: no maps.
         timestep (int): Diffusion timestep the U-Net is told, if it is not learned. Defaults to 1.
-        num_refine_steps (int): Number of passes of the U-Net, which share all its weights. More than one need level 0 in
+        num_refine_steps (int): Number of passes of the U-Net, which share its weights. More than one need level 0 in
             ``out_indices``. Defaults to 1.
         learned_timesteps (bool): Learn the time embedding itself, one vector per pass, instead of computing it from
             ``timestep``. Defaults to False.
-        resize_skips (bool): How the U-Net treats latents whose sides it cannot halve at every level without rest, see
-            :func:`resize_skip_connections`. If True, the features are then larger than ``out_strides`` tells: those of the image
-            padded to a multiple of the largest stride. Defaults to False.
+        resize_skips (bool): Treat latents whose sides the U-Net cannot halve without rest as the official code of
+            MetaPrompts does, see :func:`resize_skip_connections`. The features are then those of an image padded to a
+            multiple of the largest stride, so larger than ``out_strides`` tells. Not with ``cross_attention``. Defaults
+            to False.
         scale_latents (bool): Multiply latents by the autoencoder's scaling factor. Defaults to False.
         lora (dict, optional): Train a low-rank adapter instead of the U-Net's own weights: arguments of
             ``peft.LoraConfig``, of which ``target_modules`` defaults to all attention projections.
@@ -66,7 +67,7 @@ class DiffusionUNet(BaseModule):
         out_strides (tuple[int]): Pixels per cell of each returned feature.
 
     Raises:
-        ValueError: An unknown ``arch``, a level or a stride that the U-Net does not have; several passes without level 0.
+        ValueError: An unknown ``arch``; a level or a stride that the U-Net does not have; passes without level 0.
     """
 
     def __init__(
@@ -98,6 +99,8 @@ class DiffusionUNet(BaseModule):
         taps = self._select_taps(out_indices)
         remove_untapped(self.unet, min(out_indices), keep_output=num_refine_steps > 1)
         if resize_skips:
+            if cross_attention:  # maps of the down blocks and of the up blocks would differ in size
+                raise ValueError('resize_skips=True goes with no cross_attention: leave one of them out')
             resize_skip_connections(self.unet)
         self.learned_timesteps = self._learn_timesteps() if learned_timesteps else nn.ParameterList()
         self.taps = FeatureTaps(self.unet, taps)
@@ -231,8 +234,8 @@ def check_refine_steps(num_refine_steps: int, out_indices: Sequence[int]) -> int
         raise ValueError(f'num_refine_steps={num_refine_steps}: expected the number of passes, 1 or more')
     if num_refine_steps > 1 and 0 not in out_indices:
         raise ValueError(
-            f'num_refine_steps={num_refine_steps} needs the finest level, which becomes the latents of the next pass, but '
-            f'out_indices={tuple(out_indices)}: add 0 to out_indices, or set num_refine_steps=1'
+            f'num_refine_steps={num_refine_steps} needs the finest level, which becomes the latents of the next pass, '
+            f'but out_indices={tuple(out_indices)}: add 0 to out_indices, or set num_refine_steps=1'
         )
     return num_refine_steps
 

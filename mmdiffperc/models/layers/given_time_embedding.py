@@ -5,7 +5,7 @@ from torch import nn
 
 
 class GivenTimeEmbedding(nn.Module):
-    """Take the place of a U-Net's ``time_embedding``: what is passed to the U-Net as ``timestep_cond`` is the embedding.
+    """Take the place of a U-Net's ``time_embedding``: what is passed as ``timestep_cond`` is the embedding itself.
 
     The timestep is ignored. In `MetaPrompts <https://arxiv.org/abs/2312.14733>`_ a learned vector is given.
     """

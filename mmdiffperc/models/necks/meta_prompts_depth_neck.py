@@ -9,6 +9,7 @@ from torch import nn
 from mmdiffperc.registry import MODELS
 
 from ..layers.deconv_tower import DeconvTower
+from .meta_prompts_neck import conv_norm_relu
 
 INIT = dict(type='TruncNormal', std=0.02, layer='Conv2d')
 
@@ -65,10 +66,3 @@ class MetaPromptsDepthNeck(BaseModule):
         *features, prompts = inputs
         joined = torch.cat([level(x) for level, x in zip(self.levels, features, strict=True)], dim=1)
         return (torch.einsum('bchw,bkc->bkhw', self.join(joined), prompts),)
-
-
-def conv_norm_relu(in_channels: int, out_channels: int, num_groups: int) -> nn.Sequential:
-    """A 3x3 convolution with group norm and ReLU."""
-    return nn.Sequential(
-        nn.Conv2d(in_channels, out_channels, 3, padding=1), nn.GroupNorm(num_groups, out_channels), nn.ReLU()
-    )

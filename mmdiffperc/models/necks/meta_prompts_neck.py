@@ -49,10 +49,7 @@ class MetaPromptsNeck(BaseModule):
         self.num_prompts = num_prompts
         self.embed_dims = embed_dims
         self.out_channels = (num_prompts,) * len(self.in_channels)
-        self.levels = nn.ModuleList(
-            nn.Sequential(nn.Conv2d(channels, embed_dims, 3, padding=1), nn.GroupNorm(num_groups, embed_dims), nn.ReLU())
-            for channels in self.in_channels
-        )
+        self.levels = nn.ModuleList(conv_norm_relu(channels, embed_dims, num_groups) for channels in self.in_channels)
 
     def forward(self, inputs: Sequence[torch.Tensor]) -> tuple[torch.Tensor, ...]:
         """Compute the maps.
@@ -82,6 +79,13 @@ class MetaPromptsNeck(BaseModule):
                 f'{expected[0]}, {expected[1]}), got shapes {[tuple(x.shape) for x in (*features, prompts)]}. Set '
                 'out_prompts=True in the backbone, and num_prompts and embed_dims to those of its prompts'
             )
+
+
+def conv_norm_relu(in_channels: int, out_channels: int, num_groups: int) -> nn.Sequential:
+    """A 3x3 convolution with group norm and ReLU."""
+    return nn.Sequential(
+        nn.Conv2d(in_channels, out_channels, 3, padding=1), nn.GroupNorm(num_groups, out_channels), nn.ReLU()
+    )
 
 
 def twice_as_large(feature: torch.Tensor) -> torch.Tensor:

@@ -173,3 +173,8 @@ def test_passes_without_the_finest_level(arch):
 def test_no_pass_at_all(arch):
     with pytest.raises(ValueError, match='num_refine_steps=0: expected the number of passes, 1 or more'):
         build(arch, num_refine_steps=0)
+
+
+def test_resized_skips_with_attention_maps(arch):
+    with pytest.raises(ValueError, match='resize_skips=True goes with no cross_attention'):
+        build(arch, resize_skips=True, cross_attention=dict(strides=(16,)))
