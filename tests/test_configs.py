@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 from mmengine.config import Config
+from mmengine.hooks import Hook
 from mmengine.hub import get_config as get_shipped_config
 from mmengine.optim import build_optim_wrapper
 from mmengine.registry import (
@@ -21,6 +22,7 @@ from mmengine.registry import (
     VISUALIZERS,
     init_default_scope,
 )
+from mmengine.visualization import Visualizer
 
 from mmdiffperc.models import MetaPrompts
 
@@ -103,10 +105,8 @@ def test_data_resolve(name):
         resolve(DATA_SAMPLERS, loader.sampler)
         for part in parts_of(loader.dataset):
             resolve(DATASETS, part)
-            for transform in part.pipeline:
-                TRANSFORMS.build(transform)
-    for transform in config.get('tta_pipeline', []):
-        TRANSFORMS.build(transform)
+            assert all(callable(TRANSFORMS.build(transform)) for transform in part.pipeline)
+    assert all(callable(TRANSFORMS.build(transform)) for transform in config.get('tta_pipeline', []))
     for phase in ('val', 'test'):
         for metric in as_list(config[f'{phase}_evaluator']):
             resolve(EVALUATOR if metric['type'] == 'Evaluator' else METRICS, metric)
@@ -172,12 +172,13 @@ def test_training_resolves(name):
     config = load(name)
     for phase in ('train', 'val', 'test'):
         resolve(LOOPS, config[f'{phase}_cfg'])
-    VISUALIZERS.build(config.visualizer)
+    assert isinstance(VISUALIZERS.build(config.visualizer), Visualizer)
     for hook in [*config.default_hooks.values(), *config.get('custom_hooks', [])]:
-        HOOKS.build(hook)
+        assert isinstance(HOOKS.build(hook), Hook)
     optimizer = build_optim_wrapper(build_on_meta(config), config.optim_wrapper)
     for scheduler in as_list(config.param_scheduler):
-        PARAM_SCHEDULERS.build(scheduler, default_args=dict(optimizer=optimizer, epoch_length=1009))
+        built = PARAM_SCHEDULERS.build(scheduler, default_args=dict(optimizer=optimizer, epoch_length=1009))
+        assert built.optimizer is optimizer
 
 
 def recipe_of(name):

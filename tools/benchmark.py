@@ -32,6 +32,7 @@ from mmengine.optim import build_optim_wrapper
 from mmengine.registry import MODELS, init_default_scope
 from torch import nn
 
+from mmdiffperc.command_line import one_line_errors
 from mmdiffperc.models import DiffusionUNet
 from mmdiffperc.models.stable_diffusion import build_unet
 
@@ -267,25 +268,14 @@ def benchmark(args) -> dict:
     return dict(vars(args), **setting, results=results)
 
 
-def main(arguments=None) -> int:
-    """Run the tool.
-
-    Args:
-        arguments (Sequence[str], optional): Instead of the command line's.
-
-    Returns:
-        int: Exit status.
-    """
+@one_line_errors(ValueError, OSError)
+def main(arguments=None):
+    """Run the tool, with these arguments instead of the command line's if there are any."""
     args = parse_args(arguments)
-    try:
-        report = benchmark(args)
-        if args.out:
-            Path(args.out).write_text(json.dumps(report, indent=2) + '\n')
-    except (ValueError, OSError) as error:
-        print(f'benchmark: {error}', file=sys.stderr)
-        return 1
+    report = benchmark(args)
+    if args.out:
+        Path(args.out).write_text(json.dumps(report, indent=2) + '\n')
     print(table(report['results']))
-    return 0
 
 
 if __name__ == '__main__':

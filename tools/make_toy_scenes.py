@@ -3,6 +3,7 @@
 import argparse
 import sys
 
+from mmdiffperc.command_line import one_line_errors
 from mmdiffperc.datasets.toy_scenes.writers import FORMATS, DatasetSpec, write_dataset
 
 
@@ -33,25 +34,14 @@ def parse_args(arguments=None):
     return parser.parse_args(arguments)
 
 
+@one_line_errors(ValueError, OSError, ImportError)
 def main(arguments=None):
-    """Run the tool.
-
-    Args:
-        arguments (Sequence[str], optional): Instead of the command line's.
-
-    Returns:
-        int: Exit status.
-    """
+    """Run the tool, with these arguments instead of the command line's if there are any."""
     args = parse_args(arguments)
-    try:
-        size = args.size[0] if len(args.size) == 1 else tuple(args.size)
-        spec = DatasetSpec(args.num_train, args.num_val, size, args.seed, args.domain, tuple(args.formats))
-        written = write_dataset(args.out, spec, args.workers)
-    except (ValueError, OSError, ImportError) as error:
-        print(f'make_toy_scenes: {error}', file=sys.stderr)
-        return 1
+    size = args.size[0] if len(args.size) == 1 else tuple(args.size)
+    spec = DatasetSpec(args.num_train, args.num_val, size, args.seed, args.domain, tuple(args.formats))
+    written = write_dataset(args.out, spec, args.workers)
     print(f'{args.out}: {"written" if written else "already there, of the same arguments; left as it is"}.')
-    return 0
 
 
 if __name__ == '__main__':

@@ -20,6 +20,7 @@ import mmdiffperc.compat  # noqa: F401  (comes before any host)
 
 from mmseg.apis import init_model  # isort: skip
 
+from mmdiffperc.command_line import one_line_errors
 from mmdiffperc.seg.inference import predict_depth
 from mmdiffperc.visualization import colour_depth
 
@@ -89,23 +90,12 @@ def predict(args) -> int:
     return len(images)
 
 
-def main(arguments=None) -> int:
-    """Run the tool.
-
-    Args:
-        arguments (Sequence[str], optional): Instead of the command line's.
-
-    Returns:
-        int: Exit status.
-    """
+@one_line_errors(ValueError, OSError)
+def main(arguments=None):
+    """Run the tool, with these arguments instead of the command line's if there are any."""
     args = parse_args(arguments)
-    try:
-        number = predict(args)
-    except (ValueError, OSError) as error:
-        print(f'predict_depth: {error}', file=sys.stderr)
-        return 1
+    number = predict(args)
     print(f'{args.out}: depth of {number} image(s) written.')
-    return 0
 
 
 if __name__ == '__main__':

@@ -19,6 +19,7 @@ import mmdiffperc.compat  # noqa: F401  (comes before any host)
 import mmcv  # isort: skip
 from mmseg.apis import init_model  # isort: skip
 
+from mmdiffperc.command_line import one_line_errors
 from mmdiffperc.seg.inference import segment_phrase
 from mmdiffperc.visualization import mask_overlay
 
@@ -42,26 +43,15 @@ def write_mask(image: np.ndarray, mask: np.ndarray, stem: Path):
         Path(f'{stem}_{name}.png').write_bytes(cv2.imencode('.png', picture)[1].tobytes())
 
 
-def main(arguments=None) -> int:
-    """Run the tool.
-
-    Args:
-        arguments (Sequence[str], optional): Instead of the command line's.
-
-    Returns:
-        int: Exit status.
-    """
+@one_line_errors(ValueError, OSError, RuntimeError)
+def main(arguments=None):
+    """Run the tool, with these arguments instead of the command line's if there are any."""
     args = parse_args(arguments)
-    try:
-        model = init_model(args.config, args.checkpoint, args.device)
-        mask = segment_phrase(model, args.image, args.text)
-        args.out.mkdir(parents=True, exist_ok=True)
-        write_mask(mmcv.imread(args.image), mask, args.out / args.image.stem)
-    except (ValueError, OSError, RuntimeError) as error:
-        print(f'segment_phrase: {error}', file=sys.stderr)
-        return 1
+    model = init_model(args.config, args.checkpoint, args.device)
+    mask = segment_phrase(model, args.image, args.text)
+    args.out.mkdir(parents=True, exist_ok=True)
+    write_mask(mmcv.imread(args.image), mask, args.out / args.image.stem)
     print(f'{args.out}: {mask.sum()} of {mask.size} pixels are {args.text!r:.100}')
-    return 0
 
 
 if __name__ == '__main__':

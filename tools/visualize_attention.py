@@ -16,6 +16,7 @@ import mmdiffperc.compat  # noqa: F401  (comes before any host)
 import mmcv  # isort: skip
 from mmseg.apis import init_model  # isort: skip
 
+from mmdiffperc.command_line import one_line_errors
 from mmdiffperc.visualization import attention_figure, attention_maps
 
 
@@ -47,23 +48,12 @@ def draw(args):
     attention_figure(image[..., ::-1], maps).savefig(args.out, format='png')
 
 
-def main(arguments=None) -> int:
-    """Run the tool.
-
-    Args:
-        arguments (Sequence[str], optional): Instead of the command line's.
-
-    Returns:
-        int: Exit status.
-    """
+@one_line_errors(ValueError, OSError)
+def main(arguments=None):
+    """Run the tool, with these arguments instead of the command line's if there are any."""
     args = parse_args(arguments)
-    try:
-        draw(args)
-    except (ValueError, OSError) as error:
-        print(f'visualize_attention: {error}', file=sys.stderr)
-        return 1
+    draw(args)
     print(f'{args.out}: written.')
-    return 0
 
 
 if __name__ == '__main__':

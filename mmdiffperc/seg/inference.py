@@ -4,15 +4,14 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from mmengine.dataset import Compose, pseudo_collate
-from mmengine.registry import DefaultScope
 from mmseg.models import DepthEstimator
 from torch import nn
+
+from mmdiffperc.datasets.single_image import single_image_batch
 
 from .refer_metric import REFERRED
 from .referring_segmentor import ReferringSegmentor
 
-ANNOTATION_LOADERS = ('LoadAnnotations', 'LoadDepthAnnotation', 'LoadReferringMask')
 UNKNOWN_SCENE = -1
 
 
@@ -38,8 +37,8 @@ def predict_depth(model: nn.Module, image: str | Path | np.ndarray, scene: str |
     """
     if not isinstance(model, DepthEstimator):
         raise ValueError(f'Expected a depth estimator, got {type(model).__name__}: check the config')
-    sample = _test(model, image, category_id=scene_index(model, scene))
-    return sample.pred_depth_map.data[0].float().cpu().numpy()
+    batch = single_image_batch(model, image, category_id=scene_index(model, scene))
+    return model.test_step(batch)[0].pred_depth_map.data[0].float().cpu().numpy()
 
 
 @torch.no_grad()
@@ -64,20 +63,9 @@ def segment_phrase(model: nn.Module, image: str | Path | np.ndarray, text: str) 
     """
     if not isinstance(model, ReferringSegmentor):
         raise ValueError(f'Expected a referring segmentor, got {type(model).__name__}: check the config')
-    return _test(model, image, text=text).pred_sem_seg.data[0].cpu().numpy() == REFERRED
-
-
-def _test(model, image, **information):
-    """The data sample with the prediction; the pipeline gets the further information, too."""
-    loader, *transforms = model.cfg.test_dataloader.dataset.pipeline
-    transforms = [transform for transform in transforms if transform['type'] not in ANNOTATION_LOADERS]
-    if isinstance(image, np.ndarray):
-        loader, data = dict(loader, type='LoadImageFromNDArray'), dict(img=image)
-    else:
-        data = dict(img_path=str(image))
-    with DefaultScope.overwrite_default_scope('mmseg'):  # a model of another host may have been made since
-        pipeline = Compose([loader, *transforms])
-    return model.test_step(pseudo_collate([pipeline(data | information)]))[0]
+    return (
+        model.test_step(single_image_batch(model, image, text=text))[0].pred_sem_seg.data[0].cpu().numpy() == REFERRED
+    )
 
 
 def scene_index(model: nn.Module, scene: str | None) -> int:

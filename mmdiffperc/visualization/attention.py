@@ -10,9 +10,9 @@ import torch.nn.functional as F
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
-from mmengine.dataset import Compose
 from torch import nn
 
+from mmdiffperc.datasets.single_image import single_image_batch
 from mmdiffperc.models import DiffusionUNet
 
 COLOUR_MAP = 'inferno'  # perceptually uniform: equal steps of attention look equal
@@ -41,8 +41,9 @@ def attention_maps(
         ValueError: The backbone collects no maps, or none of this stride; a class without a prompt.
     """
     prompts, stride = _select_maps(model.backbone, classes, stride)
-    inputs, sample = _prepare(model, image)
-    feature = model.backbone(inputs)[model.backbone.out_strides.index(stride)]
+    data = model.data_preprocessor(single_image_batch(model, image), False)
+    sample = data['data_samples'][0]
+    feature = model.backbone(data['inputs'])[model.backbone.out_strides.index(stride)]
     maps = feature[:, -model.backbone.prompts.num_prompts :][:, list(prompts.values())].float()  # (1, k, h, w)
     # The last cells may reach beyond the image, into padding.
     maps = F.interpolate(maps, scale_factor=stride, mode='bilinear')[..., : sample.img_shape[0], : sample.img_shape[1]]
@@ -66,19 +67,6 @@ def _select_maps(backbone, classes, stride) -> tuple[dict[str, int], int]:
     if unknown := [name for name in classes or () if name not in known]:
         raise ValueError(f'No prompt for {", ".join(unknown)}: choose from {", ".join(known)}')
     return {name: known.index(name) for name in classes or known}, stride or strides[0]
-
-
-def _prepare(model, image):
-    """The image as the backbone takes it, and the data sample that tells its sizes."""
-    loader, *transforms = model.cfg.test_dataloader.dataset.pipeline
-    transforms = [transform for transform in transforms if transform['type'] != 'LoadAnnotations']
-    if isinstance(image, np.ndarray):
-        loader, data = dict(loader, type='LoadImageFromNDArray'), dict(img=image)
-    else:
-        data = dict(img_path=str(image))
-    data = Compose([loader, *transforms])(data)
-    data = model.data_preprocessor(dict(inputs=[data['inputs']], data_samples=[data['data_samples']]), False)
-    return data['inputs'], data['data_samples'][0]
 
 
 def overlay(image: np.ndarray, attention: np.ndarray, opacity: float = 0.65) -> np.ndarray:

@@ -3,6 +3,8 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
+from mmseg.apis import init_model
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -17,6 +19,18 @@ def convert_checkpoint():
             runpy.run_path(str(REPOSITORY / 'tools' / 'convert_checkpoint.py'), run_name='__main__')
 
     return run
+
+
+@pytest.fixture(scope='session')
+def load_official(convert_checkpoint):
+    """Save an official checkpoint in a folder, convert it for a config file, and load the result into its model."""
+
+    def load(content, folder, config, **options):
+        torch.save(content, folder / 'official.pth')
+        convert_checkpoint(folder / 'official.pth', folder / 'ours.pth', '--config', config)
+        return init_model(str(config), str(folder / 'ours.pth'), device='cpu', **options)
+
+    return load
 
 
 @pytest.fixture(scope='session')

@@ -1,8 +1,6 @@
 """Features and logits of the official MetaPrompts, from its checkpoint through the converter and the shipped config."""
 
 import copy
-import gzip
-import json
 import os
 from pathlib import Path
 
@@ -10,14 +8,11 @@ import numpy as np
 import pytest
 import torch
 from mmengine.config import Config
-from mmengine.registry import MODELS, init_default_scope
-from mmseg.apis import init_model
 from tiny_arch import write_arch
-
-from mmdiffperc.models.official_checkpoints import convert, recognise
 
 from .agreement import assert_agrees
 from .detweights import make_image, make_state_dict
+from .official import assert_fits, read_manifest
 
 FOLDER = Path(__file__).parent / 'meta_seg'
 CONFIG = Path(__file__).parents[2] / 'configs' / 'metaprompts' / 'metaprompts_sd1-5-upernet_8xb1-80k_ade20k-512x512.py'
@@ -48,7 +43,7 @@ def outputs_of(model, images):
 
 
 @pytest.fixture(scope='module')
-def build_tiny(tmp_path_factory, convert_checkpoint):
+def build_tiny(tmp_path_factory, load_official):
     """Build a model of so many passes from the official weights that such a model has."""
     folder = tmp_path_factory.mktemp('meta_seg')
     arch = write_arch(folder / 'arch', 'parity')
@@ -63,9 +58,7 @@ def build_tiny(tmp_path_factory, convert_checkpoint):
         for absent in range(num_refine_steps + 1, 4):
             names = (f't{absent}', f'cross_unet_conv{absent}.')
             weights = {key: weight for key, weight in weights.items() if not key.startswith(names)}
-        torch.save(dict(meta={}, state_dict=weights, optimizer={}), folder / 'official.pth')
-        convert_checkpoint(folder / 'official.pth', folder / 'ours.pth', '--config', folder / 'tiny.py')
-        return init_model(str(folder / 'tiny.py'), str(folder / 'ours.pth'), device='cpu')
+        return load_official(dict(meta={}, state_dict=weights, optimizer={}), folder, folder / 'tiny.py')
 
     return build
 
@@ -105,18 +98,12 @@ def test_the_distance_tells_a_pass_less(tiny_model):
 
 
 def full_manifest(num_refine_steps):
-    return json.loads(gzip.decompress((FOLDER / f'manifest_sd1-5_{num_refine_steps}pass.json.gz').read_bytes()))
+    return read_manifest(FOLDER / f'manifest_sd1-5_{num_refine_steps}pass.json.gz')
 
 
 @pytest.mark.parametrize('num_refine_steps', [1, 3])
 def test_the_official_checkpoint_fits_the_shipped_config(num_refine_steps):
-    """Every name and every shape at full width, without the memory."""
-    config = config_of(num_refine_steps, num_prompts=19, num_classes=19)
-    init_default_scope(config.default_scope)
-    with torch.device('meta'):
-        model = MODELS.build(config.model)
-        weights = {key: torch.empty(shape) for key, shape, _ in full_manifest(num_refine_steps)}
-        assert set(convert(weights, recognise(weights), model)) == set(model.state_dict())
+    assert_fits(full_manifest(num_refine_steps), config_of(num_refine_steps, num_prompts=19, num_classes=19))
 
 
 FULL_RUNS = {
@@ -131,13 +118,11 @@ FULL_RUNS = {
 
 @pytest.mark.slow
 @pytest.mark.parametrize('num_refine_steps', FULL_RUNS)
-def test_full_width(tmp_path, convert_checkpoint, num_refine_steps):
+def test_full_width(tmp_path, load_official, num_refine_steps):
     """8 GB, a few minutes. ``MMDIFFPERC_PARITY_META_SEG`` names the recording to compare with, if there is one."""
     config_of(num_refine_steps, num_prompts=19, num_classes=19).dump(tmp_path / 'full.py')
     weights = make_state_dict(full_manifest(num_refine_steps))
-    torch.save(dict(meta={}, state_dict=weights, optimizer={}), tmp_path / 'official.pth')
-    convert_checkpoint(tmp_path / 'official.pth', tmp_path / 'ours.pth', '--config', tmp_path / 'full.py')
-    model = init_model(str(tmp_path / 'full.py'), str(tmp_path / 'ours.pth'), device='cpu')
+    model = load_official(dict(meta={}, state_dict=weights, optimizer={}), tmp_path, tmp_path / 'full.py')
     outputs = {
         f'{run}/{name}': values
         for run, image in FULL_RUNS[num_refine_steps].items()

@@ -1,7 +1,5 @@
 """Depth of the official code, from its checkpoint through the converter and the shipped config."""
 
-import gzip
-import json
 import os
 from pathlib import Path
 
@@ -9,16 +7,14 @@ import numpy as np
 import pytest
 import torch
 from mmengine.config import Config
-from mmengine.registry import MODELS, init_default_scope
-from mmseg.apis import init_model
 from tiny_arch import write_arch
-
-from mmdiffperc.models.official_checkpoints import convert, recognise
 
 from .agreement import assert_agrees
 from .detweights import make_image, make_state_dict
+from .official import assert_fits, read_manifest
 
 FOLDER = Path(__file__).parent / 'vpd_depth'
+FULL = FOLDER / 'manifest_sd1-5.json.gz'
 CONFIG = Path(__file__).parents[2] / 'configs' / 'vpd' / 'vpd_sd1-5_8xb3-25e_nyu-480x480.py'
 SCENES = (3, 17)
 
@@ -31,16 +27,15 @@ def depth_of(model, images, scenes=SCENES):
 
 
 @pytest.fixture(scope='module')
-def tiny_model(tmp_path_factory, convert_checkpoint):
+def tiny_model(tmp_path_factory, load_official):
     """The shipped config at the width of the recording, with the converted checkpoint."""
     folder = tmp_path_factory.mktemp('vpd_depth')
     config = Config.fromfile(CONFIG)
     config.model.backbone.arch = write_arch(folder / 'arch', 'parity')
     config.model.decode_head.in_channels = [32, 64, 128, 128]
     config.dump(folder / 'tiny.py')
-    torch.save(dict(model=make_state_dict(str(FOLDER / 'manifest.json'))), folder / 'official.ckpt')
-    convert_checkpoint(folder / 'official.ckpt', folder / 'ours.pth', '--config', folder / 'tiny.py')
-    return init_model(str(folder / 'tiny.py'), str(folder / 'ours.pth'), device='cpu')
+    official = dict(model=make_state_dict(str(FOLDER / 'manifest.json')))
+    return load_official(official, folder, folder / 'tiny.py')
 
 
 @pytest.fixture(scope='module')
@@ -63,26 +58,14 @@ def test_the_distance_tells_another_scene(tiny_model, images, recorded):
         assert_agrees(depth_of(tiny_model, images[:1], SCENES[1:]), recorded[:1], 'pred_d')
 
 
-def full_manifest():
-    return json.loads(gzip.decompress((FOLDER / 'manifest_sd1-5.json.gz').read_bytes()))
-
-
 def test_the_official_checkpoint_fits_the_shipped_config():
-    """Every name and every shape at full width, without the memory."""
-    config = Config.fromfile(CONFIG)
-    init_default_scope(config.default_scope)
-    with torch.device('meta'):
-        model = MODELS.build(config.model)
-        weights = {key: torch.empty(shape) for key, shape, _ in full_manifest()}
-        assert set(convert(weights, recognise(weights), model)) == set(model.state_dict())
+    assert_fits(read_manifest(FULL), Config.fromfile(CONFIG))
 
 
 @pytest.mark.slow
-def test_full_width(tmp_path, convert_checkpoint):
+def test_full_width(tmp_path, load_official):
     """8 GB, a few minutes. ``MMDIFFPERC_PARITY_DEPTH`` names the recording to compare with, if there is one."""
-    torch.save(dict(model=make_state_dict(full_manifest())), tmp_path / 'official.ckpt')
-    convert_checkpoint(tmp_path / 'official.ckpt', tmp_path / 'ours.pth')
-    model = init_model(str(CONFIG), str(tmp_path / 'ours.pth'), device='cpu')
+    model = load_official(dict(model=make_state_dict(read_manifest(FULL))), tmp_path, CONFIG)
     images = make_image('depth_img', (2, 3, 352, 352), 0, 1)
     depth = depth_of(model, images)
     assert depth.shape == (2, 1, 352, 352) and torch.isfinite(depth).all()

@@ -1,7 +1,5 @@
 """Referring segmentation of the official code, from its checkpoint through the converter and the shipped config."""
 
-import gzip
-import json
 import os
 from pathlib import Path
 
@@ -9,13 +7,14 @@ import numpy as np
 import pytest
 import torch
 from mmengine.config import Config
-from mmseg.apis import init_model
 from tiny_arch import write_arch
 
 from .agreement import assert_agrees
 from .detweights import make_image, make_input, make_state_dict
+from .official import assert_fits, read_manifest
 
 FOLDER = Path(__file__).parent / 'vpd_refer'
+FULL = FOLDER / 'manifest_sd1-5.json.gz'
 CONFIG = Path(__file__).parents[2] / 'configs' / 'vpd' / 'vpd_sd1-5-refer_8xb4-40e_refcoco-512x512.py'
 NUM_TOKENS = 11
 
@@ -28,7 +27,7 @@ def logits_of(model, images, states):
 
 
 @pytest.fixture(scope='module')
-def tiny_model(tmp_path_factory, convert_checkpoint):
+def tiny_model(tmp_path_factory, load_official):
     """The shipped config at the width of the recording, with the converted checkpoint."""
     folder = tmp_path_factory.mktemp('vpd_refer')
     config = Config.fromfile(CONFIG)
@@ -37,9 +36,7 @@ def tiny_model(tmp_path_factory, convert_checkpoint):
     config.model.decode_head.update(in_channels=[32, 64 + NUM_TOKENS, 128 + NUM_TOKENS, 128], channels=64)
     config.dump(folder / 'tiny.py')
     official = dict(model=make_state_dict(str(FOLDER / 'manifest.json')), optimizer={}, epoch=0, lr_scheduler={})
-    torch.save(official, folder / 'official.pth')
-    convert_checkpoint(folder / 'official.pth', folder / 'ours.pth', '--config', folder / 'tiny.py')
-    return init_model(str(folder / 'tiny.py'), str(folder / 'ours.pth'), device='cpu')
+    return load_official(official, folder, folder / 'tiny.py')
 
 
 @pytest.fixture(scope='module')
@@ -64,13 +61,14 @@ def test_each_image_has_its_own_sentence(tiny_model, inputs, recorded):
         assert_agrees(logits_of(tiny_model, images, states.flip(0)), recorded, 'logits')
 
 
+def test_the_official_checkpoint_fits_the_shipped_config():
+    assert_fits(read_manifest(FULL), Config.fromfile(CONFIG))
+
+
 @pytest.mark.slow
-def test_full_width(tmp_path, convert_checkpoint):
+def test_full_width(tmp_path, load_official):
     """8 GB, a few minutes. ``MMDIFFPERC_PARITY_REFER`` names the recording to compare with, if there is one."""
-    manifest = json.loads(gzip.decompress((FOLDER / 'manifest_sd1-5.json.gz').read_bytes()))
-    torch.save(dict(model=make_state_dict(manifest)), tmp_path / 'official.pth')
-    convert_checkpoint(tmp_path / 'official.pth', tmp_path / 'ours.pth')
-    model = init_model(str(CONFIG), str(tmp_path / 'ours.pth'), device='cpu')
+    model = load_official(dict(model=make_state_dict(read_manifest(FULL))), tmp_path, CONFIG)
     images, states = make_image('refer_img', (2, 3, 128, 128)), make_input('l_feats', (2, 40, 768), 'unit')
     logits = logits_of(model, images, states)
     assert logits.shape == (2, 2, 128, 128) and torch.isfinite(logits).all()

@@ -1,7 +1,5 @@
 """Features and logits of the official code, from its checkpoint through the converter and the shipped config."""
 
-import gzip
-import json
 import os
 from pathlib import Path
 
@@ -9,14 +7,15 @@ import numpy as np
 import pytest
 import torch
 from mmengine.config import Config
-from mmseg.apis import init_model
 from mmseg.models.utils import resize
 from tiny_arch import write_arch
 
 from .agreement import assert_agrees
 from .detweights import make_image, make_state_dict
+from .official import assert_fits, read_manifest
 
 FOLDER = Path(__file__).parent / 'vpd_seg'
+FULL = FOLDER / 'manifest_sd1-5.json.gz'
 NUM_CLASSES = 7
 
 
@@ -48,12 +47,9 @@ def tiny_config(tmp_path_factory, shipped_config):
 
 
 @pytest.fixture(scope='module')
-def tiny_model(tmp_path_factory, convert_checkpoint, tiny_config):
-    folder = tmp_path_factory.mktemp('checkpoints')
-    weights = make_state_dict(str(FOLDER / 'manifest.json'))
-    torch.save(dict(meta={}, state_dict=weights, optimizer={}), folder / 'official.pth')
-    convert_checkpoint(folder / 'official.pth', folder / 'ours.pth', '--config', tiny_config)
-    return init_model(str(tiny_config), str(folder / 'ours.pth'), device='cpu')
+def tiny_model(tmp_path_factory, load_official, tiny_config):
+    official = dict(meta={}, state_dict=make_state_dict(str(FOLDER / 'manifest.json')), optimizer={})
+    return load_official(official, tmp_path_factory.mktemp('checkpoints'), tiny_config)
 
 
 def test_features_and_logits(tiny_model):
@@ -76,9 +72,8 @@ def test_the_distance_tells_a_difference(tiny_model):
         assert_agrees(outputs['feat0'], recorded['feat0'], 'feat0')
 
 
-def write_full_checkpoint(path):
-    manifest = json.loads(gzip.decompress((FOLDER / 'manifest_sd1-5.json.gz').read_bytes()))
-    torch.save(dict(meta={}, state_dict=make_state_dict(manifest), optimizer={}), path)
+def test_the_official_checkpoint_fits_the_shipped_config(shipped_config):
+    assert_fits(read_manifest(FULL), Config.fromfile(shipped_config))
 
 
 @torch.no_grad()
@@ -94,12 +89,11 @@ def full_outputs(model):
 
 
 @pytest.mark.slow
-def test_full_width(tmp_path, convert_checkpoint, shipped_config):
+def test_full_width(tmp_path, load_official, shipped_config):
     """8 GB, a few minutes. ``MMDIFFPERC_PARITY`` names the recording to compare with, if there is one."""
-    write_full_checkpoint(tmp_path / 'official.pth')
-    convert_checkpoint(tmp_path / 'official.pth', tmp_path / 'ours.pth')
+    official = dict(meta={}, state_dict=make_state_dict(read_manifest(FULL)), optimizer={})
     sliding = dict(model=dict(test_cfg=dict(crop_size=(128, 128), stride=(85, 85))))
-    model = init_model(str(shipped_config), str(tmp_path / 'ours.pth'), device='cpu', cfg_options=sliding)
+    model = load_official(official, tmp_path, shipped_config, cfg_options=sliding)
     outputs = full_outputs(model)
     assert outputs['b2/feat1'].shape == (2, 640 + 150, 8, 8)
     assert all(torch.isfinite(values).all() for values in outputs.values())

@@ -56,8 +56,9 @@ def test_a_feature_that_does_not_exist(build, in_index):
 
 
 def test_what_fits_is_built(build):
-    build(neck=FPN, decode_head=head_on_neck())
-    build(decode_head=dict(UPER_HEAD, in_channels=tuple(CHANNELS)), auxiliary_head=FCN_HEAD)
+    assert build(neck=FPN, decode_head=head_on_neck()).neck.in_channels == CHANNELS
+    model = build(decode_head=dict(UPER_HEAD, in_channels=tuple(CHANNELS)), auxiliary_head=FCN_HEAD)
+    assert (model.decode_head.in_channels, model.auxiliary_head.in_channels) == (tuple(CHANNELS), 19)
 
 
 def test_other_backbones_are_left_alone():
@@ -65,7 +66,8 @@ def test_other_backbones_are_left_alone():
     import mmseg.models  # noqa: F401
 
     backbone = dict(type='ResNet', depth=18, base_channels=4)
-    MODELS.build(dict(type='EncoderDecoder', backbone=backbone, decode_head=dict(FCN_HEAD, in_channels=5)))
+    model = MODELS.build(dict(type='EncoderDecoder', backbone=backbone, decode_head=dict(FCN_HEAD, in_channels=5)))
+    assert model.decode_head.in_channels == 5
 
 
 NECK = dict(type='MetaPromptsNeck', in_channels=CHANNELS, num_prompts=3, embed_dims=12, num_groups=4)

@@ -20,6 +20,7 @@ from pathlib import Path
 
 from resumable import link_or_copy, require_files, write_folder
 
+from mmdiffperc.command_line import one_line_errors
 from mmdiffperc.datasets.depth_split import parse_depth_split
 
 PHASES = ('train', 'test')
@@ -82,23 +83,12 @@ def convert(args) -> int:
     return write_folder(args.out, {name: partial(link_or_copy, path) for name, path in sources.items()} | lists)
 
 
-def main(arguments=None) -> int:
-    """Run the tool.
-
-    Args:
-        arguments (Sequence[str], optional): Instead of the command line's.
-
-    Returns:
-        int: Exit status.
-    """
+@one_line_errors(ValueError, OSError)
+def main(arguments=None):
+    """Run the tool, with these arguments instead of the command line's if there are any."""
     args = parse_args(arguments)
-    try:
-        number = convert(args)
-    except (ValueError, OSError) as error:
-        print(f'kitti: {error}', file=sys.stderr)
-        return 1
+    number = convert(args)
     print(f'{args.out}: {f"complete, {number} new files" if number else "already there, complete"}.')
-    return 0
 
 
 if __name__ == '__main__':

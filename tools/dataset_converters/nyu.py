@@ -22,6 +22,7 @@ import cv2
 import numpy as np
 from resumable import link_or_copy, require_files, write_folder
 
+from mmdiffperc.command_line import one_line_errors
 from mmdiffperc.datasets.depth_split import parse_depth_split
 
 FRAME = (slice(7, 474), slice(7, 632))
@@ -129,23 +130,12 @@ def convert(args) -> int:
     return write_folder(args.out, files)
 
 
-def main(arguments=None) -> int:
-    """Run the tool.
-
-    Args:
-        arguments (Sequence[str], optional): Instead of the command line's.
-
-    Returns:
-        int: Exit status.
-    """
+@one_line_errors(ValueError, OSError, ImportError)
+def main(arguments=None):
+    """Run the tool, with these arguments instead of the command line's if there are any."""
     args = parse_args(arguments)
-    try:
-        number = convert(args)
-    except (ValueError, OSError, ImportError) as error:
-        print(f'nyu: {error}', file=sys.stderr)
-        return 1
+    number = convert(args)
     print(f'{args.out}: {f"complete, {number} new files" if number else "already there, complete"}.')
-    return 0
 
 
 if __name__ == '__main__':

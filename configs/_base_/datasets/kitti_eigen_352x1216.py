@@ -3,21 +3,11 @@
 The training images are 352 x 352, as in the depth code of MetaPrompts; the colour augmentation is that of mmseg's NYU.
 """
 
+_base_ = './depth_parts.py'
+
 dataset_type = 'KITTIDepthDataset'
 data_root = 'data/kitti'
 max_depth = 80.0
-meta_keys = (
-    'img_path',
-    'depth_map_path',
-    'ori_shape',
-    'img_shape',
-    'pad_shape',
-    'scale_factor',
-    'flip',
-    'flip_direction',
-    'category_id',
-    'sample_name',
-)
 
 train_pipeline = [
     dict(type='LoadImageFromFile'),
@@ -27,22 +17,15 @@ train_pipeline = [
     dict(type='RandomDepthMix', prob=0.25),
     dict(type='RandomFlip', prob=0.5),
     dict(type='RandomCrop', crop_size=(352, 352)),
-    dict(
-        type='Albu',
-        transforms=[
-            dict(type='RandomBrightnessContrast'),
-            dict(type='RandomGamma'),
-            dict(type='HueSaturationValue'),
-        ],
-    ),
-    dict(type='PackSegInputs', meta_keys=meta_keys),
+    _base_.change_colours,
+    dict(type='PackSegInputs', meta_keys=_base_.meta_keys),
 ]
 test_pipeline = [
     dict(type='LoadImageFromFile'),
     dict(type='LoadDepthAnnotation', depth_rescale_factor=1 / 256),
     dict(type='CheckDepth', max_depth=max_depth),
     dict(type='KBCrop', size=(352, 1216)),
-    dict(type='PackSegInputs', meta_keys=meta_keys),
+    dict(type='PackSegInputs', meta_keys=_base_.meta_keys),
 ]
 tta_pipeline = [
     dict(type='LoadImageFromFile'),
@@ -56,7 +39,7 @@ tta_pipeline = [
             ],
             [dict(type='LoadDepthAnnotation', depth_rescale_factor=1 / 256)],
             [dict(type='KBCrop', size=(352, 1216), keys=['gt_depth_map'])],
-            [dict(type='PackSegInputs', meta_keys=meta_keys)],
+            [dict(type='PackSegInputs', meta_keys=_base_.meta_keys)],
         ],
     ),
 ]

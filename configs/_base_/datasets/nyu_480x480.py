@@ -1,18 +1,6 @@
 """mmseg's NYU depth v2 with crops of 480, its depth files checked, and test-time augmentation."""
 
-_base_ = 'mmseg::_base_/datasets/nyu.py'
-
-meta_keys = (
-    'img_path',
-    'depth_map_path',
-    'ori_shape',
-    'img_shape',
-    'pad_shape',
-    'scale_factor',
-    'flip',
-    'flip_direction',
-    'category_id',
-)
+_base_ = ['mmseg::_base_/datasets/nyu.py', './depth_parts.py']
 
 train_pipeline = [
     dict(type='LoadImageFromFile'),
@@ -21,15 +9,8 @@ train_pipeline = [
     dict(type='RandomDepthMix', prob=0.25),
     dict(type='RandomFlip', prob=0.5),
     dict(type='RandomCrop', crop_size=(480, 480)),
-    dict(
-        type='Albu',
-        transforms=[
-            dict(type='RandomBrightnessContrast'),
-            dict(type='RandomGamma'),
-            dict(type='HueSaturationValue'),
-        ],
-    ),
-    dict(type='PackSegInputs', meta_keys=meta_keys),
+    _base_.change_colours,
+    dict(type='PackSegInputs', meta_keys=_base_.meta_keys),
 ]
 train_dataloader = dict(dataset=dict(pipeline=train_pipeline))
 
@@ -47,7 +28,7 @@ tta_pipeline = [
                 dict(type='RandomFlip', prob=1.0, direction='horizontal'),
             ],
             [dict(type='LoadDepthAnnotation', depth_rescale_factor=1e-3)],
-            [dict(type='PackSegInputs', meta_keys=meta_keys)],
+            [dict(type='PackSegInputs', meta_keys=_base_.meta_keys)],
         ],
     ),
 ]

@@ -1,18 +1,6 @@
 """mmseg's NYU depth v2 with crops of 512, its depth files checked, and test-time augmentation."""
 
-_base_ = 'mmseg::_base_/datasets/nyu_512x512.py'
-
-meta_keys = (
-    'img_path',
-    'depth_map_path',
-    'ori_shape',
-    'img_shape',
-    'pad_shape',
-    'scale_factor',
-    'flip',
-    'flip_direction',
-    'category_id',
-)
+_base_ = ['mmseg::_base_/datasets/nyu_512x512.py', './depth_parts.py']
 
 train_pipeline = [
     dict(type='LoadImageFromFile'),
@@ -22,15 +10,8 @@ train_pipeline = [
     dict(type='RandomFlip', prob=0.5),
     dict(type='RandomResize', scale=(768, 512), ratio_range=(0.8, 1.5), keep_ratio=True),
     dict(type='RandomCrop', crop_size=(512, 512)),
-    dict(
-        type='Albu',
-        transforms=[
-            dict(type='RandomBrightnessContrast'),
-            dict(type='RandomGamma'),
-            dict(type='HueSaturationValue'),
-        ],
-    ),
-    dict(type='PackSegInputs', meta_keys=meta_keys),
+    _base_.change_colours,
+    dict(type='PackSegInputs', meta_keys=_base_.meta_keys),
 ]
 train_dataloader = dict(dataset=dict(pipeline=train_pipeline))
 
@@ -48,7 +29,7 @@ tta_pipeline = [
                 dict(type='RandomFlip', prob=1.0, direction='horizontal'),
             ],
             [dict(type='LoadDepthAnnotation', depth_rescale_factor=1e-3)],
-            [dict(type='PackSegInputs', meta_keys=meta_keys)],
+            [dict(type='PackSegInputs', meta_keys=_base_.meta_keys)],
         ],
     ),
 ]

@@ -1,20 +1,11 @@
 """Toy scenes in NYU's folders: ``python tools/make_toy_scenes.py data/toy_nyu --formats nyu``."""
 
+_base_ = './depth_parts.py'
+
 dataset_type = 'NYUDataset'
 data_root = 'data/toy_nyu/nyu'
 size = 128
 max_depth = 10.0
-meta_keys = (
-    'img_path',
-    'depth_map_path',
-    'ori_shape',
-    'img_shape',
-    'pad_shape',
-    'scale_factor',
-    'flip',
-    'flip_direction',
-    'category_id',
-)
 
 train_pipeline = [
     dict(type='LoadImageFromFile'),
@@ -22,13 +13,13 @@ train_pipeline = [
     dict(type='CheckDepth', max_depth=max_depth),
     dict(type='RandomDepthMix', prob=0.25),
     dict(type='RandomFlip', prob=0.5),
-    dict(type='PackSegInputs', meta_keys=meta_keys),
+    dict(type='PackSegInputs', meta_keys=_base_.meta_keys),
 ]
 test_pipeline = [
     dict(type='LoadImageFromFile'),
     dict(type='LoadDepthAnnotation', depth_rescale_factor=1e-3),
     dict(type='CheckDepth', max_depth=max_depth),
-    dict(type='PackSegInputs', meta_keys=meta_keys),
+    dict(type='PackSegInputs', meta_keys=_base_.meta_keys),
 ]
 tta_pipeline = [
     dict(type='LoadImageFromFile'),
@@ -44,7 +35,7 @@ tta_pipeline = [
                 dict(type='RandomFlip', prob=1.0, direction='horizontal'),
             ],
             [dict(type='LoadDepthAnnotation', depth_rescale_factor=1e-3)],
-            [dict(type='PackSegInputs', meta_keys=meta_keys)],
+            [dict(type='PackSegInputs', meta_keys=_base_.meta_keys)],
         ],
     ),
 ]

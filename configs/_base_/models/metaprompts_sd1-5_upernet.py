@@ -1,32 +1,19 @@
 """MetaPrompts for semantic segmentation: Stable Diffusion 1.5, three passes with learned prompts, UPerNet."""
 
-custom_imports = dict(imports=['mmdiffperc.seg'])
+_base_ = './sd1-5.py'
 
-pretrained = 'stable-diffusion-v1-5/stable-diffusion-v1-5'
 num_prompts = 150
 num_classes = 150
 norm_cfg = dict(type='SyncBN', requires_grad=True)
 
 model = dict(
     type='EncoderDecoder',
-    data_preprocessor=dict(
-        type='SegDataPreProcessor',
-        mean=[127.5] * 3,
-        std=[127.5] * 3,
-        bgr_to_rgb=True,
-        pad_val=0,
-        seg_pad_val=255,
-        size=(512, 512),
-    ),
     backbone=dict(
-        type='DiffusionUNet',
-        arch='sd1-5',
         prompts=dict(type='MetaPrompts', num_prompts=num_prompts),
         num_refine_steps=3,
         learned_timesteps=True,
         resize_skips=True,
         out_prompts=True,
-        init_cfg=dict(type='Pretrained', checkpoint=pretrained),
     ),
     neck=dict(type='MetaPromptsNeck', in_channels=[320, 640, 1280, 1280], num_prompts=num_prompts, embed_dims=768),
     decode_head=dict(
@@ -57,6 +44,5 @@ model = dict(
         align_corners=False,
         loss_decode=dict(type='CrossEntropyLoss', use_sigmoid=False, loss_weight=0.4),
     ),
-    train_cfg=dict(),
     test_cfg=dict(mode='slide', crop_size=(512, 512), stride=(341, 341)),
 )

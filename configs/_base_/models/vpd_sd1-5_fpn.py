@@ -1,28 +1,15 @@
 """VPD for semantic segmentation: Stable Diffusion 1.5, class prompts with cross-attention maps, Semantic FPN."""
 
-custom_imports = dict(imports=['mmdiffperc.seg'])
+_base_ = './sd1-5.py'
 
-pretrained = 'stable-diffusion-v1-5/stable-diffusion-v1-5'
 num_classes = 150
 norm_cfg = dict(type='SyncBN', requires_grad=True)
 
 model = dict(
     type='EncoderDecoder',
-    data_preprocessor=dict(
-        type='SegDataPreProcessor',
-        mean=[127.5] * 3,
-        std=[127.5] * 3,
-        bgr_to_rgb=True,
-        pad_val=0,
-        seg_pad_val=255,
-        size=(512, 512),
-    ),
     backbone=dict(
-        type='DiffusionUNet',
-        arch='sd1-5',
         prompts=dict(type='ClassPrompts', classes='ADE20KDataset', adapter=dict(type='TextAdapter')),
         cross_attention=dict(type='CrossAttentionMaps', strides=(16, 32)),
-        init_cfg=dict(type='Pretrained', checkpoint=pretrained),
     ),
     neck=dict(
         type='FPN',
@@ -42,6 +29,5 @@ model = dict(
         align_corners=False,
         loss_decode=dict(type='CrossEntropyLoss', use_sigmoid=False, loss_weight=1.0),
     ),
-    train_cfg=dict(),
     test_cfg=dict(mode='slide', crop_size=(512, 512), stride=(341, 341)),
 )
