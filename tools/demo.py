@@ -4,6 +4,7 @@ Nothing is downloaded: tiny-sd comes with the package, and the toy scenes are ma
 are what a user types for any other config; each is printed before it runs.
 """
 
+import argparse
 import json
 import os
 import shlex
@@ -32,6 +33,7 @@ def latest_results(work_dir: str) -> dict:
 
 def main():
     """Make scenes, train, test twice, draw."""
+    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
     checkpoint = f'{WORK_DIR}/iter_800.pth'
     run('python', 'tools/make_toy_scenes.py', DATA, '--formats', 'ade', '--workers', '2')
     run('mim', 'train', 'mmseg', CONFIG, '--work-dir', WORK_DIR)

@@ -1,7 +1,8 @@
 """Measure what the pre-training is worth: the toy run of VPD from the pre-trained and from a random U-Net.
 
 Needs the toy scenes of ``make demo``; for the other tasks, those that the config names. Prints a table and writes
-``work_dirs/prior/TASK.json``; a run that is finished is not repeated. Depth is scored against a constant, too;
+``work_dirs/prior/TASK.json``; a run that is finished is not
+repeated, one that was stopped is resumed. Depth is scored against a constant, too;
 referring segmentation, when every sample has the sentence of another one.
 
     python tools/measure_prior.py --seeds 0 1 2
@@ -60,11 +61,19 @@ TASKS = {
 
 
 def scores(config: str, work_dir: str, overrides: list[str]) -> dict[str, float]:
-    """Train and validate one configuration; its final metrics."""
-    if not list((ROOT / work_dir).glob('iter_*.pth')):
-        run('mim', 'train', 'mmseg', config, '--work-dir', work_dir, '--cfg-options', *overrides)
-    scalars = max((ROOT / work_dir).glob('*/vis_data/scalars.json')).read_text().splitlines()
-    return json.loads(scalars[-1])
+    """Train and validate one configuration, or go on where that was stopped; its final metrics."""
+    if not (found := final_scores(work_dir)):
+        run('mim', 'train', 'mmseg', config, '--work-dir', work_dir, '--resume', '--cfg-options', *overrides)
+        found = final_scores(work_dir)
+    return found
+
+
+def final_scores(work_dir: str) -> dict[str, float] | None:
+    """Metrics at the end of a run, if it came to its end: a validation, which logs no loss."""
+    logs = sorted((ROOT / work_dir).glob('*/vis_data/scalars.json'))
+    entries = logs[-1].read_text().splitlines() if logs else []
+    last = json.loads(entries[-1]) if entries else {}
+    return last if last and 'loss' not in last else None
 
 
 def shuffled_scores(config: str, work_dir: str, overrides: list[str]) -> dict[str, float]:

@@ -331,9 +331,18 @@ def export(run: Run, vae, tokenizer, model: nn.ModuleDict, args, folder: Path):
     )  # fmt: skip
     samples = draw(pipeline, SIZE)
     pipeline.to(torch.float16).save_pretrained(folder)
+    for part in ('vae', 'unet'):
+        forget_origin(folder / part / 'config.json')
     samples.save(folder / 'samples.png')
     data = dict(scenes=args.num_scenes, seed=args.seed, share_b=round(100 * DOMAIN_B_SHARE), size=SIZE)
     write_card(folder / 'README.md', pipeline, run.entries(), **data)
+
+
+def forget_origin(config: Path):
+    """Take out of a part's config the path that the part was once loaded from."""
+    values = json.loads(config.read_text())
+    values.pop('_name_or_path', None)
+    config.write_text(json.dumps(values, indent=2) + '\n')
 
 
 def parse_args():

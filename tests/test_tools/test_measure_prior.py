@@ -35,6 +35,25 @@ def test_finished_runs_become_a_table(measure_prior, tmp_path, capsys):
     ]
 
 
+def test_a_run_that_was_stopped_is_resumed(measure_prior, tmp_path, monkeypatch):
+    """Its latest log ends with a line of training, though the one before was complete."""
+    log = tmp_path / 'work_dirs/prior/segmentation-random-seed1/1010_1100/vis_data/scalars.json'
+
+    def train(*command):
+        commands.append(command)
+        with open(log, 'a') as file:
+            file.write(json.dumps(dict(mIoU=33.0, step=800)) + '\n')
+
+    commands = []
+    monkeypatch.setattr(measure_prior, 'run', train)
+    log.parent.mkdir(parents=True)
+    log.write_text(json.dumps(dict(loss=0.5, step=400)) + '\n')
+    results = measure_prior.measure('segmentation', [0, 1], [])
+    assert [run['mIoU'] for run in results['random']] == [20, 33]
+    (command,) = commands
+    assert command[:3] == ('mim', 'train', 'mmseg') and '--resume' in command and 'randomness.seed=1' in command
+
+
 def test_pairs_differ_in_the_weights_of_the_unet_only(tool):
     from measure_prior import ROOT, TASKS
 

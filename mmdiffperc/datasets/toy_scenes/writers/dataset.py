@@ -80,7 +80,8 @@ def write_dataset(out, spec, workers=1):
     It is written beside ``out`` and renamed at the end, so what bears the name ``out`` is always complete.
 
     Args:
-        out (str | Path): Folder to create; may exist if it is empty or holds the same data set.
+        out (str | Path): Folder to create; may exist if it is empty or holds the same data set, in these formats at
+            least.
         spec (DatasetSpec): What to write.
         workers (int): Processes that render.
 
@@ -135,14 +136,14 @@ def make_sample(spec, split, index):
 
 
 def _is_written(out, spec):
-    """Whether ``out`` holds this very data set; an error if it holds anything else."""
+    """Whether ``out`` holds this very data set, maybe in more formats; an error if it holds anything else."""
     if not out.exists() or (out.is_dir() and not any(out.iterdir())):
         return False
     manifest = out / MANIFEST
     if not manifest.is_file():
         raise FileExistsError(f'{out} exists and is not a finished toy data set. Name another folder, or remove it.')
     found, wanted = json.loads(manifest.read_text()), json.loads(_manifest(spec))
-    if found != wanted:
+    if found | dict(formats=None) != wanted | dict(formats=None) or not set(found['formats']).issuperset(spec.formats):
         raise FileExistsError(
             f'{out} holds a toy data set of other arguments: {found}, asked for: {wanted}. '
             'Name another folder, or remove it.'

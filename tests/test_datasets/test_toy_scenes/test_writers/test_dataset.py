@@ -47,11 +47,22 @@ def test_finished_data_set_is_left_alone(written):
     assert {path: path.stat().st_mtime_ns for path in written.rglob('*')} == before
 
 
+@pytest.mark.parametrize('asked', [('ade',), ('refcoco', 'nyu')])
+def test_data_set_with_more_formats_is_left_alone(written, asked):
+    assert not write_dataset(written, DatasetSpec(2, 1, 32, seed=5, formats=asked))
+
+
 def test_data_set_of_other_arguments_is_refused(written):
     before = contents(written)
     with pytest.raises(FileExistsError, match='other arguments'):
         write_dataset(written, DatasetSpec(3, 1, 32, seed=5))
     assert contents(written) == before
+
+
+def test_data_set_of_fewer_formats_is_refused(tmp_path):
+    write_dataset(tmp_path / 'out', DatasetSpec(1, 1, 32, formats=('ade', 'nyu')))
+    with pytest.raises(FileExistsError, match='other arguments'):
+        write_dataset(tmp_path / 'out', DatasetSpec(1, 1, 32, formats=('ade', 'coco')))
 
 
 def test_foreign_folder_or_file_is_refused_and_empty_folder_is_filled(tmp_path):
