@@ -8,6 +8,7 @@ referring segmentation, when every sample has the sentence of another one.
     python tools/measure_prior.py --seeds 0 1 2
     python tools/measure_prior.py --task depth --seeds 0 1 2
     python tools/measure_prior.py --task referring --seeds 0 1 2
+    python tools/measure_prior.py --task pose --seeds 0 1 2
 """
 
 import argparse
@@ -29,10 +30,12 @@ class Task:
     Args:
         configs (dict[str, str]): By the U-Net at the start.
         metrics (dict[str, str]): Format by the metric's name in mmengine's log.
+        host (str): Whose scripts train it.
     """
 
     configs: dict
     metrics: dict
+    host: str = 'mmseg'
 
 
 TASKS = {
@@ -57,13 +60,21 @@ TASKS = {
         },
         {'oIoU': '.1f', 'mIoU': '.1f', 'precision@0.5': '.1f'},
     ),
+    'pose': Task(
+        {
+            'pre-trained': 'configs/metaprompts/td-hm_metaprompts-tiny-sd_1xb8-800_toy-coco-128x96.py',
+            'random': 'configs/metaprompts/td-hm_metaprompts-tiny-sd-random_1xb8-800_toy-coco-128x96.py',
+        },
+        {'coco/AP': '.3f', 'coco/AP .5': '.3f'},
+        host='mmpose',
+    ),
 }
 
 
-def scores(config: str, work_dir: str, overrides: list[str]) -> dict[str, float]:
+def scores(host: str, config: str, work_dir: str, overrides: list[str]) -> dict[str, float]:
     """Train and validate one configuration, or go on where that was stopped; its final metrics."""
     if not (found := final_scores(work_dir)):
-        run('mim', 'train', 'mmseg', config, '--work-dir', work_dir, '--resume', '--cfg-options', *overrides)
+        run('mim', 'train', host, config, '--work-dir', work_dir, '--resume', '--cfg-options', *overrides)
         found = final_scores(work_dir)
     return found
 
@@ -92,7 +103,8 @@ def measure(name: str, seeds: list[int], options: list[str]) -> dict[str, list[d
     task, work_dir = TASKS[name], f'{WORK_DIR}/{name}'
     results = {
         start: [
-            scores(config, f'{work_dir}-{start}-seed{seed}', [f'randomness.seed={seed}', *options]) for seed in seeds
+            scores(task.host, config, f'{work_dir}-{start}-seed{seed}', [f'randomness.seed={seed}', *options])
+            for seed in seeds
         ]
         for start, config in task.configs.items()
     }

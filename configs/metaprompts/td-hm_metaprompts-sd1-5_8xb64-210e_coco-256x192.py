@@ -1,0 +1,9 @@
+"""MetaPrompts for pose estimation on COCO at 256 x 192, classic heatmaps."""
+
+_base_ = [
+    '../_base_/models/metaprompts_sd1-5_pose.py',
+    '../_base_/datasets/coco_keypoints_256x192.py',
+    '../_base_/schedules/metaprompts_coco_210e.py',
+]
+
+model = dict(head=dict(decoder=_base_.codec), test_cfg=dict(shift_heatmap=True))

@@ -1,0 +1,71 @@
+"""Tell sizes of a codec that do not go together with the model while the model is built, not in the first loss.
+
+mmpose builds backbone, neck and head apart from each other. PyTorch tells when one of them becomes part of the pose
+estimator; the head comes last, so that is the moment when all are known.
+"""
+
+from mmpose.models.heads import HeatmapHead
+from torch import nn
+from torch.nn.modules.module import register_module_module_registration_hook
+
+from mmdiffperc.models import DiffusionUNet
+
+from .meta_prompts_heatmap_neck import MetaPromptsHeatmapNeck
+
+
+def check_heatmap_head(model: nn.Module, name: str, part: nn.Module | None):
+    """Compare a heatmap head, and the sizes in its codec, with the backbone and neck that feed it.
+
+    Args:
+        model (nn.Module): The pose estimator that the head becomes a part of.
+        name (str): The part's name in it.
+        part (nn.Module): The head.
+
+    Raises:
+        ValueError: ``in_channels`` of the head, or ``input_size`` or ``heatmap_size`` of its codec, do not fit; the
+            message gives the right value.
+    """
+    backbone, neck = model._modules.get('backbone'), model._modules.get('neck')
+    if (
+        name == 'head'
+        and isinstance(backbone, DiffusionUNet)
+        and isinstance(neck, MetaPromptsHeatmapNeck)
+        and isinstance(part, HeatmapHead)
+    ):
+        _check_in_channels(part, neck)
+        if part.decoder is not None:
+            _check_input_size(part.decoder, backbone.autoencoder.stride)
+            _check_heatmap_size(part, backbone.out_strides[0] // 2)  # the neck doubles the size
+
+
+def _check_in_channels(head, neck):
+    (wanted,) = neck.out_channels
+    if head.in_channels != wanted:
+        raise ValueError(
+            f'head {type(head).__name__} has in_channels={head.in_channels}, but the feature it gets from '
+            f'{type(neck).__name__} has {wanted} channels: set in_channels={wanted}'
+        )
+
+
+def _check_input_size(codec, stride):
+    # A side with a rest would be padded, and the heatmap would cover more than the codec takes it to cover.
+    if any(side % stride for side in codec.input_size):
+        nearest = tuple(max(1, round(side / stride)) * stride for side in codec.input_size)
+        raise ValueError(
+            f'codec {type(codec).__name__} has input_size={tuple(codec.input_size)} (width, height): both must be '
+            f'multiples of {stride}, the stride of the autoencoder; {nearest} is the nearest such size'
+        )
+
+
+def _check_heatmap_size(head, stride):
+    num_deconvs = sum(isinstance(layer, nn.ConvTranspose2d) for layer in head.deconv_layers.modules())
+    wanted = tuple(side * 2**num_deconvs // stride for side in head.decoder.input_size)
+    if tuple(head.decoder.heatmap_size) != wanted:
+        raise ValueError(
+            f'codec {type(head.decoder).__name__} has heatmap_size={tuple(head.decoder.heatmap_size)} (width, height), '
+            f'but with input_size={tuple(head.decoder.input_size)} the heatmaps of the model have the size {wanted}: '
+            f'set heatmap_size={wanted}'
+        )
+
+
+register_module_module_registration_hook(check_heatmap_head)

@@ -1,0 +1,85 @@
+"""Poses in one's own image."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import cv2
+import mmcv
+import numpy as np
+from mmpose.apis import MMPoseInferencer
+
+from .checked_coco_dataset import has_area, overlaps
+from .given_boxes import given_boxes
+
+
+def estimate_pose(
+    inferencer: MMPoseInferencer,
+    image: str | Path | np.ndarray,
+    boxes: Sequence[Sequence[float]] | None = None,
+    **drawing,
+) -> tuple[list[dict], np.ndarray]:
+    """Estimate the poses of the persons in an image, and draw them.
+
+    Args:
+        inferencer (MMPoseInferencer): Made of a config and a checkpoint, such as
+            ``MMPoseInferencer(config, checkpoint, det_model='whole_image')``.
+        image (str | Path | np.ndarray): An image file, or ``(H, W, 3)`` in BGR, uint8, as ``mmcv.imread`` gives it.
+        boxes (Sequence, optional): A box ``x1, y1, x2, y2`` in pixels around each person; it may stick out of the
+            image. Default: what the inferencer's detector finds; the whole image if it has no detector, or finds
+            nobody.
+        **drawing: How the inferencer draws: ``kpt_thr`` (0.3), ``radius`` (3), ``thickness`` (1), ``draw_bbox``
+            (False), ``black_background`` (False).
+
+    Returns:
+        tuple: One dict per person, in the order of the boxes, with ``keypoints`` (a list of x, y in pixels of the
+        image), ``keypoint_scores``, ``bbox`` and ``bbox_score``; and the picture ``(H, W, 3)`` in RGB, uint8.
+
+    Raises:
+        ValueError: The file holds no image; a box is empty or lies outside of the image.
+    """
+    picture = _read(image)
+    checked = None if boxes is None else check_boxes(boxes, picture.shape[:2])
+    with given_boxes(inferencer, checked) as arguments:
+        (result,) = inferencer(picture, return_vis=True, **arguments, **drawing)
+    people = [person | dict(bbox=[float(x) for x in person['bbox'][0]]) for person in result['predictions'][0]]
+    if checked is not None:
+        people = [person | dict(bbox_score=1.0) for person in people]
+    return people, result['visualization'][0]
+
+
+def check_boxes(boxes: Sequence[Sequence[float]], size: Sequence[int]) -> np.ndarray:
+    """The boxes as an array ``(N, 4)``, if a part of each lies in an image of this height and width.
+
+    Raises:
+        ValueError: There is none, or one is empty or lies outside.
+    """
+    array = np.asarray(boxes, np.float32)
+    if array.ndim != 2 or array.shape[1] != 4 or not len(array):
+        raise ValueError(f'Expected boxes x1, y1, x2, y2, got an array of shape {array.shape}')
+    for box in array.tolist():
+        if not has_area(box):
+            raise ValueError(f'Box {box} is empty: expected x1, y1, x2, y2 with x1 < x2 and y1 < y2')
+        if not overlaps(box, size):
+            raise ValueError(f'Box {box} lies outside of the image, which is {size[1]} wide and {size[0]} high')
+    return array
+
+
+def _read(image) -> np.ndarray:
+    """The image ``(H, W, 3)`` in BGR."""
+    if not isinstance(image, np.ndarray):
+        image = _read_file(Path(image))
+    if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
+        raise ValueError(f'Expected an image (H, W, 3) of uint8, got {image.shape} of {image.dtype}')
+    return image
+
+
+def _read_file(path: Path) -> np.ndarray:
+    if not path.is_file():
+        raise ValueError(f'{path}: there is no such file')
+    try:
+        image = mmcv.imread(str(path))
+    except cv2.error:  # of an empty file
+        image = None
+    if image is None:
+        raise ValueError(f'{path}: empty, damaged or no image')
+    return image

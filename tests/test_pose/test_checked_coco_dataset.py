@@ -1,0 +1,105 @@
+import json
+
+import numpy as np
+import pytest
+from mmengine.logging import MMLogger
+
+from mmdiffperc.pose import CheckedCocoDataset
+from mmdiffperc.pose.checked_coco_dataset import overlaps
+
+CATEGORY = dict(id=1, name='person')
+KEYPOINTS = np.tile([20.0, 30.0, 2.0], 17).tolist()
+FIGURE = dict(category_id=1, bbox=[10, 5, 30, 60], keypoints=KEYPOINTS, num_keypoints=17, area=900, iscrowd=0)
+
+
+@pytest.fixture
+def load(tmp_path):
+    """The data set of an image, 90 wide and 80 high, with these annotations."""
+
+    def load(*annotations, detections=None):
+        numbered = [dict(one, id=index, image_id=1) for index, one in enumerate(annotations, start=1)]
+        images = [dict(id=1, file_name='1.png', width=90, height=80)]
+        path = tmp_path / 'people.json'
+        path.write_text(json.dumps(dict(images=images, annotations=numbered, categories=[CATEGORY])))
+        options = {}
+        if detections is not None:
+            found = [dict(image_id=1, category_id=1, bbox=box, score=0.5) for box in detections]
+            (tmp_path / 'boxes.json').write_text(json.dumps(found))
+            options = dict(bbox_file=str(tmp_path / 'boxes.json'), test_mode=True)
+        return CheckedCocoDataset(ann_file=str(path), data_prefix=dict(img=str(tmp_path)), **options)
+
+    return load
+
+
+@pytest.fixture
+def warnings(monkeypatch):
+    """Collects what is logged as a warning."""
+    texts = []
+    monkeypatch.setattr(MMLogger.get_current_instance(), 'warning', texts.append)
+    monkeypatch.setattr(MMLogger.get_current_instance(), 'log', lambda level, text: texts.append(text))
+    return texts
+
+
+def test_good_file_is_that_of_mmpose(load, warnings):
+    (sample,) = load(FIGURE)
+    assert sample['bbox'].tolist() == [[10, 5, 40, 65]] and sample['keypoints'].shape == (1, 17, 2)
+    assert not [text for text in warnings if 'left out' in text]
+
+
+def test_file_without_keypoints(load):
+    boxes_only = {key: value for key, value in FIGURE.items() if 'keypoints' not in key}
+    with pytest.raises(ValueError, match=r'people\.json: none of its 2 objects has .*like person_keypoints_train2017'):
+        load(boxes_only, boxes_only)
+    with pytest.raises(ValueError, match='none of its 0 objects'):
+        load()
+
+
+def test_other_objects_do_not_matter(load):
+    boxes_only = {key: value for key, value in FIGURE.items() if 'keypoints' not in key}
+    assert len(load(boxes_only, FIGURE)) == 1
+
+
+def test_other_number_of_keypoints(load):
+    with pytest.raises(ValueError, match='annotation 2 has 42 values as keypoints, expected .* of 17, 51 values'):
+        load(FIGURE, dict(FIGURE, keypoints=KEYPOINTS[:42]))
+
+
+def test_nothing_usable(load):
+    unlabelled = dict(FIGURE, keypoints=[0] * 51, num_keypoints=0)
+    with pytest.raises(ValueError, match='of its 2 objects with keypoints none can be used'):
+        load(unlabelled, dict(FIGURE, iscrowd=1))
+
+
+def test_boxes_outside_are_left_out(load, warnings):
+    outside = dict(FIGURE, bbox=[95, 5, 30, 60])
+    partly = dict(FIGURE, bbox=[-20, 40, 30, 60])
+    dataset = load(outside, FIGURE, partly, dict(FIGURE, bbox=[10, 5, 0, 60]))
+    assert [sample['id'] for sample in dataset] == [2, 3]
+    assert dataset[1]['bbox'].tolist() == [[0, 40, 10, 79]]
+    assert sum('left out 2 box(es)' in text for text in warnings) == 1
+    with pytest.raises(ValueError, match='has a box outside of its image'):
+        load(outside)
+
+
+def test_detections_outside_are_left_out(load, warnings):
+    good, outside, empty, partly = [10, 5, 30, 60], [10, -70, 30, 60], [10, 5, 30, 0], [-20, 40, 30, 60]
+    dataset = load(FIGURE, detections=[outside, good, empty, partly])
+    assert [sample['bbox'].tolist() for sample in dataset] == [[[10, 5, 40, 65]], [[-20, 40, 10, 100]]]
+    assert sum('boxes.json: left out 2 box(es)' in text for text in warnings) == 1
+    with pytest.raises(ValueError, match=r'boxes\.json: none of its 1 boxes of persons'):
+        load(FIGURE, detections=[outside])
+
+
+@pytest.mark.parametrize(
+    ('box', 'expected'),
+    [
+        ((-5, -5, 1, 1), True),
+        ((-5, -5, 0, 1), False),
+        ((89, 79, 200, 200), True),
+        ((90, 0, 95, 10), False),
+        ((5, 80, 9, 90), False),
+        ((7, 7, 7, 9), False),
+    ],
+)
+def test_overlaps(box, expected):
+    assert overlaps(box, (80, 90)) is expected

@@ -1,0 +1,58 @@
+import json
+
+import cv2
+import numpy as np
+import pytest
+from mmpose.apis import MMPoseInferencer
+from tiny_pose import write_checkpoint, write_config
+
+from mmdiffperc.pose import estimate_pose
+
+
+@pytest.fixture(scope='module')
+def model_files(tmp_path_factory):
+    """A config and a checkpoint of it."""
+    folder = tmp_path_factory.mktemp('pose')
+    config = write_config(folder)
+    return config, write_checkpoint(config, folder / 'pose.pth')
+
+
+@pytest.fixture
+def image(tmp_path):
+    """An image file, 70 wide and 60 high."""
+    cv2.imwrite(str(tmp_path / 'people.png'), np.random.default_rng(0).integers(0, 256, (60, 70, 3), np.uint8))
+    return tmp_path / 'people.png'
+
+
+@pytest.fixture
+def run(tool, model_files, tmp_path):
+    """Runs the tool; returns its exit status."""
+    import estimate_pose as tool_module
+
+    def run(image, *options):
+        arguments = [*model_files, str(image), '--out', str(tmp_path / 'out'), '--device', 'cpu', *options]
+        return tool_module.main(arguments)
+
+    return run
+
+
+def test_picture_and_keypoints(run, model_files, image, tmp_path, capsys):
+    boxes = [[5, 6, 25, 50], [20, 10, 60, 60]]
+    assert run(image, '--box', *'5 6 25 50'.split(), '--box', *'20 10 60 60'.split(), '--threshold', '-9') == 0
+    assert 'poses of 2 person(s) written' in capsys.readouterr().out
+    inferencer = MMPoseInferencer(*model_files, device='cpu', det_model='whole_image')
+    people, picture = estimate_pose(inferencer, image, boxes, kpt_thr=-9, draw_bbox=True)
+    content = json.loads((tmp_path / 'out/people_pose.json').read_text())
+    assert content['people'] == people and len(content['keypoint_names']) == 17
+    assert content['keypoint_names'][0] == 'nose' and content['keypoint_names'][16] == 'right_ankle'
+    np.testing.assert_array_equal(cv2.imread(str(tmp_path / 'out/people_pose.png'))[..., ::-1], picture)
+
+
+def test_errors_are_one_clear_line(run, image, tmp_path, capsys):
+    def message(*arguments):
+        assert run(*arguments) == 1
+        return capsys.readouterr().err.splitlines()[-1]
+
+    assert message(image, '--box', '80', '0', '90', '9').startswith('estimate_pose: Box [80.0, 0.0, 90.0, 9.0] lies')
+    assert 'absent.png: there is no such file' in message(tmp_path / 'absent.png')
+    assert not (tmp_path / 'out').exists()

@@ -1,0 +1,81 @@
+"""Estimate the poses of the persons in one's own image, by a trained top-down pose estimator.
+
+    python tools/estimate_pose.py CONFIG CHECKPOINT IMAGE --out pose
+    python tools/estimate_pose.py CONFIG CHECKPOINT IMAGE --box 40 10 80 120 --box 90 20 125 118
+    python tools/estimate_pose.py CONFIG CHECKPOINT IMAGE --detector DET_CONFIG --detector-checkpoint DET_CHECKPOINT
+
+Each person needs a box: given ones, those of one of mmdet's detectors, or else the whole image is one person's.
+
+Two files, named after the image: NAME_pose.png with the skeletons; and NAME_pose.json with the names of the keypoints
+and, for each person, box, keypoints (x, y in pixels) and their scores.
+"""
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+import cv2
+import torch
+
+import mmdiffperc.compat  # noqa: F401  (comes before any host)
+
+from mmpose.apis import MMPoseInferencer  # isort: skip
+
+from mmdiffperc.command_line import one_line_errors
+from mmdiffperc.pose import estimate_pose
+
+
+def parse_args(arguments=None):
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('config', help='config of a top-down pose estimator')
+    parser.add_argument('checkpoint', help='its trained checkpoint')
+    parser.add_argument('image', type=Path)
+    parser.add_argument('--out', type=Path, default=Path('pose'), metavar='FOLDER', help='(default: %(default)s)')
+    boxes = parser.add_mutually_exclusive_group()
+    boxes.add_argument(
+        '--box',
+        type=float,
+        nargs=4,
+        action='append',
+        metavar=('X1', 'Y1', 'X2', 'Y2'),
+        help='around a person, in pixels; may be given several times',
+    )
+    boxes.add_argument('--detector', default='whole_image', metavar='CONFIG', help="config of one of mmdet's detectors")
+    parser.add_argument('--detector-checkpoint', metavar='FILE', help='its checkpoint')
+    parser.add_argument('--person', type=int, default=0, help="the detector's class of persons (default: %(default)s)")
+    parser.add_argument('--threshold', type=float, default=0.3, help='score of a drawn keypoint (default: %(default)s)')
+    parser.add_argument('--device', default='cuda' if torch.cuda.is_available() else 'cpu')
+    return parser.parse_args(arguments)
+
+
+def build_inferencer(args) -> MMPoseInferencer:
+    """mmpose's inferencer for the model and the detector, if there is one."""
+    return MMPoseInferencer(
+        args.config,
+        args.checkpoint,
+        device=args.device,
+        det_model=args.detector,
+        det_weights=args.detector_checkpoint,
+        det_cat_ids=args.person,
+    )
+
+
+@one_line_errors(ValueError, OSError)
+def main(arguments=None):
+    """Run the tool, with these arguments instead of the command line's if there are any."""
+    args = parse_args(arguments)
+    inferencer = build_inferencer(args)
+    people, picture = estimate_pose(inferencer, args.image, args.box, kpt_thr=args.threshold, draw_bbox=True)
+    names = inferencer.inferencer.model.dataset_meta['keypoint_id2name']
+    args.out.mkdir(parents=True, exist_ok=True)
+    stem = args.out / f'{args.image.stem}_pose'
+    content = dict(keypoint_names=[names[index] for index in sorted(names)], people=people)
+    Path(f'{stem}.json').write_text(json.dumps(content, indent=2))
+    Path(f'{stem}.png').write_bytes(cv2.imencode('.png', picture[..., ::-1])[1].tobytes())
+    print(f'{stem}.json: poses of {len(people)} person(s) written.')
+
+
+if __name__ == '__main__':
+    sys.exit(main())
