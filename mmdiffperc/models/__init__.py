@@ -2,6 +2,7 @@
 
 from . import channel_check
 from .backbones import DiffusionUNet
+from .estimators import DeterministicDiffusion
 from .layers import CrossAttentionMaps, LatentAutoencoder, TextAdapter
 from .necks import MetaPromptsDepthNeck, MetaPromptsNeck
 from .prompts import ClassPrompts, MetaPrompts, ScenePrompts, TextPrompts
@@ -9,6 +10,7 @@ from .prompts import ClassPrompts, MetaPrompts, ScenePrompts, TextPrompts
 __all__ = [
     'ClassPrompts',
     'CrossAttentionMaps',
+    'DeterministicDiffusion',
     'DiffusionUNet',
     'LatentAutoencoder',
     'MetaPrompts',

@@ -10,7 +10,7 @@ from mmengine.evaluator import BaseMetric
 from mmengine.logging import MMLogger
 from mmseg.registry import METRICS
 
-from .depth_measures import ALIGNMENTS, CROPS, MEASURES, align_depth, crop_mask, depth_measures
+from mmdiffperc.evaluation.depth_measures import ALIGNMENTS, CROPS, MEASURES, align_depth, crop_mask, depth_measures
 
 MAX_UINT16 = np.iinfo(np.uint16).max
 
@@ -23,7 +23,8 @@ class MonocularDepthMetric(BaseMetric):
     NaN through. Pixels count where the true depth lies between the limits (both excluded) and inside the crop. In the
     prediction infinity becomes ``max_depth_eval`` and NaN ``min_depth_eval``; otherwise it is taken as it is. (Windows
     of integer stride leave the last columns of a KITTI image without a prediction, which is NaN.) An image without a
-    pixel that counts is left out of the means, with a warning.
+    pixel that counts is left out of the means, with a warning. One whose measures are not finite, as the logarithmic
+    ones of a prediction of 0, is not, since the official evaluation has it so; a warning names it.
 
     Args:
         depth_metrics (Sequence[str], optional): Some of d1, d2, d3, abs_rel, sq_rel, rmse, rmse_log, log10, silog, see
@@ -38,12 +39,15 @@ class MonocularDepthMetric(BaseMetric):
             ``sample_name``, where a data set gives it).
         depth_scale_factor (float): Units of those files in a metre; KITTI's is 256. Defaults to 1000.
         format_only (bool): Write the predictions without evaluating; no true depth is needed. Defaults to False.
+        keep_results (bool): What is written to ``output_dir`` stays there in any case; mmseg's ``test.py --out DIR``
+            sets this beside it. Defaults to False.
         collect_device (str): 'cpu' or 'gpu', for results of several processes. Defaults to 'cpu'.
         prefix (str, optional): Of the names of the results.
 
     Raises:
-        ValueError: When building: an unknown name, limits that hold nothing, nowhere to write to, or depth that does
-            not fit into 16 bits. When evaluating: prediction and truth differ in size.
+        ValueError: When building: an unknown name or no measure, limits that hold nothing, nowhere to write to, or
+            depth that does not fit into 16 bits. When evaluating: prediction and truth differ in size; a prediction
+            cannot be aligned.
     """
 
     def __init__(
@@ -57,13 +61,12 @@ class MonocularDepthMetric(BaseMetric):
         output_dir: str | None = None,
         depth_scale_factor: float = 1000.0,
         format_only: bool = False,
+        keep_results: bool = False,
         collect_device: str = 'cpu',
         prefix: str | None = None,
     ):
         super().__init__(collect_device=collect_device, prefix=prefix)
-        self.depth_metrics = MEASURES if depth_metrics is None else tuple(depth_metrics)
-        for name in self.depth_metrics:
-            _check_choice('depth_metrics', name, MEASURES)
+        self.depth_metrics = _measure_names(depth_metrics)
         _check_choice('crop_type', crop_type, (None, *CROPS))
         _check_choice('align', align, (None, *ALIGNMENTS))
         if not 0 <= min_depth_eval < max_depth_eval:
@@ -132,10 +135,25 @@ class MonocularDepthMetric(BaseMetric):
             return None
         pred, gt = (depth[counts.to(depth.device)].double().cpu().numpy() for depth in (pred, gt))
         if self.align:
-            pred = align_depth(pred, gt, self.align)
+            pred = self._align(pred, gt, sample)
         if self.clamp:
             pred = pred.clip(self.min_depth_eval, self.max_depth_eval)
-        return depth_measures(pred, gt)
+        measures = depth_measures(pred, gt)
+        self._warn_if_not_finite(measures, sample)
+        return measures
+
+    def _align(self, pred: np.ndarray, gt: np.ndarray, sample: dict) -> np.ndarray:
+        try:
+            return align_depth(pred, gt, self.align)
+        except ValueError as error:
+            raise ValueError(f'{sample.get("img_path")}: {error}') from error
+
+    def _warn_if_not_finite(self, measures: dict[str, float], sample: dict):
+        if spoilt := [name for name in self.depth_metrics if not np.isfinite(measures[name])]:
+            MMLogger.get_current_instance().warning(
+                f'{sample.get("img_path")}: {", ".join(spoilt)} not finite, and so their means, because the predicted '
+                'depth is 0 or below somewhere; clamp=True raises it to min_depth_eval'
+            )
 
     def _write(self, pred: torch.Tensor, sample: dict):
         self.output_dir.mkdir(parents=True, exist_ok=True)
@@ -143,6 +161,16 @@ class MonocularDepthMetric(BaseMetric):
         units = (pred.double().cpu().numpy() * self.depth_scale_factor).round().clip(0, MAX_UINT16)
         # Unlike OpenCV's own writer, this raises on a full disk.
         (self.output_dir / f'{name}.png').write_bytes(cv2.imencode('.png', units.astype(np.uint16))[1].tobytes())
+
+
+def _measure_names(depth_metrics: Sequence[str] | None) -> tuple[str, ...]:
+    if depth_metrics is None:
+        return MEASURES
+    if isinstance(depth_metrics, str) or not depth_metrics:
+        raise ValueError(f'depth_metrics: expected a list of some of {", ".join(MEASURES)}, got {depth_metrics!r}')
+    for name in depth_metrics:
+        _check_choice('depth_metrics', name, MEASURES)
+    return tuple(depth_metrics)
 
 
 def _check_choice(argument, value, choices):

@@ -48,3 +48,16 @@ class LatentAutoencoder(nn.Module):
         height, width = images.shape[-2:]
         images = F.pad(images, (0, -width % self.stride, 0, -height % self.stride))
         return self.vae.encode(images).latent_dist.mode() * self.factor
+
+    @torch.no_grad()
+    def decode(self, latents: torch.Tensor) -> torch.Tensor:
+        """Decode latents to images.
+
+        Args:
+            latents (Tensor): ``(B, 4, h, w)``, as :meth:`encode` gives them.
+
+        Returns:
+            Tensor: Images ``(B, 3, h * stride, w * stride)``, RGB, about in [-1, 1]; what :meth:`encode` padded is
+            still there.
+        """
+        return self.vae.decode(latents / self.factor).sample

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from mmdiffperc.models import LatentAutoencoder
-from mmdiffperc.models.stable_diffusion import build_vae
+from mmdiffperc.models.stable_diffusion import build_vae, load_weights
 
 
 @pytest.mark.parametrize('factor', [1, 0.18215])
@@ -45,3 +45,13 @@ def test_the_decoder_is_kept_on_demand(arch):
     encoder_names = set(LatentAutoencoder(arch).state_dict())
     assert encoder_names < names
     assert all(name.startswith(('vae.decoder.', 'vae.post_quant_conv.')) for name in names - encoder_names)
+
+
+def test_decode_inverts_encode():
+    """With the pre-trained weights of tiny-sd, an image comes back, and padding stays at the bottom and the right."""
+    autoencoder = LatentAutoencoder('tiny-sd', scale_latents=True, with_decoder=True)
+    load_weights('tiny-sd', vae=autoencoder.vae)
+    image = torch.linspace(-0.5, 0.5, 44).expand(1, 3, 60, 44)
+    decoded = autoencoder.decode(autoencoder.encode(image))
+    assert decoded.shape == (1, 3, 64, 48)
+    assert (decoded[..., :60, :44] - image).abs().mean() < 0.1

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from mmdiffperc.seg.depth_measures import MEASURES, align_depth, crop_mask, depth_measures
+from mmdiffperc.evaluation.depth_measures import MEASURES, align_depth, crop_mask, depth_measures
 
 
 @pytest.mark.parametrize(

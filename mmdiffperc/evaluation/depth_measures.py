@@ -60,9 +60,15 @@ def align_depth(pred: np.ndarray, gt: np.ndarray, method: str) -> np.ndarray:
 
     Returns:
         np.ndarray: ``(N,)``; after ``least_squares``, values may be negative.
+
+    Raises:
+        ValueError: ``median``, and that of the prediction is not positive.
     """
     if method == 'median':
-        return pred * (np.median(gt) / np.median(pred))
+        median = np.median(pred)
+        if not median > 0:
+            raise ValueError(f'no scale makes the median of the prediction, {median:g}, that of the true depth')
+        return pred * (np.median(gt) / median)
     centred = pred - pred.mean()
     variance = centred @ centred
     # Through a constant prediction goes no line; the best constant is the mean.

@@ -1,0 +1,95 @@
+"""Evaluation of segmentation that is predicted as an image of colours."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from mmengine.evaluator import BaseMetric
+
+from mmdiffperc.registry import METRICS
+
+from .class_colours import colours_to_classes, resolve_palette
+from .target_metric import mean_of_defined
+
+
+@METRICS.register_module()
+class ColouredSegMetric(BaseMetric):
+    """mIoU of predicted colours, each pixel of which takes the class whose colour is nearest.
+
+    ``aAcc``: share of pixels that are right. ``mIoU`` and ``mAcc``: means over classes, computed from the pixels of all
+    images; a class that is neither predicted nor true is left out. All in per cent, as in mmseg's ``IoUMetric``.
+
+    Args:
+        palette (str | Sequence): See :func:`resolve_palette`.
+        classes (Sequence[int], optional): See :func:`colours_to_classes`.
+        ignore_index (int): Label of true pixels that do not count. Defaults to 255.
+        per_class (bool): Report IoU and accuracy of each class as well. Defaults to False.
+        **kwargs: Arguments of mmengine's ``BaseMetric``.
+
+    Raises:
+        ValueError: When building: an unknown palette, or classes it does not have. When evaluating: prediction and
+            truth differ in size.
+    """
+
+    def __init__(
+        self,
+        palette: str | Sequence[Sequence[int]],
+        classes: Sequence[int] | None = None,
+        ignore_index: int = 255,
+        per_class: bool = False,
+        **kwargs,
+    ):
+        super().__init__(**kwargs)
+        self.palette = resolve_palette(palette)
+        self.classes = classes
+        if missing := [index for index in classes or () if not 0 <= index < len(self.palette)]:
+            raise ValueError(f'classes {missing}: the palette has classes 0 to {len(self.palette) - 1}')
+        self.ignore_index = ignore_index
+        self.per_class = per_class
+
+    def process(self, data_batch: dict, data_samples: Sequence[dict]):
+        """Count the pixels of one batch.
+
+        Args:
+            data_batch (dict): Not used.
+            data_samples (Sequence[dict]): With ``pred_target``, colours ``(3, H, W)`` in [0, 1]; and the true classes
+                ``gt_sem_seg`` ``(1, H, W)``, or else colours of these, ``gt_target``.
+        """
+        self.results += [self._confuse(sample) for sample in data_samples]
+
+    def compute_metrics(self, results: list[np.ndarray]) -> dict[str, float]:
+        """Compute the measures from confusion matrices ``(true, predicted)``."""
+        confusion = sum(results)
+        right, true, predicted = confusion.diagonal(), confusion.sum(1), confusion.sum(0)
+        iou, accuracy = share(right, true + predicted - right), share(right, true)
+        measures = dict(
+            aAcc=float(share(right.sum(), true.sum())), mIoU=mean_of_defined(iou), mAcc=mean_of_defined(accuracy)
+        )
+        if self.per_class:
+            measures |= {f'IoU.{index}': float(value) for index, value in enumerate(iou)}
+            measures |= {f'Acc.{index}': float(value) for index, value in enumerate(accuracy)}
+        return measures
+
+    def _confuse(self, sample: dict) -> np.ndarray:
+        pred = self._classes_of(sample['pred_target']['data'], self.classes)
+        if 'gt_sem_seg' in sample:
+            truth = sample['gt_sem_seg']['data'].squeeze(0).long().cpu().numpy()
+        else:
+            truth = self._classes_of(sample['gt_target']['data'])
+        if pred.shape != truth.shape:
+            raise ValueError(
+                f'{sample.get("img_path")}: the prediction is {pred.shape}, the truth {truth.shape} (height, width). '
+                'The prediction has the size that the image has when it is loaded: load the truth after Resize'
+            )
+        counts = truth != self.ignore_index
+        num = len(self.palette)
+        return np.bincount(truth[counts] * num + pred[counts], minlength=num * num).reshape(num, num)
+
+    def _classes_of(self, colours: torch.Tensor, classes: Sequence[int] | None = None) -> np.ndarray:
+        image = (colours.double() * 255).round().byte().permute(1, 2, 0).cpu().numpy()
+        return colours_to_classes(image, self.palette, classes)
+
+
+def share(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
+    """Per cent; NaN where the whole is nothing."""
+    return 100 * part / np.where(whole > 0, whole, np.nan)
