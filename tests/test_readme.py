@@ -1,5 +1,7 @@
 """What the README and the config pages show is run, not trusted."""
 
+import functools
+import importlib.util
 import re
 import shlex
 import subprocess
@@ -94,6 +96,26 @@ def test_depth_evaluator_builds():
     assert METRICS.build(scope['val_evaluator']).depth_metrics == ('abs_rel', 'rmse', 'd1')
 
 
+@functools.cache
+def options_of(*command: str | Path) -> set[str]:
+    """The long options that a program's help names."""
+    usage = subprocess.run([sys.executable, *command, '--help'], cwd=ROOT, capture_output=True, text=True).stdout
+    assert usage, command
+    return set(re.findall(r'--[a-z][\w-]*', usage))
+
+
+def options_of_mim(action: str, package: str) -> set[str]:
+    """Those of mim itself, and those of the host's script, to which it hands on what it does not know."""
+    (folder,) = importlib.util.find_spec(package).submodule_search_locations
+    return options_of('-m', 'mim', action) | options_of(Path(folder, '.mim', 'tools', f'{action}.py'))
+
+
+def test_options_are_those_of_mim_and_of_the_host():
+    options = options_of_mim('test', 'mmseg')
+    assert {'--launcher', '--gpus', '--checkpoint', '--tta'} < options
+    assert not {'--amp', '--work', '--seeds'} & options
+
+
 @pytest.mark.parametrize('command', commands())
 def test_commands_name_what_exists(command):
     words = shlex.split(command)
@@ -102,11 +124,19 @@ def test_commands_name_what_exists(command):
             assert (ROOT / word).exists(), word
     if words[0] == 'make':
         assert f'\n{words[1]}:' in (ROOT / 'Makefile').read_text()
+    options = {word for word in words if word.startswith('--')}
     if words[0] == 'python':
-        usage = subprocess.run([sys.executable, words[1], '--help'], cwd=ROOT, capture_output=True, text=True).stdout
-        assert usage, command
-        for option in (word for word in words if word.startswith('--')):
-            assert option in usage, option
+        assert options <= options_of(words[1])
+    elif words[0] == 'mim' and words[1] in ('train', 'test'):
+        assert options <= options_of_mim(*words[1:3])
+    else:
+        assert not options, f'nothing checks the options of {words[0]}'
+
+
+def test_the_first_page_describes_the_package():
+    describe = [sys.executable, 'setup.py', '--quiet', '--long-description']
+    described = subprocess.run(describe, cwd=ROOT, capture_output=True, text=True).stdout
+    assert described.strip() == (ROOT / 'README.md').read_text().strip()
 
 
 @pytest.mark.parametrize('page', PAGES, ids=lambda page: str(page.relative_to(ROOT)))

@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-CONFIG = 'configs/vpd/vpd_tiny-sd-fpn_1xb8-800_toy-128x128.py'
+CONFIG = 'configs/vpd/vpd_tiny-sd-fpn_1xb4-1800_toy-128x128.py'
 DATA = 'data/toy'
 WORK_DIR = 'work_dirs/demo'
 FIGURE = f'{WORK_DIR}/demo.png'
@@ -34,7 +34,7 @@ def latest_results(work_dir: str) -> dict:
 def main():
     """Make scenes, train, test twice, draw."""
     argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
-    checkpoint = f'{WORK_DIR}/iter_800.pth'
+    checkpoint = f'{WORK_DIR}/iter_1800.pth'
     run('python', 'tools/make_toy_scenes.py', DATA, '--formats', 'ade', '--workers', '2')
     run('mim', 'train', 'mmseg', CONFIG, '--work-dir', WORK_DIR)
     run('mim', 'test', 'mmseg', CONFIG, '--checkpoint', checkpoint, '--work-dir', f'{WORK_DIR}/single-scale')

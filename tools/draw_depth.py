@@ -4,6 +4,9 @@ python tools/draw_depth.py CONFIG CHECKPOINT --indices 0 1 2 --out figure.png
 """
 
 import argparse
+import pickle
+import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +20,10 @@ import mmdiffperc.compat  # noqa: F401  (comes before any host)
 import mmcv  # isort: skip
 from mmseg.apis import init_model  # isort: skip
 
+from mmdiffperc.command_line import one_line_errors
 from mmdiffperc.visualization import depth_figure
+
+NUM_ROWS = 4
 
 
 def parse_args(arguments=None):
@@ -26,7 +32,7 @@ def parse_args(arguments=None):
     parser.add_argument('config')
     parser.add_argument('checkpoint')
     parser.add_argument(
-        '--indices', type=int, nargs='+', default=[0, 1, 2, 3], help='images of the test set, one a row'
+        '--indices', type=int, nargs='+', help=f'images of the test set, one a row (default: the first {NUM_ROWS})'
     )
     parser.add_argument('--out', type=Path, default=Path('depth.png'))
     parser.add_argument('--device', default='cpu')
@@ -41,16 +47,30 @@ def predict_row(model: nn.Module, packed: dict) -> tuple[np.ndarray, np.ndarray,
     return image, sample.gt_depth_map.data[0].cpu().numpy(), sample.pred_depth_map.data[0].cpu().numpy()
 
 
+def check_indices(indices: Sequence[int] | None, number: int) -> Sequence[int]:
+    """Which of so many images to draw: by default the first ones.
+
+    Raises:
+        ValueError: There is no such image.
+    """
+    indices = range(min(NUM_ROWS, number)) if indices is None else indices
+    if absent := [index for index in indices if not 0 <= index < number]:
+        raise ValueError(f'--indices: the test set has images 0 to {number - 1}, and no {absent}')
+    return indices
+
+
+@one_line_errors(ValueError, OSError, RuntimeError, pickle.UnpicklingError)
 def main(arguments=None):
-    """Draw the figure."""
+    """Run the tool, with these arguments instead of the command line's if there are any."""
     args = parse_args(arguments)
     model = init_model(args.config, args.checkpoint, device=args.device)
     dataset = DATASETS.build(model.cfg.test_dataloader.dataset)
-    figure = depth_figure([predict_row(model, dataset[index]) for index in args.indices])
+    indices = check_indices(args.indices, len(dataset))
+    figure = depth_figure([predict_row(model, dataset[index]) for index in indices])
     args.out.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(args.out)
     print(f'{args.out} written')
 
 
 if __name__ == '__main__':
-    main()
+    sys.exit(main())

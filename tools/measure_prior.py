@@ -41,8 +41,8 @@ class Task:
 TASKS = {
     'segmentation': Task(
         {
-            'pre-trained': 'configs/vpd/vpd_tiny-sd-fpn_1xb8-800_toy-128x128.py',
-            'random': 'configs/vpd/vpd_tiny-sd-random-fpn_1xb8-800_toy-128x128.py',
+            'pre-trained': 'configs/vpd/vpd_tiny-sd-fpn_1xb4-1800_toy-128x128.py',
+            'random': 'configs/vpd/vpd_tiny-sd-random-fpn_1xb4-1800_toy-128x128.py',
         },
         {'mIoU': '.1f'},
     ),

@@ -8,6 +8,7 @@ unless --png-scale says otherwise; NAME_colour.png, to look at.
 """
 
 import argparse
+import pickle
 import sys
 from pathlib import Path
 
@@ -36,10 +37,26 @@ def parse_args(arguments=None):
     parser.add_argument('--out', type=Path, default=Path('depth'), metavar='FOLDER', help='(default: %(default)s)')
     parser.add_argument('--scene', help='scene class of the images, as the model names it (default: unknown)')
     parser.add_argument(
-        '--png-scale', type=float, default=1000, metavar='UNITS', help='16-bit units per metre (default: %(default)s)'
+        '--png-scale',
+        type=positive,
+        default=1000,
+        metavar='UNITS',
+        help='16-bit units per metre (default: %(default)s)',
     )
     parser.add_argument('--device', default='cuda' if torch.cuda.is_available() else 'cpu')
     return parser.parse_args(arguments)
+
+
+def positive(text: str) -> float:
+    """A positive number.
+
+    Raises:
+        ValueError: It is none.
+    """
+    number = float(text)
+    if not 0 < number < float('inf'):
+        raise ValueError
+    return number
 
 
 def find_images(path: Path) -> list[Path]:
@@ -90,7 +107,7 @@ def predict(args) -> int:
     return len(images)
 
 
-@one_line_errors(ValueError, OSError)
+@one_line_errors(ValueError, TypeError, OSError, RuntimeError, pickle.UnpicklingError)
 def main(arguments=None):
     """Run the tool, with these arguments instead of the command line's if there are any."""
     args = parse_args(arguments)

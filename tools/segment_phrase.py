@@ -7,6 +7,7 @@ NAME_overlay.png, to look at.
 """
 
 import argparse
+import pickle
 import sys
 from pathlib import Path
 
@@ -43,7 +44,7 @@ def write_mask(image: np.ndarray, mask: np.ndarray, stem: Path):
         Path(f'{stem}_{name}.png').write_bytes(cv2.imencode('.png', picture)[1].tobytes())
 
 
-@one_line_errors(ValueError, OSError, RuntimeError)
+@one_line_errors(ValueError, TypeError, OSError, RuntimeError, pickle.UnpicklingError)
 def main(arguments=None):
     """Run the tool, with these arguments instead of the command line's if there are any."""
     args = parse_args(arguments)

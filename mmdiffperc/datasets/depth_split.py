@@ -3,22 +3,26 @@
 NO_DEPTH = 'None'
 
 
-def parse_depth_split(text: str, name: str) -> list[tuple[str, str]]:
+def parse_depth_split(content: bytes, name: str) -> list[tuple[str, str]]:
     """Read the lines ``image depth [focal length]`` of a split file.
 
     Frames whose depth is ``None`` (45 of the 697 test images of KITTI in BTS's list) are left out, leading slashes and
     the focal length dropped.
 
     Args:
-        text (str): Content of the file.
+        content (bytes): Of the file.
         name (str): Its name, for messages.
 
     Returns:
         list[tuple[str, str]]: Paths of image and depth map, of every frame that has depth.
 
     Raises:
-        ValueError: A line is not as described, or no frame has depth.
+        ValueError: A line is not as described, or no frame has depth; the file is no text.
     """
+    try:
+        text = content.decode()
+    except UnicodeDecodeError as error:
+        raise ValueError(f'{name} is no text: expected lines "image depth [focal length]"') from error
     frames = []
     for number, line in enumerate(text.splitlines(), 1):
         words = line.split()

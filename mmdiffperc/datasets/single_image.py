@@ -15,9 +15,14 @@ def single_image_batch(model: nn.Module, image: str | Path | np.ndarray, **infor
 
     Args:
         model (nn.Module): A host's model with its config as ``model.cfg``, as ``mmseg.apis.init_model`` gives it.
-        image (str | Path | np.ndarray): An image file, or ``(H, W, 3)`` in BGR as ``mmcv.imread`` gives it.
+        image (str | Path | np.ndarray): An image file, or ``(H, W, 3)`` in BGR, uint8, as ``mmcv.imread`` gives it.
         **information: What else the pipeline is to know of the sample, such as a sentence.
+
+    Raises:
+        TypeError: The image is neither.
+        ValueError: The array is no such image.
     """
+    check_image(image)
     loader, *transforms = model.cfg.test_dataloader.dataset.pipeline
     transforms = [transform for transform in transforms if transform['type'] not in ANNOTATION_LOADERS]
     if isinstance(image, np.ndarray):
@@ -27,3 +32,21 @@ def single_image_batch(model: nn.Module, image: str | Path | np.ndarray, **infor
     with DefaultScope.overwrite_default_scope(model.cfg.default_scope):  # another host's model may have been made since
         pipeline = Compose([loader, *transforms])
     return pseudo_collate([pipeline(data | information)])
+
+
+def check_image(image: str | Path | np.ndarray):
+    """Check that an image is a file's name or an array that a host's pipeline understands.
+
+    Raises:
+        TypeError: It is neither.
+        ValueError: It is an array of another shape or type.
+    """
+    if not isinstance(image, (str, Path, np.ndarray)):
+        raise TypeError(f'Expected an image file or an array (H, W, 3), got {type(image).__name__} {image!r:.100}')
+    if isinstance(image, np.ndarray) and not (
+        image.ndim == 3 and image.shape[2] == 3 and image.size and image.dtype == np.uint8
+    ):
+        raise ValueError(
+            f'Expected an image (H, W, 3) in BGR, of uint8, got an array {image.shape} of {image.dtype}: convert it '
+            'first, or give the name of an image file'
+        )

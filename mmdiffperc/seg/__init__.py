@@ -1,5 +1,6 @@
 """What mmsegmentation needs beside its own parts."""
 
+from .checked_nyu_dataset import CheckedNYUDataset
 from .depth_estimator import DiffusionDepthEstimator
 from .depth_head import AnySizeDepthHead
 from .depth_loss import MaskedSiLogLoss
@@ -9,6 +10,7 @@ from .depth_tta_model import DepthTTAModel
 from .image_loading import NamingImageLoader
 from .inference import predict_depth, segment_phrase
 from .kitti_depth_dataset import KITTIDepthDataset
+from .masked_cross_entropy import MaskedCrossEntropyLoss
 from .meta_prompts_depth_head import MetaPromptsDepthHead
 from .poly_rise_fall_lr import PolyRiseFallLR
 from .refer_dataset import ReferringSegDataset
@@ -23,12 +25,14 @@ __all__ = [
     'AnySizeDepthHead',
     'CheckDepth',
     'CheckLabels',
+    'CheckedNYUDataset',
     'DepthTTAModel',
     'DiffusionDepthEstimator',
     'EvaluateAtInputSize',
     'KBCrop',
     'KITTIDepthDataset',
     'LoadReferringMask',
+    'MaskedCrossEntropyLoss',
     'MaskedSiLogLoss',
     'MetaPromptsDepthHead',
     'MonocularDepthMetric',

@@ -3,8 +3,13 @@
 import math
 
 import torch
-from mmseg.models import DepthEstimator
+from mmengine.config import ConfigDict
+from mmseg.models import DepthEstimator, EncoderDecoder
 from mmseg.registry import MODELS
+from torch import nn
+from torch.nn.modules.module import register_module_module_registration_hook
+
+from .inference_mode import check_inference_mode
 
 TEST_MODES = ('whole', 'slide', 'slide_flip', 'shift')
 
@@ -16,7 +21,7 @@ class DiffusionDepthEstimator(DepthEstimator):
     A head with a method ``fit_images`` makes of the images what the network is to see, such as padded ones. It gets the
     features of that, and after them the height and the width that the images had.
 
-    ``test_cfg['mode']`` is one of
+    ``test_cfg['mode']``, the whole image if nothing is said, is one of
 
     - ``'whole'``: the image at once.
     - ``'slide'``: windows of ``crop_size`` at every ``stride``, the last one moved back into the image.
@@ -24,23 +29,17 @@ class DiffusionDepthEstimator(DepthEstimator):
     - ``'shift'``: ``num_windows`` square windows, the official procedure; see :meth:`shift_inference`.
 
     Args:
+        test_cfg (dict, optional): How images are tested.
         **kwargs: Arguments of mmseg's ``DepthEstimator``.
 
     Raises:
-        ValueError: There is no such test mode, or it lacks its number of windows.
+        ValueError: There is no such test mode, or it is not told its windows.
     """
 
-    def __init__(self, **kwargs):
-        super().__init__(**kwargs)
-        if self.test_mode not in TEST_MODES:
-            raise ValueError(f'test_cfg: mode is one of {", ".join(TEST_MODES)}; got {self.test_mode!r}')
-        if self.test_mode == 'shift' and self.test_cfg.get('num_windows', 0) < 2:
-            raise ValueError(f"test_cfg: mode 'shift' needs num_windows of at least 2; got {dict(self.test_cfg)}")
-
-    @property
-    def test_mode(self) -> str:
-        """How images are tested, ``'whole'`` if nothing is said."""
-        return (self.test_cfg or {}).get('mode', 'whole')
+    def __init__(self, test_cfg: dict | None = None, **kwargs):
+        test_cfg = ConfigDict(dict(mode='whole') | (test_cfg or {}))
+        check_inference_mode(test_cfg, TEST_MODES)
+        super().__init__(test_cfg=test_cfg, **kwargs)
 
     def extract_feat(self, inputs: torch.Tensor, batch_img_metas: list[dict] | None = None) -> tuple:
         """Compute features of images ``(B, 3, H, W)``, fitted as the head wants them."""
@@ -51,7 +50,7 @@ class DiffusionDepthEstimator(DepthEstimator):
 
     def inference(self, inputs: torch.Tensor, batch_img_metas: list[dict]) -> torch.Tensor:
         """Predict depth ``(B, 1, H, W)`` in the test mode. (mmseg's own does 'whole' where 'slide' is asked for.)"""
-        return getattr(self, f'{self.test_mode}_inference')(inputs, batch_img_metas)
+        return getattr(self, f'{self.test_cfg.mode}_inference')(inputs, batch_img_metas)
 
     def shift_inference(self, inputs: torch.Tensor, batch_img_metas: list[dict]) -> torch.Tensor:
         """Predict depth by square windows along the longer side: `test.py` of VPD, also used by MetaPrompts.
@@ -88,3 +87,20 @@ class DiffusionDepthEstimator(DepthEstimator):
             return self.encode_decode(windows, metas)
         depths, mirrored = self.encode_decode(torch.cat([windows, windows.flip(3)]), metas * 2).chunk(2)
         return (depths + mirrored.flip(3)) / 2
+
+
+def refuse_other_estimator(model: nn.Module, name: str, part: nn.Module | None):
+    """When a head becomes part of a model: one that fits the images must be told their sizes.
+
+    Raises:
+        ValueError: The model does not do so.
+    """
+    is_other = isinstance(model, EncoderDecoder) and not isinstance(model, DiffusionDepthEstimator)
+    if is_other and hasattr(part, 'fit_images'):
+        raise ValueError(
+            f'{name} {type(part).__name__} fits images to the network, for which {type(model).__name__} does not ask: '
+            "use type='DiffusionDepthEstimator'"
+        )
+
+
+register_module_module_registration_hook(refuse_other_estimator)

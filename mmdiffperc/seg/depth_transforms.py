@@ -54,12 +54,15 @@ class KBCrop(BaseTransform):
 
 @TRANSFORMS.register_module()
 class CheckDepth(BaseTransform):
-    """Refuse a depth map that is not the image's; warn of one in another unit. Stands right after the loaders.
+    """Refuse a depth map that is not the image's; warn of one in another unit. Stands right after the map's loader.
+
+    The image may have been resized before, as mmseg does in testing: it is its original size that counts.
 
     A wrong unit shows itself in depth that is *everywhere* beyond ``max_depth``: the evaluation then counts no pixel,
     and the loss drives the network into the saturation of its sigmoid. Each copy of the transform warns once.
 
-    Required keys: ``img``. Without ``gt_depth_map``, as when a test pipeline runs on one's own image, it does nothing.
+    Required keys: ``ori_shape``. Without ``gt_depth_map``, as when a test pipeline runs on one's own image, it does
+    nothing.
 
     Args:
         max_depth (float): In metres, as in the head.
@@ -76,7 +79,7 @@ class CheckDepth(BaseTransform):
         """Return ``results`` unchanged."""
         if 'gt_depth_map' not in results:
             return results
-        size, depth = results['img'].shape[:2], results['gt_depth_map']
+        size, depth = tuple(results['ori_shape']), results['gt_depth_map']
         if depth.shape != size:
             raise ValueError(
                 f'{results.get("depth_map_path")}: depth map of shape {depth.shape} for an image of {size} '

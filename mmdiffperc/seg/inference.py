@@ -8,6 +8,7 @@ from mmseg.models import DepthEstimator
 from torch import nn
 
 from mmdiffperc.datasets.single_image import single_image_batch
+from mmdiffperc.models.prompts.sentences import check_sentence
 
 from .refer_metric import REFERRED
 from .referring_segmentor import ReferringSegmentor
@@ -24,7 +25,7 @@ def predict_depth(model: nn.Module, image: str | Path | np.ndarray, scene: str |
 
     Args:
         model (nn.Module): A depth estimator with its config, as ``mmseg.apis.init_model`` gives it.
-        image (str | Path | np.ndarray): An image file, or ``(H, W, 3)`` in BGR as ``mmcv.imread`` gives it.
+        image (str | Path | np.ndarray): An image file, or ``(H, W, 3)`` in BGR, uint8, as ``mmcv.imread`` gives it.
         scene (str, optional): One of the scene classes with which the model was trained, such as ``'kitchen'``.
             Default: unknown, for which the mean prompt of all stands.
 
@@ -33,7 +34,9 @@ def predict_depth(model: nn.Module, image: str | Path | np.ndarray, scene: str |
         pipeline has one (``KBCrop``).
 
     Raises:
-        ValueError: The model is no depth estimator, or knows no such scene; the file holds no image.
+        TypeError: The image is neither file nor array.
+        ValueError: The model is no depth estimator, or knows no such scene; the file holds no image, or the array is of
+            another shape or type.
     """
     if not isinstance(model, DepthEstimator):
         raise ValueError(f'Expected a depth estimator, got {type(model).__name__}: check the config')
@@ -49,23 +52,23 @@ def segment_phrase(model: nn.Module, image: str | Path | np.ndarray, text: str) 
 
     Args:
         model (nn.Module): A referring segmentor with its config, as ``mmseg.apis.init_model`` gives it.
-        image (str | Path | np.ndarray): An image file, or ``(H, W, 3)`` in BGR as ``mmcv.imread`` gives it.
+        image (str | Path | np.ndarray): An image file, or ``(H, W, 3)`` in BGR, uint8, as ``mmcv.imread`` gives it.
         text (str): What to segment, in English, such as ``'the red sphere left of the blue box'``.
 
     Returns:
         np.ndarray: ``(H, W)`` bool, true on the object.
 
     Raises:
-        TypeError: The text is no string.
+        TypeError: The text is no string; the image is neither file nor array.
         ValueError: The model is no referring segmentor; the text is empty or not in Latin script; the file holds no
-            image.
+            image, or the array is of another shape or type.
         RuntimeError: The model has no text encoder, see :class:`mmdiffperc.models.TextPrompts`.
     """
     if not isinstance(model, ReferringSegmentor):
         raise ValueError(f'Expected a referring segmentor, got {type(model).__name__}: check the config')
-    return (
-        model.test_step(single_image_batch(model, image, text=text))[0].pred_sem_seg.data[0].cpu().numpy() == REFERRED
-    )
+    check_sentence(text)
+    sample = model.test_step(single_image_batch(model, image, text=text))[0]
+    return sample.pred_sem_seg.data[0].cpu().numpy() == REFERRED
 
 
 def scene_index(model: nn.Module, scene: str | None) -> int:

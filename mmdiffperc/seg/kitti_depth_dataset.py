@@ -54,7 +54,7 @@ class KITTIDepthDataset(BaseSegDataset):
                 f'Split file {self.ann_file!r} not found. It comes with the code of BTS, VPD or MetaPrompts '
                 '(eigen_test_files_with_gt.txt, test_list.txt); give its path as ann_file'
             )
-        pairs = parse_depth_split(fileio.get_text(self.ann_file, backend_args=self.backend_args), self.ann_file)
+        pairs = parse_depth_split(fileio.get(self.ann_file, self.backend_args), self.ann_file)
         frames = [self._frame(image, depth) for image, depth in pairs]
         self._check_files(frames)
         return frames

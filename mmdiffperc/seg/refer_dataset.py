@@ -50,14 +50,19 @@ class ReferringSegDataset(BaseSegDataset):
 
         Returns:
             list[dict]: Of every sample ``img_path``, ``img_id``, ``ref_id``, ``height``, ``width``, ``segmentation``
-            (COCO's polygons or run-length code), ``sentences`` and mmseg's ``seg_fields``.
+            (COCO's polygons or run-length code), ``sentences`` and mmseg's ``seg_fields``; with ``test_mode`` also
+            ``sentence_number``, that of the sentence among the object's.
         """
         instances = Instances.load(self.ann_file, self.backend_args)
         objects = [self._object(ref, instances) for ref in self._refs_of_split()]
         objects = [one for one in objects if one['sentences']]
         self._check_images({one['img_path'] for one in objects})
         if self.test_mode:
-            objects = [one | dict(sentences=[sentence]) for one in objects for sentence in one['sentences']]
+            objects = [
+                one | dict(sentences=[sentence], sentence_number=number)
+                for one in objects
+                for number, sentence in enumerate(one['sentences'])
+            ]
         return objects if self.shuffle_seed is None else exchange_sentences(objects, self.shuffle_seed)
 
     def get_data_info(self, idx: int) -> dict:
@@ -113,7 +118,13 @@ class ReferringSegDataset(BaseSegDataset):
 
 
 def exchange_sentences(samples: list[dict], seed: int) -> list[dict]:
-    """Give every sample the sentences of another one."""
+    """Give every sample the sentences of another one.
+
+    Raises:
+        ValueError: There is no other one.
+    """
+    if len(samples) < 2:
+        raise ValueError(f'shuffle_seed gives every sample the sentences of another one; there is only {len(samples)}')
     order = np.random.RandomState(seed).permutation(len(samples))
     others = dict(zip(order, np.roll(order, 1), strict=True))  # one cycle through all: nobody keeps its own
     return [sample | dict(sentences=samples[others[index]]['sentences']) for index, sample in enumerate(samples)]

@@ -9,7 +9,11 @@ from typing import Any
 from mmengine import fileio
 
 IDS = ('ref_id', 'ann_id', 'image_id', 'category_id')
-TABLES = ('images', 'annotations', 'categories')
+FIELDS = dict(
+    images=('id', 'file_name', 'height', 'width'),
+    annotations=('id', 'image_id', 'category_id', 'segmentation'),
+    categories=('id',),
+)
 
 
 class _Refused(Exception):
@@ -85,11 +89,9 @@ class Instances:
         """
         try:
             content = json.loads(_read(path, backend_args))
-            return cls(path, *({entry['id']: entry for entry in content[table]} for table in TABLES))
-        except (ValueError, KeyError, TypeError) as error:
-            raise ValueError(
-                f"{path} is not in COCO's format: expected json with {', '.join(TABLES)}, lists of entries with an id"
-            ) from error
+        except ValueError as error:
+            raise ValueError(f"{path} is not in COCO's format: it is no json") from error
+        return cls(path, *(_table(path, content, name) for name in FIELDS))
 
     def find(self, ref: dict) -> tuple[dict, dict]:
         """Look up image and object that sentences are about.
@@ -101,17 +103,19 @@ class Instances:
             tuple[dict, dict]: Entries of the image and of the annotation.
 
         Raises:
-            ValueError: One of them or the category does not exist, or the annotation is of another image.
+            ValueError: One of them or the category does not exist, or the annotation is of another image or category.
         """
         tables = dict(ann_id=self.annotations, image_id=self.images, category_id=self.categories)
         for key, table in tables.items():
             if ref[key] not in table:
                 raise self._mismatch(ref, f'{key} {ref[key]}, which does not exist')
         image, annotation = self.images[ref['image_id']], self.annotations[ref['ann_id']]
-        if annotation['image_id'] != image['id']:
-            raise self._mismatch(
-                ref, f'image {image["id"]}, but annotation {annotation["id"]} is of image {annotation["image_id"]}'
-            )
+        for kind in ('image', 'category'):
+            of_ref, of_annotation = (entry[f'{kind}_id'] for entry in (ref, annotation))
+            if of_ref != of_annotation:
+                raise self._mismatch(
+                    ref, f'{kind} {of_ref}, but annotation {annotation["id"]} is of {kind} {of_annotation}'
+                )
         return image, annotation
 
     def _mismatch(self, ref: dict, problem: str) -> ValueError:
@@ -125,6 +129,17 @@ def _read(path: str, backend_args: dict | None) -> bytes:
     if not path or not fileio.isfile(path, backend_args):
         raise FileNotFoundError(f'{path!r} does not exist or is not a file; check data_root, ann_file and split_file')
     return fileio.get(path, backend_args)
+
+
+def _table(path: str, content: Any, name: str) -> dict[int, dict]:
+    """Entries of a table by their id."""
+    entries = content.get(name) if isinstance(content, dict) else None
+    if not isinstance(entries, list):
+        raise ValueError(f"{path} is not in COCO's format: expected {', '.join(FIELDS)}, got no list of {name}")
+    for number, entry in enumerate(entries):
+        if absent := [field for field in FIELDS[name] if not isinstance(entry, dict) or field not in entry]:
+            raise ValueError(f"{path} is not in COCO's format: entry {number} of {name} has no {', '.join(absent)}")
+    return {entry['id']: entry for entry in entries}
 
 
 def _check_refs(path: str, refs: Any):

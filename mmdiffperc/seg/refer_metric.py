@@ -1,13 +1,16 @@
 """Evaluation of referring segmentation."""
 
 from collections.abc import Sequence
+from pathlib import Path
 
+import cv2
 import numpy as np
 from mmengine.evaluator import BaseMetric
 from mmseg.registry import METRICS
 
 REFERRED = 1
 THRESHOLDS = (0.5, 0.6, 0.7, 0.8, 0.9)
+FILE_KEYS = ('img_path', 'ref_id', 'sentence_number')
 
 
 @METRICS.register_module()
@@ -23,20 +26,32 @@ class ReferringSegMetric(BaseMetric):
 
     Args:
         thresholds (Sequence[float]): The X of ``precision@X``. Defaults to (0.5, 0.6, 0.7, 0.8, 0.9).
+        output_dir (str, optional): Folder for the predicted masks, 255 on the object, as large as they are evaluated:
+            ``<image>_<ref_id>_<number of the sentence among the object's>.png``. Default: none are written.
+        keep_results (bool): What is written stays there in any case; mmseg's ``test.py --out DIR`` sets this beside
+            ``output_dir``. Defaults to False.
         **kwargs: Arguments of mmengine's ``BaseMetric``.
 
     Raises:
-        ValueError: When building: a threshold is not in (0, 1]. When evaluating: prediction and truth differ in size.
+        ValueError: When building: a threshold is not in (0, 1]. When evaluating: prediction and truth differ in size;
+            masks are to be written, and samples do not tell what they are of.
     """
 
-    def __init__(self, thresholds: Sequence[float] = THRESHOLDS, **kwargs):
+    def __init__(
+        self,
+        thresholds: Sequence[float] = THRESHOLDS,
+        output_dir: str | None = None,
+        keep_results: bool = False,
+        **kwargs,
+    ):
         super().__init__(**kwargs)
         if not all(0 < threshold <= 1 for threshold in thresholds):
             raise ValueError(f'thresholds: expected IoUs in (0, 1], got {tuple(thresholds)}')
         self.thresholds = thresholds
+        self.output_dir = output_dir and Path(output_dir)
 
     def process(self, data_batch: dict, data_samples: Sequence[dict]):
-        """Measure the predictions of one batch.
+        """Measure, and write if asked to, the predictions of one batch.
 
         Args:
             data_batch (dict): Not used.
@@ -45,6 +60,9 @@ class ReferringSegMetric(BaseMetric):
         """
         # One result a sample: by their number mmengine drops what a sampler repeats to fill the last batch.
         self.results += [_intersection_and_union(sample) for sample in data_samples]
+        if self.output_dir:
+            for sample in data_samples:
+                self._write(sample)
 
     def compute_metrics(self, results: list) -> dict[str, float]:
         """Put the sentences together.
@@ -60,6 +78,21 @@ class ReferringSegMetric(BaseMetric):
         measures = dict(oIoU=intersections.sum() / unions.sum().clip(1), mIoU=ious.mean())
         measures |= {f'precision@{threshold}': (ious >= threshold).mean() for threshold in self.thresholds}
         return {name: 100 * float(value) for name, value in measures.items()}
+
+    def _write(self, sample: dict):
+        mask = 255 * (sample['pred_sem_seg']['data'][0] == REFERRED).cpu().numpy().astype(np.uint8)
+        self.output_dir.mkdir(parents=True, exist_ok=True)
+        # Unlike OpenCV's own writer, this raises on a full disk.
+        (self.output_dir / _file_name(sample)).write_bytes(cv2.imencode('.png', mask)[1].tobytes())
+
+
+def _file_name(sample: dict) -> str:
+    if absent := [key for key in FILE_KEYS if key not in sample]:
+        raise ValueError(
+            f'Masks are named after {", ".join(FILE_KEYS)}; the samples lack {", ".join(absent)}: add it to the '
+            'meta_keys of PackSegInputs'
+        )
+    return f'{Path(sample["img_path"]).stem}_{sample["ref_id"]}_{sample["sentence_number"]}.png'
 
 
 def _intersection_and_union(sample: dict) -> tuple[int, int]:

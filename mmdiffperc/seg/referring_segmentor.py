@@ -3,9 +3,14 @@
 from collections.abc import Sequence
 
 import torch
+from mmengine.config import ConfigDict
 from mmseg.models import EncoderDecoder
 from mmseg.registry import MODELS
 from mmseg.structures import SegDataSample
+
+from .inference_mode import check_inference_mode
+
+TEST_MODES = ('whole', 'slide')
 
 
 @MODELS.register_module()
@@ -16,14 +21,19 @@ class ReferringSegmentor(EncoderDecoder):
     what it refers to, 0 everything else.
 
     Args:
+        test_cfg (dict, optional): How images are tested: ``dict(mode='slide', crop_size=..., stride=...)``, or the
+            whole image, which is the default.
         **kwargs: Arguments of mmseg's ``EncoderDecoder``. The backbone's prompts read sentences: ``TextPrompts``.
 
     Raises:
-        ValueError: When building: the backbone's prompts read no sentences. Later: a sample has none.
+        ValueError: When building: the backbone's prompts read no sentences; there is no such test mode, or it is not
+            told its windows. Later: a sample has no sentence.
     """
 
-    def __init__(self, **kwargs):
-        super().__init__(**kwargs)
+    def __init__(self, test_cfg: dict | None = None, **kwargs):
+        test_cfg = ConfigDict(dict(mode='whole') | (test_cfg or {}))
+        check_inference_mode(test_cfg, TEST_MODES)
+        super().__init__(test_cfg=test_cfg, **kwargs)
         prompts = getattr(self.backbone, 'prompts', None)
         if not getattr(prompts, 'by_sentence', False):
             raise ValueError(

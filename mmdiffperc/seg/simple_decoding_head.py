@@ -9,6 +9,8 @@ from mmseg.models.utils import resize
 from mmseg.registry import MODELS
 from torch import nn
 
+from .complete_head import refuse_random
+
 BATCH_NORM = dict(type='BN')
 
 
@@ -31,8 +33,8 @@ class SimpleDecodingHead(BaseDecodeHead):
         dropout_ratio (float): Before classification. Defaults to 0, none.
         norm_cfg (dict): Normalisation. Defaults to batch normalisation; SyncBN where a device has few images.
         align_corners (bool): Of all enlargements, also of the logits to the size of the image. Defaults to True.
-        **kwargs: Arguments of mmseg's ``BaseDecodeHead``. The papers' loss is ``loss_decode=dict(
-            type='CrossEntropyLoss', class_weight=[0.9, 1.1], avg_non_ignore=True)``.
+        **kwargs: Arguments of mmseg's ``BaseDecodeHead``. The papers' loss is
+            ``loss_decode=dict(type='MaskedCrossEntropyLoss', class_weight=[0.9, 1.1])``.
     """
 
     def __init__(
@@ -65,6 +67,7 @@ class SimpleDecodingHead(BaseDecodeHead):
             nn.Sequential(self._conv(width + skip), self._conv(channels))
             for width, skip in zip(widths, reversed(skip_channels), strict=True)
         )
+        self.register_load_state_dict_pre_hook(refuse_random)
 
     def forward(self, inputs: Sequence[torch.Tensor]) -> torch.Tensor:
         """Fuse and classify.

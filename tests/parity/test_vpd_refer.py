@@ -1,22 +1,31 @@
 """Referring segmentation of the official code, from its checkpoint through the converter and the shipped config."""
 
+import json
 import os
+from copy import deepcopy
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from mmengine.config import Config
+from mmengine.model import revert_sync_batchnorm
+from mmengine.structures import PixelData
+from mmseg.structures import SegDataSample
 from tiny_arch import write_arch
 
+from mmdiffperc.models.official_checkpoints import convert, recognise
+
 from .agreement import assert_agrees
-from .detweights import make_image, make_input, make_state_dict
+from .detweights import make_image, make_input, make_mask, make_state_dict
 from .official import assert_fits, read_manifest
 
 FOLDER = Path(__file__).parent / 'vpd_refer'
 FULL = FOLDER / 'manifest_sd1-5.json.gz'
 CONFIG = Path(__file__).parents[2] / 'configs' / 'vpd' / 'vpd_sd1-5-refer_8xb4-40e_refcoco-512x512.py'
 NUM_TOKENS = 11
+CLASS_WEIGHTS = torch.tensor([0.9, 1.1])
 
 
 @torch.no_grad()
@@ -63,6 +72,93 @@ def test_each_image_has_its_own_sentence(tiny_model, inputs, recorded):
 
 def test_the_official_checkpoint_fits_the_shipped_config():
     assert_fits(read_manifest(FULL), Config.fromfile(CONFIG))
+
+
+def make_target():
+    """The true masks, ``(2, 128, 128)`` of 0 and 1."""
+    return torch.as_tensor(make_mask('refer_target', (2, 128, 128), 0.3)).long()
+
+
+def step(model, images, states):
+    """The loss of one training step, whose gradients are left in the model."""
+    model.train().zero_grad()
+    samples = [SegDataSample(gt_sem_seg=PixelData(data=target[None])) for target in make_target()]
+    loss = model.decode_head.loss(model.extract_feat((images, states)), samples, None)['loss_ce']
+    loss.backward()
+    return loss.detach()
+
+
+def official_names(model, manifest):
+    """Ours by the official names: weights that hold their number in the manifest are sent through the converter."""
+    numbered = {key: torch.tensor(float(i)).expand(shape) for i, (key, shape, _) in enumerate(manifest)}
+    converted = convert(numbered, recognise(numbered), model)
+    return {manifest[int(weight.flatten()[0])][0]: name for name, weight in converted.items()}
+
+
+def official_loss(features, weights, running):
+    """LAVT's decoder and VPD's loss, written out; the batch's statistics go into the running ones."""
+    *skips, fused = features
+    for level, skip in zip('432', reversed(skips), strict=True):
+        fused = F.interpolate(fused, skip.shape[2:], mode='bilinear', align_corners=True)
+        fused = torch.cat([fused, skip], dim=1)
+        for number in '12':
+            norm = f'classifier.bn{number}_{level}'
+            fused = F.conv2d(fused, weights[f'classifier.conv{number}_{level}.weight'], padding=1)
+            statistics = running[f'{norm}.running_mean'], running[f'{norm}.running_var']
+            fused = F.batch_norm(fused, *statistics, weights[f'{norm}.weight'], weights[f'{norm}.bias'], training=True)
+            fused = fused.relu()
+    logits = F.conv2d(fused, weights['classifier.conv1_1.weight'], weights['classifier.conv1_1.bias'])
+    logits = F.interpolate(logits, (128, 128), mode='bilinear', align_corners=True)
+    picked = logits.log_softmax(1).gather(1, make_target()[:, None])[:, 0]
+    weight = CLASS_WEIGHTS[make_target()]
+    return -(weight * picked).sum() / weight.sum()
+
+
+def test_gradients_of_a_training_step(tiny_model, inputs):
+    """All of them, and the statistics of the head, by the formula of the official head on the same features."""
+    model = revert_sync_batchnorm(deepcopy(tiny_model)).train()
+    manifest = json.loads((FOLDER / 'manifest.json').read_text())
+    official = make_state_dict(manifest)
+    weights = {key: value.requires_grad_() for key, value in official.items() if value.dtype.is_floating_point}
+    running = {key: value.detach().clone() for key, value in official.items() if 'running' in key}
+    features = model.extract_feat(inputs)
+    expected_loss = official_loss(features, weights, running)
+    expected_loss.backward()
+    expected = {name: weight.grad for name, weight in model.backbone.named_parameters(prefix='backbone')}
+    loss = step(model, *inputs)
+    torch.testing.assert_close(loss, expected_loss.detach())
+    names = official_names(model, manifest)
+    expected |= {names[key]: weight.grad for key, weight in weights.items() if key.startswith('classifier.')}
+    for name, weight in model.named_parameters():
+        assert (weight.grad is None) == name.startswith(('backbone.autoencoder.', 'backbone.prompts.text_')), name
+        torch.testing.assert_close(weight.grad, expected[name], rtol=1e-3, atol=1e-6, msg=name)
+    state = model.state_dict()
+    for key, value in running.items():
+        torch.testing.assert_close(state[names[key]], value)
+
+
+@pytest.mark.slow
+def test_gradients_at_full_width(tmp_path, load_official):
+    """12 GB, some minutes. ``MMDIFFPERC_PARITY_REFER_TRAIN`` names the recording to compare with, if there is one."""
+    manifest = read_manifest(FULL)
+    model = revert_sync_batchnorm(load_official(dict(model=make_state_dict(manifest)), tmp_path, CONFIG))
+    loss = step(model, make_image('refer_img', (2, 3, 128, 128)), make_input('l_feats', (2, 40, 768), 'unit'))
+    trained = {name: weight for name, weight in model.named_parameters() if weight.requires_grad}
+    assert torch.isfinite(loss) and all(torch.isfinite(weight.grad).all() for weight in trained.values())
+    if recording := os.environ.get('MMDIFFPERC_PARITY_REFER_TRAIN'):
+        recorded = json.loads(Path(recording).read_text())
+        assert loss.item() == pytest.approx(recorded['loss'], rel=1e-5)
+        assert_norms_agree(trained, official_names(model, manifest), recorded)
+
+
+def assert_norms_agree(trained, names, recorded):
+    """Gradients of the same weights, whose norms differ by 2 % at most: some of the official ReLUs flip by rounding."""
+    assert {names[key] for key in recorded['grads'] if key in names} == set(trained)
+    assert not {names[key] for key in recorded['no_grad'] if key in names} & set(trained)
+    largest = max(norm for norm, *_ in recorded['grads'].values())
+    for key, (norm, *_) in recorded['grads'].items():
+        if norm > 1e-6 * largest:  # below, it is rounding errors about zero
+            assert trained[names[key]].grad.norm().item() == pytest.approx(norm, rel=0.02), key
 
 
 @pytest.mark.slow

@@ -52,6 +52,12 @@ def test_median_alignment_of_an_even_number():
     np.testing.assert_allclose(aligned, np.array([1.0, 3.0, 5.0, 100.0]) * 8 / 4)
 
 
+@pytest.mark.parametrize('pred', [[0.0, 0.0, 5.0], [-2.0, -1.0, 3.0]])
+def test_median_alignment_needs_a_positive_median(pred):
+    with pytest.raises(ValueError, match='no scale makes the median of the prediction, (0|-1), that of the true depth'):
+        align_depth(np.array(pred), np.array([1.0, 2.0, 3.0]), 'median')
+
+
 def test_least_squares_alignment():
     gt = np.array([2.0, 4.0, 7.0])
     np.testing.assert_allclose(align_depth(-0.5 * gt + 3, gt, 'least_squares'), gt)

@@ -16,7 +16,7 @@ from mmdiffperc.compat.checkpoint import load_file
 from mmdiffperc.datasets.toy_scenes.writers import DatasetSpec, write_dataset
 
 ROOT = Path(__file__).parents[2]
-CONFIG = ROOT / 'configs/vpd/vpd_tiny-sd-fpn_1xb8-800_toy-128x128.py'
+CONFIG = ROOT / 'configs/vpd/vpd_tiny-sd-fpn_1xb4-1800_toy-128x128.py'
 MAX_ITERS, INTERVAL = 7, 2
 
 

@@ -1,11 +1,13 @@
 """Depth from training to test through the scripts that ``mim train mmseg`` and ``mim test mmseg`` run."""
 
 import json
+from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 import torch
+from mmengine.config import Config
 from mmseg_scripts import run
 from tiny_depth import write_config
 
@@ -56,3 +58,15 @@ def test_checkpoint_is_tested(trained, log, flags, tmp_path):
         assert found['rmse'] != log[-1]['rmse'] and found['rmse'] == pytest.approx(log[-1]['rmse'], rel=0.2)
     else:
         assert found['rmse'] == pytest.approx(log[-1]['rmse'], rel=1e-5)
+
+
+def test_predictions_are_written(trained, log, tmp_path):
+    config, work_dir = trained
+    out = tmp_path / 'out'
+    run('test.py', config, work_dir / f'iter_{ITERATIONS}.pth', '--work-dir', tmp_path / 'work', '--out', out)
+    found = json.loads(next(tmp_path.glob('work/*/*.json')).read_text())
+    assert found['rmse'] == pytest.approx(log[-1]['rmse'], rel=1e-5)
+    images = Path(Config.fromfile(config).test_dataloader.dataset.data_root) / 'images' / 'test'
+    assert sorted(path.name for path in out.iterdir()) == sorted(path.name for path in images.iterdir())
+    millimetres = cv2.imread(str(next(out.iterdir())), cv2.IMREAD_UNCHANGED)
+    assert millimetres.dtype == np.uint16 and millimetres.shape == (64, 96) and millimetres.min() > 0

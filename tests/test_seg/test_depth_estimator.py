@@ -4,6 +4,7 @@ import pytest
 import torch
 from mmengine.config import Config, ConfigDict
 from mmengine.structures import PixelData
+from mmseg.models import DepthEstimator
 from mmseg.structures import SegDataSample
 from tiny_arch import write_arch
 
@@ -195,8 +196,22 @@ def test_shift_of_a_long_image_leaves_no_gap(build):
         (dict(mode='flip'), "mode is one of whole, slide, slide_flip, shift; got 'flip'"),
         (dict(mode='shift'), 'needs num_windows of at least 2'),
         (dict(mode='shift', num_windows=1), 'needs num_windows of at least 2'),
+        (dict(mode='shift', num_windows='2'), "needs num_windows of at least 2; got .*'2'"),
+        (dict(mode='slide'), "mode 'slide' needs crop_size and stride"),
+        (dict(mode='slide_flip', crop_size=(96, 96)), "mode 'slide_flip' needs crop_size and stride"),
+        (dict(mode='slide', crop_size=96, stride=64), 'each \\(height, width\\) in pixels; got .*96'),
+        (dict(mode='slide', crop_size=(96, 96), stride=(64, 0)), 'each \\(height, width\\) in pixels'),
     ],
 )
 def test_bad_test_mode(build, test_cfg, message):
     with pytest.raises(ValueError, match=message):
         build(test_cfg)
+
+
+@pytest.mark.parametrize(
+    'head', [dict(type='AnySizeDepthHead', **HEAD), dict(type='MetaPromptsDepthHead', in_channels=5, channels=4)]
+)
+def test_heads_that_fit_images_need_an_estimator_that_lets_them(arch, head):
+    backbone = dict(type='DiffusionUNet', arch=arch)
+    with pytest.raises(ValueError, match=rf"{head['type']} fits images .*DepthEstimator does not ask: use type='Diff"):
+        DepthEstimator(backbone=backbone, decode_head=head)

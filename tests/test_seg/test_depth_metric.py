@@ -1,3 +1,5 @@
+from contextlib import contextmanager
+
 import cv2
 import numpy as np
 import pytest
@@ -5,12 +7,24 @@ import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
 from mmengine.evaluator import Evaluator
+from mmengine.logging import MMLogger
 from mmengine.registry import init_default_scope
 from mmengine.structures import PixelData
 from mmseg.structures import SegDataSample
 
 from mmdiffperc.evaluation.depth_measures import MEASURES
 from mmdiffperc.seg.depth_metric import MonocularDepthMetric
+
+
+@contextmanager
+def heard(caplog):
+    """Let caplog hear mmengine's logger, which passes nothing on."""
+    logger = MMLogger.get_current_instance()
+    logger.addHandler(caplog.handler)
+    try:
+        yield
+    finally:
+        logger.removeHandler(caplog.handler)
 
 
 def sample(pred, gt=None, **meta):
@@ -90,9 +104,30 @@ def test_aligned_predictions_are_clamped():
 
 def test_image_without_depth_is_left_out(caplog):
     images = [sample([[3.0]], [[2.0]]), sample([[3.0]], [[0.0]]), sample([[3.0]], [[50.0]])]
-    with caplog.at_level('WARNING', logger='mmengine'):
+    with heard(caplog):
         assert evaluate(images)['rmse'] == pytest.approx(1.0)
+        assert '2 of 3 images have no true depth between 0.001 and 10.0 inside the crop None: left out' in caplog.text
+        caplog.clear()
         assert np.isnan(evaluate(images[1:])['rmse'])
+        assert '2 of 2 images have no true depth' in caplog.text
+
+
+def test_measure_that_is_not_finite_is_named(caplog):
+    images = [sample([[3.0, 2.0]], [[2.0, 2.0]]), sample([[0.0, 2.0]], [[2.0, 2.0]])]
+    with heard(caplog):
+        assert evaluate(images, depth_metrics=['rmse']) == pytest.approx(dict(rmse=(np.sqrt(0.5) + np.sqrt(2)) / 2))
+        assert 'not finite' not in caplog.text
+        assert np.isinf(evaluate(images)['rmse_log'])
+        assert 'a.b.png: rmse_log, log10, silog not finite' in caplog.text
+        caplog.clear()
+        assert np.isfinite(list(evaluate(images, clamp=True).values())).all()
+        assert 'not finite' not in caplog.text
+
+
+@pytest.mark.parametrize('pred', [[[0.0, 0.0, 2.0]], [[-1.0, -3.0, 2.0]]])
+def test_prediction_that_no_scale_aligns(pred):
+    with pytest.raises(ValueError, match=r'a\.b\.png: no scale makes the median of the prediction, (0|-1), that of'):
+        evaluate([sample(pred, [[1.0, 2.0, 3.0]])], align='median')
 
 
 def test_size_that_differs():
@@ -119,6 +154,8 @@ def test_predictions_are_written_beside_the_results(tmp_path):
     ('arguments', 'message'),
     [
         (dict(depth_metrics=['rmse', 'mae']), "depth_metrics: expected d1, d2, .*, silog, got 'mae'"),
+        (dict(depth_metrics=[]), r'depth_metrics: expected a list of some of d1, .*, got \[\]'),
+        (dict(depth_metrics='rmse'), "depth_metrics: expected a list of some of d1, .*, got 'rmse'"),
         (dict(crop_type='garg'), "crop_type: expected None, nyu_crop, garg_crop, eigen_crop, got 'garg'"),
         (dict(align='lsq'), "align: expected None, median, least_squares, got 'lsq'"),
         (dict(min_depth_eval=5, max_depth_eval=5), 'got 5, 5'),

@@ -16,6 +16,7 @@ def scope():
 def frame(depth, height=5, width=8, **extra):
     image = np.arange(height * width * 3, dtype=np.uint8).reshape(height, width, 3)
     names = dict(img_path='image.png', depth_map_path='depth.png', seg_fields=['gt_depth_map'])
+    names['ori_shape'] = height, width
     return dict(img=image, gt_depth_map=np.asarray(depth, np.float32), **names, **extra)
 
 
@@ -50,6 +51,15 @@ def test_image_too_small_for_the_crop(size):
 def test_depth_of_another_size(shape):
     with pytest.raises(ValueError, match=r'depth\.png: depth map of shape .* for an image of \(5, 8\)'):
         transform(frame(np.ones(shape)), type='CheckDepth', max_depth=10)
+
+
+def test_depth_of_an_image_that_has_been_resized():
+    """As mmseg does in testing, before the depth map is loaded."""
+    results = frame(np.ones((5, 8))) | dict(img=np.zeros((10, 16, 3), np.uint8), img_shape=(10, 16))
+    assert transform(results, type='CheckDepth', max_depth=10) is results
+    results['gt_depth_map'] = np.ones((10, 16))
+    with pytest.raises(ValueError, match=r'depth map of shape \(10, 16\) for an image of \(5, 8\)'):
+        transform(results, type='CheckDepth', max_depth=10)
 
 
 # Metres of a room and of a street.

@@ -118,6 +118,8 @@ def test_mask_has_the_size_of_the_image(segmentor, image, tmp_path):
 def test_text_that_is_no_sentence(segmentor, image):
     with pytest.raises(TypeError, match=r"Expected one sentence for each image, a string, got list \['a', 'b'\]"):
         segment_phrase(segmentor, image, ['a', 'b'])
+    with pytest.raises(TypeError, match='Expected one sentence for each image, a string, got NoneType None'):
+        segment_phrase(segmentor, image, None)
     with pytest.raises(ValueError, match='A sentence is empty'):
         segment_phrase(segmentor, image, '')
 
@@ -125,3 +127,19 @@ def test_text_that_is_no_sentence(segmentor, image):
 def test_no_referring_segmentor(model, image):
     with pytest.raises(ValueError, match='Expected a referring segmentor, got DiffusionDepthEstimator: check the conf'):
         segment_phrase(model, image, 'the red sphere')
+
+
+@pytest.mark.parametrize(
+    'array',
+    [np.zeros((5, 6, 4), np.uint8), np.zeros((5, 6, 3)), np.zeros((5, 6, 1), np.uint8), np.zeros((0, 6, 3), np.uint8)],
+    ids=['RGBA', 'float', 'one channel', 'empty'],
+)
+def test_array_that_is_no_image(model, segmentor, array):
+    for predict in (lambda: predict_depth(model, array), lambda: segment_phrase(segmentor, array, 'the red sphere')):
+        with pytest.raises(ValueError, match='Expected an image .*got an array ' + re.escape(str(array.shape))):
+            predict()
+
+
+def test_neither_file_nor_array(model):
+    with pytest.raises(TypeError, match=r'Expected an image file or an array \(H, W, 3\), got NoneType None'):
+        predict_depth(model, None)

@@ -43,7 +43,9 @@ def write(tmp_path):
         (tmp_path / 'refs.p').write_bytes(pickle.dumps(refs))
         content = dict(
             images=[dict(id=100 * n, file_name=f'{n}.jpg', height=4 + n, width=8) for n in SENTENCES],
-            annotations=[dict(id=10 * n, image_id=100 * n, segmentation=[[n, 1, 5, 1, 5, 3]]) for n in SENTENCES],
+            annotations=[
+                dict(id=10 * n, image_id=100 * n, category_id=5, segmentation=[[n, 1, 5, 1, 5, 3]]) for n in SENTENCES
+            ],
             categories=[dict(id=5, name='animal')],
         )
         (tmp_path / 'instances.json').write_text(json.dumps(content))
@@ -98,8 +100,10 @@ def test_training_sentences_come_again_with_the_seed(build):
 @pytest.mark.parametrize('split', ['train', 'val'])
 def test_every_sentence_is_a_test_sample(build, split):
     dataset = build(split=split, test_mode=True)
-    found = [(info['ref_id'], info['text']) for info in map(dataset.get_data_info, range(len(dataset)))]
-    assert found == [(n, text) for n in SENTENCES for text in SENTENCES[n] if SPLITS[n] == split]
+    infos = map(dataset.get_data_info, range(len(dataset)))
+    found = [(info['ref_id'], info['sentence_number'], info['text']) for info in infos]
+    expected = [(n, *sentence) for n in SENTENCES for sentence in enumerate(SENTENCES[n]) if SPLITS[n] == split]
+    assert found == expected
 
 
 @pytest.mark.parametrize('test_mode', [False, True])
@@ -110,12 +114,18 @@ def test_sentences_of_another_sample(build, write, test_mode):
         [build(test_mode=test_mode, shuffle_seed=seed).get_data_info(i) for i in range(6 if test_mode else 3)]
         for seed in (None, 3, 3, 1)
     )
-    assert all(info['text'] not in SENTENCES[info['ref_id']] for info in shuffled) or test_mode
     assert [info['ref_id'] for info in shuffled] == [info['ref_id'] for info in own]
-    if test_mode:
+    if not test_mode:
+        assert all(info['text'] not in SENTENCES[info['ref_id']] for info in shuffled)
+    else:
         texts = [[info['text'] for info in infos] for infos in (own, shuffled, again, other)]
         assert sorted(texts[0]) == sorted(texts[1]) and texts[1] == texts[2] != texts[3]
         assert all(mine != given for mine, given in zip(*texts[:2], strict=True))
+
+
+def test_there_is_no_other_sentence(build):
+    with pytest.raises(ValueError, match='the sentences of another one; there is only 1'):
+        build(split='val', shuffle_seed=0)
 
 
 def test_split_that_is_missing(build):

@@ -1,12 +1,16 @@
 """Referring segmentation from training to test through the scripts of ``mim train mmseg`` and ``mim test mmseg``."""
 
 import json
+from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import torch
+from mmengine.config import Config
+from mmengine.registry import DATASETS, init_default_scope
 from mmseg_scripts import run
-from tiny_refer import write_config
+from tiny_refer import write_checkpoint, write_config
 
 from mmdiffperc.compat.checkpoint import load_file
 from mmdiffperc.models.stable_diffusion import build_text_encoder, load_weights
@@ -17,17 +21,17 @@ MEASURES = {'oIoU', 'mIoU', *(f'precision@0.{digit}' for digit in range(5, 10))}
 
 @pytest.fixture(scope='module')
 def trained(tmp_path_factory):
-    """The config, and the folder of its training."""
+    """The config, and the checkpoint of its training."""
     folder = tmp_path_factory.mktemp('refer')
     config = write_config(folder)
     options = [f'train_cfg.max_iters={ITERATIONS}', f'train_cfg.val_interval={ITERATIONS}']
     run('train.py', config, '--work-dir', folder / 'work', '--cfg-options', *options, 'default_hooks.logger.interval=1')
-    return config, folder / 'work'
+    return config, folder / 'work' / f'iter_{ITERATIONS}.pth'
 
 
 @pytest.fixture(scope='module')
 def log(trained):
-    lines = next(trained[1].glob('*/vis_data/scalars.json')).read_text().splitlines()
+    lines = next(trained[1].parent.glob('*/vis_data/scalars.json')).read_text().splitlines()
     return [json.loads(line) for line in lines]
 
 
@@ -39,7 +43,7 @@ def test_training_is_logged(log):
 
 
 def test_checkpoint_is_finite_and_holds_the_text_encoder(trained):
-    checkpoint = load_file(trained[1] / f'iter_{ITERATIONS}.pth')
+    checkpoint = load_file(trained[1])
     weights = checkpoint['state_dict']
     assert all(torch.isfinite(value).all() for value in weights.values())
     expected = build_text_encoder('tiny-sd')
@@ -49,19 +53,37 @@ def test_checkpoint_is_finite_and_holds_the_text_encoder(trained):
     assert checkpoint['meta']['dataset_meta']['classes'] == ('background', 'referred object')
 
 
-def run_test(trained, work_dir, *options):
-    config, folder = trained
+def run_test(config, checkpoint, work_dir, *options, flags=()):
     # The checkpoint is all that is needed.
     options = ['model.backbone.init_cfg=None', 'model.backbone.prompts.checkpoint=None', *options]
-    run('test.py', config, folder / f'iter_{ITERATIONS}.pth', '--work-dir', work_dir, '--cfg-options', *options)
+    run('test.py', config, checkpoint, '--work-dir', work_dir, *flags, '--cfg-options', *options)
     return json.loads(next(work_dir.glob('*/*.json')).read_text())
 
 
 def test_checkpoint_is_tested(trained, log, tmp_path):
-    found = run_test(trained, tmp_path)
+    found = run_test(*trained, tmp_path)
     for name in MEASURES:
         assert found[name] == pytest.approx(log[-1][name], rel=1e-5)
 
 
-def test_checkpoint_is_tested_with_shuffled_sentences(trained, tmp_path):
-    assert set(run_test(trained, tmp_path, 'test_dataloader.dataset.shuffle_seed=0')) >= MEASURES
+def test_shuffled_sentences_count(trained, tmp_path):
+    """With a head at random values: after three iterations the masks are empty whatever the sentence."""
+    config, checkpoint = trained[0], write_checkpoint(trained[0], tmp_path / 'random.pth')
+    own = run_test(config, checkpoint, tmp_path / 'own')
+    other = run_test(config, checkpoint, tmp_path / 'other', 'test_dataloader.dataset.shuffle_seed=0')
+    assert set(own) == set(other) >= MEASURES
+    assert other['mIoU'] != own['mIoU']
+
+
+def test_masks_are_written(trained, tmp_path):
+    found = run_test(*trained, tmp_path / 'work', flags=['--out', tmp_path / 'out'])
+    init_default_scope('mmseg')
+    dataset = DATASETS.build(Config.fromfile(trained[0]).test_dataloader.dataset)
+    ious = []
+    for packed in dataset:
+        sample = packed['data_samples']
+        name = f'{Path(sample.img_path).stem}_{sample.ref_id}_{sample.sentence_number}.png'
+        mask, truth = cv2.imread(str(tmp_path / 'out' / name), -1) == 255, sample.gt_sem_seg.data[0].numpy() == 1
+        ious.append((mask & truth).sum() / max(1, (mask | truth).sum()))
+    assert len(list((tmp_path / 'out').iterdir())) == len(dataset)
+    assert 100 * np.mean(ious) == pytest.approx(found['mIoU'], rel=1e-5)

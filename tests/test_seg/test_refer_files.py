@@ -9,6 +9,11 @@ import pytest
 from mmdiffperc.seg.refer_files import Instances, load_refs
 
 REF = dict(ref_id=3, ann_id=20, image_id=7, category_id=2, split='train', sentences=[dict(raw='the left one')])
+IMAGES = [dict(id=number, file_name=f'{number}.jpg', height=4, width=6) for number in (7, 8)]
+ANNOTATIONS = [dict(id=n, image_id=n - 13, category_id=2, segmentation=[[0, 0, 3, 0, 3, 3]]) for n in (20, 21)]
+COCO = dict(
+    images=IMAGES, annotations=ANNOTATIONS, categories=[dict(id=2, name='cat'), dict(id=3, name='dog')], info={}
+)
 # As Python 2 wrote them: protocol 0, byte strings, long ints.
 PYTHON_2 = (
     b"(lp0\n(dp1\nS'ref_id'\np2\nI3\nsS'ann_id'\np3\nL20L\nsS'image_id'\nI7\nsS'category_id'\nI2\nsS'split'\n"
@@ -39,13 +44,7 @@ def write(tmp_path):
 @pytest.fixture
 def instances(write):
     """Two images, two objects."""
-    content = dict(
-        images=[dict(id=7, file_name='a.jpg'), dict(id=8, file_name='b.jpg')],
-        annotations=[dict(id=20, image_id=7), dict(id=21, image_id=8)],
-        categories=[dict(id=2, name='cat')],
-        info={},
-    )
-    return Instances.load(write(json.dumps(content).encode(), 'instances.json'))
+    return Instances.load(write(json.dumps(COCO).encode(), 'instances.json'))
 
 
 @pytest.mark.parametrize('protocol', range(pickle.HIGHEST_PROTOCOL + 1))
@@ -110,8 +109,8 @@ def test_missing_file(tmp_path, load):
 
 def test_image_and_object_are_found(instances):
     image, annotation = instances.find(REF)
-    assert image == dict(id=7, file_name='a.jpg')
-    assert annotation == dict(id=20, image_id=7)
+    assert image == IMAGES[0]
+    assert annotation == ANNOTATIONS[0]
 
 
 @pytest.mark.parametrize(
@@ -121,6 +120,7 @@ def test_image_and_object_are_found(instances):
         (dict(image_id=9), 'image_id 9, which does not exist'),
         (dict(category_id=1), 'category_id 1, which does not exist'),
         (dict(ann_id=21), 'image 7, but annotation 21 is of image 8'),
+        (dict(category_id=3), 'category 3, but annotation 20 is of category 2'),
     ],
 )
 def test_ref_of_another_data_set(instances, change, message):
@@ -128,7 +128,27 @@ def test_ref_of_another_data_set(instances, change, message):
         instances.find(REF | change)
 
 
-@pytest.mark.parametrize('content', [b'{"images": [', b'[]', b'{}', b'\xff', b'{"images": [7], "annotations": []}'])
-def test_file_that_is_not_in_the_format_of_coco(write, content):
-    with pytest.raises(ValueError, match="instances.json is not in COCO's format: expected json with images, "):
+@pytest.mark.parametrize(
+    ('content', 'message'),
+    [
+        (b'{"images": [', 'it is no json'),
+        (b'\xff', 'it is no json'),
+        (b'[]', 'expected images, annotations, categories, got no list of images'),
+        (b'{"images": {}}', 'got no list of images'),
+        (b'{"images": []}', 'got no list of annotations'),
+        (b'{"images": [7]}', 'entry 0 of images has no id, file_name, height, width'),
+    ],
+)
+def test_file_that_is_not_in_the_format_of_coco(write, content, message):
+    with pytest.raises(ValueError, match=f"instances.json is not in COCO's format: .*{message}"):
         Instances.load(write(content, 'instances.json'))
+
+
+@pytest.mark.parametrize(
+    ('table', 'field'), [('images', 'file_name'), ('annotations', 'segmentation'), ('annotations', 'category_id')]
+)
+def test_entry_that_lacks_something(write, table, field):
+    content = json.loads(json.dumps(COCO))
+    del content[table][1][field]
+    with pytest.raises(ValueError, match=f"not in COCO's format: entry 1 of {table} has no {field}$"):
+        Instances.load(write(json.dumps(content).encode(), 'instances.json'))

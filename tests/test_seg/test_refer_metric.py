@@ -1,3 +1,4 @@
+import cv2
 import pytest
 import torch
 import torch.distributed as dist
@@ -10,10 +11,10 @@ from mmseg.structures import SegDataSample
 from mmdiffperc.seg.refer_metric import ReferringSegMetric
 
 
-def sample(pred, gt):
+def sample(pred, gt, **meta):
     """Masks as a segmentor of mmseg returns them and its pipeline packs them."""
     return SegDataSample(
-        metainfo=dict(img_path='folder/a.jpg'),
+        metainfo=dict(img_path='folder/a.jpg') | meta,
         pred_sem_seg=PixelData(data=torch.tensor(pred)[None]),
         gt_sem_seg=PixelData(data=torch.tensor(gt)[None]),
     )
@@ -80,6 +81,20 @@ def test_other_thresholds_and_prefix():
 def test_size_that_differs():
     with pytest.raises(ValueError, match='a.jpg: the predicted mask is 1 x 2, the true one 2 x 1.*EvaluateAtInputSize'):
         evaluate([sample([[1, 0]], [[1], [0]])])
+
+
+def test_masks_are_written(tmp_path):
+    images = [sample([[1, 0]], [[1, 1]], ref_id=7, sentence_number=number) for number in (0, 2)]
+    results = evaluate(images, output_dir=str(tmp_path / 'new' / 'out'), keep_results=True)
+    assert results['oIoU'] == 50
+    assert sorted(path.name for path in (tmp_path / 'new' / 'out').iterdir()) == ['a_7_0.png', 'a_7_2.png']
+    written = cv2.imread(str(tmp_path / 'new' / 'out' / 'a_7_2.png'), cv2.IMREAD_UNCHANGED)
+    assert written.tolist() == [[255, 0]] and written.dtype == 'uint8'
+
+
+def test_masks_that_cannot_be_named(tmp_path):
+    with pytest.raises(ValueError, match='the samples lack sentence_number: add it to the meta_keys of PackSegInputs'):
+        evaluate([sample([[1]], [[1]], ref_id=7)], output_dir=str(tmp_path))
 
 
 def evaluate_three_on_two_processes(rank, folder):

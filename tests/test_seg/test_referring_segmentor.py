@@ -8,6 +8,7 @@ from mmengine.structures import PixelData
 from mmseg.registry import MODELS
 from mmseg.structures import SegDataSample
 
+from mmdiffperc.seg import MaskedCrossEntropyLoss  # noqa: F401  (registers it)
 from mmdiffperc.seg.referring_segmentor import ReferringSegmentor
 
 TOKENS = 10
@@ -23,7 +24,7 @@ HEAD = dict(
     type='SimpleDecodingHead',
     in_channels=[64, 96 + TOKENS, 96 + TOKENS, 96],
     channels=8,
-    loss_decode=dict(type='CrossEntropyLoss', class_weight=[0.9, 1.1], avg_non_ignore=True),
+    loss_decode=dict(type='MaskedCrossEntropyLoss', class_weight=[0.9, 1.1]),
 )
 
 
@@ -140,6 +141,23 @@ def test_prompts_that_read_no_sentence():
         build(backbone=dict(BACKBONE, prompts=prompts))
     with pytest.raises(ValueError, match='expected prompts of type TextPrompts there, got NoneType'):
         build(backbone=dict(type='ResNet', depth=18))
+
+
+@pytest.mark.parametrize(
+    ('test_cfg', 'message'),
+    [
+        (dict(mode='shift', num_windows=2), "mode is one of whole, slide; got 'shift'"),
+        (dict(mode='slide', stride=(32, 32)), "mode 'slide' needs crop_size and stride"),
+    ],
+)
+def test_bad_test_mode(test_cfg, message):
+    with pytest.raises(ValueError, match=message):
+        build(test_cfg=test_cfg)
+
+
+@pytest.mark.parametrize('test_cfg', [None, dict()])
+def test_the_test_mode_is_the_whole_image_if_nothing_is_said(test_cfg):
+    assert build(test_cfg=test_cfg).test_cfg == dict(mode='whole')
 
 
 def test_plain_segmentor_tells_that_sentences_are_missing(images):

@@ -8,6 +8,7 @@ from mmengine.structures import PixelData
 from mmseg.registry import MODELS
 from mmseg.structures import SegDataSample
 
+from mmdiffperc.seg.masked_cross_entropy import MaskedCrossEntropyLoss  # noqa: F401  (registers it)
 from mmdiffperc.seg.simple_decoding_head import SimpleDecodingHead
 
 CHANNELS = (3, 5, 7, 4)
@@ -85,14 +86,15 @@ def test_chosen_levels(head, features):
 
 
 def test_gradients_reach_everything(features):
-    loss = dict(type='CrossEntropyLoss', class_weight=[0.9, 1.1], avg_non_ignore=True)
+    loss = dict(type='MaskedCrossEntropyLoss', class_weight=[0.9, 1.1])
     head = SimpleDecodingHead(CHANNELS, 8, loss_decode=loss)
     features = [feature.requires_grad_() for feature in features]
     targets = torch.randint(0, 2, (2, 1, 22, 12))
+    targets[0, :, 20:] = 255  # padded
     samples = [SegDataSample(gt_sem_seg=PixelData(data=target)) for target in targets]
     losses = head.loss(features, samples, None)
     logits = F.interpolate(head(features), (22, 12), mode='bilinear', align_corners=True)
-    expected = F.cross_entropy(logits, targets[:, 0], torch.tensor([0.9, 1.1]))
+    expected = F.cross_entropy(logits, targets[:, 0], torch.tensor([0.9, 1.1]), ignore_index=255)
     torch.testing.assert_close(losses['loss_ce'], expected)
     losses['loss_ce'].backward()
     assert all(weight.grad.abs().sum() > 0 for weight in [*head.parameters(), *features])

@@ -33,12 +33,32 @@ def test_figure_shows_the_error_where_there_is_truth():
     np.testing.assert_array_equal(error.get_array().mask, truth == 0)
 
 
-def test_draws_images_of_the_test_set(tool, tmp_path, capsys):
+@pytest.fixture(scope='module')
+def model_files(tmp_path_factory):
+    """A config, whose test set has three images, and a checkpoint of it."""
+    folder = tmp_path_factory.mktemp('depth')
+    config = write_config(folder)
+    return [config, write_checkpoint(config, folder / 'depth.pth')]
+
+
+def test_draws_images_of_the_test_set(tool, model_files, tmp_path, capsys):
     import draw_depth
 
-    config = write_config(tmp_path)
-    checkpoint = write_checkpoint(config, tmp_path / 'depth.pth')
-    out = tmp_path / 'new' / 'depth.png'
-    draw_depth.main([config, checkpoint, '--indices', '0', '2', '--out', str(out)])
-    assert f'{out} written' in capsys.readouterr().out
-    assert cv2.imread(str(out)).shape[1] == 120 * (4 * 2.4 + 1.6)
+    heights = []
+    for indices in (['--indices', '0', '2'], []):
+        out = tmp_path / 'new' / f'{len(indices)}.png'
+        assert draw_depth.main([*model_files, *indices, '--out', str(out)]) == 0
+        assert f'{out} written' in capsys.readouterr().out
+        height, width = cv2.imread(str(out)).shape[:2]
+        assert width == 120 * (4 * 2.4 + 1.6)
+        heights.append(height)
+    assert heights[1] == pytest.approx(1.5 * heights[0], rel=0.01)  # all three: there are no four
+
+
+@pytest.mark.parametrize('index', ['3', '-1'])
+def test_image_that_the_test_set_does_not_have(tool, model_files, tmp_path, capsys, index):
+    import draw_depth
+
+    assert draw_depth.main([*model_files, '--indices', '0', index, '--out', str(tmp_path / 'depth.png')]) == 1
+    assert f'draw_depth: --indices: the test set has images 0 to 2, and no [{index}]' in capsys.readouterr().err
+    assert not (tmp_path / 'depth.png').exists()

@@ -76,6 +76,24 @@ def test_errors_are_one_clear_line(run, images, tmp_path, capsys):
     assert 'empty: expected images (.bmp, .jpeg' in message(tmp_path / 'empty')
 
 
+@pytest.mark.parametrize('scale', ['0', '-1', 'nan', 'inf', 'many'])
+def test_png_scale_is_positive(run, images, capsys, scale):
+    with pytest.raises(SystemExit):
+        run(images, f'--png-scale={scale}')
+    assert f"argument --png-scale: invalid positive value: '{scale}'" in capsys.readouterr().err
+
+
+def test_checkpoints_that_cannot_be_used(tool, model_files, broken_checkpoints, images, tmp_path, capsys):
+    import predict_depth as tool_module
+
+    config, checkpoint = model_files
+    for path, message in broken_checkpoints(checkpoint, 'decode_head.', 'AnySizeDepthHead'):
+        assert tool_module.main([config, path, str(images), '--out', str(tmp_path / 'out'), '--device', 'cpu']) == 1
+        (line,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith('predict_depth: ')]
+        assert message in line
+    assert not (tmp_path / 'out').exists()
+
+
 def test_column_without_depth_is_zero(tool, tmp_path):
     import predict_depth as tool_module
 

@@ -63,6 +63,18 @@ def test_errors_are_one_clear_line(run, image, tmp_path, capsys):
     assert not (tmp_path / 'out').exists()
 
 
+def test_checkpoints_that_cannot_be_used(tool, model_files, broken_checkpoints, image, tmp_path, capsys):
+    import segment_phrase as tool_module
+
+    config, checkpoint = model_files
+    arguments = [str(image[0]), 'the red box', '--out', str(tmp_path / 'out'), '--device', 'cpu']
+    for path, message in broken_checkpoints(checkpoint, 'decode_head.', 'SimpleDecodingHead'):
+        assert tool_module.main([config, path, *arguments]) == 1
+        (line,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith('segment_phrase: ')]
+        assert message in line
+    assert not (tmp_path / 'out').exists()
+
+
 def test_a_long_sentence_is_cut_and_reported(run, image, caplog):
     logger = MMLogger.get_instance('phrase')
     logger.addHandler(caplog.handler)

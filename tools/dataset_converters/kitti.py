@@ -50,7 +50,7 @@ def read_frames(split_file: Path) -> list[tuple[str, str]]:
         ValueError: A path holds neither, or the file is no split file.
     """
     frames = []
-    for image, depth in parse_depth_split(split_file.read_text(), str(split_file)):
+    for image, depth in parse_depth_split(split_file.read_bytes(), str(split_file)):
         found = IMAGE.search(image), DEPTH.search(depth)
         if None in found:
             raise ValueError(f'{split_file}: expected <date>/<drive>/... <drive>/proj_depth/..., got {image} {depth}')

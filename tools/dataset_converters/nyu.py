@@ -64,12 +64,11 @@ class LabelledSet:
 
     def __init__(self, path: Path, splits: Path):
         import h5py
-        import scipy.io
 
         if not h5py.is_hdf5(path):
             raise ValueError(f'{path}: missing, damaged or no HDF5; expected nyu_depth_v2_labeled.mat')
         self.file = h5py.File(path)
-        self.splits = scipy.io.loadmat(splits)
+        self.splits = read_splits(splits)
         for name, content, keys in ((path, self.file, LABELLED_KEYS), (splits, self.splits, SPLIT_KEYS.values())):
             if absent := [key for key in keys if key not in content]:
                 raise ValueError(f'{name}: no {", ".join(absent)} in it; is it the official file?')
@@ -97,6 +96,23 @@ class LabelledSet:
         path.write_bytes(cv2.imencode('.png', depth)[1].tobytes())
 
 
+def read_splits(path: Path) -> dict:
+    """What ``splits.mat`` holds.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        ValueError: It cannot be read.
+    """
+    import scipy.io
+
+    if not path.is_file():
+        raise FileNotFoundError(f'{path} does not exist or is no file; expected splits.mat')
+    try:
+        return scipy.io.loadmat(path)
+    except Exception as error:  # damaged bytes can make the reader fail in any way
+        raise ValueError(f'{path}: damaged or no MATLAB file; expected splits.mat') from error
+
+
 def listed_files(root: Path, split_file: Path, phase: str) -> dict:
     """What to write for the "sync" frames of a list, see ``write_folder``.
 
@@ -105,7 +121,7 @@ def listed_files(root: Path, split_file: Path, phase: str) -> dict:
         FileNotFoundError: Files are missing.
     """
     files, sources = {}, []
-    for image, depth in parse_depth_split(split_file.read_text(), str(split_file)):
+    for image, depth in parse_depth_split(split_file.read_bytes(), str(split_file)):
         frames = [SYNC_FILE.search(path) for path in (image, depth)]
         if None in frames or frames[0].groups() != frames[1].groups():
             raise ValueError(

@@ -22,9 +22,13 @@ def write_folder(out: Path, files: dict[str, Callable[[Path], None]]) -> int:
         int: Number of files written by this call; 0 if the folder was there, with all of them.
 
     Raises:
-        FileExistsError: The folder, or its ``.part``, holds something else.
+        FileExistsError: The folder, or its ``.part``, holds something else or is no folder.
     """
     out = Path(out).absolute()
+    part = out.with_name(f'{out.name}.part')
+    for path in (out, part):
+        if path.exists() and not path.is_dir():
+            raise FileExistsError(f'{path} exists and is no folder. Name another folder, or remove it')
     if found := _files_in(out):
         if missing := sorted(files.keys() - found):
             raise FileExistsError(
@@ -32,7 +36,6 @@ def write_folder(out: Path, files: dict[str, Callable[[Path], None]]) -> int:
                 'folder, or remove it'
             )
         return 0
-    part = out.with_name(f'{out.name}.part')
     found = _files_in(part)
     if foreign := sorted(found - files.keys()):
         raise FileExistsError(

@@ -10,7 +10,6 @@ meta_keys = (
     'flip',
     'flip_direction',
     'category_id',
-    'sample_name',
 )
 change_colours = dict(
     type='Albu',

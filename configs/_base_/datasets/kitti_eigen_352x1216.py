@@ -8,6 +8,7 @@ _base_ = './depth_parts.py'
 dataset_type = 'KITTIDepthDataset'
 data_root = 'data/kitti'
 max_depth = 80.0
+meta_keys = (*_base_.meta_keys, 'sample_name')
 
 train_pipeline = [
     dict(type='LoadImageFromFile'),
@@ -18,14 +19,14 @@ train_pipeline = [
     dict(type='RandomFlip', prob=0.5),
     dict(type='RandomCrop', crop_size=(352, 352)),
     _base_.change_colours,
-    dict(type='PackSegInputs', meta_keys=_base_.meta_keys),
+    dict(type='PackSegInputs', meta_keys=meta_keys),
 ]
 test_pipeline = [
     dict(type='LoadImageFromFile'),
     dict(type='LoadDepthAnnotation', depth_rescale_factor=1 / 256),
     dict(type='CheckDepth', max_depth=max_depth),
     dict(type='KBCrop', size=(352, 1216)),
-    dict(type='PackSegInputs', meta_keys=_base_.meta_keys),
+    dict(type='PackSegInputs', meta_keys=meta_keys),
 ]
 tta_pipeline = [
     dict(type='LoadImageFromFile'),
@@ -39,7 +40,7 @@ tta_pipeline = [
             ],
             [dict(type='LoadDepthAnnotation', depth_rescale_factor=1 / 256)],
             [dict(type='KBCrop', size=(352, 1216), keys=['gt_depth_map'])],
-            [dict(type='PackSegInputs', meta_keys=_base_.meta_keys)],
+            [dict(type='PackSegInputs', meta_keys=meta_keys)],
         ],
     ),
 ]

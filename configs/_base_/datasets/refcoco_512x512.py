@@ -16,7 +16,17 @@ split_file = 'refcoco/refs(unc).p'
 resize = dict(type='Resize', scale=(512, 512), keep_ratio=False, backend='pillow')
 pack = dict(
     type='PackSegInputs',
-    meta_keys=('img_path', 'img_id', 'ref_id', 'text', 'ori_shape', 'img_shape', 'pad_shape', 'scale_factor'),
+    meta_keys=(
+        'img_path',
+        'img_id',
+        'ref_id',
+        'sentence_number',
+        'text',
+        'ori_shape',
+        'img_shape',
+        'pad_shape',
+        'scale_factor',
+    ),
 )
 train_pipeline = [dict(type='LoadImageFromFile'), dict(type='LoadReferringMask'), resize, pack]
 test_pipeline = [

@@ -8,7 +8,7 @@ train_pipeline = [
     dict(type='LoadImageFromFile'),
     dict(type='LoadAnnotations', reduce_zero_label=True),
     dict(type='CheckLabels', num_classes=11),
-    dict(type='RandomResize', scale=(size, size), ratio_range=(1.0, 1.5), keep_ratio=True),
+    dict(type='RandomResize', scale=(size, size), ratio_range=(1.0, 1.25), keep_ratio=True),
     dict(type='RandomCrop', crop_size=(size, size)),
     dict(type='RandomFlip', prob=0.5),
     dict(type='PackSegInputs'),

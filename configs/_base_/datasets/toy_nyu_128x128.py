@@ -2,7 +2,7 @@
 
 _base_ = './depth_parts.py'
 
-dataset_type = 'NYUDataset'
+dataset_type = 'CheckedNYUDataset'
 data_root = 'data/toy_nyu/nyu'
 size = 128
 max_depth = 10.0
@@ -35,6 +35,7 @@ tta_pipeline = [
                 dict(type='RandomFlip', prob=1.0, direction='horizontal'),
             ],
             [dict(type='LoadDepthAnnotation', depth_rescale_factor=1e-3)],
+            [dict(type='CheckDepth', max_depth=max_depth)],
             [dict(type='PackSegInputs', meta_keys=_base_.meta_keys)],
         ],
     ),

@@ -20,7 +20,7 @@ model = dict(
         in_channels=[320, 640 + num_tokens, 1280 + num_tokens, 1280],
         channels=640,
         norm_cfg=dict(type='SyncBN', requires_grad=True),
-        loss_decode=dict(type='CrossEntropyLoss', class_weight=[0.9, 1.1], avg_non_ignore=True),
+        loss_decode=dict(type='MaskedCrossEntropyLoss', class_weight=[0.9, 1.1]),
     ),
     test_cfg=dict(mode='whole'),
 )

@@ -42,8 +42,9 @@ def check_sentence(sentence: str):
             f'Expected one sentence for each image, a string, got {type(sentence).__name__} {sentence!r:.100}. Of '
             'several sentences choose one'
         )
-    if not clean(sentence):
+    characters = clean(sentence)
+    if not any(character.isprintable() and not character.isspace() for character in characters):
         raise ValueError('A sentence is empty: say what to look for, as in "the red ball on the left"')
-    letters = [character for character in sentence if character.isalpha()]
+    letters = [character for character in characters if character.isalpha()]
     if letters and not any(unicodedata.name(letter, '').startswith('LATIN') for letter in letters):
         raise ValueError(f'{sentence!r:.100} has no Latin letter; the text encoder knows English: translate it')

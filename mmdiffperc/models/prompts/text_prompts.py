@@ -40,6 +40,7 @@ class TextPrompts(nn.Module):
     """
 
     by_sentence = True
+    needs_text_encoder = True
 
     def __init__(
         self,
@@ -64,8 +65,10 @@ class TextPrompts(nn.Module):
         """Number ``K`` of prompts, which is that of the tokens."""
         return self.text_encoder.max_length
 
-    def init_embeddings(self, load_text_encoder: Callable[[], tuple[CLIPTokenizer, CLIPTextModel]]):
-        """Take over the weights of a loaded text encoder."""
+    def init_embeddings(self, load_text_encoder: Callable[[], tuple[CLIPTokenizer, CLIPTextModel]] | None = None):
+        """Take over the weights of a loaded text encoder, if there is one to load."""
+        if load_text_encoder is None:
+            return
         _, clip = load_text_encoder()
         self.text_encoder.clip.load_state_dict(clip.state_dict())
         self.text_encoder.note_weights()

@@ -18,7 +18,7 @@ def test_clean(typed, meant):
     assert clean(typed) == meant
 
 
-@pytest.mark.parametrize('sentence', ['the box', 'café', 'the 红 box', '12', '?!', 'x' * 5000])
+@pytest.mark.parametrize('sentence', ['the box', 'café', 'the 红 box', '12', '?!', 'x' * 5000, 'ｒｅｄ ｂｏｘ'])
 def test_good_sentences(sentence):
     check_sentences([sentence, 'a box'], 2)
 
@@ -34,6 +34,8 @@ def test_good_sentences(sentence):
         ([None], 1, TypeError, 'a string, got NoneType None'),
         (['a', ' \t'], 2, ValueError, 'A sentence is empty: say what to look for'),
         (['&nbsp;'], 1, ValueError, 'A sentence is empty'),
+        (['\u200b'], 1, ValueError, 'A sentence is empty'),
+        (['&#8203; \x00'], 1, ValueError, 'A sentence is empty'),
         (['红色的球'], 1, ValueError, "'红色的球' has no Latin letter; the text encoder knows English"),
         (['красный шар 2'], 1, ValueError, "'красный шар 2' has no Latin letter"),
     ],

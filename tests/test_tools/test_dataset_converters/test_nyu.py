@@ -112,6 +112,32 @@ def test_another_file(tmp_path, labelled, capsys, content, message):
 
 
 @pytest.mark.parametrize(
+    ('content', 'message'),
+    [
+        (None, 'splits.mat does not exist or is no file; expected splits.mat'),
+        (b'', 'splits.mat: damaged or no MATLAB file; expected splits.mat'),
+        (b'garbage' * 50, 'splits.mat: damaged or no MATLAB file; expected splits.mat'),
+    ],
+)
+def test_splits_that_cannot_be_read(tmp_path, labelled, capsys, content, message):
+    from nyu import main
+
+    path = tmp_path / 'splits.mat'
+    path.unlink() if content is None else path.write_bytes(content)
+    assert main([str(tmp_path / 'out'), *labelled]) == 1
+    assert message in capsys.readouterr().err
+    assert not list(tmp_path.glob('out*'))
+
+
+def test_list_that_is_no_text(tmp_path, sync, capsys):
+    from nyu import main
+
+    (tmp_path / 'train_list.txt').write_bytes(bytes(range(256)))
+    assert main([str(tmp_path / 'out'), *sync]) == 1
+    assert 'train_list.txt is no text: expected lines "image depth [focal length]"' in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
     ('line', 'message'),
     [
         ('a/rgb_00001.jpg b/sync_depth_00001.png', 'got a/rgb_00001.jpg b/sync_depth_00001.png'),

@@ -86,6 +86,17 @@ def test_refuses_to_continue_another_conversion(tmp_path):
         write_folder(tmp_path / 'out', FILES)
 
 
+@pytest.mark.parametrize('name', ['out', 'out.part'])
+def test_refuses_a_file_at_once(tmp_path, name):
+    from resumable import write_folder
+
+    (tmp_path / name).write_text('mine')
+    with pytest.raises(FileExistsError, match=f'{name} exists and is no folder'):
+        write_folder(tmp_path / 'out', FILES)
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+    assert (tmp_path / name).read_text() == 'mine'
+
+
 def test_an_empty_folder_is_used(tmp_path):
     from resumable import write_folder
 

@@ -8,7 +8,7 @@ _base_ = [
 ]
 
 num_classes = 11
-max_iters = 800
+max_iters = 1800
 norm_cfg = dict(type='BN', requires_grad=True)
 
 model = dict(
@@ -24,11 +24,12 @@ model = dict(
     test_cfg=dict(_delete_=True, mode='whole'),
 )
 
-optim_wrapper = dict(optimizer=dict(lr=2e-3, weight_decay=1e-2))
+train_dataloader = dict(batch_size=4)
+optim_wrapper = dict(optimizer=dict(lr=2e-3, weight_decay=1e-2, fused=True))
 param_scheduler = [
     dict(type='LinearLR', start_factor=1e-3, begin=0, end=50, by_epoch=False),
     dict(type='PolyLR', power=1.0, eta_min=0.0, begin=0, end=max_iters, by_epoch=False),
 ]
 train_cfg = dict(max_iters=max_iters, val_interval=max_iters)
-default_hooks = dict(checkpoint=dict(interval=200))
+default_hooks = dict(checkpoint=dict(interval=300))
 randomness = dict(seed=0)

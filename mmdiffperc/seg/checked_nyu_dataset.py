@@ -1,0 +1,41 @@
+"""NYU Depth v2, checked while it is loaded."""
+
+from pathlib import PurePath
+
+from mmengine import fileio
+from mmseg.datasets import NYUDataset
+from mmseg.registry import DATASETS
+
+UNKNOWN_SCENE = -1
+
+
+@DATASETS.register_module()
+class CheckedNYUDataset(NYUDataset):
+    """mmseg's ``NYUDataset``, which says what is wrong with a folder instead of failing later.
+
+    A file whose name has no digit, before which the scene would stand, is of no known scene.
+
+    Args:
+        **kwargs: Arguments of mmseg's ``NYUDataset``.
+
+    Raises:
+        FileNotFoundError: The folder of the images does not exist, or holds none.
+    """
+
+    def load_data_list(self) -> list[dict]:
+        """List the images with their depth maps and the number of their scene, ``category_id``."""
+        folder = self.data_prefix['img_path']
+        if not fileio.isdir(folder, self.backend_args):
+            raise FileNotFoundError(
+                f'{folder} is no folder; check data_root and data_prefix. tools/dataset_converters/nyu.py writes NYU '
+                'Depth v2, tools/make_toy_scenes.py --formats nyu toy scenes'
+            )
+        frames = super().load_data_list()
+        if not frames:
+            raise FileNotFoundError(f'{folder} holds no {self.img_suffix}; check data_prefix and img_suffix')
+        return frames
+
+    def _get_category_id_from_filename(self, image_fname: str) -> int:
+        if not any(map(str.isdigit, PurePath(image_fname).name)):
+            return UNKNOWN_SCENE
+        return super()._get_category_id_from_filename(image_fname)

@@ -1,0 +1,43 @@
+"""Cross-entropy with class weights that knows of pixels without a class."""
+
+import torch
+from mmseg.models.losses import CrossEntropyLoss
+from mmseg.registry import MODELS
+
+
+@MODELS.register_module()
+class MaskedCrossEntropyLoss(CrossEntropyLoss):
+    """``CrossEntropyLoss`` with class weights, averaged over the pixels that are not ignored, as PyTorch's own is.
+
+    mmseg's looks up the weight of the class 255 too, where an image was padded, and so fails; without such pixels the
+    two are the same.
+
+    Args:
+        class_weight (list[float]): Weight of each class.
+        loss_weight (float): Weight of the loss. Defaults to 1.
+        loss_name (str): Its name, which begins with ``loss_``. Defaults to 'loss_ce'.
+    """
+
+    def __init__(self, class_weight: list[float], loss_weight: float = 1.0, loss_name: str = 'loss_ce'):
+        super().__init__(class_weight=class_weight, loss_weight=loss_weight, loss_name=loss_name, avg_non_ignore=True)
+
+    def forward(
+        self,
+        cls_score: torch.Tensor,
+        label: torch.Tensor,
+        weight: torch.Tensor | None = None,
+        ignore_index: int = -100,
+    ) -> torch.Tensor:
+        """Compute the loss.
+
+        Args:
+            cls_score (Tensor): Logits ``(B, C, H, W)``.
+            label (Tensor): Classes ``(B, H, W)``.
+            weight (Tensor, optional): Of each pixel, ``(B, H, W)``.
+            ignore_index (int): The class of ignored pixels. Defaults to -100.
+
+        Returns:
+            Tensor: The loss; 0 if all pixels are ignored.
+        """
+        total = cls_score.new_tensor(self.class_weight)[label[label != ignore_index]].sum()
+        return super().forward(cls_score, label, weight, avg_factor=total, ignore_index=ignore_index)
