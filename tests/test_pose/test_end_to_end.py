@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 import torch
-from mmpose_scripts import run
+from host_scripts import run
 from tiny_pose import write_config
 
 from mmdiffperc.compat.checkpoint import load_file
@@ -18,8 +18,21 @@ def trained(tmp_path_factory):
     """The config, and the folder of its training."""
     folder = tmp_path_factory.mktemp('pose')
     config = write_config(folder)
-    options = [f'train_cfg.max_iters={ITERATIONS}', f'train_cfg.val_interval={ITERATIONS}']
-    run('train.py', config, '--work-dir', folder / 'work', '--cfg-options', *options, 'default_hooks.logger.interval=1')
+    options = [
+        f'train_cfg.max_iters={ITERATIONS}',
+        f'train_cfg.val_interval={ITERATIONS}',
+        'default_hooks.logger.interval=1',
+    ]
+    run(
+        'mmpose',
+        'train.py',
+        config,
+        '--work-dir',
+        folder / 'work',
+        '--cfg-options',
+        *options,
+        'default_hooks.logger.interval=1',
+    )
     return config, folder / 'work'
 
 
@@ -44,7 +57,7 @@ def test_checkpoint_is_finite_and_knows_the_keypoints(trained):
 
 def test_checkpoint_is_tested(trained, log, tmp_path):
     config, work_dir = trained
-    run('test.py', config, work_dir / f'iter_{ITERATIONS}.pth', '--work-dir', tmp_path)
+    run('mmpose', 'test.py', config, work_dir / f'iter_{ITERATIONS}.pth', '--work-dir', tmp_path)
     found = json.loads(next(tmp_path.glob('*/*.json')).read_text())
     assert found['coco/AP'] == pytest.approx(log[-1]['coco/AP'], abs=1e-5)
     assert found['coco/AR'] == pytest.approx(log[-1]['coco/AR'], abs=1e-5)

@@ -7,8 +7,8 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from host_scripts import run
 from mmengine.config import Config
-from mmseg_scripts import run
 from tiny_depth import write_config
 
 from mmdiffperc.compat.checkpoint import load_file
@@ -25,7 +25,7 @@ def trained(tmp_path_factory):
     cv2.imwrite(str(empty), np.zeros((64, 96), np.uint16))
     options = [f'train_cfg.max_iters={ITERATIONS}', f'train_cfg.val_interval={ITERATIONS}']
     options += ['train_dataloader.batch_size=4', 'default_hooks.logger.interval=1']
-    run('train.py', config, '--work-dir', folder / 'work', '--cfg-options', *options)
+    run('mmseg', 'train.py', config, '--work-dir', folder / 'work', '--cfg-options', *options)
     return config, folder / 'work'
 
 
@@ -52,7 +52,7 @@ def test_checkpoint_is_finite_and_holds_the_scenes(trained):
 @pytest.mark.parametrize('flags', [[], ['--tta']])
 def test_checkpoint_is_tested(trained, log, flags, tmp_path):
     config, work_dir = trained
-    run('test.py', config, work_dir / f'iter_{ITERATIONS}.pth', '--work-dir', tmp_path, *flags)
+    run('mmseg', 'test.py', config, work_dir / f'iter_{ITERATIONS}.pth', '--work-dir', tmp_path, *flags)
     found = json.loads(next(tmp_path.glob('*/*.json')).read_text())
     if flags:
         assert found['rmse'] != log[-1]['rmse'] and found['rmse'] == pytest.approx(log[-1]['rmse'], rel=0.2)
@@ -63,7 +63,7 @@ def test_checkpoint_is_tested(trained, log, flags, tmp_path):
 def test_predictions_are_written(trained, log, tmp_path):
     config, work_dir = trained
     out = tmp_path / 'out'
-    run('test.py', config, work_dir / f'iter_{ITERATIONS}.pth', '--work-dir', tmp_path / 'work', '--out', out)
+    run('mmseg', 'test.py', config, work_dir / f'iter_{ITERATIONS}.pth', '--work-dir', tmp_path / 'work', '--out', out)
     found = json.loads(next(tmp_path.glob('work/*/*.json')).read_text())
     assert found['rmse'] == pytest.approx(log[-1]['rmse'], rel=1e-5)
     images = Path(Config.fromfile(config).test_dataloader.dataset.data_root) / 'images' / 'test'

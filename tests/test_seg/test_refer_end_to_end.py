@@ -7,9 +7,9 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from host_scripts import run
 from mmengine.config import Config
 from mmengine.registry import DATASETS, init_default_scope
-from mmseg_scripts import run
 from tiny_refer import write_checkpoint, write_config
 
 from mmdiffperc.compat.checkpoint import load_file
@@ -24,8 +24,21 @@ def trained(tmp_path_factory):
     """The config, and the checkpoint of its training."""
     folder = tmp_path_factory.mktemp('refer')
     config = write_config(folder)
-    options = [f'train_cfg.max_iters={ITERATIONS}', f'train_cfg.val_interval={ITERATIONS}']
-    run('train.py', config, '--work-dir', folder / 'work', '--cfg-options', *options, 'default_hooks.logger.interval=1')
+    options = [
+        f'train_cfg.max_iters={ITERATIONS}',
+        f'train_cfg.val_interval={ITERATIONS}',
+        'default_hooks.logger.interval=1',
+    ]
+    run(
+        'mmseg',
+        'train.py',
+        config,
+        '--work-dir',
+        folder / 'work',
+        '--cfg-options',
+        *options,
+        'default_hooks.logger.interval=1',
+    )
     return config, folder / 'work' / f'iter_{ITERATIONS}.pth'
 
 
@@ -56,7 +69,7 @@ def test_checkpoint_is_finite_and_holds_the_text_encoder(trained):
 def run_test(config, checkpoint, work_dir, *options, flags=()):
     # The checkpoint is all that is needed.
     options = ['model.backbone.init_cfg=None', 'model.backbone.prompts.checkpoint=None', *options]
-    run('test.py', config, checkpoint, '--work-dir', work_dir, *flags, '--cfg-options', *options)
+    run('mmseg', 'test.py', config, checkpoint, '--work-dir', work_dir, *flags, '--cfg-options', *options)
     return json.loads(next(work_dir.glob('*/*.json')).read_text())
 
 
