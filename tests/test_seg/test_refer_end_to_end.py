@@ -29,16 +29,7 @@ def trained(tmp_path_factory):
         f'train_cfg.val_interval={ITERATIONS}',
         'default_hooks.logger.interval=1',
     ]
-    run(
-        'mmseg',
-        'train.py',
-        config,
-        '--work-dir',
-        folder / 'work',
-        '--cfg-options',
-        *options,
-        'default_hooks.logger.interval=1',
-    )
+    run('mmseg', 'train.py', config, '--work-dir', folder / 'work', '--cfg-options', *options)
     return config, folder / 'work' / f'iter_{ITERATIONS}.pth'
 
 
