@@ -26,6 +26,8 @@ setup(
     name='mmdiffperc',
     version=run_path(str(ROOT / 'mmdiffperc' / 'version.py'))['__version__'],  # importing would need torch
     description='Diffusion models as perception backbones for OpenMMLab: VPD, MetaPrompts, DMP',
+    long_description=(ROOT / 'README.md').read_text(encoding='utf-8'),
+    long_description_content_type='text/markdown',
     license='Apache-2.0',
     python_requires='>=3.11',
     packages=find_packages(include=['mmdiffperc', 'mmdiffperc.*']),

@@ -1,6 +1,7 @@
 """Every shipped config parses, all it names is registered, its model builds; the recipe of VPD is the official one."""
 
 import re
+from itertools import chain, pairwise
 from pathlib import Path
 
 import pytest
@@ -120,11 +121,16 @@ def test_classes_agree(name):
     for phase in ('train', 'val', 'test'):
         for part in parts_of(config[f'{phase}_dataloader'].dataset):
             assert len(resolve(DATASETS, part).METAINFO['classes']) == config.model.decode_head.num_classes
-    for part in parts_of(config.train_dataloader.dataset):
-        checks = [t for t in part.pipeline if t['type'] == 'CheckLabels']
-        assert [check.num_classes for check in checks] == [config.model.decode_head.num_classes]
+            assert checked_classes(part.pipeline) == [config.model.decode_head.num_classes]
+    assert checked_classes(chain(*config.tta_pipeline[1].transforms)) == [config.model.decode_head.num_classes]
     if 'auxiliary_head' in config.model:
         assert config.model.auxiliary_head.num_classes == config.model.decode_head.num_classes
+
+
+def checked_classes(pipeline):
+    """Number of classes of each check, which has to come next after the labels are loaded."""
+    pairs = pairwise(pipeline)
+    return [check.get('num_classes') for loader, check in pairs if loader['type'] == 'LoadAnnotations']
 
 
 @pytest.mark.parametrize('name', DEPTH)

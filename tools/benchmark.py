@@ -71,10 +71,10 @@ def build_model(cfg: Config) -> nn.Module:
     Raises:
         ValueError: Its backbone is another one than DiffusionUNet.
     """
-    init_default_scope(cfg.default_scope)
-    backbone = cfg.model.get('backbone', {}).get('type')
+    backbone = cfg.get('model', {}).get('backbone', {}).get('type')
     if backbone not in ('DiffusionUNet', 'mmdiffperc.DiffusionUNet'):
         raise ValueError(f'expected a config whose model.backbone is a DiffusionUNet, got {backbone}')
+    init_default_scope(cfg.get('default_scope', 'mmengine'))
     return revert_sync_batchnorm(MODELS.build(cfg.model))
 
 
@@ -257,8 +257,8 @@ def benchmark(args) -> dict:
     MMLogger.get_instance('benchmark', log_level='ERROR')  # else the optimizer's options fill the screen
     cfg = Config.fromfile(args.config)
     cfg.merge_from_dict(args.cfg_options or {})
-    if args.train and cfg.default_scope != 'mmseg':
-        raise ValueError(f'--train makes labels for models of mmseg only; this one is of {cfg.default_scope}')
+    if args.train and (scope := cfg.get('default_scope')) != 'mmseg':
+        raise ValueError(f'--train makes labels for models of mmseg only; this one is of {scope}')
     model = build_model(cfg).to(args.device)
     inputs = torch.rand(args.batch, 3, *args.size, device=args.device) * 2 - 1
     results = measure_inference(model, cfg, inputs, args)
@@ -268,10 +268,12 @@ def benchmark(args) -> dict:
     return dict(vars(args), **setting, results=results)
 
 
-@one_line_errors(ValueError, OSError)
+@one_line_errors(ValueError, OSError, RuntimeError)
 def main(arguments=None):
     """Run the tool, with these arguments instead of the command line's if there are any."""
     args = parse_args(arguments)
+    if args.out:
+        Path(args.out).parent.mkdir(parents=True, exist_ok=True)  # fails before the minutes of measuring
     report = benchmark(args)
     if args.out:
         Path(args.out).write_text(json.dumps(report, indent=2) + '\n')

@@ -4,6 +4,7 @@ python tools/constant_depth.py configs/vpd/vpd_tiny-sd_1xb8-800_toy-nyu-128x128.
 """
 
 import argparse
+import sys
 
 import numpy as np
 import torch
@@ -11,45 +12,70 @@ from mmengine.config import Config
 from mmengine.dataset import BaseDataset
 from mmengine.evaluator import Evaluator
 from mmengine.registry import DATASETS, init_default_scope
-from mmengine.structures import PixelData
+from mmengine.structures import BaseDataElement, PixelData
 
 import mmdiffperc.compat  # noqa: F401  (comes before any host)
+from mmdiffperc.command_line import one_line_errors
 
 
 def build_dataset(config: Config, split: str) -> BaseDataset:
-    """The data set of a split, its images as they are in both splits."""
+    """The data set of a split, its images as they are in both splits.
+
+    Raises:
+        ValueError: The config has no such split.
+    """
+    if missing := {f'{split}_dataloader', 'test_pipeline'} - set(config):
+        raise ValueError(f'{config.filename}: expected the config of a depth estimator; it has no {min(missing)}')
     return DATASETS.build(dict(config[f'{split}_dataloader'].dataset, pipeline=config.test_pipeline))
 
 
+def true_depth(sample: BaseDataElement) -> torch.Tensor:
+    """The depth map ``(1, H, W)`` of a data sample.
+
+    Raises:
+        ValueError: It has none.
+    """
+    if 'gt_depth_map' not in sample:
+        raise ValueError(f'{sample.img_path}: expected the config of a depth estimator; this one loads no depth')
+    return sample.gt_depth_map.data
+
+
 def mean_depth(dataset: BaseDataset) -> float:
-    """Mean over all pixels that have depth, in metres."""
-    maps = (sample['data_samples'].gt_depth_map.data for sample in dataset)
+    """Mean over all pixels that have depth, in metres.
+
+    Raises:
+        ValueError: No pixel has.
+    """
+    maps = (true_depth(packed['data_samples']) for packed in dataset)
     sums = np.array([(float(depth[depth > 0].double().sum()), int((depth > 0).sum())) for depth in maps])
     total, count = sums.sum(axis=0)
+    if not count:
+        raise ValueError(f'{dataset.data_root}: expected depth in some pixel of the training set, got zeros only')
     return total / count
 
 
 def constant_scores(config: str) -> dict[str, float]:
     """Metrics of the constant, by the test evaluator of a config file."""
     config = Config.fromfile(config)
-    init_default_scope(config.default_scope)
+    init_default_scope(config.get('default_scope', 'mmseg'))
     constant = mean_depth(build_dataset(config, 'train'))
     dataset = build_dataset(config, 'test')
     evaluator = Evaluator(config.test_evaluator)
     for sample in (packed['data_samples'] for packed in dataset):
-        prediction = torch.full_like(sample.gt_depth_map.data, constant)
+        prediction = torch.full_like(true_depth(sample), constant)
         sample.set_data(dict(pred_depth_map=PixelData(data=prediction)))
         evaluator.process([sample])
     return evaluator.evaluate(len(dataset))
 
 
-def main():
-    """Print the scores."""
+@one_line_errors(ValueError, OSError)
+def main(arguments=None):
+    """Print the scores, with these arguments instead of the command line's if there are any."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('config')
-    for name, value in constant_scores(parser.parse_args().config).items():
+    for name, value in constant_scores(parser.parse_args(arguments).config).items():
         print(f'{name}: {value:.4f}')
 
 
 if __name__ == '__main__':
-    main()
+    sys.exit(main())

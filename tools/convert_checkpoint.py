@@ -7,6 +7,8 @@ written. The result is an ordinary OpenMMLab checkpoint, for ``mim test`` or ``l
 """
 
 import argparse
+import pickle
+import sys
 from pathlib import Path
 
 import torch
@@ -14,18 +16,20 @@ from mmengine.config import Config
 from mmengine.registry import DATASETS, MODELS, init_default_scope
 from mmengine.runner import save_checkpoint
 
+from mmdiffperc.command_line import one_line_errors
 from mmdiffperc.compat.checkpoint import load_file
 from mmdiffperc.models.official_checkpoints import convert, recognise, unwrap
 
 CONFIGS = Path(__file__).parents[1] / 'configs'
 
 
-def parse_args():
+def parse_args(arguments=None):
+    """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('src', help='checkpoint of a research repository')
     parser.add_argument('dst', help='checkpoint to write')
     parser.add_argument('--config', help='config of the model; default: the shipped one of the same kind')
-    return parser.parse_args()
+    return parser.parse_args(arguments)
 
 
 def dataset_meta(dataset_cfg):
@@ -35,8 +39,10 @@ def dataset_meta(dataset_cfg):
     return {**dataset.METAINFO, **dataset_cfg.get('metainfo', {})}
 
 
-def main():
-    args = parse_args()
+@one_line_errors(ValueError, OSError, RuntimeError, pickle.UnpicklingError)
+def main(arguments=None):
+    """Run the tool, with these arguments instead of the command line's if there are any."""
+    args = parse_args(arguments)
     weights = unwrap(load_file(args.src))
     layout = recognise(weights)
     cfg = Config.fromfile(args.config or CONFIGS / layout.config)
@@ -55,4 +61,4 @@ def main():
 
 
 if __name__ == '__main__':
-    main()
+    sys.exit(main())

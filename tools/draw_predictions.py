@@ -4,10 +4,13 @@ python tools/draw_predictions.py CONFIG CHECKPOINT --indices 0 1 2 --out figure.
 """
 
 import argparse
+import pickle
+import sys
 from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
+from draw_depth import check_indices
 from matplotlib.axes import Axes
 from mmengine.registry import DATASETS
 from torch import nn
@@ -17,37 +20,42 @@ import mmdiffperc.compat  # noqa: F401  (comes before any host)
 import mmcv  # isort: skip
 from mmseg.apis import inference_model, init_model  # isort: skip
 
+from mmdiffperc.command_line import one_line_errors
 from mmdiffperc.visualization import attention_maps, overlay
 
 COLUMNS = 5
 
 
-def parse_args():
+def parse_args(arguments=None):
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('config')
     parser.add_argument('checkpoint')
-    parser.add_argument(
-        '--indices', type=int, nargs='+', default=[0, 1, 2, 3], help='images of the test set, one a row'
-    )
+    parser.add_argument('--indices', type=int, nargs='+', help='images of the test set, one a row (default: the first)')
     parser.add_argument('--out', type=Path, default=Path('predictions.png'))
     parser.add_argument('--device', default='cpu')
-    return parser.parse_args()
+    return parser.parse_args(arguments)
 
 
 def draw_row(axes: list[Axes], model: nn.Module, sample):
-    """Draw one image of the test set into five axes."""
+    """Draw one image of the test set into five axes, of which one or two stay empty if it has too few classes.
+
+    Raises:
+        ValueError: It has no labels.
+    """
+    if 'gt_sem_seg' not in sample:
+        raise ValueError(f'{sample.img_path}: expected a config of semantic segmentation; this one loads no labels')
     image = mmcv.imread(sample.img_path, channel_order='rgb')
     truth = sample.gt_sem_seg.data[0].numpy()
     prediction = inference_model(model, sample.img_path).pred_sem_seg.data[0].cpu().numpy()
     maps = attention_maps(model, sample.img_path)
-    palette = np.array(model.dataset_meta['palette'], dtype=np.uint8)
+    palette = np.zeros((256, 3), np.uint8)  # what no class has, such as the ignored label, is black
+    palette[: len(model.dataset_meta['palette'])] = model.dataset_meta['palette']
     shown = [('image', image), ('truth', palette[truth]), ('prediction', palette[prediction])]
     shown += [(f'attention: {name}', overlay(image, maps[name])) for name in smallest_classes(truth, tuple(maps))]
-    for ax, (title, picture) in zip(axes, shown, strict=True):
+    for ax, (title, picture) in zip(axes, shown, strict=False):
         ax.imshow(picture)
         ax.set_title(title, fontsize=9)
-        ax.axis('off')
 
 
 def smallest_classes(truth: np.ndarray, names: tuple[str, ...]) -> list[str]:
@@ -57,15 +65,19 @@ def smallest_classes(truth: np.ndarray, names: tuple[str, ...]) -> list[str]:
     return [names[index] for index in (by_area[2:4] if len(by_area) >= 4 else by_area[-2:])]
 
 
-def main():
-    """Draw the figure."""
-    args = parse_args()
+@one_line_errors(ValueError, OSError, RuntimeError, pickle.UnpicklingError)
+def main(arguments=None):
+    """Draw the figure, with these arguments instead of the command line's if there are any."""
+    args = parse_args(arguments)
     model = init_model(args.config, args.checkpoint, device=args.device)
     dataset = DATASETS.build(model.cfg.test_dataloader.dataset)
+    indices = check_indices(args.indices, len(dataset))
     figure, grid = plt.subplots(
-        len(args.indices), COLUMNS, figsize=(2 * COLUMNS, 2.2 * len(args.indices)), squeeze=False, layout='tight'
+        len(indices), COLUMNS, figsize=(2 * COLUMNS, 2.2 * len(indices)), squeeze=False, layout='tight'
     )
-    for axes, index in zip(grid, args.indices, strict=True):
+    for ax in grid.flat:
+        ax.axis('off')
+    for axes, index in zip(grid, indices, strict=True):
         draw_row(axes, model, dataset[index]['data_samples'])
     args.out.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(args.out, dpi=120)
@@ -73,4 +85,4 @@ def main():
 
 
 if __name__ == '__main__':
-    main()
+    sys.exit(main())

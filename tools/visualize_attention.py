@@ -6,6 +6,7 @@ Beside the image stands one map for each class, with colours from its least to i
 """
 
 import argparse
+import pickle
 import sys
 from pathlib import Path
 
@@ -48,7 +49,7 @@ def draw(args):
     attention_figure(image[..., ::-1], maps).savefig(args.out, format='png')
 
 
-@one_line_errors(ValueError, OSError)
+@one_line_errors(ValueError, OSError, RuntimeError, pickle.UnpicklingError)
 def main(arguments=None):
     """Run the tool, with these arguments instead of the command line's if there are any."""
     args = parse_args(arguments)

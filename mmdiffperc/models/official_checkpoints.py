@@ -166,11 +166,22 @@ LAYOUTS = (
 
 
 def unwrap(checkpoint: Mapping) -> dict[str, torch.Tensor]:
-    """Weights of a checkpoint file's content: under ``state_dict`` or ``model`` if wrapped, without ``module.``."""
+    """Weights of a checkpoint file's content: under ``state_dict`` or ``model`` if wrapped, without ``module.``.
+
+    Raises:
+        ValueError: It does not hold weights by their names.
+    """
     for wrapper in ('state_dict', 'model'):
-        if isinstance(checkpoint.get(wrapper), Mapping):
+        if isinstance(checkpoint, Mapping) and isinstance(checkpoint.get(wrapper), Mapping):
             checkpoint = checkpoint[wrapper]
+    if not isinstance(checkpoint, Mapping) or not all(isinstance(key, str) for key in checkpoint):
+        raise ValueError(f'Unknown checkpoint: expected weights by their names, got {_kind(checkpoint)}')
     return {key.removeprefix('module.'): value for key, value in checkpoint.items()}
+
+
+def _kind(content) -> str:
+    keys = list(content) if isinstance(content, Mapping) else []
+    return f'a {type(content).__name__}' + (f' with the keys {keys[:3]}' if keys else '')
 
 
 def recognise(keys) -> Layout:

@@ -1,6 +1,7 @@
 """Stable Diffusion: an architecture by name (from configs alone), and its weights from wherever they lie."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 from diffusers import AutoencoderKL, UNet2DConditionModel
@@ -18,6 +19,7 @@ _PRESETS = {
     'tiny-sd': _ASSETS / 'tiny-sd',
 }
 _PARTS = ('unet', 'vae', 'text_encoder')
+TEXT_SIDE = ('text_encoder', 'tokenizer')
 
 
 def arch_folder(arch: str | Path) -> Path:
@@ -30,7 +32,7 @@ def arch_folder(arch: str | Path) -> Path:
     Raises:
         ValueError: Neither a preset nor such a folder.
     """
-    folder = _PRESETS.get(str(arch)) or Path(arch).expanduser()
+    folder = _PRESETS.get(str(arch)) or Path(str(arch)).expanduser()
     missing = [name for name in ('unet/config.json', 'vae/config.json') if not (folder / name).is_file()]
     if missing:
         raise ValueError(
@@ -79,6 +81,24 @@ def build_tokenizer(arch: str | Path) -> CLIPTokenizer:
     return CLIPTokenizer.from_pretrained(_ASSETS / 'clip_tokenizer', **options)
 
 
+def locate_parts(checkpoint: str | Path, parts: Sequence[str], variant: str | None = None) -> Path:
+    """Finds parts of a checkpoint (see :func:`load_weights`) and downloads, all at once, what is not there.
+
+    Args:
+        checkpoint (str | Path): As in :func:`load_weights`.
+        parts (Sequence[str]): Any of ``unet``, ``vae``, ``text_encoder``, ``tokenizer``.
+        variant (str, optional): As in :func:`load_weights`.
+
+    Returns:
+        Path: The file or folder, which is a checkpoint for :func:`load_weights` too.
+
+    Raises:
+        FileNotFoundError: No such file or folder.
+        RuntimeError: A hub id that cannot be reached; the message names all parts.
+    """
+    return locate_checkpoint(_PRESETS.get(str(checkpoint), checkpoint), parts, variant)
+
+
 def load_weights(
     checkpoint: str | Path, *, variant: str | None = None, use_ema: bool = False, **modules: nn.Module
 ) -> None:
@@ -109,7 +129,7 @@ def load_weights(
     unknown = set(modules) - set(_PARTS)
     if unknown:
         raise TypeError(f'Expected modules among {_PARTS}, got {sorted(unknown)}.')
-    path = locate_checkpoint(_PRESETS.get(str(checkpoint), checkpoint), list(modules), variant)
+    path = locate_parts(checkpoint, list(modules), variant)
     if path.is_file():
         fill(assign_from_single_file(path, modules, use_ema))
     elif use_ema:
@@ -141,7 +161,7 @@ def load_text_encoder(
 
 
 def _load_tokenizer(arch: str | Path, checkpoint: str | Path) -> CLIPTokenizer:
-    folder = locate_checkpoint(_PRESETS.get(str(checkpoint), checkpoint), ['tokenizer']) / 'tokenizer'
+    folder = locate_parts(checkpoint, ['tokenizer']) / 'tokenizer'
     return CLIPTokenizer.from_pretrained(folder) if _has_vocabulary(folder) else build_tokenizer(arch)
 
 

@@ -9,9 +9,11 @@ from mmseg.registry import TRANSFORMS
 class CheckLabels(BaseTransform):
     """Refuse a segmentation map with labels that no class has.
 
-    Without it such a map is an index out of range inside the loss, or a device-side assertion that names nothing.
+    Without it such a map is an index out of range inside the loss, or a device-side assertion that names nothing; and
+    in evaluation a wrong mIoU without any error.
 
-    Required keys: ``gt_seg_map`` and, for the message, ``seg_map_path``.
+    Required keys: none. Without ``gt_seg_map``, as when a test pipeline runs on one's own image, it does nothing. For
+    the message, ``seg_map_path``.
 
     Args:
         num_classes (int): Labels are 0 to ``num_classes - 1``.
@@ -27,6 +29,8 @@ class CheckLabels(BaseTransform):
 
     def transform(self, results: dict) -> dict:
         """Return ``results`` unchanged."""
+        if 'gt_seg_map' not in results:
+            return results
         labels = np.unique(results['gt_seg_map'])
         beyond = labels[(labels >= self.num_classes) & (labels != self.ignore_index)]
         if len(beyond):

@@ -1,5 +1,3 @@
-import runpy
-import sys
 from pathlib import Path
 
 import pytest
@@ -11,12 +9,13 @@ REPOSITORY = Path(__file__).parents[2]
 
 @pytest.fixture(scope='session')
 def convert_checkpoint():
-    """Run ``tools/convert_checkpoint.py`` with arguments."""
+    """Run ``tools/convert_checkpoint.py`` with arguments; an error of it is one of the test."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(REPOSITORY / 'tools'))
+        from convert_checkpoint import main
 
     def run(*arguments):
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(sys, 'argv', ['convert_checkpoint.py', *map(str, arguments)])
-            runpy.run_path(str(REPOSITORY / 'tools' / 'convert_checkpoint.py'), run_name='__main__')
+        assert main([*map(str, arguments)]) == 0, 'what is wrong stands in the captured stderr'
 
     return run
 

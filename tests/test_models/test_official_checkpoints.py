@@ -201,6 +201,20 @@ def test_unwrap(wrap, prefix):
     assert unwrap(wrap({prefix + key: value for key, value in weights.items()})) == weights
 
 
+@pytest.mark.parametrize(
+    ('content', 'found'),
+    [
+        (torch.zeros(3), 'a Tensor'),
+        ([1, 2], 'a list'),
+        ({0: torch.zeros(3), 'gamma': torch.zeros(2)}, r"a dict with the keys \[0, 'gamma'\]"),
+        (dict(model={7: torch.zeros(3)}), r'a dict with the keys \[7\]'),
+    ],
+)
+def test_what_holds_no_weights_by_their_names(content, found):
+    with pytest.raises(ValueError, match=f'expected weights by their names, got {found}'):
+        unwrap(content)
+
+
 def test_unknown_checkpoints_are_refused(official):
     for keys in (
         [],

@@ -42,6 +42,12 @@ def test_labels_beyond_the_classes(load):
         load(LABELS, num_classes=148)
 
 
+def test_one_s_own_image_has_no_labels():
+    check = Compose([dict(type='mmseg.CheckLabels', num_classes=3)])
+    results = dict(img=np.zeros((2, 3, 3), np.uint8))
+    assert check(results) is results
+
+
 def test_another_ignore_index():
     check = Compose([dict(type='mmseg.CheckLabels', num_classes=3, ignore_index=9)])
     results = dict(gt_seg_map=np.array([[0, 9, 2]]), seg_map_path='map.png')

@@ -1,5 +1,6 @@
 """The shipped VPD config at a tiny width, with three classes, for images as they are."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -39,6 +40,38 @@ def tiny_checkpoint(tiny_vpd, tmp_path):
     meta = dict(dataset_meta=dict(classes=CLASSES, palette=[[0, 0, 0]] * 3))
     torch.save(dict(state_dict=init_model(tiny_vpd, device='cpu').state_dict(), meta=meta), path)
     return str(path)
+
+
+class Attack:
+    """Makes a folder when it is unpickled."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return os.mkdir, (str(self.path),)
+
+
+@pytest.fixture
+def broken_checkpoints(tmp_path):
+    """Write checkpoints that a tool has to refuse, each with what it has to say: damaged, cut short, unsafe, and one
+    without the weights of a part."""
+
+    def write(checkpoint, part, name):
+        content = Path(checkpoint).read_bytes()
+        (tmp_path / 'damaged.pth').write_bytes(b'garbage' * 100)
+        (tmp_path / 'short.pth').write_bytes(content[: len(content) // 2])
+        torch.save(dict(state_dict={}, meta=Attack(tmp_path / 'executed')), tmp_path / 'unsafe.pth')
+        weights = torch.load(checkpoint)['state_dict']
+        others = {key: weight for key, weight in weights.items() if not key.startswith(part)}
+        torch.save(dict(state_dict=others, meta=dict(dataset_meta={})), tmp_path / 'other.pth')
+        yield str(tmp_path / 'damaged.pth'), 'damaged.pth could not be loaded as a PyTorch checkpoint'
+        yield str(tmp_path / 'short.pth'), 'short.pth could not be loaded as a PyTorch checkpoint'
+        yield str(tmp_path / 'unsafe.pth'), 'unsafe.pth was refused: it asks for `posix.mkdir`'
+        yield str(tmp_path / 'other.pth'), f'weights of {name}, or has them in another shape, first {part}'
+        assert not (tmp_path / 'executed').exists()
+
+    return write
 
 
 @pytest.fixture

@@ -31,10 +31,10 @@ def test_json_holds_circumstances_and_results(benchmark, tiny_vpd, tmp_path, cap
 def test_time_ratio_is_that_of_the_median_turn(benchmark):
     results = {
         'floor': dict(turns=[1.0, 10.0, 2.0], peak_memory_mib=8.0),
-        'backbone': dict(turns=[3.0, 11.0, 3.0], peak_memory_mib=10.0),
+        'backbone': dict(turns=[5.0, 11.0, 4.0], peak_memory_mib=10.0),
     }
     benchmark.with_ratios(results)
-    assert results['backbone']['time_ratio'] == 1.5  # of 3, 1.1 and 1.5; the ratio of the medians would be that too
+    assert results['backbone']['time_ratio'] == 2  # of 5, 1.1 and 2; that of the medians would be 2.5
     assert results['backbone']['memory_ratio'] == 1.25
 
 
@@ -91,6 +91,18 @@ def test_unsuitable_config(benchmark, tiny_vpd, capsys, options, message):
     arguments = ['--size', '64', '64', '--repeats', '1', '--device', 'cpu', '--train']
     assert benchmark.main([tiny_vpd, *arguments, '--cfg-options', *options]) == 1
     assert message in capsys.readouterr().err
+
+
+def test_bad_input_is_one_clear_line(benchmark, tiny_vpd, tmp_path, capsys):
+    (tmp_path / 'empty.py').write_text('')
+    for arguments, message in (
+        ([str(tmp_path / 'absent.py')], 'absent.py'),
+        ([str(tmp_path / 'empty.py')], 'expected a config whose model.backbone is a DiffusionUNet, got None'),
+        ([tiny_vpd, '--device', 'abacus'], 'abacus'),
+        ([tiny_vpd, '--out', str(tmp_path / 'empty.py' / 'speed.json')], 'empty.py'),
+    ):
+        assert benchmark.main(arguments) == 1
+        assert message in capsys.readouterr().err
 
 
 def test_size_must_be_positive(benchmark, tiny_vpd, capsys):

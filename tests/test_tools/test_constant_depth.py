@@ -34,9 +34,33 @@ def test_scores_the_mean_of_the_pixels_that_have_depth(tool, config):
     assert scores['abs_rel'] == pytest.approx(((4 - mean) / 4 + (mean - 2) / 2) / 2, abs=1e-5)
 
 
-def test_prints_them(tool, config, monkeypatch, capsys):
+def test_prints_them(tool, config, capsys):
     import constant_depth
 
-    monkeypatch.setattr('sys.argv', ['constant_depth.py', config])
-    constant_depth.main()
+    assert constant_depth.main([config]) == 0
     assert 'rmse: 1.0000\n' in capsys.readouterr().out
+
+
+def test_bad_input_is_one_clear_line(tool, config, tmp_path, capsys):
+    import constant_depth
+
+    (tmp_path / 'empty.py').write_text('')
+    without_depth = Config.fromfile(config)
+    without_depth.test_pipeline = [dict(type='LoadImageFromFile'), dict(type='PackSegInputs')]
+    without_depth.dump(tmp_path / 'without_depth.py')
+    for name, message in (
+        ('absent.py', 'absent.py'),
+        ('empty.py', 'empty.py: expected the config of a depth estimator; it has no test_pipeline'),
+        ('without_depth.py', 'kitchen_0.png: expected the config of a depth estimator; this one loads no depth'),
+    ):
+        assert constant_depth.main([str(tmp_path / name)]) == 1
+        assert message in capsys.readouterr().err
+
+
+def test_training_maps_without_any_depth(tool, config, tmp_path, capsys):
+    import constant_depth
+
+    for path in (tmp_path / 'annotations/train').iterdir():
+        cv2.imwrite(str(path), np.zeros((2, 3), np.uint16))
+    assert constant_depth.main([config]) == 1
+    assert 'expected depth in some pixel of the training set, got zeros only' in capsys.readouterr().err

@@ -1,5 +1,5 @@
+import os
 import re
-import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -58,17 +58,57 @@ def test_writes_a_checkpoint_of_openmmlab(tmp_path, config, weights):
     assert len(meta['palette']) == 150
 
 
-def test_writes_nothing_when_a_weight_is_missing(tmp_path, config, weights, monkeypatch):
+@pytest.fixture
+def convert(tool):
+    """Run the tool with arguments, in this process; returns its exit status."""
+    from convert_checkpoint import main
+
+    return lambda *arguments: main([*map(str, arguments)])
+
+
+def test_writes_nothing_when_a_weight_is_missing(convert, tmp_path, config, weights, capsys):
     partial = {key: value for key, value in weights.items() if key != 'gamma'}
     torch.save(dict(state_dict=partial), tmp_path / 'official.pth')
-    arguments = ['', tmp_path / 'official.pth', tmp_path / 'ours.pth', '--config', config]
-    monkeypatch.setattr(sys, 'argv', [str(argument) for argument in arguments])
-    with pytest.raises(ValueError, match=r'missing gamma \(our backbone\.prompts\.adapter\.gamma\)'):
-        runpy.run_path(str(TOOL), run_name='__main__')
+    assert convert(tmp_path / 'official.pth', tmp_path / 'ours.pth', '--config', config) == 1
+    assert 'missing gamma (our backbone.prompts.adapter.gamma)' in capsys.readouterr().err
     assert not (tmp_path / 'ours.pth').exists()
 
 
-def test_depth_of_mmsegmentation(tmp_path, monkeypatch, capsys):
+class Unsafe:
+    """Asks to call a function when it is loaded."""
+
+    def __reduce__(self):
+        return os.getcwd, ()
+
+
+@pytest.mark.parametrize(
+    ('content', 'message'),
+    [
+        (torch.zeros(3), 'expected weights by their names, got a Tensor'),
+        ([1, 2], 'expected weights by their names, got a list'),
+        ({0: torch.zeros(3)}, 'expected weights by their names, got a dict with the keys [0]'),
+        ({'layer.weight': torch.zeros(3)}, "got 1 keys, first ['layer.weight']"),
+        (Unsafe(), 'official.pth was refused: it asks for `'),
+    ],
+    ids=['tensor', 'list', 'numbers', 'another model', 'unsafe'],
+)
+def test_a_file_that_is_no_such_checkpoint(convert, tmp_path, capsys, content, message):
+    torch.save(content, tmp_path / 'official.pth')
+    assert convert(tmp_path / 'official.pth', tmp_path / 'ours.pth') == 1
+    error = capsys.readouterr().err
+    assert error.startswith('convert_checkpoint: ') and message in error
+
+
+def test_a_file_that_is_cut_or_not_there(convert, tmp_path, capsys):
+    torch.save({'gamma': torch.zeros(300)}, tmp_path / 'whole.pth')
+    (tmp_path / 'cut.pth').write_bytes((tmp_path / 'whole.pth').read_bytes()[:500])
+    for name, message in (('cut.pth', 'may be incomplete'), ('absent.pth', 'does not exist')):
+        assert convert(tmp_path / name, tmp_path / 'ours.pth') == 1
+        error = capsys.readouterr().err
+        assert name in error and message in error
+
+
+def test_depth_of_mmsegmentation(convert, tmp_path, capsys):
     """Its checkpoint, made of the official one's weights, gives the same as the official one."""
     config = Config.fromfile(DEPTH_CONFIG)
     config.model.backbone.arch = write_arch(tmp_path / 'arch', 'parity')
@@ -93,9 +133,7 @@ def test_depth_of_mmsegmentation(tmp_path, monkeypatch, capsys):
     torch.save(dict(meta=dict(epoch=1), state_dict=released), tmp_path / 'released.pth')
     converted = []
     for name in ('official.ckpt', 'released.pth'):
-        arguments = ['', tmp_path / name, tmp_path / 'ours.pth', '--config', tmp_path / 'config.py']
-        monkeypatch.setattr(sys, 'argv', [str(argument) for argument in arguments])
-        runpy.run_path(str(TOOL), run_name='__main__')
+        assert convert(tmp_path / name, tmp_path / 'ours.pth', '--config', tmp_path / 'config.py') == 0
         converted.append(load_file(tmp_path / 'ours.pth'))
     assert 'VPD depth of mmsegmentation' in capsys.readouterr().out
     for checkpoint in converted:
@@ -105,16 +143,14 @@ def test_depth_of_mmsegmentation(tmp_path, monkeypatch, capsys):
         torch.testing.assert_close(converted[1]['state_dict'][name], weight, rtol=0, atol=0)
 
 
-def test_referring_segmentation_says_where_its_text_encoder_comes_from(tmp_path, monkeypatch, capsys):
+def test_referring_segmentation_says_where_its_text_encoder_comes_from(convert, tmp_path, capsys):
     config = Config.fromfile(REFER_CONFIG)
     config.model.backbone.arch = write_arch(tmp_path / 'arch', 'parity')
     config.model.backbone.prompts.max_length = 11
     config.model.decode_head.update(in_channels=[32, 64 + 11, 128 + 11, 128], channels=64)
     config.dump(tmp_path / 'config.py')
     torch.save(dict(model=make_state_dict(str(REFER_MANIFEST))), tmp_path / 'official.pth')
-    arguments = ['', tmp_path / 'official.pth', tmp_path / 'ours.pth', '--config', tmp_path / 'config.py']
-    monkeypatch.setattr(sys, 'argv', [str(argument) for argument in arguments])
-    runpy.run_path(str(TOOL), run_name='__main__')
+    assert convert(tmp_path / 'official.pth', tmp_path / 'ours.pth', '--config', tmp_path / 'config.py') == 0
     printed = capsys.readouterr().out
     assert 'VPD referring segmentation' in printed and 'holds no text encoder' in printed
     assert printed.rstrip().endswith('loaded from, stable-diffusion-v1-5/stable-diffusion-v1-5')

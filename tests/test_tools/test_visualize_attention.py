@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import cv2
 import numpy as np
 import pytest
@@ -77,9 +79,9 @@ def run(tool, tiny_checkpoint, tmp_path, image):
     source, out = tmp_path / 'image.png', tmp_path / 'new' / 'attention.png'
     cv2.imwrite(str(source), image)
 
-    def run(config, *arguments, source=source):
+    def run(config, *arguments, source=source, checkpoint=tiny_checkpoint):
         options = [*arguments, '--device', 'cpu', '--out', str(out)]
-        return visualize_attention.main([config, tiny_checkpoint, str(source), *options]), cv2.imread(str(out))
+        return visualize_attention.main([config, checkpoint, str(source), *options]), cv2.imread(str(out))
 
     return run
 
@@ -97,6 +99,15 @@ def test_errors_are_one_clear_line(run, tiny_vpd, tmp_path, capsys):
     assert capsys.readouterr().err.endswith(': No prompt for cat: choose from sphere, box, traffic cone\n')
     assert run(tiny_vpd, '--classes', 'box', source=tmp_path / 'text.png')[0] == 1
     assert 'text.png: expected an image, got something that cannot be decoded' in capsys.readouterr().err
+
+
+def test_bad_checkpoints_are_one_clear_line(run, tiny_vpd, tiny_checkpoint, tmp_path, capsys):
+    (tmp_path / 'cut.pth').write_bytes(Path(tiny_checkpoint).read_bytes()[:500])
+    torch.save(test_bad_checkpoints_are_one_clear_line, tmp_path / 'unsafe.pth')  # the name of a function to import
+    for name, message in (('cut.pth', 'may be incomplete'), ('unsafe.pth', 'was refused'), ('no.pth', 'not exist')):
+        assert run(tiny_vpd, '--classes', 'box', checkpoint=str(tmp_path / name))[0] == 1
+        error = capsys.readouterr().err
+        assert 'visualize_attention: ' in error and name in error and message in error
 
 
 def test_config_without_maps(tiny_vpd, image):

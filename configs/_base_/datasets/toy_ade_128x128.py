@@ -16,6 +16,7 @@ train_pipeline = [
 test_pipeline = [
     dict(type='LoadImageFromFile'),
     dict(type='LoadAnnotations', reduce_zero_label=True),
+    dict(type='CheckLabels', num_classes=11),
     dict(type='PackSegInputs'),
 ]
 tta_pipeline = [
@@ -32,6 +33,7 @@ tta_pipeline = [
                 dict(type='RandomFlip', prob=1.0, direction='horizontal'),
             ],
             [dict(type='LoadAnnotations', reduce_zero_label=True)],
+            [dict(type='CheckLabels', num_classes=11)],
             [dict(type='PackSegInputs')],
         ],
     ),

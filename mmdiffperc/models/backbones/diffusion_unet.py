@@ -11,11 +11,20 @@ from torch import nn
 
 from mmdiffperc.registry import MODELS
 
+from ..config_checks import (
+    COMPONENTS,
+    check_given,
+    check_init_cfg,
+    check_lora,
+    check_prompts_cfg,
+    check_refine_steps,
+    check_timestep,
+)
 from ..layers.feature_taps import FeatureTaps, Tap, feature_table, remove_untapped
 from ..layers.given_time_embedding import GivenTimeEmbedding
 from ..layers.latent_autoencoder import LatentAutoencoder
 from ..layers.skip_resize import resize_skip_connections
-from ..stable_diffusion import build_unet, load_text_encoder, load_weights
+from ..stable_diffusion import TEXT_SIDE, build_unet, load_text_encoder, load_weights, locate_parts
 
 EMPTY_PROMPT = dict(type='ClassPrompts', classes=[''], templates=['{}'])
 TEXT_ENCODER = 'prompts.text_encoder.'
@@ -67,7 +76,8 @@ class DiffusionUNet(BaseModule):
         out_strides (tuple[int]): Pixels per cell of each returned feature.
 
     Raises:
-        ValueError: An unknown ``arch``; a level or a stride that the U-Net does not have; passes without level 0.
+        ValueError: An unknown ``arch``; a level or a stride that the U-Net does not have; passes without level 0; an
+            argument that is not what it says above.
     """
 
     def __init__(
@@ -87,16 +97,16 @@ class DiffusionUNet(BaseModule):
         out_prompts: bool = False,
         init_cfg: dict | None = None,
     ):
-        super().__init__(init_cfg)
+        super().__init__(check_init_cfg(init_cfg))
         self.arch = arch
-        self.timestep = timestep
-        self.num_refine_steps = check_refine_steps(num_refine_steps, out_indices)
+        self.timestep = check_timestep(timestep)
         self.out_prompts = out_prompts
         self.autoencoder = LatentAutoencoder(arch, scale_latents)
         self.unet = build_unet(arch)
-        self.prompts = self._build_prompts(prompts or EMPTY_PROMPT)
 
         taps = self._select_taps(out_indices)
+        self.num_refine_steps = check_refine_steps(num_refine_steps, out_indices)
+        self.prompts = self._build_prompts(check_prompts_cfg(prompts or EMPTY_PROMPT))
         remove_untapped(self.unet, min(out_indices), keep_output=num_refine_steps > 1)
         if resize_skips:
             if cross_attention:  # maps of the down blocks and of the up blocks would differ in size
@@ -112,7 +122,7 @@ class DiffusionUNet(BaseModule):
         if frozen:
             self.unet.requires_grad_(False)
         if lora is not None:
-            add_lora(self.unet, **lora)
+            add_lora(self.unet, **check_lora(lora))
         if with_cp:
             self.unet.enable_gradient_checkpointing()
         self.register_load_state_dict_pre_hook(refuse_incomplete)
@@ -125,12 +135,13 @@ class DiffusionUNet(BaseModule):
             known['arch'] = self.arch
         if getattr(kind, 'by_step', False):
             known['num_refine_steps'] = self.num_refine_steps
+        check_given(config, known)
         return MODELS.build(config, default_args=known)
 
     def _select_taps(self, out_indices) -> list[Tap]:
         table = feature_table(self.unet.config, self.autoencoder.stride)
-        if not out_indices or not all(0 <= index < len(table) for index in out_indices):
-            strides = {index: tap.stride for index, tap in enumerate(table)}
+        strides = {index: tap.stride for index, tap in enumerate(table)}
+        if not isinstance(out_indices, Sequence) or not out_indices or not set(out_indices) <= set(strides):
             raise ValueError(f'out_indices={out_indices}: expected some of {list(strides)}, of strides {strides}')
         return [table[index] for index in out_indices]
 
@@ -156,22 +167,35 @@ class DiffusionUNet(BaseModule):
         return self.prompts.num_prompts if self.cross_attention and stride in self.cross_attention.strides else 0
 
     def init_weights(self):
-        """Load the pre-trained weights that ``init_cfg`` names, and compute the prompts from the same source."""
+        """Load the pre-trained weights that ``init_cfg`` names, and compute the prompts from the same source.
+
+        Prompts with a file of their own are read from it, unless ``init_cfg`` names an OpenMMLab checkpoint, which
+        holds them.
+        """
         source = dict(self.init_cfg or {})
-        if source.pop('type', None) != 'Pretrained' or 'prefix' in source:
+        if 'prefix' in source:
+            super().init_weights()
+        elif source.pop('type', None) == 'Pretrained':
+            self._init_from(**source)
+        else:
             self._warn_if_random()
-            return super().init_weights()
+            super().init_weights()
+            self.prompts.init_embeddings()
+
+    def _init_from(self, checkpoint, variant=None, use_ema=False, components=COMPONENTS):
+        """Load from Stable Diffusion, located as a whole: what is missing is told, or downloaded, at once."""
+        text_side = TEXT_SIDE if self.prompts.needs_text_encoder else ()
+        checkpoint = locate_parts(checkpoint, [*components, *text_side], variant)
         parts = dict(unet=self.unet, vae=self.autoencoder.vae)
-        components = source.pop('components', tuple(parts))
-        load_weights(**source, **{name: parts[name] for name in components})
-        source.pop('use_ema', None)  # there is one text encoder only
-        self.prompts.init_embeddings(lambda: load_text_encoder(self.arch, **source))
+        load_weights(checkpoint, variant=variant, use_ema=use_ema, **{name: parts[name] for name in components})
+        self.prompts.init_embeddings(lambda: load_text_encoder(self.arch, checkpoint, variant=variant))
         self._is_init = True
 
     def _warn_if_random(self):
         if not self.init_cfg:
             print_log(
-                'DiffusionUNet has no init_cfg: without a checkpoint loaded later, its weights and prompts are random',
+                'DiffusionUNet has no init_cfg: without a checkpoint loaded later, its weights are random, and so are '
+                'prompts that come from no file',
                 logger='current',
                 level=logging.WARNING,
             )
@@ -222,22 +246,6 @@ class DiffusionUNet(BaseModule):
             return feature
         maps = self.cross_attention.collect(stride, feature.shape[-2:])
         return torch.cat([feature, maps.to(feature)], dim=1)  # (B, C_i + K, h_i, w_i)
-
-
-def check_refine_steps(num_refine_steps: int, out_indices: Sequence[int]) -> int:
-    """The number of passes, if they are possible.
-
-    Raises:
-        ValueError: It is not positive, or there are several but the level that becomes their latents is missing.
-    """
-    if num_refine_steps < 1:
-        raise ValueError(f'num_refine_steps={num_refine_steps}: expected the number of passes, 1 or more')
-    if num_refine_steps > 1 and 0 not in out_indices:
-        raise ValueError(
-            f'num_refine_steps={num_refine_steps} needs the finest level, which becomes the latents of the next pass, '
-            f'but out_indices={tuple(out_indices)}: add 0 to out_indices, or set num_refine_steps=1'
-        )
-    return num_refine_steps
 
 
 def add_lora(unet: nn.Module, **options):

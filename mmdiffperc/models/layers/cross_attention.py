@@ -53,9 +53,17 @@ class CrossAttentionMaps:
         with_grad (bool): Let gradients flow through the maps. In the official runs none do, because its gradient
             checkpointing runs the forward pass without one; nothing of the maps is then kept for the backward pass.
             Defaults to False.
+
+    Raises:
+        ValueError: ``strides`` is no list of strides, or has none.
     """
 
     def __init__(self, strides: Sequence[int] = (16, 32), with_grad: bool = False):
+        if not isinstance(strides, Sequence) or not strides:
+            raise ValueError(
+                f'cross_attention has strides={strides!r}: expected a list such as (16, 32). Without any maps, leave '
+                'cross_attention out'
+            )
         self.strides = tuple(strides)
         self.with_grad = with_grad
         self._processors = {stride: [] for stride in self.strides}

@@ -11,6 +11,9 @@ from transformers import CLIPTextModel, CLIPTokenizer
 from mmdiffperc.compat.checkpoint import load_file
 from mmdiffperc.registry import MODELS
 
+from ..layers.sentence_encoder import SHORTEST
+
+LONGEST = 77  # positions of CLIP's text encoders, in all versions of Stable Diffusion
 _TEMPLATES = Path(__file__).parents[2] / 'assets' / 'imagenet_templates.txt'
 
 
@@ -23,10 +26,10 @@ def resolve_classes(classes: str | Sequence[str]) -> tuple[str, ...]:
     """Class names from a list, the name of a registered dataset, or a dataset alias of mmseg such as ``'ade'``.
 
     Raises:
-        ValueError: Nobody knows that name, or the dataset has no class names.
+        ValueError: It is no list of names; or nobody knows that name, or the dataset has no class names.
     """
     if not isinstance(classes, str):
-        return tuple(classes)
+        return check_names(classes)
     with DATASETS.switch_scope_and_registry(None) as registry:
         dataset = registry.get(classes)
     if dataset is None:
@@ -36,6 +39,45 @@ def resolve_classes(classes: str | Sequence[str]) -> tuple[str, ...]:
     if names := dataset.METAINFO.get('classes'):
         return tuple(names)
     raise ValueError(f'{classes} names no classes in its METAINFO: give ClassPrompts the list of class names instead')
+
+
+def check_names(classes: Sequence[str]) -> tuple[str, ...]:
+    """Class names.
+
+    Raises:
+        ValueError: They are not a list of strings, or there is none.
+    """
+    if not isinstance(classes, Sequence) or not classes or not all(isinstance(name, str) for name in classes):
+        raise ValueError(f"classes={classes!r}: expected a list of class names, such as ['road', 'tram']")
+    return tuple(classes)
+
+
+def check_templates(templates: Sequence[str]) -> tuple[str, ...]:
+    """Sentences for a class name.
+
+    Raises:
+        ValueError: They are not a list of strings with one ``{}`` each, or there is none.
+    """
+    is_list = isinstance(templates, Sequence) and not isinstance(templates, str)
+    if not is_list or not templates or not all(is_template(template) for template in templates):
+        raise ValueError(f"templates={templates!r}: expected a list of sentences such as 'a photo of a {{}}'")
+    return tuple(templates)
+
+
+def is_template(template: str) -> bool:
+    """Whether it is a sentence with one ``{}``."""
+    return isinstance(template, str) and template.count('{}') == 1
+
+
+def check_max_length(max_length: int) -> int:
+    """Number of tokens that sentences are cut and padded to.
+
+    Raises:
+        ValueError: No text encoder takes so many, or so few.
+    """
+    if not isinstance(max_length, int) or not SHORTEST <= max_length <= LONGEST:
+        raise ValueError(f'max_length={max_length!r}: the text encoder takes {SHORTEST} to {LONGEST} tokens')
+    return max_length
 
 
 @MODELS.register_module()
@@ -54,6 +96,9 @@ class ClassPrompts(nn.Module):
         templates (Sequence[str], optional): Sentences with one ``{}``. Defaults to the 80 of ImageNet.
         max_length (int): Sentences are cut and padded to this many tokens. Defaults to 20, as in VPD.
         adapter (dict, optional): Config of a module that refines the embeddings, such as ``dict(type='TextAdapter')``.
+
+    Raises:
+        ValueError: ``classes``, ``templates`` or ``max_length`` is not what it says above.
     """
 
     def __init__(
@@ -68,8 +113,8 @@ class ClassPrompts(nn.Module):
         super().__init__()
         self.classes = resolve_classes(classes)
         self.file = embeddings
-        self.templates = tuple(templates or imagenet_templates())
-        self.max_length = max_length
+        self.templates = check_templates(imagenet_templates() if templates is None else templates)
+        self.max_length = check_max_length(max_length)
         self.register_buffer('embeddings', torch.randn(len(self.classes), embed_dims))
         self.adapter = MODELS.build(adapter, default_args=dict(embed_dims=embed_dims)) if adapter else nn.Identity()
 
@@ -78,15 +123,20 @@ class ClassPrompts(nn.Module):
         """Number ``K`` of prompts, which is that of the classes."""
         return len(self.classes)
 
-    def init_embeddings(self, load_text_encoder: Callable[[], tuple[CLIPTokenizer, CLIPTextModel]]):
-        """Fill the embeddings from the file, or else with the text encoder, which is only then loaded.
+    @property
+    def needs_text_encoder(self) -> bool:
+        """Whether the embeddings are to be computed, because no file has them."""
+        return not self.file
+
+    def init_embeddings(self, load_text_encoder: Callable[[], tuple[CLIPTokenizer, CLIPTextModel]] | None = None):
+        """Fill the embeddings from the file, or else with the text encoder, if there is one to load.
 
         Raises:
-            ValueError: The file's embeddings are of another number or width than the classes need.
+            ValueError: The file's embeddings are of another number or width than the classes need, or not finite.
         """
         if self.file:
             self._fill(load_file(self.file))
-        else:
+        elif load_text_encoder:
             self._encode(*load_text_encoder())
 
     def _fill(self, found: torch.Tensor):
@@ -97,12 +147,14 @@ class ClassPrompts(nn.Module):
                 f'{len(self.classes)} classes, got {shape}. Check the class list, or leave `embeddings` out to have '
                 'them computed by the text encoder'
             )
+        if not found.isfinite().all():
+            raise ValueError(f'{self.file}: expected finite embeddings, got NaN or infinity: compute or get them again')
         self.embeddings.copy_(found)
 
     @torch.no_grad()
     def _encode(self, tokenizer: CLIPTokenizer, text_encoder: CLIPTextModel):
         for row, name in zip(self.embeddings, self.classes, strict=True):
-            sentences = [template.format(name.replace('_', ' ')) for template in self.templates]
+            sentences = [template.replace('{}', name.replace('_', ' ')) for template in self.templates]
             tokens = tokenizer(
                 sentences, max_length=self.max_length, padding='max_length', truncation=True, return_tensors='pt'
             )

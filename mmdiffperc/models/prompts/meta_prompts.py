@@ -25,6 +25,7 @@ class MetaPrompts(nn.Module):
     """
 
     by_step = True
+    needs_text_encoder = False
 
     def __init__(
         self,
@@ -43,8 +44,8 @@ class MetaPrompts(nn.Module):
             for _ in range(num_sets)
         )
 
-    def init_embeddings(self, load_text_encoder: Callable):
-        """Keep the random start: no text encoder is needed, so none is loaded."""
+    def init_embeddings(self, load_text_encoder: Callable | None = None):
+        """Keep the random start."""
 
     def forward(self, batch_size: int, step: int = 0) -> torch.Tensor:
         """Prompt embeddings ``(batch_size, K, C)`` of pass number ``step``, the same for every image."""

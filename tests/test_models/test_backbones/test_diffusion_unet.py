@@ -1,4 +1,5 @@
 import copy
+import re
 
 import pytest
 import torch
@@ -266,6 +267,45 @@ def test_init_cfg_computes_the_prompts_with_the_folders_own_text_encoder(arch, d
     torch.testing.assert_close(backbone.prompts.embeddings[1], expected)
 
 
+@pytest.mark.parametrize('init_cfg', [None, dict(type='Normal', layer='Conv2d', std=0.1)], ids=['none', 'other'])
+@pytest.mark.parametrize('kind', ['ClassPrompts', 'ScenePrompts'])
+def test_ready_prompts_are_read_without_other_weights(arch, tmp_path, kind, init_cfg):
+    embeddings = torch.randn(2, 12)
+    torch.save(embeddings, tmp_path / 'ready.pth')
+    prompts = dict(type=kind, classes=['cafe', 'office'], embeddings=str(tmp_path / 'ready.pth'))
+    backbone = build(arch, prompts=prompts, init_cfg=init_cfg)
+    backbone.init_weights()
+    torch.testing.assert_close(backbone.prompts.embeddings, embeddings, rtol=0, atol=0)
+
+
+@pytest.mark.parametrize('kind', ['ClassPrompts', 'MetaPrompts', 'TextPrompts'])
+def test_prompts_without_a_source_stay_as_they_are(arch, kind):
+    options = dict(ClassPrompts=dict(classes=['sky']), MetaPrompts=dict(num_prompts=5), TextPrompts=dict(max_length=9))
+    backbone = build(arch, prompts=dict(type=kind, **options[kind]), cross_attention=None)
+    before = copy.deepcopy(backbone.prompts.state_dict())
+    backbone.init_weights()
+    for name, weight in backbone.prompts.state_dict().items():
+        torch.testing.assert_close(weight, before[name], rtol=0, atol=0)
+
+
+@pytest.mark.parametrize(
+    ('prompts', 'parts'),
+    [
+        (PROMPTS, ['unet', 'vae', 'text_encoder', 'tokenizer']),
+        (dict(type='MetaPrompts', num_prompts=5), ['unet', 'vae']),
+        (dict(PROMPTS, embeddings='ready.pth'), ['unet', 'vae']),
+    ],
+    ids=['class names', 'learned', 'ready'],
+)
+def test_all_that_is_to_be_downloaded_is_told_at_once(arch, tmp_path, monkeypatch, prompts, parts):
+    monkeypatch.setattr('huggingface_hub.constants.HF_HUB_CACHE', str(tmp_path))
+    monkeypatch.setattr('huggingface_hub.constants.HF_HUB_OFFLINE', True)
+    backbone = build(arch, prompts=prompts, init_cfg=dict(type='Pretrained', checkpoint='some/name'))
+    include = ' '.join(f'"{part}/*"' for part in parts)
+    with pytest.raises(RuntimeError, match=re.escape(f'`hf download some/name --include {include}`')):
+        backbone.init_weights()
+
+
 def test_components_leaves_the_other_parts_alone(arch, diffusers_folder):
     init_cfg = dict(type='Pretrained', checkpoint=diffusers_folder, components=['vae'])
     backbone = build(arch, init_cfg=init_cfg)
@@ -332,13 +372,13 @@ def test_prefix_means_a_checkpoint_of_openmmlab(arch, tmp_path):
     state_dict = {f'backbone.{name}': weight for name, weight in source.state_dict().items()}
     torch.save(dict(state_dict=state_dict), tmp_path / 'segmentor.pth')
     init_cfg = dict(type='Pretrained', checkpoint=str(tmp_path / 'segmentor.pth'), prefix='backbone.')
-    target = build(arch, init_cfg=init_cfg)
+    target = build(arch, prompts=dict(PROMPTS, embeddings='not_read.pth'), init_cfg=init_cfg)
     target.init_weights()
     for name, weight in target.state_dict().items():
         torch.testing.assert_close(weight, source.state_dict()[name], rtol=0, atol=0)
 
 
-@pytest.mark.parametrize('out_indices', [(0, 4), (-1,), ()])
+@pytest.mark.parametrize('out_indices', [(0, 4), (-1,), (), 3, '01'])
 def test_a_level_that_does_not_exist(arch, out_indices):
     with pytest.raises(ValueError, match=r'expected some of \[0, 1, 2, 3\].*3: 64'):
         build(arch, out_indices=out_indices)
@@ -359,3 +399,28 @@ def test_a_stride_that_does_not_exist(arch, strides, message):
 def test_maps_of_a_level_that_is_not_returned(arch):
     with pytest.raises(ValueError, match=r'strides \[16\].*add the level to out_indices'):
         build(arch, out_indices=(0, 2, 3), cross_attention=MAPS)
+
+
+@pytest.mark.parametrize(
+    ('options', 'message'),
+    [
+        (dict(timestep=5000), 'timestep=5000: expected a whole number from 0 to 999'),
+        (dict(num_refine_steps=1.5), 'num_refine_steps=1.5: expected the number of passes'),
+        (dict(lora=True), 'lora=True: expected arguments of peft.LoraConfig'),
+        (dict(prompts=dict(classes=['sky'])), "prompts={'classes': ['sky']}: expected a config such as dict(type="),
+        (dict(prompts='ClassPrompts'), "prompts='ClassPrompts': expected a config such as dict(type="),
+        (dict(prompts=dict(PROMPTS, embed_dims=13)), 'ClassPrompts has embed_dims=13, but the backbone has 12: leave'),
+        (dict(cross_attention=dict(strides=())), 'strides=(): expected a list such as (16, 32)'),
+        (dict(cross_attention=dict(strides=16)), 'strides=16: expected a list such as (16, 32)'),
+        (dict(init_cfg='tiny-sd'), "init_cfg='tiny-sd': expected dict(type='Pretrained', checkpoint=...)"),
+        (dict(init_cfg=dict(type='Pretrained')), 'expected a checkpoint, which is a hub id, a folder or a file'),
+    ],
+)
+def test_bad_configuration_does_not_build(arch, options, message):
+    with pytest.raises(ValueError, match=re.escape(message)):
+        build(arch, **options)
+
+
+def test_no_architecture():
+    with pytest.raises(ValueError, match="Unknown arch 'None': expected one of"):
+        DiffusionUNet(arch=None)

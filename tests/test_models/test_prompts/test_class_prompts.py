@@ -1,3 +1,5 @@
+import re
+
 import pytest
 import torch
 from mmengine.dataset import BaseDataset
@@ -110,3 +112,38 @@ def test_the_embeddings_are_in_the_checkpoint_but_do_not_train():
     prompts = ClassPrompts(['a', 'b'], embed_dims=4, adapter=dict(type='TextAdapter'))
     assert 'embeddings' in prompts.state_dict()
     assert {name.split('.')[0] for name, _ in prompts.named_parameters()} == {'adapter'}
+
+
+@pytest.mark.parametrize(
+    ('options', 'message'),
+    [
+        (dict(classes=[]), 'classes=[]: expected a list of class names'),
+        (dict(classes=[1, 2]), 'classes=[1, 2]: expected a list of class names'),
+        (dict(classes=None), 'classes=None: expected a list of class names'),
+        (dict(templates=[]), 'templates=[]: expected a list of sentences'),
+        (dict(templates='a photo of a {}'), "templates='a photo of a {}': expected a list of sentences"),
+        (dict(templates=['a {}', 'a photo']), "templates=['a {}', 'a photo']: expected a list of sentences"),
+        (dict(templates=['{} and {}']), "templates=['{} and {}']: expected a list of sentences"),
+        (dict(max_length=200), 'max_length=200: the text encoder takes 3 to 77 tokens'),
+        (dict(max_length=2), 'max_length=2: the text encoder takes 3 to 77 tokens'),
+        (dict(max_length='20'), "max_length='20': the text encoder takes 3 to 77 tokens"),
+    ],
+)
+def test_bad_configuration_does_not_build(options, message):
+    with pytest.raises(ValueError, match=re.escape(message)):
+        ClassPrompts(**{'classes': ['sky'], 'embed_dims': 8, **options})
+
+
+def test_braces_in_templates_are_plain_text(arch):
+    tokenizer, text_encoder = text_side(arch)
+    prompts = ClassPrompts(['sky'], embed_dims=12, templates=['a {} {x}'])
+    prompts.init_embeddings(lambda: (tokenizer, text_encoder))
+    tokens = tokenizer('a sky {x}', max_length=20, padding='max_length', return_tensors='pt').input_ids
+    torch.testing.assert_close(prompts.embeddings[0], text_encoder(tokens).pooler_output[0])
+
+
+def test_a_file_with_a_number_that_is_none(tmp_path):
+    torch.save(torch.tensor([[1.0, float('nan')]]), tmp_path / 'spoilt.pth')
+    prompts = ClassPrompts(['sky'], embed_dims=2, embeddings=str(tmp_path / 'spoilt.pth'))
+    with pytest.raises(ValueError, match=r'spoilt\.pth: expected finite embeddings, got NaN or infinity'):
+        prompts.init_embeddings()

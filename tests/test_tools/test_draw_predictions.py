@@ -1,0 +1,54 @@
+import cv2
+import numpy as np
+import pytest
+import torch
+from mmengine.config import Config
+
+
+@pytest.fixture
+def draw(tool):
+    """Run the tool with arguments; returns its exit status."""
+    from draw_predictions import main
+
+    return lambda *arguments: main([*map(str, arguments)])
+
+
+@pytest.fixture
+def config(tiny_vpd, tmp_path):
+    """The tiny config on two images of a test set: one of many classes and unlabelled pixels, one of a single class."""
+    many = np.repeat(np.repeat(np.arange(16, dtype=np.uint8).reshape(4, 4) % 4, 16, axis=0), 16, axis=1)
+    for name, labels in (('many', many), ('single', np.full((64, 64), 2, np.uint8))):
+        for folder, array in (('images', np.random.randint(0, 256, (64, 64, 3), np.uint8)), ('labels', labels)):
+            (tmp_path / folder).mkdir(exist_ok=True)
+            suffix = '.jpg' if folder == 'images' else '.png'
+            cv2.imwrite(str(tmp_path / folder / (name + suffix)), array)
+    cfg = Config.fromfile(tiny_vpd)
+    cfg.test_dataloader.dataset.update(
+        data_root=str(tmp_path), data_prefix=dict(img_path='images', seg_map_path='labels')
+    )
+    cfg.dump(tmp_path / 'config.py')
+    return str(tmp_path / 'config.py')
+
+
+def test_draws_all_images_there_are(draw, config, tiny_checkpoint, tmp_path, capsys):
+    out = tmp_path / 'new' / 'figure.png'
+    assert draw(config, tiny_checkpoint, '--out', out) == 0
+    assert f'{out} written' in capsys.readouterr().out
+    assert cv2.imread(str(out)).shape == (2 * 2.2 * 120, 10 * 120, 3)
+
+
+def test_bad_input_is_one_clear_line(draw, config, tiny_checkpoint, tmp_path, capsys):
+    torch.save(dict(state_dict={}), tmp_path / 'whole.pth')
+    (tmp_path / 'cut.pth').write_bytes((tmp_path / 'whole.pth').read_bytes()[:200])
+    unlabelled = Config.fromfile(config)
+    unlabelled.test_dataloader.dataset.pipeline.pop(1)
+    unlabelled.dump(tmp_path / 'unlabelled.py')
+    for arguments, message in (
+        ([tmp_path / 'absent.py', tiny_checkpoint], 'absent.py'),
+        ([config, tmp_path / 'cut.pth'], 'cut.pth could not be loaded'),
+        ([config, tiny_checkpoint, '--indices', 0, 7], 'the test set has images 0 to 1, and no [7]'),
+        ([tmp_path / 'unlabelled.py', tiny_checkpoint], 'many.jpg: expected a config of semantic segmentation'),
+    ):
+        assert draw(*arguments, '--out', tmp_path / 'figure.png') == 1
+        error = capsys.readouterr().err
+        assert 'draw_predictions: ' in error and message in error
