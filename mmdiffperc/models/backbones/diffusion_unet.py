@@ -11,6 +11,7 @@ from torch import nn
 
 from mmdiffperc.registry import MODELS
 
+from ..complete_weights import RefuseIncomplete
 from ..config_checks import (
     COMPONENTS,
     check_given,
@@ -27,7 +28,11 @@ from ..layers.skip_resize import resize_skip_connections
 from ..stable_diffusion import TEXT_SIDE, build_unet, load_text_encoder, load_weights, locate_parts
 
 EMPTY_PROMPT = dict(type='ClassPrompts', classes=[''], templates=['{}'])
-TEXT_ENCODER = 'prompts.text_encoder.'
+REFUSE_INCOMPLETE = RefuseIncomplete(
+    'Check that its config has the same arch, prompts, lora and out_indices as this one; Stable Diffusion weights are '
+    'loaded by init_cfg',
+    may_lack='prompts.text_encoder.',  # TextPrompts decides about it; some checkpoints are without
+)
 ATTENTION_PROJECTIONS = ('to_q', 'to_k', 'to_v', 'to_out.0')
 
 
@@ -125,7 +130,7 @@ class DiffusionUNet(BaseModule):
             add_lora(self.unet, **check_lora(lora))
         if with_cp:
             self.unet.enable_gradient_checkpointing()
-        self.register_load_state_dict_pre_hook(refuse_incomplete)
+        self.register_load_state_dict_pre_hook(REFUSE_INCOMPLETE)
 
     def _build_prompts(self, config):
         known = dict(embed_dims=self.unet.config.cross_attention_dim)
@@ -252,22 +257,3 @@ def add_lora(unet: nn.Module, **options):
     """Add a low-rank adapter: arguments of ``peft.LoraConfig``, whose scaling ``lora_alpha / r`` is 1 if not given."""
     defaults = dict(target_modules=list(ATTENTION_PROJECTIONS), lora_alpha=options.get('r', LoraConfig.r))
     unet.add_adapter(LoraConfig(**{**defaults, **options}))
-
-
-def refuse_incomplete(backbone: DiffusionUNet, state_dict: dict, prefix: str, *args):
-    """Before a checkpoint is loaded: it must leave no weight of the backbone at a random value.
-
-    About the text encoder, which some checkpoints are without, :class:`TextPrompts` decides.
-
-    Raises:
-        RuntimeError: It holds only some of the backbone's weights; or none, and nothing has initialised them yet.
-    """
-    names = (name for name in backbone.state_dict() if not name.startswith(TEXT_ENCODER))
-    expected = [prefix + name for name in names]
-    missing = [name for name in expected if name not in state_dict]
-    if missing and (len(missing) < len(expected) or not backbone.is_init):
-        raise RuntimeError(
-            f'The checkpoint lacks {len(missing)} of the {len(expected)} weights of DiffusionUNet, first '
-            f'{", ".join(missing[:3])}: they would stay random. Check that its config has the same arch, prompts, lora '
-            'and out_indices as this one; Stable Diffusion weights are loaded by init_cfg'
-        )

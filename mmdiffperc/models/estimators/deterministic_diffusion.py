@@ -11,6 +11,7 @@ from mmengine.structures import BaseDataElement, PixelData
 
 from mmdiffperc.registry import MODELS
 
+from ..complete_weights import RefuseIncomplete
 from ..layers.latent_autoencoder import LatentAutoencoder
 from ..layers.sentence_encoder import SentenceEncoder
 from ..lora import add_attention_lora, load_lora, save_lora
@@ -21,7 +22,11 @@ from .target_codec import TargetCodec
 
 MAX_TOKENS = 77
 CACHED_SENTENCES = 1024
-TEXT_ENCODER = 'text_encoder.'
+REFUSE_INCOMPLETE = RefuseIncomplete(
+    'Check that its config has the same arch and lora as this one; Stable Diffusion weights are loaded by init_cfg, a '
+    'LoRA file by load_lora',
+    may_lack='text_encoder.',  # SentenceEncoder decides about it
+)
 IMAGES = dict(type=ImgDataPreprocessor, mean=[127.5] * 3, std=[127.5] * 3, bgr_to_rgb=True)
 
 
@@ -104,7 +109,7 @@ class DeterministicDiffusion(BaseModel):
             add_attention_lora(self.unet, **lora)
         if with_cp:
             self.unet.enable_gradient_checkpointing()
-        self.register_load_state_dict_pre_hook(refuse_incomplete)
+        self.register_load_state_dict_pre_hook(REFUSE_INCOMPLETE)
 
     def init_weights(self):
         """Load the pre-trained weights that ``init_cfg`` names."""
@@ -268,21 +273,3 @@ def check_guidance(guidance_scale: float, use_prompts: bool, sampler: str) -> fl
     if guidance_scale != 1 and sampler == 'one_pass':
         raise ValueError(f'guidance_scale={guidance_scale}: a single pass has no guidance; set it to 1')
     return guidance_scale
-
-
-def refuse_incomplete(model: DeterministicDiffusion, state_dict: dict, prefix: str, *args):
-    """Before a checkpoint is loaded: it must leave no weight at a random value.
-
-    About the text encoder :class:`SentenceEncoder` decides.
-
-    Raises:
-        RuntimeError: It holds only some of the weights; or none, and nothing has initialised them yet.
-    """
-    expected = [prefix + name for name in model.state_dict() if not name.startswith(TEXT_ENCODER)]
-    missing = [name for name in expected if name not in state_dict]
-    if missing and (len(missing) < len(expected) or not model.is_init):
-        raise RuntimeError(
-            f'The checkpoint lacks {len(missing)} of the {len(expected)} weights of DeterministicDiffusion, first '
-            f'{", ".join(missing[:3])}: they would stay random. Check that its config has the same arch and lora as '
-            'this one; Stable Diffusion weights are loaded by init_cfg, and a LoRA file by load_lora'
-        )
