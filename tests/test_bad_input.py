@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from mmengine.config import Config
+from mmengine.registry import init_default_scope
 from mmseg.apis import MMSegInferencer, inference_model, init_model
 from tiny_arch import write_arch
 
@@ -53,6 +54,12 @@ def model(config, checkpoint):
 @pytest.fixture(scope='module')
 def inferencer(config, checkpoint):
     return MMSegInferencer(config, checkpoint, device='cpu')
+
+
+@pytest.fixture(autouse=True)
+def default_scope():
+    """As ``init_model`` leaves it, which the module's fixtures call for the first test only."""
+    init_default_scope('mmseg')
 
 
 def noise(*shape, dtype=np.uint8):
