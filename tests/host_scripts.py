@@ -1,5 +1,6 @@
 """The scripts that ``mim train HOST`` and ``mim test HOST`` run, in this process."""
 
+import json
 import runpy
 import sys
 from importlib import import_module
@@ -8,6 +9,17 @@ from pathlib import Path
 import pytest
 
 VISUALIZERS = dict(mmseg='SegLocalVisualizer', mmpose='PoseLocalVisualizer')
+
+
+def train(host, config, work_dir, iterations, *options):
+    """Train for some iterations, each logged, and validate at the end; the options are those of the config."""
+    options = [f'train_cfg.max_iters={iterations}', f'train_cfg.val_interval={iterations}', *options]
+    run(host, 'train.py', config, '--work-dir', work_dir, '--cfg-options', *options, 'default_hooks.logger.interval=1')
+
+
+def read_log(work_dir):
+    """The entries of a training's log, the validation last."""
+    return [json.loads(line) for line in next(work_dir.glob('*/vis_data/scalars.json')).read_text().splitlines()]
 
 
 def run(host, script, *arguments):

@@ -7,12 +7,13 @@ import torch
 from diffusers import UNet2DConditionModel
 from diffusers.loaders import StableDiffusionLoraLoaderMixin
 from diffusers.utils import convert_unet_state_dict_to_peft
+from peft import LoraConfig
 from peft.utils import get_peft_model_state_dict
 from safetensors import safe_open
 
-from .backbones.diffusion_unet import ATTENTION_PROJECTIONS, add_lora
 from .weight_files import Assignment, WeightFile
 
+ATTENTION_PROJECTIONS = ('to_q', 'to_k', 'to_v', 'to_out.0')
 TARGETS = {
     'all': list(ATTENTION_PROJECTIONS),
     'self': rf'.*\.attn1\.({"|".join(ATTENTION_PROJECTIONS)})',
@@ -24,6 +25,12 @@ FILE_NAMES = ('pytorch_lora_weights.safetensors', 'pytorch_lora_weights.bin', 'p
 _DOWN, _UP = '.lora_A.weight', '.lora_B.weight'
 _METADATA = 'lora_adapter_metadata'
 _MAX_SHOWN = 3
+
+
+def add_lora(unet: UNet2DConditionModel, **options):
+    """Add a low-rank adapter: arguments of ``peft.LoraConfig``, whose scaling ``lora_alpha / r`` is 1 if not given."""
+    defaults = dict(target_modules=TARGETS['all'], lora_alpha=options.get('r', LoraConfig.r))
+    unet.add_adapter(LoraConfig(**{**defaults, **options}))
 
 
 def add_attention_lora(unet: UNet2DConditionModel, attention: str = 'all', **options):

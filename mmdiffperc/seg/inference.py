@@ -10,10 +10,9 @@ from torch import nn
 from mmdiffperc.datasets.single_image import single_image_batch
 from mmdiffperc.models.prompts.sentences import check_sentence
 
+from .checked_nyu_dataset import UNKNOWN_SCENE
 from .refer_metric import REFERRED
 from .referring_segmentor import ReferringSegmentor
-
-UNKNOWN_SCENE = -1
 
 
 @torch.no_grad()

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 import torch
-from host_scripts import run
+from host_scripts import read_log, run, train
 from tiny_pose import write_config
 
 from mmdiffperc.compat.checkpoint import load_file
@@ -18,19 +18,13 @@ def trained(tmp_path_factory):
     """The config, and the folder of its training."""
     folder = tmp_path_factory.mktemp('pose')
     config = write_config(folder)
-    options = [
-        f'train_cfg.max_iters={ITERATIONS}',
-        f'train_cfg.val_interval={ITERATIONS}',
-        'default_hooks.logger.interval=1',
-    ]
-    run('mmpose', 'train.py', config, '--work-dir', folder / 'work', '--cfg-options', *options)
+    train('mmpose', config, folder / 'work', ITERATIONS)
     return config, folder / 'work'
 
 
 @pytest.fixture(scope='module')
 def log(trained):
-    lines = next(trained[1].glob('*/vis_data/scalars.json')).read_text().splitlines()
-    return [json.loads(line) for line in lines]
+    return read_log(trained[1])
 
 
 def test_training_is_logged(log):

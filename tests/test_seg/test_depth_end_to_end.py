@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from host_scripts import run
+from host_scripts import read_log, run, train
 from mmengine.config import Config
 from tiny_depth import write_config
 
@@ -23,16 +23,13 @@ def trained(tmp_path_factory):
     config = write_config(folder)
     empty = sorted((folder / 'toy/nyu/annotations/train').iterdir())[0]
     cv2.imwrite(str(empty), np.zeros((64, 96), np.uint16))
-    options = [f'train_cfg.max_iters={ITERATIONS}', f'train_cfg.val_interval={ITERATIONS}']
-    options += ['train_dataloader.batch_size=4', 'default_hooks.logger.interval=1']
-    run('mmseg', 'train.py', config, '--work-dir', folder / 'work', '--cfg-options', *options)
+    train('mmseg', config, folder / 'work', ITERATIONS, 'train_dataloader.batch_size=4')
     return config, folder / 'work'
 
 
 @pytest.fixture(scope='module')
 def log(trained):
-    lines = next(trained[1].glob('*/vis_data/scalars.json')).read_text().splitlines()
-    return [json.loads(line) for line in lines]
+    return read_log(trained[1])
 
 
 def test_training_is_logged(log):

@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from host_scripts import run
+from host_scripts import read_log, run, train
 from mmengine.config import Config
 from mmengine.registry import DATASETS, init_default_scope
 from tiny_refer import write_checkpoint, write_config
@@ -24,19 +24,13 @@ def trained(tmp_path_factory):
     """The config, and the checkpoint of its training."""
     folder = tmp_path_factory.mktemp('refer')
     config = write_config(folder)
-    options = [
-        f'train_cfg.max_iters={ITERATIONS}',
-        f'train_cfg.val_interval={ITERATIONS}',
-        'default_hooks.logger.interval=1',
-    ]
-    run('mmseg', 'train.py', config, '--work-dir', folder / 'work', '--cfg-options', *options)
+    train('mmseg', config, folder / 'work', ITERATIONS)
     return config, folder / 'work' / f'iter_{ITERATIONS}.pth'
 
 
 @pytest.fixture(scope='module')
 def log(trained):
-    lines = next(trained[1].parent.glob('*/vis_data/scalars.json')).read_text().splitlines()
-    return [json.loads(line) for line in lines]
+    return read_log(trained[1].parent)
 
 
 def test_training_is_logged(log):

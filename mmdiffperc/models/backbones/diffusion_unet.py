@@ -6,7 +6,6 @@ from collections.abc import Sequence
 import torch
 from mmengine.logging import print_log
 from mmengine.model import BaseModule
-from peft import LoraConfig
 from torch import nn
 
 from mmdiffperc.registry import MODELS
@@ -25,6 +24,7 @@ from ..layers.feature_taps import FeatureTaps, Tap, feature_table, remove_untapp
 from ..layers.given_time_embedding import GivenTimeEmbedding
 from ..layers.latent_autoencoder import LatentAutoencoder
 from ..layers.skip_resize import resize_skip_connections
+from ..lora import add_lora
 from ..stable_diffusion import TEXT_SIDE, build_unet, load_text_encoder, load_weights, locate_parts
 
 EMPTY_PROMPT = dict(type='ClassPrompts', classes=[''], templates=['{}'])
@@ -33,7 +33,6 @@ REFUSE_INCOMPLETE = RefuseIncomplete(
     'loaded by init_cfg',
     may_lack='prompts.text_encoder.',  # TextPrompts decides about it; some checkpoints are without
 )
-ATTENTION_PROJECTIONS = ('to_q', 'to_k', 'to_v', 'to_out.0')
 
 
 @MODELS.register_module()
@@ -251,9 +250,3 @@ class DiffusionUNet(BaseModule):
             return feature
         maps = self.cross_attention.collect(stride, feature.shape[-2:])
         return torch.cat([feature, maps.to(feature)], dim=1)  # (B, C_i + K, h_i, w_i)
-
-
-def add_lora(unet: nn.Module, **options):
-    """Add a low-rank adapter: arguments of ``peft.LoraConfig``, whose scaling ``lora_alpha / r`` is 1 if not given."""
-    defaults = dict(target_modules=list(ATTENTION_PROJECTIONS), lora_alpha=options.get('r', LoraConfig.r))
-    unet.add_adapter(LoraConfig(**{**defaults, **options}))

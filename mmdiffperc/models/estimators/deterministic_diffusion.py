@@ -13,14 +13,13 @@ from mmdiffperc.registry import MODELS
 
 from ..complete_weights import RefuseIncomplete
 from ..layers.latent_autoencoder import LatentAutoencoder
-from ..layers.sentence_encoder import SentenceEncoder
+from ..layers.sentence_encoder import LONGEST, SentenceEncoder
 from ..lora import add_attention_lora, load_lora, save_lora
 from ..stable_diffusion import build_unet, load_weights
 from .captions import captions_of, clean_captions
 from .deterministic_process import DeterministicProcess, check_choice, load_schedule
 from .target_codec import TargetCodec
 
-MAX_TOKENS = 77
 CACHED_SENTENCES = 1024
 REFUSE_INCOMPLETE = RefuseIncomplete(
     'Check that its config has the same arch and lora as this one; Stable Diffusion weights are loaded by init_cfg, a '
@@ -103,7 +102,7 @@ class DeterministicDiffusion(BaseModel):
         self.guidance_scale = check_guidance(guidance_scale, use_prompts, sampler)
 
         self.autoencoder = LatentAutoencoder(arch, scale_latents=True, with_decoder=True)
-        self.text_encoder = SentenceEncoder(arch, MAX_TOKENS, cache_size=CACHED_SENTENCES)
+        self.text_encoder = SentenceEncoder(arch, LONGEST, cache_size=CACHED_SENTENCES)
         self.unet = build_unet(arch)
         if lora is not None:
             add_attention_lora(self.unet, **lora)

@@ -10,6 +10,7 @@ from torch import nn
 from ..stable_diffusion import build_text_encoder, build_tokenizer, load_weights
 
 SHORTEST = 3  # a token between the two that mark beginning and end
+LONGEST = 77  # positions of CLIP's text encoders, in all versions of Stable Diffusion
 NO_WEIGHTS = (
     'The text encoder has no weights: neither init_cfg loaded them nor does the checkpoint hold them (official ones of '
     'VPD do not, nor do those converted from them). Set model.backbone.prompts.checkpoint to the Stable Diffusion that '

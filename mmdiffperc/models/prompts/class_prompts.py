@@ -11,9 +11,8 @@ from transformers import CLIPTextModel, CLIPTokenizer
 from mmdiffperc.compat.checkpoint import load_file
 from mmdiffperc.registry import MODELS
 
-from ..layers.sentence_encoder import SHORTEST
+from ..layers.sentence_encoder import LONGEST, SHORTEST
 
-LONGEST = 77  # positions of CLIP's text encoders, in all versions of Stable Diffusion
 _TEMPLATES = Path(__file__).parents[2] / 'assets' / 'imagenet_templates.txt'
 
 
