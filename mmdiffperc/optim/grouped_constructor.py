@@ -1,0 +1,37 @@
+"""Few parameter groups instead of one per parameter."""
+
+from mmengine.optim import DefaultOptimWrapperConstructor
+from torch import nn
+
+from mmdiffperc.registry import OPTIM_WRAPPER_CONSTRUCTORS
+
+
+@OPTIM_WRAPPER_CONSTRUCTORS.register_module()
+class GroupedOptimWrapperConstructor(DefaultOptimWrapperConstructor):
+    """mmengine's default constructor, with parameters of the same options in one group.
+
+    The default makes a group of every parameter as soon as there is a ``paramwise_cfg``. A diffusion U-Net has
+    hundreds, and optimizer and schedulers work group by group: grouped, an optimizer of torch updates many parameters
+    at once. Rates, decays and so the weights stay the same. A checkpoint's optimizer state resumes only in a run with
+    the same constructor.
+    """
+
+    def add_params(self, params: list[dict], module: nn.Module, prefix: str = '', is_dcn_module=None):
+        """Add the parameters of ``module`` to ``params``; merge the groups when all of the model's are there."""
+        super().add_params(params, module, prefix, is_dcn_module)
+        if not prefix:
+            params[:] = merge_groups(params)
+
+
+def merge_groups(groups: list[dict]) -> list[dict]:
+    """Merge parameter groups that differ in nothing but their ``params``, in order of first appearance."""
+    merged = []
+    for group in groups:
+        options = {key: value for key, value in group.items() if key != 'params'}
+        for other in merged:
+            if options == {key: value for key, value in other.items() if key != 'params'}:
+                other['params'] += group['params']
+                break
+        else:
+            merged.append(dict(options, params=list(group['params'])))
+    return merged
