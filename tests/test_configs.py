@@ -193,7 +193,7 @@ def recipe_of(name):
     model = build_on_meta(config)
     wrapper = build_optim_wrapper(model, config.optim_wrapper)
     assert type(wrapper.optimizer) is torch.optim.AdamW
-    groups = {id(group['params'][0]): group for group in wrapper.optimizer.param_groups}
+    groups = {id(param): group for group in wrapper.optimizer.param_groups for param in group['params']}
     assert {group['betas'] for group in groups.values()} == {(0.9, 0.999)}
     named = {id(weight): name for name, weight in model.named_parameters() if weight.requires_grad}
     return {named[key]: (group['lr'], group['weight_decay']) for key, group in groups.items() if key in named}

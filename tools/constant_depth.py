@@ -1,6 +1,6 @@
 """Score the simplest depth estimator: the mean depth of the training set everywhere. What a trained one must beat.
 
-python tools/constant_depth.py configs/vpd/vpd_tiny-sd_1xb8-800_toy-nyu-128x128.py
+python tools/constant_depth.py configs/vpd/vpd_tiny-sd_1xb4-1800_toy-nyu-128x128.py
 """
 
 import argparse

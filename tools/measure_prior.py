@@ -48,22 +48,22 @@ TASKS = {
     ),
     'depth': Task(
         {
-            'pre-trained': 'configs/vpd/vpd_tiny-sd_1xb8-800_toy-nyu-128x128.py',
-            'random': 'configs/vpd/vpd_tiny-sd-random_1xb8-800_toy-nyu-128x128.py',
+            'pre-trained': 'configs/vpd/vpd_tiny-sd_1xb4-1800_toy-nyu-128x128.py',
+            'random': 'configs/vpd/vpd_tiny-sd-random_1xb4-1800_toy-nyu-128x128.py',
         },
         {'rmse': '.3f', 'abs_rel': '.3f'},
     ),
     'referring': Task(
         {
-            'pre-trained': 'configs/vpd/vpd_tiny-sd-refer_1xb8-800_toy-refcoco-128x128.py',
-            'random': 'configs/vpd/vpd_tiny-sd-refer-random_1xb8-800_toy-refcoco-128x128.py',
+            'pre-trained': 'configs/vpd/vpd_tiny-sd-refer_1xb4-1800_toy-refcoco-128x128.py',
+            'random': 'configs/vpd/vpd_tiny-sd-refer-random_1xb4-1800_toy-refcoco-128x128.py',
         },
         {'oIoU': '.1f', 'mIoU': '.1f', 'precision@0.5': '.1f'},
     ),
     'pose': Task(
         {
-            'pre-trained': 'configs/metaprompts/td-hm_metaprompts-tiny-sd_1xb8-800_toy-coco-128x96.py',
-            'random': 'configs/metaprompts/td-hm_metaprompts-tiny-sd-random_1xb8-800_toy-coco-128x96.py',
+            'pre-trained': 'configs/metaprompts/td-hm_metaprompts-tiny-sd_1xb4-1800_toy-coco-128x96.py',
+            'random': 'configs/metaprompts/td-hm_metaprompts-tiny-sd-random_1xb4-1800_toy-coco-128x96.py',
         },
         {'coco/AP': '.3f', 'coco/AP .5': '.3f'},
         host='mmpose',

@@ -9,10 +9,10 @@ def test_pose_in_own_image(tmp_path, monkeypatch):
     monkeypatch.chdir(ROOT)
     code = snippet('run: own pose')
     scope = {}
-    config = 'configs/metaprompts/td-hm_metaprompts-tiny-sd_1xb8-800_toy-coco-128x96.py'
+    config = 'configs/metaprompts/td-hm_metaprompts-tiny-sd_1xb4-1800_toy-coco-128x96.py'
     assert Config.fromfile(config).model.head.out_channels == 17
     checkpoint = write_checkpoint(config, tmp_path / 'pose.pth')
-    exec(code.replace('work_dirs/metaprompts_pose/iter_800.pth', checkpoint), scope)
+    exec(code.replace('work_dirs/metaprompts_pose/iter_1800.pth', checkpoint), scope)
     (person,) = scope['people']
     assert len(person['keypoints']) == len(person['keypoint_scores']) == 17 and person['bbox'] == [36, 20, 66, 72]
     assert scope['picture'].shape == (128, 128, 3)

@@ -52,14 +52,14 @@ def assert_all_is_reached(model):
 
 
 def test_segmentation(build):
-    model = build('metaprompts_tiny-sd-upernet_1xb8-800_toy-128x128.py')
+    model = build('metaprompts_tiny-sd-upernet_1xb4-1800_toy-128x128.py')
     losses = train_on(model, gt_sem_seg=lambda: torch.randint(11, (1, *SIZE)))
     assert {'decode.loss_ce', 'decode.loss_lovasz', 'aux.loss_ce'} < set(losses)
     assert_all_is_reached(model)
 
 
 def test_depth(build):
-    model = build('metaprompts_tiny-sd_1xb8-800_toy-nyu-128x128.py')
+    model = build('metaprompts_tiny-sd_1xb4-1800_toy-nyu-128x128.py')
     losses = train_on(model, gt_depth_map=lambda: torch.rand(1, *SIZE) * 9)
     assert set(losses) == {'decode.loss_silog'}
     assert_all_is_reached(model)

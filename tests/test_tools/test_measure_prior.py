@@ -18,7 +18,7 @@ def measure_prior(tool, tmp_path, monkeypatch):
                 (folder / time / 'vis_data').mkdir(parents=True)
                 lines = [dict(loss=1.0, step=800), dict(mIoU=base + seed + mistake, step=800)]
                 (folder / time / 'vis_data/scalars.json').write_text('\n'.join(map(json.dumps, lines)) + '\n')
-            (folder / 'iter_800.pth').write_bytes(b'')
+            (folder / 'iter_1800.pth').write_bytes(b'')
     return measure_prior
 
 

@@ -4,7 +4,7 @@ _base_ = './coco_keypoints.py'
 
 data_root = 'data/toy_coco/'
 train_dataloader = dict(
-    batch_size=8,
+    batch_size=4,
     num_workers=0,
     persistent_workers=False,
     sampler=dict(type='InfiniteSampler'),

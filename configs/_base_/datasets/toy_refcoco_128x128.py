@@ -21,7 +21,7 @@ test_pipeline = [
 
 scenes = dict(data_root=data_root, data_prefix=dict(img_path='images/'))
 train_dataloader = dict(
-    batch_size=8,
+    batch_size=4,
     num_workers=0,
     persistent_workers=False,
     sampler=dict(type='InfiniteSampler', shuffle=True),

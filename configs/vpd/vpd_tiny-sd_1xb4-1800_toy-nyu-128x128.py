@@ -3,11 +3,10 @@
 _base_ = [
     '../_base_/models/vpd_sd1-5_depth.py',
     '../_base_/datasets/toy_nyu_128x128.py',
-    '../_base_/schedules/vpd_80k.py',
+    '../_base_/schedules/toy_1800.py',
     'mmseg::_base_/default_runtime.py',
 ]
 
-max_iters = 800
 embed_dim = 48
 
 model = dict(
@@ -23,11 +22,4 @@ model = dict(
 )
 tta_model = dict(type='DepthTTAModel')
 
-optim_wrapper = dict(optimizer=dict(lr=2e-3, weight_decay=1e-2))
-param_scheduler = [
-    dict(type='LinearLR', start_factor=1e-3, begin=0, end=50, by_epoch=False),
-    dict(type='PolyLR', power=1.0, eta_min=0.0, begin=0, end=max_iters, by_epoch=False),
-]
-train_cfg = dict(max_iters=max_iters, val_interval=max_iters)
-default_hooks = dict(checkpoint=dict(interval=200, save_best='rmse', rule='less'))
-randomness = dict(seed=0)
+default_hooks = dict(checkpoint=dict(save_best='rmse', rule='less'))

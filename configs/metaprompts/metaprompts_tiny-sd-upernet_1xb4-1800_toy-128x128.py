@@ -3,14 +3,13 @@
 _base_ = [
     '../_base_/models/metaprompts_sd1-5_upernet.py',
     '../_base_/datasets/toy_ade_128x128.py',
-    '../_base_/schedules/metaprompts_80k.py',
+    '../_base_/schedules/toy_1800.py',
     'mmseg::_base_/default_runtime.py',
 ]
 
 num_classes = 11
 num_prompts = 32
 channels = 64
-max_iters = 800
 norm_cfg = dict(type='BN', requires_grad=True)
 small_head = dict(channels=channels, num_classes=num_classes, norm_cfg=norm_cfg)
 
@@ -27,12 +26,3 @@ model = dict(
     auxiliary_head=dict(in_channels=num_prompts, **small_head),
     test_cfg=dict(_delete_=True, mode='whole'),
 )
-
-optim_wrapper = dict(optimizer=dict(lr=2e-3, weight_decay=1e-2))
-param_scheduler = [
-    dict(type='LinearLR', start_factor=1e-3, begin=0, end=50, by_epoch=False),
-    dict(type='PolyLR', power=1.0, eta_min=0.0, begin=0, end=max_iters, by_epoch=False),
-]
-train_cfg = dict(max_iters=max_iters, val_interval=max_iters)
-default_hooks = dict(checkpoint=dict(interval=200))
-randomness = dict(seed=0)

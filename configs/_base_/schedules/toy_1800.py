@@ -1,0 +1,13 @@
+"""Schedule of the miniatures: 1,800 small batches, a short warm-up, and a higher rate than weights of full size bear."""
+
+_base_ = './metaprompts_80k.py'
+
+max_iters = 1800
+optim_wrapper = dict(optimizer=dict(lr=2e-3, weight_decay=1e-2, fused=True))
+param_scheduler = [
+    dict(type='LinearLR', start_factor=1e-3, begin=0, end=50, by_epoch=False),
+    dict(type='PolyLR', power=1.0, eta_min=0.0, begin=0, end=max_iters, by_epoch=False),
+]
+train_cfg = dict(max_iters=max_iters, val_interval=max_iters)
+default_hooks = dict(checkpoint=dict(interval=300))
+randomness = dict(seed=0)
