@@ -426,3 +426,16 @@ def test_metaprompts_with_one_pass():
     assert without_scope(extra.pipeline) == without_scope(three.train_dataloader.dataset.pipeline)
     three.model.backbone.num_refine_steps = 1
     assert one.model == three.model and one.optim_wrapper == three.optim_wrapper
+
+
+def test_metaprompts_on_mapillary():
+    """The model and the pipelines of the run on Cityscapes that goes on from it."""
+    mapillary = load('metaprompts/metaprompts_sd1-5-upernet-1pass_8xb1-80k_mapillary-1024x1024.py')
+    cityscapes = load('metaprompts/metaprompts_sd1-5-upernet-1pass_8xb1-80k_cityscapes-extra-1024x1024.py')
+    assert mapillary.model == cityscapes.model and mapillary.optim_wrapper == cityscapes.optim_wrapper
+    fine = cityscapes.train_dataloader.dataset.datasets[0]
+    assert without_scope(mapillary.train_dataloader.dataset.pipeline) == without_scope(fine.pipeline)
+    assert {loader.dataset.type for loader in (mapillary.train_dataloader, mapillary.val_dataloader)} == {
+        'MapillaryAsCityscapesDataset'
+    }
+    assert without_scope(mapillary.tta_pipeline) == without_scope(cityscapes.tta_pipeline)

@@ -10,6 +10,7 @@ from .depth_tta_model import DepthTTAModel
 from .image_loading import NamingImageLoader
 from .inference import predict_depth, segment_phrase
 from .kitti_depth_dataset import KITTIDepthDataset
+from .mapillary_as_cityscapes import MapillaryAsCityscapesDataset
 from .masked_cross_entropy import MaskedCrossEntropyLoss
 from .meta_prompts_depth_head import MetaPromptsDepthHead
 from .poly_rise_fall_lr import PolyRiseFallLR
@@ -32,6 +33,7 @@ __all__ = [
     'KBCrop',
     'KITTIDepthDataset',
     'LoadReferringMask',
+    'MapillaryAsCityscapesDataset',
     'MaskedCrossEntropyLoss',
     'MaskedSiLogLoss',
     'MetaPromptsDepthHead',

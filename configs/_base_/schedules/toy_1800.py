@@ -1,4 +1,4 @@
-"""Schedule of the miniatures: 1,800 small batches, a short warm-up, and a higher rate than weights of full size bear."""
+"""Schedule of the miniatures: 1,800 small batches, a short warm-up, a rate that weights of full size would not bear."""
 
 _base_ = './metaprompts_80k.py'
 

@@ -1,0 +1,67 @@
+"""Mapillary Vistas in the classes of Cityscapes, to pre-train for it."""
+
+from mmseg.datasets import CityscapesDataset, MapillaryDataset_v1
+from mmseg.registry import DATASETS
+
+# Mapillary's classes (v1.2) that show what a class of Cityscapes is defined to show; any other is ignored.
+SOURCES = {
+    'road': (
+        'Road',
+        'Service Lane',
+        'Bike Lane',
+        'Crosswalk - Plain',
+        'Lane Marking - Crosswalk',
+        'Lane Marking - General',
+        'Manhole',
+        'Pothole',
+        'Catch Basin',
+    ),
+    'sidewalk': ('Sidewalk', 'Curb', 'Curb Cut', 'Pedestrian Area'),
+    'building': ('Building',),
+    'wall': ('Wall',),
+    'fence': ('Fence',),
+    'pole': ('Pole', 'Utility Pole', 'Street Light'),
+    'traffic light': ('Traffic Light',),
+    'traffic sign': ('Traffic Sign (Front)',),
+    'vegetation': ('Vegetation',),
+    'terrain': ('Terrain',),
+    'sky': ('Sky',),
+    'person': ('Person',),
+    'rider': ('Bicyclist', 'Motorcyclist', 'Other Rider'),
+    'car': ('Car',),
+    'truck': ('Truck',),
+    'bus': ('Bus',),
+    'train': ('On Rails',),
+    'motorcycle': ('Motorcycle',),
+    'bicycle': ('Bicycle',),
+}
+IGNORED = 255
+
+
+@DATASETS.register_module()
+class MapillaryAsCityscapesDataset(MapillaryDataset_v1):
+    """mmseg's Mapillary Vistas v1.2, whose label maps (pixels 0 to 65) are read as Cityscapes' 19 train ids.
+
+    MetaPrompts (arXiv 2312.14733) pre-trains on Mapillary before Cityscapes and does not say how it brings the labels
+    together; this mapping follows Cityscapes' definitions of its classes and is ours. Classes without a counterpart,
+    such as water or banners, are 255, which losses ignore.
+    """
+
+    METAINFO = CityscapesDataset.METAINFO
+
+    @classmethod
+    def get_label_map(cls, new_classes=None) -> dict[int, int]:
+        """Cityscapes' train id, or 255, of each of Mapillary's labels.
+
+        Raises:
+            ValueError: ``metainfo`` asks for other classes than Cityscapes' 19.
+        """
+        classes = list(cls.METAINFO['classes'])
+        if new_classes is not None and list(new_classes) != classes:
+            raise ValueError(
+                f'{cls.__name__} has the 19 classes of Cityscapes, but metainfo asks for {list(new_classes)}. Leave it '
+                'out, or use MapillaryDataset_v1 for classes of Mapillary.'
+            )
+        train_ids = {source: classes.index(name) for name, sources in SOURCES.items() for source in sources}
+        labels = enumerate(MapillaryDataset_v1.METAINFO['classes'])
+        return {label: train_ids.get(name, IGNORED) for label, name in labels}
