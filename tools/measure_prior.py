@@ -1,13 +1,15 @@
-"""Measure what the pre-training is worth: the toy run of VPD from the pre-trained and from a random U-Net.
+"""Measure what the pre-training is worth: the toy runs from the pre-trained and from a random U-Net.
 
 Needs the toy scenes of ``make demo``; for the other tasks, those that the config names. Prints a table and writes
-``work_dirs/prior/TASK.json``; a run that is finished is not
-repeated, one that was stopped is resumed. Depth is scored against a constant, too;
-referring segmentation, when every sample has the sentence of another one.
+``work_dirs/prior/TASK.json``; a run that is finished is not repeated, one that was stopped is resumed. Depth is scored
+against a constant, too; referring segmentation, when every sample has the sentence of another one; MetaPrompts, with
+fewer passes and with the names of the classes as prompts.
 
     python tools/measure_prior.py --seeds 0 1 2
     python tools/measure_prior.py --task depth --seeds 0 1 2
     python tools/measure_prior.py --task referring --seeds 0 1 2
+    python tools/measure_prior.py --task metaprompts --seeds 0 1 2
+    python tools/measure_prior.py --task metaprompts-depth --seeds 0 1 2
     python tools/measure_prior.py --task pose --seeds 0 1 2
 """
 
@@ -28,7 +30,7 @@ class Task:
     """What is trained, and what is reported.
 
     Args:
-        configs (dict[str, str]): By the U-Net at the start.
+        configs (dict[str, str]): By the U-Net at the start, or whatever else tells the runs apart.
         metrics (dict[str, str]): Format by the metric's name in mmengine's log.
         host (str): Whose scripts train it.
     """
@@ -59,6 +61,27 @@ TASKS = {
             'random': 'configs/vpd/vpd_tiny-sd-refer-random_1xb4-1800_toy-refcoco-128x128.py',
         },
         {'oIoU': '.1f', 'mIoU': '.1f', 'precision@0.5': '.1f'},
+    ),
+    'metaprompts': Task(
+        {
+            'three passes': 'configs/metaprompts/metaprompts_tiny-sd-upernet_1xb4-1800_toy-128x128.py',
+            'two passes': 'configs/metaprompts/metaprompts_tiny-sd-upernet-2pass_1xb4-1800_toy-128x128.py',
+            'one pass': 'configs/metaprompts/metaprompts_tiny-sd-upernet-1pass_1xb4-1800_toy-128x128.py',
+            'three passes, class names as prompts': (
+                'configs/metaprompts/metaprompts_tiny-sd-upernet-classes_1xb4-1800_toy-128x128.py'
+            ),
+            'three passes, random U-Net': (
+                'configs/metaprompts/metaprompts_tiny-sd-random-upernet_1xb4-1800_toy-128x128.py'
+            ),
+        },
+        {'mIoU': '.1f'},
+    ),
+    'metaprompts-depth': Task(
+        {
+            'pre-trained': 'configs/metaprompts/metaprompts_tiny-sd_1xb4-1800_toy-nyu-128x128.py',
+            'random': 'configs/metaprompts/metaprompts_tiny-sd-random_1xb4-1800_toy-nyu-128x128.py',
+        },
+        {'rmse': '.3f', 'abs_rel': '.3f'},
     ),
     'pose': Task(
         {
@@ -108,7 +131,7 @@ def measure(name: str, seeds: list[int], options: list[str]) -> dict[str, list[d
         ]
         for start, config in task.configs.items()
     }
-    if name == 'depth':
+    if name.endswith('depth'):
         with chdir(ROOT):
             results['none: mean training depth'] = [constant_scores(task.configs['random'])] * len(seeds)
     if name == 'referring':
@@ -122,7 +145,7 @@ def measure(name: str, seeds: list[int], options: list[str]) -> dict[str, list[d
 
 def print_table(results: dict[str, list[dict]], seeds: list[int], metric: str, form: str):
     """Print one metric of all runs as a Markdown table."""
-    print(f'\n| {metric} from U-Net | ' + ' | '.join(f'seed {seed}' for seed in seeds) + ' | mean |')
+    print(f'\n| {metric} | ' + ' | '.join(f'seed {seed}' for seed in seeds) + ' | mean |')
     print('|---' * (len(seeds) + 2) + '|')
     for start, found in results.items():
         values = [scored[metric] for scored in found]

@@ -51,3 +51,7 @@ class AnySizeDepthHead(VPDDepthHead):
         *features, (height, width) = inputs
         self.fmap_border = [-side % self.size_divisor // self.stride for side in (height, width)]
         return super().forward(features)[..., :height, :width]
+
+    def extra_repr(self) -> str:
+        """What ``print`` tells; that of mmseg's base class names attributes that its depth head does not have."""
+        return f'max_depth={self.max_depth}'

@@ -79,6 +79,10 @@ class MetaPromptsDepthHead(VPDDepthHead):
         depth = self.depth_pred_layer(self.decoder(feature)).sigmoid() * self.max_depth
         return depth if depth.shape[-2:] == size else resize(depth, size)
 
+    def extra_repr(self) -> str:
+        """What ``print`` tells; that of mmseg's base class names attributes that its depth head does not have."""
+        return f'max_depth={self.max_depth}, extra_cells={self.extra_cells}'
+
 
 def resize(images: torch.Tensor, size: Sequence[int]) -> torch.Tensor:
     """Resize bilinearly."""

@@ -15,11 +15,9 @@ from mmengine.structures import PixelData
 from mmseg.structures import SegDataSample
 from tiny_arch import write_arch
 
-from mmdiffperc.models.official_checkpoints import convert, recognise
-
 from .agreement import assert_agrees
 from .detweights import make_image, make_input, make_mask, make_state_dict
-from .official import assert_fits, read_manifest
+from .official import assert_fits, assert_norms_agree, official_names, read_manifest
 
 FOLDER = Path(__file__).parent / 'vpd_refer'
 FULL = FOLDER / 'manifest_sd1-5.json.gz'
@@ -88,13 +86,6 @@ def step(model, images, states):
     return loss.detach()
 
 
-def official_names(model, manifest):
-    """Ours by the official names: weights that hold their number in the manifest are sent through the converter."""
-    numbered = {key: torch.tensor(float(i)).expand(shape) for i, (key, shape, _) in enumerate(manifest)}
-    converted = convert(numbered, recognise(numbered), model)
-    return {manifest[int(weight.flatten()[0])][0]: name for name, weight in converted.items()}
-
-
 def official_loss(features, weights, running):
     """LAVT's decoder and VPD's loss, written out; the batch's statistics go into the running ones."""
     *skips, fused = features
@@ -148,17 +139,7 @@ def test_gradients_at_full_width(tmp_path, load_official):
     if recording := os.environ.get('MMDIFFPERC_PARITY_REFER_TRAIN'):
         recorded = json.loads(Path(recording).read_text())
         assert loss.item() == pytest.approx(recorded['loss'], rel=1e-5)
-        assert_norms_agree(trained, official_names(model, manifest), recorded)
-
-
-def assert_norms_agree(trained, names, recorded):
-    """Gradients of the same weights, whose norms differ by 2 % at most: some of the official ReLUs flip by rounding."""
-    assert {names[key] for key in recorded['grads'] if key in names} == set(trained)
-    assert not {names[key] for key in recorded['no_grad'] if key in names} & set(trained)
-    largest = max(norm for norm, *_ in recorded['grads'].values())
-    for key, (norm, *_) in recorded['grads'].items():
-        if norm > 1e-6 * largest:  # below, it is rounding errors about zero
-            assert trained[names[key]].grad.norm().item() == pytest.approx(norm, rel=0.02), key
+        assert_norms_agree(model, manifest, recorded)
 
 
 @pytest.mark.slow

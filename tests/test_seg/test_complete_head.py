@@ -69,3 +69,7 @@ def test_training_may_start_from_a_backbone(kind):
     torch.testing.assert_close(model.backbone.weight, saved['backbone.weight'])
     for name, weight in model.decode_head.state_dict().items():
         torch.testing.assert_close(weight, before[name], rtol=0, atol=0)
+
+
+def test_print(kind):
+    assert f'{HEADS[kind]().__class__.__name__}(' in repr(Model(kind))

@@ -44,3 +44,7 @@ def test_start_values(head):
     torch.testing.assert_close(
         head((torch.randn(1, 5, 9, 7), (16, 24))), torch.full((1, 1, 16, 24), 3.5), atol=1e-2, rtol=0
     )
+
+
+def test_print(head):
+    assert 'max_depth=7.0, extra_cells=2' in repr(head)

@@ -28,7 +28,7 @@ def test_finished_runs_become_a_table(measure_prior, tmp_path, capsys):
     assert json.loads((tmp_path / 'work_dirs/prior/segmentation.json').read_text()) == results
     measure_prior.print_table(results, [0, 1], 'mIoU', '.1f')
     assert capsys.readouterr().out.splitlines()[1:] == [
-        '| mIoU from U-Net | seed 0 | seed 1 | mean |',
+        '| mIoU | seed 0 | seed 1 | mean |',
         '|---|---|---|---|',
         '| pre-trained | 40.0 | 41.0 | 40.5 |',
         '| random | 20.0 | 21.0 | 20.5 |',
@@ -58,11 +58,23 @@ def test_pairs_differ_in_the_weights_of_the_unet_only(tool):
     from measure_prior import ROOT, TASKS
 
     for task in TASKS.values():
-        first, second = (Config.fromfile(ROOT / config) for config in task.configs.values())
+        first, *_, second = (Config.fromfile(ROOT / config) for config in task.configs.values())
         assert first.model.backbone.init_cfg == dict(type='Pretrained', checkpoint='tiny-sd')
         assert second.model.backbone.init_cfg.pop('components') == ('vae',)
         assert first.model == second.model and first.optim_wrapper == second.optim_wrapper
         assert first.train_dataloader == second.train_dataloader
+
+
+def test_runs_of_meta_prompts_differ_in_one_thing(tool):
+    from measure_prior import ROOT, TASKS
+
+    three, two, one, classes, _ = (Config.fromfile(ROOT / path) for path in TASKS['metaprompts'].configs.values())
+    assert [config.model.backbone.pop('num_refine_steps') for config in (three, two, one, classes)] == [3, 2, 1, 3]
+    assert three.model == two.model == one.model
+    assert classes.model.backbone.pop('prompts').type == 'ClassPrompts'
+    assert three.model.backbone.pop('prompts').type == 'MetaPrompts'
+    assert classes.model.backbone == three.model.backbone
+    assert three.train_dataloader == two.train_dataloader == one.train_dataloader == classes.train_dataloader
 
 
 def test_referring_segmentation_is_scored_with_shuffled_sentences(tool, tmp_path, monkeypatch):
