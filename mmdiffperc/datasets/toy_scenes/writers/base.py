@@ -5,8 +5,9 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-import cv2
 import numpy as np
+
+from mmdiffperc.datasets.target_files import encode_png
 
 from ..render import Rendering
 
@@ -65,11 +66,6 @@ class Writer:
 def image_path(root, sample):
     """Where the image itself lies, once for all formats."""
     return root / 'images' / sample.split / sample.file_name
-
-
-def encode_png(array):
-    """Encode a grey (H, W) or RGB (H, W, 3) array of uint8 or uint16 as PNG bytes."""
-    return cv2.imencode('.png', array[..., ::-1] if array.ndim == 3 else array)[1].tobytes()
 
 
 def write_png(path, array):

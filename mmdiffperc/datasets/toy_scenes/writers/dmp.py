@@ -1,12 +1,13 @@
-"""Image-to-image targets as DMP reads them: an image folder with captions, and one lmdb for each kind of target."""
-
-import io
-import json
+"""Image-to-image targets, read by `ImageTargetDataset`: an image folder with captions, and an lmdb for each target."""
 
 import numpy as np
 
+from mmdiffperc.datasets.metadata import METADATA, metadata_line
+from mmdiffperc.datasets.target_files import encode_npz, encode_png
+from mmdiffperc.datasets.target_stores import import_lmdb
+
 from ..vocabulary import TOY_PALETTE
-from .base import SPLITS, Writer, encode_png, make_folder, share_image, to_uint8
+from .base import SPLITS, Writer, make_folder, share_image, to_uint8
 
 TARGETS = ('normals', 'depth', 'albedo', 'shading', 'segmentation')
 # The most a file may grow to, not what it takes; it is sparse while being written.
@@ -37,13 +38,13 @@ class DmpWriter(Writer):
     def write_scene(root, sample):
         """Write the image; return its line of metadata and its encoded targets."""
         share_image(root, sample, f'dmp/{sample.split}')
-        line = json.dumps(dict(file_name=sample.file_name, text=sample.captions))
+        line = metadata_line(sample.file_name, sample.captions)
         return sample.split, sample.file_name, line, encode_targets(sample.rendering)
 
     def add(self, record):
         """Store the targets of one scene."""
         split, file_name, line, targets = record
-        self.metadata[split].append(line + '\n')
+        self.metadata[split].append(line)
         for target, value in targets.items():
             with self.databases[split, target].begin(write=True) as transaction:
                 transaction.put(file_name.encode(), value)
@@ -54,26 +55,19 @@ class DmpWriter(Writer):
             database.sync(True)
             database.close()
         for split, lines in self.metadata.items():
-            (make_folder(self.root / 'dmp' / split) / 'metadata.jsonl').write_text(''.join(lines))
+            (make_folder(self.root / 'dmp' / split) / METADATA).write_text(''.join(lines))
 
 
 def _open_database(folder):
-    # Only who writes this format needs the package.
-    try:
-        import lmdb
-    except ImportError as error:
-        raise ImportError("format 'dmp' needs lmdb: pip install 'mmdiffperc[dmp]', or choose other formats.") from error
     # Nothing is read before the data set is whole, so it is enough to reach the disk once, on closing.
-    return lmdb.open(str(folder), map_size=MAP_SIZE, lock=False, sync=False)
+    return import_lmdb().open(str(folder), map_size=MAP_SIZE, lock=False, sync=False)
 
 
 def encode_targets(rendering):
     """Encode every target of a rendering: ``{target: bytes}``."""
-    depth = io.BytesIO()
-    np.savez_compressed(depth, x=rendering.depth)
     return dict(
         normals=encode_png(to_uint8((rendering.normals + 1) / 2)),
-        depth=depth.getvalue(),
+        depth=encode_npz(rendering.depth),
         albedo=encode_png(to_uint8(rendering.albedo)),
         shading=encode_png(to_uint8(rendering.shading)),
         segmentation=encode_png(np.array(TOY_PALETTE, np.uint8)[rendering.semantic]),

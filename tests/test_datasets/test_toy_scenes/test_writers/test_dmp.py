@@ -3,19 +3,17 @@ import json
 import sys
 
 import cv2
-import lmdb
 import numpy as np
 import pytest
 
+from mmdiffperc.datasets.target_stores import LmdbTargets
 from mmdiffperc.datasets.toy_scenes import TOY_PALETTE
 from mmdiffperc.datasets.toy_scenes.writers import DatasetSpec, make_sample, write_dataset
 
 
 def target(root, split, kind, file_name):
     """One entry of an lmdb."""
-    with lmdb.open(str(root / 'dmp/targets' / split / kind), readonly=True, lock=False) as database:
-        with database.begin() as transaction:
-            return transaction.get(file_name.encode())
+    return LmdbTargets(root / 'dmp/targets' / split / kind).read(file_name)[0]
 
 
 def rgb(value):

@@ -1,0 +1,141 @@
+"""Where the target maps of a data set lie: in an lmdb, or in a folder of files."""
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from types import ModuleType
+
+from .target_files import SUFFIXES
+
+# Environments of LMDB, by path. One that another process opened is there too, after a fork.
+_environments: dict[str, tuple] = {}
+
+
+class LmdbTargets:
+    """Targets in an lmdb, a folder with ``data.mdb`` or a single file; the key is the image's name in UTF-8.
+
+    The database is opened read-only, when something is first asked of it, and by each process for itself, so that an
+    object may be pickled and may live through a fork.
+
+    Args:
+        path (str | Path): The folder or file.
+    """
+
+    def __init__(self, path: str | Path):
+        self.path = str(path)
+
+    def missing(self, keys: Iterable[str]) -> list[str]:
+        """Those of the keys that the database does not have."""
+        with open_environment(self.path).begin() as transaction, transaction.cursor() as cursor:
+            return [key for key in keys if not cursor.set_key(key.encode())]
+
+    def read(self, key: str) -> tuple[bytes, str]:
+        """Read an entry.
+
+        Returns:
+            tuple[bytes, str]: Its content and its name, for messages.
+
+        Raises:
+            FileNotFoundError: There is no such entry, or no database.
+            ValueError: The database is damaged.
+        """
+        environment = open_environment(self.path)
+        try:
+            with environment.begin() as transaction:
+                content = transaction.get(key.encode())
+        except import_lmdb().Error as error:
+            raise ValueError(f'{self.path}, entry {key!r}: damaged database ({error}); make it again') from error
+        if content is None:
+            raise FileNotFoundError(
+                f'{self.path} has no entry {key!r}; the key of a target is the file_name of its image, suffix included'
+            )
+        return content, f'{self.path}, entry {key!r}'
+
+
+class FolderTargets:
+    """Targets in a folder, each a file named after its image: ``.npz``, or else ``.npy``, or else ``.png``.
+
+    Args:
+        path (str | Path): The folder.
+    """
+
+    def __init__(self, path: str | Path):
+        self.path = Path(path)
+
+    def missing(self, keys: Iterable[str]) -> list[str]:
+        """Those of the images that have no file."""
+        return [key for key in keys if self._find(key) is None]
+
+    def read(self, key: str) -> tuple[bytes, str]:
+        """Read a file.
+
+        Returns:
+            tuple[bytes, str]: Its content and its name, for messages.
+
+        Raises:
+            FileNotFoundError: There is no such file.
+        """
+        if (file := self._find(key)) is None:
+            raise FileNotFoundError(f'{self.path / key}: no such target, nor with one of the suffixes {SUFFIXES}')
+        return file.read_bytes(), str(file)
+
+    def _find(self, key):
+        files = ((self.path / key).with_suffix(suffix) for suffix in SUFFIXES)
+        return next((file for file in files if file.is_file()), None)
+
+
+def open_targets(path: str | Path) -> LmdbTargets | FolderTargets:
+    """The targets in a folder, in an lmdb (a folder with ``data.mdb``), or in an lmdb that is a single file.
+
+    Raises:
+        FileNotFoundError: There is no such path.
+    """
+    path = Path(path)
+    if not path.exists():
+        raise FileNotFoundError(f'{path}: no such lmdb or folder of targets; check data_root and target_path')
+    return LmdbTargets(path) if path.is_file() or (path / 'data.mdb').exists() else FolderTargets(path)
+
+
+def import_lmdb() -> ModuleType:
+    """The package that reads and writes lmdb, which only targets in this form need.
+
+    Raises:
+        ImportError: It is not installed.
+    """
+    try:
+        import lmdb
+    except ImportError as error:
+        raise ImportError("Targets in an lmdb need that package: pip install 'mmdiffperc[dmp]'") from error
+    return lmdb
+
+
+def open_environment(path: str):
+    """The environment (``lmdb.Environment``) of this process for a database, opened once.
+
+    Raises:
+        FileNotFoundError: There is no such database.
+        ValueError: It is none, or was cut short, which LMDB would answer with a bus error.
+    """
+    process, environment = _environments.get(path, (None, None))
+    if process == os.getpid():
+        return environment
+    if environment is not None:
+        environment.close()  # inherited by a fork, which LMDB forbids to use
+    _environments[path] = os.getpid(), _open(path)
+    return _environments[path][1]
+
+
+def _open(path):
+    lmdb = import_lmdb()
+    file = Path(path) / 'data.mdb' if Path(path).is_dir() else Path(path)
+    if not file.is_file():
+        raise FileNotFoundError(f'{file}: no such file; check the path of the targets')
+    try:
+        environment = lmdb.open(path, subdir=file != Path(path), readonly=True, lock=False, readahead=False)
+    except lmdb.Error as error:
+        raise ValueError(f'{file}: no LMDB database, or damaged ({error}); make it again') from error
+    expected = (environment.info()['last_pgno'] + 1) * environment.stat()['psize']
+    if file.stat().st_size < expected:
+        environment.close()
+        raise ValueError(f'{file}: cut short, {file.stat().st_size} of {expected} bytes; copy or make it again')
+    return environment

@@ -1,0 +1,72 @@
+"""Images of one's own, and what is said about them."""
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from mmdiffperc.datasets.metadata import list_images
+from mmdiffperc.datasets.single_image import check_image
+
+
+def find_images(path: str | Path) -> list[tuple[Path, str | None]]:
+    """The image itself, or the images of a folder, each with its caption: the first in ``metadata.jsonl``, if any.
+
+    Raises:
+        FileNotFoundError: A folder without images.
+        ValueError: Two images of the folder differ in their suffix only; its metadata are damaged.
+    """
+    path = Path(path)
+    if not path.is_dir():
+        return [(path, None)]
+    images = [(path / name, captions[0] if captions else None) for name, captions in list_images(path)]
+    stems = {}
+    for image, _ in images:
+        if (other := stems.setdefault(image.with_suffix(''), image)) is not image:
+            raise ValueError(f'{other} and {image} would be written to the same files; rename one')
+    return images
+
+
+def read_image(image: str | Path | np.ndarray) -> np.ndarray:
+    """An image ``(H, W, 3)`` in BGR, uint8, upright as its EXIF data say, from a file or as it is.
+
+    Raises:
+        OSError: There is no such file.
+        TypeError: It is neither file nor array.
+        ValueError: The file holds no image, or the array is of another shape or type.
+    """
+    check_image(image)
+    if isinstance(image, np.ndarray):
+        return image
+    content = np.frombuffer(Path(image).read_bytes(), np.uint8)
+    decoded = cv2.imdecode(content, cv2.IMREAD_COLOR) if len(content) else None
+    if decoded is None:
+        raise ValueError(f'{image}: empty, damaged or no image; get the file again')
+    return decoded
+
+
+def read_prompts(path: str | Path) -> list[str]:
+    """The prompts of a text file, one a line; empty lines do not count.
+
+    Raises:
+        OSError: There is no such file.
+        ValueError: It has none.
+    """
+    lines = Path(path).read_text(encoding='utf-8').splitlines()
+    prompts = [line.strip() for line in lines if line.strip()]
+    if not prompts:
+        raise ValueError(f'{path}: expected prompts, one a line, found none')
+    return prompts
+
+
+def read_captions(path: str | Path, number: int) -> list[str]:
+    """The captions of so many images, in a text file with one a line.
+
+    Raises:
+        OSError: There is no such file.
+        ValueError: It has another number of lines.
+    """
+    captions = read_prompts(path)
+    if len(captions) != number:
+        raise ValueError(f'{path}: expected a line for each of {number} image(s), got {len(captions)}')
+    return captions

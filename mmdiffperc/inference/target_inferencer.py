@@ -1,0 +1,167 @@
+"""Predict normals, depth and other targets of one's own images."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from mmengine.config import Config
+from mmengine.runner import load_checkpoint
+
+from mmdiffperc.models import DeterministicDiffusion
+from mmdiffperc.registry import MODELS
+
+from .image_files import read_image
+
+PRECISIONS = dict(fp32=torch.float32, fp16=torch.float16, bf16=torch.bfloat16)
+
+
+class TargetInferencer:
+    """Predict the targets of images with a trained :class:`mmdiffperc.models.DeterministicDiffusion`.
+
+    An image may have any size: its shorter side is resized to that of the training, and the target back to the size of
+    the image, both bicubically, as in the official code of DMP. One adapter is exchanged for another by
+    :meth:`load_lora`, while the Stable Diffusion under it stays where it is.
+
+    Args:
+        config (str | Path | Config): A config, of which ``model`` is built.
+        checkpoint (str | Path, optional): A checkpoint of its training. Default: the Stable Diffusion of ``init_cfg``,
+            which then needs ``lora``.
+        lora (str | Path, optional): An adapter, see :func:`mmdiffperc.models.lora.load_lora`.
+        size (int, optional): Pixels of the shorter side in the model. Default: that of ``Resize`` in the config's test
+            pipeline; if it has none, images keep their size.
+        precision (str): ``'fp32'``, ``'fp16'`` or ``'bf16'``. Defaults to ``'fp32'``.
+        device (str, optional): Default: a GPU, if there is one.
+        **options: Arguments of the model that differ from those in the config, such as ``num_steps=3``,
+            ``sampler='oracle'``, or ``use_prompts=False, guidance_scale=1`` for an adapter trained without prompts.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        RuntimeError: A file is damaged, or the checkpoint of another model.
+        ValueError: The config is of another model or cannot work, such as guidance without prompts; neither checkpoint
+            nor adapter is given; the adapter is of another base; an unknown precision, or a size that is not positive.
+    """
+
+    def __init__(
+        self,
+        config: str | Path | Config,
+        checkpoint: str | Path | None = None,
+        lora: str | Path | None = None,
+        size: int | None = None,
+        precision: str = 'fp32',
+        device: str | None = None,
+        **options,
+    ):
+        if precision not in PRECISIONS:
+            raise ValueError(f'precision={precision!r}: expected one of {", ".join(PRECISIONS)}')
+        if size is not None and size < 1:
+            raise ValueError(f'size={size}: expected a positive number of pixels')
+        config = config if isinstance(config, Config) else Config.fromfile(config)
+        self.size = resized_side(config) if size is None else size
+        self.device = device or ('cuda' if torch.cuda.is_available() else 'cpu')
+        self.dtype = PRECISIONS[precision]
+        self.model = build_model(config.model | options, checkpoint, lora).eval().to(self.device, self.dtype)
+
+    def load_lora(self, path: str | Path):
+        """Exchange the adapter; if it does not fit, the one before stays. See :func:`mmdiffperc.models.lora.load_lora`.
+
+        Raises:
+            FileNotFoundError: There is no such file.
+            RuntimeError: The file is damaged.
+            ValueError: It holds no adapter, or that of another base.
+        """
+        self.model.load_lora(path)
+        self.model.to(self.device, self.dtype)
+
+    def __call__(
+        self, image: str | Path | np.ndarray, caption: str | None = None, num_steps: int | None = None
+    ) -> np.ndarray:
+        """Predict the target of an image.
+
+        Args:
+            image (str | Path | np.ndarray): An image file, or ``(H, W, 3)`` in BGR, uint8, as ``cv2.imread`` gives it.
+            caption (str, optional): What it shows; needed if the model uses prompts.
+            num_steps (int, optional): Other than those of the model.
+
+        Returns:
+            np.ndarray: float32, at the image's own size: colours ``(H, W, 3)``, RGB in [0, 1]; or one channel
+            ``(H, W)`` in the unit of the training, such as metres.
+
+        Raises:
+            OSError: There is no such file.
+            TypeError: The image is neither file nor array.
+            ValueError: The file holds no image, or the array is of another shape or type; a caption is missing; the
+                schedule does not have so many steps.
+        """
+        image = read_image(image)
+        inputs = self._prepare(image)
+        return self._restore(self.model.estimate(inputs, as_batch(caption), num_steps), image)
+
+    def trace(
+        self, image: str | Path | np.ndarray, caption: str | None = None, num_steps: int | None = None
+    ) -> Iterator[np.ndarray]:
+        """Predict the target step by step; the arguments are those of :meth:`__call__`.
+
+        Yields:
+            np.ndarray: What the latents after each step look like; the last is the prediction.
+        """
+        image = read_image(image)
+        inputs = self._prepare(image)
+        for latents in self.model.trace(inputs, as_batch(caption), num_steps):
+            yield self._restore(self.model.decode(latents, inputs.shape[-2:]), image)
+
+    def _prepare(self, image: np.ndarray) -> torch.Tensor:
+        """The inputs ``(1, 3, h, w)`` of the model."""
+        pixels = torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1).float()
+        size = fit_shorter_side(image.shape[:2], self.size)
+        if size != image.shape[:2]:
+            pixels = F.interpolate(pixels[None], size, mode='bicubic', antialias=True)[0]
+        return self.model.data_preprocessor(dict(inputs=[pixels]))['inputs']
+
+    def _restore(self, maps: torch.Tensor, image: np.ndarray) -> np.ndarray:
+        """The only one of the maps ``(1, C, h, w)``, at the size of the image."""
+        target, size = maps[0], image.shape[:2]
+        if target.shape[1:] != size:
+            target = self.model.codec.resize(target, size)
+        target = target.permute(1, 2, 0).cpu().numpy()
+        return target if self.model.codec.mode == 'RGB' else target[..., 0]
+
+
+def build_model(config: dict, checkpoint: str | Path | None, lora: str | Path | None) -> DeterministicDiffusion:
+    """Build a trained model.
+
+    Raises:
+        ValueError: The config is of another model, or there is nothing trained.
+    """
+    if checkpoint is None and lora is None:
+        raise ValueError('Expected a checkpoint or an adapter (lora): without one, nothing is trained')
+    model = MODELS.build(dict(config, init_cfg=None) if checkpoint else config)
+    if not isinstance(model, DeterministicDiffusion):
+        raise ValueError(f'Expected a config of DeterministicDiffusion, got one of {type(model).__name__}')
+    if checkpoint is None:
+        model.init_weights()
+    else:
+        load_checkpoint(model, str(checkpoint), map_location='cpu')
+    if lora is not None:
+        model.load_lora(lora)
+    return model
+
+
+def resized_side(config: Config) -> int | None:
+    """The shorter side to which the test pipeline of a config resizes, if it does."""
+    dataset = config.get('test_dataloader', {}).get('dataset', {})
+    scales = [transform['scale'] for transform in dataset.get('pipeline', ()) if transform['type'] == 'Resize']
+    return min(scales[0]) if scales else None
+
+
+def fit_shorter_side(size: tuple[int, int], shorter: int | None) -> tuple[int, int]:
+    """Height and width with the same ratio and a shorter side of so many pixels."""
+    if shorter is None:
+        return size
+    return tuple(shorter * side // min(size) for side in size)
+
+
+def as_batch(caption: str | None) -> list[str] | None:
+    """The captions of a single image."""
+    return None if caption is None else [caption]

@@ -1,0 +1,42 @@
+"""Images, captions and targets in the layout of DMP: bedrooms that Stable Diffusion drew, see ``projects/dmp``."""
+
+data_root = 'data/dmp_bedroom'
+scale = (512, 512)
+
+load_image = dict(type='LoadImageFromFile')
+load_colours = dict(type='LoadTarget', mode='RGB')
+load_depth = dict(type='LoadTarget', mode='F')
+resize = dict(type='Resize', scale=scale)
+flip = dict(type='RandomFlip', prob=0.5)
+pack = dict(type='PackTargetInputs')
+
+train_pipeline = [load_image, load_colours, resize, flip, pack]
+# The normals of a mirrored scene are not the mirrored normals.
+normals_train_pipeline = [load_image, load_colours, resize, pack]
+depth_train_pipeline = [load_image, load_depth, resize, flip, pack]
+test_pipeline = [load_image, resize, load_colours, pack]
+depth_test_pipeline = [load_image, resize, load_depth, pack]
+
+train_dataloader = dict(
+    batch_size=8,
+    num_workers=4,
+    persistent_workers=True,
+    sampler=dict(type='InfiniteSampler', shuffle=True),
+    dataset=dict(
+        type='ImageTargetDataset', data_root=data_root, data_prefix=dict(img_path='train'), pipeline=train_pipeline
+    ),
+)
+val_dataloader = dict(
+    batch_size=4,
+    num_workers=4,
+    persistent_workers=True,
+    sampler=dict(type='DefaultSampler', shuffle=False),
+    dataset=dict(
+        type='ImageTargetDataset',
+        data_root=data_root,
+        data_prefix=dict(img_path='val'),
+        pipeline=test_pipeline,
+        test_mode=True,
+    ),
+)
+test_dataloader = val_dataloader

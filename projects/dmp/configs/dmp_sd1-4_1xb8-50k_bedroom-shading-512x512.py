@@ -1,0 +1,14 @@
+"""DMP for shading."""
+
+_base_ = [
+    './_base_/models/dmp_sd1-4.py',
+    './_base_/datasets/bedroom_512x512.py',
+    './_base_/schedules/dmp_50k.py',
+    './_base_/default_runtime.py',
+]
+
+train_dataloader = dict(dataset=dict(data_prefix=dict(target_path='targets/train/shading')))
+val_dataloader = dict(dataset=dict(data_prefix=dict(target_path='targets/val/shading')))
+test_dataloader = val_dataloader
+val_evaluator = dict(type='ImageErrorMetric')
+test_evaluator = val_evaluator

@@ -1,0 +1,6 @@
+"""Without the prior: the U-Net starts at random and is trained as a whole."""
+
+_base_ = './dmp_tiny-sd_1xb8-1800_toy-shading-128x128.py'
+
+model = dict(lora=None, init_cfg=dict(components=('vae', 'text_encoder')))
+custom_hooks = [dict(type='RandomStateHook')]

@@ -1,0 +1,14 @@
+"""DMP for albedo of toy scenes, in miniature."""
+
+_base_ = [
+    './_base_/models/dmp_tiny-sd.py',
+    './_base_/datasets/toy_128x128.py',
+    './_base_/schedules/toy_1800.py',
+    './_base_/default_runtime.py',
+]
+
+train_dataloader = dict(dataset=dict(data_prefix=dict(target_path='targets/train/albedo')))
+val_dataloader = dict(dataset=dict(data_prefix=dict(target_path='targets/val/albedo')))
+test_dataloader = val_dataloader
+val_evaluator = dict(type='ImageErrorMetric')
+test_evaluator = val_evaluator

@@ -1,0 +1,16 @@
+"""DMP for surface normals of toy scenes, in miniature, as colours ``(n + 1) / 2``."""
+
+_base_ = [
+    './_base_/models/dmp_tiny-sd.py',
+    './_base_/datasets/toy_128x128.py',
+    './_base_/schedules/toy_1800.py',
+    './_base_/default_runtime.py',
+]
+
+train_dataloader = dict(
+    dataset=dict(data_prefix=dict(target_path='targets/train/normals'), pipeline=_base_.normals_train_pipeline)
+)
+val_dataloader = dict(dataset=dict(data_prefix=dict(target_path='targets/val/normals')))
+test_dataloader = val_dataloader
+val_evaluator = dict(type='NormalMapMetric')
+test_evaluator = val_evaluator

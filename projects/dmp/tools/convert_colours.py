@@ -1,0 +1,85 @@
+"""Turn a folder of colours into classes, or classes into colours.
+
+    python projects/dmp/tools/convert_colours.py predictions classes --to classes --palette ade20k_bedroom
+    python projects/dmp/tools/convert_colours.py annotations colours --to colours --palette ade20k --reduce-zero-label
+
+A pixel gets the class whose colour is nearest. Classes are the values of a PNG of one channel. What is there already is
+left as it is.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from mmdiffperc.command_line import one_line_errors
+from mmdiffperc.datasets.target_files import decode_target, encode_png
+from mmdiffperc.evaluation.class_colours import (
+    BEDROOM_CLASSES,
+    classes_to_colours,
+    colours_to_classes,
+    resolve_palette,
+)
+from mmdiffperc.inference.prediction_files import write_whole
+
+
+def parse_args(arguments=None):
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('maps', type=Path, help='folder of PNG')
+    parser.add_argument('out', type=Path, help='folder to fill')
+    parser.add_argument('--to', choices=('classes', 'colours'), required=True)
+    parser.add_argument('--palette', default='ade20k', help='or ade20k_bedroom, or a data set (default: %(default)s)')
+    parser.add_argument('--bedroom', action='store_true', help='only classes with which DMP is evaluated in bedrooms')
+    parser.add_argument(
+        '--reduce-zero-label', action='store_true', help='0 is no class in the files, and the first class is 1'
+    )
+    return parser.parse_args(arguments)
+
+
+def convert(file: Path, args, palette: np.ndarray) -> np.ndarray:
+    """Convert one map.
+
+    Raises:
+        ValueError: It is damaged or not of the right form.
+    """
+    content = decode_target(file.read_bytes(), str(file))
+    ndim = 3 if args.to == 'classes' else 2
+    if content.ndim != ndim or content.dtype != np.uint8 or content.shape[2:] not in ((), (3,)):
+        raise ValueError(f'{file}: expected {"RGB" if ndim == 3 else "one channel"} of 8 bits, got {content.shape}')
+    if args.to == 'classes':
+        classes = colours_to_classes(content, palette, BEDROOM_CLASSES if args.bedroom else None)
+        return (classes + args.reduce_zero_label).astype(np.uint8)
+    if args.reduce_zero_label:
+        content = content - np.uint8(1)  # 0 becomes 255, which is ignored
+    return classes_to_colours(content, palette)
+
+
+def convert_folder(args) -> int:
+    """Convert what is not there yet; return how many maps.
+
+    Raises:
+        FileNotFoundError: There is no PNG.
+        ValueError: A map is damaged or of the wrong form.
+    """
+    palette = resolve_palette(args.palette)
+    files = sorted(args.maps.glob('*.png'))
+    if not files:
+        raise FileNotFoundError(f'{args.maps} holds no PNG')
+    todo = [file for file in files if not (args.out / file.name).exists()]
+    for file in tqdm(todo, initial=len(files) - len(todo), total=len(files), desc='maps', unit='map'):
+        write_whole(args.out / file.name, encode_png(convert(file, args, palette)))
+    return len(todo)
+
+
+@one_line_errors(ValueError, OSError, ImportError)
+def main(arguments=None):
+    """Run the tool, with these arguments instead of the command line's if there are any."""
+    args = parse_args(arguments)
+    print(f'{args.out}: {convert_folder(args)} new maps.')
+
+
+if __name__ == '__main__':
+    sys.exit(main())

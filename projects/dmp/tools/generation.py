@@ -1,0 +1,91 @@
+"""What the commands that generate data share: options, progress, and continuing after an interruption."""
+
+import argparse
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from tqdm import tqdm
+
+from mmdiffperc.inference.prediction_files import write_whole
+
+DTYPES = ('float32', 'float16', 'bfloat16')
+
+
+def add_options(parser: argparse.ArgumentParser, batch_size: int):
+    """Add the options that every command of a model has."""
+    parser.add_argument('--seed', type=int, default=0, help='equal seeds give equal data (default: %(default)s)')
+    parser.add_argument('--batch-size', type=positive, default=batch_size, metavar='N', help='(default: %(default)s)')
+    parser.add_argument('--device', default='cuda' if torch.cuda.is_available() else 'cpu')
+    parser.add_argument('--dtype', choices=DTYPES, default='float32', help='of the weights (default: %(default)s)')
+
+
+def positive(text: str) -> int:
+    """A number from 1.
+
+    Raises:
+        ValueError: It is none.
+    """
+    if (number := int(text)) < 1:
+        raise ValueError
+    return number
+
+
+def check_settings(path: Path, begun: bool, **settings):
+    """Note what data are made with, or check that those which an interrupted run left were made with the same.
+
+    Args:
+        path (Path): The note.
+        begun (bool): Whether there are any such data.
+        **settings: What decides about the data.
+
+    Raises:
+        FileExistsError: They were not.
+    """
+    if not begun or not path.exists():
+        write_whole(path, (json.dumps(settings, indent=2) + '\n').encode())
+        return
+    noted = json.loads(path.read_text(encoding='utf-8'))
+    if other := [name for name in noted | settings if noted.get(name) != settings.get(name)]:
+        raise FileExistsError(
+            f'{path} notes that the data here were made with other settings: '
+            f'{", ".join(f"{name} {noted.get(name)!r:.80}" for name in other)}. Give the same, or another output'
+        )
+
+
+def in_batches(items: Sequence, size: int, done: int, what: str) -> Iterator[Sequence]:
+    """Batches of items, with a progress bar on which some are done already."""
+    with tqdm(total=done + len(items), initial=done, desc=what, unit=what.rstrip('s')) as progress:
+        for start in range(0, len(items), size):
+            batch = items[start : start + size]
+            yield batch
+            progress.update(len(batch))
+
+
+def seed_of(seed: int, index: int) -> int:
+    """The seed of one item, so that neither the size of a batch nor an interruption changes what becomes of it."""
+    return int(np.random.SeedSequence([seed, index]).generate_state(1)[0])
+
+
+def generator_of(seed: int, index: int) -> torch.Generator:
+    """A random generator of its own for one item; on the CPU, which draws the same numbers everywhere."""
+    return torch.Generator().manual_seed(seed_of(seed, index))
+
+
+def read_captions(path: Path) -> list[str]:
+    """Captions: the lines of a text file, or ``text`` of each line of a ``.jsonl``.
+
+    Raises:
+        OSError: There is no such file.
+        ValueError: It has none, or a line is no such.
+    """
+    lines = [line for line in path.read_text(encoding='utf-8').splitlines() if line.strip()]
+    try:
+        captions = [json.loads(line)['text'] if path.suffix == '.jsonl' else line.strip() for line in lines]
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(f'{path}: expected lines {{"text": "a caption"}} ({error!r})') from error
+    if not captions or not all(isinstance(caption, str) for caption in captions):
+        raise ValueError(f'{path}: expected captions, a line for each, found {captions!r:.80}')
+    return captions

@@ -1,0 +1,132 @@
+"""Turn keywords into captions of images, with any causal language model of transformers.
+
+    python projects/dmp/tools/make_captions.py keywords.txt captions.jsonl --model Qwen/Qwen2.5-0.5B-Instruct
+    python projects/dmp/tools/make_captions.py keywords.txt captions.jsonl --model FOLDER --per-keyword 100
+
+Each line of captions.jsonl has a keyword and its caption as text. A model with a chat template answers the prompt; any
+other continues it, and the caption is the prompt with its continuation. Of what the model says, the first sentence is
+taken. Run it again after an interruption and it continues.
+"""
+
+import argparse
+import json
+import re
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from generation import add_options, check_settings, in_batches, positive, seed_of
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from mmdiffperc.command_line import one_line_errors
+from mmdiffperc.inference.image_files import read_prompts
+from mmdiffperc.inference.prediction_files import write_whole
+
+ASK = 'Describe a photo of {keyword} in one short sentence, naming what is seen.'
+BEGIN = 'A photo of {keyword} with'
+NOT_SETTINGS = ('keywords', 'out', 'device')  # the batch size is one: a batch is seeded as a whole
+SENTENCE = re.compile(r'.+?[.!?](?=\s|$)|.+')
+
+
+def parse_args(arguments=None):
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('keywords', type=Path, help='text file with a keyword in each line')
+    parser.add_argument('out', type=Path, help='.jsonl to write')
+    parser.add_argument('--model', required=True, help='hub id or folder')
+    parser.add_argument('--per-keyword', type=positive, default=1, metavar='N', help='captions (default: %(default)s)')
+    parser.add_argument(
+        '--prompt', help=f'what the model is told (default: "{ASK}", or "{BEGIN}" without a chat template)'
+    )
+    parser.add_argument('--max-tokens', type=positive, default=40, metavar='N', help='(default: %(default)s)')
+    parser.add_argument('--temperature', type=float, default=1.0, help='(default: %(default)s)')
+    parser.add_argument('--top-p', type=float, default=0.95, help='(default: %(default)s)')
+    add_options(parser, batch_size=16)
+    args = parser.parse_args(arguments)
+    if args.prompt is not None and '{keyword}' not in args.prompt:
+        parser.error(f'--prompt must hold {{keyword}}, got {args.prompt!r}')
+    return args
+
+
+class Captioner:
+    """A language model that is asked for captions.
+
+    Args:
+        args (Namespace): The command line.
+    """
+
+    def __init__(self, args):
+        # What continues a text must follow it at once, so shorter ones are filled up on the left.
+        self.tokenizer = AutoTokenizer.from_pretrained(args.model, padding_side='left')
+        if self.tokenizer.pad_token is None:
+            self.tokenizer.pad_token = self.tokenizer.eos_token
+        model = AutoModelForCausalLM.from_pretrained(args.model, dtype=getattr(torch, args.dtype))
+        self.model = model.to(args.device).eval()
+        self.chats = bool(self.tokenizer.chat_template)
+        self.prompt = args.prompt or (ASK if self.chats else BEGIN)
+        self.options = dict(max_new_tokens=args.max_tokens, temperature=args.temperature, top_p=args.top_p)
+
+    @torch.inference_mode()
+    def __call__(self, keywords: Sequence[str], seed: int) -> list[str]:
+        """A caption for each keyword."""
+        prompts = [self.prompt.format(keyword=keyword) for keyword in keywords]
+        told = [self._as_chat(prompt) for prompt in prompts] if self.chats else prompts
+        tokens = self.tokenizer(told, return_tensors='pt', padding=True, add_special_tokens=not self.chats)
+        tokens = tokens.to(self.model.device)
+        torch.manual_seed(seed)
+        output = self.model.generate(**tokens, do_sample=True, pad_token_id=self.tokenizer.pad_token_id, **self.options)
+        said = self.tokenizer.batch_decode(output[:, tokens.input_ids.shape[1] :], skip_special_tokens=True)
+        if self.chats:
+            return [first_sentence(text) or keyword for text, keyword in zip(said, keywords, strict=True)]
+        return [first_sentence(prompt + text) for prompt, text in zip(prompts, said, strict=True)]
+
+    def _as_chat(self, prompt):
+        messages = [dict(role='user', content=prompt)]
+        return self.tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
+
+
+def first_sentence(text: str) -> str:
+    """The first sentence of the first line that is not empty, with single spaces; '' if there is none."""
+    line = next((line for line in text.splitlines() if line.strip()), '')
+    found = SENTENCE.match(' '.join(line.split()))
+    return found[0] if found else ''
+
+
+def make_captions(args) -> int:
+    """Write the captions that are not there yet; return how many.
+
+    Raises:
+        FileExistsError: Those that are there were made with other settings.
+        OSError: The keywords or the model are not there.
+    """
+    keywords = [keyword for keyword in read_prompts(args.keywords) for _ in range(args.per_keyword)]
+    whole = args.out.read_bytes().split(b'\n')[:-1] if args.out.exists() else []
+    settings = {name: value for name, value in vars(args).items() if name not in NOT_SETTINGS}
+    note = args.out.with_suffix('.settings.json')
+    check_settings(note, bool(whole), keywords=keywords[:: args.per_keyword], **settings)
+    # A batch that is not all there is made again.
+    done = len(whole) if len(whole) == len(keywords) else len(whole) // args.batch_size * args.batch_size
+    if done == len(keywords):
+        return 0
+    captioner = Captioner(args)
+    write_whole(args.out, b''.join(line + b'\n' for line in whole[:done]))
+    with open(args.out, 'a', encoding='utf-8') as out:
+        for batch in in_batches(list(enumerate(keywords))[done:], args.batch_size, done, 'captions'):
+            indices, told = zip(*batch, strict=True)
+            captions = captioner(told, seed_of(args.seed, indices[0]))
+            lines = [json.dumps(dict(keyword=one, text=text)) for one, text in zip(told, captions, strict=True)]
+            out.write('\n'.join(lines) + '\n')
+            out.flush()
+    return len(keywords) - done
+
+
+@one_line_errors(ValueError, OSError, RuntimeError, ImportError)
+def main(arguments=None):
+    """Run the tool, with these arguments instead of the command line's if there are any."""
+    args = parse_args(arguments)
+    print(f'{args.out}: {make_captions(args)} new captions.')
+
+
+if __name__ == '__main__':
+    sys.exit(main())

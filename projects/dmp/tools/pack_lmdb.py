@@ -1,0 +1,95 @@
+"""Pack a folder of targets into an lmdb, with the names of their images as keys.
+
+    python projects/dmp/tools/pack_lmdb.py data/bedrooms/train normals data/bedrooms/targets/train/normals
+
+IMAGES is the folder of the images, with metadata.jsonl or without. The database bears its name only when it is
+complete; of a run that fails, nothing is left.
+"""
+
+import argparse
+import os
+import shutil
+import sys
+from pathlib import Path
+
+from tqdm import tqdm
+
+from mmdiffperc.command_line import one_line_errors
+from mmdiffperc.datasets.metadata import list_images
+from mmdiffperc.datasets.target_files import decode_target
+from mmdiffperc.datasets.target_stores import FolderTargets, import_lmdb, open_targets
+
+# The most a database may grow to, not what it takes; only addresses are reserved.
+MAP_SIZE = 1 << 40
+
+
+def parse_args(arguments=None):
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('images', type=Path, help='folder of images')
+    parser.add_argument('targets', type=Path, help='folder of their targets')
+    parser.add_argument('out', type=Path, help='folder of the lmdb, to be made')
+    return parser.parse_args(arguments)
+
+
+def pack(images: Path, targets: Path, out: Path) -> int:
+    """Pack the targets of images; return how many, 0 if the database is there, with all of them.
+
+    Raises:
+        FileExistsError: There is something else.
+        FileNotFoundError: Images or targets are missing.
+        ImportError: The package lmdb is not installed.
+        OSError: The disk is full.
+        ValueError: A target is damaged.
+    """
+    names, source = [name for name, _ in list_images(images)], FolderTargets(targets)
+    if missing := source.missing(names):
+        raise FileNotFoundError(
+            f'{len(missing)} of {len(names)} targets are missing in {targets}, such as {missing[0]}'
+        )
+    if out.exists():
+        if not isinstance(open_targets(out), FolderTargets) and not open_targets(out).missing(names):
+            return 0
+        raise FileExistsError(f'{out} exists and is no lmdb of these targets. Name another folder, or remove it')
+    part = out.with_name(f'{out.name}.part')
+    shutil.rmtree(part, ignore_errors=True)  # a run that was killed has left it
+    part.mkdir(parents=True)
+    try:
+        write_database(part, names, source)
+        os.replace(part, out)
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+    return len(names)
+
+
+def write_database(folder: Path, names: list[str], source: FolderTargets):
+    """Write all targets into a new database.
+
+    Raises:
+        OSError: The disk is full.
+        ValueError: A target is damaged.
+    """
+    lmdb = import_lmdb()
+    try:
+        # Reaching the disk once, at the end, is enough for a folder that has no name before.
+        with lmdb.open(str(folder), map_size=MAP_SIZE, lock=False, sync=False) as database:
+            for name in tqdm(names, desc=folder.stem, unit='target'):
+                content, file = source.read(name)
+                decode_target(content, file)
+                with database.begin(write=True) as transaction:
+                    transaction.put(name.encode(), content)
+            database.sync(True)
+    except lmdb.Error as error:
+        raise OSError(f'{folder}: {error}; nothing is left of it') from error
+
+
+@one_line_errors(ValueError, OSError, ImportError)
+def main(arguments=None):
+    """Run the tool, with these arguments instead of the command line's if there are any."""
+    args = parse_args(arguments)
+    number = pack(args.images, args.targets, args.out)
+    print(f'{args.out}: {f"{number} targets packed" if number else "already there, complete"}.')
+
+
+if __name__ == '__main__':
+    sys.exit(main())

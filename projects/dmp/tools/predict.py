@@ -1,0 +1,148 @@
+"""Predict normals, depth, albedo, shading or segmentation of one's own images.
+
+    python projects/dmp/tools/predict.py CONFIG photo.jpg --checkpoint iter_50000.pth --prompt 'a bedroom'
+    python projects/dmp/tools/predict.py CONFIG FOLDER --lora lora_iter_50000 --prompts captions.txt
+    python projects/dmp/tools/predict.py CONFIG FOLDER --lora FILE --no-prompts --steps 3 --precision fp16
+    python projects/dmp/tools/predict.py CONFIG prompts.txt --lora FILE
+
+With --lora alone the Stable Diffusion of the config lies under the adapter. Captions are those of the metadata.jsonl in
+the folder, unless others are given. Given prompts instead of images, it draws an image of each first, in OUT/images.
+
+For every image two files, named after it: NAME.npz, whose array x is float32, colours (height, width, 3) in [0, 1] or
+one channel (height, width) in the unit of the training; and NAME.png, to look at, of 8 bits, or 16 for one channel.
+What is there already is left as it is, so that the same command continues where it was interrupted.
+"""
+
+import argparse
+import pickle
+import sys
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from mmengine.config import Config
+from tqdm import tqdm
+
+from mmdiffperc.command_line import one_line_errors
+from mmdiffperc.datasets.target_files import encode_png
+from mmdiffperc.inference import TargetInferencer
+from mmdiffperc.inference.drawing import draw_image
+from mmdiffperc.inference.image_files import find_images, read_captions, read_prompts
+from mmdiffperc.inference.prediction_files import prediction_files, to_picture, write_prediction, write_whole
+from mmdiffperc.inference.target_inferencer import PRECISIONS
+from mmdiffperc.models.estimators.deterministic_process import SAMPLERS, load_schedule
+
+PROMPTS_SUFFIX = '.txt'
+
+
+class Job(NamedTuple):
+    """An image, what it shows, and what its predictions are called, without suffix."""
+
+    image: Path
+    caption: str | None
+    stem: Path
+
+
+def parse_args(arguments=None):
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('config', help='config of a DeterministicDiffusion')
+    parser.add_argument('input', type=Path, help='image, folder of images, or .txt with a prompt in each line')
+    parser.add_argument('--checkpoint', help='checkpoint of a training')
+    parser.add_argument('--lora', help='adapter: a file, or the folder that holds it')
+    parser.add_argument(
+        '--out', type=Path, default=Path('predictions'), metavar='FOLDER', help='(default: %(default)s)'
+    )
+    told = parser.add_mutually_exclusive_group()
+    told.add_argument('--prompt', metavar='TEXT', help='what the image shows, or each of them')
+    told.add_argument('--prompts', metavar='FILE', help='what each shows, a line for each in the order of names')
+    told.add_argument('--no-prompts', action='store_true', help='for an adapter that was trained without prompts')
+    parser.add_argument('--steps', type=int, metavar='N', help='steps of the process (default: those of the config)')
+    parser.add_argument('--guidance', type=float, metavar='SCALE', help='(default: that of the config)')
+    parser.add_argument('--sampler', choices=SAMPLERS, help='(default: that of the config)')
+    parser.add_argument('--size', type=int, metavar='PIXELS', help='shorter side in the model (default: as in testing)')
+    parser.add_argument('--save-steps', action='store_true', help='write OUT/steps/NAME/TIMESTEP.png after each step')
+    parser.add_argument('--precision', choices=PRECISIONS, default='fp32', help='(default: %(default)s)')
+    parser.add_argument('--seed', type=int, default=0, help='for drawing (default: %(default)s)')
+    parser.add_argument('--device', default='cuda' if torch.cuda.is_available() else 'cpu')
+    return parser.parse_args(arguments)
+
+
+def find_jobs(args) -> list[Job]:
+    """What the command line asks for.
+
+    Raises:
+        OSError: There is no such file.
+        ValueError: There is no image, prompt or caption.
+    """
+    if args.input.suffix == PROMPTS_SUFFIX:
+        captions = read_prompts(args.input)
+        images = [args.out / 'images' / f'{index:05}.png' for index in range(len(captions))]
+    else:
+        images, captions = zip(*find_images(args.input), strict=True)
+    if args.prompts:
+        captions = read_captions(args.prompts, len(images))
+    if args.prompt:
+        captions = [args.prompt] * len(images)
+    return [Job(image, caption, args.out / image.stem) for image, caption in zip(images, captions, strict=True)]
+
+
+def model_options(args) -> dict:
+    """Arguments of the model in which the command line differs from the config."""
+    given = dict(num_steps=args.steps, guidance_scale=args.guidance, sampler=args.sampler)
+    given = {name: value for name, value in given.items() if value is not None}
+    return dict(use_prompts=False, guidance_scale=1) | given if args.no_prompts else given
+
+
+def steps_folder(job: Job) -> Path:
+    """Where the pictures after each step go."""
+    return job.stem.parent / 'steps' / job.stem.name
+
+
+def is_done(job: Job, save_steps: bool) -> bool:
+    """Whether all files of an image are there."""
+    return all(file.is_file() for file in prediction_files(job.stem)) and (not save_steps or steps_folder(job).is_dir())
+
+
+def predict(inferencer: TargetInferencer, job: Job, save_steps: bool):
+    """Predict and write the files of an image, its prediction last."""
+    codec = inferencer.model.codec
+    if not save_steps:
+        return write_prediction(inferencer(job.image, job.caption), job.stem, codec)
+    timesteps = inferencer.model.process.timesteps(inferencer.model.num_steps)
+    for timestep, target in zip(timesteps, inferencer.trace(job.image, job.caption), strict=True):
+        write_whole(steps_folder(job) / f'{timestep:03}.png', encode_png(to_picture(target, codec)))
+    write_prediction(target, job.stem, codec)
+
+
+def run(args, jobs: list[Job]):
+    """Do all jobs.
+
+    Raises:
+        ValueError: See :class:`TargetInferencer`.
+    """
+    config = Config.fromfile(args.config)
+    inferencer = TargetInferencer(
+        config, args.checkpoint, args.lora, args.size, args.precision, args.device, **model_options(args)
+    )
+    for job in tqdm(jobs, unit='image'):
+        if args.input.suffix == PROMPTS_SUFFIX and not job.image.is_file():
+            seed = args.seed + int(job.image.stem)
+            drawn = draw_image(inferencer.model, load_schedule(config.model.arch), job.caption, seed)
+            write_whole(job.image, encode_png(drawn))
+        predict(inferencer, job, args.save_steps)
+
+
+@one_line_errors(ValueError, TypeError, OSError, RuntimeError, pickle.UnpicklingError)
+def main(arguments=None):
+    """Run the tool, with these arguments instead of the command line's if there are any."""
+    args = parse_args(arguments)
+    jobs = find_jobs(args)
+    missing = [job for job in jobs if not is_done(job, args.save_steps)]
+    if missing:
+        run(args, missing)
+    print(f'{args.out}: {len(missing)} prediction(s) written, {len(jobs) - len(missing)} had been there.')
+
+
+if __name__ == '__main__':
+    sys.exit(main())

@@ -1,0 +1,99 @@
+import numpy as np
+import pytest
+import torch
+from mmengine.registry import TRANSFORMS, init_default_scope
+
+from mmdiffperc.datasets import LoadTarget, PackTargetInputs
+from mmdiffperc.datasets.target_files import encode_npz, encode_png
+from mmdiffperc.models import DeterministicDiffusion
+
+SIZE = 5, 7
+
+
+@pytest.fixture
+def results(tmp_path):
+    """Of an image whose target is yet to be written."""
+    image = np.arange(5 * 7 * 3, dtype=np.uint8).reshape(5, 7, 3)
+    shapes = dict(ori_shape=SIZE, img_shape=SIZE)
+    return dict(img=image, img_path='a.jpg', target_path=str(tmp_path), target_key='a.jpg', **shapes)
+
+
+@pytest.mark.parametrize('dtype', [np.uint8, np.uint16, np.float32])
+def test_colours_become_numbers_up_to_1(results, tmp_path, dtype):
+    colours = np.random.default_rng(0).random((*SIZE, 3), np.float32)
+    if dtype is np.float32:
+        (tmp_path / 'a.npz').write_bytes(encode_npz(colours))
+    else:
+        (tmp_path / 'a.png').write_bytes(encode_png((colours * np.iinfo(dtype).max).astype(dtype)))
+    target = LoadTarget()(results)['gt_target']
+    assert target.dtype == np.float32
+    np.testing.assert_allclose(target, colours, atol=0 if dtype is np.float32 else 1 / np.iinfo(dtype).max)
+    assert results['seg_fields'] == ['gt_target']
+
+
+@pytest.mark.parametrize('shape', [SIZE, (*SIZE, 1)])
+def test_one_channel_of_any_numbers(results, tmp_path, shape):
+    depth = np.linspace(-2, 9000, 35).reshape(shape)
+    (tmp_path / 'a.npz').write_bytes(encode_npz(depth))
+    target = LoadTarget('F', 0.001)(results)['gt_target']
+    assert target.shape == SIZE and target.dtype == np.float32
+    np.testing.assert_allclose(target, depth.reshape(SIZE) / 1000, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ('mode', 'target', 'message'),
+    [
+        ('RGB', np.ones(SIZE), r"mode='RGB' expects numbers of 3 channel\(s\), got float64 of \(5, 7\)"),
+        ('RGB', np.ones((*SIZE, 4)), r"mode='RGB' expects .* \(5, 7, 4\)"),
+        ('F', np.ones((*SIZE, 3)), r"mode='F' expects numbers of 1 channel\(s\)"),
+        ('F', np.full(SIZE, 'far'), "mode='F' expects numbers .* got <U3"),
+        ('F', np.full(SIZE, np.nan), 'not finite'),
+        ('RGB', np.full((*SIZE, 3), -0.5), r'RGB targets are in \[0, 1\], got -0.5 to -0.5; normals'),
+        ('F', np.ones((7, 5)), r'the target is \(7, 5\), its image a.jpg is \(5, 7\)'),
+    ],
+)
+def test_unsuitable_target_is_named(results, tmp_path, mode, target, message):
+    (tmp_path / 'a.npz').write_bytes(encode_npz(target))
+    with pytest.raises(ValueError, match=f'a.npz: .*{message}'):
+        LoadTarget(mode)(results)
+
+
+def test_corrupt_target_is_named(results, tmp_path):
+    (tmp_path / 'a.png').write_bytes(b'broken')
+    with pytest.raises(ValueError, match='a.png: expected a target map'):
+        LoadTarget()(results)
+
+
+@pytest.mark.parametrize(
+    ('options', 'message'),
+    [(dict(mode='L'), "mode='L': expected one of RGB, F"), (dict(rescale_factor=0.5), 'rescale_factor=0.5 is for')],
+)
+def test_bad_configuration(options, message):
+    with pytest.raises(ValueError, match=message):
+        LoadTarget(**options)
+
+
+def test_ones_own_image(results):
+    del results['target_path']
+    assert 'gt_target' not in LoadTarget()(results)
+    assert 'gt_target' not in PackTargetInputs()(results)['data_samples']
+
+
+def test_pack(results):
+    results |= dict(text='a box', gt_target=np.arange(35, dtype=np.float32).reshape(SIZE), scale=3)
+    packed = PackTargetInputs()(results)
+    assert (packed['inputs'].numpy() == results['img'].transpose(2, 0, 1)).all()
+    sample = packed['data_samples']
+    assert (sample.gt_target.data.numpy() == results['gt_target'][None]).all()
+    assert sample.text == 'a box' and sample.img_shape == SIZE and 'scale' not in sample
+
+
+def test_what_the_model_trains_on(results, tmp_path):
+    init_default_scope('mmseg')
+    (tmp_path / 'a.png').write_bytes(encode_png(np.full((*SIZE, 3), 200, np.uint8)))
+    load, pack = (TRANSFORMS.build(dict(type=name)) for name in ('LoadTarget', 'PackTargetInputs'))
+    packed = pack(load(results))
+    model = DeterministicDiffusion('tiny-sd', use_prompts=False, init_cfg=dict(type='Pretrained', checkpoint='tiny-sd'))
+    model.init_weights()
+    batch = model.data_preprocessor(dict(inputs=[packed['inputs']], data_samples=[packed['data_samples']]), True)
+    assert torch.isfinite(model(**batch, mode='loss')['loss_latents'])

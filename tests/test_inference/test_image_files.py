@@ -1,0 +1,69 @@
+import json
+
+import cv2
+import numpy as np
+import pytest
+from PIL import Image
+
+from mmdiffperc.inference.image_files import find_images, read_captions, read_image, read_prompts
+
+
+def test_find_images(photos):
+    assert find_images(photos) == [(photos / 'bed.png', None), (photos / 'door.JPG', None)]
+    assert find_images(photos / 'notes.txt') == [(photos / 'notes.txt', None)]  # reading it says what it is
+    (photos / 'bed.jpg').touch()
+    with pytest.raises(ValueError, match='would be written to the same files'):
+        find_images(photos)
+    (photos / 'empty').mkdir()
+    with pytest.raises(FileNotFoundError, match='empty holds neither metadata.jsonl nor images'):
+        find_images(photos / 'empty')
+
+
+def test_read_image(photos, image):
+    np.testing.assert_array_equal(read_image(photos / 'bed.png'), image)
+    assert read_image(image) is image
+
+
+def test_other_pictures_become_colours(tmp_path, image):
+    grey = cv2.cvtColor(image, cv2.COLOR_BGR2GRAY)
+    cv2.imwrite(str(tmp_path / 'grey.png'), grey)
+    cv2.imwrite(str(tmp_path / 'deep.png'), image.astype(np.uint16) * 257)
+    cv2.imwrite(str(tmp_path / 'alpha.png'), np.dstack([image, grey]))
+    np.testing.assert_array_equal(read_image(tmp_path / 'grey.png'), np.dstack([grey] * 3))
+    np.testing.assert_array_equal(read_image(tmp_path / 'deep.png'), image)
+    np.testing.assert_array_equal(read_image(tmp_path / 'alpha.png'), image)
+
+
+def test_photograph_is_turned_upright(tmp_path, image):
+    exif = Image.Exif()
+    exif[0x0112] = 6  # to be turned to the right
+    Image.fromarray(image).save(tmp_path / 'photo.jpg', exif=exif, quality=100)
+    assert read_image(tmp_path / 'photo.jpg').shape == (51, 67, 3)
+
+
+def test_what_is_no_image(photos, image):
+    (photos / 'bad.png').write_bytes(b'nothing')
+    for name in ('bad.png', 'notes.txt'):
+        with pytest.raises(ValueError, match=f'{name}: empty, damaged or no image'):
+            read_image(photos / name)
+    with pytest.raises(FileNotFoundError, match='absent.png'):
+        read_image(photos / 'absent.png')
+    with pytest.raises(ValueError, match='Expected an image'):
+        read_image(image[..., 0])
+    with pytest.raises(TypeError, match='Expected an image file or an array'):
+        read_image(3)
+
+
+def test_captions_of_metadata(photos):
+    lines = [dict(file_name='door.JPG', text='a door'), dict(file_name='bed.png', text=['a bed', 'a room'])]
+    (photos / 'metadata.jsonl').write_text('\n'.join(map(json.dumps, lines)))
+    assert find_images(photos) == [(photos / 'door.JPG', 'a door'), (photos / 'bed.png', 'a bed')]
+
+
+def test_captions_of_a_text_file(photos):
+    (photos / 'captions.txt').write_text('a bed\n\n a door \n')
+    assert read_captions(photos / 'captions.txt', 2) == ['a bed', 'a door']
+    with pytest.raises(ValueError, match=r'captions.txt: expected a line for each of 3 image\(s\), got 2'):
+        read_captions(photos / 'captions.txt', 3)
+    with pytest.raises(ValueError, match='notes.txt: expected prompts, one a line, found none'):
+        read_prompts(photos / 'notes.txt')

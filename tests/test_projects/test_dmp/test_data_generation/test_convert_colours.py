@@ -1,0 +1,57 @@
+import numpy as np
+import pytest
+
+from mmdiffperc.datasets.target_files import decode_target, encode_png
+from mmdiffperc.evaluation.class_colours import resolve_palette
+
+
+@pytest.fixture
+def classes(tmp_path):
+    """A folder with a map of some classes of ADE20K, as ADE20K numbers them: 0 is none."""
+    (tmp_path / 'classes').mkdir()
+    labels = np.array([[0, 1, 4, 8], [6, 9, 150, 15]], np.uint8)
+    (tmp_path / 'classes/a.png').write_bytes(encode_png(labels))
+    return labels
+
+
+def run(tool, tmp_path, source, out, to, *options):
+    status = tool('convert_colours').main([str(tmp_path / source), str(tmp_path / out), '--to', to, *options])
+    file = tmp_path / out / 'a.png'
+    return status, decode_target(file.read_bytes(), 'a.png') if file.exists() else None
+
+
+@pytest.mark.parametrize('palette', ['ade20k', 'ade20k_bedroom'])
+def test_there_and_back(tmp_path, tool, classes, palette):
+    options = ['--palette', palette, '--reduce-zero-label']
+    status, colours = run(tool, tmp_path, 'classes', 'colours', 'colours', *options)
+    assert status == 0 and colours[0, 0].tolist() == [0, 0, 0]
+    assert (colours[0, 1:] == resolve_palette(palette)[classes[0, 1:] - 1]).all()
+    status, back = run(tool, tmp_path, 'colours', 'back', 'classes', *options)
+    assert status == 0 and (back[classes > 0] == classes[classes > 0]).all()
+
+
+def test_bedroom_knows_fewer_classes(tmp_path, tool, classes):
+    run(tool, tmp_path, 'classes', 'colours', 'colours', '--palette', 'ade20k_bedroom', '--reduce-zero-label')
+    _, back = run(tool, tmp_path, 'colours', 'back', 'classes', '--palette', 'ade20k_bedroom', '--bedroom')
+    assert back[0, 1] == 0 and back[0, 2] == 3 and back[1, 2] != 149
+
+
+def test_what_is_there_is_left(tmp_path, tool, classes, capsys):
+    run(tool, tmp_path, 'classes', 'colours', 'colours')
+    before = (tmp_path / 'colours/a.png').stat().st_mtime_ns
+    run(tool, tmp_path, 'classes', 'colours', 'colours')
+    assert (tmp_path / 'colours/a.png').stat().st_mtime_ns == before
+    assert '0 new maps' in capsys.readouterr().out
+
+
+def test_bad_input(tmp_path, tool, classes, capsys):
+    for source, to, options, message in (
+        ('classes', 'classes', [], r'a.png: expected RGB of 8 bits, got (2, 4)'),
+        ('nowhere', 'colours', [], 'nowhere holds no PNG'),
+        ('classes', 'colours', ['--palette', 'rainbow'], "palette='rainbow'"),
+    ):
+        assert run(tool, tmp_path, source, 'out', to, *options)[0] == 1
+        assert message in capsys.readouterr().err
+    (tmp_path / 'classes/a.png').write_bytes(b'broken')
+    assert run(tool, tmp_path, 'classes', 'out', 'colours')[0] == 1
+    assert 'a.png: expected a target map' in capsys.readouterr().err

@@ -1,0 +1,37 @@
+import pytest
+import torch
+
+
+def test_other_settings_are_refused(tmp_path, tool):
+    check_settings = tool('generation').check_settings
+    path = tmp_path / 'new/made.json'
+    check_settings(path, False, seed=7)
+    check_settings(path, False, seed=1, size=[3, 4], model=None)  # nothing had been made with the others
+    check_settings(path, True, size=[3, 4], seed=1, model=None)
+    with pytest.raises(FileExistsError, match='made.json notes .* other settings: seed 1. Give the same'):
+        check_settings(path, True, seed=2, size=[3, 4], model=None)
+    with pytest.raises(FileExistsError, match='steps None'):
+        check_settings(path, True, seed=1, size=[3, 4], model=None, steps=5)
+
+
+def test_batches(tool, capsys):
+    assert [*tool('generation').in_batches('abcde', 2, 3, 'images')] == ['ab', 'cd', 'e']
+    assert '8/8' in capsys.readouterr().err
+
+
+def test_generators(tool):
+    generator_of = tool('generation').generator_of
+    numbers = [torch.rand(1, generator=generator_of(*key)).item() for key in [(0, 0), (0, 1), (1, 0), (0, 0)]]
+    assert numbers[0] == numbers[3] and len(set(numbers)) == 3
+
+
+def test_captions(tmp_path, tool):
+    read_captions = tool('generation').read_captions
+    (tmp_path / 'a.txt').write_text('a box\n\n two boxes \n')
+    (tmp_path / 'a.jsonl').write_text('{"text": "a box", "keyword": "box"}\n')
+    assert read_captions(tmp_path / 'a.txt') == ['a box', 'two boxes']
+    assert read_captions(tmp_path / 'a.jsonl') == ['a box']
+    for content in ('', 'a box', '{}', '{"text": 3}'):
+        (tmp_path / 'bad.jsonl').write_text(content)
+        with pytest.raises(ValueError, match='bad.jsonl: expected'):
+            read_captions(tmp_path / 'bad.jsonl')

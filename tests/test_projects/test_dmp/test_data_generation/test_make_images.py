@@ -1,0 +1,92 @@
+import json
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from diffusers import StableDiffusionPipeline
+from diffusers.pipelines.stable_diffusion import StableDiffusionSafetyChecker
+from transformers import CLIPConfig, CLIPImageProcessor
+
+from mmdiffperc.datasets import ImageTargetDataset
+from mmdiffperc.models.stable_diffusion import arch_folder
+
+CAPTIONS = ['a red sphere', 'two boxes', 'a blue cone']
+
+
+@pytest.fixture
+def arguments(tmp_path):
+    """Three small images of tiny-sd, two at once."""
+    (tmp_path / 'captions.txt').write_text('\n'.join(CAPTIONS))
+    options = ['--steps', '1', '--size', '32', '48', '--batch-size', '2', '--device', 'cpu']
+    return [str(tmp_path / 'captions.txt'), str(tmp_path / 'out'), '--model', 'tiny-sd', *options]
+
+
+def read(tmp_path):
+    return [cv2.imread(str(file)) for file in sorted((tmp_path / 'out').glob('*.png'))]
+
+
+def test_images_of_captions(tmp_path, tool, arguments):
+    main = tool('make_images').main
+    assert main(arguments) == 0
+    images = read(tmp_path)
+    assert [image.shape for image in images] == [(32, 48, 3)] * 3
+    assert all((one != other).any() for one, other in zip(images, images[1:], strict=False))
+    dataset = ImageTargetDataset(dict(img_path=str(tmp_path / 'out')))
+    assert [info['text'] for info in dataset] == CAPTIONS
+
+    # The same after an interruption, and in batches of another size.
+    (tmp_path / 'out/metadata.jsonl').unlink()
+    (tmp_path / 'out/000001.png').unlink()
+    assert main([*arguments, '--batch-size', '1']) == 0
+    again = read(tmp_path)
+    assert (again[0] == images[0]).all() and np.abs(again[1].astype(int) - images[1]).max() <= 1
+    before = {path: path.stat().st_mtime_ns for path in (tmp_path / 'out').iterdir()}
+    assert main(arguments) == 0
+    assert {path: path.stat().st_mtime_ns for path in (tmp_path / 'out').iterdir()} == before
+
+
+def test_other_captions_or_settings_are_refused(tmp_path, tool, arguments, capsys):
+    main = tool('make_images').main
+    main(arguments)
+    assert main([*arguments, '--seed', '3']) == 1
+    assert 'other settings: seed 0' in capsys.readouterr().err
+    (tmp_path / 'captions.txt').write_text('a cone')
+    assert main(arguments) == 1
+    assert 'other settings: captions' in capsys.readouterr().err
+
+
+def test_bad_input(tmp_path, tool, arguments, capsys):
+    main = tool('make_images').main
+    assert main([*arguments, '--model', str(tmp_path / 'nowhere')]) == 1
+    assert 'nowhere' in capsys.readouterr().err
+    assert not (tmp_path / 'out/metadata.jsonl').exists()
+    assert main(arguments) == 0
+    (tmp_path / 'captions.txt').write_text('')
+    assert main(arguments) == 1 and 'expected captions' in capsys.readouterr().err
+
+
+@pytest.mark.parametrize('threshold', [-1, 1])
+def test_what_the_safety_checker_blackens_is_left_out(tmp_path, tool, arguments, capsys, threshold):
+    sizes = dict(hidden_size=8, intermediate_size=8, num_hidden_layers=1, num_attention_heads=1)
+    vision = dict(sizes, image_size=8, patch_size=4)
+    checker = StableDiffusionSafetyChecker(CLIPConfig(vision_config=vision, text_config=sizes, projection_dim=4))
+    for name in ('concept', 'special_care'):
+        torch.nn.init.constant_(getattr(checker, f'{name}_embeds_weights'), threshold)  # -1: all; 1: nothing
+    extractor = CLIPImageProcessor(size=dict(shortest_edge=8), crop_size=dict(height=8, width=8))
+    pipeline = StableDiffusionPipeline.from_pretrained(
+        arch_folder('tiny-sd'), safety_checker=checker, feature_extractor=extractor
+    )
+    pipeline.save_pretrained(tmp_path / 'safe')
+    status = tool('make_images').main([*arguments, '--model', str(tmp_path / 'safe')])
+    if threshold == 1:
+        assert status == 0 and len(read(tmp_path)) == 3
+        return
+    assert status == 1 and 'the safety checker left none of 3 images' in capsys.readouterr().err
+    assert not read(tmp_path)
+
+
+def test_settings_are_noted(tmp_path, tool, arguments):
+    tool('make_images').main(arguments)
+    noted = json.loads((tmp_path / 'out/make_images.json').read_text())
+    assert noted['size'] == [32, 48] and noted['model'] == 'tiny-sd' and 'batch_size' not in noted

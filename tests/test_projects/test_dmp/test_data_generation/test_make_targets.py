@@ -1,0 +1,130 @@
+import shutil
+
+import numpy as np
+import pytest
+import torch
+from mmengine.config import Config
+
+from mmdiffperc.datasets.target_files import decode_target
+from mmdiffperc.datasets.target_stores import FolderTargets
+
+SIZES = dict(a=(32, 48), b=(32, 48), c=(40, 32))
+
+
+def arguments_of(images, kind, *options):
+    return [str(images), str(images.parent / kind), '--kind', kind, '--device', 'cpu', *options]
+
+
+def read(folder):
+    targets = FolderTargets(folder)
+    return {name: decode_target(*targets.read(f'{name}.png')) for name in SIZES}
+
+
+@pytest.mark.parametrize(
+    ('kind', 'pipeline', 'channels', 'dtype'),
+    [
+        ('normals', 'normals', (3,), np.uint16),
+        ('depth', 'depth', (), np.float32),
+        ('albedo', 'intrinsics', (3,), np.uint8),
+        ('shading', 'intrinsics', (3,), np.uint8),
+    ],
+)
+def test_marigold(tool, images, marigold_folder, kind, pipeline, channels, dtype):
+    main = tool('make_targets').main
+    arguments = arguments_of(images, kind, '--model', marigold_folder(pipeline))
+    assert main([*arguments, '--batch-size', '3']) == 0
+    targets = read(images.parent / kind)
+    for name, size in SIZES.items():
+        assert targets[name].shape == (*size, *channels) and targets[name].dtype == dtype and np.ptp(targets[name]) > 0
+    if kind == 'normals':
+        lengths = np.linalg.norm(targets['a'] / 32767.5 - 1, axis=-1)
+        np.testing.assert_allclose(lengths, 1, atol=1e-3)
+
+    # The same after an interruption, one by one.
+    for file in (images.parent / kind).glob('[bc].*'):
+        file.unlink()
+    assert main(arguments) == 0
+    for name, again in read(images.parent / kind).items():
+        step = targets[name].max() / (255 if dtype is np.uint8 else 1000)  # sums of another order round differently
+        np.testing.assert_allclose(again / 1.0, targets[name] / 1.0, rtol=0, atol=1.01 * step)
+
+
+def test_albedo_is_not_shading(tool, images, marigold_folder):
+    for kind in ('albedo', 'shading'):
+        tool('make_targets').main(arguments_of(images, kind, '--model', marigold_folder('intrinsics')))
+    assert (read(images.parent / 'albedo')['a'] != read(images.parent / 'shading')['a']).any()
+
+
+def test_ensemble_and_seed(tool, images, marigold_folder):
+    main, folder = tool('make_targets').main, images.parent / 'normals'
+    found = []
+    for options in (['--ensemble-size', '3'], ['--seed', '1'], []):
+        assert main(arguments_of(images, 'normals', '--model', marigold_folder('normals'), *options)) == 0
+        found.append(read(folder)['a'])
+        shutil.rmtree(folder)
+    assert all((one != found[2]).any() for one in found[:2])
+
+
+def test_depth_of_transformers(tmp_path, tool, images):
+    from transformers import DPTConfig, DPTForDepthEstimation, DPTImageProcessor
+
+    config = DPTConfig(
+        hidden_size=16, num_hidden_layers=4, num_attention_heads=2, intermediate_size=16, image_size=32, patch_size=16,
+        backbone_out_indices=[0, 1, 2, 3], neck_hidden_sizes=[8, 8, 8, 8], fusion_hidden_size=8, is_hybrid=False,
+    )  # fmt: skip
+    DPTForDepthEstimation(config).save_pretrained(tmp_path / 'dpt')
+    DPTImageProcessor(size=dict(height=32, width=32)).save_pretrained(tmp_path / 'dpt')
+    options = ['--library', 'transformers', '--model', str(tmp_path / 'dpt')]
+    assert tool('make_targets').main(arguments_of(images, 'depth', *options, '--batch-size', '2')) == 0
+    assert {name: depth.shape for name, depth in read(tmp_path / 'depth').items()} == SIZES
+
+
+def test_segmentation_by_mmseg(tmp_path, tool, images):
+    from mmseg.apis import init_model
+
+    config = Config(
+        dict(
+            default_scope='mmseg',
+            model=dict(
+                type='EncoderDecoder',
+                data_preprocessor=dict(type='SegDataPreProcessor', mean=[127.5] * 3, std=[127.5] * 3, bgr_to_rgb=True),
+                backbone=dict(type='ResNet', depth=18, num_stages=1, strides=(1,), dilations=(1,), out_indices=(0,)),
+                decode_head=dict(
+                    type='FCNHead', in_channels=64, channels=4, num_convs=1, num_classes=5, in_index=0,
+                    norm_cfg=dict(type='BN'),
+                ),
+                test_cfg=dict(mode='whole'),
+            ),
+            test_dataloader=dict(dataset=dict(pipeline=[dict(type='LoadImageFromFile'), dict(type='PackSegInputs')])),
+            test_pipeline=[dict(type='LoadImageFromFile'), dict(type='PackSegInputs')],
+        )
+    )  # fmt: skip
+    config.dump(tmp_path / 'seg.py')
+    model = init_model(str(tmp_path / 'seg.py'), device='cpu')
+    meta = dict(dataset_meta=dict(classes=list('abcde'), palette=[[0, 0, 0]] * 5))
+    torch.save(dict(state_dict=model.state_dict(), meta=meta), tmp_path / 'seg.pth')
+    options = ['--config', str(tmp_path / 'seg.py'), '--checkpoint', str(tmp_path / 'seg.pth'), '--palette', 'ade20k']
+    assert tool('make_targets').main(arguments_of(images, 'segmentation', *options)) == 0
+
+    from mmdiffperc.evaluation.class_colours import resolve_palette
+
+    allowed = {tuple(colour) for colour in resolve_palette('ade20k')[:5]}
+    for name, target in read(tmp_path / 'segmentation').items():
+        assert target.shape == (*SIZES[name], 3) and {tuple(colour) for colour in target.reshape(-1, 3)} <= allowed
+
+
+def test_bad_input(tmp_path, tool, images, marigold_folder, capsys):
+    main = tool('make_targets').main
+    for kind, options in (
+        ('segmentation', []),
+        ('depth', ['--config', 'a', '--checkpoint', 'b']),
+        ('normals', ['--library', 'transformers', '--model', 'a']),
+    ):
+        with pytest.raises(SystemExit):
+            main(arguments_of(images, kind, *options))
+    assert main(arguments_of(images, 'depth', '--model', str(tmp_path / 'nowhere'))) == 1
+    (images / 'c.png').write_bytes(b'broken')
+    assert main(arguments_of(images, 'normals', '--model', marigold_folder('normals'))) == 1
+    assert 'c.png: empty, damaged or no image' in capsys.readouterr().err
+    assert main(arguments_of(images, 'normals', '--model', marigold_folder('normals'), '--seed', '2')) == 1
+    assert 'other settings: seed 0' in capsys.readouterr().err

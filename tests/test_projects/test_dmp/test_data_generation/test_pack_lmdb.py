@@ -1,0 +1,81 @@
+import resource
+from contextlib import contextmanager
+
+import numpy as np
+import pytest
+
+from mmdiffperc.datasets import ImageTargetDataset
+from mmdiffperc.datasets.target_files import encode_npz
+from mmdiffperc.datasets.target_stores import open_targets
+
+
+@pytest.fixture
+def targets(images):
+    """Depth of the images, of 30 kB each, so that it is no matter of a few pages."""
+    folder = images.parent / 'depth'
+    folder.mkdir()
+    rng = np.random.default_rng(1)
+    for number, name in enumerate('abc'):
+        (folder / f'{name}.npz').write_bytes(encode_npz(rng.random((60, 80)) + number))
+    return folder
+
+
+@contextmanager
+def full_disk(size):
+    """No file may grow beyond a size, which fails as a full disk does."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def run(tool, images, targets):
+    out = images.parent / 'packed' / 'depth'
+    return tool('pack_lmdb').main([str(images), str(targets), str(out)]), out
+
+
+def test_pack(tool, images, targets, capsys):
+    status, out = run(tool, images, targets)
+    assert status == 0 and [path.name for path in out.parent.iterdir()] == ['depth']
+    packed = open_targets(out)
+    assert [packed.read(f'{name}.png')[0] for name in 'abc'] == [
+        (targets / f'{name}.npz').read_bytes() for name in 'abc'
+    ]
+    assert len(ImageTargetDataset(dict(img_path=str(images), target_path=str(out)))) == 3
+    assert run(tool, images, targets)[0] == 0
+    assert 'already there, complete' in capsys.readouterr().out
+
+
+def test_full_disk_leaves_nothing(tool, images, targets, capsys):
+    with full_disk(60_000):
+        status, out = run(tool, images, targets)
+    assert status == 1 and 'nothing is left of it' in capsys.readouterr().err
+    assert not list(out.parent.iterdir())
+    assert run(tool, images, targets)[0] == 0
+
+
+def test_killed_run_is_replaced(tool, images, targets):
+    part = images.parent / 'packed' / 'depth.part'
+    part.mkdir(parents=True)
+    (part / 'data.mdb').write_bytes(b'half')
+    status, out = run(tool, images, targets)
+    assert status == 0 and not part.exists() and not open_targets(out).missing(['a.png'])
+
+
+def test_bad_targets(tool, images, targets, capsys):
+    (targets / 'b.npz').write_bytes(b'PK\x03\x04 broken')
+    status, out = run(tool, images, targets)
+    assert status == 1 and 'b.npz: damaged npy or npz' in capsys.readouterr().err and not list(out.parent.iterdir())
+    (targets / 'b.npz').unlink()
+    assert run(tool, images, targets)[0] == 1
+    assert '1 of 3 targets are missing in' in capsys.readouterr().err
+
+
+def test_something_else_is_kept(tool, images, targets, capsys):
+    out = images.parent / 'packed' / 'depth'
+    out.mkdir(parents=True)
+    (out / 'precious').touch()
+    assert run(tool, images, targets)[0] == 1
+    assert 'exists and is no lmdb of these targets' in capsys.readouterr().err and (out / 'precious').exists()

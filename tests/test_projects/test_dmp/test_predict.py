@@ -1,0 +1,166 @@
+import json
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from mmdiffperc.inference import TargetInferencer
+from mmdiffperc.models import DeterministicDiffusion
+from mmdiffperc.models.lora import add_attention_lora, save_lora
+from mmdiffperc.models.stable_diffusion import build_unet
+
+SIZE = 40
+
+
+@pytest.fixture(scope='module')
+def config(tmp_path_factory):
+    """A config of depth in metres, up to 8 of them."""
+    text = f"""
+custom_imports = dict(imports=['mmdiffperc'])
+model = dict(
+    type='DeterministicDiffusion',
+    arch='tiny-sd',
+    target_mode='F',
+    target_scale=8.0,
+    guidance_scale=2.0,
+    num_steps=2,
+    init_cfg=dict(type='Pretrained', checkpoint='tiny-sd'),
+)
+test_dataloader = dict(dataset=dict(pipeline=[dict(type='Resize', scale=({SIZE}, {SIZE}))]))
+"""
+    path = tmp_path_factory.mktemp('config') / 'depth.py'
+    path.write_text(text)
+    return path
+
+
+@pytest.fixture(scope='module')
+def lora(tmp_path_factory):
+    """An adapter that changes something."""
+    model = DeterministicDiffusion('tiny-sd')
+    for name, weight in model.unet.named_parameters():
+        if '.lora_B.' in name:
+            torch.nn.init.normal_(weight, std=0.2)
+    model.save_lora(folder := tmp_path_factory.mktemp('lora'))
+    return folder
+
+
+@pytest.fixture
+def photos(tmp_path):
+    """A folder with two images, and something else."""
+    folder = tmp_path / 'photos'
+    folder.mkdir()
+    random = np.random.default_rng(0)
+    for name, size in (('bed.png', (67, 51)), ('door.JPG', (45, 50))):
+        cv2.imwrite(str(folder / name), random.integers(0, 256, (*size, 3), np.uint8))
+    (folder / 'notes.txt').write_text('')
+    return folder
+
+
+@pytest.fixture
+def run(dmp_tool, config, lora, tmp_path):
+    """Runs the tool; returns its exit status."""
+    module = dmp_tool('predict')
+
+    def run(image, *options, adapter=lora):
+        fixed = '--lora', str(adapter), '--out', str(tmp_path / 'out'), '--device', 'cpu'
+        return module.main([str(config), str(image), *fixed, *options])
+
+    return run
+
+
+def names(folder):
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob('*') if path.is_file())
+
+
+def test_files_of_an_image(run, config, lora, photos, tmp_path, capsys):
+    assert run(photos / 'bed.png', '--prompt', 'a bed') == 0
+    assert '1 prediction(s) written, 0 had been there' in capsys.readouterr().out
+    depth = np.load(tmp_path / 'out/bed.npz')['x']
+    expected = TargetInferencer(config, lora=lora, device='cpu')(photos / 'bed.png', 'a bed')
+    assert depth.shape == (67, 51) and depth.dtype == np.float32
+    np.testing.assert_array_equal(depth, expected)
+    seen = cv2.imread(str(tmp_path / 'out/bed.png'), cv2.IMREAD_UNCHANGED)
+    assert seen.dtype == np.uint16
+    np.testing.assert_allclose(seen / 65535, (depth / 8).clip(0, 1), atol=1e-5)
+
+
+def test_folder_continues_where_it_was_interrupted(run, photos, tmp_path, capsys):
+    captions = tmp_path / 'captions.txt'
+    captions.write_text('a bed\na door\n')
+    (photos / 'door.JPG').rename(tmp_path / 'door.JPG')
+    (photos / 'door.JPG').write_bytes(b'damaged')
+    assert run(photos, '--prompts', str(captions)) == 1
+    assert 'door.JPG: empty, damaged or no image' in capsys.readouterr().err.splitlines()[-1]
+    assert names(tmp_path / 'out') == ['bed.npz', 'bed.png']
+    (tmp_path / 'door.JPG').replace(photos / 'door.JPG')
+    (tmp_path / 'out/bed.npz').write_bytes(b'left as it is')
+    assert run(photos, '--prompts', str(captions)) == 0
+    assert '1 prediction(s) written, 1 had been there' in capsys.readouterr().out
+    assert (tmp_path / 'out/bed.npz').read_bytes() == b'left as it is'
+    assert np.load(tmp_path / 'out/door.npz')['x'].shape == (45, 50)
+    assert run(photos, '--prompts', str(captions)) == 0
+    assert '0 prediction(s) written, 2 had been there' in capsys.readouterr().out
+
+
+def test_captions_of_metadata(run, config, lora, photos, tmp_path):
+    (photos / 'metadata.jsonl').write_text(json.dumps(dict(file_name='bed.png', text='a bed')))
+    assert run(photos) == 0
+    expected = TargetInferencer(config, lora=lora, device='cpu')(photos / 'bed.png', 'a bed')
+    np.testing.assert_array_equal(np.load(tmp_path / 'out/bed.npz')['x'], expected)
+
+
+def test_options_reach_the_model(run, config, lora, photos, tmp_path):
+    assert run(photos / 'bed.png', '--no-prompts', '--sampler', 'oracle', '--steps', '3', '--size', '48') == 0
+    options = dict(use_prompts=False, guidance_scale=1, sampler='oracle', num_steps=3)
+    expected = TargetInferencer(config, lora=lora, size=48, device='cpu', **options)(photos / 'bed.png')
+    np.testing.assert_array_equal(np.load(tmp_path / 'out/bed.npz')['x'], expected)
+
+
+def test_steps_on_request(run, photos, tmp_path):
+    assert run(photos / 'bed.png', '--no-prompts') == 0
+    assert run(photos / 'bed.png', '--no-prompts', '--save-steps') == 0  # not done without the steps
+    assert names(tmp_path / 'out/steps') == ['bed/001.png', 'bed/501.png']
+    first, last = (cv2.imread(str(tmp_path / f'out/steps/bed/{step}.png'), -1) for step in ('501', '001'))
+    assert last.dtype == np.uint16 and last.shape == (67, 51) and (first != last).any()
+    np.testing.assert_array_equal(last, cv2.imread(str(tmp_path / 'out/bed.png'), -1))
+
+
+def test_prompts_are_drawn_first(run, photos, tmp_path):
+    """What was drawn before is not drawn again."""
+    (tmp_path / 'prompts.txt').write_text('a bed\na red sphere\n')
+    (tmp_path / 'out/images').mkdir(parents=True)
+    (photos / 'bed.png').rename(tmp_path / 'out/images/00000.png')
+    assert run(tmp_path / 'prompts.txt') == 0
+    numbers = '00000', '00001'
+    stems = [f'{number}.{suffix}' for number in numbers for suffix in ('npz', 'png')]
+    assert names(tmp_path / 'out') == [*stems, *(f'images/{number}.png' for number in numbers)]
+    assert np.load(tmp_path / 'out/00000.npz')['x'].shape == (67, 51)
+    drawn = cv2.imread(str(tmp_path / 'out/images/00001.png'))
+    assert drawn.shape == np.load(tmp_path / 'out/00001.npz')['x'].shape + (3,) == (128, 128, 3) and drawn.std() > 10
+
+
+def test_errors_are_one_clear_line(run, photos, tmp_path, capsys):
+    def message(*arguments, **options):
+        assert run(*arguments, **options) == 1
+        return capsys.readouterr().err.splitlines()[-1]
+
+    bed = photos / 'bed.png'
+    assert message(bed).startswith('predict: use_prompts=True needs a caption for each image')
+    assert 'guidance_scale=2.0 needs prompts' in message(bed, '--no-prompts', '--guidance', '2')
+    assert 'num_steps=0: expected a number from 1' in message(bed, '--no-prompts', '--steps', '0')
+    assert 'num_steps=1001: expected' in message(bed, '--no-prompts', '--steps', '1001')
+    assert 'notes.txt: expected prompts, one a line, found none' in message(photos / 'notes.txt')
+    assert 'absent.png' in message(photos / 'absent.png', '--no-prompts')
+    assert 'No LoRA in the folder' in message(bed, '--no-prompts', adapter=photos)
+    assert not list((tmp_path / 'out').glob('*'))
+
+
+def test_adapter_of_another_base(run, photos, tmp_path, capsys):
+    from tiny_arch import write_arch
+
+    unet = build_unet(write_arch(tmp_path / 'arch'))
+    add_attention_lora(unet, r=2)
+    save_lora(unet, tmp_path / 'other')
+    assert run(photos / 'bed.png', '--no-prompts', adapter=tmp_path / 'other') == 1
+    assert 'holds no LoRA for this U-Net' in capsys.readouterr().err
