@@ -26,10 +26,7 @@ tta_pipeline = [
     dict(
         type='TestTimeAug',
         transforms=[
-            [
-                dict(type='Resize', scale=(int(size * ratio), int(size * ratio)), keep_ratio=True)
-                for ratio in (1.0, 1.5)
-            ],
+            [dict(type='Resize', scale=(size, size), keep_ratio=True)],  # at 1.25 or 1.5 the depth gets worse
             [
                 dict(type='RandomFlip', prob=0.0, direction='horizontal'),
                 dict(type='RandomFlip', prob=1.0, direction='horizontal'),
