@@ -17,7 +17,7 @@ from mmengine.runner import save_checkpoint
 from mmdiffperc.models import ClassPrompts
 
 ROOT = Path(__file__).parents[1]
-PAGES = [ROOT / 'README.md', *sorted((ROOT / 'configs').rglob('README.md'))]
+PAGES = [ROOT / 'README.md', *sorted((ROOT / 'configs').rglob('README.md')), ROOT / 'projects' / 'dmp' / 'README.md']
 
 
 def snippet(name: str) -> str:
@@ -120,7 +120,7 @@ def test_options_are_those_of_mim_and_of_the_host():
 def test_commands_name_what_exists(command):
     words = shlex.split(command)
     for word in words:
-        if word.startswith(('configs/', 'tools/', 'resources/')):
+        if word.startswith(('configs/', 'projects/', 'tools/', 'resources/')):
             assert (ROOT / word).exists(), word
     if words[0] == 'make':
         assert f'\n{words[1]}:' in (ROOT / 'Makefile').read_text()
