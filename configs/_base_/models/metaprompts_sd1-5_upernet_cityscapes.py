@@ -1,0 +1,12 @@
+"""MetaPrompts for the classes and the size of Cityscapes."""
+
+_base_ = './metaprompts_sd1-5_upernet.py'
+
+num_classes = 19
+
+model = dict(
+    data_preprocessor=dict(size=(1024, 1024)),
+    decode_head=dict(num_classes=num_classes, dropout_ratio=0.1),
+    auxiliary_head=dict(num_classes=num_classes, dropout_ratio=0.1),
+    test_cfg=dict(crop_size=(1024, 1024), stride=(512, 512)),
+)
