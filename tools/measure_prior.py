@@ -3,7 +3,7 @@
 Needs the toy scenes of ``make demo``; for the other tasks, those that the config names. Prints a table and writes
 ``work_dirs/prior/TASK.json``; a run that is finished is not repeated, one that was stopped is resumed. Depth is scored
 against a constant, too; referring segmentation, when every sample has the sentence of another one; MetaPrompts, with
-fewer passes and with the names of the classes as prompts.
+fewer passes and with the names of the classes as prompts; DMP, beside plain regression and on scenes of another domain.
 
     python tools/measure_prior.py --seeds 0 1 2
     python tools/measure_prior.py --task depth --seeds 0 1 2
@@ -11,12 +11,13 @@ fewer passes and with the names of the classes as prompts.
     python tools/measure_prior.py --task metaprompts --seeds 0 1 2
     python tools/measure_prior.py --task metaprompts-depth --seeds 0 1 2
     python tools/measure_prior.py --task pose --seeds 0 1 2
+    python tools/measure_prior.py --task dmp-normals --seeds 0 1 2
 """
 
 import argparse
 import json
 from contextlib import chdir
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from statistics import mean
 
 from constant_depth import constant_scores
@@ -33,11 +34,24 @@ class Task:
         configs (dict[str, str]): By the U-Net at the start, or whatever else tells the runs apart.
         metrics (dict[str, str]): Format by the metric's name in mmengine's log.
         host (str): Whose scripts train it.
+        tests (dict[str, list[str]]): Options of further tests of what is trained, by what tells them apart from the
+            validation.
+        constant_depth (bool): Score the mean depth of the training images, too.
     """
 
     configs: dict
     metrics: dict
     host: str = 'mmseg'
+    tests: dict = field(default_factory=dict)
+    constant_depth: bool = False
+
+
+def dmp(target: str, metrics: dict) -> Task:
+    """The task of predicting one of DMP's targets, tested in the other domain, too."""
+    folder, suffix = 'projects/dmp/configs', f'1xb8-1800_toy-{target}-128x128.py'
+    models = {'DMP': 'dmp_tiny-sd', 'plain regression': 'regression_tiny-sd', 'DMP, random U-Net': 'dmp_tiny-sd-random'}
+    configs = {name: f'{folder}/{model}_{suffix}' for name, model in models.items()}
+    return Task(configs, metrics, tests={'domain b': []})
 
 
 TASKS = {
@@ -54,6 +68,7 @@ TASKS = {
             'random': 'configs/vpd/vpd_tiny-sd-random_1xb4-1800_toy-nyu-128x128.py',
         },
         {'rmse': '.3f', 'abs_rel': '.3f'},
+        constant_depth=True,
     ),
     'referring': Task(
         {
@@ -61,6 +76,7 @@ TASKS = {
             'random': 'configs/vpd/vpd_tiny-sd-refer-random_1xb4-1800_toy-refcoco-128x128.py',
         },
         {'oIoU': '.1f', 'mIoU': '.1f', 'precision@0.5': '.1f'},
+        tests={'sentences shuffled': ['test_dataloader.dataset.shuffle_seed=0']},
     ),
     'metaprompts': Task(
         {
@@ -82,6 +98,7 @@ TASKS = {
             'random': 'configs/metaprompts/metaprompts_tiny-sd-random_1xb4-1800_toy-nyu-128x128.py',
         },
         {'rmse': '.3f', 'abs_rel': '.3f'},
+        constant_depth=True,
     ),
     'pose': Task(
         {
@@ -91,6 +108,11 @@ TASKS = {
         {'coco/AP': '.3f', 'coco/AP .5': '.3f'},
         host='mmpose',
     ),
+    'dmp-normals': dmp('normals', {'mean': '.1f', '11.25': '.3f'}),
+    'dmp-depth': dmp('depth', {'rmse': '.3f', 'abs_rel': '.3f'}),
+    'dmp-albedo': dmp('albedo', {'mse': '.4f', 'psnr': '.1f'}),
+    'dmp-shading': dmp('shading', {'mse': '.4f', 'psnr': '.1f'}),
+    'dmp-segmentation': dmp('segmentation', {'mIoU': '.3f'}),
 }
 
 
@@ -110,35 +132,32 @@ def final_scores(work_dir: str) -> dict[str, float] | None:
     return last if last and 'loss' not in last else None
 
 
-def shuffled_scores(config: str, work_dir: str, overrides: list[str]) -> dict[str, float]:
-    """Metrics of a trained configuration when every sample has the sentence of another one."""
-    shuffled = f'{work_dir}/shuffled'
-    if not list((ROOT / shuffled).glob('*/*.json')):
+def further_scores(host: str, config: str, work_dir: str, name: str, overrides: list[str]) -> dict[str, float]:
+    """Metrics of a trained configuration in a further test."""
+    folder = f'{work_dir}/{name}'
+    if not list((ROOT / folder).glob('*/*.json')):
         checkpoint = (ROOT / work_dir / 'last_checkpoint').read_text()
-        overrides = ['test_dataloader.dataset.shuffle_seed=0', *overrides]
-        command = ('mim', 'test', 'mmseg', config, '--checkpoint', checkpoint, '--work-dir', shuffled)
+        command = ('mim', 'test', host, config, '--checkpoint', checkpoint, '--work-dir', folder)
         run(*command, '--cfg-options', *overrides)
-    return latest_results(shuffled)
+    return latest_results(folder)
 
 
 def measure(name: str, seeds: list[int], options: list[str]) -> dict[str, list[dict]]:
     """Metrics of each seed, by the U-Net at the start."""
     task, work_dir = TASKS[name], f'{WORK_DIR}/{name}'
-    results = {
-        start: [
-            scores(task.host, config, f'{work_dir}-{start}-seed{seed}', [f'randomness.seed={seed}', *options])
-            for seed in seeds
+    results = {}
+    for start, config in task.configs.items():
+        folders = {seed: f'{work_dir}-{start}-seed{seed}' for seed in seeds}
+        results[start] = [
+            scores(task.host, config, folder, [f'randomness.seed={seed}', *options]) for seed, folder in folders.items()
         ]
-        for start, config in task.configs.items()
-    }
-    if name.endswith('depth'):
+        for test, changes in task.tests.items():
+            results[f'{start}, {test}'] = [
+                further_scores(task.host, config, folder, test, [*changes, *options]) for folder in folders.values()
+            ]
+    if task.constant_depth:
         with chdir(ROOT):
             results['none: mean training depth'] = [constant_scores(task.configs['random'])] * len(seeds)
-    if name == 'referring':
-        results['pre-trained, sentences shuffled'] = [
-            shuffled_scores(task.configs['pre-trained'], f'{work_dir}-pre-trained-seed{seed}', options)
-            for seed in seeds
-        ]
     (ROOT / f'{work_dir}.json').write_text(json.dumps(results))
     return results
 

@@ -57,7 +57,9 @@ def test_a_run_that_was_stopped_is_resumed(measure_prior, tmp_path, monkeypatch)
 def test_pairs_differ_in_the_weights_of_the_unet_only(tool):
     from measure_prior import ROOT, TASKS
 
-    for task in TASKS.values():
+    for name, task in TASKS.items():
+        if name.startswith('dmp'):
+            continue
         first, *_, second = (Config.fromfile(ROOT / config) for config in task.configs.values())
         assert first.model.backbone.init_cfg == dict(type='Pretrained', checkpoint='tiny-sd')
         assert second.model.backbone.init_cfg.pop('components') == ('vae',)
@@ -77,14 +79,29 @@ def test_runs_of_meta_prompts_differ_in_one_thing(tool):
     assert three.train_dataloader == two.train_dataloader == one.train_dataloader == classes.train_dataloader
 
 
+@pytest.mark.parametrize('target', ['normals', 'depth', 'albedo', 'shading', 'segmentation'])
+def test_runs_of_dmp_differ_in_one_thing(tool, target):
+    from measure_prior import ROOT, TASKS
+
+    dmp, regression, random = (Config.fromfile(ROOT / path) for path in TASKS[f'dmp-{target}'].configs.values())
+    assert (dmp.model.type, regression.model.type) == ('DeterministicDiffusion', 'PixelRegression')
+    assert regression.model.lora == dmp.model.lora == dict(r=4) and random.model.lora is None
+    assert random.model.init_cfg.pop('components') == ('vae', 'text_encoder')
+    assert random.model.init_cfg == regression.model.init_cfg == dmp.model.init_cfg
+    assert random.model | dict(lora=dmp.model.lora) == dmp.model
+    for config in (regression, random):
+        assert config.optim_wrapper == dmp.optim_wrapper and config.train_dataloader == dmp.train_dataloader
+    assert 'toy_dmp_b' in dmp.test_dataloader.dataset.data_root != dmp.val_dataloader.dataset.data_root
+
+
 def test_referring_segmentation_is_scored_with_shuffled_sentences(tool, tmp_path, monkeypatch):
-    """The last checkpoint of the pre-trained run is tested once more, with what was given for training."""
+    """The last checkpoint of each run is tested once more, with what was given for training."""
     import measure_prior
 
     def run(*command):
         commands.append(command)
         (tmp_path / command[7] / '1010_1100').mkdir(parents=True)
-        (tmp_path / command[7] / '1010_1100' / '1010_1100.json').write_text(json.dumps(dict(oIoU=7.0)))
+        (tmp_path / command[7] / '1010_1100' / '1010_1100.json').write_text(json.dumps(dict(oIoU=7.0 * len(commands))))
 
     commands = []
     monkeypatch.setattr(measure_prior, 'run', run)
@@ -100,9 +117,11 @@ def test_referring_segmentation_is_scored_with_shuffled_sentences(tool, tmp_path
         results = measure_prior.measure('referring', [0], ['work=1'])
     assert {name: runs[0]['oIoU'] for name, runs in results.items()} == {
         'pre-trained': 50,
-        'random': 30,
         'pre-trained, sentences shuffled': 7,
+        'random': 30,
+        'random, sentences shuffled': 14,
     }
-    (command,) = commands  # what is finished is not repeated
+    command, other = commands  # what is finished is not repeated
+    assert other[5] == 'random/iter_900.pth'
     assert command[:3] == ('mim', 'test', 'mmseg') and command[4:6] == ('--checkpoint', 'pre-trained/iter_900.pth')
     assert command[8:] == ('--cfg-options', 'test_dataloader.dataset.shuffle_seed=0', 'work=1')
