@@ -22,7 +22,7 @@ model = dict(
         channels=64,
         norm_cfg=dict(type='BN', requires_grad=True),
         # Objects are smaller than RefCOCO's, a twentieth of the image. With the weights of RefCOCO none is found.
-        loss_decode=dict(class_weight=[1.0, 3.0]),
+        loss_decode=dict(class_weight=[1.0, 5.0]),
     ),
 )
 
