@@ -23,11 +23,11 @@ class DepthMapMetric(TargetMetric):
         measures (Sequence[str], optional): Default: all.
         min_depth (float): In the unit of the depth. Defaults to 0.001.
         max_depth (float): Likewise. Defaults to infinity.
-        normalise (bool): See :class:`TargetMetric`. Defaults to False.
-        **kwargs: Arguments of :class:`TargetMetric`.
+        normalise (bool): See :class:`.TargetMetric`. Defaults to False.
+        **kwargs: Arguments of :class:`.TargetMetric`.
 
     Raises:
-        ValueError: Limits that hold nothing; a ratio of normalised depth; see :class:`TargetMetric`.
+        ValueError: Limits that hold nothing; a ratio of normalised depth; see :class:`.TargetMetric`.
     """
 
     MEASURES = ('l1', 'mse', *MEASURES)

@@ -88,7 +88,7 @@ def referring_expressions(rendering, rng, per_object=4):
 
 
 def described_objects(rendering, rng, per_object=4):
-    """`referring_expressions` with what each sentence means: ``(index, Expression, sentence)``."""
+    """:func:`.referring_expressions` with what each sentence means: ``(index, Expression, sentence)``."""
     width, described = rendering.image.shape[1], []
     for instance in rendering.instances:
         clear = [
@@ -102,7 +102,7 @@ def described_objects(rendering, rng, per_object=4):
 
 
 def verbalise(expression, rng):
-    """Say an `Expression` in one of several wordings."""
+    """Say an :class:`.Expression` in one of several wordings."""
     noun = ' '.join(word for word in (expression.colour, expression.class_name or 'object') if word)
     pattern = _choose(rng, SUPERLATIVE_PHRASES[expression.superlative]) if expression.superlative else 'the {}'
     sentence = pattern.format(noun)

@@ -55,8 +55,8 @@ class Expression:
     Args:
         class_name (str, optional): Class of what is meant; None stands for any object.
         colour (str, optional): Its colour.
-        superlative (str, optional): Key of `SUPERLATIVES`, among those that the class and the colour fit.
-        relation (str, optional): Key of `RELATIONS`.
+        superlative (str, optional): Key of ``SUPERLATIVES``, among those that the class and the colour fit.
+        relation (str, optional): Key of ``RELATIONS``.
         anchor (Expression, optional): What the relation refers to.
     """
 

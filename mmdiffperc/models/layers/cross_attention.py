@@ -25,7 +25,7 @@ class MapAttnProcessor(AttnProcessor2_0):
         self.probabilities = None  # (B, h * w, K)
 
     def __call__(self, attn: Attention, hidden_states, encoder_hidden_states, *args, **kwargs):
-        """Attend as :class:`AttnProcessor2_0` does; the probabilities are computed beside it."""
+        """Attend as diffusers' ``AttnProcessor2_0`` does; the probabilities are computed beside it."""
         if self.wanted or self.with_grad:  # a recomputation with gradients has to do what the first pass did
             probabilities = self._probabilities(attn, hidden_states, encoder_hidden_states)
             if self.wanted:

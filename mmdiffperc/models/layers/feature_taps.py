@@ -56,7 +56,7 @@ def remove_untapped(unet: nn.Module, finest: int, keep_output: bool = False):
 
     Args:
         unet (nn.Module): The network, changed in place.
-        finest (int): Index in :func:`feature_table` of the finest level that is tapped.
+        finest (int): Index in :func:`.feature_table` of the finest level that is tapped.
         keep_output (bool): Keep the output layer. Defaults to False.
     """
     if not keep_output:

@@ -1,4 +1,4 @@
-"""Write a whole data set of toy scenes: `write_dataset`."""
+"""Write a whole data set of toy scenes: :func:`.write_dataset`."""
 
 import json
 import os
@@ -39,7 +39,7 @@ class DatasetSpec:
         size (int | tuple[int, int]): Side of the square images, or (height, width), in pixels.
         seed (int): Scenes are a function of it, the domain, the split and their number.
         domain (str): 'a' or 'b'.
-        formats (tuple[str]): Keys of `FORMATS`.
+        formats (tuple[str]): Keys of ``FORMATS``.
         generator (int): Version of the generator.
 
     Raises:
