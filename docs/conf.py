@@ -5,7 +5,8 @@ from pathlib import Path
 from runpy import run_path
 
 ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT))  # the package of this checkout, whatever is installed
+TOOLS = [ROOT / 'tools', ROOT / 'tools' / 'dataset_converters', ROOT / 'projects' / 'dmp' / 'tools']
+sys.path[:0] = map(str, [ROOT, *TOOLS])  # the package of this checkout, whatever is installed
 
 project = 'mmdiffperc'
 copyright = 'the mmdiffperc authors'
@@ -45,3 +46,17 @@ napoleon_use_rtype = False
 
 html_theme = 'furo'
 html_title = f'mmdiffperc {release}'
+
+
+def mark_commands(app, what, name, obj, options, lines):
+    """Let indented lines in the docstring of a tool, which are commands or listings, be shown as they are."""
+    if what == 'module' and Path(obj.__file__).parent in TOOLS:
+        starts = [i for i in range(1, len(lines)) if lines[i].startswith('    ') and not lines[i - 1]]
+        for start in reversed(starts):
+            if not lines[start - 2].endswith('::'):
+                lines[start:start] = ['.. code-block:: bash', '']
+
+
+def setup(app):
+    """Called by Sphinx."""
+    app.connect('autodoc-process-docstring', mark_commands)
