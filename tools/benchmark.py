@@ -6,9 +6,9 @@ run in turns, so that whatever else the machine does hits them alike; a ratio of
 
     python tools/benchmark.py configs/vpd/vpd_sd1-5-fpn_8xb2-80k_ade20k-512x512.py --size 512 512 --out vpd.json
 
-Nothing is downloaded: the weights are random ones of the config's architecture. Weights stay in float32, and --dtype is
-that of autocast, as when mmengine trains or tests. Peak memory is what a run needs on top of weights and inputs: tensors
-on a GPU; on a CPU all resident memory, which needs Linux.
+Nothing is downloaded: the weights are random ones of the config's architecture. Weights stay in float32, and --dtype
+is that of autocast, as when mmengine trains or tests. Peak memory is what a run needs on top of weights and inputs:
+tensors on a GPU; on a CPU all resident memory, which needs Linux.
 """
 
 import argparse

@@ -78,7 +78,7 @@ def referring_expressions(rendering, rng, per_object=4):
     Args:
         rendering (Rendering): What to speak about.
         rng (np.random.Generator): Chooses expressions and wordings.
-        per_object (int): At most this many sentences for an object.
+        per_object (int): At most this many sentences for an object. Defaults to 4.
 
     Returns:
         list[tuple[int, str]]: ``(index, sentence)`` in the order of the instances; an object that cannot be told from

@@ -75,6 +75,7 @@ def evaluate(expression, instances, width, strictness=0.0):
         instances (Sequence[Instance]): Those of one rendering.
         width (int): Of the image, in pixels.
         strictness (float): Comparisons must hold by this many margins; with a negative number near ties count too.
+            Defaults to 0.
 
     Returns:
         set[int]: Their ``index``.

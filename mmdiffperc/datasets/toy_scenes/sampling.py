@@ -28,6 +28,7 @@ def sample_scene(seed, domain='a'):
         seed (int | Sequence[int] | np.random.Generator): Anything ``np.random.default_rng`` takes; equal seeds give
             equal scenes, bit for bit.
         domain (str): 'a', or 'b' for the same classes with other patterns, tints, light and contrast.
+            Defaults to 'a'.
 
     Returns:
         Scene: Three to seven objects that do not touch each other, each in sight.

@@ -15,7 +15,7 @@ class MapAttnProcessor(AttnProcessor2_0):
     """Fused attention that also keeps the attention probabilities, averaged over the heads.
 
     Args:
-        with_grad (bool): Let gradients flow through the kept probabilities.
+        with_grad (bool): Let gradients flow through the kept probabilities. Defaults to False.
     """
 
     def __init__(self, with_grad: bool = False):

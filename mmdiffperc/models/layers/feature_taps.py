@@ -31,7 +31,7 @@ def feature_table(config, latent_stride: int = 8) -> tuple[Tap, ...]:
 
     Args:
         config: ``unet.config`` of a diffusers ``UNet2DConditionModel``.
-        latent_stride (int): Pixels per latent, which is ``autoencoder.stride``.
+        latent_stride (int): Pixels per latent, which is ``autoencoder.stride``. Defaults to 8.
     """
     levels = len(config.block_out_channels)
     layers_per_block = config.layers_per_block

@@ -83,7 +83,7 @@ def write_dataset(out, spec, workers=1):
         out (str | Path): Folder to create; may exist if it is empty or holds the same data set, in these formats at
             least.
         spec (DatasetSpec): What to write.
-        workers (int): Processes that render.
+        workers (int): Processes that render. Defaults to 1.
 
     Returns:
         bool: False if it was there already.
