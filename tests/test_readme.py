@@ -133,6 +133,13 @@ def test_links_lead_somewhere(page):
         assert not anchor or anchor in anchors(file), link
 
 
+def test_links_are_those_of_the_page():
+    found = links(ROOT / 'configs' / 'metaprompts' / 'README.md')
+    assert {'../vpd/README.md#depth-estimation', '../vpd/README.md'} < set(found)
+    assert 'resources/demo.png' in links(ROOT / 'README.md') and not any('//' in link for link in found)
+    assert {'vpd-on-ade20k', 'published', 'contributing-licence'} < anchors(ROOT / 'README.md')
+
+
 def test_every_snippet_is_run():
     tests = '\n'.join(file.read_text() for file in (ROOT / 'tests').rglob('test_*.py'))
     assert [name for name in snippets() if f"'{name}'" not in tests] == []
