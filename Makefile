@@ -5,7 +5,7 @@ PYTHON ?= python3.11 python3.12 python3
 BIN := .venv/bin
 STAMP := .venv/.mmdiffperc-installed
 
-.PHONY: install demo test lint
+.PHONY: install demo test lint docs linkcheck
 
 install: $(STAMP)
 
@@ -20,6 +20,16 @@ lint: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/interrogate mmdiffperc
+
+# The source folder is the whole repository, so that its README files are pages, too; any warning is an error.
+SPHINX := $(BIN)/python -m sphinx --fail-on-warning --keep-going --quiet --conf-dir docs
+
+docs: $(STAMP)
+	$(SPHINX) --builder html . docs/_build/html
+
+# Asks the internet whether the external links lead somewhere.
+linkcheck: $(STAMP)
+	$(SPHINX) --builder linkcheck . docs/_build/linkcheck
 
 .venv/bin/python:
 	@for python in $(PYTHON); do \

@@ -20,6 +20,7 @@ EXTRAS = {
     'det': requirements('mmcv', 'mim', 'det'),
     'dmp': requirements('dmp'),
     'test': requirements('test'),
+    'docs': requirements('docs'),
 }
 
 setup(

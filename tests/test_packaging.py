@@ -61,7 +61,7 @@ def test_extras_are_what_the_documentation_says(tmp_path):
     assert result.returncode == 0, result.stderr
     listing = next(tmp_path.glob('*.egg-info/requires.txt')).read_text()
     assert {line.strip('[]') for line in listing.splitlines() if line.startswith('[')} == {
-        'all', 'det', 'dmp', 'pose', 'seg', 'test',
+        'all', 'det', 'dmp', 'docs', 'pose', 'seg', 'test',
     }  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-"""What the README and the config pages show is run, not trusted."""
+"""What the README, the config pages and the guides show is run, not trusted."""
 
 import functools
 import importlib.util
@@ -13,30 +13,13 @@ import torch
 from mmengine.config import Config
 from mmengine.registry import METRICS, MODELS, init_default_scope
 from mmengine.runner import save_checkpoint
+from pages import ROOT, anchors, commands, links, markdown_files, snippet, snippets, write_config
 
 from mmdiffperc.models import ClassPrompts
 
-ROOT = Path(__file__).parents[1]
-PAGES = [ROOT / 'README.md', *sorted((ROOT / 'configs').rglob('README.md')), ROOT / 'projects' / 'dmp' / 'README.md']
-
-
-def snippet(name: str) -> str:
-    """The code block of any page that stands below the comment ``<!-- name -->``."""
-    text = '\n'.join(page.read_text() for page in PAGES)
-    found = re.search(rf'<!-- {name} -->\n```python\n(.*?)```', text, re.DOTALL)
-    assert found, f'there is no snippet {name!r}'
-    return found[1]
-
-
-def commands() -> list[str]:
-    """All lines of all shell blocks, without comments."""
-    blocks = [block for page in PAGES for block in re.findall(r'```bash\n(.*?)```', page.read_text(), re.DOTALL)]
-    return [line.split('  #')[0] for block in blocks for line in block.splitlines() if line]
-
 
 def test_swap_in_builds(tmp_path):
-    file = tmp_path / 'swap_in.py'
-    file.write_text(snippet('config: swap-in'))
+    file = write_config('config: swap-in', tmp_path)
     cfg = Config.fromfile(file)
     init_default_scope('mmseg')
     with torch.device('meta'):
@@ -129,6 +112,8 @@ def test_commands_name_what_exists(command):
         assert options <= options_of(words[1])
     elif words[0] == 'mim' and words[1] in ('train', 'test'):
         assert options <= options_of_mim(*words[1:3])
+    elif words[0] == 'pip':
+        assert options <= options_of('-m', 'pip', words[1])
     else:
         assert not options, f'nothing checks the options of {words[0]}'
 
@@ -139,8 +124,22 @@ def test_the_first_page_describes_the_package():
     assert described.strip() == (ROOT / 'README.md').read_text().strip()
 
 
-@pytest.mark.parametrize('page', PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+@pytest.mark.parametrize('page', markdown_files(), ids=lambda page: str(page.relative_to(ROOT)))
 def test_links_lead_somewhere(page):
-    for target in re.findall(r'\]\(([^)#]+)\)', page.read_text()):
-        if not target.startswith('https://'):
-            assert (page.parent / target).exists(), target
+    for link in links(page):
+        target, _, anchor = link.partition('#')
+        file = page.parent / target if target else page
+        assert file.exists(), link
+        assert not anchor or anchor in anchors(file), link
+
+
+def test_links_are_those_of_the_page():
+    found = links(ROOT / 'configs' / 'metaprompts' / 'README.md')
+    assert {'../vpd/README.md#depth-estimation', '../vpd/README.md'} < set(found)
+    assert 'resources/demo.png' in links(ROOT / 'README.md') and not any('//' in link for link in found)
+    assert {'vpd-on-ade20k', 'published', 'contributing-licence'} < anchors(ROOT / 'README.md')
+
+
+def test_every_snippet_is_run():
+    tests = '\n'.join(file.read_text() for file in (ROOT / 'tests').rglob('test_*.py'))
+    assert [name for name in snippets() if f"'{name}'" not in tests] == []

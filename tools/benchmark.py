@@ -1,12 +1,12 @@
 """Measure time and peak memory of a config's model, beside the least that its diffusion model can need.
 
 The floor is what diffusers itself does with the same weights, images and number of prompts: encode the images, then one
-forward pass of the stock `UNet2DConditionModel` with fused attention, without taps or maps. Floor, backbone and model
+forward pass of the stock ``UNet2DConditionModel`` with fused attention, without taps or maps. Floor, backbone and model
 run in turns, so that whatever else the machine does hits them alike; a ratio of times is the median over the turns.
 
     python tools/benchmark.py configs/vpd/vpd_sd1-5-fpn_8xb2-80k_ade20k-512x512.py --size 512 512 --out vpd.json
 
-Nothing is downloaded: the weights are random ones of the config's architecture. Weights stay in float32, and `--dtype`
+Nothing is downloaded: the weights are random ones of the config's architecture. Weights stay in float32, and --dtype
 is that of autocast, as when mmengine trains or tests. Peak memory is what a run needs on top of weights and inputs:
 tensors on a GPU; on a CPU all resident memory, which needs Linux.
 """

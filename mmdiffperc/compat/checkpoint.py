@@ -97,9 +97,9 @@ def load_file(path: str | pathlib.Path, map_location: Any = 'cpu', mmap: bool = 
 
     Args:
         path (str | Path): A local file.
-        map_location (Any): As in ``torch.load``.
+        map_location (Any): As in ``torch.load``. Defaults to 'cpu'.
         mmap (bool): Map the file instead of reading it, so that a tensor takes memory only once it is used. Files of
-            the format before torch 1.6 cannot be mapped and are read.
+            the format before torch 1.6 cannot be mapped and are read. Defaults to False.
 
     Returns:
         Any: What was saved.

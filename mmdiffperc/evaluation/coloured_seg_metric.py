@@ -20,8 +20,8 @@ class ColouredSegMetric(BaseMetric):
     images; a class that is neither predicted nor true is left out. All in per cent, as in mmseg's ``IoUMetric``.
 
     Args:
-        palette (str | Sequence): See :func:`resolve_palette`.
-        classes (Sequence[int], optional): See :func:`colours_to_classes`.
+        palette (str | Sequence): See :func:`.resolve_palette`.
+        classes (Sequence[int], optional): See :func:`.colours_to_classes`.
         ignore_index (int): Label of true pixels that do not count. Defaults to 255.
         per_class (bool): Report IoU and accuracy of each class as well. Defaults to False.
         **kwargs: Arguments of mmengine's ``BaseMetric``.

@@ -20,14 +20,14 @@ class DepthMapMetric(TargetMetric):
     ``rmse`` make sense, of all pixels: the ratios would divide by the nearest depth, which becomes 0.
 
     Args:
-        measures (Sequence[str], optional): Default: all.
+        measures (Sequence[str], optional): Default: all; with ``normalise``, those three.
         min_depth (float): In the unit of the depth. Defaults to 0.001.
         max_depth (float): Likewise. Defaults to infinity.
-        normalise (bool): See :class:`TargetMetric`. Defaults to False.
-        **kwargs: Arguments of :class:`TargetMetric`.
+        normalise (bool): See :class:`.TargetMetric`. Defaults to False.
+        **kwargs: Arguments of :class:`.TargetMetric`.
 
     Raises:
-        ValueError: Limits that hold nothing; a ratio of normalised depth; see :class:`TargetMetric`.
+        ValueError: Limits that hold nothing; a ratio of normalised depth; see :class:`.TargetMetric`.
     """
 
     MEASURES = ('l1', 'mse', *MEASURES)

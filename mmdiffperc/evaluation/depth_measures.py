@@ -19,12 +19,12 @@ def crop_mask(height: int, width: int, crop_type: str) -> np.ndarray:
 
     The crop of NYU Depth v2 stands in pixels. Those of KITTI, by Garg et al. (ECCV 2016) and the one that reproduces
     Eigen et al. (NeurIPS 2014), are fractions *of the map that is evaluated*: an image of 375 x 1242 as it is, or its
-    benchmark crop of 352 x 1216, which VPD and MetaPrompts evaluate (`KBCrop`). These are different pixels.
+    benchmark crop of 352 x 1216, which VPD and MetaPrompts evaluate (:class:`.KBCrop`). These are different pixels.
 
     Args:
         height (int): Of the map.
         width (int): Of the map.
-        crop_type (str): One of `CROPS`.
+        crop_type (str): One of ``CROPS``.
 
     Returns:
         np.ndarray: Boolean ``(H, W)``.
@@ -56,7 +56,7 @@ def align_depth(pred: np.ndarray, gt: np.ndarray, method: str) -> np.ndarray:
     Args:
         pred (np.ndarray): Predicted depth ``(N,)`` at the pixels that count.
         gt (np.ndarray): True depth ``(N,)`` there.
-        method (str): One of `ALIGNMENTS`.
+        method (str): One of ``ALIGNMENTS``.
 
     Returns:
         np.ndarray: ``(N,)``; after ``least_squares``, values may be negative.
@@ -87,7 +87,7 @@ def depth_measures(pred: np.ndarray, gt: np.ndarray) -> dict[str, float]:
         gt (np.ndarray): True depth ``(N,)``, positive.
 
     Returns:
-        dict[str, float]: All of `MEASURES`, by name.
+        dict[str, float]: All of ``MEASURES``, by name.
     """
     ratio = np.maximum(pred / gt, gt / pred)
     error, log_error = pred - gt, np.log(pred) - np.log(gt)

@@ -16,7 +16,7 @@ C1, C2 = 0.01**2, 0.03**2
 class ImageErrorMetric(TargetMetric):
     """Measures of images in [0, 1], such as albedo and shading: ``l1``, ``mse``, ``rmse``, ``psnr`` (dB) and ``ssim``.
 
-    The arguments are those of :class:`TargetMetric`. SSIM is the mean over channels, see :func:`ssim`.
+    The arguments are those of :class:`.TargetMetric`. SSIM is the mean over channels, see :func:`.ssim`.
     """
 
     MEASURES = ('l1', 'mse', 'rmse', 'psnr', 'ssim')

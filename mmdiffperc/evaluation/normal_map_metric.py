@@ -22,7 +22,7 @@ class NormalMapMetric(TargetMetric):
     Args:
         of_colours (bool): Measure angles between the colours themselves, as the official evaluation of DMP does, which
             makes them less than half as large. Defaults to False.
-        **kwargs: Arguments of :class:`TargetMetric`.
+        **kwargs: Arguments of :class:`.TargetMetric`.
     """
 
     MEASURES = ('l1', 'mean', 'median', *map(str, THRESHOLDS))

@@ -2,7 +2,7 @@
 
 Stable Diffusion was released as one file in the naming of https://github.com/CompVis/latent-diffusion; the modules
 used here carry the names of diffusers and transformers. Each map below goes from a diffusers name to the CompVis name,
-*without* the prefix that the part has inside a file (:data:`PREFIXES`), because research checkpoints keep the names and
+*without* the prefix that the part has inside a file (``PREFIXES``), because research checkpoints keep the names and
 change the prefix.
 """
 

@@ -75,7 +75,7 @@ def load_lora(unet: UNet2DConditionModel, path: str | Path):
 
     Args:
         unet (UNet2DConditionModel): With its base weights.
-        path (str | Path): The file, or a folder that holds one of `FILE_NAMES`.
+        path (str | Path): The file, or a folder that holds one of ``FILE_NAMES``.
 
     Raises:
         FileNotFoundError: There is no such file.
@@ -91,7 +91,7 @@ def load_lora(unet: UNet2DConditionModel, path: str | Path):
 
 
 def find_lora(path: str | Path) -> Path:
-    """The adapter's file: the path itself, or the first of `FILE_NAMES` in a folder.
+    """The adapter's file: the path itself, or the first of ``FILE_NAMES`` in a folder.
 
     Raises:
         FileNotFoundError: There is none.

@@ -117,7 +117,8 @@ def load_weights(
             - a preset that ships with weights: ``'tiny-sd'``.
         variant (str, optional): Variant of a diffusers folder, e.g. ``'fp16'``. Default: the plain files, or else the
             only variant there is.
-        use_ema (bool): Take the moving average ``model_ema.*`` of the U-Net from a CompVis file.
+        use_ema (bool): Take the moving average ``model_ema.*`` of the U-Net from a CompVis file. Defaults
+            to False.
         **modules: Any of ``unet`` (UNet2DConditionModel), ``vae`` (AutoencoderKL), ``text_encoder`` (CLIPTextModel).
 
     Raises:

@@ -13,14 +13,14 @@ from mmdiffperc.models.necks import MetaPromptsNeck
 class MetaPromptsHeatmapNeck(MetaPromptsNeck):
     """Features seen through the prompts, all levels side by side in one feature of the finest level's size.
 
-    :class:`MetaPromptsNeck` and then mmpose's ``FeatureMapProcessor(concat=True)``, in one class because a pose
+    :class:`.MetaPromptsNeck` and then mmpose's ``FeatureMapProcessor(concat=True)``, in one class because a pose
     estimator takes one neck: mmpose 1.3.2 drops a list of necks without a word. ``HeatmapHead`` reads the last feature
     only, so there is only one. With Stable Diffusion and all levels its stride is 4, that of a customary heatmap.
 
     Args:
         in_channels (Sequence[int]): Channels of each feature, which is ``out_channels`` of the backbone.
         num_prompts (int): Number ``K`` of the backbone's prompts.
-        **kwargs: Further arguments of :class:`MetaPromptsNeck`.
+        **kwargs: Further arguments of :class:`.MetaPromptsNeck`.
 
     Attributes:
         out_channels (tuple[int]): Channels of the returned feature, ``K`` for each level.

@@ -53,7 +53,7 @@ class DiffusionDepthEstimator(DepthEstimator):
         return getattr(self, f'{self.test_cfg.mode}_inference')(inputs, batch_img_metas)
 
     def shift_inference(self, inputs: torch.Tensor, batch_img_metas: list[dict]) -> torch.Tensor:
-        """Predict depth by square windows along the longer side: `test.py` of VPD, also used by MetaPrompts.
+        """Predict depth by square windows along the longer side: ``test.py`` of VPD, also used by MetaPrompts.
 
         The windows are as large as the shorter side and lie ``(longer - shorter) // (num_windows - 1)`` pixels apart.
         All of them, and their mirror images unless ``flip`` is false, go through the network in one batch. Each is

@@ -28,12 +28,12 @@ class MonocularDepthMetric(BaseMetric):
 
     Args:
         depth_metrics (Sequence[str], optional): Some of d1, d2, d3, abs_rel, sq_rel, rmse, rmse_log, log10, silog, see
-            `depth_measures`. Default: all.
+            :func:`.depth_measures`. Default: all.
         min_depth_eval (float): In metres. Defaults to 0.001.
         max_depth_eval (float): In metres; 80 for KITTI. Defaults to 10.
-        crop_type (str, optional): 'nyu_crop', 'garg_crop' or 'eigen_crop', see `crop_mask`. Default: none.
+        crop_type (str, optional): 'nyu_crop', 'garg_crop' or 'eigen_crop', see :func:`.crop_mask`. Default: none.
         align (str, optional): Fit each prediction to the truth before comparing: 'median' or 'least_squares', see
-            `align_depth`. Aligned predictions are clamped to the limits. Default: no.
+            :func:`.align_depth`. Aligned predictions are clamped to the limits. Default: no.
         clamp (bool): Clamp predictions to the limits in any case. The official evaluation does not. Defaults to False.
         output_dir (str, optional): Folder for the predictions, as 16-bit PNG files named after the images (or after
             ``sample_name``, where a data set gives it).

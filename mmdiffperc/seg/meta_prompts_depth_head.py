@@ -32,7 +32,7 @@ class MetaPromptsDepthHead(VPDDepthHead):
         channels (int): Channels of the last layers. Defaults to 192.
         filters (Sequence[int]): Channels after each transposed convolution. Defaults to (32, 32, 32).
         align_corners (bool): How the depth is brought to the size of the truth in the loss. Defaults to False.
-        loss_decode (dict): Config of the loss. Defaults to ``dict(type='MaskedSiLogLoss', pooled=True)``.
+        loss_decode (dict, optional): Config of the loss. Default: ``dict(type='MaskedSiLogLoss', pooled=True)``.
         init_cfg (dict, optional): Initialisation, see mmengine. Default: that of the official code.
     """
 

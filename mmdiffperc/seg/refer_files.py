@@ -97,7 +97,7 @@ class Instances:
         """Look up image and object that sentences are about.
 
         Args:
-            ref (dict): One of `load_refs`.
+            ref (dict): One of :func:`.load_refs`.
 
         Returns:
             tuple[dict, dict]: Entries of the image and of the annotation.

@@ -12,9 +12,9 @@ MIN_POLYGON = 6  # coordinates, of three points
 class LoadReferringMask(BaseTransform):
     """Draw the mask of the object that a sentence refers to: 1 on the object, 0 elsewhere.
 
-    Required keys: those of `ReferringSegDataset`, and ``ori_shape`` of the image loader. Added keys: ``gt_seg_map``
-    (uint8, H x W) and its name in ``seg_fields``. Without ``segmentation``, as when a test pipeline runs on one's own
-    image, it does nothing.
+    Required keys: those of :class:`.ReferringSegDataset`, and ``ori_shape`` of the image loader. Added keys:
+    ``gt_seg_map`` (uint8, H x W) and its name in ``seg_fields``. Without ``segmentation``, as when a test pipeline runs
+    on one's own image, it does nothing.
 
     Raises:
         ValueError: The segmentation is none of COCO's, or the image has another size than the annotations say.

@@ -1,7 +1,7 @@
 """The example for pose on the page of MetaPrompts is run, with a checkpoint of random weights in place of its own."""
 
 from mmengine.config import Config
-from test_readme import ROOT, snippet
+from pages import ROOT, snippet
 from tiny_pose import write_checkpoint
 
 

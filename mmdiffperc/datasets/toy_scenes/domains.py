@@ -10,7 +10,7 @@ class Domain:
     """Patterns, tint and light of a domain.
 
     Args:
-        object_patterns (tuple[str]): Keys of `PATTERNS`, each as likely as it is frequent.
+        object_patterns (tuple[str]): Keys of ``PATTERNS``, each as likely as it is frequent.
         floor_patterns (tuple[str]): As above.
         wall_patterns (tuple[str]): As above.
         tint (np.ndarray): Factor (3,) on paint and on the lamp's colour.

@@ -77,7 +77,7 @@ def make_figure(rng, colour_name, colour, height=STANDING_HEIGHT):
         rng (np.random.Generator): Source of randomness.
         colour_name (str): Name of the colour of its clothes.
         colour (np.ndarray): Their albedo (3,).
-        height (float): Of the standing figure, in metres.
+        height (float): Of the standing figure, in metres. Defaults to 1.7.
 
     Returns:
         SceneObject: The figure at the origin, facing +z, its lowest point on y = 0.

@@ -78,7 +78,7 @@ def referring_expressions(rendering, rng, per_object=4):
     Args:
         rendering (Rendering): What to speak about.
         rng (np.random.Generator): Chooses expressions and wordings.
-        per_object (int): At most this many sentences for an object.
+        per_object (int): At most this many sentences for an object. Defaults to 4.
 
     Returns:
         list[tuple[int, str]]: ``(index, sentence)`` in the order of the instances; an object that cannot be told from
@@ -88,7 +88,7 @@ def referring_expressions(rendering, rng, per_object=4):
 
 
 def described_objects(rendering, rng, per_object=4):
-    """`referring_expressions` with what each sentence means: ``(index, Expression, sentence)``."""
+    """:func:`.referring_expressions` with what each sentence means: ``(index, Expression, sentence)``."""
     width, described = rendering.image.shape[1], []
     for instance in rendering.instances:
         clear = [
@@ -102,7 +102,7 @@ def described_objects(rendering, rng, per_object=4):
 
 
 def verbalise(expression, rng):
-    """Say an `Expression` in one of several wordings."""
+    """Say an :class:`.Expression` in one of several wordings."""
     noun = ' '.join(word for word in (expression.colour, expression.class_name or 'object') if word)
     pattern = _choose(rng, SUPERLATIVE_PHRASES[expression.superlative]) if expression.superlative else 'the {}'
     sentence = pattern.format(noun)

@@ -27,7 +27,7 @@ def random_object(rng, shape, camera, back, domain):
 
     Args:
         rng (np.random.Generator): Source of randomness.
-        shape (str): One of `OBJECT_CLASSES`, or 'figure'.
+        shape (str): One of ``OBJECT_CLASSES``, or 'figure'.
         camera (Camera): From where it shall be of a good size to be seen.
         back (float): z of the back wall.
         domain (Domain): Its looks.

@@ -55,8 +55,8 @@ class Expression:
     Args:
         class_name (str, optional): Class of what is meant; None stands for any object.
         colour (str, optional): Its colour.
-        superlative (str, optional): Key of `SUPERLATIVES`, among those that the class and the colour fit.
-        relation (str, optional): Key of `RELATIONS`.
+        superlative (str, optional): Key of ``SUPERLATIVES``, among those that the class and the colour fit.
+        relation (str, optional): Key of ``RELATIONS``.
         anchor (Expression, optional): What the relation refers to.
     """
 
@@ -75,6 +75,7 @@ def evaluate(expression, instances, width, strictness=0.0):
         instances (Sequence[Instance]): Those of one rendering.
         width (int): Of the image, in pixels.
         strictness (float): Comparisons must hold by this many margins; with a negative number near ties count too.
+            Defaults to 0.
 
     Returns:
         set[int]: Their ``index``.

@@ -1,4 +1,4 @@
-"""Render a scene with every ground truth: `render`."""
+"""Render a scene with every ground truth: :func:`.render`."""
 
 from dataclasses import dataclass
 
@@ -19,8 +19,8 @@ class Instance:
 
     Args:
         index (int): Its place in ``scene.objects``; its pixels have ``instance_map == index + 1``.
-        class_name (str): One of `TOY_CLASSES`.
-        colour (str): Key of `OBJECT_COLOURS`.
+        class_name (str): One of ``TOY_CLASSES``.
+        colour (str): Key of ``OBJECT_COLOURS``.
         bbox (tuple[int]): ``(x, y, width, height)`` of its visible pixels.
         area (int): Number of its visible pixels.
         position (np.ndarray): Its centre (3,) in camera coordinates, metres.
@@ -41,12 +41,12 @@ class Instance:
 class Rendering:
     """An image and its ground truths, all exact at the pixel centres.
 
-    ``image = round(255 * clip(albedo * shading))`` wherever `unexplained` is False.
+    ``image = round(255 * clip(albedo * shading))`` wherever ``unexplained`` is False.
 
     Args:
         scene (Scene): What was rendered.
         image (np.ndarray): RGB (H, W, 3), uint8, linear.
-        semantic (np.ndarray): Index into `TOY_CLASSES` (H, W), uint8.
+        semantic (np.ndarray): Index into ``TOY_CLASSES`` (H, W), uint8.
         depth (np.ndarray): Along the optical axis, in metres (H, W), float32.
         normals (np.ndarray): Unit, in camera coordinates (x right, y up, z towards the viewer) (H, W, 3), float32.
         albedo (np.ndarray): (H, W, 3), float32 in [0, 1].

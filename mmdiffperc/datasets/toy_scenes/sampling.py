@@ -1,4 +1,4 @@
-"""Draw random scenes: `sample_scene`."""
+"""Draw random scenes: :func:`.sample_scene`."""
 
 from dataclasses import replace
 
@@ -25,9 +25,10 @@ def sample_scene(seed, domain='a'):
     """Draw a scene.
 
     Args:
-        seed (int | Sequence[int] | np.random.Generator): Anything `np.random.default_rng` takes; equal seeds give equal
-            scenes, bit for bit.
+        seed (int | Sequence[int] | np.random.Generator): Anything ``np.random.default_rng`` takes; equal seeds give
+            equal scenes, bit for bit.
         domain (str): 'a', or 'b' for the same classes with other patterns, tints, light and contrast.
+            Defaults to 'a'.
 
     Returns:
         Scene: Three to seven objects that do not touch each other, each in sight.

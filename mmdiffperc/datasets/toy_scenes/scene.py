@@ -20,7 +20,7 @@ class Part:
     """One canonical solid, placed: ``world = rotation @ (half_extents * local) + centre``.
 
     Args:
-        shape (str): Key of `SOLIDS`.
+        shape (str): Key of ``SOLIDS``.
         centre (np.ndarray): (3,).
         half_extents (np.ndarray): (3,).
         rotation (np.ndarray): (3, 3).
@@ -35,12 +35,12 @@ class Part:
 
     @property
     def radius(self):
-        """float: Radius of a sphere around `centre` that holds the part."""
+        """float: Radius of a sphere around ``centre`` that holds the part."""
         round_or_pointed = self.shape in ('sphere', 'diamond')
         return float(self.half_extents.max() if round_or_pointed else np.linalg.norm(self.half_extents))
 
     def intersect(self, origins, directions):
-        """Interval of the rays inside the part; ray parameters are those of the world ray (see `ConvexSolid`)."""
+        """Interval of the rays inside the part, in parameters of the world rays; see :class:`.ConvexSolid`."""
         to_local = self.rotation / self.half_extents
         return SOLIDS[self.shape].intersect((origins - self.centre) @ to_local, directions @ to_local)
 
@@ -84,7 +84,7 @@ class SceneObject:
     """One instance of an object class: a single solid, or the parts of a figure.
 
     Args:
-        class_name (str): One of `OBJECT_CLASSES` or 'figure'.
+        class_name (str): One of ``OBJECT_CLASSES`` or 'figure'.
         colour (str): Its colour's name.
         parts (tuple[Part]): What it is made of.
         keypoints (np.ndarray, optional): World positions (17, 3) in COCO's order, of a figure.
@@ -134,10 +134,10 @@ class Scene:
         light (Light): The lights.
         planes (tuple[Plane]): Floor and walls.
         objects (tuple[SceneObject]): What stands on the floor.
-        category (str): Key of `SCENE_CATEGORIES`.
-        wall_colour (str): Key of `ROOM_COLOURS`.
-        floor_colour (str): Key of `ROOM_COLOURS`.
-        domain (str): Key of `DOMAINS`.
+        category (str): Key of ``SCENE_CATEGORIES``.
+        wall_colour (str): Key of ``ROOM_COLOURS``.
+        floor_colour (str): Key of ``ROOM_COLOURS``.
+        domain (str): Key of ``DOMAINS``.
     """
 
     camera: Camera

@@ -25,11 +25,11 @@ class Quadric:
         return (self._centred(points) ** 2) @ self._weights - self.level
 
     def gradient(self, points):
-        """Half the gradient of `value`, which points outwards. ``points`` (N, 3) -> (N, 3)."""
+        """Half the gradient of :meth:`.Quadric.value`, which points outwards. ``points`` (N, 3) -> (N, 3)."""
         return self._centred(points) * self._weights
 
     def interval(self, origins, directions):
-        """Ray parameters between which rays are inside, as `ConvexSolid.intersect` gives them."""
+        """Ray parameters between which rays are inside, as :meth:`.ConvexSolid.intersect` gives them."""
         origins = self._centred(origins)
         a = directions**2 @ self._weights
         b = (origins * directions) @ self._weights

@@ -76,7 +76,7 @@ class Material:
     Args:
         colour (np.ndarray): Albedo (3,) where the pattern is 0.
         accent (np.ndarray): Albedo (3,) where the pattern is 1.
-        pattern (str): Key of `PATTERNS`.
+        pattern (str): Key of ``PATTERNS``.
         cell (float): Size of the pattern's cells, in metres.
         phase (np.ndarray): Shift (3,) of the pattern, in cells.
         specular (float): Strength of the highlight; 0 is matt.

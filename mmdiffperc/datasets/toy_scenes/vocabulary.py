@@ -64,7 +64,7 @@ def jittered(colour, rng, amount=0.05):
     Args:
         colour (Sequence[float]): Albedo in [0, 1].
         rng (np.random.Generator): Source of randomness.
-        amount (float): Standard deviation of the channel noise.
+        amount (float): Standard deviation of the channel noise. Defaults to 0.05.
 
     Returns:
         np.ndarray: Albedo (3,), float32, in [0.02, 0.98].

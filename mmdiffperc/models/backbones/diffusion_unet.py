@@ -47,8 +47,8 @@ class DiffusionUNet(BaseModule):
     ``arch`` builds, ``init_cfg`` loads: a fine-tuned checkpoint holds all that is needed to test it.
 
     Args:
-        arch (str): ``'sd1-5'``, ``'sd2-1'``, ``'tiny-sd'``, or a folder that holds ``unet/config.json`` and
-            ``vae/config.json``. Defaults to ``'sd1-5'``.
+        arch (str): ``'sd1-4'``, ``'sd1-5'``, ``'sd2-1'``, ``'tiny-sd'``, or a folder that holds
+            ``unet/config.json`` and ``vae/config.json``. Defaults to ``'sd1-5'``.
         out_indices (Sequence[int]): Levels of the pyramid to return, 0 the finest. Defaults to (0, 1, 2, 3), which has
             strides 8, 16, 32 and 64 with Stable Diffusion.
         prompts (dict, optional): Config of the prompts, such as ``dict(type='ClassPrompts', classes='ade')``.
@@ -61,7 +61,7 @@ class DiffusionUNet(BaseModule):
         learned_timesteps (bool): Learn the time embedding itself, one vector per pass, instead of computing it from
             ``timestep``. Defaults to False.
         resize_skips (bool): Treat latents whose sides the U-Net cannot halve without rest as the official code of
-            MetaPrompts does, see :func:`resize_skip_connections`. The features are then those of an image padded to a
+            MetaPrompts does, see :func:`.resize_skip_connections`. The features are then those of an image padded to a
             multiple of the largest stride, so larger than ``out_strides`` tells. Not with ``cross_attention``. Defaults
             to False.
         scale_latents (bool): Multiply latents by the autoencoder's scaling factor. Defaults to False.

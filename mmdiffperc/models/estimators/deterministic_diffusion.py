@@ -33,12 +33,12 @@ IMAGES = dict(type=ImgDataPreprocessor, mean=[127.5] * 3, std=[127.5] * 3, bgr_t
 class DeterministicDiffusion(BaseModel):
     """A text-to-image diffusion model that turns an image into its normals, depth, albedo, shading or segmentation.
 
-    The generator stays whole, decoder included. A deterministic process, see :class:`DeterministicProcess`, carries the
-    latents of the image to those of the target, and a low-rank adapter of the U-Net is all that is trained. From
+    The generator stays whole, decoder included. A deterministic process, see :class:`.DeterministicProcess`, carries
+    the latents of the image to those of the target, and a low-rank adapter of the U-Net is all that is trained. From
     `DMP <https://arxiv.org/abs/2311.18832>`_, whose samples of the autoencoder's posterior are its mode here.
 
     A data sample holds its true target as ``gt_target``, a ``PixelData`` whose ``data`` is ``(3, H, W)`` or
-    ``(1, H, W)``, see :class:`TargetCodec`; and, with ``use_prompts``, its caption as ``text``. The prediction is its
+    ``(1, H, W)``, see :class:`.TargetCodec`; and, with ``use_prompts``, its caption as ``text``. The prediction is its
     ``pred_target``, of the same form.
 
     ``arch`` builds, ``init_cfg`` loads; a checkpoint holds all that is needed to test it. :meth:`save_lora` and
@@ -57,8 +57,8 @@ class DeterministicDiffusion(BaseModel):
         num_steps (int): Steps from the image to the target. Defaults to 5.
         scheduler (dict, optional): What differs from the schedule of ``arch``: arguments of
             ``diffusers.DDIMScheduler``, such as ``dict(timestep_spacing='trailing')``.
-        snr_trunc (float, optional): See :class:`DeterministicProcess`.
-        snr_gamma (float, optional): See :class:`DeterministicProcess`.
+        snr_trunc (float, optional): See :class:`.DeterministicProcess`.
+        snr_gamma (float, optional): See :class:`.DeterministicProcess`.
         lora (dict, optional): The adapter: ``attention='all'`` (default) or ``'self'`` for self-attention only, rank
             ``r``, and any other argument of ``peft.LoraConfig``. None trains the U-Net itself. Defaults to
             ``dict(r=4)``.

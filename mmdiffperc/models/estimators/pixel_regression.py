@@ -19,11 +19,11 @@ class PixelRegression(DeterministicDiffusion):
     decoded pixels, the gradient of which goes through the frozen decoder.
 
     Args:
-        **kwargs: Arguments of :class:`DeterministicDiffusion`, among them ``sampler='one_pass'`` and
+        **kwargs: Arguments of :class:`.DeterministicDiffusion`, among them ``sampler='one_pass'`` and
             ``prediction_type='sample'``.
 
     Raises:
-        ValueError: Another sampler; see :class:`DeterministicDiffusion`.
+        ValueError: Another sampler; see :class:`.DeterministicDiffusion`.
     """
 
     def __init__(self, *args, **kwargs):
@@ -32,7 +32,7 @@ class PixelRegression(DeterministicDiffusion):
             raise ValueError(f"PixelRegression needs sampler='one_pass', got {self.process.sampler!r}")
 
     def loss(self, inputs: torch.Tensor, data_samples: Sequence[BaseDataElement]) -> dict[str, torch.Tensor]:
-        """Compute the loss of a batch; see :meth:`DeterministicDiffusion.forward`."""
+        """Compute the loss of a batch; see :meth:`.DeterministicDiffusion.forward`."""
         height, width = size = inputs.shape[-2:]
         images = self._encode(inputs)  # (B, 4, h, w)
         timesteps = self.process.draw_timesteps(len(images), images.device)

@@ -15,7 +15,7 @@ class MapAttnProcessor(AttnProcessor2_0):
     """Fused attention that also keeps the attention probabilities, averaged over the heads.
 
     Args:
-        with_grad (bool): Let gradients flow through the kept probabilities.
+        with_grad (bool): Let gradients flow through the kept probabilities. Defaults to False.
     """
 
     def __init__(self, with_grad: bool = False):
@@ -25,7 +25,7 @@ class MapAttnProcessor(AttnProcessor2_0):
         self.probabilities = None  # (B, h * w, K)
 
     def __call__(self, attn: Attention, hidden_states, encoder_hidden_states, *args, **kwargs):
-        """Attend as :class:`AttnProcessor2_0` does; the probabilities are computed beside it."""
+        """Attend as diffusers' ``AttnProcessor2_0`` does; the probabilities are computed beside it."""
         if self.wanted or self.with_grad:  # a recomputation with gradients has to do what the first pass did
             probabilities = self._probabilities(attn, hidden_states, encoder_hidden_states)
             if self.wanted:

@@ -31,7 +31,7 @@ def feature_table(config, latent_stride: int = 8) -> tuple[Tap, ...]:
 
     Args:
         config: ``unet.config`` of a diffusers ``UNet2DConditionModel``.
-        latent_stride (int): Pixels per latent, which is ``autoencoder.stride``.
+        latent_stride (int): Pixels per latent, which is ``autoencoder.stride``. Defaults to 8.
     """
     levels = len(config.block_out_channels)
     layers_per_block = config.layers_per_block
@@ -56,7 +56,7 @@ def remove_untapped(unet: nn.Module, finest: int, keep_output: bool = False):
 
     Args:
         unet (nn.Module): The network, changed in place.
-        finest (int): Index in :func:`feature_table` of the finest level that is tapped.
+        finest (int): Index in :func:`.feature_table` of the finest level that is tapped.
         keep_output (bool): Keep the output layer. Defaults to False.
     """
     if not keep_output:

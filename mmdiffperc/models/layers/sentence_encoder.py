@@ -31,7 +31,7 @@ class SentenceEncoder(nn.Module):
         max_length (int): Sentences are cut and padded to this many tokens.
         checkpoint (str, optional): Where to load the weights from, see
             :func:`mmdiffperc.models.stable_diffusion.load_weights`.
-        cache_size (int): How many encoded sentences are remembered, in main memory.
+        cache_size (int): How many encoded sentences are remembered, in main memory. Defaults to 0.
 
     Raises:
         ValueError: ``max_length`` is out of range.

@@ -2,7 +2,7 @@
 
 import numpy as np
 from mmengine.config import Config
-from test_readme import ROOT, snippet
+from pages import ROOT, snippet
 
 from mmdiffperc.registry import MODELS
 

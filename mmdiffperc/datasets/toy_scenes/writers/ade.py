@@ -1,4 +1,4 @@
-"""Semantic segmentation in ADE20K's folders, read by `ToyScenesDataset` of ``mmdiffperc.seg``.
+"""Semantic segmentation in ADE20K's folders, read by :class:`.ToyScenesDataset` of ``mmdiffperc.seg``.
 
 Any ``BaseSegDataset`` with ``img_suffix='.png'``, ``reduce_zero_label=True`` and the classes in its ``metainfo`` reads
 it too; so does ``ADE20KDataset``, but that one knows no class names other than ADE20K's.
@@ -10,7 +10,7 @@ FOLDERS = {'train': 'training', 'val': 'validation'}
 
 
 class AdeWriter(Writer):
-    """``ade/images/{training,validation}/*.png`` and ``ade/annotations/...``: index in `TOY_CLASSES` plus one.
+    """``ade/images/{training,validation}/*.png`` and ``ade/annotations/...``: index in ``TOY_CLASSES`` plus one.
 
     ADE20K keeps 0 for what is to be ignored; toy scenes ignore nothing.
     """

@@ -19,13 +19,13 @@ class Sample:
     """One scene, ready to be written.
 
     Args:
-        split (str): One of `SPLITS`.
+        split (str): One of ``SPLITS``.
         index (int): Its number within the split.
         image_id (int): Its number within the data set, from 1.
         name (str): File name without suffix: NYU's scene name, and the index.
         rendering (Rendering): The scene with its ground truth.
         captions (tuple[str]): Sentences about all of it.
-        references (tuple[tuple[int, str]]): Sentences about one object each, as `referring_expressions` gives them.
+        references (tuple[tuple[int, str]]): Sentences about one object each, see :func:`.referring_expressions`.
     """
 
     split: str
@@ -54,10 +54,10 @@ class Writer:
 
     @staticmethod
     def write_scene(root, sample):
-        """Write the files of one scene; return what `add` needs of it (to be pickled), or None."""
+        """Write the files of one scene; return what :meth:`.Writer.add` needs of it (to be pickled), or None."""
 
     def add(self, record):
-        """Take what `write_scene` returned for the next scene."""
+        """Take what :meth:`.Writer.write_scene` returned for the next scene."""
 
     def close(self):
         """Write what covers all scenes."""
@@ -69,7 +69,7 @@ def image_path(root, sample):
 
 
 def write_png(path, array):
-    """Write an array as `encode_png` encodes it; unlike OpenCV's writer, a full disk raises."""
+    """Write an array as :func:`.encode_png` encodes it; unlike OpenCV's writer, a full disk raises."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(encode_png(array))
 

@@ -1,4 +1,4 @@
-"""Write a whole data set of toy scenes: `write_dataset`."""
+"""Write a whole data set of toy scenes: :func:`.write_dataset`."""
 
 import json
 import os
@@ -39,7 +39,7 @@ class DatasetSpec:
         size (int | tuple[int, int]): Side of the square images, or (height, width), in pixels.
         seed (int): Scenes are a function of it, the domain, the split and their number.
         domain (str): 'a' or 'b'.
-        formats (tuple[str]): Keys of `FORMATS`.
+        formats (tuple[str]): Keys of ``FORMATS``.
         generator (int): Version of the generator.
 
     Raises:
@@ -83,7 +83,7 @@ def write_dataset(out, spec, workers=1):
         out (str | Path): Folder to create; may exist if it is empty or holds the same data set, in these formats at
             least.
         spec (DatasetSpec): What to write.
-        workers (int): Processes that render.
+        workers (int): Processes that render. Defaults to 1.
 
     Returns:
         bool: False if it was there already.

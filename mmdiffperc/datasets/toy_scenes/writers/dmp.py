@@ -1,4 +1,7 @@
-"""Image-to-image targets, read by `ImageTargetDataset`: an image folder with captions, and an lmdb for each target."""
+"""Image-to-image targets, read by :class:`.ImageTargetDataset`.
+
+An image folder with captions, and an lmdb for each target.
+"""
 
 import numpy as np
 
@@ -21,7 +24,7 @@ class DmpWriter(Writer):
 
     - ``normals``: PNG, ``(n + 1) / 2`` in eight bits;
     - ``albedo``, ``shading``: PNG, [0, 1] in eight bits (shading above 1 is clipped);
-    - ``segmentation``: PNG, `TOY_PALETTE`'s colours;
+    - ``segmentation``: PNG, ``TOY_PALETTE``'s colours;
     - ``depth``: npz, array ``x`` (H, W), float32, metres.
     """
 

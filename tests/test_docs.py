@@ -1,0 +1,214 @@
+"""The guides in ``docs/``: their snippets run, the messages they quote exist, and the reference leaves nothing out."""
+
+import ast
+import json
+import re
+
+import numpy as np
+import pytest
+import torch
+from mmengine.config import Config
+from mmengine.registry import DATASETS, METRICS, MODELS, OPTIM_WRAPPER_CONSTRUCTORS, init_default_scope
+from pages import ROOT, quotes, says, snippet, write_config
+from PIL import Image
+
+from mmdiffperc.models import DiffusionUNet
+from mmdiffperc.models.config_checks import check_init_cfg
+
+DOCS = ROOT / 'docs'
+TROUBLES = quotes(DOCS / 'troubleshooting.md')
+
+
+def run(name, **replaced):
+    """Run a snippet, some strings of which are replaced; returns its variables."""
+    code, scope = snippet(name), {}
+    for old, new in replaced.items():
+        assert f"'{old}'" in code
+        code = code.replace(f"'{old}'", f"'{new}'")
+    exec(code, scope)
+    return scope
+
+
+def build_on_meta(cfg):
+    """The model of a config, without weights."""
+    init_default_scope(cfg.default_scope)
+    with torch.device('meta'):
+        return MODELS.build(cfg.model)
+
+
+def write_images(folder, names, size=(520, 560), value=None):
+    """Write images of noise, or maps that hold one value."""
+    folder.mkdir(parents=True)
+    for name in names:
+        noise = np.random.randint(0, 255, (*size, 3), np.uint8)
+        Image.fromarray(noise if value is None else np.full(size, value)).save(folder / name)
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """An empty working directory."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_backbone_alone(capsys):
+    run('run: backbone alone')
+    printed = capsys.readouterr().out.splitlines()
+    assert printed == ['64 8 (1, 64, 12, 20)', '96 16 (1, 96, 6, 10)', '96 32 (1, 96, 3, 5)', '96 64 (1, 96, 2, 3)']
+
+
+def test_channels_in_the_table_are_those_of_the_backbone():
+    table = (DOCS / 'swap_in.md').read_text()
+    for arch, row in {'sd1-5': 'SD 1.4, 1.5, 2.1', 'sd2-1': 'SD 1.4, 1.5, 2.1', 'tiny-sd': 'tiny-sd'}.items():
+        with torch.device('meta'):
+            backbone = DiffusionUNet(arch)
+        channels, strides = (', '.join(map(str, numbers)) for numbers in (backbone.out_channels, backbone.out_strides))
+        assert f'| {row} | {channels} | {strides} |' in table
+
+
+def test_learning_rates(folder):
+    cfg = Config.fromfile(write_config('config: learning rates', folder))
+    model = torch.nn.ModuleDict(
+        dict(backbone=torch.nn.ModuleDict(dict(unet=torch.nn.Linear(2, 3))), head=torch.nn.Linear(3, 5))
+    )
+    wrapper = dict(cfg.optim_wrapper, type='OptimWrapper')
+    constructor = dict(
+        type=wrapper.pop('constructor'), paramwise_cfg=wrapper.pop('paramwise_cfg'), optim_wrapper_cfg=wrapper
+    )
+    constructor['optim_wrapper_cfg'].pop('_delete_', None)
+    groups = OPTIM_WRAPPER_CONSTRUCTORS.build(constructor)(model).param_groups
+    assert sorted({group['lr'] for group in groups}) == pytest.approx([8e-6, 8e-5])
+
+
+def test_own_segmentation_data(folder):
+    names = ['a', 'b']
+    write_images(folder / 'data/trams/images/train', [f'{name}.jpg' for name in names])
+    write_images(folder / 'data/trams/labels/train', [f'{name}.png' for name in names], value=np.uint8(2))
+    config = write_config('config: own segmentation', folder)
+    sample = run('run: look at the data')['sample']
+    assert sample['inputs'].shape == (3, 512, 512)
+    assert set(sample['data_samples'].gt_sem_seg.data.unique().tolist()) <= {2, 255}
+
+    cfg = Config.fromfile(config)
+    assert DATASETS.build(cfg.train_dataloader.dataset).metainfo['classes'] == ['road', 'tram', 'tram stop']
+    assert cfg.val_dataloader.dataset.data_prefix.img_path == 'images/val'
+    model = build_on_meta(cfg)
+    assert model.backbone.prompts.num_prompts == model.decode_head.num_classes == 3
+
+    write_images(folder / 'data/trams/labels/wrong', [f'{name}.png' for name in names], value=np.uint8(3))
+    cfg.train_dataloader.dataset.data_prefix.seg_map_path = 'labels/wrong'
+    with pytest.raises(ValueError, match=re.escape('labels [3], but there are 3 classes')):
+        DATASETS.build(cfg.train_dataloader.dataset)[0]
+
+
+def test_own_depth_data(folder):
+    names = ['kitchen_0001.png', 'photo.png']
+    write_images(folder / 'data/office/images/train', names)
+    write_images(folder / 'data/office/annotations/train', names, value=np.uint16(2500))
+    cfg = Config.fromfile(write_config('config: own depth data', folder))
+    init_default_scope('mmseg')
+    samples = [sample['data_samples'] for sample in DATASETS.build(cfg.train_dataloader.dataset)]
+    assert [sample.category_id for sample in samples] == [6, -1]
+    assert samples[0].gt_depth_map.data.unique().tolist() == [2.5]
+    for evaluator in (cfg.val_evaluator, cfg.test_evaluator):
+        assert METRICS.build(evaluator).crop_type is None
+
+
+def test_own_referring_data(folder):
+    write_images(folder / 'data/balls/images', ['3.png', '4.png'], size=(90, 120))
+    content = dict(
+        images=[dict(id=n, file_name=f'{n}.png', height=90, width=120) for n in (3, 4)],
+        annotations=[
+            dict(id=n + 14, image_id=n, category_id=1, segmentation=[[10, 20, 70, 20, 70, 60, 10, 60]]) for n in (3, 4)
+        ],
+        categories=[dict(id=1, name='ball')],
+    )
+    (folder / 'data/balls/instances.json').write_text(json.dumps(content))
+    run('run: own sentences')
+    cfg = Config.fromfile(write_config('config: own referring data', folder))
+    init_default_scope('mmseg')
+    train, test = (DATASETS.build(loader.dataset) for loader in (cfg.train_dataloader, cfg.test_dataloader))
+    assert len(train) == len(test) == 1
+    assert train[0]['data_samples'].text in ('the red ball on the left', 'left ball')
+    assert test[0]['data_samples'].text == 'the ball behind the box'
+    assert train[0]['data_samples'].gt_sem_seg.data.float().mean().item() == pytest.approx(60 * 40 / (90 * 120), 0.05)
+
+
+def test_own_pose_data(folder):
+    write_images(folder / 'data/people/images', ['1.png'], size=(90, 120))
+    person = dict(id=7, image_id=1, category_id=1, bbox=[10, 5, 40, 80], area=3200, iscrowd=0, num_keypoints=17)
+    content = dict(
+        images=[dict(id=1, file_name='1.png', height=90, width=120)],
+        annotations=[dict(person, keypoints=[30, 40, 2] * 17)],
+        categories=[dict(id=1, name='person')],
+    )
+    for split in ('train', 'val'):
+        (folder / f'data/people/{split}.json').write_text(json.dumps(content))
+    cfg = Config.fromfile(write_config('config: own pose data', folder))
+    init_default_scope('mmpose')
+    for loader in (cfg.train_dataloader, cfg.val_dataloader, cfg.test_dataloader):
+        (sample,) = DATASETS.build(loader.dataset)
+        assert sample['inputs'].shape == (3, 256, 192)
+    assert sample['data_samples'].gt_instances.bboxes.tolist() == [[10, 5, 50, 85]]
+
+
+def test_forms_of_init_cfg():
+    forms = run('run: forms of init_cfg')
+    configs = [form for form in forms.values() if isinstance(form, dict) and 'checkpoint' in form]
+    assert [check_init_cfg(config) for config in configs] == configs and len(configs) == 6
+    backbone = DiffusionUNet('tiny-sd', init_cfg=forms['only_autoencoder'])
+    weight = backbone.autoencoder.vae.encoder.conv_in.weight.clone()
+    before = backbone.unet.conv_in.weight.clone()
+    backbone.init_weights()
+    assert not torch.equal(backbone.autoencoder.vae.encoder.conv_in.weight, weight)
+    assert torch.equal(backbone.unet.conv_in.weight, before)
+
+
+def test_class_embeddings(folder):
+    run('run: class embeddings', **{'sd1-5': 'tiny-sd', 'stable-diffusion-v1-5/stable-diffusion-v1-5': 'tiny-sd'})
+    classes = ['road', 'tram', 'tram stop']
+    ready, computed = (
+        DiffusionUNet(
+            'tiny-sd',
+            prompts=dict(type='ClassPrompts', classes=classes, embeddings=file),
+            init_cfg=dict(type='Pretrained', checkpoint='tiny-sd'),
+        )
+        for file in ('class_embeddings.pth', None)
+    )
+    for backbone in (ready, computed):
+        backbone.init_weights()
+    assert torch.equal(ready.prompts.embeddings, computed.prompts.embeddings)
+
+
+@pytest.mark.parametrize(('module', 'message'), TROUBLES)
+def test_quoted_messages_exist(module, message):
+    assert says(module, message.replace('\n', ' '))
+
+
+def test_every_quoted_message_names_its_source():
+    blocks = (DOCS / 'troubleshooting.md').read_text().count('```text\n')
+    assert blocks == len(TROUBLES) > 25
+
+
+def test_a_message_that_nobody_raises_is_noticed():
+    assert not says('mmdiffperc.models.channel_check', '... has in_channels=..., but the backbone has')
+    assert not says('mmdiffperc.models.stable_diffusion', 'Finds the folder with the configs of an architecture')
+
+
+def test_reference_lists_every_public_class():
+    modules, classes = set(), set()
+    for page in (DOCS / 'api').glob('*.rst'):
+        modules |= set(re.findall(r'automodule:: (mmdiffperc\S+)', page.read_text()))
+        classes |= set(re.findall(r'autoclass:: (?:\S+\.)?(\w+)', page.read_text()))
+    for file in sorted((ROOT / 'mmdiffperc').rglob('*.py')):
+        module = '.'.join(file.relative_to(ROOT).with_suffix('').parts)
+        names = [node.name for node in ast.parse(file.read_text()).body if isinstance(node, ast.ClassDef)]
+        missing = [name for name in names if not name.startswith('_') and name not in classes]
+        assert module in modules or not missing, f'{module}: {missing} stand on no page of docs/api'
+
+
+def test_reference_lists_every_tool():
+    listed = (DOCS / 'api' / 'tools.rst').read_text()
+    for folder in (ROOT / 'tools', ROOT / 'projects' / 'dmp' / 'tools'):
+        for file in folder.rglob('*.py'):
+            assert '__main__' not in file.read_text() or f'``{file.relative_to(ROOT)}``' in listed, file
