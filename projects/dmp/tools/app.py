@@ -150,7 +150,7 @@ def build_page(predictor: Predictor) -> gr.Blocks:
         file = gr.File(label='Image', height=120, elem_id='file')
         button = gr.Button('Predict', variant='primary')
         with gr.Row():
-            image = gr.Image(label='Input', interactive=False, elem_id='input')
+            image = gr.Image(label='Input', interactive=False, format='png', elem_id='input')
             prediction = gr.Image(label='Prediction', interactive=False, elem_id='prediction')
         downloads = gr.File(label='Download', file_count='multiple', interactive=False, elem_id='downloads')
 
