@@ -31,6 +31,7 @@ from mmdiffperc.models import DeterministicDiffusion
 
 MOST_STEPS = 50
 HOUR = 3600
+SHOWN = dict(interactive=False, format='png', buttons=['fullscreen'])
 CAPTION_IS_MISSING = 'A caption is missing: say in a few words what the image shows'
 
 
@@ -150,8 +151,8 @@ def build_page(predictor: Predictor) -> gr.Blocks:
         file = gr.File(label='Image', height=120, elem_id='file')
         button = gr.Button('Predict', variant='primary')
         with gr.Row():
-            image = gr.Image(label='Input', interactive=False, format='png', elem_id='input')
-            prediction = gr.Image(label='Prediction', interactive=False, elem_id='prediction')
+            image = gr.Image(label='Input', elem_id='input', **SHOWN)
+            prediction = gr.Image(label='Prediction', elem_id='prediction', **SHOWN)
         downloads = gr.File(label='Download', file_count='multiple', interactive=False, elem_id='downloads')
 
         task.change(predictor.choose, task, [steps, caption])
@@ -172,7 +173,9 @@ def main(arguments=None):
     options = dict(use_prompts=False, guidance_scale=1) if args.no_prompts else {}
     inferencer = MultiTargetInferencer(tasks, args.size, args.precision, args.device, **options)
     page = build_page(Predictor(inferencer))
-    page.launch(server_name=args.host, server_port=args.port, share=False, ssr_mode=False)
+    page.launch(
+        server_name=args.host, server_port=args.port, share=False, ssr_mode=False, footer_links=['api', 'settings']
+    )
 
 
 if __name__ == '__main__':

@@ -33,6 +33,7 @@ from mmdiffperc.inference.image_files import find_images, read_captions, read_pr
 from mmdiffperc.inference.prediction_files import prediction_files, to_picture, write_prediction, write_whole
 from mmdiffperc.inference.target_inferencer import PRECISIONS
 from mmdiffperc.models import DeterministicDiffusion
+from mmdiffperc.models.estimators.captions import MISSING
 from mmdiffperc.models.estimators.deterministic_process import SAMPLERS, load_schedule
 
 PROMPTS_SUFFIX = '.txt'
@@ -113,8 +114,8 @@ def is_done(job: Job, save_steps: bool) -> bool:
 
 def predict(inferencer: TargetInferencer, jobs: list[Job]):
     """Predict and write the files of some images."""
-    captions = [job.caption for job in jobs]
-    targets = inferencer.predict_batch([job.image for job in jobs], None if None in captions else captions)
+    captions = [job.caption for job in jobs] if inferencer.model.use_prompts else None
+    targets = inferencer.predict_batch([job.image for job in jobs], captions)
     for job, target in zip(jobs, targets, strict=True):
         write_prediction(target, job.stem, inferencer.model.codec)
 
@@ -126,6 +127,16 @@ def predict_steps(inferencer: TargetInferencer, job: Job):
     for timestep, target in zip(timesteps, inferencer.trace(job.image, job.caption), strict=True):
         write_whole(steps_folder(job) / f'{timestep:03}.png', encode_png(to_picture(target, codec)))
     write_prediction(target, job.stem, codec)
+
+
+def check_captions(model: DeterministicDiffusion, jobs: list[Job]):
+    """Check that each image has a caption, if the model wants one.
+
+    Raises:
+        ValueError: One has none.
+    """
+    if model.use_prompts and (lacking := [job.image for job in jobs if job.caption is None]):
+        raise ValueError(MISSING.format(f'{lacking[0]} has none (--prompt, --prompts, or metadata.jsonl beside it)'))
 
 
 def draw_missing(model: DeterministicDiffusion, arch: str, jobs: list[Job], seed: int):
@@ -140,12 +151,13 @@ def run(args, jobs: list[Job], num_done: int):
     """Do all jobs; so many had been done before.
 
     Raises:
-        ValueError: See :class:`TargetInferencer`.
+        ValueError: See :class:`TargetInferencer`; a caption is missing.
     """
     config = Config.fromfile(args.config)
     inferencer = TargetInferencer(
         config, args.checkpoint, args.lora, args.size, args.precision, args.device, **model_options(args)
     )
+    check_captions(inferencer.model, jobs)
     for batch in in_batches(jobs, args.batch_size, num_done, 'images'):
         if args.input.suffix == PROMPTS_SUFFIX:
             draw_missing(inferencer.model, config.model.arch, batch, args.seed)

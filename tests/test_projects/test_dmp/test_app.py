@@ -116,6 +116,7 @@ def page(browser, address):
 
 
 def upload(page, file):
+    """Drop a file."""
     page.locator('#file input[type=file]').set_input_files(file)
 
 
@@ -157,6 +158,7 @@ def test_upload_predict_and_download(page, configs, lora, photo, tmp_path):
 
 def test_another_task_and_other_steps(page, configs, lora, photo, tmp_path):
     upload(page, photo)
+    page.locator('#input img').wait_for()
     page.get_by_label('depth').check()
     page.get_by_label('Caption').wait_for(state='hidden')
     steps = page.get_by_role('spinbutton')

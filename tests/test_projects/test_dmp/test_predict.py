@@ -156,7 +156,11 @@ def test_errors_are_one_clear_line(run, photos, tmp_path, capsys):
         return capsys.readouterr().err.splitlines()[-1]
 
     bed = photos / 'bed.png'
-    assert message(bed).startswith('predict: use_prompts=True needs a caption for each image')
+    assert message(bed).startswith(
+        f'predict: use_prompts=True needs a caption for each image: {bed} has none (--prompt'
+    )
+    (photos / 'metadata.jsonl').write_text('{"file_name": "bed.png", "text": "a bed"}\n{"file_name": "door.JPG"}\n')
+    assert f'each image: {photos / "door.JPG"} has none' in message(photos)
     assert 'guidance_scale=2.0 needs prompts' in message(bed, '--no-prompts', '--guidance', '2')
     assert 'num_steps=0: expected a number from 1' in message(bed, '--no-prompts', '--steps', '0')
     assert 'num_steps=1001: expected' in message(bed, '--no-prompts', '--steps', '1001')
