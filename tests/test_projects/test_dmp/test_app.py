@@ -116,7 +116,6 @@ def page(browser, address):
 
 
 def upload(page, file):
-    """Drop a file."""
     page.locator('#file input[type=file]').set_input_files(file)
 
 
@@ -126,7 +125,7 @@ def predict(page):
 
 def download(page, suffix, folder):
     with page.expect_download() as download:
-        page.locator('#downloads a', has_text=suffix).first.click()
+        page.locator(f'#downloads a[download$="{suffix}"]').click()
     path = folder / download.value.suggested_filename
     download.value.save_as(path)
     return path
@@ -159,7 +158,7 @@ def test_upload_predict_and_download(page, configs, lora, photo, tmp_path):
 def test_another_task_and_other_steps(page, configs, lora, photo, tmp_path):
     upload(page, photo)
     page.locator('#input img').wait_for()
-    page.get_by_label('depth').check()
+    page.get_by_role('radio', name='depth').check()
     page.get_by_label('Caption').wait_for(state='hidden')
     steps = page.get_by_role('spinbutton')
     expect(steps).to_have_value('3')
@@ -172,9 +171,9 @@ def test_another_task_and_other_steps(page, configs, lora, photo, tmp_path):
     seen = cv2.imread(str(download(page, 'png', tmp_path)), cv2.IMREAD_UNCHANGED)
     assert seen.dtype == np.uint16
     np.testing.assert_allclose(seen / 65535, (depth / 8).clip(0, 1), atol=1e-5)
-    page.get_by_label('shading').check()  # a single pass, whatever the slider says
+    page.get_by_role('radio', name='shading').check()  # a single pass, whatever the slider says
     expect(steps).to_be_disabled()
-    page.get_by_label('depth').check()
+    page.get_by_role('radio', name='depth').check()
     expect(steps).to_have_value('3')
     expect(steps).to_be_enabled()
 
