@@ -205,6 +205,10 @@ def test_what_is_missing_is_told(page, photo):
     assert not page.locator('#prediction img').count()
 
 
+def test_nothing_is_reported(page, address):
+    assert page.request.get(f'{address}/config').json()['analytics_enabled'] is False
+
+
 def test_what_cannot_work_fails_before_there_is_a_page(tool, configs, lora, tmp_path, capsys):
     main = tool('app').main
     for tasks, message in (
