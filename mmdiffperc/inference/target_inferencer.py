@@ -1,6 +1,7 @@
 """Predict normals, depth and other targets of one's own images."""
 
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -21,8 +22,8 @@ class TargetInferencer:
     """Predict the targets of images with a trained :class:`mmdiffperc.models.DeterministicDiffusion`.
 
     An image may have any size: its shorter side is resized to that of the training, and the target back to the size of
-    the image, both bicubically, as in the official code of DMP. One adapter is exchanged for another by
-    :meth:`load_lora`, while the Stable Diffusion under it stays where it is.
+    the image, both bicubically, as in the official code of DMP. The Stable Diffusion under an adapter stays where it is
+    while :meth:`load_lora` exchanges the adapter alone, and :meth:`switch` with it the kind of target.
 
     Args:
         config (str | Path | Config): A config, of which ``model`` is built.
@@ -58,9 +59,12 @@ class TargetInferencer:
         if size is not None and size < 1:
             raise ValueError(f'size={size}: expected a positive number of pixels')
         config = config if isinstance(config, Config) else Config.fromfile(config)
+        self.given_size = size
         self.size = resized_side(config) if size is None else size
         self.device = device or ('cuda' if torch.cuda.is_available() else 'cpu')
         self.dtype = PRECISIONS[precision]
+        # A checkpoint may have changed any weight.
+        self.base = None if checkpoint else base_of(config.model | options)
         self.model = build_model(config.model | options, checkpoint, lora).eval().to(self.device, self.dtype)
 
     def load_lora(self, path: str | Path):
@@ -73,6 +77,34 @@ class TargetInferencer:
         """
         self.model.load_lora(path)
         self.model.to(self.device, self.dtype)
+
+    def switch(self, config: str | Path | Config, lora: str | Path, **options):
+        """Predict what another config and adapter are for, on the same Stable Diffusion.
+
+        If they do not fit, all stays as it was.
+
+        Args:
+            config (str | Path | Config): A config whose model has the same ``arch`` and ``init_cfg``; kind of target,
+                prompts, process and size may differ.
+            lora (str | Path): Its adapter.
+            **options: Arguments of the model that differ from those in the config.
+
+        Raises:
+            FileNotFoundError: There is no such file.
+            RuntimeError: The file is damaged.
+            ValueError: It is another Stable Diffusion, or a checkpoint was loaded, which may have changed it; the
+                config cannot work; the adapter is of another base.
+        """
+        config = config if isinstance(config, Config) else Config.fromfile(config)
+        if self.base is None or base_of(config.model | options) != self.base:
+            raise ValueError(
+                f'Expected a config on {self.base or "the weights of its own checkpoint"}, got '
+                f'{base_of(config.model | options)}: build another TargetInferencer for it'
+            )
+        model = MODELS.build(config.model | options | dict(networks_of=self.model))
+        model.load_lora(lora)
+        self.model = model.eval().to(self.device, self.dtype)
+        self.size = resized_side(config) if self.given_size is None else self.given_size
 
     def __call__(
         self, image: str | Path | np.ndarray, caption: str | None = None, num_steps: int | None = None
@@ -94,9 +126,40 @@ class TargetInferencer:
             ValueError: The file holds no image, or the array is of another shape or type; a caption is missing; the
                 schedule does not have so many steps.
         """
-        image = read_image(image)
-        inputs = self._prepare(image)
-        return self._restore(self.model.estimate(inputs, as_batch(caption), num_steps), image)
+        return self.predict_batch([image], as_batch(caption), num_steps)[0]
+
+    def predict_batch(
+        self,
+        images: Sequence[str | Path | np.ndarray],
+        captions: Sequence[str] | None = None,
+        num_steps: int | None = None,
+    ) -> list[np.ndarray]:
+        """Predict the targets of several images; those of one size in the model go through it together.
+
+        Args:
+            images (Sequence[str | Path | np.ndarray]): Each as in :meth:`__call__`, of any sizes.
+            captions (Sequence[str], optional): One for each image; needed if the model uses prompts.
+            num_steps (int, optional): Other than those of the model.
+
+        Returns:
+            list[np.ndarray]: The target of each image, as :meth:`__call__` gives it.
+
+        Raises:
+            OSError: There is no such file.
+            TypeError: An image is neither file nor array.
+            ValueError: As for :meth:`__call__`, or there are more or fewer captions than images.
+        """
+        if captions is not None and len(captions) != len(images):
+            raise ValueError(f'Expected a caption for each of {len(images)} image(s), got {len(captions)}')
+        images = [read_image(image) for image in images]
+        inputs = [self._prepare(image) for image in images]
+        targets = [None] * len(images)
+        for group in same_sizes(inputs):
+            told = captions and [captions[index] for index in group]
+            maps = self.model.estimate(torch.cat([inputs[index] for index in group]), told, num_steps)
+            for index, target in zip(group, maps, strict=True):
+                targets[index] = self._restore(target, images[index])
+        return targets
 
     def trace(
         self, image: str | Path | np.ndarray, caption: str | None = None, num_steps: int | None = None
@@ -109,7 +172,7 @@ class TargetInferencer:
         image = read_image(image)
         inputs = self._prepare(image)
         for latents in self.model.trace(inputs, as_batch(caption), num_steps):
-            yield self._restore(self.model.decode(latents, inputs.shape[-2:]), image)
+            yield self._restore(self.model.decode(latents, inputs.shape[-2:])[0], image)
 
     def _prepare(self, image: np.ndarray) -> torch.Tensor:
         """The inputs ``(1, 3, h, w)`` of the model."""
@@ -119,9 +182,9 @@ class TargetInferencer:
             pixels = F.interpolate(pixels[None], size, mode='bicubic', antialias=True)[0]
         return self.model.data_preprocessor(dict(inputs=[pixels]))['inputs']
 
-    def _restore(self, maps: torch.Tensor, image: np.ndarray) -> np.ndarray:
-        """The only one of the maps ``(1, C, h, w)``, at the size of the image."""
-        target, size = maps[0], image.shape[:2]
+    def _restore(self, target: torch.Tensor, image: np.ndarray) -> np.ndarray:
+        """A target map ``(C, h, w)`` at the size of the image."""
+        size = image.shape[:2]
         if target.shape[1:] != size:
             target = self.model.codec.resize(target, size)
         target = target.permute(1, 2, 0).cpu().numpy()
@@ -148,6 +211,11 @@ def build_model(config: dict, checkpoint: str | Path | None, lora: str | Path | 
     return model
 
 
+def base_of(model: dict) -> dict:
+    """What decides about the weights under an adapter, in the config of a model."""
+    return {name: model.get(name) for name in ('arch', 'init_cfg')}
+
+
 def resized_side(config: Config) -> int | None:
     """The shorter side to which the test pipeline of a config resizes, if it does."""
     dataset = config.get('test_dataloader', {}).get('dataset', {})
@@ -160,6 +228,14 @@ def fit_shorter_side(size: tuple[int, int], shorter: int | None) -> tuple[int, i
     if shorter is None:
         return size
     return tuple(shorter * side // min(size) for side in size)
+
+
+def same_sizes(inputs: Sequence[torch.Tensor]) -> list[list[int]]:
+    """The indices of inputs, those of one shape together."""
+    groups = defaultdict(list)
+    for index, tensor in enumerate(inputs):
+        groups[tensor.shape].append(index)
+    return list(groups.values())
 
 
 def as_batch(caption: str | None) -> list[str] | None:

@@ -127,7 +127,7 @@ def _read_metadata(path: Path) -> dict | None:
 
 def _refuse_misfits(unet: UNet2DConditionModel, weights: dict[str, torch.Tensor], path: Path):
     bases = {name: getattr(module, 'base_layer', module) for name, module in unet.named_modules()}
-    misfits = [misfit for key, weight in weights.items() if (misfit := _misfit(key, weight, bases))]
+    misfits = [misfit for key, weight in weights.items() if (misfit := _misfit(key, weights, bases))]
     if misfits or not weights:
         shown = '\n    '.join(misfits[:_MAX_SHOWN] or ['it is empty'])
         raise ValueError(
@@ -136,13 +136,16 @@ def _refuse_misfits(unet: UNet2DConditionModel, weights: dict[str, torch.Tensor]
         )
 
 
-def _misfit(key, weight, bases) -> str | None:
+def _misfit(key, weights, bases) -> str | None:
     """What is wrong with a weight: a layer's input is as wide as its ``A``, its output as high as its ``B``."""
     layer, _, _ = key.partition('.lora_')
     base = getattr(bases.get(layer), 'weight', None)
     if base is None or not key.endswith((_DOWN, _UP)):
         return f'{key}: no such layer in the U-Net'
-    axis = 1 if key.endswith(_DOWN) else 0
+    axis, other = (1, _UP) if key.endswith(_DOWN) else (0, _DOWN)
+    weight, partner = weights[key], weights.get(layer + other)
     if weight.dim() != base.dim() or weight.shape[axis] != base.shape[axis]:
         return f"{key}: {tuple(weight.shape)} does not go with the layer's {tuple(base.shape)}"
+    if partner is None or partner.dim() != weight.dim() or partner.shape[axis] != weight.shape[1 - axis]:
+        return f'{key}: {tuple(weight.shape)} needs {layer}{other} of the same rank'
     return None

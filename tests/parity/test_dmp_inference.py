@@ -44,7 +44,7 @@ def test_own_image_in_colours(recorded, inferencer, monkeypatch):  # noqa: F811
     pixels = torch.nn.functional.interpolate(pixels, (512, 768), mode='bicubic')
     inputs = inferencer.model.data_preprocessor(dict(inputs=list(pixels)))['inputs']
     monkeypatch.setattr(inferencer.model, 'codec', TargetCodec())
-    colours = inferencer._restore(inferencer.model.estimate(inputs), image)
+    colours = inferencer._restore(inferencer.model.estimate(inputs)[0], image)
     seen = to_picture(colours, inferencer.model.codec).astype(int)
     np.testing.assert_allclose(seen, recorded['call/RGB'], rtol=0, atol=3)
 

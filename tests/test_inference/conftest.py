@@ -22,8 +22,8 @@ def make_config(**options) -> Config:
         num_steps=1,
         scheduler=dict(timestep_spacing='trailing'),
         init_cfg=TINY_SD,
-        **options,
     )
+    model.update(options)
     return Config(dict(model=model, test_dataloader=dict(dataset=dict(pipeline=[RESIZE]))))
 
 

@@ -67,6 +67,61 @@ def test_exchanged_adapter_equals_a_fresh_load(adapters, image):
     assert inferencer.model.unet.conv_in.weight is base
 
 
+def test_another_target_on_the_same_base(adapters, image, inferencer):
+    """Kind of target, size and process are those of the other config; a size that was asked for stays."""
+    depth = make_config(target_mode='F', target_scale=8.0, num_steps=2)
+    depth.test_dataloader.dataset.pipeline[0].scale = (32, 32)
+    switched = TargetInferencer(make_config(**UNTOLD), lora=adapters[0], device='cpu')
+    switched.switch(depth, adapters[1], **UNTOLD)
+    expected = TargetInferencer(depth, lora=adapters[1], device='cpu', **UNTOLD)
+    np.testing.assert_array_equal(switched(image), expected(image))
+    asked = TargetInferencer(make_config(**UNTOLD), lora=adapters[0], size=24, device='cpu')
+    asked.switch(depth, adapters[1])
+    assert asked._prepare(image).shape[-1] == 24
+
+
+def test_another_target_on_another_base(adapters, image, inferencer, tmp_path):
+    """Refused, and nothing is changed; neither is it by an adapter that does not fit."""
+    before = inferencer(image)
+    other = make_config(**UNTOLD)
+    other.model.init_cfg.checkpoint = 'no/such-model'
+    for config, lora, error, message in (
+        (other, adapters[1], ValueError, "Expected a config on .*'tiny-sd'.* got .*'no/such-model'.*: build another"),
+        (make_config(**UNTOLD, target_mode='F'), tmp_path, FileNotFoundError, 'No LoRA in the folder'),
+        (make_config(**UNTOLD, num_steps=0), adapters[1], ValueError, 'num_steps=0'),
+    ):
+        with pytest.raises(error, match=message):
+            inferencer.switch(config, lora)
+        np.testing.assert_array_equal(inferencer(image), before)
+    torch.save(dict(state_dict=inferencer.model.state_dict()), tmp_path / 'model.pth')
+    config = make_config(**UNTOLD, lora=dict(r=3))
+    trained = TargetInferencer(config, tmp_path / 'model.pth', device='cpu')
+    with pytest.raises(ValueError, match='Expected a config on the weights of its own checkpoint'):
+        trained.switch(config, adapters[1])
+
+
+def test_batch_equals_one_by_one(adapters, image, photos):
+    """Images of three sizes, of which two become the same in the model; files and arrays."""
+    config = make_config(guidance_scale=2.0, target_mode='F', target_scale=8.0)
+    inferencer = TargetInferencer(config, lora=adapters[0], device='cpu')
+    enlarged = cv2.resize(image[:, ::-1], (102, 134))
+    images = [photos / 'bed.png', image[:45], enlarged, image[::-1]]
+    captions = ['a bed', 'a red sphere', 'two boxes', 'a door']
+    seen = []
+    handle = inferencer.model.unet.register_forward_pre_hook(lambda unet, inputs: seen.append(inputs[0].shape))
+    batch = inferencer.predict_batch(images, captions, num_steps=2)
+    handle.remove()
+    assert seen == [(6, 4, 7, 5)] * 2 + [(2, 4, 5, 6)] * 2  # twice as many, for guidance
+    assert [target.shape for target in batch] == [(67, 51), (45, 51), (134, 102), (67, 51)]
+    for target, *arguments in zip(batch, images, captions, strict=True):
+        np.testing.assert_allclose(target, inferencer(*arguments, num_steps=2), atol=1e-3)
+    assert np.abs(batch[0] - batch[3]).max() > 0.1
+    with pytest.raises(ValueError, match=r'Expected a caption for each of 4 image\(s\), got 3'):
+        inferencer.predict_batch(images, captions[:3])
+    with pytest.raises(ValueError, match='needs a caption for each image: expected 3, got 0'):
+        inferencer.predict_batch(images)
+
+
 @pytest.mark.parametrize('precision', ['bf16', 'fp16'])
 def test_half_precision(adapters, image, inferencer, precision):
     half = TargetInferencer(make_config(**UNTOLD), lora=adapters[1], precision=precision, device='cpu')

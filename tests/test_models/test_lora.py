@@ -3,9 +3,9 @@ import re
 import pytest
 import torch
 from diffusers import StableDiffusionPipeline
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 
-from mmdiffperc.models.lora import add_attention_lora, find_lora, load_lora, save_lora
+from mmdiffperc.models.lora import FILE_NAMES, add_attention_lora, find_lora, load_lora, save_lora
 from mmdiffperc.models.stable_diffusion import build_unet
 
 TINY_SD = 'tiny-sd'
@@ -106,6 +106,31 @@ def test_adapter_of_another_base(tmp_path, arch):
         load_lora(unet, tmp_path)
     assert 'down_blocks.0.attentions.0.transformer_blocks.0.attn1.to_k.lora_A.weight' in str(error.value)
     assert str(error.value).count('does not go with') == 3
+    torch.testing.assert_close(output_of(unet), before)
+
+
+@pytest.mark.parametrize(
+    ('part', 'change', 'count'),
+    [
+        ('.lora_B.', None, 1),
+        ('.lora_A.', lambda weight: weight.repeat(2, 1), 2),
+        ('.lora_B.', lambda weight: weight[0], 1),
+    ],
+)
+def test_incomplete_adapter(tmp_path, part, change, count):
+    """Without a half, with halves of different ranks, or with one of another form, it changes nothing."""
+    unet = make_unet(r=3)
+    save_lora(unet, tmp_path)
+    weights = load_file(tmp_path / FILE_NAMES[0])
+    key = next(key for key in weights if part in key)
+    weight = weights.pop(key)
+    if change:
+        weights[key] = change(weight).contiguous()
+    save_file(weights, tmp_path / FILE_NAMES[0])
+    before = output_of(unet)
+    with pytest.raises(ValueError, match='nothing was changed') as error:
+        load_lora(unet, tmp_path)
+    assert str(error.value).count('of the same rank') == count
     torch.testing.assert_close(output_of(unet), before)
 
 

@@ -18,7 +18,7 @@ from ..lora import add_attention_lora, load_lora, save_lora
 from ..stable_diffusion import build_unet, load_weights
 from .captions import captions_of, clean_captions
 from .deterministic_process import DeterministicProcess, check_choice, load_schedule
-from .target_codec import TargetCodec
+from .target_codec import TargetCodec, targets_of
 
 CACHED_SENTENCES = 1024
 REFUSE_INCOMPLETE = RefuseIncomplete(
@@ -68,6 +68,8 @@ class DeterministicDiffusion(BaseModel):
             CompVis single file, see :func:`mmdiffperc.models.stable_diffusion.load_weights`, whose ``variant`` and
             ``use_ema`` may stand beside it. ``components`` names the parts to load, all of ``('unet', 'vae',
             'text_encoder')`` by default.
+        networks_of (DeterministicDiffusion, optional): A model of the same ``arch`` whose networks this one shares,
+            adapter included, instead of having its own; then ``lora``, ``with_cp`` and ``init_cfg`` say nothing.
 
     Raises:
         ValueError: Guidance without prompts or in a single pass; a number of steps that the schedule does not have; an
@@ -91,6 +93,7 @@ class DeterministicDiffusion(BaseModel):
         with_cp: bool = False,
         data_preprocessor: dict | None = None,
         init_cfg: dict | None = None,
+        networks_of: 'DeterministicDiffusion | None' = None,
     ):
         super().__init__(data_preprocessor or IMAGES, init_cfg)
         self.codec = TargetCodec(target_mode, target_scale)
@@ -101,6 +104,14 @@ class DeterministicDiffusion(BaseModel):
         self.use_prompts = use_prompts
         self.guidance_scale = check_guidance(guidance_scale, use_prompts, sampler)
 
+        if networks_of is None:
+            self._build_networks(arch, lora, with_cp)
+        else:
+            self.autoencoder, self.text_encoder = networks_of.autoencoder, networks_of.text_encoder
+            self.unet = networks_of.unet
+        self.register_load_state_dict_pre_hook(REFUSE_INCOMPLETE)
+
+    def _build_networks(self, arch, lora, with_cp):
         self.autoencoder = LatentAutoencoder(arch, scale_latents=True, with_decoder=True)
         self.text_encoder = SentenceEncoder(arch, LONGEST, cache_size=CACHED_SENTENCES)
         self.unet = build_unet(arch)
@@ -108,7 +119,6 @@ class DeterministicDiffusion(BaseModel):
             add_attention_lora(self.unet, **lora)
         if with_cp:
             self.unet.enable_gradient_checkpointing()
-        self.register_load_state_dict_pre_hook(REFUSE_INCOMPLETE)
 
     def init_weights(self):
         """Load the pre-trained weights that ``init_cfg`` names."""
@@ -243,22 +253,6 @@ class DeterministicDiffusion(BaseModel):
 
     def _embed_empty(self, batch_size: int) -> torch.Tensor:
         return self.text_encoder(['']).expand(batch_size, -1, -1)
-
-
-def targets_of(data_samples: Sequence[BaseDataElement], size: tuple[int, int]) -> torch.Tensor:
-    """The true targets ``(B, C, H, W)`` of data samples.
-
-    Raises:
-        ValueError: One has another size than the images.
-    """
-    targets = [sample.gt_target.data for sample in data_samples]
-    for sample, target in zip(data_samples, targets, strict=True):
-        if target.shape[-2:] != size:
-            raise ValueError(
-                f'{sample.get("img_path")}: the target is {tuple(target.shape[-2:])}, the images {tuple(size)} '
-                '(height, width). Load the target before Resize, and train on images of one size'
-            )
-    return torch.stack(targets)
 
 
 def check_guidance(guidance_scale: float, use_prompts: bool, sampler: str) -> float:

@@ -8,7 +8,8 @@ from mmengine.structures import BaseDataElement
 
 from mmdiffperc.registry import MODELS
 
-from .deterministic_diffusion import DeterministicDiffusion, targets_of
+from .deterministic_diffusion import DeterministicDiffusion
+from .target_codec import targets_of
 
 
 @MODELS.register_module()

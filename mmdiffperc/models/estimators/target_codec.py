@@ -1,7 +1,10 @@
 """Targets as images, which is all that the autoencoder knows."""
 
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as F
+from mmengine.structures import BaseDataElement
 
 CHANNELS = {'RGB': 3, 'F': 1}
 PER_IMAGE = 'per_image'
@@ -77,3 +80,19 @@ def stretch(maps: torch.Tensor) -> torch.Tensor:
     """Map the minimum of each map ``(B, C, H, W)`` to 0 and its maximum to 1; a constant map becomes 0."""
     low, high = maps.amin((1, 2, 3), keepdim=True), maps.amax((1, 2, 3), keepdim=True)
     return (maps - low) / torch.where(high > low, high - low, 1)
+
+
+def targets_of(data_samples: Sequence[BaseDataElement], size: tuple[int, int]) -> torch.Tensor:
+    """The true targets ``(B, C, H, W)`` of data samples.
+
+    Raises:
+        ValueError: One has another size than the images.
+    """
+    targets = [sample.gt_target.data for sample in data_samples]
+    for sample, target in zip(data_samples, targets, strict=True):
+        if target.shape[-2:] != size:
+            raise ValueError(
+                f'{sample.get("img_path")}: the target is {tuple(target.shape[-2:])}, the images {tuple(size)} '
+                '(height, width). Load the target before Resize, and train on images of one size'
+            )
+    return torch.stack(targets)

@@ -4,7 +4,7 @@
     python projects/dmp/tools/convert_colours.py annotations colours --to colours --palette ade20k --reduce-zero-label
 
 A pixel gets the class whose colour is nearest. Classes are the values of a PNG of one channel. What is there already is
-left as it is.
+left, so the same command continues after an interruption.
 """
 
 import argparse
@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
+from generation import check_settings, in_batches
 
 from mmdiffperc.command_line import one_line_errors
 from mmdiffperc.datasets.target_files import decode_target, encode_png
@@ -23,6 +23,9 @@ from mmdiffperc.evaluation.class_colours import (
     resolve_palette,
 )
 from mmdiffperc.inference.prediction_files import write_whole
+
+SETTINGS = 'convert_colours.json'
+NOT_SETTINGS = ('maps', 'out')
 
 
 def parse_args(arguments=None):
@@ -61,6 +64,7 @@ def convert_folder(args) -> int:
     """Convert what is not there yet; return how many maps.
 
     Raises:
+        FileExistsError: Those that are there were made with other settings.
         FileNotFoundError: There is no PNG.
         ValueError: A map is damaged or of the wrong form.
     """
@@ -69,7 +73,9 @@ def convert_folder(args) -> int:
     if not files:
         raise FileNotFoundError(f'{args.maps} holds no PNG')
     todo = [file for file in files if not (args.out / file.name).exists()]
-    for file in tqdm(todo, initial=len(files) - len(todo), total=len(files), desc='maps', unit='map'):
+    settings = {key: value for key, value in vars(args).items() if key not in NOT_SETTINGS}
+    check_settings(args.out / SETTINGS, len(todo) < len(files), **settings)
+    for (file,) in in_batches(todo, 1, len(files) - len(todo), 'maps'):
         write_whole(args.out / file.name, encode_png(convert(file, args, palette)))
     return len(todo)
 

@@ -80,7 +80,7 @@ def write_database(folder: Path, names: list[str], source: FolderTargets):
                     transaction.put(name.encode(), content)
             database.sync(True)
     except lmdb.Error as error:
-        raise OSError(f'{folder}: {error}; nothing is left of it') from error
+        raise OSError(f'{folder}: {error}; nothing is left of it. Check that the disk is not full') from error
 
 
 @one_line_errors(ValueError, OSError, ImportError)

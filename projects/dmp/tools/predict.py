@@ -8,6 +8,8 @@
 With --lora alone the Stable Diffusion of the config lies under the adapter. Captions are those of the metadata.jsonl in
 the folder, unless others are given. Given prompts instead of images, it draws an image of each first, in OUT/images.
 
+With --batch-size N, N images at a time are read, and those that have one size in the model go through it together.
+
 For every image two files, named after it: NAME.npz, whose array x is float32, colours (height, width, 3) in [0, 1] or
 one channel (height, width) in the unit of the training; and NAME.png, to look at, of 8 bits, or 16 for one channel.
 What is there already is left as it is, so that the same command continues where it was interrupted.
@@ -20,8 +22,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 import torch
+from generation import in_batches, positive
 from mmengine.config import Config
-from tqdm import tqdm
 
 from mmdiffperc.command_line import one_line_errors
 from mmdiffperc.datasets.target_files import encode_png
@@ -30,6 +32,8 @@ from mmdiffperc.inference.drawing import draw_image
 from mmdiffperc.inference.image_files import find_images, read_captions, read_prompts
 from mmdiffperc.inference.prediction_files import prediction_files, to_picture, write_prediction, write_whole
 from mmdiffperc.inference.target_inferencer import PRECISIONS
+from mmdiffperc.models import DeterministicDiffusion
+from mmdiffperc.models.estimators.captions import MISSING
 from mmdiffperc.models.estimators.deterministic_process import SAMPLERS, load_schedule
 
 PROMPTS_SUFFIX = '.txt'
@@ -62,10 +66,14 @@ def parse_args(arguments=None):
     parser.add_argument('--sampler', choices=SAMPLERS, help='(default: that of the config)')
     parser.add_argument('--size', type=int, metavar='PIXELS', help='shorter side in the model (default: as in testing)')
     parser.add_argument('--save-steps', action='store_true', help='write OUT/steps/NAME/TIMESTEP.png after each step')
+    parser.add_argument('--batch-size', type=positive, default=1, metavar='N', help='(default: %(default)s)')
     parser.add_argument('--precision', choices=PRECISIONS, default='fp32', help='(default: %(default)s)')
     parser.add_argument('--seed', type=int, default=0, help='for drawing (default: %(default)s)')
     parser.add_argument('--device', default='cuda' if torch.cuda.is_available() else 'cpu')
-    return parser.parse_args(arguments)
+    args = parser.parse_args(arguments)
+    if args.save_steps and args.batch_size > 1:
+        parser.error('--save-steps shows images one by one: leave --batch-size out')
+    return args
 
 
 def find_jobs(args) -> list[Job]:
@@ -104,33 +112,59 @@ def is_done(job: Job, save_steps: bool) -> bool:
     return all(file.is_file() for file in prediction_files(job.stem)) and (not save_steps or steps_folder(job).is_dir())
 
 
-def predict(inferencer: TargetInferencer, job: Job, save_steps: bool):
-    """Predict and write the files of an image, its prediction last."""
+def predict(inferencer: TargetInferencer, jobs: list[Job]):
+    """Predict and write the files of some images."""
+    captions = [job.caption for job in jobs] if inferencer.model.use_prompts else None
+    targets = inferencer.predict_batch([job.image for job in jobs], captions)
+    for job, target in zip(jobs, targets, strict=True):
+        write_prediction(target, job.stem, inferencer.model.codec)
+
+
+def predict_steps(inferencer: TargetInferencer, job: Job):
+    """Predict and write the files of an image, after each step and at the end."""
     codec = inferencer.model.codec
-    if not save_steps:
-        return write_prediction(inferencer(job.image, job.caption), job.stem, codec)
     timesteps = inferencer.model.process.timesteps(inferencer.model.num_steps)
     for timestep, target in zip(timesteps, inferencer.trace(job.image, job.caption), strict=True):
         write_whole(steps_folder(job) / f'{timestep:03}.png', encode_png(to_picture(target, codec)))
     write_prediction(target, job.stem, codec)
 
 
-def run(args, jobs: list[Job]):
-    """Do all jobs.
+def check_captions(model: DeterministicDiffusion, jobs: list[Job]):
+    """Check that each image has a caption, if the model wants one.
 
     Raises:
-        ValueError: See :class:`TargetInferencer`.
+        ValueError: One has none.
+    """
+    if model.use_prompts and (lacking := [job.image for job in jobs if job.caption is None]):
+        raise ValueError(MISSING.format(f'{lacking[0]} has none (--prompt, --prompts, or metadata.jsonl beside it)'))
+
+
+def draw_missing(model: DeterministicDiffusion, arch: str, jobs: list[Job], seed: int):
+    """Draw the images that are not there yet."""
+    for job in jobs:
+        if not job.image.is_file():
+            drawn = draw_image(model, load_schedule(arch), job.caption, seed + int(job.image.stem))
+            write_whole(job.image, encode_png(drawn))
+
+
+def run(args, jobs: list[Job], num_done: int):
+    """Do all jobs; so many had been done before.
+
+    Raises:
+        ValueError: See :class:`TargetInferencer`; a caption is missing.
     """
     config = Config.fromfile(args.config)
     inferencer = TargetInferencer(
         config, args.checkpoint, args.lora, args.size, args.precision, args.device, **model_options(args)
     )
-    for job in tqdm(jobs, unit='image'):
-        if args.input.suffix == PROMPTS_SUFFIX and not job.image.is_file():
-            seed = args.seed + int(job.image.stem)
-            drawn = draw_image(inferencer.model, load_schedule(config.model.arch), job.caption, seed)
-            write_whole(job.image, encode_png(drawn))
-        predict(inferencer, job, args.save_steps)
+    check_captions(inferencer.model, jobs)
+    for batch in in_batches(jobs, args.batch_size, num_done, 'images'):
+        if args.input.suffix == PROMPTS_SUFFIX:
+            draw_missing(inferencer.model, config.model.arch, batch, args.seed)
+        if args.save_steps:
+            predict_steps(inferencer, *batch)
+        else:
+            predict(inferencer, batch)
 
 
 @one_line_errors(ValueError, TypeError, OSError, RuntimeError, pickle.UnpicklingError)
@@ -140,7 +174,7 @@ def main(arguments=None):
     jobs = find_jobs(args)
     missing = [job for job in jobs if not is_done(job, args.save_steps)]
     if missing:
-        run(args, missing)
+        run(args, missing, len(jobs) - len(missing))
     print(f'{args.out}: {len(missing)} prediction(s) written, {len(jobs) - len(missing)} had been there.')
 
 

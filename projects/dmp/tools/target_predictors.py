@@ -105,6 +105,6 @@ class Segmentor:
         """Predict classes, and paint them; nothing is random about it."""
         from mmseg.apis import inference_model
 
-        results = [inference_model(self.model, np.ascontiguousarray(image[..., ::-1])) for image in images]
+        results = inference_model(self.model, [np.ascontiguousarray(image[..., ::-1]) for image in images])
         classes = [result.pred_sem_seg.data[0].cpu().numpy() for result in results]
         return [classes_to_colours(one, self.palette) for one in classes]

@@ -130,6 +130,20 @@ def test_adapter_is_exchanged(tmp_path, images):
     torch.testing.assert_close(other.estimate(images), model.estimate(images))
 
 
+def test_networks_are_shared(images):
+    """Two kinds of target by the same weights."""
+    model = make_model(lora=dict(r=2), **ONE_STEP)
+    other = DeterministicDiffusion(
+        'tiny-sd', 'F', 8.0, use_prompts=False, lora=dict(r=5), networks_of=model, **ONE_STEP
+    )
+    assert [id(weight) for weight in other.parameters()] == [id(weight) for weight in model.parameters()]
+    (latents,) = model.trace(images, CAPTIONS)
+    model.use_prompts = False
+    (untold,) = model.trace(images)
+    assert not torch.allclose(latents, untold, atol=1e-3)
+    torch.testing.assert_close(other.estimate(images), model.decode(untold, (40, 56)).mean(1, keepdim=True) * 8)
+
+
 def test_missing_captions(guided, images):
     with pytest.raises(ValueError, match='use_prompts=True needs a caption for each image: expected 2, got 0'):
         guided.estimate(images)

@@ -3,10 +3,8 @@ import json
 import cv2
 import numpy as np
 import pytest
-import torch
 
 from mmdiffperc.inference import TargetInferencer
-from mmdiffperc.models import DeterministicDiffusion
 from mmdiffperc.models.lora import add_attention_lora, save_lora
 from mmdiffperc.models.stable_diffusion import build_unet
 
@@ -34,17 +32,6 @@ test_dataloader = dict(dataset=dict(pipeline=[dict(type='Resize', scale=({SIZE},
     return path
 
 
-@pytest.fixture(scope='module')
-def lora(tmp_path_factory):
-    """An adapter that changes something."""
-    model = DeterministicDiffusion('tiny-sd')
-    for name, weight in model.unet.named_parameters():
-        if '.lora_B.' in name:
-            torch.nn.init.normal_(weight, std=0.2)
-    model.save_lora(folder := tmp_path_factory.mktemp('lora'))
-    return folder
-
-
 @pytest.fixture
 def photos(tmp_path):
     """A folder with two images, and something else."""
@@ -58,9 +45,9 @@ def photos(tmp_path):
 
 
 @pytest.fixture
-def run(dmp_tool, config, lora, tmp_path):
+def run(tool, config, lora, tmp_path):
     """Runs the tool; returns its exit status."""
-    module = dmp_tool('predict')
+    module = tool('predict')
 
     def run(image, *options, adapter=lora):
         fixed = '--lora', str(adapter), '--out', str(tmp_path / 'out'), '--device', 'cpu'
@@ -117,6 +104,29 @@ def test_options_reach_the_model(run, config, lora, photos, tmp_path):
     np.testing.assert_array_equal(np.load(tmp_path / 'out/bed.npz')['x'], expected)
 
 
+def test_batches_equal_one_by_one(run, photos, tmp_path, capsys):
+    """Of three images two are of one size in the model; what had been done is counted, and left."""
+    cv2.imwrite(str(photos / 'lamp.png'), cv2.imread(str(photos / 'bed.png'))[::-1])
+    (tmp_path / 'captions.txt').write_text('a bed\na door\na lamp\n')
+    assert run(photos, '--prompts', str(tmp_path / 'captions.txt')) == 0
+    alone = {name: np.load(tmp_path / f'out/{name}.npz')['x'] for name in ('bed', 'door', 'lamp')}
+    (tmp_path / 'out/bed.npz').unlink()
+    (tmp_path / 'out/lamp.npz').unlink()
+    assert run(photos, '--prompts', str(tmp_path / 'captions.txt'), '--batch-size', '3') == 0
+    captured = capsys.readouterr()
+    assert '2 prediction(s) written, 1 had been there' in captured.out and '3/3' in captured.err
+    for name, expected in alone.items():
+        np.testing.assert_allclose(np.load(tmp_path / f'out/{name}.npz')['x'], expected, atol=1e-3)
+    assert np.abs(alone['bed'] - alone['lamp']).max() > 0.1
+
+
+def test_steps_are_of_one_image(run, photos, capsys):
+    for options in (['--save-steps', '--batch-size', '2'], ['--batch-size', '0']):
+        with pytest.raises(SystemExit):
+            run(photos, '--no-prompts', *options)
+    assert '--batch-size: invalid positive value' in capsys.readouterr().err
+
+
 def test_steps_on_request(run, photos, tmp_path):
     assert run(photos / 'bed.png', '--no-prompts') == 0
     assert run(photos / 'bed.png', '--no-prompts', '--save-steps') == 0  # not done without the steps
@@ -146,7 +156,11 @@ def test_errors_are_one_clear_line(run, photos, tmp_path, capsys):
         return capsys.readouterr().err.splitlines()[-1]
 
     bed = photos / 'bed.png'
-    assert message(bed).startswith('predict: use_prompts=True needs a caption for each image')
+    assert message(bed).startswith(
+        f'predict: use_prompts=True needs a caption for each image: {bed} has none (--prompt'
+    )
+    (photos / 'metadata.jsonl').write_text('{"file_name": "bed.png", "text": "a bed"}\n{"file_name": "door.JPG"}\n')
+    assert f'each image: {photos / "door.JPG"} has none' in message(photos)
     assert 'guidance_scale=2.0 needs prompts' in message(bed, '--no-prompts', '--guidance', '2')
     assert 'num_steps=0: expected a number from 1' in message(bed, '--no-prompts', '--steps', '0')
     assert 'num_steps=1001: expected' in message(bed, '--no-prompts', '--steps', '1001')

@@ -1,7 +1,4 @@
-"""Tiny models of every kind, and the scripts that use them."""
-
-import importlib
-from pathlib import Path
+"""Tiny models of every kind, and images."""
 
 import numpy as np
 import pytest
@@ -19,15 +16,6 @@ from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast
 from mmdiffperc.datasets.metadata import metadata_line
 from mmdiffperc.datasets.target_files import encode_png
 from mmdiffperc.models.stable_diffusion import build_tokenizer, build_unet, build_vae, load_text_encoder
-
-TOOLS = Path(__file__).parents[4] / 'projects' / 'dmp' / 'tools'
-
-
-@pytest.fixture
-def tool(monkeypatch):
-    """Imports a script, for which its folder is where it looks for modules."""
-    monkeypatch.syspath_prepend(str(TOOLS))
-    return importlib.import_module
 
 
 @pytest.fixture(scope='session')

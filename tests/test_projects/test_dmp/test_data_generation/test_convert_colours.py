@@ -42,6 +42,9 @@ def test_what_is_there_is_left(tmp_path, tool, classes, capsys):
     run(tool, tmp_path, 'classes', 'colours', 'colours')
     assert (tmp_path / 'colours/a.png').stat().st_mtime_ns == before
     assert '0 new maps' in capsys.readouterr().out
+    assert run(tool, tmp_path, 'classes', 'colours', 'colours', '--palette', 'ade20k_bedroom')[0] == 1
+    assert "made with other settings: palette 'ade20k'" in capsys.readouterr().err
+    assert (tmp_path / 'colours/a.png').stat().st_mtime_ns == before
 
 
 def test_bad_input(tmp_path, tool, classes, capsys):

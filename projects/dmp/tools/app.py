@@ -1,0 +1,182 @@
+"""A page for the browser: drop an image, see its normals, depth, albedo, shading or segmentation beside it.
+
+    python projects/dmp/tools/app.py --task normals CONFIG lora_iter_50000 --task depth CONFIG FILE --precision fp16
+    python projects/dmp/tools/app.py --task normals CONFIG iter_50000.pth --no-prompts --host 0.0.0.0 --port 8000
+
+Each task has a name, a config, and what was trained with it: an adapter, or a checkpoint (.pth). Adapters whose
+configs have the same Stable Diffusion share it in memory. What can be downloaded is what predict.py writes:
+NAME_TASK.npz, whose array x is float32, and NAME_TASK.png. The page works without the internet and reports nothing.
+"""
+
+import argparse
+import pickle
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import NamedTuple
+
+import gradio as gr
+import numpy as np
+import torch
+from generation import positive
+
+from mmdiffperc.command_line import one_line_errors
+from mmdiffperc.inference import MultiTargetInferencer
+from mmdiffperc.inference.image_files import read_image
+from mmdiffperc.inference.prediction_files import prediction_files, write_prediction
+from mmdiffperc.inference.target_inferencer import PRECISIONS
+from mmdiffperc.models import DeterministicDiffusion
+
+MOST_STEPS = 50
+HOUR = 3600
+SHOWN = dict(interactive=False, format='png', buttons=['fullscreen'])
+CAPTION_IS_MISSING = 'A caption is missing: say in a few words what the image shows'
+
+
+def parse_args(arguments=None):
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument(
+        '--task',
+        nargs=3,
+        action='append',
+        required=True,
+        metavar=('NAME', 'CONFIG', 'TRAINED'),
+        help='a kind of target; may be given several times',
+    )
+    parser.add_argument('--no-prompts', action='store_true', help='for adapters that were trained without prompts')
+    parser.add_argument('--size', type=int, metavar='PIXELS', help='shorter side in the model (default: as in testing)')
+    parser.add_argument('--precision', choices=PRECISIONS, default='fp32', help='(default: %(default)s)')
+    parser.add_argument('--device', default='cuda' if torch.cuda.is_available() else 'cpu')
+    parser.add_argument('--host', default='127.0.0.1', help='0.0.0.0: for all machines (default: %(default)s)')
+    parser.add_argument('--port', type=positive, help='(default: the first free one from 7860)')
+    args = parser.parse_args(arguments)
+    names = [name for name, *_ in args.task]
+    if len(set(names)) < len(names) or any(not name or Path(name).name != name for name in names):
+        parser.error(f'--task: expected different names that can stand in the name of a file, got {names}')
+    return args
+
+
+@contextmanager
+def errors_on_the_page(file: str):
+    """Show on the page what the user can mend; of the path of what was uploaded, only its name."""
+    try:
+        yield
+    except (ValueError, OSError) as error:
+        raise gr.Error(str(error).replace(file, Path(file).name)) from error
+
+
+def show_image(file: str | None) -> np.ndarray | None:
+    """The uploaded image, RGB.
+
+    Raises:
+        gr.Error: It is none.
+    """
+    if file is None:
+        return None
+    with errors_on_the_page(file):
+        return read_image(file)[..., ::-1]
+
+
+class Settings(NamedTuple):
+    """What the page knows of a task: its steps, whether their number may be changed, whether it wants a caption."""
+
+    num_steps: int
+    has_steps: bool
+    use_prompts: bool
+
+
+class Predictor:
+    """What the page does when something is clicked.
+
+    Args:
+        inferencer (MultiTargetInferencer): Every task is loaded once, so that what is wrong with one shows before the
+            page is there.
+    """
+
+    def __init__(self, inferencer: MultiTargetInferencer):
+        self.inferencer = inferencer
+        self.settings = {name: settings_of(inferencer.select(name).model) for name in inferencer.tasks}
+
+    def choose(self, task: str) -> list[dict]:
+        """What becomes of the slider and of the caption box when a task is chosen."""
+        settings = self.settings[task]
+        return [
+            gr.update(value=settings.num_steps, interactive=settings.has_steps),
+            gr.update(visible=settings.use_prompts),
+        ]
+
+    def predict(self, task: str, num_steps: int, caption: str, file: str | None) -> Iterator[tuple[str, list[str]]]:
+        """Predict the target of the uploaded image.
+
+        Yields:
+            tuple[str, list[str]]: Once: the picture, and the files to download.
+
+        Raises:
+            gr.Error: There is no image, or it is none; a caption is missing or cannot be understood.
+        """
+        if file is None:
+            raise gr.Error('There is no image yet: drop one first')
+        told = self.settings[task].use_prompts
+        if told and not caption.strip():
+            raise gr.Error(CAPTION_IS_MISSING)
+        with errors_on_the_page(file), TemporaryDirectory() as folder:
+            inferencer = self.inferencer.select(task)
+            target = inferencer(file, caption if told else None, num_steps)
+            stem = Path(folder, f'{Path(file).stem}_{task}')
+            write_prediction(target, stem, inferencer.model.codec)
+            picture, array = map(str, prediction_files(stem))
+            yield picture, [array, picture]  # Gradio has copied them when it asks for more
+
+
+def settings_of(model: DeterministicDiffusion) -> Settings:
+    """The settings of a model."""
+    has_steps = model.process.sampler != 'one_pass'
+    return Settings(model.num_steps if has_steps else 1, has_steps, model.use_prompts)
+
+
+def build_page(predictor: Predictor) -> gr.Blocks:
+    """The page: what to predict, the image, and the prediction beside it."""
+    names = list(predictor.settings)
+    first = predictor.settings[names[0]]
+    most_steps = max(MOST_STEPS, *(settings.num_steps for settings in predictor.settings.values()))
+    # What was uploaded and predicted is kept for a day.
+    with gr.Blocks(title='DMP', analytics_enabled=False, delete_cache=(HOUR, 24 * HOUR)) as page:
+        with gr.Row():
+            task = gr.Radio(names, value=names[0], label='Task')
+            steps = gr.Slider(1, most_steps, first.num_steps, step=1, label='Steps', interactive=first.has_steps)
+        caption = gr.Textbox(label='Caption', placeholder='What the image shows', visible=first.use_prompts)
+        file = gr.File(label='Image', height=120, elem_id='file')
+        button = gr.Button('Predict', variant='primary')
+        with gr.Row():
+            image = gr.Image(label='Input', elem_id='input', **SHOWN)
+            prediction = gr.Image(label='Prediction', elem_id='prediction', **SHOWN)
+        downloads = gr.File(label='Download', file_count='multiple', interactive=False, elem_id='downloads')
+
+        task.change(predictor.choose, task, [steps, caption])
+        # First empty, so that no picture stays that is not of the new image.
+        emptied = file.change(lambda: (None, None, None), None, [image, prediction, downloads])
+        emptied.then(show_image, file, image)
+        # One at a time, because tasks share a model.
+        inputs = [task, steps, caption, file]
+        button.click(predictor.predict, inputs, [prediction, downloads], concurrency_limit=1)
+    return page
+
+
+@one_line_errors(ValueError, TypeError, OSError, RuntimeError, pickle.UnpicklingError)
+def main(arguments=None):
+    """Run the tool, with these arguments instead of the command line's if there are any."""
+    args = parse_args(arguments)
+    tasks = {name: (config, trained) for name, config, trained in args.task}
+    options = dict(use_prompts=False, guidance_scale=1) if args.no_prompts else {}
+    inferencer = MultiTargetInferencer(tasks, args.size, args.precision, args.device, **options)
+    page = build_page(Predictor(inferencer))
+    page.launch(
+        server_name=args.host, server_port=args.port, share=False, ssr_mode=False, footer_links=['api', 'settings']
+    )
+
+
+if __name__ == '__main__':
+    sys.exit(main())
