@@ -1,10 +1,10 @@
 """The core: what two methods or tasks share, without any host."""
 
-from . import channel_check
+from . import channel_check, class_check, stride_check
 from .backbones import DiffusionUNet
 from .estimators import DeterministicDiffusion
 from .layers import CrossAttentionMaps, LatentAutoencoder, TextAdapter
-from .necks import MetaPromptsDepthNeck, MetaPromptsNeck
+from .necks import FinerLevelNeck, MetaPromptsDepthNeck, MetaPromptsNeck
 from .prompts import ClassPrompts, MetaPrompts, ScenePrompts, TextPrompts
 
 __all__ = [
@@ -12,6 +12,7 @@ __all__ = [
     'CrossAttentionMaps',
     'DeterministicDiffusion',
     'DiffusionUNet',
+    'FinerLevelNeck',
     'LatentAutoencoder',
     'MetaPrompts',
     'MetaPromptsDepthNeck',
@@ -20,4 +21,6 @@ __all__ = [
     'TextAdapter',
     'TextPrompts',
     'channel_check',
+    'class_check',
+    'stride_check',
 ]
