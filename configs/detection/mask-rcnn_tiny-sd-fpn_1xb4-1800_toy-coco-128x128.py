@@ -30,7 +30,9 @@ model = dict(
         mask_head=dict(in_channels=64, conv_out_channels=64, num_convs=2, num_classes=num_classes),
     ),
     train_cfg=dict(
-        rpn=dict(sampler=dict(num=128)), rpn_proposal=dict(nms_pre=500, max_per_img=200), rcnn=dict(sampler=dict(num=64))
+        rpn=dict(sampler=dict(num=128)),
+        rpn_proposal=dict(nms_pre=500, max_per_img=200),
+        rcnn=dict(sampler=dict(num=64)),
     ),
     test_cfg=dict(rpn=dict(nms_pre=500, max_per_img=200)),
 )

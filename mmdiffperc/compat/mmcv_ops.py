@@ -1,8 +1,8 @@
 """Makes ``mmcv.ops`` importable on mmcv-lite, which ships the Python half of the operators but not ``mmcv._ext``.
 
 ``mmseg.models`` and ``mmdet.models`` import ``mmcv.ops`` whether or not they use an operator of it. The stand-in
-extension answers that import: non-maximum suppression and the alignment of regions are torchvision's, every other
-operator raises an error that names it when it is called. Nothing happens where full mmcv is installed, or no mmcv at all.
+extension answers that import: non-maximum suppression and RoIAlign are torchvision's, every other operator raises an
+error that names it when it is called. Nothing happens where full mmcv is installed, or no mmcv at all.
 
 Delete when mmcv-lite leaves ``mmcv.ops`` importable, or when mmcv has wheels for the torch versions in use.
 """

@@ -33,9 +33,10 @@ def check_in_channels(model: nn.Module, name: str, part: nn.Module | None):
     given = getattr(consumer, 'in_channels', None)
     wanted = _wanted(consumer, given, feeder.out_channels)
     if wanted is not None and given != wanted:
+        where = 'neck' if isinstance(model, nn.Sequential) else name
         raise ValueError(
-            f'{"neck" if isinstance(model, nn.Sequential) else name} {type(consumer).__name__} has in_channels={given}, '
-            f'but the features it gets from {type(feeder).__name__} have {wanted} channels: set in_channels={wanted}'
+            f'{where} {type(consumer).__name__} has in_channels={given}, but the features it gets from '
+            f'{type(feeder).__name__} have {wanted} channels: set in_channels={wanted}'
         )
 
 

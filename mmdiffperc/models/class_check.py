@@ -17,7 +17,7 @@ NO_CLASSES = ('',)  # the empty prompt
 
 
 def check_num_classes(model: nn.Module, name: str, part: nn.Module | None):
-    """Compare the number of classes that a head predicts with that of the backbone's class prompts; warn if they differ.
+    """Warn if the number of classes that a head predicts is not that of the backbone's class prompts.
 
     It is no error, because the prompts may name what else is in the images.
 
