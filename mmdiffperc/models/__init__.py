@@ -6,6 +6,7 @@ from .estimators import DeterministicDiffusion
 from .layers import CrossAttentionMaps, LatentAutoencoder, TextAdapter
 from .necks import FinerLevelNeck, MetaPromptsDepthNeck, MetaPromptsNeck
 from .prompts import ClassPrompts, MetaPrompts, ScenePrompts, TextPrompts
+from .sharding import wrap_diffusion_blocks
 
 __all__ = [
     'ClassPrompts',
@@ -23,4 +24,5 @@ __all__ = [
     'channel_check',
     'class_check',
     'stride_check',
+    'wrap_diffusion_blocks',
 ]

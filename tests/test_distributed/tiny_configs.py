@@ -6,7 +6,9 @@ Plain gradient descent shows a gradient that is too large or too small, which Ad
 
 from pathlib import Path
 
+import torch
 from mmengine.config import Config
+from mmengine.registry import MODELS, DefaultScope
 from tiny_arch import write_arch
 from tiny_det import RETINANET, shrink, use_scenes
 
@@ -14,9 +16,10 @@ from mmdiffperc.datasets.toy_scenes.writers import DatasetSpec, write_dataset
 
 CONFIGS = Path(__file__).parents[2] / 'configs'
 VPD = CONFIGS / 'vpd/vpd_tiny-sd-fpn_1xb4-1800_toy-128x128.py'
+FSDP = CONFIGS / 'vpd/vpd_sd1-5-fpn_fsdp_8xb2-80k_ade20k-512x512.py'
 METAPROMPTS = CONFIGS / 'metaprompts/metaprompts_tiny-sd-upernet_1xb4-1800_toy-128x128.py'
 
-ITERATIONS = 3
+ITERATIONS = 4
 SIZE = (64, 64)
 NUM_VAL = 5  # an odd number, so that shards are uneven
 RANDOM = ('RandomResize', 'RandomCrop', 'RandomFlip')
@@ -33,10 +36,11 @@ def make_comparable(cfg: Config) -> Config:
     """Take out what is random, and train for a few iterations by gradient descent."""
     dataset = cfg.train_dataloader.dataset
     dataset.pipeline = [transform for transform in dataset.pipeline if transform.type not in RANDOM]
-    cfg.optim_wrapper.optimizer = dict(type='SGD', lr=0.05, weight_decay=1e-3)
+    cfg.optim_wrapper.optimizer = dict(type='SGD', lr=0.02, momentum=0.9, weight_decay=1e-3)
     cfg.param_scheduler = []
     cfg.train_cfg.update(max_iters=ITERATIONS, val_interval=ITERATIONS + 1)
     cfg.default_hooks.logger.interval = 1
+    cfg.default_hooks.checkpoint.update(interval=2, save_best=None)
     cfg.custom_hooks = []
     return cfg
 
@@ -84,11 +88,25 @@ BUILDERS = dict(vpd=tiny_vpd, metaprompts=tiny_metaprompts, retinanet=tiny_retin
 
 
 def write_configs(folder: Path) -> dict[str, str]:
-    """Write all of them, and their scenes; their paths by name."""
-    scenes, paths = write_scenes(folder), {}
-    for name, build in BUILDERS.items():
-        cfg = build(folder / name, scenes)
-        cfg.visualizer.name = name
-        paths[name] = str(folder / f'{name}.py')
-        cfg.dump(paths[name])
-    return paths
+    """Write them, their scenes, and for each a checkpoint of random weights to start from; their paths by name."""
+    scenes = write_scenes(folder)
+    return {name: write_config(build(folder / name, scenes), folder / f'{name}.py') for name, build in BUILDERS.items()}
+
+
+def write_config(cfg: Config, path: Path) -> str:
+    """Write a config and the checkpoint."""
+    torch.manual_seed(0)
+    with DefaultScope.overwrite_default_scope(cfg.default_scope):
+        state_dict = MODELS.build(cfg.model).state_dict()
+    cfg.load_from = str(path.with_suffix('.pth'))
+    torch.save(dict(state_dict=state_dict, meta={}), cfg.load_from)
+    cfg.dump(path)
+    return str(path)
+
+
+def sharded(config: str, target: Path, **changes) -> str:
+    """Write a config of VPD with the runner and the strategy of the config for FSDP."""
+    cfg, fsdp = Config.fromfile(config), Config.fromfile(FSDP)
+    cfg.update(runner_type=fsdp.runner_type, strategy=fsdp.strategy, **changes)
+    cfg.dump(target)
+    return str(target)
