@@ -85,6 +85,6 @@ def write_checkpoint(config: str, path: Path) -> str:
     torch.manual_seed(0)
     cfg = Config.fromfile(config)
     init_default_scope('mmdet')
-    meta = dict(dataset_meta=dict(cfg.metainfo, palette='random'))
+    meta = dict(dataset_meta=dict(classes=cfg.metainfo.classes))
     torch.save(dict(state_dict=MODELS.build(cfg.model).state_dict(), meta=meta), path)
     return str(path)
