@@ -7,12 +7,16 @@ import pytest
 import torch
 from diffusers.models.attention import BasicTransformerBlock
 from diffusers.models.resnet import ResnetBlock2D
+from host_scripts import run
+from mmengine.config import Config
+from mmengine.runner import FlexibleRunner
 from torch import nn
 
 from mmdiffperc.compat.checkpoint import load_file
+from mmdiffperc.compat.fsdp_strategy import ResumableFSDPStrategy
 from mmdiffperc.models import wrap_diffusion_blocks
 
-from .tiny_configs import ITERATIONS
+from .tiny_configs import FSDP, ITERATIONS, sharded
 
 
 def test_resumed_run_equals_the_undisturbed_one(halves, halves_folder):
@@ -27,6 +31,17 @@ def test_resumed_run_equals_the_undisturbed_one(halves, halves_folder):
     assert set(found) == set(expected) and 'backbone.unet.conv_in.weight' in expected
     for name, state in expected.items():
         torch.testing.assert_close(found[name]['momentum_buffer'], state['momentum_buffer'], msg=name)
+
+
+def test_the_script_of_mim_starts_the_flexible_runner(configs, tmp_path, monkeypatch):
+    """That of one process; the strategy, which is what differs, gets the config's arguments."""
+    started = []
+    monkeypatch.setattr(FlexibleRunner, 'train', lambda runner: started.append(runner))
+    config = sharded(configs['vpd'], tmp_path / 'sharded.py')
+    run('mmseg', 'train.py', config, '--work-dir', tmp_path / 'work')
+    (runner,) = started
+    assert isinstance(runner.strategy, ResumableFSDPStrategy)
+    assert runner.strategy.model_wrapper == Config.fromfile(FSDP).strategy.model_wrapper
 
 
 def test_what_is_a_unit():
