@@ -1,8 +1,15 @@
-"""Detection from training to test through the scripts that ``mim train mmdet`` and ``mim test mmdet`` run."""
+"""Detection from training to test through the scripts of mim.
+
+``mim test mmdet`` needs full mmcv, unless this package has been imported before, as here. The page names mmseg's script.
+"""
 
 import json
 import pickle
+import subprocess
+import sys
+from pathlib import Path
 
+import mmseg
 import numpy as np
 import pytest
 import torch
@@ -48,13 +55,18 @@ def test_checkpoint_is_finite_and_knows_the_classes(trained):
     assert len(checkpoint['state_dict']['backbone.prompts.embeddings']) == NUM_CLASSES
 
 
+def assert_equal_metrics(test_dir, train_dir, names):
+    """Those of a test are those of the validation at the end of the training."""
+    tested, validated = json.loads(next(test_dir.glob('*/*.json')).read_text()), read_log(train_dir)[-1]
+    assert all(tested[name] == pytest.approx(validated[name], abs=1e-5) for name in names)
+
+
 def test_checkpoint_is_tested(trained, tmp_path):
     """To the same result; every image gets boxes, inside of it, best first."""
     toy, config, work_dir = trained
     checkpoint, predictions = work_dir / f'iter_{ITERATIONS}.pth', tmp_path / 'found.pkl'
     run('mmdet', 'test.py', config, checkpoint, '--work-dir', tmp_path, '--out', predictions)
-    tested, validated = json.loads(next(tmp_path.glob('*/*.json')).read_text()), read_log(work_dir)[-1]
-    assert all(tested[name] == pytest.approx(validated[name], abs=1e-5) for name in METRICS[toy])
+    assert_equal_metrics(tmp_path, work_dir, METRICS[toy])
     images = [image['pred_instances'] for image in pickle.loads(predictions.read_bytes())]
     assert len(images) == 5
     for found in images:
@@ -62,3 +74,12 @@ def test_checkpoint_is_tested(trained, tmp_path):
         assert len(boxes) > 0 and (boxes >= 0).all() and (boxes <= torch.tensor([96, 64, 96, 64])).all()
         assert (found['scores'].diff() <= 0).all() and found['labels'].max() < NUM_CLASSES
         assert ('masks' in found) == (toy == MASK_RCNN)
+
+
+def test_checkpoint_is_tested_as_the_page_says(trained, tmp_path):
+    """In a process of its own, where nothing but the config imports this package."""
+    toy, config, work_dir = trained
+    script = Path(mmseg.__file__).parent / '.mim' / 'tools' / 'test.py'
+    command = [sys.executable, script, config, work_dir / f'iter_{ITERATIONS}.pth', '--work-dir', tmp_path]
+    subprocess.run(command, check=True, capture_output=True)
+    assert_equal_metrics(tmp_path, work_dir, METRICS[toy])
