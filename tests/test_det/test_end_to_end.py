@@ -1,6 +1,6 @@
 """Detection from training to test through the scripts of mim.
 
-``mim test mmdet`` needs full mmcv, unless this package has been imported before, as here. The page names mmseg's script.
+``mim test mmdet`` needs full mmcv, unless this package has been imported before, as here. The page names mmseg's.
 """
 
 import json
