@@ -11,6 +11,7 @@ fewer passes and with the names of the classes as prompts.
     python tools/measure_prior.py --task metaprompts --seeds 0 1 2
     python tools/measure_prior.py --task metaprompts-depth --seeds 0 1 2
     python tools/measure_prior.py --task pose --seeds 0 1 2
+    python tools/measure_prior.py --task detection --seeds 0 1 2
 """
 
 import argparse
@@ -90,6 +91,14 @@ TASKS = {
         },
         {'coco/AP': '.3f', 'coco/AP .5': '.3f'},
         host='mmpose',
+    ),
+    'detection': Task(
+        {
+            'pre-trained': 'configs/detection/retinanet_tiny-sd-fpn_1xb4-1800_toy-coco-128x128.py',
+            'random': 'configs/detection/retinanet_tiny-sd-random-fpn_1xb4-1800_toy-coco-128x128.py',
+        },
+        {'coco/bbox_mAP': '.3f', 'coco/bbox_mAP_50': '.3f'},
+        host='mmdet',
     ),
 }
 
