@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-VISUALIZERS = dict(mmseg='SegLocalVisualizer', mmpose='PoseLocalVisualizer')
+VISUALIZERS = dict(mmseg='SegLocalVisualizer', mmpose='PoseLocalVisualizer', mmdet='DetLocalVisualizer')
 
 
 def train(host, config, work_dir, iterations, *options):
@@ -23,7 +23,7 @@ def read_log(work_dir):
 
 
 def run(host, script, *arguments):
-    """Run ``train.py`` or ``test.py`` of mmseg or mmpose."""
+    """Run ``train.py`` or ``test.py`` of a host."""
     # All of a host's configs give the visualizer one name, and mmengine gives a second runner the first one's of that
     # name, which writes into the first one's folder.
     getattr(import_module(f'{host}.visualization'), VISUALIZERS[host])._instance_dict.clear()

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from mmengine._strategy import BaseStrategy
 from mmengine.config import Config
 from mmengine.hooks import Hook
 from mmengine.hub import get_config as get_shipped_config
@@ -14,16 +15,21 @@ from mmengine.registry import (
     DATA_SAMPLERS,
     DATASETS,
     EVALUATOR,
+    FUNCTIONS,
     HOOKS,
     LOOPS,
     METRICS,
     MODELS,
     PARAM_SCHEDULERS,
+    RUNNERS,
+    STRATEGIES,
     TRANSFORMS,
     VISUALIZERS,
     init_default_scope,
 )
+from mmengine.runner import FlexibleRunner
 from mmengine.visualization import Visualizer
+from torch import nn
 
 from mmdiffperc.models import MetaPrompts
 
@@ -41,9 +47,17 @@ METAPROMPTS = {
     for data in ('ade20k-512x512', 'cityscapes-1024x1024')
 }
 MMSEG_DEPTH = {size: f'vpd/vpd_sd1-5_4xb8-25k_nyu-{size}x{size}.py' for size in (480, 512)}
-SEGMENTATION = [name for name in NAMES if 'fpn' in name or 'upernet' in name]
+DETECTION = [name for name in NAMES if name.startswith('detection/')]
+SEGMENTATION = [name for name in NAMES if ('fpn' in name or 'upernet' in name) and name not in DETECTION]
 DEPTH = [name for name in NAMES if 'nyu' in name or 'kitti' in name]
 REFERRING = [name for name in NAMES if 'refer' in name]
+STOCK_DETECTORS = {
+    'detection/retinanet_sd1-5-fpn_8xb2-1x_coco-1333x800.py': 'retinanet/retinanet_r50_fpn_1x_coco.py',
+    'detection/mask-rcnn_sd1-5-fpn_8xb2-1x_coco-1333x800.py': 'mask_rcnn/mask-rcnn_r50_fpn_1x_coco.py',
+}
+BIG_TRAINING = {
+    strategy: f'vpd/vpd_sd1-5-fpn_{strategy}_8xb2-80k_ade20k-512x512.py' for strategy in ('fsdp', 'deepspeed')
+}
 VPD_REFER = {data: f'vpd/vpd_sd1-5-refer_8xb4-40e_{data}-512x512.py' for data in ('refcoco', 'refcoco+', 'refcocog')}
 
 
@@ -85,13 +99,15 @@ def test_there_are_configs():
     assert {VPD, *METAPROMPTS.values()} < set(SEGMENTATION)
     assert {VPD_DEPTH, *MMSEG_DEPTH.values(), *METAPROMPTS_DEPTH.values()} <= set(DEPTH)
     assert set(VPD_REFER.values()) < set(REFERRING)
+    assert set(STOCK_DETECTORS) < set(DETECTION)
 
 
 @pytest.mark.parametrize('name', NAMES)
 def test_model_builds(name):
     config = load(name)
     model = build_on_meta(config)
-    in_channels = tuple((model.neck if model.with_neck else model.decode_head).in_channels)
+    first = model.neck if model.with_neck else model.decode_head
+    in_channels = tuple((first[0] if isinstance(first, nn.Sequential) else first).in_channels)
     assert model.backbone.out_channels[: len(in_channels)] == in_channels
     if 'tta_model' in config:
         resolve(MODELS, config.tta_model)
@@ -439,3 +455,59 @@ def test_metaprompts_on_mapillary():
         'MapillaryAsCityscapesDataset'
     }
     assert without_scope(mapillary.tta_pipeline) == without_scope(cityscapes.tta_pipeline)
+
+
+@pytest.mark.parametrize('name', DETECTION)
+def test_detected_classes_agree(name):
+    """The prompts have the names of the data set, in its order; every head has as many classes."""
+    config = load(name)
+    model = build_on_meta(config)
+    heads = [module for part, module in model.named_modules() if hasattr(module, 'num_classes') and part != 'rpn_head']
+    for phase in ('train', 'val', 'test'):
+        dataset = config[f'{phase}_dataloader'].dataset
+        classes = dataset.get('metainfo', resolve(DATASETS, dataset).METAINFO)['classes']
+        assert tuple(classes) == model.backbone.prompts.classes
+        assert {head.num_classes for head in heads} == {len(classes)}
+    assert 'NumClassCheckHook' in [hook.type for hook in config.custom_hooks]
+
+
+@pytest.mark.parametrize('name', STOCK_DETECTORS)
+def test_detection_is_the_recipe_of_mmdet(name):
+    """But for the backbone, what adapts the strides, and the optimizer."""
+    ours, theirs = load(name), get_shipped_config(f'mmdet::{STOCK_DETECTORS[name]}')
+    for part in ('train_cfg', 'param_scheduler', 'train_dataloader', 'val_dataloader', 'val_evaluator'):
+        assert without_scope(ours[part]) == without_scope(theirs[part]), part
+    changed = {'data_preprocessor', 'backbone', 'neck'}
+    assert {
+        key for key in theirs.model if without_scope(ours.model[key]) != without_scope(theirs.model[key])
+    } == changed
+    fpn = ours.model.neck[-1] if 'roi_head' in ours.model else ours.model.neck
+    assert fpn.num_outs == theirs.model.neck.num_outs and fpn.out_channels == theirs.model.neck.out_channels
+
+
+@pytest.mark.parametrize('name', STOCK_DETECTORS)
+def test_detection_rates(name):
+    """The U-Net at a tenth, all of it."""
+    recipe = recipe_of(name)
+    assert not any('autoencoder' in part for part in recipe)
+    for part, found in recipe.items():
+        assert found == pytest.approx((1e-5 if part.startswith('backbone.unet.') else 1e-4, 1e-2)), part
+    assert 'backbone.prompts.adapter.gamma' in recipe and any(part.startswith('neck.') for part in recipe)
+
+
+@pytest.mark.parametrize('name', BIG_TRAINING.values())
+def test_big_training_is_the_recipe_of_vpd(name):
+    ours, vpd = load(name), load(VPD)
+    assert ours.runner_type == 'FlexibleRunner' and resolve(RUNNERS, dict(type=ours.runner_type)) is FlexibleRunner
+    assert issubclass(resolve(STRATEGIES, ours.strategy), BaseStrategy)
+    assert {key for key in vpd if ours[key] != vpd[key]} <= {'optim_wrapper'}
+    assert recipe_of(name) == recipe_of(VPD)
+
+
+def test_units_of_fsdp():
+    config = load(BIG_TRAINING['fsdp'])
+    policy = FUNCTIONS.get(config.strategy.model_wrapper.auto_wrap_policy)
+    unet = build_on_meta(config).backbone.unet
+    sizes = [sum(map(torch.numel, part.parameters())) for part in unet.modules() if policy(part, False, 0)]
+    everything = sum(map(torch.numel, unet.parameters()))
+    assert len(sizes) > 30 and max(sizes) < everything / 16 and sum(sizes) > 0.9 * everything

@@ -110,6 +110,8 @@ def test_commands_name_what_exists(command):
     options = {word for word in words if word.startswith('--')}
     if words[0] == 'python':
         assert options <= options_of(words[1])
+    elif words[0] == 'torchrun':
+        assert options <= options_of('-m', 'torch.distributed.run') | options_of_mim('train', 'mmseg')
     elif words[0] == 'mim' and words[1] in ('train', 'test'):
         assert options <= options_of_mim(*words[1:3])
     elif words[0] == 'pip':

@@ -12,6 +12,7 @@ fewer passes and with the names of the classes as prompts; DMP, beside plain reg
     python tools/measure_prior.py --task metaprompts-depth --seeds 0 1 2
     python tools/measure_prior.py --task pose --seeds 0 1 2
     python tools/measure_prior.py --task dmp-normals --seeds 0 1 2
+    python tools/measure_prior.py --task detection --seeds 0 1 2
 """
 
 import argparse
@@ -113,6 +114,14 @@ TASKS = {
     'dmp-albedo': dmp('albedo', {'mse': '.4f', 'psnr': '.1f'}),
     'dmp-shading': dmp('shading', {'mse': '.4f', 'psnr': '.1f'}),
     'dmp-segmentation': dmp('segmentation', {'mIoU': '.3f'}),
+    'detection': Task(
+        {
+            'pre-trained': 'configs/detection/retinanet_tiny-sd-fpn_1xb4-1800_toy-coco-128x128.py',
+            'random': 'configs/detection/retinanet_tiny-sd-random-fpn_1xb4-1800_toy-coco-128x128.py',
+        },
+        {'coco/bbox_mAP': '.3f', 'coco/bbox_mAP_50': '.3f'},
+        host='mmdet',
+    ),
 }
 
 

@@ -1,17 +1,19 @@
 """The core: what two methods or tasks share, without any host."""
 
-from . import channel_check
+from . import channel_check, class_check, stride_check
 from .backbones import DiffusionUNet
 from .estimators import DeterministicDiffusion
 from .layers import CrossAttentionMaps, LatentAutoencoder, TextAdapter
-from .necks import MetaPromptsDepthNeck, MetaPromptsNeck
+from .necks import FinerLevelNeck, MetaPromptsDepthNeck, MetaPromptsNeck
 from .prompts import ClassPrompts, MetaPrompts, ScenePrompts, TextPrompts
+from .sharding import wrap_diffusion_blocks
 
 __all__ = [
     'ClassPrompts',
     'CrossAttentionMaps',
     'DeterministicDiffusion',
     'DiffusionUNet',
+    'FinerLevelNeck',
     'LatentAutoencoder',
     'MetaPrompts',
     'MetaPromptsDepthNeck',
@@ -20,4 +22,7 @@ __all__ = [
     'TextAdapter',
     'TextPrompts',
     'channel_check',
+    'class_check',
+    'stride_check',
+    'wrap_diffusion_blocks',
 ]

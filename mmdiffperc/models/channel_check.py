@@ -9,32 +9,45 @@ from torch import nn
 from torch.nn.modules.module import register_module_module_registration_hook
 
 from .backbones import DiffusionUNet
-from .necks import MetaPromptsDepthNeck, MetaPromptsNeck
+from .necks import FinerLevelNeck, MetaPromptsDepthNeck, MetaPromptsNeck
 
 CONSUMERS = ('neck', 'decode_head', 'auxiliary_head')
 
 
 def check_in_channels(model: nn.Module, name: str, part: nn.Module | None):
-    """Compare the ``in_channels`` of a part with the ``out_channels`` of the backbone that feeds it.
+    """Compare the ``in_channels`` of a part with the ``out_channels`` of what feeds it.
 
     Args:
-        model (nn.Module): The detector, segmentor or pose estimator that the part becomes a part of.
+        model (nn.Module): The detector, segmentor or pose estimator that the part becomes a part of, or a sequence of
+            necks.
         name (str): The part's name in it.
-        part (nn.Module): The neck, or a head if there is no neck.
+        part (nn.Module): The neck, or a head if there is no neck. Of a sequence of necks the first gets the features.
 
     Raises:
         ValueError: They differ, or ``in_index`` names a feature that is not there; the message gives the right value.
     """
-    backbone = model._modules.get('backbone')
-    if name not in CONSUMERS or not isinstance(backbone, DiffusionUNet) or model._modules.get('neck'):
+    feeder = _feeder(model, name)
+    if feeder is None:
         return
-    given = getattr(part, 'in_channels', None)
-    wanted = _wanted(part, given, backbone.out_channels)
+    consumer = next(iter(part)) if isinstance(part, nn.Sequential) and len(part) else part
+    given = getattr(consumer, 'in_channels', None)
+    wanted = _wanted(consumer, given, feeder.out_channels)
     if wanted is not None and given != wanted:
+        where = 'neck' if isinstance(model, nn.Sequential) else name
         raise ValueError(
-            f'{name} {type(part).__name__} has in_channels={given}, but the features it gets from DiffusionUNet have '
-            f'{wanted} channels: set in_channels={wanted}'
+            f'{where} {type(consumer).__name__} has in_channels={given}, but the features it gets from '
+            f'{type(feeder).__name__} have {wanted} channels: set in_channels={wanted}'
         )
+
+
+def _feeder(model: nn.Module, name: str) -> nn.Module | None:
+    """What hands its features to the part of this name, if its channels are known."""
+    if isinstance(model, nn.Sequential):
+        last = next(reversed(model._modules.values()), None)
+        return last if isinstance(last, FinerLevelNeck) else None
+    backbone = model._modules.get('backbone')
+    is_fed = name in CONSUMERS and not model._modules.get('neck')
+    return backbone if is_fed and isinstance(backbone, DiffusionUNet) else None
 
 
 def _wanted(consumer: nn.Module, given, out_channels: tuple[int, ...]) -> int | list[int] | None:

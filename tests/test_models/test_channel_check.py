@@ -55,6 +55,23 @@ def test_a_feature_that_does_not_exist(build, in_index):
         build(decode_head=dict(FCN_HEAD, in_index=in_index))
 
 
+FINER = dict(type='FinerLevelNeck', in_channels=CHANNELS)
+
+
+def test_sequence_of_necks(build):
+    """The first gets the features of the backbone, the next those of the first."""
+    coarse = dict(FPN, in_channels=[4, *CHANNELS], num_outs=5)
+    with pytest.raises(
+        ValueError, match=r'neck FinerLevelNeck has in_channels=\(8, 16\).*set in_channels=\(8, 19, 27, 40'
+    ):
+        build(neck=[dict(FINER, in_channels=[8, 16]), dict(FPN, in_channels=[4, 8, 16])], decode_head=head_on_neck())
+    with pytest.raises(
+        ValueError, match=r'neck FPN .* from FinerLevelNeck have .*set in_channels=\[4, 8, 19, 27, 40\]'
+    ):
+        build(neck=[FINER, FPN], decode_head=head_on_neck())
+    assert len(build(neck=[FINER, coarse], decode_head=head_on_neck()).neck) == 2
+
+
 def test_what_fits_is_built(build):
     assert build(neck=FPN, decode_head=head_on_neck()).neck.in_channels == CHANNELS
     model = build(decode_head=dict(UPER_HEAD, in_channels=tuple(CHANNELS)), auxiliary_head=FCN_HEAD)

@@ -1,6 +1,7 @@
 """Necks."""
 
+from .finer_level_neck import FinerLevelNeck
 from .meta_prompts_depth_neck import MetaPromptsDepthNeck
 from .meta_prompts_neck import MetaPromptsNeck
 
-__all__ = ['MetaPromptsDepthNeck', 'MetaPromptsNeck']
+__all__ = ['FinerLevelNeck', 'MetaPromptsDepthNeck', 'MetaPromptsNeck']

@@ -1,0 +1,16 @@
+"""Schedule of the miniatures for detection: 1,800 small batches, a short warm-up, a rate for small weights."""
+
+_base_ = './coco_det_1x.py'
+
+max_iters = 1800
+optim_wrapper = dict(optimizer=dict(lr=2e-3, fused=True))
+param_scheduler = [
+    dict(type='LinearLR', start_factor=1e-3, begin=0, end=50, by_epoch=False),
+    dict(type='PolyLR', power=1.0, eta_min=0.0, begin=0, end=max_iters, by_epoch=False),
+]
+train_cfg = dict(_delete_=True, type='IterBasedTrainLoop', max_iters=max_iters, val_interval=max_iters)
+default_hooks = dict(
+    logger=dict(log_metric_by_epoch=False), checkpoint=dict(by_epoch=False, interval=300, save_best=None)
+)
+log_processor = dict(by_epoch=False)
+randomness = dict(seed=0)

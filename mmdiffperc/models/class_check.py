@@ -1,0 +1,47 @@
+"""Tell while the model is built that the prompts name other classes than the head predicts.
+
+How the moment is found, see :mod:`mmdiffperc.models.channel_check`.
+"""
+
+import logging
+
+from mmengine.logging import print_log
+from torch import nn
+from torch.nn.modules.module import register_module_module_registration_hook
+
+from .backbones import DiffusionUNet
+from .prompts import ClassPrompts
+
+HEADS = ('decode_head', 'bbox_head', 'roi_head')
+NO_CLASSES = ('',)  # the empty prompt
+
+
+def check_num_classes(model: nn.Module, name: str, part: nn.Module | None):
+    """Warn if the number of classes that a head predicts is not that of the backbone's class prompts.
+
+    It is no error, because the prompts may name what else is in the images.
+
+    Args:
+        model (nn.Module): The detector or segmentor that the head becomes a part of.
+        name (str): The head's name in it.
+        part (nn.Module): The head.
+    """
+    prompts = getattr(model._modules.get('backbone'), 'prompts', None)
+    if name not in HEADS or type(prompts) is not ClassPrompts or prompts.classes == NO_CLASSES:
+        return
+    found = next((module.num_classes for module in part.modules() if hasattr(module, 'num_classes')), None)
+    if found not in (None, prompts.num_prompts):
+        print_log(
+            f'The prompts of {DiffusionUNet.__name__} name {prompts.num_prompts} classes, but {name} '
+            f'{type(part).__name__} predicts {found}: set both to those of the data set, unless that is meant. The '
+            f'prompts are of {_shortened(prompts.classes)}',
+            logger='current',
+            level=logging.WARNING,
+        )
+
+
+def _shortened(classes: tuple[str, ...], shown: int = 3) -> str:
+    return ', '.join(map(repr, classes[:shown])) + (', ...' if len(classes) > shown else '')
+
+
+register_module_module_registration_hook(check_num_classes)

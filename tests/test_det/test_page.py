@@ -1,0 +1,39 @@
+"""The examples for detection on their page, the one for an image with a checkpoint of random weights."""
+
+import torch
+from mmdet.apis import DetInferencer
+from mmengine.config import Config
+from mmengine.registry import MODELS, init_default_scope
+from test_readme import ROOT, snippet
+from tiny_det import RETINANET, write_checkpoint
+
+IMAGE = 'resources/scene.png'
+
+
+def test_objects_in_own_image(tmp_path, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    checkpoint = write_checkpoint(str(RETINANET), tmp_path / 'detector.pth')
+    code = snippet('run: own detection').replace('work_dirs/retinanet/iter_1800.pth', checkpoint)
+    scope = {}
+    exec(code, scope)
+    found = scope['found']
+    assert len(found.bboxes) == len(found.scores) == len(found.labels) > 0
+    assert (found.bboxes >= 0).all() and (found.bboxes <= 128).all()
+    assert scope['model'].dataset_meta['classes'][8] == 'figure'
+
+    inferencer = DetInferencer(scope['config'], checkpoint, device='cpu', show_progress=False)
+    (same,) = inferencer(IMAGE)['predictions']
+    torch.testing.assert_close(torch.tensor(same['bboxes']), found.bboxes)
+    torch.testing.assert_close(torch.tensor(same['scores']), found.scores)
+
+
+def test_own_classes_build(tmp_path):
+    file = tmp_path / 'own.py'
+    file.write_text(snippet('config: own detection classes').replace('configs/', f'{ROOT}/configs/'))
+    cfg = Config.fromfile(file)
+    init_default_scope('mmdet')
+    with torch.device('meta'):
+        model = MODELS.build(cfg.model)
+    assert model.backbone.prompts.classes == ('tram', 'tram stop') and model.bbox_head.num_classes == 2
+    for split in ('train', 'val', 'test'):
+        assert cfg[f'{split}_dataloader'].dataset.metainfo.classes == ('tram', 'tram stop')

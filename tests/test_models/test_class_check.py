@@ -1,0 +1,44 @@
+import logging
+
+import pytest
+from mmengine.logging import MMLogger
+from tiny_det import FINER, FPN, NARROW, build_stock
+
+RETINANET = 'retinanet/retinanet_r50_fpn_1x_coco.py'
+FASTER_RCNN = 'faster_rcnn/faster-rcnn_r50_fpn_1x_coco.py'
+FIVE = list('abcde')
+
+
+@pytest.fixture
+def warnings(caplog):
+    """What is logged from now on."""
+    logger = MMLogger.get_current_instance()
+    logger.addHandler(caplog.handler)  # mmengine's logger passes nothing on
+    yield lambda: [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
+    logger.removeHandler(caplog.handler)
+
+
+def retinanet(arch, prompts):
+    """One that predicts five classes."""
+    return build_stock(RETINANET, arch, dict(FPN, start_level=0), prompts, bbox_head=dict(NARROW, num_classes=5))
+
+
+def test_other_classes(arch, warnings):
+    retinanet(arch, dict(type='ClassPrompts', classes='CityscapesDataset'))
+    (message,) = warnings()
+    assert message.startswith('The prompts of DiffusionUNet name 8 classes, but bbox_head RetinaHead predicts 5: set ')
+    assert message.endswith("The prompts are of 'person', 'rider', 'car', ...")
+
+
+@pytest.mark.parametrize(
+    'prompts', [None, dict(type='ClassPrompts', classes=FIVE), dict(type='MetaPrompts', num_prompts=7)]
+)
+def test_what_is_meant(arch, warnings, prompts):
+    retinanet(arch, prompts)
+    assert warnings() == []
+
+
+def test_classes_of_regions(arch, warnings):
+    build_stock(FASTER_RCNN, arch, FINER, dict(type='ClassPrompts', classes=['a', 'b']), rpn_head=NARROW)
+    (message,) = warnings()
+    assert 'name 2 classes, but roi_head StandardRoIHead predicts 80' in message and "of 'a', 'b'" in message
