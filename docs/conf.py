@@ -28,7 +28,7 @@ default_role = 'py:obj'
 # Every reference must lead somewhere; those into other packages cannot be looked up without the internet.
 nitpicky = True
 nitpick_ignore_regex = [
-    ('py:.*', r'(diffusers|mmcv|mmengine|mmpose|mmseg|np|pickle|torch|types)\..*'),
+    ('py:.*', r'(diffusers|mmcv|mmdet|mmengine|mmpose|mmseg|np|pickle|torch|types)\..*'),
     ('py:class', 'Path'),
 ]
 

@@ -15,6 +15,7 @@ from mmengine.registry import METRICS, MODELS, init_default_scope
 from mmengine.runner import save_checkpoint
 from pages import ROOT, anchors, commands, links, markdown_files, snippet, snippets, write_config
 
+from mmdiffperc.compat.checkpoint import load_file
 from mmdiffperc.models import ClassPrompts
 
 
@@ -80,6 +81,15 @@ def test_depth_evaluator_builds():
 
 
 @functools.cache
+def test_weights_of_deepspeed(tmp_path, monkeypatch):
+    checkpoint = tmp_path / 'iter_80000.pth'
+    checkpoint.mkdir()
+    torch.save(dict(module=dict(weight=torch.ones(2, 3))), checkpoint / 'mp_rank_00_model_states.pt')
+    monkeypatch.chdir(tmp_path)
+    exec(snippet('run: weights of DeepSpeed'), {})
+    assert torch.equal(load_file('vpd.pth')['state_dict']['weight'], torch.ones(2, 3))
+
+
 def options_of(*command: str | Path) -> set[str]:
     """The long options that a program's help names."""
     usage = subprocess.run([sys.executable, *command, '--help'], cwd=ROOT, capture_output=True, text=True).stdout
