@@ -52,9 +52,7 @@ def swap_backbone(
         ValueError: The host is unknown; there is no backbone; its heads read more than feature maps, or a neck or head
             cannot take them. The old backbone does not run here, and no ``strides`` are given.
     """
-    cfg = (
-        deepcopy(config) if isinstance(config, Config) else Config.fromfile(_find(config), import_custom_modules=False)
-    )
+    cfg = deepcopy(config) if isinstance(config, Config) else _read_file(config)
     scope = scope or _scope_of(cfg, config)
     old = _check_backbone(cfg.model)
     import_module(f'{scope}.models')
