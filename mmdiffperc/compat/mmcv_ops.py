@@ -1,8 +1,8 @@
 """Makes ``mmcv.ops`` importable on mmcv-lite, which ships the Python half of the operators but not ``mmcv._ext``.
 
 ``mmseg.models`` and ``mmdet.models`` import ``mmcv.ops`` whether or not they use an operator of it. The stand-in
-extension answers that import: non-maximum suppression is torchvision's, every other operator raises an error that
-names it when it is called. Nothing happens where full mmcv is installed, or no mmcv at all.
+extension answers that import: non-maximum suppression and the alignment of regions are torchvision's, every other
+operator raises an error that names it when it is called. Nothing happens where full mmcv is installed, or no mmcv at all.
 
 Delete when mmcv-lite leaves ``mmcv.ops`` importable, or when mmcv has wheels for the torch versions in use.
 """
@@ -13,6 +13,7 @@ from importlib.machinery import ModuleSpec, PathFinder
 from importlib.util import find_spec
 from types import ModuleType
 
+import torch
 from torch import Tensor
 
 EXTENSION = 'mmcv._ext'
@@ -37,6 +38,53 @@ def nms(boxes: Tensor, scores: Tensor, iou_threshold: float, offset: int) -> Ten
     return torchvision_nms(boxes + boxes.new_tensor([0, 0, offset, offset]), scores, iou_threshold)
 
 
+def roi_align_forward(
+    inputs: Tensor, rois: Tensor, output: Tensor, argmax_y: Tensor, argmax_x: Tensor, pool_mode: int, **options
+):
+    """Average of each cell of each region, with the signature of mmcv's compiled operator.
+
+    Args:
+        inputs (Tensor): Features ``(B, C, h, w)``.
+        rois (Tensor): ``(N, 5)`` regions: index of the image, corners ``x1, y1, x2, y2``.
+        output (Tensor): Takes the result ``(N, C, aligned_height, aligned_width)``.
+        argmax_y (Tensor): Not used, as in averaging.
+        argmax_x (Tensor): The same.
+        pool_mode (int): 1, which averages; 0 would take the maximum.
+        **options: ``aligned_height``, ``aligned_width``, ``spatial_scale``, ``sampling_ratio``, ``aligned``.
+
+    Raises:
+        NotImplementedError: ``pool_mode`` is not 1.
+    """
+    if pool_mode != 1:
+        raise missing_operator("roi_align with pool_mode='max'")
+    output.copy_(_roi_align(inputs, rois, **options))
+
+
+def roi_align_backward(
+    grad_output: Tensor, rois: Tensor, argmax_y: Tensor, argmax_x: Tensor, grad_input: Tensor, pool_mode: int, **options
+):
+    """Gradient of :func:`roi_align_forward`; ``grad_input`` takes it."""
+    with torch.enable_grad():
+        inputs = torch.zeros_like(grad_input, requires_grad=True)  # the gradient does not depend on their values
+        output = _roi_align(inputs, rois, **options)
+    grad_input.copy_(torch.autograd.grad(output, inputs, grad_output)[0])
+
+
+def _roi_align(inputs, rois, aligned_height, aligned_width, spatial_scale, sampling_ratio, aligned):
+    from torchvision.ops import roi_align  # a dependency of the hosts, as above
+
+    return roi_align(inputs, rois, (aligned_height, aligned_width), spatial_scale, sampling_ratio, aligned)
+
+
+def missing_operator(name: str) -> NotImplementedError:
+    """What to raise when an operator is called that mmcv-lite does not have."""
+    return NotImplementedError(
+        f'The operator `{name}` needs the compiled extension of mmcv, and mmcv-lite is installed. '
+        'Install full mmcv (`pip uninstall mmcv-lite`, then `pip install mmcv==2.1.0`, which compiles it), '
+        'or choose a model that does not use this operator.'
+    )
+
+
 def not_compiled() -> str:
     """What ``mmcv.utils.collect_env`` prints for the compiler of the extension."""
     return 'n/a'
@@ -46,6 +94,8 @@ class MissingExtension(ModuleType):
     """Stands in for ``mmcv._ext``: has every operator, and those that are not implemented raise when called."""
 
     nms = staticmethod(nms)
+    roi_align_forward = staticmethod(roi_align_forward)
+    roi_align_backward = staticmethod(roi_align_backward)
     get_compiler_version = staticmethod(not_compiled)
     get_compiling_cuda_version = staticmethod(not_compiled)
 
@@ -55,11 +105,7 @@ class MissingExtension(ModuleType):
             raise AttributeError(name)
 
         def missing(*args, **kwargs):
-            raise NotImplementedError(
-                f'The operator `{name}` needs the compiled extension of mmcv, and mmcv-lite is installed. '
-                'Install full mmcv (`pip uninstall mmcv-lite`, then `pip install mmcv==2.1.0`, which compiles it), '
-                'or choose a model that does not use this operator.'
-            )
+            raise missing_operator(name)
 
         return missing
 

@@ -62,12 +62,45 @@ def test_batched_nms_keeps_classes_apart():
     assert batched_nms(BOXES, SCORES, classes, config, class_agnostic=True)[1].tolist() == [1, 2, 3]
 
 
+ROIS = torch.tensor([[1, 4.0, 4, 20, 16], [0, 8, 8, 24, 16], [1, 0, 0, 5, 5]])
+
+
+@lite
+def test_regions_are_averaged():
+    """Of a plane, which bilinear interpolation and averages keep, a cell has the value at its centre."""
+    from mmcv.ops import RoIAlign
+
+    y, x = torch.meshgrid(torch.arange(8.0), torch.arange(10.0), indexing='ij')
+    features = torch.stack([torch.stack([x, y, x + y]), torch.stack([x, y, 5 - x])])  # (2, 3, 8, 10)
+    found = RoIAlign((2, 4), spatial_scale=0.25)(features, ROIS[:2])
+    columns, rows = torch.tensor([1.0, 2, 3, 4]), torch.tensor([1.25, 2.75])
+    torch.testing.assert_close(found[0, 0], columns.expand(2, 4))
+    torch.testing.assert_close(found[0, 1], rows[:, None].expand(2, 4))
+    torch.testing.assert_close(found[0, 2], 5 - columns.expand(2, 4))
+    torch.testing.assert_close(found[1, 2], columns + 1 + torch.tensor([[2.0], [3.0]]))
+
+
+@lite
+@pytest.mark.parametrize('aligned', [True, False])
+def test_gradients_of_regions_are_those_of_torchvision(aligned):
+    from mmcv.ops import RoIAlign
+
+    options = dict(spatial_scale=0.25, sampling_ratio=2, aligned=aligned)
+    ours, theirs = (RoIAlign((2, 4), use_torchvision=theirs, **options) for theirs in (False, True))
+    features, weights = torch.randn(2, 3, 8, 10, requires_grad=True), torch.randn(3, 3, 2, 4)
+    found, expected = (
+        torch.autograd.grad((align(features, ROIS) * weights).sum(), features)[0] for align in (ours, theirs)
+    )
+    assert expected.abs().sum() > 0
+    torch.testing.assert_close(found, expected)
+
+
 @lite
 def test_missing_operator_is_named():
     from mmcv.ops import RoIAlign, soft_nms
 
-    with pytest.raises(NotImplementedError, match='`roi_align_forward`.*mmcv-lite.*full mmcv'):
-        RoIAlign(2)(torch.ones(1, 3, 8, 8), torch.tensor([[0.0, 0, 0, 4, 4]]))
+    with pytest.raises(NotImplementedError, match="`roi_align with pool_mode='max'`.*mmcv-lite.*full mmcv"):
+        RoIAlign(2, pool_mode='max')(torch.ones(1, 3, 8, 8), torch.tensor([[0.0, 0, 0, 4, 4]]))
     with pytest.raises(NotImplementedError, match='`softnms`'):
         soft_nms(BOXES, SCORES)
 
