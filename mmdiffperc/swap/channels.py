@@ -44,7 +44,7 @@ def set_head_channels(model: dict, features: Sequence[Feature]):
     Raises:
         ValueError: A head reads a feature that is not there.
     """
-    for head in _heads(model):
+    for head in heads_of(model):
         for reader in _readers(head):
             _set_reader(reader, features)
 
@@ -60,7 +60,7 @@ def read_by_heads(model: dict, number: int) -> set[int]:
         ValueError: A head reads a feature that is not there.
     """
     read = set()
-    for head in _heads(model):
+    for head in heads_of(model):
         readers = list(_readers(head))
         if not readers or any('in_index' not in reader for reader in readers):
             return set(range(number))
@@ -80,8 +80,8 @@ def _set_reader(reader, features):
         reader['channels'] = reader['in_channels']
 
 
-def _heads(model) -> Iterator[dict]:
-    """The model's own parts behind backbone and neck."""
+def heads_of(model: dict) -> Iterator[dict]:
+    """The configs of a model's own parts behind backbone and neck."""
     for name, part in model.items():
         for head in part if isinstance(part, (list, tuple)) else [part]:
             if name not in NO_HEADS and isinstance(head, dict) and 'type' in head:

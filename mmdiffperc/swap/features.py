@@ -47,9 +47,9 @@ def backbone_features(config: dict, scope: str) -> tuple[Feature, ...]:
     backbone = build_empty(config, scope)
     images = torch.empty(2, 3, height, width, device='meta')  # two, or batch norm has nothing to average
     with torch.no_grad():
-        features, in_training = (_features(_run(backbone, images, mode), width) for mode in (False, True))
+        features, in_training = (_features(_run(backbone, images, mode), width, config) for mode in (False, True))
     if features != in_training:
-        raise ValueError('it puts out something else in training than in test')
+        raise ValueError(f'{config["type"]} puts out something else in training than in test')
     return features
 
 
@@ -71,7 +71,7 @@ def neck_features(
     """
     inputs = [_empty_map(feature) for feature in features]
     outputs = _run(build_empty(config, scope), tuple(inputs))
-    return _features(outputs, IMAGE_SIZE), tuple(_sources(output, inputs) for output in outputs)
+    return _features(outputs, IMAGE_SIZE, config), tuple(_sources(output, inputs) for output in outputs)
 
 
 def _empty_map(feature):
@@ -89,8 +89,10 @@ def _run(part, inputs, training=False):
     return part(inputs)
 
 
-def _features(output, width) -> tuple[Feature, ...]:
-    if not isinstance(output, (list, tuple)) or not all(isinstance(x, torch.Tensor) and x.ndim == 4 for x in output):
-        raise ValueError('it puts out something else than feature maps')
+def _features(output, width, config) -> tuple[Feature, ...]:
+    """A vector for the whole image, as after a global pooling, is taken for a map of one cell."""
+    is_map = isinstance(output, (list, tuple)) and all(isinstance(x, torch.Tensor) and x.ndim in (2, 4) for x in output)
+    if not is_map:
+        raise ValueError(f'{config["type"]} puts out something else than feature maps')
     # A convolution without padding loses a cell or two, so a stride need not be whole.
-    return tuple(Feature(x.shape[1], round(width / x.shape[-1])) for x in output)
+    return tuple(Feature(x.shape[1], round(width / x.shape[-1]) if x.ndim == 4 else width) for x in output)

@@ -5,12 +5,12 @@ from copy import deepcopy
 from importlib import import_module
 from pathlib import Path
 
-from mmengine.config import Config, ConfigDict
+from mmengine.config import Config
 from mmengine.utils import get_installed_path, import_modules_from_strings
 
 from mmdiffperc.models.layers import feature_table
 
-from .channels import read_by_heads, set_head_channels, set_neck_channels
+from .channels import heads_of, read_by_heads, set_head_channels, set_neck_channels
 from .features import Feature, backbone_features, build_empty, neck_features
 from .levels import choose_levels, replace_unread
 from .settings import drop_layer_decay, drop_old_weights, import_names, set_imports, set_preprocessor
@@ -54,12 +54,12 @@ def swap_backbone(
     """
     cfg = deepcopy(config) if isinstance(config, Config) else _read_file(config)
     scope = scope or _scope_of(cfg, config)
-    old = _check_backbone(cfg.model)
+    _check_backbone(cfg.model)
     import_module(f'{scope}.models')
     import_modules_from_strings(import_names(cfg), allow_failed_imports=True)
-    old_features = _features_given(cfg.model, strides) if strides else _features_of(old, scope)
+    old_features = _features_given(cfg.model, strides) if strides else _features_of(cfg.model, scope)
     strides = replace_unread([feature.stride for feature in old_features], _read(cfg.model, old_features, scope))
-    set_imports(cfg, old['type'])
+    set_imports(cfg, cfg.model.backbone.type)
     set_preprocessor(cfg)
     drop_old_weights(cfg)
     drop_layer_decay(cfg)
@@ -82,23 +82,24 @@ def _scope_of(cfg, name) -> str:
     return scope
 
 
-def _check_backbone(model) -> ConfigDict:
+def _check_backbone(model):
     if not isinstance(model.get('backbone'), dict):
         raise ValueError(
-            f'{model.get("type", "the model")} has no `backbone` to swap, only {", ".join(model)}: expected a model '
-            'with backbone, perhaps a neck, and heads'
+            f'{model.get("type", "the model")} has no `backbone`, only {", ".join(model)}: expected a model with a '
+            'backbone, perhaps a neck, and heads'
         )
-    return model.backbone
 
 
-def _features_of(backbone, scope) -> tuple[Feature, ...]:
+def _features_of(model, scope) -> tuple[Feature, ...]:
+    """What the old backbone puts out."""
     try:
-        return backbone_features(deepcopy(backbone), scope)
+        return backbone_features(deepcopy(model.backbone), scope)
     except ValueError as error:
-        raise ValueError(f'What follows {backbone["type"]} is tied to it: {error}') from error
+        heads = ', '.join(head['type'] for head in heads_of(model))
+        raise ValueError(f'{heads} cannot read another backbone: {error}') from error
     except CANNOT_RUN as error:
         raise ValueError(
-            f'Cannot run {backbone["type"]} to find the strides of its features ({error}): give them, such as '
+            f'Cannot run {model.backbone["type"]} to find the strides of its features ({error}): give them, such as '
             'strides=(4, 8, 16, 32)'
         ) from error
 
