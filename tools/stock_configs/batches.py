@@ -8,51 +8,54 @@ from mmengine.config import Config
 from mmengine.dataset import Compose, pseudo_collate
 from mmengine.registry import TRANSFORMS
 
-BATCH_SIZE = 2  # one image gives batch norm nothing to average over
 
-
-def make_batch(cfg: Config, host: str, size: tuple[int, int]) -> dict:
-    """Make a batch.
+def make_batch(cfg: Config, host: str, size: tuple[int, int], training: bool) -> dict:
+    """Make a batch: two images to train on, or one to predict.
 
     Args:
         cfg (Config): The config.
         host (str): ``'mmseg'``, ``'mmdet'`` or ``'mmpose'``.
-        size (tuple[int]): Height and width of the images; those of mmpose are what its codec says.
+        size (tuple[int]): Height and width of the images; mmpose then makes of them what its codec says.
+        training (bool): Whether to train on them.
 
     Returns:
         dict: ``inputs`` and ``data_samples``, for the model's data preprocessor.
     """
-    return dict(mmseg=_segmentation, mmdet=_detection, mmpose=_pose)[host](cfg, size)
+    number = 2 if training else 1  # from one image batch norm learns nothing; some heads of mmpose predict no more
+    make = dict(mmseg=_segmentation, mmdet=_detection, mmpose=_pose)[host]
+    return make(cfg, size, number)
 
 
-def _segmentation(cfg, size):
+def _segmentation(cfg, size, number):
     from mmengine.structures import PixelData
     from mmseg.structures import SegDataSample
 
-    num_classes = min(_numbers_of_classes(cfg.model.decode_head))
+    num_classes = min(_numbers_of_classes(cfg.model.decode_head), default=1)
     samples = []
-    for _ in range(BATCH_SIZE):
+    for _ in range(number):
         sample = SegDataSample(metainfo=dict(img_shape=size, ori_shape=size, pad_shape=size, padding_size=[0] * 4))
         sample.gt_sem_seg = PixelData(data=torch.randint(num_classes, (1, *size)))
         sample.gt_depth_map = PixelData(data=1 + torch.rand(1, *size))
         samples.append(sample)
-    return dict(inputs=_images(size), data_samples=samples)
+    return dict(inputs=_images(size, number), data_samples=samples)
 
 
-def _detection(cfg, size):
+def _detection(cfg, size, number):
     from mmdet.testing import demo_mm_inputs
 
-    return demo_mm_inputs(BATCH_SIZE, (3, *size), num_items=[3, 2], with_mask=True, with_semantic=True)
+    return demo_mm_inputs(number, (3, *size), num_items=[3, 2][:number], with_mask=True, with_semantic=True)
 
 
-def _pose(cfg, size):
+def _pose(cfg, size, number):
     from mmpose.testing import get_coco_sample
 
     bottom_up = cfg.model.type == 'BottomupPoseEstimator'
     # Its own pipeline makes the targets, so that they are what its codec says.
-    steps = [step for step in cfg.train_pipeline if step['type'] != 'Albumentation'] or _bottom_up_pipeline(cfg)
-    pipeline = Compose([step if callable(step) else TRANSFORMS.build(step) for step in steps])
-    samples = [get_coco_sample(size, with_img_mask=bottom_up) for _ in range(BATCH_SIZE)]
+    loader = cfg.val_dataloader if number == 1 else cfg.train_dataloader
+    steps = loader.dataset.get('pipeline') or _bottom_up_pipeline(cfg)
+    known = [step for step in steps if callable(step) or step['type'] != 'Albumentation']
+    pipeline = Compose([step if callable(step) else TRANSFORMS.build(step) for step in known])
+    samples = [get_coco_sample(size, with_img_mask=bottom_up) for _ in range(number)]
     return pseudo_collate([pipeline(dict(sample, bbox_score=np.ones(1, np.float32))) for sample in samples])
 
 
@@ -72,8 +75,8 @@ def _hand_on_indices(results: dict) -> dict:
     return dict(results, label_mapping_table={name: name for name in labels})
 
 
-def _images(size):
-    return list(torch.from_numpy(np.random.randint(0, 256, (BATCH_SIZE, 3, *size), dtype=np.uint8)))
+def _images(size, number):
+    return list(torch.from_numpy(np.random.randint(0, 256, (number, 3, *size), dtype=np.uint8)))
 
 
 def _numbers_of_classes(part) -> Iterator[int]:

@@ -6,18 +6,19 @@ from mmengine.utils import get_installed_path
 
 from .trial import StockConfig
 
-# What mmpretrain would build; the strides are those of its backbones.
-PYRAMID = (('strides', (4, 8, 16, 32)),)
-PLAIN = (('strides', (16,)),)
-# The base of VPD names no head; the only config that has one is tried in its place.
-DEPTH = 'mmseg::vpd/vpd_sd_4xb8-25k_nyu-512x512.py'
 BASES = 'mmseg::_base_/models'
-IN_PLACE_OF_BASES = {
-    f'{BASES}/fpn_poolformer_s12.py': StockConfig(f'{BASES}/fpn_poolformer_s12.py', PYRAMID),
-    f'{BASES}/upernet_convnext.py': StockConfig(f'{BASES}/upernet_convnext.py', PYRAMID),
-    # It pools windows of 49 cells.
-    f'{BASES}/lraspp_m-v3-d8.py': StockConfig(f'{BASES}/lraspp_m-v3-d8.py', size=(392, 400)),
-    f'{BASES}/vpd_sd.py': StockConfig(DEPTH, (('strides', (8, 16, 32, 64)),), size=(512, 512)),
+PYRAMID, PLAIN = (('strides', (4, 8, 16, 32)),), (('strides', (16,)),)
+MMPRETRAIN = 'the backbone is of mmpretrain, which then need not be installed'
+UNLIKE_OTHERS = {
+    'fpn_poolformer_s12': StockConfig(f'{BASES}/fpn_poolformer_s12.py', PYRAMID, MMPRETRAIN),
+    'upernet_convnext': StockConfig(f'{BASES}/upernet_convnext.py', PYRAMID, MMPRETRAIN),
+    'lraspp_m-v3-d8': StockConfig(f'{BASES}/lraspp_m-v3-d8.py', size=(392, 400)),  # its pooling has windows of 49 cells
+    'vpd_sd': StockConfig(
+        'mmseg::vpd/vpd_sd_4xb8-25k_nyu-512x512.py',
+        (('strides', (8, 16, 32, 64)),),
+        'the backbone needs `ldm`; tried in place of `_base_/models/vpd_sd.py`, which names no head',
+        size=(64, 128),
+    ),
 }
 SEGMENTATION = (
     'mmseg::knet/knet-s3_r50-d8_upernet_8xb2-adamw-80k_ade20k-512x512.py',
@@ -63,14 +64,18 @@ BOTTOM_UP = (
 
 def stock_configs() -> dict[str, list[StockConfig]]:
     """Those of each host, by its name."""
-    bases = [f'{BASES}/{path.name}' for path in sorted(_folder('mmseg').glob('*.py'))]
-    pose = [*(StockConfig(f'{POSE}/{name}') for name in TOP_DOWN), StockConfig(f'{POSE}/{PLAIN_TOP_DOWN}', PLAIN)]
+    bases = [UNLIKE_OTHERS.get(name) or StockConfig(f'{BASES}/{name}.py') for name in model_bases()]
+    top_down = [StockConfig(f'{POSE}/{name}') for name in TOP_DOWN]
+    plain = StockConfig(f'{POSE}/{PLAIN_TOP_DOWN}', PLAIN, MMPRETRAIN)
+    bottom_up = [StockConfig(f'{POSE}/{name}', size=(128, 160)) for name in BOTTOM_UP]
     return dict(
-        mmseg=[*(IN_PLACE_OF_BASES.get(name) or StockConfig(name) for name in bases), *map(StockConfig, SEGMENTATION)],
+        mmseg=[*bases, *map(StockConfig, SEGMENTATION)],
         mmdet=[StockConfig(name, size=(96, 128)) for name in DETECTION],
-        mmpose=[*pose, *(StockConfig(f'{POSE}/{name}', size=(128, 160)) for name in BOTTOM_UP)],
+        mmpose=[*top_down, plain, *bottom_up],
     )
 
 
-def _folder(host) -> Path:
-    return Path(get_installed_path(host), '.mim', 'configs', '_base_', 'models')
+def model_bases() -> list[str]:
+    """Names of all model bases of mmseg."""
+    folder = Path(get_installed_path('mmseg'), '.mim', 'configs', '_base_', 'models')
+    return sorted(path.stem for path in folder.glob('*.py'))

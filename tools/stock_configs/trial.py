@@ -20,14 +20,14 @@ class StockConfig:
 
     Args:
         name (str): Such as ``'mmseg::_base_/models/upernet_r50.py'``.
-        options (dict): Arguments of :func:`swap_backbone`.
-        edits (dict): Options of the config, set before.
+        options (tuple[tuple[str, object]]): Names and values of arguments of :func:`swap_backbone`.
+        note (str): What else there is to say about it.
         size (tuple[int]): Height and width of the images it is tried with.
     """
 
     name: str
     options: tuple[tuple[str, object], ...] = ()
-    edits: tuple[tuple[str, object], ...] = ()
+    note: str = ''
     size: tuple[int, int] = (64, 96)
 
     @property
@@ -68,7 +68,6 @@ def try_config(stock: StockConfig, arch: str) -> Trial:
         cfg = swap_backbone(stock.name, arch=arch, init_cfg=None, **dict(stock.options))
     except ValueError as error:
         return Trial(problem=str(error))
-    cfg.merge_from_dict(dict(stock.edits))
     with DefaultScope.overwrite_default_scope(stock.host):
         try:
             backbone = run(cfg, stock)
@@ -87,7 +86,7 @@ def run(cfg: Config, stock: StockConfig) -> torch.nn.Module:
         RuntimeError: See :func:`try_config`.
     """
     model = build(cfg, stock)
-    batch = make_batch(cfg, stock.host, stock.size)
+    batch = make_batch(cfg, stock.host, stock.size, training=True)
     model.train()
     loss, _ = model.parse_losses(model(**model.data_preprocessor(batch, True), mode='loss'))
     loss.backward()
@@ -95,11 +94,9 @@ def run(cfg: Config, stock: StockConfig) -> torch.nn.Module:
     if idle or not torch.isfinite(loss):
         raise RuntimeError(f'{stock.name}: loss {loss.item()}; weights of the backbone without gradient: {idle[:3]}')
     model.eval()
-    first = {
-        name: values[:1] for name, values in batch.items()
-    }  # heads of mmpose take no more when they work bottom up
+    batch = make_batch(cfg, stock.host, stock.size, training=False)
     with torch.no_grad():
-        (prediction,) = model(**model.data_preprocessor(first, False), mode='predict')
+        (prediction,) = model(**model.data_preprocessor(batch, False), mode='predict')
     if not set(prediction.keys()) & PREDICTIONS:
         raise RuntimeError(f'{stock.name}: nothing is predicted, only {prediction.keys()}')
     return model.backbone
