@@ -10,27 +10,24 @@ LAYER_DECAY_OPTIONS = ('num_layers', 'layer_decay_rate', 'decay_rate', 'decay_ty
 def set_preprocessor(cfg: Config):
     """Let the data preprocessor give the backbone RGB in [-1, 1], whatever it gave the old one."""
     if 'data_preprocessor' not in cfg.model:
-        cfg.model.data_preprocessor = cfg.get('data_preprocessor') or {}
-    cfg.model.data_preprocessor.pop('rgb_to_bgr', None)
-    cfg.model.data_preprocessor.update(RANGE)
+        cfg.model.data_preprocessor = dict(cfg.get('data_preprocessor') or {})
+    for place in (cfg, cfg.model):
+        if 'data_preprocessor' in place:
+            place.data_preprocessor.pop('rgb_to_bgr', None)
+            place.data_preprocessor.update(RANGE)
 
 
 def set_imports(cfg: Config, old_backbone: str):
     """Import mmdiffperc first, and no longer the package that only the old backbone came from.
 
     Args:
-        cfg (Config): The config, changed in place.
-        old_backbone (str): Type of the old backbone, such as ``'mmpretrain.ConvNeXt'``.
+        cfg (Config): The config with the new backbone, changed in place.
+        old_backbone (str): Type of the old one, such as ``'mmpretrain.ConvNeXt'``.
     """
-    given = cfg.get('custom_imports') or {}
-    package = old_backbone.rpartition('.')[0]
-    others = [
-        name
-        for name in import_names(cfg)
-        if name.partition('.')[0] not in ('mmdiffperc', package) or package in _packages(cfg.model)
-    ]
+    unused = {old_backbone.rpartition('.')[0]} - _packages(cfg.model)
+    others = [name for name in import_names(cfg) if name != 'mmdiffperc' and name.partition('.')[0] not in unused]
     # First, because it makes mmcv.ops importable, which the hosts need.
-    cfg.custom_imports = dict(given, imports=['mmdiffperc', *others])
+    cfg.custom_imports = dict(cfg.get('custom_imports') or {}, imports=['mmdiffperc', *others])
 
 
 def import_names(cfg: Config) -> list[str]:

@@ -18,6 +18,7 @@ from .settings import drop_layer_decay, drop_old_weights, import_names, set_impo
 WEIGHTS = {'sd1-4': 'CompVis/stable-diffusion-v1-4', 'sd1-5': 'stable-diffusion-v1-5/stable-diffusion-v1-5'}
 # What a backbone raises that needs a package, an operator or an argument that is not there.
 CANNOT_RUN = (ImportError, KeyError, TypeError, NotImplementedError, RuntimeError)
+TIED_PART = 'shared_head'  # the last stage of a ResNet, in heads without a neck
 
 
 def swap_backbone(
@@ -59,12 +60,13 @@ def swap_backbone(
     import_modules_from_strings(import_names(cfg), allow_failed_imports=True)
     old_features = _features_given(cfg.model, strides) if strides else _features_of(cfg.model, scope)
     strides = replace_unread([feature.stride for feature in old_features], _read(cfg.model, old_features, scope))
-    set_imports(cfg, cfg.model.backbone.type)
+    old = cfg.model.backbone.type
     set_preprocessor(cfg)
     drop_old_weights(cfg)
     drop_layer_decay(cfg)
     cfg.model.backbone, features = _new_backbone(strides, scope, dict(arch=arch, **backbone))
     _set_channels(cfg.model, features, scope)
+    set_imports(cfg, old)
     return cfg
 
 
@@ -85,9 +87,15 @@ def _scope_of(cfg, name) -> str:
 def _check_backbone(model):
     if not isinstance(model.get('backbone'), dict):
         raise ValueError(
-            f'{model.get("type", "the model")} has no `backbone`, only {", ".join(model)}: expected a model with a '
+            f'{model.get("type", "The model")} has no `backbone`, only {", ".join(model)}: expected a model with a '
             'backbone, perhaps a neck, and heads'
         )
+    for head in heads_of(model):
+        if isinstance(part := head.get(TIED_PART), dict):
+            raise ValueError(
+                f'{head["type"]} cannot read another backbone: its {part["type"]} is the last stage of a '
+                f'{model.backbone["type"]}. Choose a config with a neck'
+            )
 
 
 def _features_of(model, scope) -> tuple[Feature, ...]:

@@ -70,7 +70,8 @@ def stock_configs() -> dict[str, list[StockConfig]]:
     bottom_up = [StockConfig(f'{POSE}/{name}', size=(128, 160)) for name in BOTTOM_UP]
     return dict(
         mmseg=[*bases, *map(StockConfig, SEGMENTATION)],
-        mmdet=[StockConfig(name, size=(96, 128)) for name in DETECTION],
+        # Large enough for as many cells as DINO has queries.
+        mmdet=[StockConfig(name, size=(256, 320) if 'dino' in name else (96, 128)) for name in DETECTION],
         mmpose=[*top_down, plain, *bottom_up],
     )
 
