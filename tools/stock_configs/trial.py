@@ -106,7 +106,8 @@ def build(cfg: Config, stock: StockConfig) -> BaseModel:
     """Build a config's model for one process and small images."""
     if stock.host == 'mmseg':  # complete configs give both sizes, their model bases do not
         cfg.model.data_preprocessor.update(size=stock.size, test_cfg=dict(size_divisor=32))
-        cfg.model.test_cfg = dict(mode='whole')
+        cfg.model.test_cfg.update(mode='whole')
+    cfg.model.data_preprocessor.pop('batch_augments', None)  # pads to 1024 x 1024
     if cfg.model.type == 'BottomupPoseEstimator':
         _set_sizes(cfg, stock.size)
     return revert_sync_batchnorm(MODELS.build(cfg.model))
