@@ -90,6 +90,11 @@ def _check_backbone(model):
             f'{model.get("type", "The model")} has no `backbone`, only {", ".join(model)}: expected a model with a '
             'backbone, perhaps a neck, and heads'
         )
+    if not isinstance(model.backbone.get('type'), str):
+        raise ValueError(
+            f'The type of the backbone is {model.backbone.get("type")!r}: expected a name. A config of the new style, '
+            'whose types are classes, cannot be swapped: take the one of the old style'
+        )
     for head in heads_of(model):
         if isinstance(part := head.get(TIED_PART), dict):
             raise ValueError(

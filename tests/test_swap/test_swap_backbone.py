@@ -164,6 +164,20 @@ def test_a_feature_too_few(arch):
         swap(UPERNET, arch, strides=(8, 16, 32))
 
 
+def test_a_config_of_the_new_style(arch):
+    given = Config(dict(default_scope='mmseg', model=dict(backbone=dict(type=torch.nn.Identity))))
+    with pytest.raises(ValueError, match="type of the backbone is <class '.*Identity'>: expected a name"):
+        swap(given, arch)
+
+
+def test_a_pyramid_in_place_of_a_plain_one(arch):
+    given = Config.fromstring(f"_base_ = '{BASES}/upernet_beit.py'\ndefault_scope = 'mmseg'", '.py')
+    assert swap(given, arch).model.neck.embed_dim == 16
+    given.model.neck = None
+    cfg = swap(given, arch, strides=(4, 8, 16, 32))
+    assert channels(cfg) == ([8, 16, 24, 40], 24)
+
+
 def test_the_host_is_not_known(arch, tmp_path):
     given = Config(dict(model=dict(backbone=dict(type='ResNetV1c', depth=18), decode_head=dict(type='FCNHead'))))
     given.dump(tmp_path / 'mine.py')

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from mmengine.utils import get_installed_path
 
-from .trial import StockConfig
+from .stock_config import StockConfig
 
 BASES = 'mmseg::_base_/models'
 PYRAMID, PLAIN = (('strides', (4, 8, 16, 32)),), (('strides', (16,)),)

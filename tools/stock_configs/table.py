@@ -3,7 +3,8 @@
 import re
 from collections.abc import Iterable, Mapping
 
-from .trial import StockConfig, Trial
+from .stock_config import StockConfig
+from .trial import Trial
 
 TITLES = dict(mmseg='mmsegmentation', mmdet='mmdetection', mmpose='mmpose')
 COLUMNS = '| config | levels | strides | |\n|---|---|---|---|'
@@ -12,14 +13,23 @@ NEEDS_MMCV = 'needs full mmcv'
 PAGE = """# Stock configs with the diffusion backbone
 
 What [`swap_backbone`](../README.md#swap-it-in) makes of configs of the hosts: which levels of the U-Net neck and heads
-get (0 is the finest), and with which strides, which are those of the features that the old backbone gave them. Each
-has been built, trained for one step and used to predict, with random weights at a small width; every trained weight of
-the backbone got a gradient. Nothing is set by hand but what the last column says.
+get (0 is the finest), and with which strides. Those are the strides of the features that the old backbone gave them; a
+feature that nothing reads becomes a level that is there anyway.
+
+Each config has been swapped, built, trained for one step and used to predict, with random weights at a small width;
+every trained weight of the backbone got a gradient. Nothing is set by hand but what the last column says. For the trial
+itself images are small, synchronised batch norm is batch norm, mmsegmentation tests whole images, steps of albumentations
+are left out, and codecs that work bottom up are scaled down; associative embedding, for which mmpose has no training
+pipeline, gets that of DEKR.
 
 - *as is*: the name of the config is enough.
-- *with* ...: so does the config with this argument of `swap_backbone`.
+- *with* ...: it works when `swap_backbone` is given this argument.
 - *{needs_mmcv}*: an operator is missing in mmcv-lite, with any backbone.
 - *cannot*: what follows the backbone works with its own only. It is what `swap_backbone` says.
+
+Strides below 4 take memory, because a level has 320 channels and more; heads of mmsegmentation work with any stride, so
+`strides` can say something else. The features of a plain ViT all have one stride, so they become one level. Where a neck
+made a pyramid of them, the U-Net has one already: set `cfg.model.neck = None` and `strides=(4, 8, 16, 32)`.
 
 Of mmsegmentation these are all model bases, and a config of each further kind of head. The page is written by
 `python tools/sweep_stock_configs.py --write`; `make sweep` checks it, `make test-mmcv` does so with full mmcv.

@@ -10,30 +10,9 @@ from mmengine.registry import MODELS, DefaultScope
 from mmdiffperc import swap_backbone
 
 from .batches import make_batch
+from .stock_config import StockConfig
 
 PREDICTIONS = {'pred_sem_seg', 'pred_depth_map', 'pred_instances', 'pred_panoptic_seg'}
-
-
-@dataclass(frozen=True)
-class StockConfig:
-    """A stock config, and what has to be said beside its name.
-
-    Args:
-        name (str): Such as ``'mmseg::_base_/models/upernet_r50.py'``.
-        options (tuple[tuple[str, object]]): Names and values of arguments of :func:`swap_backbone`.
-        note (str): What else there is to say about it.
-        size (tuple[int]): Height and width of the images it is tried with.
-    """
-
-    name: str
-    options: tuple[tuple[str, object], ...] = ()
-    note: str = ''
-    size: tuple[int, int] = (64, 96)
-
-    @property
-    def host(self) -> str:
-        """``'mmseg'``, ``'mmdet'`` or ``'mmpose'``."""
-        return self.name.partition('::')[0]
 
 
 @dataclass(frozen=True)
