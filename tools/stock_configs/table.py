@@ -18,8 +18,8 @@ feature that nothing reads becomes a level that is there anyway.
 
 Each config has been swapped, built, trained for one step and used to predict, with random weights at a small width;
 every trained weight of the backbone got a gradient. Nothing is set by hand but what the last column says. For the trial
-itself images are small, synchronised batch norm is batch norm, mmsegmentation tests whole images, steps of albumentations
-are left out, and codecs that work bottom up are scaled down; associative embedding, for which mmpose has no training
+itself images are small, synchronised batch norm is batch norm, mmsegmentation tests whole images, albumentations are
+left out, and codecs that work bottom up are scaled down; associative embedding, for which mmpose has no training
 pipeline, gets that of DEKR.
 
 - *as is*: the name of the config is enough.
@@ -28,8 +28,8 @@ pipeline, gets that of DEKR.
 - *cannot*: what follows the backbone works with its own only. It is what `swap_backbone` says.
 
 Strides below 4 take memory, because a level has 320 channels and more; heads of mmsegmentation work with any stride, so
-`strides` can say something else. The features of a plain ViT all have one stride, so they become one level. Where a neck
-made a pyramid of them, the U-Net has one already: set `cfg.model.neck = None` and `strides=(4, 8, 16, 32)`.
+`strides` can say something else. The features of a plain ViT all have one stride, so they become one level. Where a
+neck made a pyramid of them, the U-Net has one already: set `cfg.model.neck = None` and `strides=(4, 8, 16, 32)`.
 
 Of mmsegmentation these are all model bases, and a config of each further kind of head. The page is written by
 `python tools/sweep_stock_configs.py --write`; `make sweep` checks it, `make test-mmcv` does so with full mmcv.
