@@ -5,7 +5,7 @@ PYTHON ?= python3.11 python3.12 python3
 BIN := .venv/bin
 STAMP := .venv/.mmdiffperc-installed
 
-.PHONY: install demo test lint docs linkcheck
+.PHONY: install demo test test-mmcv sweep lint docs linkcheck
 
 install: $(STAMP)
 
@@ -15,6 +15,14 @@ demo: $(STAMP)
 # Two workers, because each holds its own copy of torch; a file stays on one worker, so its fixtures are built once.
 test: $(STAMP)
 	$(BIN)/python -m pytest -n 2 --dist loadfile tests
+
+# All stock configs of configs/README.md, a few minutes; the page must say what is found.
+sweep: $(STAMP)
+	$(BIN)/python tools/sweep_stock_configs.py --check
+
+# The same with full mmcv, in an environment that has it: `make test-mmcv BIN=/path/to/env/bin`.
+test-mmcv:
+	$(BIN)/python tools/sweep_stock_configs.py --check --full-mmcv
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

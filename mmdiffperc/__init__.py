@@ -7,6 +7,7 @@ root registries and build by bare name under every scope. The parts for one host
 
 # ``compat`` comes first: the hosts that the models may touch import only after its shims are in place.
 from mmdiffperc import compat, datasets, evaluation, hooks, models, optim
+from mmdiffperc.swap import swap_backbone
 from mmdiffperc.version import __version__
 
-__all__ = ['__version__', 'compat', 'datasets', 'evaluation', 'hooks', 'models', 'optim']
+__all__ = ['__version__', 'compat', 'datasets', 'evaluation', 'hooks', 'models', 'optim', 'swap_backbone']

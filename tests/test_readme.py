@@ -32,6 +32,17 @@ def test_swap_in_builds(tmp_path):
     assert 6 <= len(changed) <= 10
 
 
+def test_swap_backbone_writes_a_config(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    exec(snippet('run: swap_backbone'), {})
+    cfg = Config.fromfile('my_config.py')
+    init_default_scope('mmdet')
+    with torch.device('meta'):
+        backbone = MODELS.build(cfg.model).backbone
+    assert backbone.prompts.num_prompts == 80
+    assert backbone.out_strides == (4, 8, 16, 32) and cfg.model.neck.in_channels == list(backbone.out_channels)
+
+
 def test_own_classes_build():
     scope = {}
     exec(snippet('prompts: own classes'), scope)

@@ -1,8 +1,9 @@
 """Makes ``mmcv.ops`` importable on mmcv-lite, which ships the Python half of the operators but not ``mmcv._ext``.
 
 ``mmseg.models`` and ``mmdet.models`` import ``mmcv.ops`` whether or not they use an operator of it. The stand-in
-extension answers that import: non-maximum suppression and RoIAlign are torchvision's, every other operator raises an
-error that names it when it is called. Nothing happens where full mmcv is installed, or no mmcv at all.
+extension answers that import: non-maximum suppression, RoIAlign and deformable convolution are torchvision's, every
+other operator raises an error that names it when it is called. Nothing happens where full mmcv is installed, or no mmcv
+at all.
 
 Delete when mmcv-lite leaves ``mmcv.ops`` importable, or when mmcv has wheels for the torch versions in use.
 """
@@ -15,6 +16,8 @@ from types import ModuleType
 
 import torch
 from torch import Tensor
+
+from . import deform_conv
 
 EXTENSION = 'mmcv._ext'
 
@@ -96,6 +99,9 @@ class MissingExtension(ModuleType):
     nms = staticmethod(nms)
     roi_align_forward = staticmethod(roi_align_forward)
     roi_align_backward = staticmethod(roi_align_backward)
+    deform_conv_forward = staticmethod(deform_conv.deform_conv_forward)
+    deform_conv_backward_input = staticmethod(deform_conv.deform_conv_backward_input)
+    deform_conv_backward_parameters = staticmethod(deform_conv.deform_conv_backward_parameters)
     get_compiler_version = staticmethod(not_compiled)
     get_compiling_cuda_version = staticmethod(not_compiled)
 

@@ -37,6 +37,26 @@ def check_refine_steps(num_refine_steps: int, out_indices: Sequence[int]) -> int
     return num_refine_steps
 
 
+def check_out_strides(out_strides: Sequence[int] | None, own: Sequence[int]) -> tuple[int, ...]:
+    """The strides of the features, which are their own by default.
+
+    Raises:
+        ValueError: They are no list of positive whole numbers, or not one for each feature.
+    """
+    if out_strides is None:
+        return tuple(own)
+    if (
+        not isinstance(out_strides, Sequence)
+        or len(out_strides) != len(own)
+        or any(not isinstance(stride, int) or stride < 1 for stride in out_strides)
+    ):
+        raise ValueError(
+            f'out_strides={out_strides!r}: expected a stride in pixels for each of the {len(own)} features that '
+            f'out_indices names, whose own are {tuple(own)}; or None, which keeps them'
+        )
+    return tuple(out_strides)
+
+
 def check_lora(lora: dict) -> dict:
     """The arguments of an adapter.
 

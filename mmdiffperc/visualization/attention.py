@@ -43,10 +43,12 @@ def attention_maps(
     prompts, stride = _select_maps(model.backbone, classes, stride)
     data = model.data_preprocessor(single_image_batch(model, image), False)
     sample = data['data_samples'][0]
-    feature = model.backbone(data['inputs'])[model.backbone.out_strides.index(stride)]
+    index = [level.stride for level in model.backbone.levels].index(stride)
+    feature = model.backbone(data['inputs'])[index]
     maps = feature[:, -model.backbone.prompts.num_prompts :][:, list(prompts.values())].float()  # (1, k, h, w)
     # The last cells may reach beyond the image, into padding.
-    maps = F.interpolate(maps, scale_factor=stride, mode='bilinear')[..., : sample.img_shape[0], : sample.img_shape[1]]
+    cell = model.backbone.out_strides[index]
+    maps = F.interpolate(maps, scale_factor=cell, mode='bilinear')[..., : sample.img_shape[0], : sample.img_shape[1]]
     maps = F.interpolate(maps, sample.ori_shape[:2], mode='bilinear')[0]
     return dict(zip(prompts, maps.cpu().numpy(), strict=True))
 

@@ -6,6 +6,7 @@ from mmdiffperc.models.config_checks import (
     check_given,
     check_init_cfg,
     check_lora,
+    check_out_strides,
     check_prompts_cfg,
     check_refine_steps,
     check_timestep,
@@ -34,6 +35,18 @@ def test_refine_steps():
 def test_bad_refine_steps(number):
     with pytest.raises(ValueError, match=f'num_refine_steps={number!r}: expected the number of passes, 1 or more'):
         check_refine_steps(number, (0, 1))
+
+
+def test_out_strides():
+    assert check_out_strides(None, [8, 16]) == (8, 16)
+    assert check_out_strides([4, 8], [8, 16]) == (4, 8)
+
+
+@pytest.mark.parametrize('strides', [4, (), (4,), (4, 8, 16), (4, 0), (4, 8.0), '48'])
+def test_bad_out_strides(strides):
+    message = rf'out_strides={strides!r}: expected a stride .* each of the 2 features .* whose own are (8, 16)'
+    with pytest.raises(ValueError, match=message.replace('(', r'\(').replace(')', r'\)')):
+        check_out_strides(strides, [8, 16])
 
 
 def test_lora_and_prompts():

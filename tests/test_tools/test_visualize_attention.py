@@ -35,6 +35,22 @@ def test_maps_are_those_of_the_backbone_at_the_size_of_the_image(model, image, s
     torch.testing.assert_close(torch.from_numpy(maps['sphere']), wanted[0])
 
 
+def test_maps_of_resized_features(tiny_vpd, image):
+    """The stride of the maps is that of the level, whatever the feature is resized to."""
+    from mmseg.apis import init_model
+
+    cfg = Config.fromfile(tiny_vpd)
+    cfg.model.backbone.out_strides = [4, 8, 16, 32]
+    model = init_model(cfg, device='cpu')
+    maps = attention_maps(model, image, ['box'], 32)
+    inputs = (torch.from_numpy(image[..., ::-1].copy()).permute(2, 0, 1)[None] - 127.5) / 127.5
+    with torch.no_grad():
+        feature = model.backbone(inputs)[2]  # the level of stride 32
+    wanted = F.interpolate(feature[:, -2:-1], (128, 64), mode='bilinear')[0, 0]
+    assert feature.shape[2:] == (8, 4)
+    torch.testing.assert_close(torch.from_numpy(maps['box']), wanted)
+
+
 def test_all_classes_share_the_attention(model, image):
     maps = attention_maps(model, image)
     assert list(maps) == ['sphere', 'box', 'traffic cone']

@@ -16,10 +16,12 @@ from ..config_checks import (
     check_given,
     check_init_cfg,
     check_lora,
+    check_out_strides,
     check_prompts_cfg,
     check_refine_steps,
     check_timestep,
 )
+from ..layers.feature_resize import resize_features
 from ..layers.feature_taps import FeatureTaps, Tap, feature_table, remove_untapped
 from ..layers.given_time_embedding import GivenTimeEmbedding
 from ..layers.latent_autoencoder import LatentAutoencoder
@@ -50,7 +52,9 @@ class DiffusionUNet(BaseModule):
         arch (str): ``'sd1-4'``, ``'sd1-5'``, ``'sd2-1'``, ``'tiny-sd'``, or a folder that holds
             ``unet/config.json`` and ``vae/config.json``. Defaults to ``'sd1-5'``.
         out_indices (Sequence[int]): Levels of the pyramid to return, 0 the finest. Defaults to (0, 1, 2, 3), which has
-            strides 8, 16, 32 and 64 with Stable Diffusion.
+            strides 8, 16, 32 and 64 with Stable Diffusion. A level may stand there more than once.
+        out_strides (Sequence[int], optional): Resize the features to these strides, one for each of ``out_indices``:
+            ``(4, 8, 16, 32)`` for what was made for a ResNet. Default: each keeps its own.
         prompts (dict, optional): Config of the prompts, such as ``dict(type='ClassPrompts', classes='ade')``.
             Default: the empty prompt.
         cross_attention (dict, optional): Config of :class:`CrossAttentionMaps`. Each of its strides gets one map per
@@ -62,8 +66,8 @@ class DiffusionUNet(BaseModule):
             ``timestep``. Defaults to False.
         resize_skips (bool): Treat latents whose sides the U-Net cannot halve without rest as the official code of
             MetaPrompts does, see :func:`.resize_skip_connections`. The features are then those of an image padded to a
-            multiple of the largest stride, so larger than ``out_strides`` tells. Not with ``cross_attention``. Defaults
-            to False.
+            multiple of the largest stride, so larger than ``out_strides`` tells. Not with ``cross_attention``, nor with
+            ``out_strides``. Defaults to False.
         scale_latents (bool): Multiply latents by the autoencoder's scaling factor. Defaults to False.
         lora (dict, optional): Train a low-rank adapter instead of the U-Net's own weights: arguments of
             ``peft.LoraConfig``, of which ``target_modules`` defaults to all attention projections.
@@ -88,6 +92,7 @@ class DiffusionUNet(BaseModule):
         self,
         arch: str = 'sd1-5',
         out_indices: Sequence[int] = (0, 1, 2, 3),
+        out_strides: Sequence[int] | None = None,
         prompts: dict | None = None,
         cross_attention: dict | None = None,
         timestep: int = 1,
@@ -113,13 +118,14 @@ class DiffusionUNet(BaseModule):
         self.prompts = self._build_prompts(check_prompts_cfg(prompts or EMPTY_PROMPT))
         remove_untapped(self.unet, min(out_indices), keep_output=num_refine_steps > 1)
         if resize_skips:
-            if cross_attention:  # maps of the down blocks and of the up blocks would differ in size
-                raise ValueError('resize_skips=True goes with no cross_attention: leave one of them out')
+            if cross_attention or out_strides:  # maps of the down and of the up blocks would differ in size
+                raise ValueError('resize_skips=True goes with no cross_attention and no out_strides: leave one out')
             resize_skip_connections(self.unet)
         self.learned_timesteps = self._learn_timesteps() if learned_timesteps else nn.ParameterList()
-        self.taps = FeatureTaps(self.unet, taps)
+        self.levels, self.taps = taps, FeatureTaps(self.unet, tuple(dict.fromkeys(taps)))
         self.cross_attention = self._build_cross_attention(cross_attention, taps)
-        self.out_strides = tuple(tap.stride for tap in taps)
+        self.resized = out_strides is not None
+        self.out_strides = check_out_strides(out_strides, [tap.stride for tap in taps])
         self.out_channels = tuple(tap.channels + self._num_maps(tap.stride) for tap in taps)
 
         self.frozen = frozen
@@ -235,7 +241,7 @@ class DiffusionUNet(BaseModule):
             time_embeds = self._embed_time(step, len(images))  # (B, width of the time embedding)
             output = self.unet(latents, self.timestep, encoder_hidden_states=prompt_embeds, timestep_cond=time_embeds)
             latents = output.sample  # (B, 4, h, w), what the next pass looks at
-        features = tuple(map(self._with_maps, self.out_strides, self.taps.collect()))
+        features = self._collect_features(images.shape[-2:])
         return (*features, prompt_embeds) if self.out_prompts else features
 
     def _embed_prompts(self, step: int, batch_size: int, *conditions) -> torch.Tensor:
@@ -245,8 +251,13 @@ class DiffusionUNet(BaseModule):
     def _embed_time(self, step: int, batch_size: int) -> torch.Tensor | None:
         return self.learned_timesteps[step].expand(batch_size, -1) if self.learned_timesteps else None
 
-    def _with_maps(self, stride: int, feature: torch.Tensor) -> torch.Tensor:
-        if not self._num_maps(stride):
+    def _collect_features(self, image_size) -> tuple[torch.Tensor, ...]:
+        collected = dict(zip(self.taps.taps, map(self._with_maps, self.taps.taps, self.taps.collect()), strict=True))
+        features = tuple(collected[tap] for tap in self.levels)
+        return resize_features(features, self.out_strides, image_size) if self.resized else features
+
+    def _with_maps(self, tap: Tap, feature: torch.Tensor) -> torch.Tensor:
+        if not self._num_maps(tap.stride):
             return feature
-        maps = self.cross_attention.collect(stride, feature.shape[-2:])
+        maps = self.cross_attention.collect(tap.stride, feature.shape[-2:])
         return torch.cat([feature, maps.to(feature)], dim=1)  # (B, C_i + K, h_i, w_i)

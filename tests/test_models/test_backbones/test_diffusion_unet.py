@@ -6,6 +6,7 @@ import torch
 from mmengine.runner import load_checkpoint
 
 from mmdiffperc.models import DiffusionUNet
+from mmdiffperc.models.layers.feature_resize import resize_features
 from mmdiffperc.models.stable_diffusion import build_text_encoder, build_tokenizer, build_unet, build_vae
 
 PROMPTS = dict(type='ClassPrompts', classes=['wall', 'sky', 'tree'], adapter=dict(type='TextAdapter', gamma=0.1))
@@ -72,6 +73,30 @@ def test_any_levels_are_those_of_the_whole_pyramid(archs, name, out_indices):
     assert some.out_strides == tuple(whole.out_strides[index] for index in out_indices)
     for feature, index in zip(features, out_indices, strict=True):
         torch.testing.assert_close(feature, expected[index])
+
+
+@pytest.mark.parametrize('cross_attention', [None, MAPS])
+def test_resized_features_are_those_of_the_levels(archs, cross_attention):
+    """Also of a level that is asked for twice, and of one with maps; the strides of these are those of the levels."""
+    options = dict(cross_attention=cross_attention)
+    plain = build(archs['sd1'], out_indices=(2, 1), **options).eval()
+    resized = build(archs['sd1'], out_indices=(2, 1, 1), out_strides=(16, 8, 32), **options).eval()
+    resized.load_state_dict(plain.state_dict())
+    images = torch.rand(1, 3, 72, 40)
+    with torch.no_grad():
+        coarse, fine = plain(images)
+        found = resized(images)
+    assert resized.out_strides == (16, 8, 32)
+    assert resized.out_channels == tuple(plain.out_channels[index] for index in (0, 1, 1))
+    assert [tuple(feature.shape[2:]) for feature in found] == [(5, 3), (9, 5), (3, 2)]
+    expected = resize_features((coarse, fine, fine), (16, 8, 32), (72, 40))
+    for feature, value in zip(found, expected, strict=True):
+        torch.testing.assert_close(feature, value)
+
+
+def test_resized_features_go_not_with_resized_skips(archs):
+    with pytest.raises(ValueError, match='resize_skips=True goes with no cross_attention and no out_strides'):
+        build(archs['sd1'], resize_skips=True, cross_attention=None, out_strides=(4, 8, 16, 32))
 
 
 FULL, LORA, FROZEN = {}, dict(lora=dict(r=2)), dict(frozen=True)

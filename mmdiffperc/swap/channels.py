@@ -1,0 +1,118 @@
+"""What neck and heads in a model's config read of features, and how many channels they are told to expect."""
+
+from collections.abc import Iterator, Sequence
+
+from .features import Feature
+
+NO_HEADS = ('backbone', 'neck', 'data_preprocessor', 'train_cfg', 'test_cfg')
+FIRST_FEATURE = 'c1_in_channels'  # DeepLabV3+ reads the first feature besides the one it selects
+COMMON_WIDTH = 'embed_dim'  # so Feature2Pyramid calls the channels that all its features have
+
+
+def set_neck_channels(neck: dict, features: Sequence[Feature]):
+    """Set the ``in_channels`` of a neck: one number for each feature, or that of the last one.
+
+    Args:
+        neck (dict): Its config, changed in place.
+        features (Sequence[Feature]): What it gets.
+
+    Raises:
+        ValueError: It takes another number of features, or wants all of one width and they are not.
+    """
+    channels = [feature.channels for feature in features]
+    if isinstance(neck.get('in_channels'), (list, tuple)):
+        _check_number(neck, len(features))
+        neck['in_channels'] = type(neck['in_channels'])(channels)
+    elif 'in_channels' in neck:
+        neck['in_channels'] = channels[-1]
+    elif COMMON_WIDTH in neck:
+        if len(set(channels)) > 1:
+            raise ValueError(f'{neck["type"]} wants features of one width, but these have {channels} channels')
+        neck[COMMON_WIDTH] = channels[0]
+
+
+def set_head_channels(model: dict, features: Sequence[Feature]):
+    """Set the ``in_channels`` of all heads.
+
+    A head tells by ``in_index`` which features it reads. Without it, there is one number for each feature, or that of
+    the last one.
+
+    Args:
+        model (dict): Config of the model, changed in place.
+        features (Sequence[Feature]): What the heads get.
+
+    Raises:
+        ValueError: A head reads a feature that is not there.
+    """
+    for head in heads_of(model):
+        for reader in _readers(head):
+            _set_reader(reader, features)
+
+
+def read_by_heads(model: dict, number: int) -> set[int]:
+    """The indices of the features that heads read, as far as all of them tell by ``in_index``; else all.
+
+    Args:
+        model (dict): Config of the model.
+        number (int): Number of features.
+
+    Raises:
+        ValueError: A head reads a feature that is not there.
+    """
+    read = set()
+    for head in heads_of(model):
+        readers = list(_readers(head))
+        if not readers or any('in_index' not in reader for reader in readers):
+            return set(range(number))
+        for reader in readers:
+            read |= {index % number for index in _indices(reader, number)}
+            read |= {0} if reader.get(FIRST_FEATURE) else set()
+    return read
+
+
+def _set_reader(reader, features):
+    given = reader['in_channels']
+    channels = [features[index].channels for index in _indices(reader, len(features))]
+    reader['in_channels'] = type(given)(channels) if isinstance(given, (list, tuple)) else channels[-1]
+    if reader.get(FIRST_FEATURE):
+        reader[FIRST_FEATURE] = features[0].channels
+    if reader.get('num_convs') == 0:  # nothing in between that could change the number
+        reader['channels'] = reader['in_channels']
+
+
+def heads_of(model: dict) -> Iterator[dict]:
+    """The configs of a model's own parts behind backbone and neck."""
+    for name, part in model.items():
+        for head in part if isinstance(part, (list, tuple)) else [part]:
+            if name not in NO_HEADS and isinstance(head, dict) and 'type' in head:
+                yield head
+
+
+def _readers(part, key='in_channels') -> Iterator[dict]:
+    """The head if it has ``in_channels``, and parts of it that have an ``in_index``."""
+    if key in part and 'in_channels' in part:
+        yield part
+    for inner in part.values():
+        for each in inner if isinstance(inner, (list, tuple)) else [inner]:
+            if isinstance(each, dict):
+                yield from _readers(each, 'in_index')
+
+
+def _indices(reader, number) -> Sequence[int]:
+    """Which of the features it reads."""
+    is_list = isinstance(reader['in_channels'], (list, tuple))
+    if is_list and 'in_index' not in reader:
+        _check_number(reader, number)
+    in_index = reader.get('in_index', range(number) if is_list else -1)
+    indices = [in_index] if isinstance(in_index, int) else in_index
+    if any(index not in range(-number, number) for index in indices):
+        raise ValueError(f'{reader["type"]} has in_index={in_index}, but there are {number} features')
+    return indices
+
+
+def _check_number(part, number):
+    if len(part['in_channels']) != number:
+        raise ValueError(
+            f'{part["type"]} has in_channels={list(part["in_channels"])}, a number for each feature, but there are '
+            f'{number} features'
+        )

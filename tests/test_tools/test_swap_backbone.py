@@ -1,0 +1,40 @@
+import pytest
+from mmengine.config import Config
+from tiny_arch import write_arch
+
+UPERNET = 'mmseg::upernet/upernet_r50_4xb4-80k_ade20k-512x512.py'
+
+
+@pytest.fixture
+def main(tool):
+    import swap_backbone
+
+    return swap_backbone.main
+
+
+def test_a_config_is_written(main, tmp_path, capsys):
+    arch, out = write_arch(tmp_path / 'arch'), tmp_path / 'mine.py'
+    options = ['--arch', arch, '--checkpoint', 'sd.ckpt', '--classes', 'road', 'tram stop']
+    assert main([UPERNET, str(out), *options, '--backbone', 'with_cp=True', 'prompts.adapter.type=TextAdapter']) == 0
+    backbone = Config.fromfile(out).model.backbone
+    assert backbone.init_cfg == dict(type='Pretrained', checkpoint='sd.ckpt')
+    assert backbone.prompts == dict(
+        type='ClassPrompts', classes=['road', 'tram stop'], adapter=dict(type='TextAdapter')
+    )
+    assert backbone.with_cp is True
+    assert capsys.readouterr().out == f'{out}: levels (0, 1, 2, 3) of the U-Net, at strides (4, 8, 16, 32)\n'
+
+
+def test_own_strides_and_the_classes_of_a_data_set(main, tmp_path, capsys):
+    arch, out = write_arch(tmp_path / 'arch'), tmp_path / 'mine.py'
+    assert main([UPERNET, str(out), '--arch', arch, '--classes', 'ade', '--strides', '8', '16', '32', '64']) == 0
+    cfg = Config.fromfile(out)
+    assert cfg.model.backbone.prompts.classes == 'ade' and 'out_strides' not in cfg.model.backbone
+    assert cfg.model.decode_head.in_channels == [8, 16, 24, 40]
+    assert capsys.readouterr().out.endswith('levels (0, 1, 2, 3) of the U-Net, at strides their own\n')
+
+
+def test_what_cannot_be_swapped_is_told_in_a_line(main, tmp_path, capsys):
+    assert main(['mmseg::_base_/models/san_vit-b16.py', str(tmp_path / 'mine.py')]) == 1
+    assert capsys.readouterr().err.startswith('swap_backbone: MultimodalEncoderDecoder has no `backbone`, only type')
+    assert not (tmp_path / 'mine.py').exists()

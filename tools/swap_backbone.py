@@ -1,0 +1,63 @@
+"""Put the diffusion backbone into a config of mmseg, mmdet or mmpose, and write the new config.
+
+    python tools/swap_backbone.py mmseg::upernet/upernet_r50_4xb4-80k_ade20k-512x512.py my_config.py --classes ade
+
+Then train with `mim train mmseg my_config.py`. What is changed, and what cannot be: mmdiffperc.swap_backbone.
+"""
+
+import argparse
+import sys
+
+from mmengine.config import Config, DictAction
+
+from mmdiffperc import swap_backbone
+from mmdiffperc.command_line import one_line_errors
+
+
+def parse_args(arguments=None):
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('config', help='config file, or its name: HOST::PATH')
+    parser.add_argument('out', help='config file to write')
+    parser.add_argument('--arch', default='sd1-5', help='as in DiffusionUNet (default: %(default)s)')
+    parser.add_argument('--checkpoint', help='Stable Diffusion weights (default: the published ones)')
+    parser.add_argument(
+        '--classes', nargs='+', metavar='NAME', help='classes of the prompts; one word names those of a data set: ade'
+    )
+    parser.add_argument(
+        '--strides', nargs='+', type=int, metavar='PIXELS', help='of the features (default: as the old backbone has)'
+    )
+    parser.add_argument('--scope', metavar='HOST', help='mmseg, mmdet or mmpose, if the config does not tell')
+    parser.add_argument(
+        '--backbone', nargs='+', action=DictAction, default={}, metavar='KEY=VALUE',
+        help='further arguments of DiffusionUNet: with_cp=True lora.r=8',
+    )  # fmt: skip
+    return parser.parse_args(arguments)
+
+
+def backbone_options(args) -> dict:
+    """Arguments of the backbone that the command line gives."""
+    options = {}
+    if args.classes:
+        classes = args.classes[0] if len(args.classes) == 1 else args.classes
+        options['prompts'] = dict(type='ClassPrompts', classes=classes)
+    if args.checkpoint:
+        options['init_cfg'] = dict(type='Pretrained', checkpoint=args.checkpoint)
+    nested = Config(options)
+    nested.merge_from_dict(args.backbone)
+    return nested.to_dict()
+
+
+@one_line_errors(ValueError, OSError)
+def main(arguments=None):
+    """Run the tool, with these arguments instead of the command line's if there are any."""
+    args = parse_args(arguments)
+    cfg = swap_backbone(args.config, args.strides, args.scope, args.arch, **backbone_options(args))
+    cfg.dump(args.out)
+    backbone = cfg.model.backbone
+    strides = backbone.get('out_strides', 'their own')
+    print(f'{args.out}: levels {tuple(backbone.out_indices)} of the U-Net, at strides {strides}')
+
+
+if __name__ == '__main__':
+    sys.exit(main())

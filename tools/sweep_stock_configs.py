@@ -1,0 +1,76 @@
+"""Try the diffusion backbone in stock configs of mmseg, mmdet and mmpose, and keep the page about it.
+
+    python tools/sweep_stock_configs.py --write
+    python tools/sweep_stock_configs.py --check
+    python tools/sweep_stock_configs.py --only mask2former
+
+Each config gets a small backbone with random weights, is built, trained for a step and used to predict.
+"""
+
+import argparse
+import sys
+import warnings
+from pathlib import Path
+
+import torch
+from mmengine.utils.dl_utils import mmcv_full_available
+from stock_configs.entries import stock_configs
+from stock_configs.table import compare, make_page, make_row
+from stock_configs.trial import try_config
+
+from mmdiffperc.command_line import one_line_errors
+
+PAGE = Path(__file__).parents[1] / 'configs' / 'README.md'
+NO_MMCV = (
+    'Skipped, nothing was tried: mmcv-lite is installed here, not full mmcv. CONTRIBUTING.md says how to set up an '
+    'environment with it (it compiles with torch 2.13 or older)'
+)
+
+
+def parse_args(arguments=None):
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('--arch', default='tiny-sd', help='architecture of the backbone (default: %(default)s)')
+    parser.add_argument('--only', default='', metavar='TEXT', help='try only those with this in their name')
+    parser.add_argument('--full-mmcv', action='store_true', help='do so only where full mmcv is installed')
+    what = parser.add_mutually_exclusive_group()
+    what.add_argument('--write', action='store_true', help=f'write {PAGE.parent.name}/{PAGE.name}')
+    what.add_argument('--check', action='store_true', help='fail where that page says something else')
+    args = parser.parse_args(arguments)
+    if args.write and (args.only or mmcv_full_available()):
+        parser.error('the page is written about all configs, with mmcv-lite')
+    return args
+
+
+def sweep(arch: str, only: str) -> dict[str, list[str]]:
+    """Lines of the table for each host, told as they are found."""
+    rows = {}
+    for host, stocks in stock_configs().items():
+        rows[host] = []
+        for stock in stocks:
+            if only in stock.name:
+                torch.manual_seed(0)
+                rows[host].append(make_row(stock, try_config(stock, arch)))
+                print(rows[host][-1], flush=True)
+    return rows
+
+
+@one_line_errors(ValueError, OSError)
+def main(arguments=None):
+    """Run the tool, with these arguments instead of the command line's if there are any."""
+    args = parse_args(arguments)
+    if args.full_mmcv and not mmcv_full_available():
+        print(NO_MMCV)
+        return
+    warnings.simplefilter('ignore')  # those of the hosts, hundreds
+    rows = sweep(args.arch, args.only)
+    if args.write:
+        PAGE.write_text(make_page(rows), encoding='utf-8')
+    if args.check:
+        found = [row for lines in rows.values() for row in lines]
+        if differing := compare(PAGE.read_text(encoding='utf-8'), found, mmcv_full_available()):
+            raise ValueError(f'{PAGE} should say otherwise of {len(differing)} config(s):\n' + '\n'.join(differing))
+
+
+if __name__ == '__main__':
+    sys.exit(main())
