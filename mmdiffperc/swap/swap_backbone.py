@@ -55,8 +55,8 @@ def swap_backbone(
 
     Raises:
         ValueError: The host is unknown; there is no backbone; its heads read more than feature maps, or a neck or head
-            cannot take them. The old backbone does not run here, and no ``strides`` are given. It is not known where the
-            weights of ``arch`` are, and ``init_cfg`` does not say.
+            cannot take them. The old backbone does not run here, and no ``strides`` are given. Nothing says where the
+            weights of ``arch`` are.
     """
     cfg = deepcopy(config) if isinstance(config, Config) else _read_file(config)
     scope = scope or _scope_of(cfg, config)
