@@ -15,7 +15,11 @@ from .features import Feature, backbone_features, build_empty, neck_features
 from .levels import choose_levels, replace_unread
 from .settings import drop_layer_decay, drop_old_weights, import_names, set_imports, set_preprocessor
 
-WEIGHTS = {'sd1-4': 'CompVis/stable-diffusion-v1-4', 'sd1-5': 'stable-diffusion-v1-5/stable-diffusion-v1-5'}
+WEIGHTS = {
+    'sd1-4': 'CompVis/stable-diffusion-v1-4',
+    'sd1-5': 'stable-diffusion-v1-5/stable-diffusion-v1-5',
+    'sd2-1': None,  # there are many copies, and no official one
+}
 # What a backbone raises that needs a package, an operator or an argument that is not there.
 CANNOT_RUN = (ImportError, KeyError, TypeError, NotImplementedError, RuntimeError)
 TIED_PART = 'shared_head'  # the last stage of a ResNet, in heads without a neck
@@ -51,11 +55,12 @@ def swap_backbone(
 
     Raises:
         ValueError: The host is unknown; there is no backbone; its heads read more than feature maps, or a neck or head
-            cannot take them. The old backbone does not run here, and no ``strides`` are given.
+            cannot take them. The old backbone does not run here, and no ``strides`` are given. Nothing says where the
+            weights of ``arch`` are.
     """
     cfg = deepcopy(config) if isinstance(config, Config) else _read_file(config)
     scope = scope or _scope_of(cfg, config)
-    _check_backbone(cfg.model)
+    _check_backbone(cfg.get('model') or {})
     import_module(f'{scope}.models')
     import_modules_from_strings(import_names(cfg), allow_failed_imports=True)
     old_features = _features_given(cfg.model, strides) if strides else _features_of(cfg.model, scope)
@@ -150,9 +155,16 @@ def _new_backbone(strides, scope, options) -> tuple[dict, tuple[Feature, ...]]:
     if [levels[index].stride for index in config['out_indices']] != list(strides):
         config.setdefault('out_strides', tuple(strides))
     built = build_empty(config, scope)
-    source = WEIGHTS.get(config['arch'], config['arch'])
-    config.setdefault('init_cfg', dict(type='Pretrained', checkpoint=source))
+    if 'init_cfg' not in config:
+        config['init_cfg'] = _published_weights(config['arch'])
     return config, tuple(map(Feature, built.out_channels, built.out_strides))
+
+
+def _published_weights(arch) -> dict:
+    checkpoint = WEIGHTS.get(arch, arch)
+    if checkpoint is None:
+        raise ValueError(f"arch={arch!r}: say where its weights are, init_cfg=dict(type='Pretrained', checkpoint=...)")
+    return dict(type='Pretrained', checkpoint=checkpoint)
 
 
 def _set_channels(model, features, scope):

@@ -136,6 +136,13 @@ def test_weights_of_the_architecture(given, checkpoint):
     assert backbone.init_cfg == dict(type='Pretrained', checkpoint=checkpoint)
 
 
+def test_weights_that_have_to_be_given():
+    with pytest.raises(ValueError, match=r"arch='sd2-1': say where its weights are, init_cfg=dict\(type='Pretrained'"):
+        swap_backbone(UPERNET, arch='sd2-1')
+    init_cfg = dict(type='Pretrained', checkpoint='v2-1.ckpt')
+    assert swap_backbone(UPERNET, arch='sd2-1', init_cfg=init_cfg).model.backbone.init_cfg == init_cfg
+
+
 def test_an_architecture_with_fewer_levels(tmp_path):
     cfg = swap(UPERNET, write_arch(tmp_path / 'arch', 'three levels'))
     assert cfg.model.backbone.out_indices == (0, 1, 2, 2)
