@@ -91,7 +91,6 @@ def test_depth_evaluator_builds():
     assert METRICS.build(scope['val_evaluator']).depth_metrics == ('abs_rel', 'rmse', 'd1')
 
 
-@functools.cache
 def test_weights_of_deepspeed(tmp_path, monkeypatch):
     checkpoint = tmp_path / 'iter_80000.pth'
     checkpoint.mkdir()
@@ -101,6 +100,7 @@ def test_weights_of_deepspeed(tmp_path, monkeypatch):
     assert torch.equal(load_file('vpd.pth')['state_dict']['weight'], torch.ones(2, 3))
 
 
+@functools.cache
 def options_of(*command: str | Path) -> set[str]:
     """The long options that a program's help names."""
     usage = subprocess.run([sys.executable, *command, '--help'], cwd=ROOT, capture_output=True, text=True).stdout
