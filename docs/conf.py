@@ -17,6 +17,7 @@ root_doc = 'docs/index'
 include_patterns = [
     'docs/**',
     '*.md',
+    'configs/README.md',
     'configs/**/README.md',
     'projects/**/README.md',
     'mmdiffperc/assets/tiny-sd/README.md',

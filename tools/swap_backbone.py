@@ -2,7 +2,7 @@
 
     python tools/swap_backbone.py mmseg::upernet/upernet_r50_4xb4-80k_ade20k-512x512.py my_config.py --classes ade
 
-Then train with `mim train mmseg my_config.py`. What is changed, and what cannot be: mmdiffperc.swap_backbone.
+Then train with ``mim train mmseg my_config.py``. What is changed, and what cannot be: mmdiffperc.swap_backbone.
 """
 
 import argparse

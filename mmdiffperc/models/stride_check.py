@@ -21,7 +21,7 @@ def strides_behind(neck: nn.Module | None, strides: Sequence[int]) -> list[int] 
     """Strides of the features that a neck returns, or None for one that is not known.
 
     Args:
-        neck (nn.Module, optional): A :class:`FinerLevelNeck`, an FPN of a host, a sequence of them, or none.
+        neck (nn.Module, optional): A :class:`.FinerLevelNeck`, an FPN of a host, a sequence of them, or none.
         strides (Sequence[int]): Those of the features it gets.
     """
     if neck is None:

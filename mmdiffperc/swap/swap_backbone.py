@@ -32,11 +32,11 @@ def swap_backbone(
     arch: str = 'sd1-5',
     **backbone,
 ) -> Config:
-    """Put :class:`DiffusionUNet` in the place of a config's backbone.
+    """Put :class:`.DiffusionUNet` in the place of a config's backbone.
 
     Neck and heads get as many features as from the old backbone, and of the same strides, so that anchors, sizes of
     heatmaps and whatever else was made for them stays right: each is a level of the U-Net, resized if need be, see
-    :func:`choose_levels`. What differs is the number of channels, so the ``in_channels`` of neck and heads is set. Also
+    :func:`.choose_levels`. What differs is the number of channels, so the ``in_channels`` of neck and heads is set. Also
     changed is what else spoke of the old backbone: normalisation of the images, weights, imports, learning rates by
     layer.
 
@@ -46,12 +46,12 @@ def swap_backbone(
         strides (Sequence[int], optional): The stride of each feature. Default: those of the old backbone, which is
             built to find them. The native ones of Stable Diffusion are ``(8, 16, 32, 64)``.
         scope (str, optional): The host, which is ``default_scope`` of the config or in front of its name by default.
-        arch (str): As in :class:`DiffusionUNet`. Defaults to ``'sd1-5'``.
-        **backbone: Further arguments of :class:`DiffusionUNet`. By default, ``init_cfg`` names the published weights
+        arch (str): As in :class:`.DiffusionUNet`. Defaults to ``'sd1-5'``.
+        **backbone: Further arguments of :class:`.DiffusionUNet`. By default, ``init_cfg`` names the published weights
             (those in ``arch`` if that is a folder), and ``out_indices`` and ``out_strides`` follow from ``strides``.
 
     Returns:
-        Config: A new config, of which :meth:`Config.dump` makes a file; the given one stays as it is.
+        Config: A new config, of which ``Config.dump`` makes a file; the given one stays as it is.
 
     Raises:
         ValueError: The host is unknown; there is no backbone; its heads read more than feature maps, or a neck or head
