@@ -36,9 +36,9 @@ def swap_backbone(
 
     Neck and heads get as many features as from the old backbone, and of the same strides, so that anchors, sizes of
     heatmaps and whatever else was made for them stays right: each is a level of the U-Net, resized if need be, see
-    :func:`.choose_levels`. What differs is the number of channels, so the ``in_channels`` of neck and heads is set. Also
-    changed is what else spoke of the old backbone: normalisation of the images, weights, imports, learning rates by
-    layer.
+    :func:`.choose_levels`. What differs is the number of channels, so the ``in_channels`` of neck and heads is set.
+    Also changed is what else spoke of the old backbone: normalisation of the images, weights, imports, learning rates
+    by layer.
 
     Args:
         config (Config | str | Path): A config of mmseg, mmdet or mmpose, its file, or its name, such as
