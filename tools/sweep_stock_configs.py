@@ -22,8 +22,8 @@ from mmdiffperc.command_line import one_line_errors
 
 PAGE = Path(__file__).parents[1] / 'configs' / 'README.md'
 NO_MMCV = (
-    'Skipped, nothing was tried: mmcv-lite is installed here, not full mmcv. CONTRIBUTING.md says how to set up an '
-    'environment with it (it compiles with torch 2.13 or older)'
+    'Skipped, nothing was tried: mmcv-lite is installed here, not full mmcv. docs/installation.md says how to set up '
+    'an environment with it (it compiles with torch 2.13 or older)'
 )
 
 
