@@ -1,9 +1,11 @@
-"""What every test gets: fixed seeds, one thread, no network, and no default scope left over from the test before."""
+"""What every test gets: fixed seeds, one thread, the CPU, no network, and no default scope left over from the test before."""
 
 import os
 
 # Read when the hub client is imported; a test that would download fails at once instead of waiting.
 os.environ.setdefault('HF_HUB_OFFLINE', '1')
+# The same sums everywhere; on a GPU with `CUDA_VISIBLE_DEVICES=0 make test`.
+os.environ.setdefault('CUDA_VISIBLE_DEVICES', '')
 
 import random
 

@@ -49,7 +49,7 @@ class Task:
 
 def dmp(target: str, metrics: dict) -> Task:
     """The task of predicting one of DMP's targets, tested in the other domain, too."""
-    folder, suffix = 'projects/dmp/configs', f'1xb8-1800_toy-{target}-128x128.py'
+    folder, suffix = 'projects/dmp/configs', f'1xb8-600_toy-{target}-128x128.py'
     models = {'DMP': 'dmp_tiny-sd', 'plain regression': 'regression_tiny-sd', 'DMP, random U-Net': 'dmp_tiny-sd-random'}
     configs = {name: f'{folder}/{model}_{suffix}' for name, model in models.items()}
     return Task(configs, metrics, tests={'domain b': []})
@@ -113,7 +113,7 @@ TASKS = {
     'dmp-depth': dmp('depth', {'rmse': '.3f', 'abs_rel': '.3f'}),
     'dmp-albedo': dmp('albedo', {'mse': '.4f', 'psnr': '.1f'}),
     'dmp-shading': dmp('shading', {'mse': '.4f', 'psnr': '.1f'}),
-    'dmp-segmentation': dmp('segmentation', {'mIoU': '.3f'}),
+    'dmp-segmentation': dmp('segmentation', {'mIoU': '.1f'}),
     'detection': Task(
         {
             'pre-trained': 'configs/detection/retinanet_tiny-sd-fpn_1xb4-1800_toy-coco-128x128.py',

@@ -100,4 +100,4 @@ def test_weights_are_saved_unchanged(tmp_path, make_runner):
     runner = make_runner(tmp_path, 1)
     runner.train()
     saved = load_file(tmp_path / 'epoch_1.pth')['state_dict']
-    assert torch.equal(saved['linear.weight'], runner.model.linear.weight)
+    assert torch.equal(saved['linear.weight'], runner.model.linear.weight.cpu())

@@ -5,16 +5,16 @@ import torch
 
 
 @pytest.fixture
-def benchmark(tool):
+def benchmark_tool(tool):
     import benchmark
 
     return benchmark
 
 
-def test_json_holds_circumstances_and_results(benchmark, tiny_vpd, tmp_path, capsys):
+def test_json_holds_circumstances_and_results(benchmark_tool, tiny_vpd, tmp_path, capsys):
     out = tmp_path / 'speed.json'
     arguments = ['--size', '64', '128', '--batch', '2', '--repeats', '3', '--device', 'cpu']
-    assert benchmark.main([tiny_vpd, *arguments, '--train', '--out', str(out)]) == 0
+    assert benchmark_tool.main([tiny_vpd, *arguments, '--train', '--out', str(out)]) == 0
     report = json.loads(out.read_text())
     assert (report['size'], report['batch'], report['dtype'], report['config']) == ([64, 128], 2, 'float32', tiny_vpd)
     assert report['torch'] == torch.__version__ and report['threads'] >= 1
@@ -28,34 +28,34 @@ def test_json_holds_circumstances_and_results(benchmark, tiny_vpd, tmp_path, cap
     assert 'time_ratio' not in results['training step']
 
 
-def test_time_ratio_is_that_of_the_median_turn(benchmark):
+def test_time_ratio_is_that_of_the_median_turn(benchmark_tool):
     results = {
         'floor': dict(turns=[1.0, 10.0, 2.0], peak_memory_mib=8.0),
         'backbone': dict(turns=[5.0, 11.0, 4.0], peak_memory_mib=10.0),
     }
-    benchmark.with_ratios(results)
+    benchmark_tool.with_ratios(results)
     assert results['backbone']['time_ratio'] == 2  # of 5, 1.1 and 2; that of the medians would be 2.5
     assert results['backbone']['memory_ratio'] == 1.25
 
 
-def test_peak_memory_is_what_a_run_holds_at_most(benchmark):
+def test_peak_memory_is_what_a_run_holds_at_most(benchmark_tool):
     def run():
         held = torch.ones(16 * 2**20)  # 64 MiB
         return [(held + 1).sum(), (held + 2).sum()]  # 64 MiB more, twice, never both
 
-    assert benchmark.peak_memory(run, torch.device('cpu')) == pytest.approx(128, abs=8)
+    assert benchmark_tool.peak_memory(run, torch.device('cpu')) == pytest.approx(128, abs=8)
 
 
 @pytest.fixture
-def model(benchmark, tiny_vpd):
-    cfg = benchmark.Config.fromfile(tiny_vpd)
-    model = benchmark.build_model(cfg).eval()
+def model(benchmark_tool, tiny_vpd):
+    cfg = benchmark_tool.Config.fromfile(tiny_vpd)
+    model = benchmark_tool.build_model(cfg).eval()
     return model, cfg.model.backbone
 
 
-def test_stock_unet_shares_weights_and_computes_the_same(benchmark, model):
+def test_stock_unet_shares_weights_and_computes_the_same(benchmark_tool, model):
     backbone = model[0].backbone
-    unet = benchmark.stock_unet(backbone)
+    unet = benchmark_tool.stock_unet(backbone)
     latents, prompts = torch.randn(2, 4, 8, 16), backbone.prompts(2)
     kept = []
     unet.up_blocks[-1].register_forward_hook(lambda module, args, output: kept.append(output))
@@ -69,9 +69,9 @@ def test_stock_unet_shares_weights_and_computes_the_same(benchmark, model):
     assert added == {'conv_norm_out.weight', 'conv_norm_out.bias', 'conv_out.weight', 'conv_out.bias'}
 
 
-def test_backbone_without_maps_gives_the_same_features(benchmark, model):
+def test_backbone_without_maps_gives_the_same_features(benchmark_tool, model):
     backbone, config = model[0].backbone, model[1]
-    plain = benchmark.without_maps(backbone, config)
+    plain = benchmark_tool.without_maps(backbone, config)
     images = torch.rand(1, 3, 64, 128) * 2 - 1
     with torch.no_grad():
         for ours, feature in zip(plain(images), backbone(images), strict=True):
@@ -87,13 +87,13 @@ def test_backbone_without_maps_gives_the_same_features(benchmark, model):
         (['default_scope=mmdet'], '--train makes labels for models of mmseg only; this one is of mmdet'),
     ],
 )
-def test_unsuitable_config(benchmark, tiny_vpd, capsys, options, message):
+def test_unsuitable_config(benchmark_tool, tiny_vpd, capsys, options, message):
     arguments = ['--size', '64', '64', '--repeats', '1', '--device', 'cpu', '--train']
-    assert benchmark.main([tiny_vpd, *arguments, '--cfg-options', *options]) == 1
+    assert benchmark_tool.main([tiny_vpd, *arguments, '--cfg-options', *options]) == 1
     assert message in capsys.readouterr().err
 
 
-def test_bad_input_is_one_clear_line(benchmark, tiny_vpd, tmp_path, capsys):
+def test_bad_input_is_one_clear_line(benchmark_tool, tiny_vpd, tmp_path, capsys):
     (tmp_path / 'empty.py').write_text('')
     for arguments, message in (
         ([str(tmp_path / 'absent.py')], 'absent.py'),
@@ -101,11 +101,11 @@ def test_bad_input_is_one_clear_line(benchmark, tiny_vpd, tmp_path, capsys):
         ([tiny_vpd, '--device', 'abacus'], 'abacus'),
         ([tiny_vpd, '--out', str(tmp_path / 'empty.py' / 'speed.json')], 'empty.py'),
     ):
-        assert benchmark.main(arguments) == 1
+        assert benchmark_tool.main(arguments) == 1
         assert message in capsys.readouterr().err
 
 
-def test_size_must_be_positive(benchmark, tiny_vpd, capsys):
+def test_size_must_be_positive(benchmark_tool, tiny_vpd, capsys):
     with pytest.raises(SystemExit):
-        benchmark.main([tiny_vpd, '--size', '64', '0'])
+        benchmark_tool.main([tiny_vpd, '--size', '64', '0'])
     assert 'expected at least 1, got 0' in capsys.readouterr().err

@@ -33,7 +33,7 @@ PAPER = dict(
     segmentation='ColouredSegMetric',
     shading='ImageErrorMetric',
 )
-SETTINGS = {'bedroom': ('sd1-4_1xb8-50k', 512), 'toy': ('tiny-sd_1xb8-1800', 128)}
+SETTINGS = {'bedroom': ('sd1-4_1xb8-50k', 512), 'toy': ('tiny-sd_1xb8-600', 128)}
 NAMES = {
     (data, task): f'dmp_{model}_{data}-{task}-{size}x{size}.py'
     for data, (model, size) in SETTINGS.items()
@@ -71,13 +71,13 @@ def test_five_tasks_each():
 @pytest.mark.parametrize('data', SETTINGS)
 @pytest.mark.filterwarnings('ignore:for .* copying from a non-meta parameter')
 def test_model(data):
-    """Five steps, v-prediction, an adapter of rank 4 on all attention; with prompts and guidance 2."""
+    """Five steps, v-prediction, a small adapter on all attention; with prompts and guidance 2."""
     model = build_on_meta(load(data, 'depth'))
     assert model.num_steps == 5 and model.use_prompts and model.guidance_scale == 2
     assert model.process.prediction_type == 'v_prediction' and model.process.sampler == 'ddim'
     assert model.process.snr_gamma is model.process.snr_trunc is None
     trained = [weight for weight in model.parameters() if weight.requires_grad]
-    assert all(4 in weight.shape for weight in trained)
+    assert all((4 if data == 'bedroom' else 16) in weight.shape for weight in trained)
     if data == 'bedroom':
         assert sum(weight.numel() for weight in trained) == 797184
     assert (model.codec.mode, model.codec.target_scale) == ('F', 8 if data == 'bedroom' else 10)
@@ -176,7 +176,10 @@ def test_toys_are_tested_in_another_domain(task):
 @pytest.mark.parametrize('task', PAPER)
 @pytest.mark.parametrize('name', VARIANTS)
 def test_baselines_differ_in_the_model_alone(task, name):
+    """But for a rate that suits all weights."""
     config, other = load('toy', task), Config.fromfile(CONFIGS / variant(task, name))
+    if name == 'dmp_tiny-sd-random':
+        assert other.optim_wrapper.optimizer.pop('lr') < config.optim_wrapper.optimizer.pop('lr')
     for key in set(config) - {'model', 'custom_hooks'}:
         assert other[key] == config[key], key
     hooks = ['RandomStateHook', 'SaveLoRAHook'] if name == 'regression_tiny-sd' else ['RandomStateHook']

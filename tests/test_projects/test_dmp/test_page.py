@@ -10,8 +10,8 @@ from mmdiffperc.registry import MODELS
 def test_prediction_for_an_own_image(tmp_path, monkeypatch):
     monkeypatch.chdir(ROOT)
     code = snippet('run: own target')
-    model = MODELS.build(Config.fromfile('projects/dmp/configs/dmp_tiny-sd_1xb8-1800_toy-normals-128x128.py').model)
-    for name in ('lora_iter_600', 'lora_iter_1800'):
+    model = MODELS.build(Config.fromfile('projects/dmp/configs/dmp_tiny-sd_1xb8-600_toy-normals-128x128.py').model)
+    for name in ('lora_iter_200', 'lora_iter_600'):
         model.save_lora(tmp_path / name)
     scope = {}
     exec(code.replace('work_dirs/dmp_normals', str(tmp_path)), scope)

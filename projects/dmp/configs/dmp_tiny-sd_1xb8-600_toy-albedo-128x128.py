@@ -3,7 +3,7 @@
 _base_ = [
     './_base_/models/dmp_tiny-sd.py',
     './_base_/datasets/toy_128x128.py',
-    './_base_/schedules/toy_1800.py',
+    './_base_/schedules/toy_600.py',
     './_base_/default_runtime.py',
 ]
 
