@@ -1,0 +1,71 @@
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from mmengine.config import Config
+
+from mmdiffperc.datasets.toy_scenes.writers import DatasetSpec, write_dataset
+from mmdiffperc.registry import MODELS
+
+ROOT = Path(__file__).parents[2]
+TARGETS = ('depth', 'albedo')
+
+
+@pytest.fixture
+def draw(tool, tmp_path, monkeypatch):
+    """The tool, in a repository with two images and untrained runs of two targets, each of two models."""
+    import draw_transfer
+
+    write_dataset(tmp_path / 'data', DatasetSpec(1, 2, (64, 64), seed=0, domain='b', formats=('dmp',)))
+    tasks = {f'dmp-{target}': small(draw_transfer.TASKS[f'dmp-{target}'], target, tmp_path) for target in TARGETS}
+    monkeypatch.setattr(draw_transfer, 'TASKS', {'depth': None} | tasks)  # the first is not one of DMP's
+    monkeypatch.chdir(tmp_path)
+    return draw_transfer
+
+
+def small(task, target, folder):
+    """The task with small images, one step, and without its third model; a checkpoint of each of its models."""
+    configs = {}
+    for name, path in list(task.configs.items())[:2]:
+        config = Config.fromfile(ROOT / path)
+        config.model.num_steps = 1
+        config.test_dataloader.dataset.data_root = str(folder / 'data/dmp')
+        next(one for one in config.test_dataloader.dataset.pipeline if one.type == 'Resize').scale = (64, 64)
+        config.dump(folder / f'{target}-{name}.py')
+        run = folder / f'work_dirs/prior/dmp-{target}-{name}-seed1'
+        run.mkdir(parents=True)
+        model = MODELS.build(config.model)
+        model.init_weights()
+        torch.save(dict(state_dict=model.state_dict()), run / 'iter_7.pth')
+        (run / 'last_checkpoint').write_text(str(run / 'iter_7.pth'))
+        configs[name] = str(folder / f'{target}-{name}.py')
+    return replace(task, configs=configs)
+
+
+def test_draws_a_row_for_each_target(draw, tmp_path, capsys):
+    out = tmp_path / 'new' / 'figure.png'
+    assert draw.main(['--seed', '1', '--index', '1', '--out', str(out), '--device', 'cpu']) == 0
+    assert f'{out} written' in capsys.readouterr().out
+    assert cv2.imread(str(out)).shape == (360, 680, 3)
+
+
+def test_panels_are_image_truth_and_predictions(draw):
+    panels = draw.draw_row('dmp-depth', 1, 1, 'cpu')
+    assert list(panels) == ['image', 'truth', 'DMP', 'plain regression']
+    image = cv2.imread(str(sorted(Path('data/dmp/val').glob('*.png'))[1]))[..., ::-1]
+    np.testing.assert_allclose(panels['image'], image / 255, atol=1e-6)
+    assert {panel.shape for title, panel in panels.items() if title != 'image'} == {(64, 64, 1)}
+    assert panels['truth'].min() > 0.1 and np.abs(panels['DMP'] - panels['plain regression']).mean() > 0.1
+
+
+def test_bad_input_is_one_clear_line(draw, capsys):
+    for arguments, message in (
+        (['--seed', '3'], 'no checkpoint: python tools/measure_prior.py --task dmp-depth --seeds 3'),
+        (['--seed', '1', '--index', '2'], 'the test set has images 0 to 1, and no [2]'),
+    ):
+        assert draw.main([*arguments, '--device', 'cpu']) == 1
+        error = capsys.readouterr().err
+        assert message in error and error.count('\n') == 1
