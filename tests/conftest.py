@@ -1,4 +1,4 @@
-"""What every test gets: fixed seeds, one thread of a CPU, no network, and no default scope left from the test before."""
+"""What every test gets: fixed seeds, one thread, the CPU, no network, and no default scope from the test before."""
 
 import os
 
