@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from draw_depth import check_indices
 from matplotlib.figure import Figure
-from measure_prior import TASKS, WORK_DIR
+from measure_prior import TASKS, run_folder
 from mmengine.config import Config
 from mmengine.dataset import pseudo_collate
 from mmengine.registry import DATASETS, init_default_scope
@@ -42,7 +42,7 @@ def last_checkpoint(task: str, start: str, seed: int) -> str:
     Raises:
         ValueError: There is no such run.
     """
-    folder = Path(f'{WORK_DIR}/{task}-{start}-seed{seed}')
+    folder = Path(run_folder(task, start, seed))
     if not (pointer := folder / 'last_checkpoint').is_file():
         raise ValueError(f'{folder}: no checkpoint: python tools/measure_prior.py --task {task} --seeds {seed}')
     return pointer.read_text()

@@ -125,6 +125,11 @@ TASKS = {
 }
 
 
+def run_folder(name: str, start: str, seed: int) -> str:
+    """The working directory of a run of a task."""
+    return f'{WORK_DIR}/{name}-{start}-seed{seed}'
+
+
 def scores(host: str, config: str, work_dir: str, overrides: list[str]) -> dict[str, float]:
     """Train and validate one configuration, or go on where that was stopped; its final metrics."""
     if not (found := final_scores(work_dir)):
@@ -153,10 +158,10 @@ def further_scores(host: str, config: str, work_dir: str, name: str, overrides: 
 
 def measure(name: str, seeds: list[int], options: list[str]) -> dict[str, list[dict]]:
     """Metrics of each seed, by the U-Net at the start."""
-    task, work_dir = TASKS[name], f'{WORK_DIR}/{name}'
+    task = TASKS[name]
     results = {}
     for start, config in task.configs.items():
-        folders = {seed: f'{work_dir}-{start}-seed{seed}' for seed in seeds}
+        folders = {seed: run_folder(name, start, seed) for seed in seeds}
         results[start] = [
             scores(task.host, config, folder, [f'randomness.seed={seed}', *options]) for seed, folder in folders.items()
         ]
@@ -167,7 +172,7 @@ def measure(name: str, seeds: list[int], options: list[str]) -> dict[str, list[d
     if task.constant_depth:
         with chdir(ROOT):
             results['none: mean training depth'] = [constant_scores(task.configs['random'])] * len(seeds)
-    (ROOT / f'{work_dir}.json').write_text(json.dumps(results))
+    (ROOT / f'{WORK_DIR}/{name}.json').write_text(json.dumps(results))
     return results
 
 
