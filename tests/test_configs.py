@@ -50,6 +50,7 @@ MMSEG_DEPTH = {size: f'vpd/vpd_sd1-5_4xb8-25k_nyu-{size}x{size}.py' for size in 
 DETECTION = [name for name in NAMES if name.startswith('detection/')]
 SEGMENTATION = [name for name in NAMES if ('fpn' in name or 'upernet' in name) and name not in DETECTION]
 DEPTH = [name for name in NAMES if 'nyu' in name or 'kitti' in name]
+POSE = [name for name in NAMES if '/td-hm_' in name]
 REFERRING = [name for name in NAMES if 'refer' in name]
 STOCK_DETECTORS = {
     'detection/retinanet_sd1-5-fpn_8xb2-1x_coco-1333x800.py': 'retinanet/retinanet_r50_fpn_1x_coco.py',
@@ -455,6 +456,22 @@ def test_metaprompts_on_mapillary():
         'MapillaryAsCityscapesDataset'
     }
     assert without_scope(mapillary.tta_pipeline) == without_scope(cityscapes.tta_pipeline)
+
+
+@pytest.mark.parametrize('name', POSE)
+def test_crop_and_flip_test_go_with_the_codec(name):
+    """UDP crops by the distance between pixel centres and needs no shift of the mirrored heatmaps; sigma by size."""
+    config = load(name)
+    is_udp = 'udp' in name or 'tiny' in name
+    codec = config.model.head.decoder
+    assert codec.type == ('UDPHeatmap' if is_udp else 'MSRAHeatmap') and config.codec == codec
+    assert config.model.test_cfg.flip_test and config.model.test_cfg.shift_heatmap is not is_udp
+    for loader in (config.train_dataloader, config.val_dataloader, config.test_dataloader):
+        crops = [transform for transform in loader.dataset.pipeline if transform.type == 'TopdownAffine']
+        assert [(crop.input_size, crop.get('use_udp', False)) for crop in crops] == [(codec.input_size, is_udp)]
+    height, width = map(int, re.search(r'(\d+)x(\d+)\.py', name).groups())
+    assert tuple(codec.input_size) == (width, height)
+    assert codec.sigma == {256: 2, 384: 3, 128: 1.5}[height]
 
 
 @pytest.mark.parametrize('name', DETECTION)

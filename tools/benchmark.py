@@ -28,7 +28,7 @@ from diffusers import UNet2DConditionModel
 from mmengine.config import Config, DictAction
 from mmengine.logging import MMLogger
 from mmengine.model import revert_sync_batchnorm
-from mmengine.optim import build_optim_wrapper
+from mmengine.optim import OptimWrapper, build_optim_wrapper
 from mmengine.registry import MODELS, init_default_scope
 from torch import nn
 
@@ -116,13 +116,24 @@ def inference_subjects(model: nn.Module, config: dict, inputs: torch.Tensor) -> 
 
 
 def training_losses(model: nn.Module, inputs: torch.Tensor) -> Callable:
-    """A function that computes the losses of an mmseg model for labels drawn at random."""
+    """A function that computes the losses of an mmseg model for labels, or depth, drawn at random."""
     from mmengine.structures import PixelData
+    from mmseg.models import DepthEstimator
     from mmseg.structures import SegDataSample
 
-    labels = torch.randint(model.decode_head.num_classes, (len(inputs), 1, *inputs.shape[-2:]), device=inputs.device)
-    samples = [SegDataSample(gt_sem_seg=PixelData(data=label)) for label in labels]
+    head, size = model.decode_head, (len(inputs), 1, *inputs.shape[-2:])
+    if isinstance(model, DepthEstimator):
+        name, truths = 'gt_depth_map', torch.rand(size, device=inputs.device) * head.max_depth
+    else:
+        name, truths = 'gt_sem_seg', torch.randint(head.num_classes, size, device=inputs.device)
+    samples = [SegDataSample(**{name: PixelData(data=truth)}) for truth in truths]
     return lambda: model(inputs, samples, mode='loss')
+
+
+def optim_wrapper_of(model: nn.Module, cfg: Config) -> OptimWrapper:
+    """The config's optimizer, but not its type of wrapper: the precision is that of ``--dtype``."""
+    wanted = ('constructor', 'optimizer', 'paramwise_cfg')
+    return build_optim_wrapper(model, {key: cfg.optim_wrapper[key] for key in wanted if key in cfg.optim_wrapper})
 
 
 def measure_inference(model, cfg, inputs, args) -> dict[str, dict]:
@@ -138,10 +149,7 @@ def measure_inference(model, cfg, inputs, args) -> dict[str, dict]:
 def measure_training(model, cfg, inputs, args) -> dict[str, dict]:
     """Measure one training step: losses, backward pass and the optimizer of the config."""
     model.train()
-    # Without `type`: the precision is that of --dtype, not that of the config's AmpOptimWrapper.
-    options = {key: cfg.optim_wrapper[key] for key in ('optimizer', 'paramwise_cfg') if key in cfg.optim_wrapper}
-    optim_wrapper = build_optim_wrapper(model, options)
-    losses = training_losses(model, inputs)
+    losses, optim_wrapper = training_losses(model, inputs), optim_wrapper_of(model, cfg)
     if args.compile:
         losses = torch.compile(losses)
 

@@ -12,6 +12,7 @@ and, for each person, box, keypoints (x, y in pixels) and their scores.
 
 import argparse
 import json
+import pickle
 import sys
 from pathlib import Path
 
@@ -24,6 +25,8 @@ from mmpose.apis import MMPoseInferencer  # isort: skip
 
 from mmdiffperc.command_line import one_line_errors
 from mmdiffperc.pose import estimate_pose
+
+WHOLE_IMAGE = 'whole_image'  # what mmpose calls it when the image is the box
 
 
 def parse_args(arguments=None):
@@ -42,12 +45,15 @@ def parse_args(arguments=None):
         metavar=('X1', 'Y1', 'X2', 'Y2'),
         help='around a person, in pixels; may be given several times',
     )
-    boxes.add_argument('--detector', default='whole_image', metavar='CONFIG', help="config of one of mmdet's detectors")
+    boxes.add_argument('--detector', default=WHOLE_IMAGE, metavar='CONFIG', help="config of one of mmdet's detectors")
     parser.add_argument('--detector-checkpoint', metavar='FILE', help='its checkpoint')
     parser.add_argument('--person', type=int, default=0, help="the detector's class of persons (default: %(default)s)")
     parser.add_argument('--threshold', type=float, default=0.3, help='score of a drawn keypoint (default: %(default)s)')
     parser.add_argument('--device', default='cuda' if torch.cuda.is_available() else 'cpu')
-    return parser.parse_args(arguments)
+    args = parser.parse_args(arguments)
+    if args.detector_checkpoint and args.detector == WHOLE_IMAGE:
+        parser.error('--detector-checkpoint needs the config of the detector: add --detector CONFIG')
+    return args
 
 
 def build_inferencer(args) -> MMPoseInferencer:
@@ -62,7 +68,7 @@ def build_inferencer(args) -> MMPoseInferencer:
     )
 
 
-@one_line_errors(ValueError, OSError)
+@one_line_errors(ValueError, OSError, RuntimeError, pickle.UnpicklingError)
 def main(arguments=None):
     """Run the tool, with these arguments instead of the command line's if there are any."""
     args = parse_args(arguments)

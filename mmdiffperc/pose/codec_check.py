@@ -34,8 +34,9 @@ def check_heatmap_head(model: nn.Module, name: str, part: nn.Module | None):
     ):
         _check_in_channels(part, neck)
         if part.decoder is not None:
-            _check_input_size(part.decoder, backbone.autoencoder.stride)
-            _check_heatmap_size(part, backbone.out_strides[0] // 2)  # the neck doubles the size
+            finest = backbone.out_strides[0]
+            _check_input_size(part.decoder, finest)
+            _check_heatmap_size(part, finest // 2)  # the neck doubles the size
 
 
 def _check_in_channels(head, neck):
@@ -53,7 +54,7 @@ def _check_input_size(codec, stride):
         nearest = tuple(max(1, round(side / stride)) * stride for side in codec.input_size)
         raise ValueError(
             f'codec {type(codec).__name__} has input_size={tuple(codec.input_size)} (width, height): both must be '
-            f'multiples of {stride}, the stride of the autoencoder; {nearest} is the nearest such size'
+            f'multiples of {stride}, the stride of the finest feature; {nearest} is the nearest such size'
         )
 
 

@@ -41,10 +41,16 @@ def estimate_pose(
     checked = None if boxes is None else check_boxes(boxes, picture.shape[:2])
     with given_boxes(inferencer, checked) as arguments:
         (result,) = inferencer(picture, return_vis=True, **arguments, **drawing)
-    people = [person | dict(bbox=[float(x) for x in person['bbox'][0]]) for person in result['predictions'][0]]
+    people = [_in_plain_numbers(person) for person in result['predictions'][0]]
     if checked is not None:
         people = [person | dict(bbox_score=1.0) for person in people]
     return people, result['visualization'][0]
+
+
+def _in_plain_numbers(person: dict) -> dict:
+    """Box and score as numbers of Python; mmpose gives a tuple of one list, and numpy's."""
+    (box,) = person['bbox']
+    return person | dict(bbox=[float(x) for x in box], bbox_score=float(person['bbox_score']))
 
 
 def check_boxes(boxes: Sequence[Sequence[float]], size: Sequence[int]) -> np.ndarray:

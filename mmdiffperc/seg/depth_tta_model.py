@@ -15,7 +15,8 @@ class DepthTTAModel(BaseTTAModel):
 
     mmseg's ``SegTTAModel`` merges class scores, which depth does not have. The estimator has already flipped every
     prediction back and brought it to the size of the original image, so the views lie on top of each other. They are
-    averaged in metres, as by ``slide_flip``.
+    averaged in metres, as by ``slide_flip``. Where some views have no depth, which is NaN (see the last columns of
+    :meth:`DiffusionDepthEstimator.shift_inference`), the others count.
     """
 
     def merge_preds(self, data_samples_list: Sequence[Sequence[SegDataSample]]) -> list[SegDataSample]:
@@ -32,7 +33,7 @@ class DepthTTAModel(BaseTTAModel):
 
 
 def merge_views(views: Sequence[SegDataSample]) -> SegDataSample:
-    """The first view, with the mean depth of all."""
-    depth = torch.stack([view.pred_depth_map.data for view in views]).mean(dim=0)  # (1, H, W)
+    """The first view, with the mean depth of all that have one."""
+    depth = torch.stack([view.pred_depth_map.data for view in views]).nanmean(dim=0)  # (1, H, W)
     views[0].set_data(dict(pred_depth_map=PixelData(data=depth)))
     return views[0]

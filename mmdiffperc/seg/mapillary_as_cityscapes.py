@@ -3,24 +3,14 @@
 from mmseg.datasets import CityscapesDataset, MapillaryDataset_v1
 from mmseg.registry import DATASETS
 
-# Mapillary's classes (v1.2) that show what a class of Cityscapes is defined to show; any other is ignored.
+# Mapillary's classes (v1.2) that stand for a class of Cityscapes; any other is ignored.
 SOURCES = {
-    'road': (
-        'Road',
-        'Service Lane',
-        'Bike Lane',
-        'Crosswalk - Plain',
-        'Lane Marking - Crosswalk',
-        'Lane Marking - General',
-        'Manhole',
-        'Pothole',
-        'Catch Basin',
-    ),
-    'sidewalk': ('Sidewalk', 'Curb', 'Curb Cut', 'Pedestrian Area'),
+    'road': ('Road', 'Lane Marking - General', 'Manhole'),
+    'sidewalk': ('Sidewalk', 'Curb'),
     'building': ('Building',),
     'wall': ('Wall',),
     'fence': ('Fence',),
-    'pole': ('Pole', 'Utility Pole', 'Street Light'),
+    'pole': ('Pole', 'Utility Pole'),
     'traffic light': ('Traffic Light',),
     'traffic sign': ('Traffic Sign (Front)',),
     'vegetation': ('Vegetation',),
@@ -42,9 +32,8 @@ IGNORED = 255
 class MapillaryAsCityscapesDataset(MapillaryDataset_v1):
     """mmseg's Mapillary Vistas v1.2, whose label maps (pixels 0 to 65) are read as Cityscapes' 19 train ids.
 
-    MetaPrompts (arXiv 2312.14733) pre-trains on Mapillary before Cityscapes and does not say how it brings the labels
-    together; this mapping follows Cityscapes' definitions of its classes and is ours. Classes without a counterpart,
-    such as water or banners, are 255, which losses ignore.
+    MetaPrompts (arXiv 2312.14733) pre-trains on Mapillary before Cityscapes; which class becomes which is that of its
+    ``segmentation/mapillary_v1.py``. All others, such as water, crosswalks or bike lanes, are 255, which losses ignore.
     """
 
     METAINFO = CityscapesDataset.METAINFO

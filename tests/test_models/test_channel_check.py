@@ -115,6 +115,11 @@ def test_neck_for_other_prompts(build_with_prompts):
         build_with_prompts(in_channels=[8, 16, 24, 40])
 
 
+def test_depth_neck_for_other_prompts(build_with_prompts):
+    with pytest.raises(ValueError, match=r'neck MetaPromptsDepthNeck has num_prompts=4, .* set num_prompts=3'):
+        build_with_prompts(type='MetaPromptsDepthNeck', num_prompts=4)
+
+
 def test_neck_without_prompts(build_with_prompts):
     with pytest.raises(ValueError, match='needs the prompts of DiffusionUNet: set out_prompts=True in the backbone'):
         build_with_prompts(out_prompts=False)

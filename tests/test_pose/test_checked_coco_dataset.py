@@ -50,8 +50,15 @@ def test_file_without_keypoints(load):
     boxes_only = {key: value for key, value in FIGURE.items() if 'keypoints' not in key}
     with pytest.raises(ValueError, match=r'people\.json: none of its 2 objects has .*like person_keypoints_train2017'):
         load(boxes_only, boxes_only)
+    with pytest.raises(ValueError, match='none of its 1 objects has .*keypoints'):
+        load(boxes_only, detections=[FIGURE['bbox']])
     with pytest.raises(ValueError, match='none of its 0 objects'):
         load()
+
+
+def test_detections_need_no_truth(load):
+    (sample,) = load(detections=[FIGURE['bbox']])
+    assert sample['bbox'].tolist() == [[10, 5, 40, 65]]
 
 
 def test_other_objects_do_not_matter(load):

@@ -39,6 +39,13 @@ def test_input_that_is_no_multiple_of_the_stride(config, size, nearest):
     assert_fails(config, rf'input_size=\({size[0]}, {size[1]}\) .* multiples of 8.*; \({nearest}\) is the nearest')
 
 
+def test_input_that_is_no_multiple_of_a_coarser_stride(config):
+    config.model.backbone.update(out_indices=(1, 2, 3), num_refine_steps=1)
+    config.model.neck.in_channels, config.model.head.in_channels = [24, 32, 40], 9
+    config.model.head.decoder.update(input_size=(72, 96), heatmap_size=(9, 12))
+    assert_fails(config, r'multiples of 16, the stride of the finest feature; \(64, 96\) is the nearest')
+
+
 def test_heatmaps_of_another_size(config):
     config.model.head.decoder.heatmap_size = (32, 24)
     assert_fails(config, r'heatmap_size=\(32, 24\).*have the size \(24, 32\): set heatmap_size=\(24, 32\)')

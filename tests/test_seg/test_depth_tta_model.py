@@ -69,6 +69,15 @@ def test_mean_of_each_image():
     assert merged[0].pred_depth_map.data.shape == (1, 2, 3)
 
 
+def test_views_without_depth_do_not_count():
+    nan = torch.nan
+    depths = torch.tensor([[[2.0, nan, nan]]]), torch.tensor([[[4.0, 5.0, nan]]])
+    views = [SegDataSample(pred_depth_map=PixelData(data=depth)) for depth in depths]
+    (merged,) = DepthTTAModel.merge_preds(None, [views])
+    expected = torch.tensor([[[3.0, 5.0, nan]]])
+    torch.testing.assert_close(merged.pred_depth_map.data, expected, equal_nan=True)
+
+
 def test_flipped_view_lies_on_the_other(tta, views, image):
     (merged,) = tta.test_step(views([(WIDTH, HEIGHT)]))
     torch.testing.assert_close(merged.pred_depth_map.data[0], torch.from_numpy(image[..., 2]).float())

@@ -1,7 +1,9 @@
 import json
 
 import pytest
+import tiny_depth
 import torch
+from mmengine.optim import OptimWrapper
 
 
 @pytest.fixture
@@ -78,6 +80,22 @@ def test_backbone_without_maps_gives_the_same_features(benchmark_tool, model):
             torch.testing.assert_close(ours, feature[:, : ours.shape[1]])
     assert plain.out_channels == (8, 16, 24, 40)
     assert next(plain.unet.parameters()).data_ptr() == next(backbone.unet.parameters()).data_ptr()
+
+
+def test_depth_estimators_learn_from_depth(benchmark_tool, tmp_path):
+    cfg = benchmark_tool.Config.fromfile(tiny_depth.write_config(tmp_path))
+    model = benchmark_tool.build_model(cfg).train()
+    losses = benchmark_tool.training_losses(model, torch.rand(2, 3, 64, 96))()
+    assert set(losses) == {'decode.loss_silog'} and losses['decode.loss_silog'] > 0
+
+
+def test_optimizer_is_built_as_the_config_says(benchmark_tool, tiny_vpd, model):
+    cfg = benchmark_tool.Config.fromfile(tiny_vpd)
+    cfg.optim_wrapper.type = 'AmpOptimWrapper'
+    wrapper = benchmark_tool.optim_wrapper_of(model[0], cfg)
+    assert type(wrapper) is OptimWrapper
+    rates = {group['lr'] for group in wrapper.param_groups}
+    assert len(rates) < len(wrapper.param_groups) < 10  # grouped, not one for each parameter
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,8 @@ import json
 import cv2
 import numpy as np
 import pytest
+import tiny_det
+import torch
 from mmpose.apis import MMPoseInferencer
 from tiny_pose import write_checkpoint, write_config
 
@@ -46,6 +48,32 @@ def test_picture_and_keypoints(run, model_files, image, tmp_path, capsys):
     assert content['people'] == people and len(content['keypoint_names']) == 17
     assert content['keypoint_names'][0] == 'nose' and content['keypoint_names'][16] == 'right_ankle'
     np.testing.assert_array_equal(cv2.imread(str(tmp_path / 'out/people_pose.png'))[..., ::-1], picture)
+
+
+def test_boxes_of_a_detector(run, image, tmp_path):
+    detector = tiny_det.write_config(tiny_det.RETINANET, tmp_path)
+    checkpoint = tiny_det.write_checkpoint(detector, tmp_path / 'detector.pth')
+    content = torch.load(checkpoint)
+    biases = content['state_dict']['bbox_head.retina_cls.bias'].view(-1, tiny_det.NUM_CLASSES)
+    biases[:, 3] = 2.0  # sure of its persons
+    torch.save(content, checkpoint)
+    assert run(image, '--detector', detector, '--detector-checkpoint', checkpoint, '--person', '3') == 0
+    people = json.loads((tmp_path / 'out/people_pose.json').read_text())['people']
+    assert len(people) > 1 and all(0.3 < person['bbox_score'] < 1 for person in people)
+    x1, y1, x2, y2 = np.array([person['bbox'] for person in people]).T
+    assert (x1 < x2).all() and (y1 < y2).all()
+
+
+def test_the_whole_image_by_default(run, image, tmp_path):
+    assert run(image) == 0
+    (person,) = json.loads((tmp_path / 'out/people_pose.json').read_text())['people']
+    assert (person['bbox'], person['bbox_score']) == ([0, 0, 70, 60], 1)
+
+
+def test_checkpoint_of_a_detector_without_its_config(run, image, capsys):
+    with pytest.raises(SystemExit):
+        run(image, '--detector-checkpoint', 'detector.pth')
+    assert 'add --detector CONFIG' in capsys.readouterr().err
 
 
 def test_errors_are_one_clear_line(run, image, tmp_path, capsys):

@@ -39,6 +39,7 @@ tta_pipeline = [
                 dict(type='RandomFlip', prob=1.0, direction='horizontal'),
             ],
             [dict(type='LoadDepthAnnotation', depth_rescale_factor=1 / 256)],
+            [dict(type='CheckDepth', max_depth=max_depth)],
             [dict(type='KBCrop', size=(352, 1216), keys=['gt_depth_map'])],
             [dict(type='PackSegInputs', meta_keys=meta_keys)],
         ],

@@ -9,7 +9,7 @@ from torch import nn
 from mmdiffperc.registry import MODELS
 
 from ..layers.deconv_tower import DeconvTower
-from .meta_prompts_neck import conv_norm_relu
+from .meta_prompts_neck import check_inputs, conv_norm_relu
 
 INIT = dict(type='TruncNormal', std=0.02, layer='Conv2d')
 
@@ -62,7 +62,11 @@ class MetaPromptsDepthNeck(BaseModule):
 
         Returns:
             tuple[Tensor]: One feature ``(B, K, h_0, w_0)``.
+
+        Raises:
+            ValueError: The prompts are missing, or are others than expected.
         """
         *features, prompts = inputs
+        check_inputs(self, features, prompts)
         joined = torch.cat([level(x) for level, x in zip(self.levels, features, strict=True)], dim=1)
         return (torch.einsum('bchw,bkc->bkhw', self.join(joined), prompts),)

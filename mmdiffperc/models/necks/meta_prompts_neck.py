@@ -65,20 +65,26 @@ class MetaPromptsNeck(BaseModule):
             ValueError: The prompts are missing, or are others than expected.
         """
         *features, prompts = inputs
-        self._check(features, prompts)
+        check_inputs(self, features, prompts)
         return tuple(
             torch.einsum('bchw,bkc->bkhw', level(twice_as_large(feature)), prompts)
             for level, feature in zip(self.levels, features, strict=True)
         )
 
-    def _check(self, features, prompts):
-        expected = self.num_prompts, self.embed_dims
-        if len(features) != len(self.levels) or prompts.shape[1:] != expected:
-            raise ValueError(
-                f'MetaPromptsNeck expects {len(self.levels)} features and then prompt embeddings (B, '
-                f'{expected[0]}, {expected[1]}), got shapes {[tuple(x.shape) for x in (*features, prompts)]}. Set '
-                'out_prompts=True in the backbone, and num_prompts and embed_dims to those of its prompts'
-            )
+
+def check_inputs(neck: BaseModule, features: Sequence[torch.Tensor], prompts: torch.Tensor):
+    """Refuse what a neck of MetaPrompts was not built for.
+
+    Raises:
+        ValueError: There is another number of features, or the last of the inputs are not the prompts expected.
+    """
+    expected = neck.num_prompts, neck.embed_dims
+    if len(features) != len(neck.levels) or prompts.shape[1:] != expected:
+        raise ValueError(
+            f'{type(neck).__name__} expects {len(neck.levels)} features and then prompt embeddings (B, {expected[0]}, '
+            f'{expected[1]}), got shapes {[tuple(x.shape) for x in (*features, prompts)]}. Set out_prompts=True in the '
+            'backbone, and num_prompts and embed_dims to those of its prompts'
+        )
 
 
 def conv_norm_relu(in_channels: int, out_channels: int, num_groups: int) -> nn.Sequential:

@@ -28,6 +28,13 @@ def test_all_levels_are_joined_at_the_finest_and_seen_through_the_prompts(neck, 
     assert maps.shape[1:2] == neck.out_channels
 
 
+def test_other_or_missing_prompts(neck, features):
+    message = r'MetaPromptsDepthNeck expects 4 features and then prompt embeddings \(B, 9, 8\)'
+    for inputs in ((*features, torch.randn(2, 5, 8)), features):
+        with pytest.raises(ValueError, match=message):
+            neck(inputs)
+
+
 def test_towers_have_a_layer_per_doubling(neck):
     layers = [sum(isinstance(m, torch.nn.ConvTranspose2d) for m in level.modules()) for level in neck.levels]
     assert layers == [0, 1, 2, 3]
