@@ -33,7 +33,7 @@ from mmengine.registry import MODELS, init_default_scope
 from torch import nn
 
 from mmdiffperc.command_line import one_line_errors
-from mmdiffperc.models import DiffusionUNet
+from mmdiffperc.models import DiffusionUNet, TextPrompts
 from mmdiffperc.models.stable_diffusion import build_unet
 
 PROC = Path('/proc/self')
@@ -69,13 +69,16 @@ def build_model(cfg: Config) -> nn.Module:
     """Build the model of a config with random weights.
 
     Raises:
-        ValueError: Its backbone is another one than DiffusionUNet.
+        ValueError: Its backbone is another one than DiffusionUNet, or needs sentences.
     """
     backbone = cfg.get('model', {}).get('backbone', {}).get('type')
     if backbone not in ('DiffusionUNet', 'mmdiffperc.DiffusionUNet'):
         raise ValueError(f'expected a config whose model.backbone is a DiffusionUNet, got {backbone}')
     init_default_scope(cfg.get('default_scope', 'mmengine'))
-    return revert_sync_batchnorm(MODELS.build(cfg.model))
+    model = revert_sync_batchnorm(MODELS.build(cfg.model))
+    if isinstance(model.backbone.prompts, TextPrompts):
+        raise ValueError('expected prompts that do not depend on the image, got TextPrompts, which need sentences')
+    return model
 
 
 def stock_unet(backbone: DiffusionUNet) -> UNet2DConditionModel:
@@ -202,7 +205,7 @@ def peak_memory(run: Callable, device: torch.device) -> float | None:
     None where the system does not tell.
     """
     if device.type == 'cuda':
-        measured = allocated_by
+        measured = partial(allocated_by, device=device)
     elif (PROC / 'clear_refs').exists():
         measured = resident_by
     else:
@@ -210,12 +213,12 @@ def peak_memory(run: Callable, device: torch.device) -> float | None:
     return min(measured(run), measured(run))
 
 
-def allocated_by(run: Callable) -> float:
+def allocated_by(run: Callable, device: torch.device) -> float:
     """MiB of tensors that ``run`` allocates at most at a time on the GPU."""
-    torch.cuda.reset_peak_memory_stats()
-    before = torch.cuda.memory_allocated()
+    torch.cuda.reset_peak_memory_stats(device)
+    before = torch.cuda.memory_allocated(device)
     run()
-    return (torch.cuda.max_memory_allocated() - before) / MIB
+    return (torch.cuda.max_memory_allocated(device) - before) / MIB
 
 
 def resident_by(run: Callable) -> float:

@@ -19,6 +19,7 @@ import mmdiffperc.compat  # noqa: F401  (comes before any host)
 
 import mmcv  # isort: skip
 from mmseg.apis import init_model  # isort: skip
+from mmseg.models import DepthEstimator  # isort: skip
 
 from mmdiffperc.command_line import one_line_errors
 from mmdiffperc.visualization import depth_figure
@@ -64,6 +65,8 @@ def main(arguments=None):
     """Run the tool, with these arguments instead of the command line's if there are any."""
     args = parse_args(arguments)
     model = init_model(args.config, args.checkpoint, device=args.device)
+    if not isinstance(model, DepthEstimator):
+        raise ValueError(f'expected a depth estimator, got {type(model).__name__}: check the config')
     dataset = DATASETS.build(model.cfg.test_dataloader.dataset)
     indices = check_indices(args.indices, len(dataset))
     figure = depth_figure([predict_row(model, dataset[index]) for index in indices])

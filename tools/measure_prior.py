@@ -131,10 +131,13 @@ def run_folder(name: str, start: str, seed: int) -> str:
 
 
 def scores(host: str, config: str, work_dir: str, overrides: list[str]) -> dict[str, float]:
-    """Train and validate one configuration, or go on where that was stopped; its final metrics."""
+    """Train and validate one configuration, or go on where that was stopped; its final metrics.
+
+    A run that was stopped in its validation has nothing to go on with; what it trained is tested.
+    """
     if not (found := final_scores(work_dir)):
         run('mim', 'train', host, config, '--work-dir', work_dir, '--resume', '--cfg-options', *overrides)
-        found = final_scores(work_dir)
+        found = final_scores(work_dir) or further_scores(host, config, work_dir, 'validation', overrides)
     return found
 
 
@@ -152,7 +155,7 @@ def further_scores(host: str, config: str, work_dir: str, name: str, overrides: 
     if not list((ROOT / folder).glob('*/*.json')):
         checkpoint = (ROOT / work_dir / 'last_checkpoint').read_text()
         command = ('mim', 'test', host, config, '--checkpoint', checkpoint, '--work-dir', folder)
-        run(*command, '--cfg-options', *overrides)
+        run(*command, *(('--cfg-options', *overrides) if overrides else ()))
     return latest_results(folder)
 
 

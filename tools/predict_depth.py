@@ -22,6 +22,7 @@ import mmdiffperc.compat  # noqa: F401  (comes before any host)
 from mmseg.apis import init_model  # isort: skip
 
 from mmdiffperc.command_line import one_line_errors
+from mmdiffperc.inference.image_files import check_names
 from mmdiffperc.seg.inference import predict_depth
 from mmdiffperc.visualization import colour_depth
 
@@ -70,9 +71,7 @@ def find_images(path: Path) -> list[Path]:
     images = sorted(file for file in path.iterdir() if file.suffix.lower() in IMAGE_SUFFIXES)
     if not images:
         raise ValueError(f'{path}: expected images ({", ".join(IMAGE_SUFFIXES)}), found none')
-    for first, second in zip(images, images[1:], strict=False):
-        if first.stem == second.stem:
-            raise ValueError(f'{first} and {second} would be written to the same files; rename one')
+    check_names(images)
     return images
 
 
@@ -85,7 +84,7 @@ def write_depth(depth: np.ndarray, stem: Path, png_scale: float):
     units = np.round(np.nan_to_num(depth) * png_scale)  # 0 where the windows of a test leave a column out
     if units.max() > np.iinfo(np.uint16).max:
         raise ValueError(
-            f'{stem.name}: {depth.max():.1f} m do not fit into 16 bits at {png_scale:g} units per metre; '
+            f'{stem.name}: {np.nanmax(depth):.1f} m do not fit into 16 bits at {png_scale:g} units per metre; '
             'KITTI, for one, uses --png-scale 256'
         )
     np.save(f'{stem}.npy', depth)

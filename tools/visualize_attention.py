@@ -14,10 +14,10 @@ import torch
 
 import mmdiffperc.compat  # noqa: F401  (comes before any host)
 
-import mmcv  # isort: skip
 from mmseg.apis import init_model  # isort: skip
 
 from mmdiffperc.command_line import one_line_errors
+from mmdiffperc.inference.image_files import read_image
 from mmdiffperc.visualization import attention_figure, attention_maps
 
 
@@ -38,11 +38,10 @@ def draw(args):
     """Write the picture.
 
     Raises:
+        OSError: There is no such file.
         ValueError: The file is no image, or see :func:`attention_maps`.
     """
-    image = mmcv.imread(args.image)
-    if image is None:
-        raise ValueError(f'{args.image}: expected an image, got something that cannot be decoded')
+    image = read_image(args.image)
     model = init_model(args.config, args.checkpoint, args.device)
     maps = attention_maps(model, image, args.classes, args.stride)
     Path(args.out).parent.mkdir(parents=True, exist_ok=True)

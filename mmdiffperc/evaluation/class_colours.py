@@ -71,8 +71,8 @@ def resolve_palette(palette: str | Sequence[Sequence[int]]) -> np.ndarray:
     colours = getattr(dataset, 'METAINFO', {}).get('palette')
     if not colours:
         raise ValueError(
-            f"palette={palette!r}: expected 'ade20k', 'ade20k_bedroom', a data set with a palette in its METAINFO, or "
-            'a list of RGB colours'
+            f"palette={palette!r}: expected 'ade20k', 'ade20k_bedroom', a data set with a palette in its METAINFO, "
+            "such as 'mmseg.CityscapesDataset', or a list of RGB colours"
         )
     return np.array(colours, np.uint8)
 

@@ -28,7 +28,7 @@ class ColouredSegMetric(BaseMetric):
 
     Raises:
         ValueError: When building: an unknown palette, or classes it does not have. When evaluating: prediction and
-            truth differ in size.
+            truth differ in size, or the truth has classes that the palette does not have.
     """
 
     def __init__(
@@ -83,6 +83,11 @@ class ColouredSegMetric(BaseMetric):
             )
         counts = truth != self.ignore_index
         num = len(self.palette)
+        if unknown := sorted(set(np.unique(truth[counts]).tolist()) - set(range(num))):
+            raise ValueError(
+                f'{sample.get("img_path")}: the palette has classes 0 to {num - 1}, but the truth has {unknown}: check '
+                f'reduce_zero_label, or whether they are the label to ignore (ignore_index={self.ignore_index})'
+            )
         return np.bincount(truth[counts] * num + pred[counts], minlength=num * num).reshape(num, num)
 
     def _classes_of(self, colours: torch.Tensor, classes: Sequence[int] | None = None) -> np.ndarray:

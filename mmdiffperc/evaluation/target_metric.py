@@ -12,7 +12,8 @@ class TargetMetric(BaseMetric):
     """Compare ``pred_target`` with ``gt_target``, image by image, and average over the images.
 
     As the official evaluation of `DMP <https://arxiv.org/abs/2311.18832>`_: the mean is that of the images' measures,
-    and nothing is aligned. An image whose measure is undefined is left out of its mean.
+    and nothing is aligned. An image whose measure is undefined is left out of its mean. A prediction that is not finite
+    makes all means NaN.
 
     Args:
         measures (Sequence[str], optional): Some of those the metric has, in ``MEASURES``. Default: all.
@@ -49,10 +50,13 @@ class TargetMetric(BaseMetric):
             data_batch (dict): Not used.
             data_samples (Sequence[dict]): With ``pred_target`` and ``gt_target``, ``data`` of ``(C, H, W)``.
         """
-        self.results += [self.measure(*self._maps_of(sample)) for sample in data_samples]
+        for pred, truth in map(self._maps_of, data_samples):
+            self.results.append(self.measure(pred, truth) if np.isfinite(pred).all() else None)
 
-    def compute_metrics(self, results: list[dict[str, float]]) -> dict[str, float]:
+    def compute_metrics(self, results: list[dict[str, float] | None]) -> dict[str, float]:
         """Average the chosen measures over the images."""
+        if None in results:
+            return dict.fromkeys(self.measures, np.nan)
         values = {name: np.array([result[name] for result in results]) for name in self.measures}
         return {name: mean_of_defined(value) for name, value in values.items()}
 

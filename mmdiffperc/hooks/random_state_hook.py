@@ -31,5 +31,6 @@ class RandomStateHook(Hook):
         """Restore them when the first batch of a resumed run has been fetched."""
         state, self._resumed = self._resumed, None
         if state and runner.iter > 0 and runner.world_size == 1:
-            torch.set_rng_state(state['cpu'])
-            torch.cuda.set_rng_state_all(state['cuda'][: torch.cuda.device_count()])
+            # mmengine loads checkpoints to the device of the model, but torch takes states from the CPU.
+            torch.set_rng_state(state['cpu'].cpu())
+            torch.cuda.set_rng_state_all([one.cpu() for one in state['cuda'][: torch.cuda.device_count()]])

@@ -1,5 +1,6 @@
 """Images of one's own, and what is said about them."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import cv2
@@ -12,6 +13,8 @@ from mmdiffperc.datasets.single_image import check_image
 def find_images(path: str | Path) -> list[tuple[Path, str | None]]:
     """The image itself, or the images of a folder, each with its caption: the first in ``metadata.jsonl``, if any.
 
+    They are in the order of their names.
+
     Raises:
         FileNotFoundError: A folder without images.
         ValueError: Two images of the folder differ in their suffix only; its metadata are damaged.
@@ -19,12 +22,21 @@ def find_images(path: str | Path) -> list[tuple[Path, str | None]]:
     path = Path(path)
     if not path.is_dir():
         return [(path, None)]
-    images = [(path / name, captions[0] if captions else None) for name, captions in list_images(path)]
+    images = [(path / name, captions[0] if captions else None) for name, captions in sorted(list_images(path))]
+    check_names([image for image, _ in images])
+    return images
+
+
+def check_names(images: Sequence[Path]):
+    """Check that files named after the images have different names.
+
+    Raises:
+        ValueError: Two images of a folder differ in their suffix only.
+    """
     stems = {}
-    for image, _ in images:
+    for image in images:
         if (other := stems.setdefault(image.with_suffix(''), image)) is not image:
             raise ValueError(f'{other} and {image} would be written to the same files; rename one')
-    return images
 
 
 def read_image(image: str | Path | np.ndarray) -> np.ndarray:

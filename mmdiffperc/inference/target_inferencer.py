@@ -199,9 +199,9 @@ def build_model(config: dict, checkpoint: str | Path | None, lora: str | Path | 
     """
     if checkpoint is None and lora is None:
         raise ValueError('Expected a checkpoint or an adapter (lora): without one, nothing is trained')
+    if MODELS.get(config['type']) is not DeterministicDiffusion:
+        raise ValueError(f'Expected a config of DeterministicDiffusion, got one of {config["type"]}')
     model = MODELS.build(dict(config, init_cfg=None) if checkpoint else config)
-    if not isinstance(model, DeterministicDiffusion):
-        raise ValueError(f'Expected a config of DeterministicDiffusion, got one of {type(model).__name__}')
     if checkpoint is None:
         model.init_weights()
     else:
@@ -219,8 +219,10 @@ def base_of(model: dict) -> dict:
 def resized_side(config: Config) -> int | None:
     """The shorter side to which the test pipeline of a config resizes, if it does."""
     dataset = config.get('test_dataloader', {}).get('dataset', {})
-    scales = [transform['scale'] for transform in dataset.get('pipeline', ()) if transform['type'] == 'Resize']
-    return min(scales[0]) if scales else None
+    for transform in dataset.get('pipeline', ()):
+        if transform['type'] == 'Resize' and 'scale' in transform:
+            return min(transform['scale'])
+    return None
 
 
 def fit_shorter_side(size: tuple[int, int], shorter: int | None) -> tuple[int, int]:

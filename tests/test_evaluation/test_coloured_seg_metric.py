@@ -29,6 +29,13 @@ def test_other_size():
         ColouredSegMetric(PALETTE).process({}, [sample])
 
 
+def test_true_classes_that_the_palette_lacks():
+    truth = torch.tensor([[[4, 1, 255, 7]]])
+    sample = dict(pred_target=painted([[0, 1, 1, 2]]), gt_sem_seg=dict(data=truth), img_path='a.png')
+    with pytest.raises(ValueError, match=r'a\.png: the palette has classes 0 to 3, but the truth has \[4, 7\]: check'):
+        ColouredSegMetric(PALETTE).process({}, [sample])
+
+
 def test_classes_that_the_palette_lacks():
     with pytest.raises(ValueError, match=r'classes \[4\]: the palette has classes 0 to 3'):
         ColouredSegMetric(PALETTE, classes=[0, 4])

@@ -49,6 +49,15 @@ def test_another_size():
         ImageErrorMetric().process({}, [sample.to_dict()])
 
 
+@pytest.mark.parametrize('normalise', [False, True])
+def test_prediction_that_is_not_finite(normalise):
+    broken = np.zeros((1, 2, 4))
+    broken[0, 1, 2] = np.nan
+    metric = ImageErrorMetric(['l1', 'mse'], normalise=normalise)
+    metric.process({}, [make_sample(pred, np.ones((1, 2, 4))).to_dict() for pred in (np.ones((1, 2, 4)), broken)])
+    assert np.isnan(list(metric.evaluate(2).values())).all()
+
+
 def test_unknown_measure():
     with pytest.raises(ValueError, match='ImageErrorMetric: no measure lpips; expected'):
         ImageErrorMetric(['l1', 'lpips'])

@@ -55,9 +55,10 @@ def test_what_is_no_image(photos, image):
 
 
 def test_captions_of_metadata(photos):
+    """In the order of names, not of lines."""
     lines = [dict(file_name='door.JPG', text='a door'), dict(file_name='bed.png', text=['a bed', 'a room'])]
     (photos / 'metadata.jsonl').write_text('\n'.join(map(json.dumps, lines)))
-    assert find_images(photos) == [(photos / 'door.JPG', 'a door'), (photos / 'bed.png', 'a bed')]
+    assert find_images(photos) == [(photos / 'bed.png', 'a bed'), (photos / 'door.JPG', 'a door')]
 
 
 def test_captions_of_a_text_file(photos):

@@ -5,6 +5,7 @@ import torch
 from mmengine.config import Config
 
 from mmdiffperc.inference import TargetInferencer
+from mmdiffperc.inference.target_inferencer import resized_side
 from mmdiffperc.models import DeterministicDiffusion
 from mmdiffperc.models.lora import add_attention_lora, save_lora
 from mmdiffperc.models.stable_diffusion import build_unet
@@ -191,6 +192,19 @@ def test_config_of_another_model(adapters):
     config = Config(dict(model=dict(type='DiffusionUNet', arch='tiny-sd')))
     with pytest.raises(ValueError, match='Expected a config of DeterministicDiffusion, got one of DiffusionUNet'):
         TargetInferencer(config, lora=adapters[0])
+    config.model.type = 'EncoderDecoder'  # of a host
+    with pytest.raises(ValueError, match='Expected a config of DeterministicDiffusion, got one of EncoderDecoder'):
+        TargetInferencer(config, lora=adapters[0])
+
+
+@pytest.mark.parametrize(
+    ('transform', 'size'),
+    [(dict(scale=(60, 40)), 40), (dict(scale_factor=0.5), None), (dict(scale=(60, 40), keep_ratio=True), 40)],
+)
+def test_size_of_the_test_pipeline(transform, size):
+    pipeline = [dict(type='LoadImageFromFile'), dict(type='Resize', **transform)]
+    assert resized_side(Config(dict(test_dataloader=dict(dataset=dict(pipeline=pipeline))))) == size
+    assert resized_side(Config(dict(model=dict()))) is None
 
 
 def test_model_is_ready(inferencer):

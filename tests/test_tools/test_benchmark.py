@@ -2,6 +2,7 @@ import json
 
 import pytest
 import tiny_depth
+import tiny_refer
 import torch
 from mmengine.optim import OptimWrapper
 
@@ -117,6 +118,7 @@ def test_bad_input_is_one_clear_line(benchmark_tool, tiny_vpd, tmp_path, capsys)
         ([str(tmp_path / 'absent.py')], 'absent.py'),
         ([str(tmp_path / 'empty.py')], 'expected a config whose model.backbone is a DiffusionUNet, got None'),
         ([tiny_vpd, '--device', 'abacus'], 'abacus'),
+        ([tiny_refer.write_config(tmp_path)], 'got TextPrompts, which need sentences'),
         ([tiny_vpd, '--out', str(tmp_path / 'empty.py' / 'speed.json')], 'empty.py'),
     ):
         assert benchmark_tool.main(arguments) == 1

@@ -55,6 +55,13 @@ def test_draws_images_of_the_test_set(tool, model_files, tmp_path, capsys):
     assert heights[1] == pytest.approx(1.5 * heights[0], rel=0.01)  # all three: there are no four
 
 
+def test_config_of_another_model(tool, tiny_vpd, tiny_checkpoint, tmp_path, capsys):
+    import draw_depth
+
+    assert draw_depth.main([tiny_vpd, tiny_checkpoint, '--out', str(tmp_path / 'depth.png')]) == 1
+    assert 'draw_depth: expected a depth estimator, got EncoderDecoder' in capsys.readouterr().err
+
+
 @pytest.mark.parametrize('index', ['3', '-1'])
 def test_image_that_the_test_set_does_not_have(tool, model_files, tmp_path, capsys, index):
     import draw_depth

@@ -54,6 +54,37 @@ def test_a_run_that_was_stopped_is_resumed(measure_prior, tmp_path, monkeypatch)
     assert command[:3] == ('mim', 'train', 'mmseg') and '--resume' in command and 'randomness.seed=1' in command
 
 
+def test_a_run_that_was_stopped_in_its_validation_is_tested(measure_prior, tmp_path, monkeypatch):
+    """Nothing is left to train, so that --resume neither trains nor validates."""
+    folder = tmp_path / 'work_dirs/prior/segmentation-random-seed1'
+    (folder / '1010_1100/vis_data').mkdir(parents=True)
+    (folder / '1010_1100/vis_data/scalars.json').write_text(json.dumps(dict(loss=0.5, step=1800)))
+    (folder / 'last_checkpoint').write_text('iter_1800.pth')
+
+    def run(*command):
+        commands.append(command)
+        if command[1] == 'test':
+            (folder / 'validation/1010_1200').mkdir(parents=True)
+            (folder / 'validation/1010_1200/1010_1200.json').write_text(json.dumps(dict(mIoU=27.0)))
+
+    commands = []
+    monkeypatch.setattr(measure_prior, 'run', run)
+    monkeypatch.setattr(sys.modules['demo'], 'ROOT', tmp_path)
+    assert [one['mIoU'] for one in measure_prior.measure('segmentation', [1], [])['random']] == [27]
+    assert [command[1] for command in commands] == ['train', 'test'] and 'iter_1800.pth' in commands[1]
+
+
+def test_tests_without_changes_have_no_empty_option(measure_prior, monkeypatch, tmp_path):
+    """mmseg's script refuses --cfg-options without a value."""
+    commands = []
+    monkeypatch.setattr(measure_prior, 'run', lambda *command: commands.append(command))
+    monkeypatch.setattr(measure_prior, 'latest_results', lambda folder: {})
+    (tmp_path / 'last_checkpoint').write_text('iter_600.pth')
+    measure_prior.further_scores('mmseg', 'config.py', '.', 'domain b', [])
+    measure_prior.further_scores('mmseg', 'config.py', '.', 'domain c', ['a=1'])
+    assert '--cfg-options' not in commands[0] and commands[1][-2:] == ('--cfg-options', 'a=1')
+
+
 def test_pairs_differ_in_the_weights_of_the_unet_only(tool):
     from measure_prior import ROOT, TASKS
 

@@ -71,6 +71,7 @@ def test_errors_are_one_clear_line(run, images, tmp_path, capsys):
     assert 'do not fit into 16 bits at 50000 units' in message(images / 'chair.png', '--png-scale', '50000')
     assert not list((tmp_path / 'out').iterdir())
     (images / 'chair.jpg').write_bytes((images / 'chair.png').read_bytes())
+    (images / 'chair.new.png').write_bytes((images / 'chair.png').read_bytes())  # sorted between the two
     assert 'would be written to the same files' in message(images)
     (tmp_path / 'empty').mkdir()
     assert 'empty: expected images (.bmp, .jpeg' in message(tmp_path / 'empty')
@@ -96,6 +97,9 @@ def test_checkpoints_that_cannot_be_used(tool, model_files, broken_checkpoints, 
 
 def test_column_without_depth_is_zero(tool, tmp_path):
     import predict_depth as tool_module
+
+    with pytest.raises(ValueError, match=r'70\.0 m do not fit into 16 bits'):
+        tool_module.write_depth(np.array([[70, np.nan]], np.float32), tmp_path / 'far', 1000)
 
     tool_module.write_depth(np.array([[1.5, np.nan]], np.float32), tmp_path / 'image', 1000)
     assert np.isnan(np.load(tmp_path / 'image.npy')[0, 1])

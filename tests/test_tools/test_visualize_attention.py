@@ -111,10 +111,13 @@ def test_writes_a_png(run, tiny_vpd, capsys):
 
 def test_errors_are_one_clear_line(run, tiny_vpd, tmp_path, capsys):
     (tmp_path / 'text.png').write_text('no image')
+    (tmp_path / 'empty.png').touch()
     assert run(tiny_vpd, '--classes', 'cat')[0] == 1
     assert capsys.readouterr().err.endswith(': No prompt for cat: choose from sphere, box, traffic cone\n')
-    assert run(tiny_vpd, '--classes', 'box', source=tmp_path / 'text.png')[0] == 1
-    assert 'text.png: expected an image, got something that cannot be decoded' in capsys.readouterr().err
+    for name, message in (('text', 'damaged or no image'), ('empty', 'empty, damaged'), ('absent', 'No such file')):
+        assert run(tiny_vpd, '--classes', 'box', source=tmp_path / f'{name}.png')[0] == 1
+        error = capsys.readouterr().err
+        assert f'{name}.png' in error and message in error
 
 
 def test_bad_checkpoints_are_one_clear_line(run, tiny_vpd, tiny_checkpoint, tmp_path, capsys):

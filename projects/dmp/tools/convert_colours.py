@@ -26,6 +26,7 @@ from mmdiffperc.inference.prediction_files import write_whole
 
 SETTINGS = 'convert_colours.json'
 NOT_SETTINGS = ('maps', 'out')
+PALETTE_HELP = 'or ade20k_bedroom, or a data set, such as mmseg.CityscapesDataset (default: %(default)s)'
 
 
 def parse_args(arguments=None):
@@ -34,7 +35,7 @@ def parse_args(arguments=None):
     parser.add_argument('maps', type=Path, help='folder of PNG')
     parser.add_argument('out', type=Path, help='folder to fill')
     parser.add_argument('--to', choices=('classes', 'colours'), required=True)
-    parser.add_argument('--palette', default='ade20k', help='or ade20k_bedroom, or a data set (default: %(default)s)')
+    parser.add_argument('--palette', default='ade20k', help=PALETTE_HELP)
     parser.add_argument('--bedroom', action='store_true', help='only classes with which DMP is evaluated in bedrooms')
     parser.add_argument(
         '--reduce-zero-label', action='store_true', help='0 is no class in the files, and the first class is 1'

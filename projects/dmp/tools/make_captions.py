@@ -70,7 +70,7 @@ class Captioner:
     @torch.inference_mode()
     def __call__(self, keywords: Sequence[str], seed: int) -> list[str]:
         """A caption for each keyword."""
-        prompts = [self.prompt.format(keyword=keyword) for keyword in keywords]
+        prompts = [self.prompt.replace('{keyword}', keyword) for keyword in keywords]
         told = [self._as_chat(prompt) for prompt in prompts] if self.chats else prompts
         tokens = self.tokenizer(told, return_tensors='pt', padding=True, add_special_tokens=not self.chats)
         tokens = tokens.to(self.model.device)

@@ -23,7 +23,7 @@ from target_predictors import MARIGOLD, Marigold, Segmentor, TransformersDepth
 from mmdiffperc.command_line import one_line_errors
 from mmdiffperc.datasets.metadata import list_images
 from mmdiffperc.datasets.target_files import encode_npz, encode_png
-from mmdiffperc.inference.image_files import read_image
+from mmdiffperc.inference.image_files import check_names, read_image
 from mmdiffperc.inference.prediction_files import write_whole
 
 KINDS = (*MARIGOLD, 'segmentation')
@@ -49,6 +49,8 @@ def parse_args(arguments=None):
     args = parser.parse_args(arguments)
     if (args.kind == 'segmentation') != bool(args.config and args.checkpoint):
         parser.error('--config and --checkpoint go with --kind segmentation, and it with both of them')
+    if args.kind == 'segmentation' and args.dtype != 'float32':
+        parser.error('--dtype is not for --kind segmentation, where the config decides')
     if args.library == 'transformers' and (args.kind != 'depth' or not args.model):
         parser.error('--library transformers goes with --kind depth and a --model')
     return args
@@ -82,9 +84,10 @@ def make_targets(args) -> int:
     Raises:
         FileExistsError: Those that are there were made with other settings.
         OSError: The images or the model are not there.
-        ValueError: An image is damaged, or the model is none of that kind.
+        ValueError: An image is damaged, two would be written to the same file, or the model is none of that kind.
     """
     names = [name for name, _ in list_images(args.images)]
+    check_names([Path(name) for name in names])
     suffix, encode = ('.npz', encode_npz) if args.kind == 'depth' else ('.png', encode_png)
     files = {name: (args.out / name).with_suffix(suffix) for name in names}
     todo = [(index, name) for index, name in enumerate(names) if not files[name].exists()]

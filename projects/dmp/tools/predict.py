@@ -18,6 +18,7 @@ What is there already is left as it is, so that the same command continues where
 import argparse
 import pickle
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -81,7 +82,7 @@ def find_jobs(args) -> list[Job]:
 
     Raises:
         OSError: There is no such file.
-        ValueError: There is no image, prompt or caption.
+        ValueError: There is no image, prompt or caption, or an image would be written over.
     """
     if args.input.suffix == PROMPTS_SUFFIX:
         captions = read_prompts(args.input)
@@ -92,7 +93,22 @@ def find_jobs(args) -> list[Job]:
         captions = read_captions(args.prompts, len(images))
     if args.prompt:
         captions = [args.prompt] * len(images)
-    return [Job(image, caption, args.out / image.stem) for image, caption in zip(images, captions, strict=True)]
+    root = args.input if args.input.is_dir() else images[0].parent
+    stems = [args.out / image.relative_to(root).with_suffix('') for image in images]
+    check_kept(images, stems)
+    return [Job(*parts) for parts in zip(images, captions, stems, strict=True)]
+
+
+def check_kept(images: Sequence[Path], stems: Sequence[Path]):
+    """Check that no image is written over.
+
+    Raises:
+        ValueError: One would be.
+    """
+    written = {file.resolve() for stem in stems for file in prediction_files(stem)}
+    for image in images:
+        if image.resolve() in written:
+            raise ValueError(f'{image} would be written over: give another folder as --out')
 
 
 def model_options(args) -> dict:
@@ -136,7 +152,7 @@ def check_captions(model: DeterministicDiffusion, jobs: list[Job]):
         ValueError: One has none.
     """
     if model.use_prompts and (lacking := [job.image for job in jobs if job.caption is None]):
-        raise ValueError(MISSING.format(f'{lacking[0]} has none (--prompt, --prompts, or metadata.jsonl beside it)'))
+        raise ValueError(MISSING.format(f'{lacking[0]} has none (--prompt, --prompts, or a folder with metadata.jsonl)'))
 
 
 def draw_missing(model: DeterministicDiffusion, arch: str, jobs: list[Job], seed: int):

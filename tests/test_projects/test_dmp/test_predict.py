@@ -97,6 +97,27 @@ def test_captions_of_metadata(run, config, lora, photos, tmp_path):
     np.testing.assert_array_equal(np.load(tmp_path / 'out/bed.npz')['x'], expected)
 
 
+def test_folders_in_the_metadata_stay_apart(run, config, lora, photos, tmp_path):
+    for folder, name in (('a', 'bed.png'), ('b', 'door.JPG')):
+        (photos / folder).mkdir()
+        (photos / name).rename(photos / folder / f'1{(photos / name).suffix}')
+    lines = [dict(file_name='b/1.JPG'), dict(file_name='a/1.png')]
+    (photos / 'metadata.jsonl').write_text('\n'.join(map(json.dumps, lines)))
+    (tmp_path / 'captions.txt').write_text('a bed\na door\n')  # in the order of names, not of lines
+    assert run(photos, '--prompts', str(tmp_path / 'captions.txt')) == 0
+    assert names(tmp_path / 'out') == ['a/1.npz', 'a/1.png', 'b/1.npz', 'b/1.png']
+    expected = TargetInferencer(config, lora=lora, device='cpu')(photos / 'a/1.png', 'a bed')
+    np.testing.assert_array_equal(np.load(tmp_path / 'out/a/1.npz')['x'], expected)
+
+
+def test_images_are_not_written_over(run, photos, capsys):
+    before = (photos / 'bed.png').read_bytes()
+    for image in (photos, photos / 'bed.png'):
+        assert run(image, '--no-prompts', '--out', str(photos)) == 1
+        assert f'{photos / "bed.png"} would be written over' in capsys.readouterr().err
+    assert (photos / 'bed.png').read_bytes() == before and not (photos / 'bed.npz').exists()
+
+
 def test_options_reach_the_model(run, config, lora, photos, tmp_path):
     assert run(photos / 'bed.png', '--no-prompts', '--sampler', 'oracle', '--steps', '3', '--size', '48') == 0
     options = dict(use_prompts=False, guidance_scale=1, sampler='oracle', num_steps=3)

@@ -47,6 +47,12 @@ def test_what_is_there_is_left(tmp_path, tool, classes, capsys):
     assert (tmp_path / 'colours/a.png').stat().st_mtime_ns == before
 
 
+def test_palette_of_a_data_set(tmp_path, tool, classes):
+    status, colours = run(tool, tmp_path, 'classes', 'colours', 'colours', '--palette', 'mmseg.CityscapesDataset')
+    assert status == 0 and colours[0, 0].tolist() == [128, 64, 128] and colours[0, 2].tolist() == [190, 153, 153]
+    assert not colours[classes >= 19].any()
+
+
 def test_bad_input(tmp_path, tool, classes, capsys):
     for source, to, options, message in (
         ('classes', 'classes', [], r'a.png: expected RGB of 8 bits, got (2, 4)'),

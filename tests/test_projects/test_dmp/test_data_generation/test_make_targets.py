@@ -124,6 +124,7 @@ def test_bad_input(tmp_path, tool, images, marigold_folder, capsys):
         ('segmentation', []),
         ('depth', ['--config', 'a', '--checkpoint', 'b']),
         ('normals', ['--library', 'transformers', '--model', 'a']),
+        ('segmentation', ['--config', 'a', '--checkpoint', 'b', '--dtype', 'float16']),
     ):
         with pytest.raises(SystemExit):
             main(arguments_of(images, kind, *options))
@@ -133,3 +134,7 @@ def test_bad_input(tmp_path, tool, images, marigold_folder, capsys):
     assert 'c.png: empty, damaged or no image' in capsys.readouterr().err
     assert main(arguments_of(images, 'normals', '--model', marigold_folder('normals'), '--seed', '2')) == 1
     assert 'other settings: seed 0' in capsys.readouterr().err
+    with open(images / 'metadata.jsonl', 'a') as metadata:
+        metadata.write('{"file_name": "c.jpg"}\n')
+    assert main(arguments_of(images, 'normals', '--model', marigold_folder('normals'))) == 1
+    assert 'c.png and c.jpg would be written to the same files' in capsys.readouterr().err
