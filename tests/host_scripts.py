@@ -26,7 +26,9 @@ def run(host, script, *arguments):
     """Run ``train.py`` or ``test.py`` of a host."""
     # All of a host's configs give the visualizer one name, and mmengine gives a second runner the first one's of that
     # name, which writes into the first one's folder.
-    getattr(import_module(f'{host}.visualization'), VISUALIZERS[host])._instance_dict.clear()
+    visualizer = getattr(import_module(f'{host}.visualization'), VISUALIZERS[host])
+    for kind in (visualizer, *visualizer.__subclasses__()):
+        kind._instance_dict.clear()
     path = Path(import_module(host).__file__).parent / '.mim' / 'tools' / script
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sys, 'argv', [script, *map(str, arguments)])

@@ -423,6 +423,12 @@ def test_metaprompts_depth_protocol(data):
     assert config.train_dataloader.batch_size == 3 and config.train_cfg.max_epochs == 25
 
 
+@pytest.mark.parametrize('name', [VPD_DEPTH, *MMSEG_DEPTH.values(), *METAPROMPTS_DEPTH.values()])
+def test_depth_on_several_gpus_shares_the_statistics_of_batch_norm(name):
+    wrapper = load(name).model_wrapper_cfg
+    assert wrapper == dict(type='MMDistributedDataParallel', broadcast_buffers=True)
+
+
 def test_metaprompts_depth_recipe():
     """As VPD's: the U-Net, and with it its output layer, at a hundredth of the rate."""
     recipe = recipe_of(METAPROMPTS_DEPTH['nyu-480x480'])

@@ -31,4 +31,5 @@ default_hooks = dict(
     logger=dict(log_metric_by_epoch=False), checkpoint=dict(by_epoch=False, interval=300, save_best=None)
 )
 log_processor = dict(by_epoch=False)
+auto_scale_lr = dict(base_batch_size=4)
 randomness = dict(seed=0)

@@ -7,4 +7,5 @@ _base_ = [
     'mmseg::_base_/default_runtime.py',
 ]
 
+visualizer = dict(type='InputSizeVisualizer')
 log_processor = dict(by_epoch=True)

@@ -7,6 +7,7 @@ _base_ = [
     'mmseg::_base_/default_runtime.py',
 ]
 
+visualizer = dict(type='InputSizeVisualizer')
 num_tokens = 77
 
 model = dict(

@@ -7,6 +7,8 @@ _base_ = [
     'mmseg::_base_/default_runtime.py',
 ]
 
+visualizer = dict(type='InputSizeVisualizer')
+
 num_tokens = 32
 
 model = dict(

@@ -18,6 +18,7 @@ TARGETS = {
     'all': list(ATTENTION_PROJECTIONS),
     'self': rf'.*\.attn1\.({"|".join(ATTENTION_PROJECTIONS)})',
 }
+DATA_FREE_STARTS = (True, False, 'gaussian')
 ADAPTER = 'default'
 UNET = 'unet.'
 # The names that diffusers gives them, then that of accelerate, which holds the same.
@@ -28,9 +29,25 @@ _MAX_SHOWN = 3
 
 
 def add_lora(unet: UNet2DConditionModel, **options):
-    """Add a low-rank adapter: arguments of ``peft.LoraConfig``, whose scaling ``lora_alpha / r`` is 1 if not given."""
+    """Add a low-rank adapter: arguments of ``peft.LoraConfig``, whose scaling ``lora_alpha / r`` is 1 if not given.
+
+    Raises:
+        ValueError: Its start is computed from the weights of the U-Net, as that of DoRA or PiSSA is.
+    """
+    if options.get('use_dora') or options.get('init_lora_weights', True) not in DATA_FREE_STARTS:
+        raise ValueError(
+            f'lora={options}: such an adapter is computed from the weights of the U-Net, which are loaded later. Leave '
+            f'use_dora out; init_lora_weights may be one of {DATA_FREE_STARTS}'
+        )
     defaults = dict(target_modules=TARGETS['all'], lora_alpha=options.get('r', LoraConfig.r))
     unet.add_adapter(LoraConfig(**{**defaults, **options}))
+
+
+def train_dropout(unet: UNet2DConditionModel, mode: bool):
+    """Set the training mode of the adapter's dropout alone."""
+    for name, module in unet.named_modules():
+        if name.endswith('.lora_dropout'):
+            module.train(mode)
 
 
 def add_attention_lora(unet: UNet2DConditionModel, attention: str = 'all', **options):

@@ -9,6 +9,7 @@ from .depth_transforms import CheckDepth, KBCrop
 from .depth_tta_model import DepthTTAModel
 from .image_loading import NamingImageLoader
 from .inference import predict_depth, segment_phrase
+from .input_size_visualizer import InputSizeVisualizer
 from .kitti_depth_dataset import KITTIDepthDataset
 from .mapillary_as_cityscapes import MapillaryAsCityscapesDataset
 from .masked_cross_entropy import MaskedCrossEntropyLoss
@@ -30,6 +31,7 @@ __all__ = [
     'DepthTTAModel',
     'DiffusionDepthEstimator',
     'EvaluateAtInputSize',
+    'InputSizeVisualizer',
     'KBCrop',
     'KITTIDepthDataset',
     'LoadReferringMask',

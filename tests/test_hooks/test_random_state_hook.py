@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -14,6 +15,7 @@ from mmengine.runner import Runner
 
 from mmdiffperc.compat.checkpoint import load_file
 from mmdiffperc.datasets.toy_scenes.writers import DatasetSpec, write_dataset
+from mmdiffperc.hooks import RandomStateHook
 
 ROOT = Path(__file__).parents[2]
 CONFIG = ROOT / 'configs/vpd/vpd_tiny-sd-fpn_1xb4-1800_toy-128x128.py'
@@ -73,3 +75,20 @@ def test_resumed_after_sigkill_equals_undisturbed(config_file, tmp_path):
     assert any(name.startswith('backbone.unet') for name in changed)
     for name, value in undisturbed.items():
         assert torch.equal(value, resumed[name]), name
+
+
+def test_states_that_were_loaded_to_a_gpu_come_back(monkeypatch):
+    """mmengine loads a checkpoint to the model's device, but torch takes states from the CPU alone."""
+
+    class OnGpu(SimpleNamespace):
+        def cpu(self):
+            return self.state
+
+    state, restored = torch.get_rng_state(), []
+    expected = torch.rand(3)
+    monkeypatch.setattr(torch.cuda, 'device_count', lambda: 1)
+    monkeypatch.setattr(torch.cuda, 'set_rng_state_all', restored.extend)
+    hook = RandomStateHook()
+    hook.after_load_checkpoint(None, dict(random_state=dict(cpu=OnGpu(state=state), cuda=[OnGpu(state='gpu')] * 2)))
+    hook.before_train_iter(SimpleNamespace(iter=4, world_size=1), 4)
+    assert torch.equal(torch.rand(3), expected) and restored == ['gpu']

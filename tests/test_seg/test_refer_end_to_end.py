@@ -74,7 +74,8 @@ def test_shuffled_sentences_count(trained, tmp_path):
 
 
 def test_masks_are_written(trained, tmp_path):
-    found = run_test(*trained, tmp_path / 'work', flags=['--out', tmp_path / 'out'])
+    flags = ['--out', tmp_path / 'out', '--show-dir', tmp_path / 'pictures']
+    found = run_test(*trained, tmp_path / 'work', 'default_hooks.visualization.interval=1', flags=flags)
     init_default_scope('mmseg')
     dataset = DATASETS.build(Config.fromfile(trained[0]).test_dataloader.dataset)
     ious = []
@@ -84,4 +85,5 @@ def test_masks_are_written(trained, tmp_path):
         mask, truth = cv2.imread(str(tmp_path / 'out' / name), -1) == 255, sample.gt_sem_seg.data[0].numpy() == 1
         ious.append((mask & truth).sum() / max(1, (mask | truth).sum()))
     assert len(list((tmp_path / 'out').iterdir())) == len(dataset)
+    assert len(list((tmp_path / 'pictures').rglob('*.png'))) >= 1
     assert 100 * np.mean(ious) == pytest.approx(found['mIoU'], rel=1e-5)

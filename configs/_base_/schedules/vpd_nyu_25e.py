@@ -34,3 +34,6 @@ default_hooks = dict(
     visualization=dict(type='SegVisualizationHook'),
 )
 custom_hooks = [dict(type='RandomStateHook')]
+# As torch does by default and the official runs did, but mmengine does not: the running statistics of batch norm are
+# those of the main process, which saves them, everywhere.
+model_wrapper_cfg = dict(type='MMDistributedDataParallel', broadcast_buffers=True)

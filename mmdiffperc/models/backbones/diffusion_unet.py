@@ -26,7 +26,7 @@ from ..layers.feature_taps import FeatureTaps, Tap, feature_table, remove_untapp
 from ..layers.given_time_embedding import GivenTimeEmbedding
 from ..layers.latent_autoencoder import LatentAutoencoder
 from ..layers.skip_resize import resize_skip_connections
-from ..lora import add_lora
+from ..lora import add_lora, train_dropout
 from ..stable_diffusion import TEXT_SIDE, build_unet, load_text_encoder, load_weights, locate_parts
 
 EMPTY_PROMPT = dict(type='ClassPrompts', classes=[''], templates=['{}'])
@@ -215,6 +215,7 @@ class DiffusionUNet(BaseModule):
         super().train(mode)
         if self.frozen:
             self.unet.eval()
+            train_dropout(self.unet, mode)
         return self
 
     @property

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Sequence
+from contextlib import nullcontext
 from itertools import chain
 
 import torch
@@ -33,11 +34,22 @@ class MapAttnProcessor(AttnProcessor2_0):
         return super().__call__(attn, hidden_states, encoder_hidden_states, *args, **kwargs)
 
     def _probabilities(self, attn, hidden_states, encoder_hidden_states) -> torch.Tensor:
-        with torch.set_grad_enabled(self.with_grad and torch.is_grad_enabled()):
+        with torch.set_grad_enabled(self.with_grad and torch.is_grad_enabled()), uncached_autocast(hidden_states):
             query = attn.head_to_batch_dim(attn.to_q(hidden_states))
             key = attn.head_to_batch_dim(attn.to_k(encoder_hidden_states))
             scores = attn.get_attention_scores(query, key)  # (B * heads, h * w, K)
             return scores.unflatten(0, (-1, attn.heads)).mean(1)
+
+
+def uncached_autocast(tensor: torch.Tensor):
+    """The present autocast without its cache of weights.
+
+    Weights that are cast without gradients would be kept so, and get none where they are used again: pytorch#112583.
+    """
+    device = tensor.device.type
+    if not torch.is_autocast_enabled(device):
+        return nullcontext()
+    return torch.autocast(device, torch.get_autocast_dtype(device), cache_enabled=False)
 
 
 @MODELS.register_module()

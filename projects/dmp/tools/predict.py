@@ -152,7 +152,8 @@ def check_captions(model: DeterministicDiffusion, jobs: list[Job]):
         ValueError: One has none.
     """
     if model.use_prompts and (lacking := [job.image for job in jobs if job.caption is None]):
-        raise ValueError(MISSING.format(f'{lacking[0]} has none (--prompt, --prompts, or a folder with metadata.jsonl)'))
+        advice = '--prompt, --prompts, or a folder with metadata.jsonl'
+        raise ValueError(MISSING.format(f'{lacking[0]} has none ({advice})'))
 
 
 def draw_missing(model: DeterministicDiffusion, arch: str, jobs: list[Job], seed: int):

@@ -170,6 +170,16 @@ def test_bf16_autocast(arch):
     assert all(torch.isfinite(gradient).all() for gradient in gradients(backbone).values())
 
 
+@pytest.mark.parametrize('with_cp', [False, True])
+def test_autocast_keeps_no_weight_from_its_gradient(arch, with_cp):
+    """Attention and maps use the same projections, the latter without a gradient."""
+    backbone = build(arch, with_cp=with_cp).train()
+    with torch.autocast('cpu', torch.bfloat16):
+        loss_of(backbone(torch.rand(IMAGES))).backward()
+    without = [name for name, weight in backbone.named_parameters() if weight.requires_grad and weight.grad is None]
+    assert not without
+
+
 def test_a_copy_has_taps_and_maps_of_its_own(arch):
     """As the moving average of a model needs it."""
     backbone = build(arch).eval()
@@ -356,6 +366,19 @@ def test_lora_changes_nothing_before_training(arch):
             torch.testing.assert_close(feature, expected)
 
 
+def test_lora_of_a_frozen_network_has_its_dropout(arch):
+    backbone = build(arch, lora=dict(r=2, lora_dropout=0.5), frozen=True).train()
+    training = {name for name, module in backbone.unet.named_modules() if module.training}
+    assert training and all('.lora_dropout' in name for name in training)
+    assert not any(module.training for module in backbone.eval().unet.modules())
+
+
+@pytest.mark.parametrize('options', [dict(use_dora=True), dict(init_lora_weights='pissa')])
+def test_lora_that_needs_the_weights_of_the_base_is_refused(arch, options):
+    with pytest.raises(ValueError, match='is computed from the weights of the U-Net, which are loaded later'):
+        build(arch, lora=dict(r=2, **options))
+
+
 def test_lora_targets(arch):
     backbone = build(arch, lora=dict(r=2, target_modules=['to_v']))
     trained = [name for name, weight in backbone.unet.named_parameters() if weight.requires_grad]
@@ -381,6 +404,16 @@ def test_an_incomplete_checkpoint_is_refused(arch, tmp_path):
     torch.save(dict(state_dict=state_dict), tmp_path / 'part.pth')
     with pytest.raises(RuntimeError, match=r'lacks 2 of the \d+ weights.*unet\.conv_in\.weight'):
         load_checkpoint(build(arch), str(tmp_path / 'part.pth'), map_location='cpu', strict=False)
+
+
+def test_a_checkpoint_of_another_rank_is_refused_unless_training_goes_on(arch, diffusers_folder, tmp_path):
+    torch.save(dict(state_dict=build(arch, lora=dict(r=3)).state_dict()), tmp_path / 'rank3.pth')
+    message = r'in another shape, first unet\..*lora_A.*: \(3, 8\) instead of \(2, 8\)'
+    with pytest.raises(RuntimeError, match=message):
+        load_checkpoint(build(arch, lora=dict(r=2)), str(tmp_path / 'rank3.pth'), map_location='cpu')
+    ready = build(arch, lora=dict(r=2), init_cfg=dict(type='Pretrained', checkpoint=diffusers_folder))
+    ready.init_weights()
+    load_checkpoint(ready, str(tmp_path / 'rank3.pth'), map_location='cpu')
 
 
 def test_a_checkpoint_of_another_model_is_refused_unless_weights_are_there(arch, diffusers_folder, tmp_path):
