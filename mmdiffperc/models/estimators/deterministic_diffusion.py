@@ -184,9 +184,10 @@ class DeterministicDiffusion(BaseModel):
         maps = self.estimate(inputs, self._captions_of(data_samples))
         data_samples = data_samples or [BaseDataElement() for _ in inputs]
         for sample, prediction in zip(data_samples, maps, strict=True):
-            height, width = sample.get('img_shape', prediction.shape[-2:])[:2]
-            prediction = prediction[:, :height, :width]  # a batch of several sizes was padded
-            if (size := tuple(sample.get('ori_shape', (height, width))[:2])) != (height, width):
+            inner = tuple(sample.get('img_shape', prediction.shape[-2:])[:2])
+            if inner != tuple(prediction.shape[-2:]):  # a batch of several sizes was padded
+                prediction = self.codec.crop(prediction, inner)
+            if (size := tuple(sample.get('ori_shape', inner)[:2])) != inner:
                 prediction = self.codec.resize(prediction, size)
             sample.pred_target = PixelData(data=prediction)
         return list(data_samples)

@@ -61,6 +61,12 @@ class TargetCodec:
         """Clip what no target can be: colours outside [0, 1], or else what is below 0."""
         return maps.clamp(0, 1 if self.mode == 'RGB' else None)
 
+    def crop(self, target: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
+        """Cut off what was padded below and right of a target map ``(C, H, W)``; it does not count for its stretch."""
+        height, width = size
+        cropped = target[:, :height, :width]
+        return stretch(cropped[None])[0] if self.target_scale == PER_IMAGE else cropped
+
     def resize(self, target: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
         """Resize a target map ``(C, H, W)`` bicubically, without what that overshoots."""
         resized = F.interpolate(target[None], size, mode='bicubic', antialias=True)[0]
