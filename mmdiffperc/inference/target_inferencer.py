@@ -199,7 +199,8 @@ def build_model(config: dict, checkpoint: str | Path | None, lora: str | Path | 
     """
     if checkpoint is None and lora is None:
         raise ValueError('Expected a checkpoint or an adapter (lora): without one, nothing is trained')
-    if MODELS.get(config['type']) is not DeterministicDiffusion:
+    kind = MODELS.get(config['type'])
+    if kind is None or not issubclass(kind, DeterministicDiffusion):
         raise ValueError(f'Expected a config of DeterministicDiffusion, got one of {config["type"]}')
     model = MODELS.build(dict(config, init_cfg=None) if checkpoint else config)
     if checkpoint is None:
