@@ -7,8 +7,7 @@ from importlib import import_module
 from pathlib import Path
 
 import pytest
-
-VISUALIZERS = dict(mmseg='SegLocalVisualizer', mmpose='PoseLocalVisualizer', mmdet='DetLocalVisualizer')
+from mmengine.visualization import Visualizer
 
 
 def train(host, config, work_dir, iterations, *options):
@@ -24,12 +23,20 @@ def read_log(work_dir):
 
 def run(host, script, *arguments):
     """Run ``train.py`` or ``test.py`` of a host."""
-    # All of a host's configs give the visualizer one name, and mmengine gives a second runner the first one's of that
-    # name, which writes into the first one's folder.
-    visualizer = getattr(import_module(f'{host}.visualization'), VISUALIZERS[host])
-    for kind in (visualizer, *visualizer.__subclasses__()):
-        kind._instance_dict.clear()
+    forget_visualizers()
     path = Path(import_module(host).__file__).parent / '.mim' / 'tools' / script
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sys, 'argv', [script, *map(str, arguments)])
         runpy.run_path(str(path), run_name='__main__')
+
+
+def forget_visualizers():
+    """Let the next runner have its own visualizer, and its hooks that one.
+
+    All of a host's configs give the visualizer one name, and mmengine gives a second runner the first one's of that
+    name, which writes into the first one's folder.
+    """
+    kinds = [Visualizer]
+    for kind in kinds:  # grows
+        kind._instance_dict.clear()
+        kinds += kind.__subclasses__()

@@ -4,20 +4,17 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from mmengine.registry import init_default_scope
 from mmengine.structures import PixelData
-from mmseg.registry import VISUALIZERS
 from mmseg.structures import SegDataSample
 
-import mmdiffperc.seg  # noqa: F401
+from mmdiffperc.seg import InputSizeVisualizer
 
 META = dict(classes=('background', 'referred object'), palette=[[0, 0, 0], [255, 0, 0]])
 
 
 @pytest.fixture
 def visualizer():
-    init_default_scope('mmseg')
-    visualizer = VISUALIZERS.build(dict(type='InputSizeVisualizer', name='masks', alpha=1.0))
+    visualizer = InputSizeVisualizer(name='masks', alpha=1.0)
     visualizer.dataset_meta = META
     return visualizer
 
