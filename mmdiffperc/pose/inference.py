@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-import cv2
-import mmcv
 import numpy as np
 from mmpose.apis import MMPoseInferencer
+
+from mmdiffperc.inference.image_files import read_image
 
 from .checked_coco_dataset import has_area, overlaps
 from .given_boxes import given_boxes
@@ -35,9 +35,12 @@ def estimate_pose(
         image), ``keypoint_scores``, ``bbox`` and ``bbox_score``; and the picture ``(H, W, 3)`` in RGB, uint8.
 
     Raises:
-        ValueError: The file holds no image; a box is empty or lies outside of the image.
+        OSError: There is no such file.
+        TypeError: The image is neither file nor array.
+        ValueError: The file holds no image, or the array is of another shape or type; a box is empty or lies outside
+            of the image.
     """
-    picture = _read(image)
+    picture = read_image(image)
     checked = None if boxes is None else check_boxes(boxes, picture.shape[:2])
     with given_boxes(inferencer, checked) as arguments:
         (result,) = inferencer(picture, return_vis=True, **arguments, **drawing)
@@ -68,24 +71,3 @@ def check_boxes(boxes: Sequence[Sequence[float]], size: Sequence[int]) -> np.nda
         if not overlaps(box, size):
             raise ValueError(f'Box {box} lies outside of the image, which is {size[1]} wide and {size[0]} high')
     return array
-
-
-def _read(image) -> np.ndarray:
-    """The image ``(H, W, 3)`` in BGR."""
-    if not isinstance(image, np.ndarray):
-        image = _read_file(Path(image))
-    if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
-        raise ValueError(f'Expected an image (H, W, 3) of uint8, got {image.shape} of {image.dtype}')
-    return image
-
-
-def _read_file(path: Path) -> np.ndarray:
-    if not path.is_file():
-        raise ValueError(f'{path}: there is no such file')
-    try:
-        image = mmcv.imread(str(path))
-    except cv2.error:  # of an empty file
-        image = None
-    if image is None:
-        raise ValueError(f'{path}: empty, damaged or no image')
-    return image

@@ -102,10 +102,10 @@ def test_bad_boxes(inferencer, image, boxes, message):
 def test_bad_images(inferencer, tmp_path):
     (tmp_path / 'text.png').write_text('no image')
     (tmp_path / 'empty.png').write_bytes(b'')
-    for name in ('text.png', 'empty.png', 'absent.png'):
-        with pytest.raises(ValueError, match=name):
+    for name, error in {'text.png': ValueError, 'empty.png': ValueError, 'absent.png': FileNotFoundError}.items():
+        with pytest.raises(error, match=name):
             estimate_pose(inferencer, tmp_path / name)
-    with pytest.raises(ValueError, match=r'\(H, W, 3\) of uint8, got \(4, 5\) of float64'):
+    with pytest.raises(ValueError, match=r'got an array \(4, 5\) of float64'):
         estimate_pose(inferencer, np.zeros((4, 5)))
 
 

@@ -170,16 +170,6 @@ def test_bf16_autocast(arch):
     assert all(torch.isfinite(gradient).all() for gradient in gradients(backbone).values())
 
 
-@pytest.mark.parametrize('with_cp', [False, True])
-def test_autocast_keeps_no_weight_from_its_gradient(arch, with_cp):
-    """Attention and maps use the same projections, the latter without a gradient."""
-    backbone = build(arch, with_cp=with_cp).train()
-    with torch.autocast('cpu', torch.bfloat16):
-        loss_of(backbone(torch.rand(IMAGES))).backward()
-    without = [name for name, weight in backbone.named_parameters() if weight.requires_grad and weight.grad is None]
-    assert not without
-
-
 def test_a_copy_has_taps_and_maps_of_its_own(arch):
     """As the moving average of a model needs it."""
     backbone = build(arch).eval()

@@ -1,6 +1,6 @@
 import pytest
 import torch
-from diffusers.models.attention_processor import AttnProcessor2_0
+from diffusers.models.attention_processor import Attention, AttnProcessor2_0
 
 from mmdiffperc.models import CrossAttentionMaps
 from mmdiffperc.models.layers.cross_attention import MapAttnProcessor
@@ -101,6 +101,23 @@ def test_gradients_flow_through_the_maps_if_wanted(arch, with_grad):
         (result * torch.randn_like(result)).sum().backward()
         to_q = unet.get_submodule(f'{LAYERS[16][0]}.transformer_blocks.0.attn2.to_q')
         assert to_q.weight.grad.abs().sum() > 0
+
+
+def test_maps_leave_no_weight_in_the_cache_of_autocast(arch, monkeypatch):
+    """Cast for the maps, without a gradient, it would get none from the attention that uses it next."""
+    cached, scores_of = [], Attention.get_attention_scores
+
+    def scores(*args):
+        cached.append(torch.is_autocast_cache_enabled())
+        return scores_of(*args)
+
+    monkeypatch.setattr(Attention, 'get_attention_scores', scores)  # the maps use it, AttnProcessor2_0 does not
+    unet = build_unet(arch)
+    CrossAttentionMaps((16,)).attach(unet, latent_stride=8)
+    with torch.autocast('cpu', torch.bfloat16):
+        unet(*inputs(unet))
+        assert torch.is_autocast_cache_enabled()
+    assert cached == [False] * len(LAYERS[16])
 
 
 def test_nothing_is_kept_after_collecting(arch):
