@@ -1,0 +1,136 @@
+"""Files: written whole or not at all, named below the folder they belong to, and quoted briefly in messages."""
+
+import contextlib
+import os
+import re
+import secrets
+import shutil
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path, PurePath
+
+# The process is part of a partial name, so that several processes may write into one folder.
+_HOST = re.sub(r'\W', '_', socket.gethostname())
+_PARTIAL = f'.part-{_HOST}-'
+_tidied: set[Path] = set()
+
+
+@contextmanager
+def whole_file(path: str | Path) -> Iterator[Path]:
+    """Write a file that appears under its own name only once it is whole; on failure, what was there stays.
+
+    Args:
+        path (str | Path): The file to create or replace. Missing parent folders are created.
+
+    Yields:
+        Path: A temporary file name in the same folder, with the same suffix, to write to.
+    """
+    path = Path(path)
+    partial = _partial_name(path)
+    try:
+        yield partial
+        with partial.open('r+b') as file:
+            os.fsync(file.fileno())  # some file systems report a full disk only here
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+@contextmanager
+def whole_folder(path: str | Path) -> Iterator[Path]:
+    """Write a folder that appears under its own name only once it is whole.
+
+    Args:
+        path (str | Path): The folder to create; it may exist if it is empty. Missing parent folders are created.
+
+    Yields:
+        Path: A new, empty folder beside it, to write to.
+
+    Raises:
+        OSError: On leaving: ``path`` has been filled by somebody else.
+    """
+    path = Path(path)
+    partial = _partial_name(path)
+    partial.mkdir()
+    try:
+        yield partial
+        os.replace(partial, path)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def relative_name(name: str, where: str) -> str:
+    """Check that a file name read from a list stays below the folder that the list belongs to.
+
+    Names are compared as text, so that folders that are symbolic links keep working.
+
+    Args:
+        name (str): The name, such as ``'kitchen/0001.png'``.
+        where (str): Where it was read, for the message.
+
+    Returns:
+        str: The name.
+
+    Raises:
+        ValueError: It is empty or absolute, contains ``..``, or cannot be a file name.
+    """
+    pure = PurePath(name) if isinstance(name, str) else PurePath()
+    if not pure.parts or pure.is_absolute() or pure.drive or '..' in pure.parts or '\0' in name:
+        raise ValueError(
+            f"{where}: expected a file name relative to the list's own folder and without '..', got {brief(name)}"
+        )
+    return name
+
+
+def brief(value: object, length: int = 100) -> str:
+    """Quote a foreign value in a message, without building its whole representation.
+
+    Args:
+        value (object): What was found in a file. Containers are quoted three levels deep, eight entries each.
+        length (int): Number of characters at most. Defaults to 100.
+    """
+    quoted = _quote(value, depth=3, length=length)
+    return quoted if len(quoted) <= length else f'{quoted[: length - 3]}...'
+
+
+def _quote(value, depth, length):
+    if isinstance(value, (str, bytes)):
+        return repr(value[:length])
+    if isinstance(value, int) and value.bit_length() > length:  # writing out a huge number takes for ever
+        return f'a number of {value.bit_length()} bits'
+    if isinstance(value, (int, float, complex, type(None))):
+        return repr(value)
+    if isinstance(value, (list, tuple, set, frozenset, dict)) and depth:
+        entries = [_quote(entry, depth - 1, length) for entry, _ in zip(value, range(8), strict=False)]
+        return f'{type(value).__name__} of {len(value)} ({", ".join(entries)}{", ..." if len(value) > 8 else ""})'
+    return type(value).__name__
+
+
+def _partial_name(path):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    _remove_abandoned(path.parent)
+    return path.with_name(f'{_PARTIAL}{os.getpid()}-{secrets.token_hex(4)}{path.suffix}')
+
+
+def _remove_abandoned(folder):
+    """Remove what killed processes of this machine left behind; looked for once per folder."""
+    folder = folder.absolute()
+    if folder in _tidied:
+        return
+    _tidied.add(folder)
+    for path in folder.glob(f'{_PARTIAL}*'):
+        process = path.name.removeprefix(_PARTIAL).partition('-')[0]
+        if process.isdigit() and not _is_running(int(process)):
+            with contextlib.suppress(OSError):  # another process may be tidying, too
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+
+def _is_running(process):
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        return True
+    return True

@@ -1,0 +1,98 @@
+"""Files appear whole or not at all, and names from lists stay below their folder."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from mmdiffperc import files
+from mmdiffperc.files import brief, relative_name, whole_file, whole_folder
+
+
+@pytest.fixture(autouse=True)
+def untidied(monkeypatch):
+    monkeypatch.setattr(files, '_tidied', set())
+
+
+def test_a_file_appears_when_it_is_whole(tmp_path):
+    path = tmp_path / 'new' / 'a.npz'
+    with whole_file(path) as partial:
+        assert (partial.parent, partial.suffix) == (path.parent, '.npz')
+        partial.write_bytes(b'content')
+        assert not path.exists()
+    assert path.read_bytes() == b'content'
+    assert os.listdir(path.parent) == ['a.npz']
+
+
+@pytest.mark.parametrize('error', [OSError, KeyboardInterrupt])
+def test_a_failure_leaves_what_was_there(tmp_path, error):
+    path = tmp_path / 'a.txt'
+    path.write_text('old')
+    with pytest.raises(error), whole_file(path) as partial:
+        partial.write_text('half of the n')
+        raise error
+    assert path.read_text() == 'old'
+    assert os.listdir(tmp_path) == ['a.txt']
+
+
+def test_two_writers_do_not_share_a_partial_file(tmp_path):
+    with whole_file(tmp_path / 'a.txt') as one, whole_file(tmp_path / 'a.txt') as other:
+        one.write_text('one')
+        other.write_text('other')
+    assert (tmp_path / 'a.txt').read_text() == 'one'
+
+
+def test_a_folder_appears_when_it_is_whole(tmp_path):
+    (tmp_path / 'out').mkdir()  # an empty one may be there
+    with whole_folder(tmp_path / 'out') as partial:
+        (partial / 'a.txt').write_text('content')
+        assert os.listdir(tmp_path / 'out') == []
+    assert (tmp_path / 'out' / 'a.txt').read_text() == 'content'
+    assert os.listdir(tmp_path) == ['out']
+
+
+def test_a_folder_with_content_is_not_replaced(tmp_path):
+    (tmp_path / 'out').mkdir()
+    (tmp_path / 'out' / 'mine.txt').write_text('mine')
+    with pytest.raises(OSError, match='out'), whole_folder(tmp_path / 'out') as partial:
+        (partial / 'a.txt').write_text('content')
+    assert os.listdir(tmp_path) == ['out']
+    assert os.listdir(tmp_path / 'out') == ['mine.txt']
+
+
+def test_what_a_killed_process_left_is_removed_by_the_next(tmp_path):
+    code = (
+        'import os, sys; from mmdiffperc.files import whole_file, whole_folder\n'
+        'with whole_file(sys.argv[1] + "/a.txt") as a, whole_folder(sys.argv[1] + "/b") as b:\n'
+        '    a.write_text("half"); (b / "c").write_text("half"); os.kill(os.getpid(), 9)'
+    )
+    subprocess.run([sys.executable, '-c', code, str(tmp_path)], timeout=120)
+    assert len(os.listdir(tmp_path)) == 2
+    living = tmp_path / f'{files._PARTIAL}{os.getpid()}-0a.txt'
+    living.touch()
+    with whole_file(tmp_path / 'a.txt') as partial:
+        partial.write_text('whole')
+    assert sorted(os.listdir(tmp_path)) == sorted([living.name, 'a.txt'])
+
+
+@pytest.mark.parametrize('name', ['a.png', 'kitchen/0001.png', './a.png', '..a.png', 'a..b/c', 'Küche 1/ä.png'])
+def test_names_below_the_folder(name):
+    assert relative_name(name, 'list.json') == name
+
+
+@pytest.mark.parametrize('name', ['', '.', '..', '../a.png', 'a/../../b', 'a/../b', '/etc/passwd', 'a\0.png', None, 7])
+def test_names_elsewhere_are_refused(name):
+    with pytest.raises(ValueError, match=r'list\.json'):
+        relative_name(name, 'list.json')
+
+
+def test_quotes_are_brief():
+    nested = []
+    for _ in range(200):
+        nested = [nested] * 8  # its representation would have 8 ** 200 parts
+    assert len(brief(nested)) <= 100
+    assert brief([1, 'a', None]) == "list of 3 (1, 'a', None)"
+    assert brief('x' * 10**8, length=20) == f"'{'x' * 16}..."
+    assert brief(10**10_000) == f'a number of {(10**10_000).bit_length()} bits'
+    assert brief(object()) == 'object'
