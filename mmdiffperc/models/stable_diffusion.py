@@ -8,6 +8,7 @@ from diffusers import AutoencoderKL, UNet2DConditionModel
 from torch import nn
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
+from mmdiffperc.models.checkpointing import refuse_reentrant_checkpointing
 from mmdiffperc.models.weight_assignment import assign_from_folder, assign_from_single_file, fill
 from mmdiffperc.models.weight_sources import locate_checkpoint
 
@@ -44,7 +45,9 @@ def arch_folder(arch: str | Path) -> Path:
 
 def build_unet(arch: str | Path) -> UNet2DConditionModel:
     """Builds the U-Net of an architecture (see :func:`arch_folder`) with random weights."""
-    return UNet2DConditionModel.from_config(_read_json(arch_folder(arch) / 'unet' / 'config.json'))
+    unet = UNet2DConditionModel.from_config(_read_json(arch_folder(arch) / 'unet' / 'config.json'))
+    refuse_reentrant_checkpointing(unet)
+    return unet
 
 
 def build_vae(arch: str | Path) -> AutoencoderKL:

@@ -1,6 +1,7 @@
 """VPD's depth head for images of any size."""
 
 from collections.abc import Sequence
+from copy import copy
 
 import torch
 import torch.nn.functional as F
@@ -49,8 +50,9 @@ class AnySizeDepthHead(VPDDepthHead):
             Tensor: Depth in metres ``(B, 1, H, W)``.
         """
         *features, (height, width) = inputs
-        self.fmap_border = [-side % self.size_divisor // self.stride for side in (height, width)]
-        return super().forward(features)[..., :height, :width]
+        head = copy(self)  # the host's forward takes the border from the head, which other threads use meanwhile
+        head.fmap_border = [-side % self.size_divisor // self.stride for side in (height, width)]
+        return super(AnySizeDepthHead, head).forward(features)[..., :height, :width]
 
     def extra_repr(self) -> str:
         """What ``print`` tells; that of mmseg's base class names attributes that its depth head does not have."""

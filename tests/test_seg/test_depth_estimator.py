@@ -1,4 +1,6 @@
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Barrier
 
 import pytest
 import torch
@@ -215,3 +217,19 @@ def test_heads_that_fit_images_need_an_estimator_that_lets_them(arch, head):
     backbone = dict(type='DiffusionUNet', arch=arch)
     with pytest.raises(ValueError, match=rf"{head['type']} fits images .*DepthEstimator does not ask: use type='Diff"):
         DepthEstimator(backbone=backbone, decode_head=head)
+
+
+def test_threads_with_images_of_several_sizes(build):
+    """The border of the features follows from an image's size: a shared one would cut other images wrongly."""
+    estimator = build()
+    images = [torch.rand(1, 3, *size) for size in [(64, 96), (96, 64), (83, 70)]]
+    alone = [predict(estimator, one) for one in images]
+    barrier = Barrier(len(images))
+
+    def wait(module, inputs):
+        barrier.wait(timeout=60)
+
+    estimator.decode_head.conv_aggregation.register_forward_pre_hook(wait)
+    with ThreadPoolExecutor(len(images)) as pool:
+        for depth, expected in zip(pool.map(lambda one: predict(estimator, one), images), alone, strict=True):
+            torch.testing.assert_close(depth, expected)

@@ -10,6 +10,7 @@ from torch import nn
 
 from mmdiffperc.registry import MODELS
 
+from ..checkpointing import enable_checkpointing
 from ..complete_weights import RefuseIncomplete
 from ..config_checks import (
     COMPONENTS,
@@ -22,9 +23,11 @@ from ..config_checks import (
     check_timestep,
 )
 from ..layers.feature_resize import resize_features
-from ..layers.feature_taps import FeatureTaps, Tap, feature_table, remove_untapped
+from ..layers.feature_taps import Tap, feature_table, remove_untapped
 from ..layers.given_time_embedding import GivenTimeEmbedding
+from ..layers.image_check import split_inputs
 from ..layers.latent_autoencoder import LatentAutoencoder
+from ..layers.recorder import Recorder
 from ..layers.skip_resize import resize_skip_connections
 from ..lora import add_lora, train_dropout
 from ..stable_diffusion import TEXT_SIDE, build_unet, load_text_encoder, load_weights, locate_parts
@@ -113,7 +116,7 @@ class DiffusionUNet(BaseModule):
         self.autoencoder = LatentAutoencoder(arch, scale_latents)
         self.unet = build_unet(arch)
 
-        taps = self._select_taps(out_indices)
+        self.levels = self._select_taps(out_indices)
         self.num_refine_steps = check_refine_steps(num_refine_steps, out_indices)
         self.prompts = self._build_prompts(check_prompts_cfg(prompts or EMPTY_PROMPT))
         remove_untapped(self.unet, min(out_indices), keep_output=num_refine_steps > 1)
@@ -122,11 +125,13 @@ class DiffusionUNet(BaseModule):
                 raise ValueError('resize_skips=True goes with no cross_attention and no out_strides: leave one out')
             resize_skip_connections(self.unet)
         self.learned_timesteps = self._learn_timesteps() if learned_timesteps else nn.ParameterList()
-        self.levels, self.taps = taps, FeatureTaps(self.unet, tuple(dict.fromkeys(taps)))
-        self.cross_attention = self._build_cross_attention(cross_attention, taps)
+        self.recorder = Recorder()
+        for tap in set(self.levels):
+            self.recorder.watch(self.unet, tap.module)
+        self.cross_attention = self._build_cross_attention(cross_attention)
         self.resized = out_strides is not None
-        self.out_strides = check_out_strides(out_strides, [tap.stride for tap in taps])
-        self.out_channels = tuple(tap.channels + self._num_maps(tap.stride) for tap in taps)
+        self.out_strides = check_out_strides(out_strides, [tap.stride for tap in self.levels])
+        self.out_channels = tuple(tap.channels + self._num_maps(tap.stride) for tap in self.levels)
 
         self.frozen = frozen
         if frozen:
@@ -134,7 +139,7 @@ class DiffusionUNet(BaseModule):
         if lora is not None:
             add_lora(self.unet, **check_lora(lora))
         if with_cp:
-            self.unet.enable_gradient_checkpointing()
+            enable_checkpointing(self.unet)
         self.register_load_state_dict_pre_hook(REFUSE_INCOMPLETE)
 
     def _build_prompts(self, config):
@@ -160,17 +165,17 @@ class DiffusionUNet(BaseModule):
         self.unet.time_embedding = GivenTimeEmbedding()
         return nn.ParameterList(torch.randn(1, width) for _ in range(self.num_refine_steps))
 
-    def _build_cross_attention(self, config, taps):
+    def _build_cross_attention(self, config):
         if config is None:
             return None
         cross_attention = MODELS.build(config, default_args=dict(type='CrossAttentionMaps'))
-        strides = [tap.stride for tap in taps]
+        strides = [tap.stride for tap in self.levels]
         if missing := set(cross_attention.strides) - set(strides):
             raise ValueError(
                 f'cross_attention: strides {sorted(missing)} are not among those of the features, {strides}; '
                 'choose from these, or add the level to out_indices'
             )
-        cross_attention.attach(self.unet, self.autoencoder.stride)
+        cross_attention.attach(self.unet, self.autoencoder.stride, self.recorder)
         return cross_attention
 
     def _num_maps(self, stride: int) -> int:
@@ -234,15 +239,22 @@ class DiffusionUNet(BaseModule):
         Returns:
             tuple[Tensor]: One feature ``(B, C_i, ceil(H / stride_i), ceil(W / stride_i))`` per level in
             ``out_indices``; then the prompt embeddings, if ``out_prompts``.
+
+        Raises:
+            TypeError: The images are not a tensor of the weights' type.
+            ValueError: The images have another shape, or the first batch has values that are not in [-1, 1].
         """
-        images, *conditions = inputs if isinstance(inputs, tuple) else (inputs,)
+        images, *conditions = split_inputs(inputs)
         latents = self.autoencoder.encode(images)  # (B, 4, h, w)
         for step in range(self.num_refine_steps):
             prompt_embeds = self._embed_prompts(step, len(images), *conditions)  # (B, K, C)
             time_embeds = self._embed_time(step, len(images))  # (B, width of the time embedding)
-            output = self.unet(latents, self.timestep, encoder_hidden_states=prompt_embeds, timestep_cond=time_embeds)
-            latents = output.sample  # (B, 4, h, w), what the next pass looks at
-        features = self._collect_features(images.shape[-2:])
+            with self.recorder.recording() as record:
+                output = self.unet(
+                    latents, self.timestep, encoder_hidden_states=prompt_embeds, timestep_cond=time_embeds
+                )
+            latents = output.sample  # (B, 4, h, w), the input of the next pass
+        features = self._collect_features(record, images.shape[-2:])
         return (*features, prompt_embeds) if self.out_prompts else features
 
     def _embed_prompts(self, step: int, batch_size: int, *conditions) -> torch.Tensor:
@@ -252,13 +264,14 @@ class DiffusionUNet(BaseModule):
     def _embed_time(self, step: int, batch_size: int) -> torch.Tensor | None:
         return self.learned_timesteps[step].expand(batch_size, -1) if self.learned_timesteps else None
 
-    def _collect_features(self, image_size) -> tuple[torch.Tensor, ...]:
-        collected = dict(zip(self.taps.taps, map(self._with_maps, self.taps.taps, self.taps.collect()), strict=True))
+    def _collect_features(self, record, image_size) -> tuple[torch.Tensor, ...]:
+        collected = {tap: self._with_maps(tap, record) for tap in dict.fromkeys(self.levels)}
         features = tuple(collected[tap] for tap in self.levels)
         return resize_features(features, self.out_strides, image_size) if self.resized else features
 
-    def _with_maps(self, tap: Tap, feature: torch.Tensor) -> torch.Tensor:
+    def _with_maps(self, tap: Tap, record: dict[str, torch.Tensor]) -> torch.Tensor:
+        feature = record[tap.module]
         if not self._num_maps(tap.stride):
             return feature
-        maps = self.cross_attention.collect(tap.stride, feature.shape[-2:])
+        maps = self.cross_attention.average(record, tap.stride, feature.shape[-2:])
         return torch.cat([feature, maps.to(feature)], dim=1)  # (B, C_i + K, h_i, w_i)

@@ -11,6 +11,7 @@ from mmengine.structures import BaseDataElement, PixelData
 
 from mmdiffperc.registry import MODELS
 
+from ..checkpointing import enable_checkpointing
 from ..complete_weights import RefuseIncomplete
 from ..layers.latent_autoencoder import LatentAutoencoder
 from ..layers.sentence_encoder import LONGEST, SentenceEncoder
@@ -118,7 +119,7 @@ class DeterministicDiffusion(BaseModel):
         if lora is not None:
             add_attention_lora(self.unet, **lora)
         if with_cp:
-            self.unet.enable_gradient_checkpointing()
+            enable_checkpointing(self.unet)
 
     def init_weights(self):
         """Load the pre-trained weights that ``init_cfg`` names."""

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterator
+from copy import copy
 from pathlib import Path
 
 import torch
@@ -103,12 +104,12 @@ class DeterministicProcess:
             targets (Tensor): Latents of the targets, likewise.
             timesteps (Tensor): ``(B,)``.
         """
-        return images if self.sampler == 'one_pass' else self.scheduler.add_noise(targets, images, timesteps)
+        return images if self.sampler == 'one_pass' else self._copy_scheduler().add_noise(targets, images, timesteps)
 
     def expected(self, images: torch.Tensor, targets: torch.Tensor, timesteps: torch.Tensor) -> torch.Tensor:
         """What the network shall predict; the arguments are those of :meth:`mix`."""
         if self.prediction_type == 'v_prediction':
-            return self.scheduler.get_velocity(targets, images, timesteps)
+            return self._copy_scheduler().get_velocity(targets, images, timesteps)
         return images if self.prediction_type == 'epsilon' else targets
 
     def loss(self, prediction: torch.Tensor, expected: torch.Tensor, timesteps: torch.Tensor) -> torch.Tensor:
@@ -132,12 +133,19 @@ class DeterministicProcess:
         """
         if self.sampler == 'one_pass':
             return [ONE_PASS_TIMESTEP]
+        return self._scheduler_of_run(num_steps).timesteps.tolist()
+
+    def _scheduler_of_run(self, num_steps: int) -> DDIMScheduler:
         if isinstance(num_steps, int) and 1 <= num_steps <= self.num_timesteps:
-            self.scheduler.set_timesteps(num_steps)
-            timesteps = self.scheduler.timesteps.tolist()
-            if max(timesteps) < self.num_timesteps:  # an offset shifts as many as there are beyond the last one
-                return timesteps
+            scheduler = self._copy_scheduler()
+            scheduler.set_timesteps(num_steps)
+            if max(scheduler.timesteps) < self.num_timesteps:  # a full schedule plus an offset goes beyond the last one
+                return scheduler
         raise ValueError(f'num_steps={num_steps!r}: expected a number from 1 to less than {self.num_timesteps}')
+
+    def _copy_scheduler(self) -> DDIMScheduler:
+        # diffusers keeps the steps of a run, and the device of its tables, in the scheduler; runs may overlap.
+        return copy(self.scheduler)
 
     def run(self, predict: Callable, images: torch.Tensor, num_steps: int) -> Iterator[torch.Tensor]:
         """Go from the latents of images to those of their targets.
@@ -150,25 +158,24 @@ class DeterministicProcess:
         Yields:
             Tensor: The latents ``(B, C, h, w)`` after each step.
         """
-        latents = images
-        for timestep in self.timesteps(num_steps):
-            latents = self._step(predict(latents, timestep).float(), timestep, latents, images)
+        if self.sampler == 'one_pass':
+            yield predict(images, ONE_PASS_TIMESTEP).float()
+            return
+        scheduler, latents = self._scheduler_of_run(num_steps), images
+        for timestep in scheduler.timesteps.tolist():
+            step = scheduler.step(predict(latents, timestep).float(), timestep, latents)
+            if self.sampler == 'ddim' or self.prediction_type == 'epsilon':
+                latents = step.prev_sample
+            else:
+                latents = self._mix_before(timestep, scheduler, images, step.pred_original_sample)
             yield latents
 
-    def _step(self, prediction, timestep, latents, images):
-        if self.sampler == 'one_pass':
-            return prediction
-        step = self.scheduler.step(prediction, timestep, latents)
-        if self.sampler == 'ddim' or self.prediction_type == 'epsilon':
-            return step.prev_sample
-        return self._mix_before(timestep, images, step.pred_original_sample)
-
-    def _mix_before(self, timestep, images, targets):
+    def _mix_before(self, timestep, scheduler, images, targets):
         """The mixture at the timestep that DDIM has before this one, the last of which the schedule defines."""
-        before = timestep - self.num_timesteps // self.scheduler.num_inference_steps
-        if before < 0 and self.scheduler.config.set_alpha_to_one:
+        before = timestep - self.num_timesteps // scheduler.num_inference_steps
+        if before < 0 and scheduler.config.set_alpha_to_one:
             return targets
-        return self.scheduler.add_noise(targets, images, torch.tensor([max(before, 0)]))
+        return scheduler.add_noise(targets, images, torch.tensor([max(before, 0)]))
 
 
 def check_choice(argument: str, value: str, choices: tuple[str, ...]):

@@ -3,7 +3,6 @@
 import re
 from collections.abc import Sequence
 from contextlib import nullcontext
-from itertools import chain
 
 import torch
 from diffusers.models.attention_processor import Attention, AttnProcessor2_0
@@ -11,26 +10,29 @@ from torch import nn
 
 from mmdiffperc.registry import MODELS
 
+from .recorder import Recorder
+
 
 class MapAttnProcessor(AttnProcessor2_0):
-    """Fused attention that also keeps the attention probabilities, averaged over the heads.
+    """Fused attention that also records the attention probabilities ``(B, h * w, K)``, averaged over the heads.
 
     Args:
-        with_grad (bool): Let gradients flow through the kept probabilities. Defaults to False.
+        name (str): Name of the layer, and of the record's entry.
+        recorder (Recorder): Keeps the probabilities while it is recording.
+        with_grad (bool): Let gradients flow through the probabilities. Defaults to False.
     """
 
-    def __init__(self, with_grad: bool = False):
+    def __init__(self, name: str, recorder: Recorder, with_grad: bool = False):
         super().__init__()
+        self.name = name
+        self.recorder = recorder
         self.with_grad = with_grad
-        self.wanted = False
-        self.probabilities = None  # (B, h * w, K)
 
     def __call__(self, attn: Attention, hidden_states, encoder_hidden_states, *args, **kwargs):
         """Attend as diffusers' ``AttnProcessor2_0`` does; the probabilities are computed beside it."""
-        if self.wanted or self.with_grad:  # a recomputation with gradients has to do what the first pass did
-            probabilities = self._probabilities(attn, hidden_states, encoder_hidden_states)
-            if self.wanted:
-                self.probabilities = probabilities
+        # Gradient checkpointing runs the layer again when nobody records; with gradients it must do the same again.
+        if self.recorder.is_recording or self.with_grad:
+            self.recorder.keep(self.name, self._probabilities(attn, hidden_states, encoder_hidden_states))
         return super().__call__(attn, hidden_states, encoder_hidden_states, *args, **kwargs)
 
     def _probabilities(self, attn, hidden_states, encoder_hidden_states) -> torch.Tensor:
@@ -78,10 +80,15 @@ class CrossAttentionMaps:
             )
         self.strides = tuple(strides)
         self.with_grad = with_grad
-        self._processors = {stride: [] for stride in self.strides}
+        self._layers = {stride: [] for stride in self.strides}
 
-    def attach(self, unet: nn.Module, latent_stride: int):
-        """Set the attention processors of ``unet``, whose latents have a stride of ``latent_stride`` pixels.
+    def attach(self, unet: nn.Module, latent_stride: int, recorder: Recorder):
+        """Set attention processors that report to ``recorder``.
+
+        Args:
+            unet (nn.Module): The network.
+            latent_stride (int): Pixels per latent.
+            recorder (Recorder): Keeps the maps of every layer while it is recording.
 
         Raises:
             ValueError: A stride has no cross-attention layer.
@@ -96,25 +103,17 @@ class CrossAttentionMaps:
             side, index = found[1], int(found[2])
             stride = latent_stride * 2 ** (index if side == 'down' else levels - 1 - index)
             available.add(stride)
-            if stride in self._processors:
-                processors[name] = MapAttnProcessor(self.with_grad)
-                self._processors[stride].append(processors[name])
+            if stride in self._layers:
+                processors[name] = MapAttnProcessor(name, recorder, self.with_grad)
+                self._layers[stride].append(name)
         if missing := set(self.strides) - available:
             raise ValueError(
                 f'cross_attention: strides {sorted(missing)} have no cross-attention layer in this U-Net; '
                 f'choose from {sorted(available)}'
             )
         unet.set_attn_processor(processors)
-        unet.register_forward_pre_hook(self._start)
 
-    def _start(self, unet, args):
-        # Gradient checkpointing runs the layers once more, in the backward pass, when nobody collects any longer.
-        for processor in chain.from_iterable(self._processors.values()):
-            processor.wanted = True
-
-    def collect(self, stride: int, size: Sequence[int]) -> torch.Tensor:
-        """Hand over the map of one stride ``(B, K, *size)`` and forget it."""
-        kept = [processor.probabilities for processor in self._processors[stride]]
-        for processor in self._processors[stride]:
-            processor.wanted, processor.probabilities = False, None
-        return torch.stack(kept).mean(0).transpose(1, 2).unflatten(2, tuple(size))
+    def average(self, record: dict[str, torch.Tensor], stride: int, size: Sequence[int]) -> torch.Tensor:
+        """Average what the layers of one stride recorded: a map per prompt ``(B, K, *size)``."""
+        maps = torch.stack([record[name] for name in self._layers[stride]])  # (layers, B, h * w, K)
+        return maps.mean(0).transpose(1, 2).unflatten(2, tuple(size))

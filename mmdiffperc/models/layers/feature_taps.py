@@ -1,10 +1,7 @@
 """Where a pyramid of features is tapped from a diffusion U-Net."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 
-import torch
 from torch import nn
 
 
@@ -70,31 +67,3 @@ def remove_untapped(unet: nn.Module, finest: int, keep_output: bool = False):
     last.resnets = last.resnets[:num_layers]
     if hasattr(last, 'attentions'):
         last.attentions = last.attentions[:num_layers]
-
-
-class FeatureTaps:
-    """Forward hooks that keep the outputs of a U-Net's modules until they are collected.
-
-    Args:
-        unet (nn.Module): The network.
-        taps (Sequence[Tap]): What to keep, in the order in which ``collect`` gives it back.
-    """
-
-    def __init__(self, unet: nn.Module, taps: Sequence[Tap]):
-        self.taps = tuple(taps)
-        self._features = {}
-        # Bound methods, not closures: a deep copy of the network (as for EMA) then gets taps of its own.
-        unet.register_forward_pre_hook(self._start)
-        for tap in self.taps:
-            unet.get_submodule(tap.module).register_forward_hook(partial(self._keep, tap.module))
-
-    def _start(self, unet, args):
-        self._features = {}  # what was not collected of the pass before need not be kept during this one
-
-    def _keep(self, name, module, args, output):
-        self._features[name] = output[0] if isinstance(output, tuple) else output
-
-    def collect(self) -> tuple[torch.Tensor, ...]:
-        """Hand over the features of the last forward pass and forget them."""
-        features, self._features = self._features, {}
-        return tuple(features[tap.module] for tap in self.taps)

@@ -5,6 +5,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from ..stable_diffusion import build_vae
+from .image_check import ImageCheck
 
 
 class LatentAutoencoder(nn.Module):
@@ -27,6 +28,7 @@ class LatentAutoencoder(nn.Module):
             self.vae.post_quant_conv = None
         self.factor = self.vae.config.scaling_factor if scale_latents else 1.0
         self.stride = 2 ** (len(self.vae.config.block_out_channels) - 1)
+        self.check_images = ImageCheck()
         self.requires_grad_(False)
         self.eval()
 
@@ -44,7 +46,12 @@ class LatentAutoencoder(nn.Module):
 
         Returns:
             Tensor: Latents ``(B, 4, ceil(H / stride), ceil(W / stride))``.
+
+        Raises:
+            TypeError: ``images`` is not a tensor of the weights' type, see :class:`.ImageCheck`.
+            ValueError: ``images`` has another shape, or values that are not in [-1, 1].
         """
+        self.check_images(images, self.vae.encoder.conv_in.weight.dtype)
         height, width = images.shape[-2:]
         images = F.pad(images, (0, -width % self.stride, 0, -height % self.stride))
         return self.vae.encode(images).latent_dist.mode() * self.factor

@@ -1,6 +1,7 @@
 """The frozen text encoder for sentences that come with the images."""
 
 import logging
+import threading
 from pathlib import Path
 
 import torch
@@ -16,6 +17,9 @@ NO_WEIGHTS = (
     'VPD do not, nor do those converted from them). Set model.backbone.prompts.checkpoint to the Stable Diffusion that '
     'the model was trained from'
 )
+# For loading weights, and for tokenizers, which keep the padding of a call in themselves. It stands here because a lock
+# inside an encoder could be neither copied nor pickled.
+_LOCK = threading.Lock()
 
 
 class SentenceEncoder(nn.Module):
@@ -70,21 +74,28 @@ class SentenceEncoder(nn.Module):
         Raises:
             RuntimeError: There are no weights.
         """
-        if new := [sentence for sentence in dict.fromkeys(sentences) if sentence not in self._encoded]:
+        encoded = {sentence: self._encoded.get(sentence) for sentence in sentences}
+        weight = self.clip.get_input_embeddings().weight  # replicas of DataParallel have no parameters to ask
+        if new := [sentence for sentence, states in encoded.items() if states is None]:
             self._require_weights()
-            states = self.clip(self._tokenize(new).to(self.clip.device)).last_hidden_state
-            states = states.to('cpu', self.clip.dtype)  # autocast may have made them half precision
-            self._encoded.update(zip(new, states, strict=True))
-        states = torch.stack([self._encoded[sentence] for sentence in sentences])
+            states = self.clip(self._tokenize(new).to(weight.device)).last_hidden_state
+            states = states.to('cpu', weight.dtype)  # autocast may have made them half precision
+            encoded.update(zip(new, states, strict=True))
+            self._remember(encoded)
+        return torch.stack([encoded[sentence] for sentence in sentences]).to(weight.device)
+
+    def _remember(self, encoded: dict[str, torch.Tensor]):
+        # Other threads may do the same meanwhile: each step is atomic, and nobody relies on what it finds later.
+        self._encoded.update(encoded)
         for sentence in list(self._encoded)[: -self.cache_size or None]:  # the oldest
-            del self._encoded[sentence]
-        return states.to(self.clip.device)
+            self._encoded.pop(sentence, None)
 
     def _tokenize(self, sentences: list[str]) -> torch.Tensor:
-        for sentence in sentences:
-            self._report_if_cut(sentence)
         options = dict(max_length=self.max_length, padding='max_length', truncation=True, return_tensors='pt')
-        return self.tokenizer(sentences, **options).input_ids
+        with _LOCK:
+            for sentence in sentences:
+                self._report_if_cut(sentence)
+            return self.tokenizer(sentences, **options).input_ids
 
     def _report_if_cut(self, sentence: str):
         length = len(self.tokenizer(sentence, verbose=False).input_ids)
@@ -98,8 +109,11 @@ class SentenceEncoder(nn.Module):
             )
 
     def _require_weights(self):
-        if self._has_weights:
-            return
+        with _LOCK:
+            if not self._has_weights:
+                self._load_weights()
+
+    def _load_weights(self):
         if not self.checkpoint:
             raise RuntimeError(NO_WEIGHTS)
         try:

@@ -139,7 +139,6 @@ def test_checkpointing_changes_neither_loss_nor_gradients(arch):
     images = torch.rand(IMAGES)
     for backbone in (plain, saving):
         loss_of(backbone(images)).backward()
-        assert not backbone.taps._features
     for (name, weight), same in zip(plain.named_parameters(), saving.parameters(), strict=True):
         torch.testing.assert_close(same.grad, weight.grad, msg=name)
 

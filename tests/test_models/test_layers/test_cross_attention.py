@@ -3,6 +3,7 @@ import torch
 from diffusers.models.attention_processor import Attention, AttnProcessor2_0
 
 from mmdiffperc.models import CrossAttentionMaps
+from mmdiffperc.models.layers import Recorder
 from mmdiffperc.models.layers.cross_attention import MapAttnProcessor
 from mmdiffperc.models.stable_diffusion import build_unet
 
@@ -27,6 +28,16 @@ def inputs(unet):
     return torch.randn(LATENTS), 1, torch.randn(*PROMPTS, unet.config.cross_attention_dim)
 
 
+def collect(maps, unet, latent_stride=8):
+    """Attach the maps to a network, run it once, and give the maps of all its strides."""
+    recorder = Recorder()
+    maps.attach(unet, latent_stride, recorder)
+    with recorder.recording() as record:
+        unet(*inputs(unet))
+    sizes = {latent_stride * 2**level: size for level, size in enumerate(SIZES.values())}
+    return {stride: maps.average(record, stride, sizes[stride]) for stride in maps.strides}
+
+
 def keep_projections(unet, layer, kept):
     attn = unet.get_submodule(f'{layer}.transformer_blocks.0.attn2')
     for name in ('to_q', 'to_k'):
@@ -44,12 +55,10 @@ def test_maps_are_the_mean_softmax_of_queries_and_keys(archs, name, strides):
         for weight_name, weight in unet.named_parameters():
             if '.attn2.to_q.' in weight_name or '.attn2.to_k.' in weight_name:
                 weight.mul_(8)
-    maps = CrossAttentionMaps(strides)
-    maps.attach(unet, latent_stride=8)
     kept = {}
     heads = {layer: keep_projections(unet, layer, kept) for stride in strides for layer in LAYERS[stride]}
     with torch.no_grad():
-        unet(*inputs(unet))
+        results = collect(CrossAttentionMaps(strides), unet)
     for stride in strides:
         height, width = SIZES[stride]
         expected = torch.zeros(2, 5, height, width)
@@ -58,15 +67,14 @@ def test_maps_are_the_mean_softmax_of_queries_and_keys(archs, name, strides):
             key = kept[layer, 'to_k'].view(2, 5, heads[layer], -1)
             scores = torch.einsum('bqhd,bkhd->bhqk', query, key) / query.shape[-1] ** 0.5
             expected += scores.softmax(-1).mean(1).transpose(1, 2).reshape(expected.shape) / 5
-        result = maps.collect(stride, SIZES[stride])
-        assert result.std(1).mean() > 0.02
-        torch.testing.assert_close(result, expected)
-        torch.testing.assert_close(result.sum(1), torch.ones(2, height, width))
+        assert results[stride].std(1).mean() > 0.02
+        torch.testing.assert_close(results[stride], expected)
+        torch.testing.assert_close(results[stride].sum(1), torch.ones(2, height, width))
 
 
 def test_only_the_wanted_layers_compute_probabilities(arch):
     unet = build_unet(arch)
-    CrossAttentionMaps((16, 32)).attach(unet, latent_stride=8)
+    CrossAttentionMaps((16, 32)).attach(unet, 8, Recorder())
     wanted = {f'{layer}.transformer_blocks.0.attn2.processor' for stride in (16, 32) for layer in LAYERS[stride]}
     for name, processor in unet.attn_processors.items():
         assert type(processor) is (MapAttnProcessor if name in wanted else AttnProcessor2_0), name
@@ -78,24 +86,21 @@ def test_the_output_of_the_network_stays(arch):
     given = inputs(unet)
     with torch.no_grad():
         expected = unet(*given).sample
-        CrossAttentionMaps((8, 16, 32)).attach(unet, latent_stride=8)
+        CrossAttentionMaps((8, 16, 32)).attach(unet, 8, Recorder())
         torch.testing.assert_close(unet(*given).sample, expected)
 
 
 def test_adds_nothing_to_the_state_dict(arch):
     unet = build_unet(arch)
     names = list(unet.state_dict())
-    CrossAttentionMaps((16,)).attach(unet, latent_stride=8)
+    CrossAttentionMaps((16,)).attach(unet, 8, Recorder())
     assert list(unet.state_dict()) == names
 
 
 @pytest.mark.parametrize('with_grad', [False, True])
 def test_gradients_flow_through_the_maps_if_wanted(arch, with_grad):
     unet = build_unet(arch)
-    maps = CrossAttentionMaps((16,), with_grad=with_grad)
-    maps.attach(unet, latent_stride=8)
-    unet(*inputs(unet))
-    result = maps.collect(16, SIZES[16])
+    result = collect(CrossAttentionMaps((16,), with_grad=with_grad), unet)[16]
     assert result.requires_grad == with_grad
     if with_grad:
         (result * torch.randn_like(result)).sum().backward()
@@ -113,32 +118,25 @@ def test_maps_leave_no_weight_in_the_cache_of_autocast(arch, monkeypatch):
 
     monkeypatch.setattr(Attention, 'get_attention_scores', scores)  # the maps use it, AttnProcessor2_0 does not
     unet = build_unet(arch)
-    CrossAttentionMaps((16,)).attach(unet, latent_stride=8)
     with torch.autocast('cpu', torch.bfloat16):
-        unet(*inputs(unet))
+        collect(CrossAttentionMaps((16,)), unet)
         assert torch.is_autocast_cache_enabled()
     assert cached == [False] * len(LAYERS[16])
 
 
-def test_nothing_is_kept_after_collecting(arch):
+def test_nothing_is_computed_when_nobody_records(arch, monkeypatch):
     unet = build_unet(arch)
-    maps = CrossAttentionMaps((16, 32))
-    maps.attach(unet, latent_stride=8)
+    CrossAttentionMaps((16, 32)).attach(unet, 8, Recorder())
+    monkeypatch.setattr(Attention, 'get_attention_scores', None)  # the maps call it, AttnProcessor2_0 does not
     unet(*inputs(unet))
-    for stride in (16, 32):
-        maps.collect(stride, SIZES[stride])
-    assert all(getattr(processor, 'probabilities', None) is None for processor in unet.attn_processors.values())
 
 
 def test_another_latent_stride(archs):
-    unet = build_unet(archs['three levels'])
-    maps = CrossAttentionMaps((4, 8))
-    maps.attach(unet, latent_stride=4)
-    unet(*inputs(unet))
-    assert maps.collect(4, (11, 6)).shape == (2, 5, 11, 6)
-    assert maps.collect(8, (6, 3)).shape == (2, 5, 6, 3)
+    maps = collect(CrossAttentionMaps((4, 8)), build_unet(archs['three levels']), latent_stride=4)
+    assert maps[4].shape == (2, 5, 11, 6)
+    assert maps[8].shape == (2, 5, 6, 3)
 
 
 def test_a_stride_without_cross_attention(arch):
     with pytest.raises(ValueError, match=r'strides \[12, 64\] have no cross-attention.*choose from \[8, 16, 32\]'):
-        CrossAttentionMaps((64, 16, 12)).attach(build_unet(arch), latent_stride=8)
+        CrossAttentionMaps((64, 16, 12)).attach(build_unet(arch), 8, Recorder())

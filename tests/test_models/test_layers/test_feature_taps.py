@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from mmdiffperc.models.layers import FeatureTaps, Tap, feature_table
+from mmdiffperc.models.layers import Recorder, Tap, feature_table
 from mmdiffperc.models.layers.feature_taps import remove_untapped
 from mmdiffperc.models.stable_diffusion import build_unet
 
@@ -33,23 +33,20 @@ def test_table_follows_the_configuration(archs):
     ]
 
 
-def test_taps_give_the_outputs_of_the_modules_and_forget_them(arch):
-    unet = build_unet(arch).eval()
-    taps = FeatureTaps(unet, feature_table(unet.config)[::-1])
-    outputs = {}
-    for tap in taps.taps:
+def test_taps_are_the_outputs_of_the_modules(arch):
+    unet, recorder, outputs = build_unet(arch).eval(), Recorder(), {}
+    for tap in feature_table(unet.config):
+        recorder.watch(unet, tap.module)
         unet.get_submodule(tap.module).register_forward_hook(
             lambda module, args, output, name=tap.module: outputs.update({name: output})
         )
-    with torch.no_grad():
+    with torch.no_grad(), recorder.recording() as record:
         unet(torch.randn(1, 4, 9, 14), 1, torch.randn(1, 3, 12))
-    features = taps.collect()
-    for feature, tap in zip(features, taps.taps, strict=True):
+    for tap in feature_table(unet.config):
         output = outputs[tap.module]
-        assert feature is (output[0] if isinstance(output, tuple) else output)
-        assert feature.shape[1] == tap.channels
-    with pytest.raises(KeyError):
-        taps.collect()
+        assert record[tap.module] is (output[0] if isinstance(output, tuple) else output)
+        assert record.pop(tap.module).shape[1] == tap.channels
+    assert not record
 
 
 def test_remove_untapped_keeps_all_of_the_finest_level(arch):

@@ -2,7 +2,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from mmdiffperc.models.layers.feature_taps import FeatureTaps, feature_table
+from mmdiffperc.models.layers import Recorder, feature_table
 from mmdiffperc.models.layers.skip_resize import resize_skip_connections
 from mmdiffperc.models.stable_diffusion import build_unet
 
@@ -15,9 +15,12 @@ def unet(arch):
 @torch.no_grad()
 def outputs_of(unet, size):
     torch.manual_seed(1)
-    taps = FeatureTaps(unet, feature_table(unet.config))
-    output = unet(torch.randn(1, 4, *size), 1, torch.randn(1, 3, 12)).sample
-    return output, *taps.collect()
+    recorder = Recorder()
+    for tap in feature_table(unet.config):
+        recorder.watch(unet, tap.module)
+    with recorder.recording() as record:
+        output = unet(torch.randn(1, 4, *size), 1, torch.randn(1, 3, 12)).sample
+    return output, *(record[tap.module] for tap in feature_table(unet.config))
 
 
 def test_nothing_changes_where_all_sides_can_be_halved(unet):

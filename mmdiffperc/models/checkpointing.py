@@ -1,0 +1,61 @@
+"""Gradient checkpointing: less memory in training, for a second forward pass during the backward pass."""
+
+import threading
+
+import torch
+from diffusers import UNet2DConditionModel
+from diffusers.models.attention_processor import Attention
+from diffusers.models.resnet import ResnetBlock2D
+from torch import nn
+from torch.utils.checkpoint import checkpoint
+
+
+def checkpoint_block(block: nn.Module, *args):
+    """Run a block and keep only its inputs for the backward pass."""
+    return checkpoint(block, *args, use_reentrant=False)
+
+
+def enable_checkpointing(unet: UNet2DConditionModel):
+    """Turn on gradient checkpointing, in a way that lets the network be pickled (diffusers stores a closure)."""
+    unet.enable_gradient_checkpointing(checkpoint_block)
+
+
+class _GradMode(threading.local):
+    """Whether gradients were on when the U-Net's forward pass began, in each thread."""
+
+    at_start: bool | None = None
+
+    def __reduce__(self):
+        return type(self), ()
+
+    def begin(self, unet, args):
+        self.at_start = torch.is_grad_enabled()
+
+    def end(self, unet, args, output):
+        self.at_start = None
+
+    def check(self, module, args):
+        if self.at_start and not torch.is_grad_enabled():
+            raise RuntimeError(
+                'A part of the U-Net runs without gradients although training asks for them, as under reentrant '
+                'gradient checkpointing: features and attention maps would be cut off from the weights, and gradients '
+                'would be wrong. Set with_cp=True, which is not reentrant, pass use_reentrant=False to the wrapper, or '
+                'let it wrap the whole backbone'
+            )
+
+
+def refuse_reentrant_checkpointing(unet: UNet2DConditionModel):
+    """Refuse reentrant checkpointing of parts of a U-Net, which some wrappers choose: it gives wrong gradients.
+
+    It runs a part without gradients first. What is recorded inside then has none, and neither have weights whose
+    inputs need none, such as an adapter's in the first blocks.
+
+    Args:
+        unet (UNet2DConditionModel): The network; a forward pass under such checkpointing raises ``RuntimeError``.
+    """
+    mode = _GradMode()
+    unet.register_forward_pre_hook(mode.begin)
+    unet.register_forward_hook(mode.end, always_call=True)
+    for module in unet.modules():
+        if isinstance(module, (ResnetBlock2D, Attention)):
+            module.register_forward_pre_hook(mode.check)
