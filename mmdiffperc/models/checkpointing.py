@@ -4,8 +4,7 @@ import threading
 
 import torch
 from diffusers import UNet2DConditionModel
-from diffusers.models.attention_processor import Attention
-from diffusers.models.resnet import ResnetBlock2D
+from diffusers.models.attention import BasicTransformerBlock
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 
@@ -56,6 +55,8 @@ def refuse_reentrant_checkpointing(unet: UNet2DConditionModel):
     mode = _GradMode()
     unet.register_forward_pre_hook(mode.begin)
     unet.register_forward_hook(mode.end, always_call=True)
-    for module in unet.modules():
-        if isinstance(module, (ResnetBlock2D, Attention)):
-            module.register_forward_pre_hook(mode.check)
+    # One module in everything that is checkpointed as a unit: each block, and each transformer block.
+    transformers = [module for module in unet.modules() if isinstance(module, BasicTransformerBlock)]
+    blocks = [block for block in (*unet.down_blocks, unet.mid_block, *unet.up_blocks) if block is not None]
+    for module in [block.resnets[0] for block in blocks] + [transformer.attn1 for transformer in transformers]:
+        module.register_forward_pre_hook(mode.check)
