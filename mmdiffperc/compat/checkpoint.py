@@ -1,8 +1,8 @@
 """Loads checkpoints of mmengine and of research code, and executes nothing that a file asks for.
 
-:mod:`.checkpoint_globals` says what torch's restricted unpickler may build, :mod:`.checkpoint_content` what may be in
-the result, :mod:`.stored_config` what becomes of the config in it. All checkpoints that mmengine loads pass
-:func:`checked_checkpoint`, whatever their prefix: those of ``mim test``, ``--resume``, ``load_from``, ``init_model`` and
+:mod:`.checkpoint_globals` limits what torch's restricted unpickler may build, :mod:`.checkpoint_content` checks the
+result, and :mod:`.stored_config` keeps the config inside it from being executed. Every checkpoint that mmengine loads
+passes :func:`checked_checkpoint`, whatever its prefix: in ``mim test``, ``--resume``, ``load_from``, ``init_model`` and
 the inferencers. Local files go through :func:`load_file`, whose errors name the file.
 
 Delete when mmengine loads its own checkpoints on torch >= 2.6 and executes nothing in them, and call ``torch.load``

@@ -1,8 +1,8 @@
 """NumPy's arrays and scalars as a checkpoint may hold them: numbers and text, rebuilt from their bytes.
 
-NumPy's own functions trust a pickle. An array of objects over given bytes reads any address of the process, the state of
-a type can turn numbers into objects, and text beyond Unicode ends the process when it is read. The classes here stand
-in for NumPy's while a checkpoint is loaded.
+NumPy's own functions trust a pickle. An array of objects over given bytes reads any address of the process, the state
+of a type can turn numbers into objects, and text beyond Unicode ends the process when it is read. The classes here
+stand in for NumPy's while a checkpoint is loaded.
 
 Delete together with :mod:`mmdiffperc.compat.checkpoint`.
 """

@@ -1,12 +1,11 @@
 """What a checkpoint may hold: settings, numbers, and plain tensors of finite weights.
 
-Hosts copy what fits and log the rest, so that a sparse tensor or one without storage leaves a weight random, and what is
-no dict ends in an ``AttributeError`` somewhere else. Here each is an error that names the file and the entry.
+Hosts copy what fits and log the rest, so a sparse tensor, or one without storage, leaves a weight random, and anything
+but a dict ends in an ``AttributeError`` somewhere else. Here each is an error that names the file and the entry.
 """
 
 import datetime
 from argparse import Namespace
-from collections import OrderedDict
 from collections.abc import Iterator, Mapping
 from pathlib import PurePath
 from typing import Any
@@ -125,9 +124,10 @@ def check_finite(weights: Mapping[str, Tensor], where: str) -> None:
         if weight.is_complex():
             raise ValueError(f'{where}: the weight {name} is complex, {weight.dtype}: expected real numbers')
         if not is_finite(weight) and not _is_mask(weight):
+            count = int((~torch.isfinite(weight)).sum())
             raise ValueError(
-                f'{where}: the weight {name} has {int((~torch.isfinite(weight)).sum())} of {weight.numel()} values that '
-                'are NaN or infinite, as after a training that diverged: take an earlier checkpoint'
+                f'{where}: expected finite weights, but {count} of the {weight.numel()} values of {name} are NaN or '
+                'infinite, as after a training that diverged: take an earlier checkpoint'
             )
 
 
@@ -157,10 +157,9 @@ def _fault_of_tensor(tensor: Tensor) -> str | None:
         return f'sparse, {tensor.layout}'
     if tensor.device.type == 'meta':
         return 'a tensor without content, of the device meta'
-    if tensor.numel() * tensor.element_size() > tensor.untyped_storage().nbytes():
-        return (
-            f'a tensor of shape {tuple(tensor.shape)} that repeats the {tensor.untyped_storage().nbytes()} bytes stored'
-        )
+    stored = tensor.untyped_storage().nbytes()
+    if tensor.numel() * tensor.element_size() > stored:
+        return f'a tensor of shape {tuple(tensor.shape)} of which {stored} bytes are stored, and repeated'
     return None
 
 

@@ -1,9 +1,9 @@
-"""What a checkpoint may build: torch's own list, less what takes memory without having it in the file, and a few more.
+"""What a checkpoint may build: torch's list, without calls that take memory by a number, and a few types more.
 
-Since torch 2.6 ``torch.load`` builds tensors and plain containers only, and so refuses mmengine's own checkpoints, which
-also hold ``HistoryBuffer``, NumPy scalars and methods. Passing ``weights_only=False`` would run any code in a file.
-Instead, torch's restricted unpickler is given the few harmless types that such files contain. The list holds for every
-``torch.load``.
+Since torch 2.6 ``torch.load`` builds tensors and plain containers only, and so refuses mmengine's own checkpoints,
+which also hold ``HistoryBuffer``, NumPy scalars and methods. Passing ``weights_only=False`` would run any code in a
+file. Instead, torch's restricted unpickler is given the few harmless types that such files contain. The list holds for
+every ``torch.load``.
 
 Delete together with :mod:`mmdiffperc.compat.checkpoint`.
 """

@@ -2,9 +2,11 @@
 
 A checkpoint holds the config of its training as text. mmengine executes it as Python when a training resumes
 (``meta['config']``), and when an inferencer is given weights but no config (``message_hub['runtime_info']['cfg']``, or
-``meta['cfg']``). Even a text of nothing but literals is code: ``type='os.system'`` builds whatever it names. So resuming
-sees only the number of GPUs, which is all that it looks for; a resumed run keeps its own config in its message hub; and an
-inferencer needs a config from the user.
+``meta['cfg']``). Even literals alone are code, because ``type='os.system'`` builds whatever it names. Therefore:
+
+- resuming sees the number of GPUs, which is all that it looks for;
+- a resumed run keeps its own config in its message hub, and does not save that of the checkpoint again;
+- an inferencer needs a config from the user.
 
 Delete when mmengine's ``Runner.resume`` and ``BaseInferencer`` no longer call ``Config.fromstring`` on a checkpoint.
 """
@@ -20,7 +22,7 @@ _GPU_IDS = re.compile(r'^gpu_ids = (?:range\((\d{1,4}), (\d{1,4})\)|\[([\d,\s]*)
 
 
 def forget_stored_config(checkpoint: dict) -> None:
-    """Remove what mmengine would execute on resuming; ``meta['cfg']`` stays, for people to read.
+    """Remove what mmengine would execute on resuming. The text of ``meta['cfg']`` stays, for people to read.
 
     Args:
         checkpoint (dict): A loaded checkpoint, changed in place.
