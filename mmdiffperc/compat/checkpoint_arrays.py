@@ -37,7 +37,10 @@ class LoadedType:
 
 
 class LoadedArray(np.ndarray):
-    """Stand in for ``numpy.ndarray``; it is saved as one."""
+    """Stand in for ``numpy.ndarray``; it is saved as one. It starts empty: a pickle cannot ask for a shape."""
+
+    def __new__(cls):
+        return np.empty(0, 'u1').view(cls)
 
     def __setstate__(self, state: tuple):
         """Take shape, type and content, if they fit each other.
@@ -59,12 +62,12 @@ class LoadedArray(np.ndarray):
 
 def reconstruct(*args) -> LoadedArray:
     """Return an empty array, to be filled by its state."""
-    return np.empty(0, 'u1').view(LoadedArray)
+    return LoadedArray()
 
 
 def scalar(kind: LoadedType, content: bytes) -> np.generic:
     """Return a number or a text."""
-    array = reconstruct()
+    array = LoadedArray()
     array.__setstate__((1, (), kind, False, content))
     return array[()]
 

@@ -75,6 +75,11 @@ def byte_array(*content) -> bytearray:
     return bytearray(*content)
 
 
+def empty_bytes() -> bytes:
+    """Return no bytes, which pickles write as a call; others are encoded text."""
+    return b''
+
+
 def rebuild_plain(rebuild: Callable, kind: Any, args: tuple, state: Any) -> Tensor:
     """Return the tensor without the Python attributes it had: the ``_rebuild_from_type_v2`` of a checkpoint."""
     if rebuild not in torch_unpickler._tensor_rebuild_functions():
@@ -96,6 +101,7 @@ def _path_globals() -> list[tuple]:
 SAFE_GLOBALS = [
     (LoadedHistory, 'mmengine.logging.history_buffer.HistoryBuffer'),
     (safe_getattr, 'builtins.getattr'),
+    (empty_bytes, 'builtins.bytes'),
     OneCycleParamScheduler,
     ConfigDict,
     Namespace,
