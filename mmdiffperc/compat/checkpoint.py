@@ -118,6 +118,10 @@ class BareWeights(OrderedDict):
             raise KeyError(key)
         return NoMeta(self._where)
 
+    def copy(self) -> 'BareWeights':
+        """Return a shallow copy."""
+        return BareWeights(self, self._where)
+
     def __reduce__(self) -> tuple:
         return OrderedDict(self).__reduce__()
 

@@ -83,15 +83,17 @@ def check_weights(content: Any, where: str) -> None:
     for part, value in content.get('message_hub', {}).items():
         _expect_dict(value, where, f'message_hub.{part}')
     _check_dataset_meta(content.get('meta', {}).get('dataset_meta'), where)
-    if 'state_dict' not in content:
-        return _check_named({name: weight for name, weight in content.items() if _is_weight(name, weight)}, where)
     for part in _WEIGHTS:
         _expect_dict(content.get(part, {}), where, part)
         _check_named(content.get(part, {}), where)
+    if 'state_dict' not in content:  # weights and settings may stand side by side, or in ``model``
+        inner = content.get('model')
+        for weights in (content, inner if isinstance(inner, dict) else {}):
+            _check_named({name: entry for name, entry in weights.items() if _is_weight(name, entry)}, where)
 
 
-def _is_weight(name, weight):  # without state_dict, weights and settings may stand side by side
-    return isinstance(weight, Tensor) or not isinstance(name, str)
+def _is_weight(name, entry):
+    return isinstance(entry, Tensor) or not isinstance(name, str)
 
 
 def _check_named(weights, where):

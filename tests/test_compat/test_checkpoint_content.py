@@ -112,6 +112,7 @@ def test_a_type_that_the_user_allows_is_loaded(tmp_path):
         (dict(state_dict={'weight': torch.ones(2, dtype=torch.complex64)}), 'weight is complex'),
         (dict(state_dict={'a': torch.ones(2), 'b.c': torch.tensor([1, torch.nan, torch.inf])}), '2 of the 3 .* b.c'),
         ({'b.c': torch.tensor([torch.nan]).half()}, '1 of the 1 .* b.c'),
+        (dict(model={'b.c': torch.tensor([torch.nan])}, args='text'), '1 of the 1 .* b.c'),
         (dict(state_dict={}, ema_state_dict={'b.c': torch.tensor([-torch.inf, 1])}), '1 of the 2 .* b.c'),
     ],
 )
@@ -140,7 +141,7 @@ def test_bare_weights(tmp_path):
     weights = nn.Linear(3, 2).state_dict()
     loaded = CheckpointLoader.load_checkpoint(save(weights, tmp_path))
     assert list(loaded) == ['weight', 'bias'] and 'meta' not in loaded and loaded['meta'].get('dataset_meta') is None
-    assert loaded._metadata == weights._metadata
+    assert loaded._metadata == loaded.copy()._metadata == weights._metadata and loaded.copy()['meta'] == {}
     with pytest.raises(KeyError, match=r"bad\.pth.*'epoch'.*load_from"):
         loaded['meta']['epoch']
     with pytest.raises(KeyError, match='other'):
