@@ -101,3 +101,55 @@ def test_broken_images_are_named(model, inferencer, tmp_path, name):
     for predict in (lambda: inference_model(model, str(path)), lambda: inferencer(str(path))):
         with pytest.raises(Exception, match=re.escape(name)):
             predict()
+
+
+def changed(checkpoint, path, change):
+    content = torch.load(checkpoint)
+    result = change(content)
+    torch.save(content if result is None else result, path)
+    return str(path)
+
+
+def without(content, part):
+    weights = content['state_dict']
+    return content | dict(state_dict={name: weight for name, weight in weights.items() if not name.startswith(part)})
+
+
+FIRST = 'backbone.unet.conv_in.weight'
+BAD_CHECKPOINTS = {
+    'nodict': (lambda c: 7, 'expected a dict'),
+    'str_value': (lambda c: c['state_dict'].update({FIRST: 'text'}), FIRST),
+    'intkey': (lambda c: c['state_dict'].update({5: torch.ones(2)}), '5'),
+    'metastr': (lambda c: c.update(meta='text'), 'meta'),
+    'dataset_meta': (lambda c: c['meta'].update(dataset_meta='text'), 'dataset_meta'),
+    'classes': (lambda c: c['meta']['dataset_meta'].update(classes=3), 'classes'),
+    'nan': (lambda c: c['state_dict'].update({FIRST: c['state_dict'][FIRST] * torch.nan}), FIRST),
+    'complex': (lambda c: c['state_dict'].update({FIRST: c['state_dict'][FIRST] + 0j}), FIRST),
+    'sparse': (lambda c: c['state_dict'].update({FIRST: c['state_dict'][FIRST].to_sparse()}), FIRST),
+    'meta_tensor': (lambda c: c['state_dict'].update({FIRST: c['state_dict'][FIRST].to('meta')}), FIRST),
+    'lack_head': (lambda c: without(c, 'decode_head'), 'decode_head'),
+    'neck_lack': (lambda c: without(c, 'neck'), 'neck'),
+    'head_shape': (
+        lambda c: c['state_dict'].update({'decode_head.conv_seg.weight': torch.ones(5, 8, 1, 1)}),
+        'decode_head.conv_seg.weight',
+    ),
+}
+
+
+@pytest.mark.parametrize('fault', BAD_CHECKPOINTS)
+def test_bad_checkpoints(config, checkpoint, tmp_path, fault):
+    change, named = BAD_CHECKPOINTS[fault]
+    path = changed(checkpoint, tmp_path / 'bad.pth', change)
+    with pytest.raises((ValueError, RuntimeError), match=re.escape(named)):
+        init_model(config, path, device='cpu')
+
+
+WITHOUT_META = {'bare': lambda c: c['state_dict'], 'no meta': lambda c: dict(state_dict=c['state_dict'])}
+
+
+@pytest.mark.parametrize('kind', WITHOUT_META)
+def test_weights_without_meta(config, checkpoint, model, tmp_path, kind):
+    """As other programs save them; mmseg warns that it takes the classes of a data set."""
+    with pytest.warns(UserWarning, match='dataset_meta'):
+        bare = init_model(config, changed(checkpoint, tmp_path / 'bare.pth', WITHOUT_META[kind]), device='cpu')
+    assert all(torch.equal(weight, model.state_dict()[name]) for name, weight in bare.state_dict().items())

@@ -1,79 +1,29 @@
 """Loads checkpoints of mmengine and of research code, and executes nothing that a file asks for.
 
-Since torch 2.6 ``torch.load`` builds tensors and plain containers only, and so refuses mmengine's own checkpoints,
-which also hold ``HistoryBuffer``, NumPy scalars and methods. Passing ``weights_only=False`` would run any code in a
-downloaded file. Instead, torch's own restricted unpickler is told about the few harmless types that such files contain
-(``SAFE_GLOBALS``). The list holds for every ``torch.load``, thus for ``mim test``, ``--resume``, ``load_from``,
-``init_model`` and downloads; local files also go through :func:`load_file`, whose errors name the file.
+:mod:`.checkpoint_globals` limits what torch's restricted unpickler may build, :mod:`.checkpoint_content` checks the
+result, and :mod:`.stored_config` keeps the config inside it from being executed. Every checkpoint that mmengine loads
+passes :func:`checked_checkpoint`, whatever its prefix: in ``mim test``, ``--resume``, ``load_from``, ``init_model`` and
+the inferencers. Local files go through :func:`load_file`, whose errors name the file.
 
-Delete when mmengine loads its own checkpoints on torch >= 2.6, and call ``torch.load`` instead of :func:`load_file`.
+Delete when mmengine loads its own checkpoints on torch >= 2.6 and executes nothing in them, and call ``torch.load``
+instead of :func:`load_file`.
 """
 
-import datetime
+import functools
 import pathlib
 import pickle
 import re
 import zipfile
-from argparse import Namespace
+from collections import OrderedDict
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NoReturn
 
-import numpy as np
 import torch
-from mmengine.config import ConfigDict
-from mmengine.logging import HistoryBuffer
-from mmengine.optim import OneCycleParamScheduler
 from mmengine.runner import CheckpointLoader
 
-# Pickles name a method as ``getattr(class, name)``; these are the ones that mmengine's objects hold.
-METHODS = {
-    HistoryBuffer: ('min', 'max', 'current', 'mean'),
-    OneCycleParamScheduler: ('_annealing_cos', '_annealing_linear'),
-}
-
-
-def safe_getattr(owner: Any, name: str) -> Callable:
-    """The ``getattr`` that a checkpoint gets: it answers for the methods in ``METHODS`` and for nothing else."""
-    if not isinstance(owner, type) or name not in METHODS.get(owner, ()):
-        label = getattr(owner, '__qualname__', type(owner).__qualname__)
-        raise pickle.UnpicklingError(f'Unsupported global: GLOBAL getattr({label},{name!r})')
-    return getattr(owner, name)
-
-
-class LightningCallback:
-    """Takes the place of a Lightning class that Stable Diffusion files use as the key of training state."""
-
-
-def _numpy_globals() -> list:
-    """What arrays and scalars of numbers and strings pickle to, under the module names of NumPy 1 and 2.
-
-    Object and structured types are left out: their state can hold anything.
-    """
-    functions = (np.float64(0).__reduce__()[0], np.zeros(1).__reduce__()[0])
-    renamed = [(f, f'numpy.{core}.multiarray.{f.__name__}') for f in functions for core in ('core', '_core')]
-    dtypes = {type(np.dtype(code)) for code in np.typecodes['All'] if code not in 'OV'}
-    return [np.ndarray, np.dtype, *dtypes, *renamed]
-
-
-def _path_globals() -> list:
-    """Paths of either system, wherever they were saved; ``_local`` is where Python 3.13 keeps the classes."""
-    classes = {'PosixPath': pathlib.PurePosixPath, 'WindowsPath': pathlib.PureWindowsPath}
-    return [(cls, f'{module}.{name}') for module in ('pathlib', 'pathlib._local') for name, cls in classes.items()]
-
-
-SAFE_GLOBALS = [
-    *METHODS,
-    (safe_getattr, 'builtins.getattr'),
-    ConfigDict,
-    Namespace,
-    datetime.datetime,
-    datetime.date,
-    datetime.timedelta,
-    datetime.timezone,
-    (LightningCallback, 'pytorch_lightning.callbacks.model_checkpoint.ModelCheckpoint'),
-    *_numpy_globals(),
-    *_path_globals(),
-]
+from . import checkpoint_globals
+from .checkpoint_content import check_plain, check_weights
+from .stored_config import forget_stored_config
 
 
 def _refusal(path: pathlib.Path, error: Exception) -> Exception:
@@ -108,25 +58,121 @@ def load_file(path: str | pathlib.Path, map_location: Any = 'cpu', mmap: bool = 
         FileNotFoundError: There is no such file.
         pickle.UnpicklingError: The file asks for something that could execute code.
         RuntimeError: The file is truncated, damaged, or not a checkpoint.
+        ValueError: It holds what is no plain data, see :func:`.check_plain`.
     """
+    content = _read(path, map_location, mmap)
+    _check_plain(content, path, map_location)
+    return content
+
+
+def _read(path, map_location, mmap=False):
     path = pathlib.Path(path).expanduser()
     if not path.is_file():
         raise FileNotFoundError(f'The checkpoint {path} does not exist or is not a file.')
     try:
-        mmap = mmap and zipfile.is_zipfile(path)
-        return torch.load(path, map_location=map_location, weights_only=True, mmap=mmap)
+        is_zip = zipfile.is_zipfile(path)
+        if is_zip:
+            _refuse_inflation(path)
+        return torch.load(path, map_location=map_location, weights_only=True, mmap=mmap and is_zip)
     except (MemoryError, torch.OutOfMemoryError):
         raise
     except Exception as error:  # a damaged file can make the unpickler fail in any way
         raise _refusal(path, error) from error
 
 
+def _refuse_inflation(path):
+    """Compressed or shared records can hold a thousand times the size of the file; ``torch.save`` writes none."""
+    with zipfile.ZipFile(path) as archive:
+        content = sum(record.file_size for record in archive.infolist())
+    if content > path.stat().st_size:
+        raise ValueError(f'its records have {content} bytes, more than the file: they are compressed or overlap')
+
+
+def _check_plain(content, where, map_location):
+    if str(map_location) != 'meta':  # asked for: then no tensor has content
+        check_plain(content, str(where))
+
+
 def load_from_local(filename: str, map_location: Any = None) -> Any:
     """mmengine's loader of local files; it logs the last part of this function's name."""
-    return load_file(filename, map_location)
+    return _read(filename, map_location)
+
+
+class BareWeights(OrderedDict):
+    """A dict of weights that has no ``meta``; who asks for it gets an empty one.
+
+    mmseg's ``init_model`` looks into ``checkpoint['meta']`` in any case. ``in`` and ``get`` answer as for any dict.
+
+    Args:
+        weights (dict): The weights.
+        where (str): Their file, for messages.
+    """
+
+    def __init__(self, weights: dict, where: str):
+        super().__init__(weights)
+        self.__dict__.update(getattr(weights, '__dict__', {}))  # versions of the modules, as ``_metadata``
+        self._where = where
+
+    def __missing__(self, key: str) -> dict:
+        if key != 'meta':
+            raise KeyError(key)
+        return NoMeta(self._where)
+
+    def copy(self) -> 'BareWeights':
+        """Return a shallow copy."""
+        return BareWeights(self, self._where)
+
+    def __reduce__(self) -> tuple:
+        return OrderedDict(self).__reduce__()
+
+
+class NoMeta(dict):
+    """The ``meta`` of a file that has none.
+
+    Args:
+        where (str): The file, for messages.
+    """
+
+    def __init__(self, where: str):
+        super().__init__()
+        self._where = where
+
+    def __missing__(self, key: str) -> NoReturn:
+        raise KeyError(
+            f'{self._where} holds weights without the meta of a training, such as {key!r}, so none can resume from it: '
+            'start one from its weights with load_from'
+        )
+
+
+def checked_checkpoint(content: Any, where: str, map_location: Any = None) -> Any:
+    """Return a loaded checkpoint, if it holds nothing but data and finite weights, without what hosts would execute.
+
+    Args:
+        content (Any): What was loaded.
+        where (str): Its file or address, for messages.
+        map_location (Any): With which it was loaded. Default: none.
+
+    Raises:
+        ValueError: It holds something else, see :func:`.check_plain` and :func:`.check_weights`.
+    """
+    _check_plain(content, where, map_location)
+    check_weights(content, where)
+    if not isinstance(content, dict):
+        return content
+    forget_stored_config(content)
+    return content if 'meta' in content else BareWeights(content, where)
+
+
+def _checked(load: Callable) -> Callable:
+    @functools.wraps(load)
+    def load_checked(cls, filename, map_location=None, logger='current'):
+        return checked_checkpoint(load(filename, map_location, logger), filename, map_location)
+
+    return load_checked
 
 
 def install() -> None:
-    """Registers the allow-list with torch and :func:`load_file` with mmengine."""
-    torch.serialization.add_safe_globals(SAFE_GLOBALS)
+    """Give torch the list of what may be built, and mmengine the loader of local files and the check of all."""
+    checkpoint_globals.install()
     CheckpointLoader.register_scheme(prefixes='', loader=load_from_local, force=True)
+    CheckpointLoader.load_checkpoint = classmethod(_checked(CheckpointLoader.load_checkpoint))

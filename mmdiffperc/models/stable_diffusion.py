@@ -66,7 +66,9 @@ def build_text_encoder(arch: str | Path) -> CLIPTextModel:
         raise ValueError(
             f'The arch folder {str(arch)!r} has no text_encoder/config.json: add it, or give ready prompt embeddings.'
         )
-    return CLIPTextModel(CLIPTextConfig.from_dict(_read_json(config)))
+    # transformers would download and run a kernel that a config names as its attention
+    settings = {name: value for name, value in _read_json(config).items() if not name.endswith('attn_implementation')}
+    return CLIPTextModel(CLIPTextConfig.from_dict(settings))
 
 
 def build_tokenizer(arch: str | Path) -> CLIPTokenizer:
@@ -127,7 +129,8 @@ def load_weights(
     Raises:
         FileNotFoundError: No such file or folder, or the folder lacks a part or variant.
         RuntimeError: A truncated file, something that is no weights file, or a hub id that cannot be reached.
-        ValueError: Weights of another architecture, or incomplete ones.
+        ValueError: Weights of another architecture, or incomplete ones. Or one that is NaN, infinite or complex: then
+            the modules have been filled in part.
         pickle.UnpicklingError: A pickled file that asks to execute something; nothing is executed.
     """
     unknown = set(modules) - set(_PARTS)

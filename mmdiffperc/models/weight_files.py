@@ -12,6 +12,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from mmdiffperc.compat.checkpoint import load_file
+from mmdiffperc.compat.checkpoint_content import check_finite
 
 Shapes = dict[str, tuple[int, ...]]
 GetTensor = Callable[[str], Tensor]
@@ -58,6 +59,7 @@ class WeightFile:
         FileNotFoundError: No such file.
         RuntimeError: The file is truncated, or is something else than weights.
         pickle.UnpicklingError: The file asks for something that could execute code.
+        ValueError: A pickled file holds what is no plain data, such as a sparse tensor.
     """
 
     def __init__(self, path: str | Path) -> None:
@@ -70,14 +72,20 @@ class WeightFile:
             self.shapes = shapes
 
     def fill(self, assignments: Iterable[Assignment]) -> None:
-        """Copies tensors of the file into weights; their dtype and device stay."""
+        """Copy tensors of the file into weights; their dtype and device stay.
+
+        Raises:
+            ValueError: A tensor is complex, NaN or infinite. Those before it have been copied.
+        """
         order = {key: place for place, key in enumerate(self.shapes)}  # a disk reads fastest from front to back
         in_order = sorted(assignments, key=lambda assignment: order[assignment.key])
         with torch.no_grad():
             for batch in self._batches(in_order):
                 with self._open() as (_, get):
                     for assignment in batch:
-                        assignment.copy_from(get(assignment.key))
+                        tensor = get(assignment.key)
+                        check_finite({assignment.key: tensor}, str(self.path))
+                        assignment.copy_from(tensor)
 
     def _batches(self, assignments: Iterable[Assignment]) -> Iterator[list[Assignment]]:
         limit = _MAPPED_BYTES if self._mappable() else math.inf
@@ -110,6 +118,7 @@ class WeightFile:
     def _pickled(self) -> Iterator[tuple[Shapes, GetTensor]]:
         content = load_file(self.path, mmap=True)
         tensors = content.get('state_dict', content) if isinstance(content, dict) else {}
+        tensors = tensors if isinstance(tensors, dict) else {}
         shapes = {key: tuple(value.shape) for key, value in tensors.items() if isinstance(value, Tensor)}
         yield shapes, tensors.__getitem__
 

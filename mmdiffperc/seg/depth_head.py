@@ -8,8 +8,6 @@ import torch.nn.functional as F
 from mmseg.models.decode_heads import VPDDepthHead
 from mmseg.registry import MODELS
 
-from .complete_head import refuse_random
-
 
 @MODELS.register_module()
 class AnySizeDepthHead(VPDDepthHead):
@@ -29,10 +27,6 @@ class AnySizeDepthHead(VPDDepthHead):
 
     size_divisor = 64
     stride = 32
-
-    def __init__(self, **kwargs):
-        super().__init__(**kwargs)
-        self.register_load_state_dict_pre_hook(refuse_random)
 
     def fit_images(self, images: torch.Tensor) -> torch.Tensor:
         """Pad images ``(B, 3, H, W)`` with mid-grey, at the bottom and the right."""

@@ -11,8 +11,6 @@ from torch import nn
 
 from mmdiffperc.models.layers.deconv_tower import DeconvTower
 
-from .complete_head import refuse_random
-
 STRIDE = 8
 DIVISOR = 64
 
@@ -58,7 +56,6 @@ class MetaPromptsDepthHead(VPDDepthHead):
             nn.Conv2d(channels, channels, 3, padding=1), nn.ReLU(), nn.Conv2d(channels, 1, 3, padding=1)
         )
         self.loss_decode = MODELS.build(loss_decode or dict(type='MaskedSiLogLoss', pooled=True))
-        self.register_load_state_dict_pre_hook(refuse_random)
 
     def fit_images(self, images: torch.Tensor) -> torch.Tensor:
         """Enlarge images ``(B, 3, H, W)`` to what the network is to see."""

@@ -9,8 +9,6 @@ from mmseg.models.utils import resize
 from mmseg.registry import MODELS
 from torch import nn
 
-from .complete_head import refuse_random
-
 BATCH_NORM = dict(type='BN')
 
 
@@ -67,7 +65,6 @@ class SimpleDecodingHead(BaseDecodeHead):
             nn.Sequential(self._conv(width + skip), self._conv(channels))
             for width, skip in zip(widths, reversed(skip_channels), strict=True)
         )
-        self.register_load_state_dict_pre_hook(refuse_random)
 
     def forward(self, inputs: Sequence[torch.Tensor]) -> torch.Tensor:
         """Fuse and classify.

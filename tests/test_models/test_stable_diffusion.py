@@ -8,6 +8,7 @@ import pytest
 import torch
 from diffusers import AutoencoderKL, DDIMScheduler, PNDMScheduler, UNet2DConditionModel
 from safetensors.torch import save_file
+from tiny_arch import write_arch
 from transformers import CLIPTextConfig, CLIPTextModel
 
 from mmdiffperc.models.compvis import PREFIXES, ema_key, open_clip_key, unet_key_map, vae_key_map
@@ -590,3 +591,34 @@ def test_hub_id_without_network_says_what_to_do(hub_cache, cached):
     assert 'unet/diffusion_pytorch_model' in str(error.value)
     assert f'hf download {REPOSITORY} --include "unet/*"' in str(error.value)
     assert 'give that folder as checkpoint' in str(error.value)
+
+
+REMOTE = {
+    '_class_name': 'EvilModel',
+    'tokenizer_class': 'EvilTokenizer',
+    'architectures': ['EvilModel'],
+    'auto_map': {name: 'evil.EvilModel' for name in ('AutoModel', 'AutoConfig', 'AutoTokenizer')},
+    'trust_remote_code': True,
+    'attn_implementation': 'evil/kernel',
+    '_attn_implementation': 'evil/kernel',
+    'use_kernels': True,
+    'quantization_config': {'quant_method': 'evil'},
+    'chat_template': "{{ ''.__class__.__mro__[1].__subclasses__() }}{% for x in range(10**9) %}{% endfor %}",
+}
+
+
+def test_nothing_in_a_folder_is_executed(tmp_path):
+    """Neither code beside a config that names it, nor a template of a tokenizer, nor a kernel for attention."""
+    folder, proof = Path(write_arch(tmp_path / 'folder')), tmp_path / 'executed'
+    build_tokenizer('sd1-5').save_pretrained(folder / 'tokenizer')
+    for config in folder.glob('*/*config.json'):
+        config.write_text(json.dumps(json.loads(config.read_text()) | REMOTE))
+    for part in (folder, *folder.iterdir()):
+        (part / 'evil.py').write_text(f'open({str(proof)!r}, "w")')
+
+    build_unet(folder), build_vae(folder)
+    text_encoder, tokenizer = build_text_encoder(folder), build_tokenizer(folder)
+
+    assert tokenizer('a dog').input_ids == [49406, 320, 1929, 49407]
+    assert text_encoder.config._attn_implementation == build_text_encoder('sd1-5').config._attn_implementation
+    assert not proof.exists()

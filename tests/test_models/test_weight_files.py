@@ -57,6 +57,28 @@ def test_fused_rows_dtype_and_added_axes(tmp_path):
     assert linear.tolist() == [[0, 1, 2], [3, 4, 5]]
 
 
+@pytest.mark.parametrize('suffix', ['.safetensors', '.ckpt'])
+@pytest.mark.parametrize('value', [torch.nan, -torch.inf])
+def test_a_weight_that_is_not_finite_is_named(tensors, tmp_path, suffix, value):
+    tensors['layer4.weight'][7, 2] = value
+    file = WeightFile(_write(tensors, tmp_path, suffix))
+    targets = {key: torch.zeros_like(tensor) for key, tensor in tensors.items()}
+    with pytest.raises(ValueError, match=rf'weights\{suffix}: .* 1 of the 75 values of layer4\.weight'):
+        file.fill(Assignment(target, key) for key, target in targets.items())
+
+
+@pytest.mark.parametrize('tensor', [torch.ones(2, dtype=torch.complex64), torch.eye(2).to_sparse()])
+def test_weights_that_are_not_real_or_not_plain(tmp_path, tensor):
+    path = _write({'weight': tensor}, tmp_path, '.ckpt')
+    with pytest.raises(ValueError, match=r'weights\.ckpt: .*weight'):
+        WeightFile(path).fill([Assignment(torch.zeros(2), 'weight')])
+
+
+@pytest.mark.parametrize('content', [7, {'state_dict': 7}, {5: 'text'}])
+def test_other_content_has_no_shapes(tmp_path, content):
+    assert WeightFile(_write(content, tmp_path, '.ckpt')).shapes == {}
+
+
 def test_weights_that_require_gradients_are_filled(tensors, tmp_path):
     layer = torch.nn.Linear(5, 3, bias=False)
     WeightFile(_write(tensors, tmp_path, '.ckpt')).fill([Assignment(layer.weight, 'layer0.weight')])

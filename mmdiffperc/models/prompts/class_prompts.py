@@ -131,7 +131,8 @@ class ClassPrompts(nn.Module):
         """Fill the embeddings from the file, or else with the text encoder, if there is one to load.
 
         Raises:
-            ValueError: The file's embeddings are of another number or width than the classes need, or not finite.
+            ValueError: The file's embeddings are of another number or width than the classes need, not finite,
+                complex, no floating point, or zero.
         """
         if self.file:
             self._fill(load_file(self.file))
@@ -146,8 +147,11 @@ class ClassPrompts(nn.Module):
                 f'{len(self.classes)} classes, got {shape}. Check the class list, or leave `embeddings` out to have '
                 'them computed by the text encoder'
             )
-        if not found.isfinite().all():
-            raise ValueError(f'{self.file}: expected finite embeddings, got NaN or infinity: compute or get them again')
+        if not found.is_floating_point() or not found.isfinite().all():
+            fault = 'NaN or infinity' if found.is_floating_point() else str(found.dtype)
+            raise ValueError(f'{self.file}: expected finite, real embeddings, got {fault}: compute or get them again')
+        if empty := [name for name, row in zip(self.classes, found, strict=True) if not row.any()]:
+            raise ValueError(f'{self.file}: the embedding of {empty[0]!r} is zero: compute or get them again')
         self.embeddings.copy_(found)
 
     @torch.no_grad()

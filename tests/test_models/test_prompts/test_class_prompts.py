@@ -142,8 +142,21 @@ def test_braces_in_templates_are_plain_text(arch):
     torch.testing.assert_close(prompts.embeddings[0], text_encoder(tokens).pooler_output[0])
 
 
-def test_a_file_with_a_number_that_is_none(tmp_path):
-    torch.save(torch.tensor([[1.0, float('nan')]]), tmp_path / 'spoilt.pth')
-    prompts = ClassPrompts(['sky'], embed_dims=2, embeddings=str(tmp_path / 'spoilt.pth'))
-    with pytest.raises(ValueError, match=r'spoilt\.pth: expected finite embeddings, got NaN or infinity'):
+UNFIT = {
+    'NaN': torch.tensor([[1.0, torch.nan], [1, 1]]),
+    'complex64': torch.ones(2, 2, dtype=torch.complex64),
+    'bool': torch.ones(2, 2, dtype=torch.bool),
+    'int64': torch.ones(2, 2, dtype=torch.long),
+    "'sea' is zero": torch.tensor([[1.0, 0], [0, 0]]),
+    'sparse': torch.eye(2).to_sparse(),
+    'meta': torch.ones(2, 2, device='meta'),
+    'repeated': torch.ones(1).expand(2, 2),
+}
+
+
+@pytest.mark.parametrize('fault', UNFIT)
+def test_a_file_without_finite_real_numbers(tmp_path, fault):
+    torch.save(UNFIT[fault], tmp_path / 'unfit.pth')
+    prompts = ClassPrompts(['sky', 'sea'], embed_dims=2, embeddings=str(tmp_path / 'unfit.pth'))
+    with pytest.raises(ValueError, match=rf'unfit\.pth: .*{fault}'):
         prompts.init_embeddings()

@@ -1,0 +1,184 @@
+"""What a checkpoint may hold: settings, numbers, and plain tensors of finite weights.
+
+Hosts copy what fits and log the rest, so a sparse tensor, or one without storage, leaves a weight random, and anything
+but a dict ends in an ``AttributeError`` somewhere else. Here each is an error that names the file and the entry.
+"""
+
+import datetime
+from argparse import Namespace
+from collections.abc import Iterator, Mapping
+from pathlib import PurePath
+from typing import Any
+
+import numpy as np
+import torch
+from mmengine.logging import HistoryBuffer
+from torch import Tensor, nn
+
+from mmdiffperc.files import brief
+
+from .checkpoint_globals import METHODS, LightningCallback, safe_types
+
+_DEEPEST = 50
+_DATES = (datetime.date, datetime.time, datetime.timedelta, datetime.tzinfo)
+_LEAVES = (type(None), int, float, complex, str, bytes, bytearray, torch.Size, torch.dtype, torch.device, torch.layout)
+_LEAVES += (PurePath, HistoryBuffer, *_DATES)
+_FUNCTIONS = [getattr(owner, name) for owner, names in METHODS.items() for name in names]
+_PARTS = ('meta', 'message_hub')
+_WEIGHTS = ('state_dict', 'ema_state_dict')
+
+
+def check_plain(content: Any, where: str) -> None:
+    """Check that what a file holds is data, and no trap for who copies it.
+
+    Args:
+        content (Any): What was loaded.
+        where (str): The file, for messages.
+
+    Raises:
+        ValueError: It has a tensor that is sparse, quantised, without storage or larger than its storage; an object
+            that is neither a setting nor a number; or containers nested more than 50 deep.
+    """
+    accepted = (*_LEAVES, *safe_types())
+    seen, waiting = set(), [((), content)]
+    while waiting:
+        path, value = waiting.pop()
+        if isinstance(value, Tensor):
+            fault = _fault_of_tensor(value)
+        elif isinstance(value, (np.ndarray, np.generic)):
+            fault = None if value.dtype.kind in 'biufcSU' else f'an array of type {value.dtype}'
+        elif isinstance(value, (Mapping, list, tuple, set, frozenset, Namespace)):
+            if id(value) not in seen:
+                seen.add(id(value))
+                waiting.extend(((*path, name), entry) for name, entry in _entries(value))
+            fault = f'nested more than {_DEEPEST} deep' if len(path) > _DEEPEST else None
+        else:
+            plain = isinstance(value, accepted) or value is LightningCallback or value in _FUNCTIONS
+            fault = None if plain else f'an object of type {type(value).__name__}'
+        if fault:
+            raise ValueError(
+                f'{where}: the entry {_name(path)} is {fault}. A checkpoint holds settings, numbers, and plain tensors '
+                'that are stored in full: save it again with such entries only'
+            )
+
+
+def check_weights(content: Any, where: str) -> None:
+    """Check that a checkpoint has weights, by name, that a model can take.
+
+    Args:
+        content (Any): What was loaded: a dict of names and weights, one with such a dict as its ``state_dict``, or, as
+            embeddings are saved, a tensor.
+        where (str): The file, for messages.
+
+    Raises:
+        ValueError: It is something else; a name is no text; a weight is no tensor, complex, or not finite; or ``meta``
+            or ``message_hub`` is no dict.
+    """
+    if isinstance(content, Tensor):
+        return check_finite({'': content}, where)
+    if not isinstance(content, dict):
+        raise ValueError(f'{where}: expected a dict with the weights of a model as state_dict, got {brief(content)}')
+    for part in _PARTS:
+        _expect_dict(content.get(part, {}), where, part)
+    for part, value in content.get('message_hub', {}).items():
+        _expect_dict(value, where, f'message_hub.{part}')
+    _check_dataset_meta(content.get('meta', {}).get('dataset_meta'), where)
+    for part in _WEIGHTS:
+        _expect_dict(content.get(part, {}), where, part)
+        _check_named(content.get(part, {}), where)
+    if 'state_dict' not in content:  # weights and settings may stand side by side, or in ``model``
+        inner = content.get('model')
+        for weights in (content, inner if isinstance(inner, dict) else {}):
+            _check_named({name: entry for name, entry in weights.items() if _is_weight(name, entry)}, where)
+
+
+def _is_weight(name, entry):
+    return isinstance(entry, Tensor) or not isinstance(name, str)
+
+
+def _check_named(weights, where):
+    for name, weight in weights.items():
+        if not isinstance(name, str):
+            raise ValueError(f'{where}: expected the names of weights to be text, got {brief(name)}')
+        if not isinstance(weight, Tensor) and not name.endswith('_extra_state'):
+            raise ValueError(f'{where}: expected a tensor as weight {brief(name)}, got {brief(weight)}')
+    check_finite({name: weight for name, weight in weights.items() if isinstance(weight, Tensor)}, where)
+
+
+def _expect_dict(value, where, name):
+    if not isinstance(value, dict):
+        raise ValueError(f'{where}: expected a dict as {name}, got {brief(value)}')
+
+
+def check_finite(weights: Mapping[str, Tensor], where: str) -> None:
+    """Check that weights are real and finite.
+
+    A mask of zeros and minus infinity, which some models keep among their weights, is neither NaN nor a fault.
+
+    Args:
+        weights (Mapping[str, Tensor]): The weights by name.
+        where (str): The file, for messages.
+
+    Raises:
+        ValueError: One is complex, NaN or infinite; the message gives the first name.
+    """
+    for name, weight in weights.items():
+        if weight.is_complex():
+            raise ValueError(f'{where}: the weight {name} is complex, {weight.dtype}: expected real numbers')
+        if not is_finite(weight) and not _is_mask(weight):
+            count = int((~torch.isfinite(weight)).sum())
+            raise ValueError(
+                f'{where}: expected finite weights, but {count} of the {weight.numel()} values of {name} are NaN or '
+                'infinite, as after a training that diverged: take an earlier checkpoint'
+            )
+
+
+def is_finite(weight: Tensor) -> bool:
+    """Return whether no value is NaN or infinite.
+
+    A sum says so in one pass, several times as fast as ``torch.isfinite``, which is asked only if the sum overflows.
+    """
+    if not weight.is_floating_point() or weight.device.type == 'meta':
+        return True
+    if weight.element_size() == 1:  # eight-bit numbers have no sum
+        weight = weight.float()
+    total = weight.sum(dtype=torch.promote_types(weight.dtype, torch.float32))
+    return bool(torch.isfinite(total)) or bool(torch.isfinite(weight).all())
+
+
+def _is_mask(weight: Tensor) -> bool:
+    return bool(((weight == 0) | (weight == -torch.inf)).all())
+
+
+def _fault_of_tensor(tensor: Tensor) -> str | None:
+    if type(tensor) not in (Tensor, nn.Parameter):
+        return f'a tensor of type {type(tensor).__name__}'
+    if tensor.is_quantized:
+        return f'quantised, {tensor.dtype}'
+    if tensor.layout is not torch.strided:
+        return f'sparse, {tensor.layout}'
+    if tensor.device.type == 'meta':
+        return 'a tensor without content, of the device meta'
+    stored = tensor.untyped_storage().nbytes()
+    if tensor.numel() * tensor.element_size() > stored:
+        return f'a tensor of shape {tuple(tensor.shape)} of which {stored} bytes are stored, and repeated'
+    return None
+
+
+def _entries(value: Any) -> Iterator[tuple[Any, Any]]:
+    if isinstance(value, Mapping):
+        return iter(value.items())
+    return iter(vars(value).items()) if isinstance(value, Namespace) else enumerate(value)
+
+
+def _name(path: tuple) -> str:
+    return brief('.'.join(str(name)[:80] for name in path[:8]) or 'the whole')
+
+
+def _check_dataset_meta(dataset_meta: Any, where: str) -> None:
+    if not isinstance(dataset_meta, (Mapping, type(None))):
+        raise ValueError(f'{where}: expected a dict as meta.dataset_meta, got {brief(dataset_meta)}')
+    classes = (dataset_meta or {}).get('classes')
+    is_list = isinstance(classes, (list, tuple)) and all(isinstance(name, str) for name in classes)
+    if classes is not None and not is_list:
+        raise ValueError(f'{where}: expected the names of classes as meta.dataset_meta.classes, got {brief(classes)}')
