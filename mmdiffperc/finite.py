@@ -11,7 +11,7 @@ def first_non_finite(state_dict: Mapping[str, Any]) -> str | None:
 
     Args:
         state_dict (Mapping[str, Any]): Tensors by name. Integer, sparse and meta tensors, and values that are not
-            tensors, are skipped. Of a sharded tensor, the local shard is checked.
+            tensors, are skipped. Of a sharded tensor, what this process holds is checked.
 
     Returns:
         str | None: The name, or None if all values are finite.
@@ -20,13 +20,19 @@ def first_non_finite(state_dict: Mapping[str, Any]) -> str | None:
 
 
 def _is_finite(value):
-    if not isinstance(value, torch.Tensor) or value.is_meta or value.layout != torch.strided:
+    return not isinstance(value, torch.Tensor) or all(_is_finite_tensor(part.detach()) for part in _local_parts(value))
+
+
+def _local_parts(tensor):
+    # Arithmetic on a sharded tensor would wait for the other processes, or is not defined.
+    if hasattr(tensor, 'local_shards'):
+        return [shard.tensor for shard in tensor.local_shards()]
+    return [tensor.to_local() if hasattr(tensor, 'to_local') else tensor]
+
+
+def _is_finite_tensor(tensor):
+    if tensor.is_meta or tensor.layout != torch.strided or not (tensor.is_floating_point() or tensor.is_complex()):
         return True
-    if not (value.is_floating_point() or value.is_complex()):
-        return True
-    tensor = value.detach()
-    if hasattr(tensor, 'to_local'):  # a DTensor's own sum would wait for the other ranks
-        tensor = tensor.to_local()
     # Ten times as fast as looking at each value: a finite sum has finite terms. The sum of finite terms may overflow,
     # and there is none for eight-bit floats; then each value counts.
     summable = tensor.dtype.itemsize > 1

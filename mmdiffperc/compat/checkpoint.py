@@ -25,6 +25,8 @@ from mmengine.logging import HistoryBuffer
 from mmengine.optim import OneCycleParamScheduler
 from mmengine.runner import CheckpointLoader
 
+from mmdiffperc.compat.checkpoint_integrity import verified
+
 # Pickles name a method as ``getattr(class, name)``; these are the ones that mmengine's objects hold.
 METHODS = {
     HistoryBuffer: ('min', 'max', 'current', 'mean'),
@@ -123,7 +125,9 @@ def load_file(path: str | pathlib.Path, map_location: Any = 'cpu', mmap: bool = 
 
 def load_from_local(filename: str, map_location: Any = None) -> Any:
     """mmengine's loader of local files; it logs the last part of this function's name."""
-    return load_file(filename, map_location)
+    path = pathlib.Path(filename).expanduser()
+    with verified(path):
+        return load_file(path, map_location)
 
 
 def install() -> None:
