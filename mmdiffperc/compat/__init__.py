@@ -2,10 +2,10 @@
 
 import os
 
-from mmdiffperc.compat import checkpoint, checkpoint_hook, fsdp_strategy, mmcv_ops
+from mmdiffperc.compat import checkpoint, checkpoint_hook, flexible_runner, fsdp_strategy, mmcv_ops
 
 # mmseg imports albumentations, which would ask the internet for its latest version at each start.
 os.environ.setdefault('NO_ALBUMENTATIONS_UPDATE', '1')
 
-for _part in (mmcv_ops, checkpoint, checkpoint_hook, fsdp_strategy):
+for _part in (mmcv_ops, checkpoint, checkpoint_hook, flexible_runner, fsdp_strategy):
     _part.install()

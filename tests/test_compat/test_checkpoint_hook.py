@@ -31,7 +31,8 @@ def lift_file_limit():
 
 
 def checkpoints(work_dir):
-    return sorted(path.name for path in Path(work_dir).iterdir() if path.suffix in ('.pth', '.partial'))
+    files = [path.name for path in Path(work_dir).iterdir()]
+    return sorted(name for name in files if name.endswith('.pth') or name.startswith('.part-'))
 
 
 @pytest.mark.parametrize(
