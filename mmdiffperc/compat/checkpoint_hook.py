@@ -172,6 +172,8 @@ class SafeCheckpointHook(CheckpointHook):
         return [self.file_backend.join_path(self.out_dir, self.filename_tmpl.format(old)) for old in outdated]
 
     def _save_best_checkpoint(self, runner, metrics) -> None:
+        if not hasattr(self, 'file_backend'):
+            return  # validation without training
         with self._removals_last():
             super()._save_best_checkpoint(runner, metrics)
 

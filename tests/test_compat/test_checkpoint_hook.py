@@ -1,14 +1,28 @@
-"""Nothing is lost when a checkpoint cannot be written."""
+"""No checkpoint is lost, whatever a training is interrupted by or resumes from."""
 
+import logging
+import math
+import os
+import re
 import resource
+import shutil
+import signal
+import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
 import torch
-from mmengine.hooks import Hook
+from mmengine.fileio import LocalBackend
+from mmengine.hooks import EMAHook, Hook
 
 from mmdiffperc.compat.checkpoint import load_file
+from mmdiffperc.compat.checkpoint_folder import CheckpointFolder
 from mmdiffperc.compat.checkpoint_hook import AtomicLocalBackend, SafeCheckpointHook
+from mmdiffperc.compat.checkpoint_integrity import find_damage
+from mmdiffperc.compat.flexible_runner import ResumableFlexibleRunner
+from mmdiffperc.compat.latest_checkpoint import latest_checkpoint, recorded_checkpoint
+from mmdiffperc.compat.training_lock import lock_folder
 
 
 class FullDisk(Hook):
@@ -102,3 +116,248 @@ def test_weights_are_saved_unchanged(tmp_path, make_runner):
     runner.train()
     saved = load_file(tmp_path / 'epoch_1.pth')['state_dict']
     assert torch.equal(saved['linear.weight'], runner.model.linear.weight.cpu())
+
+
+# What a checkpoint names
+
+
+def content(folder):
+    return {path.name: path.read_bytes() for path in Path(folder).glob('*.pth')}
+
+
+BEST_AND_LAST = dict(max_keep_ckpts=1, save_best='score', rule='greater')
+
+
+@pytest.mark.parametrize('save_best', ['score', ['score', 'other']])
+def test_resuming_in_a_copied_folder_leaves_the_original_alone(tmp_path, make_runner, save_best):
+    checkpoint = dict(BEST_AND_LAST, save_best=save_best)
+    make_runner(tmp_path / 'a', 1, checkpoint, validate=True).train()
+    shutil.copytree(tmp_path / 'a', tmp_path / 'b')
+    before = content(tmp_path / 'a')
+    make_runner(tmp_path / 'b', 2, checkpoint, validate=True, resume=True).train()
+    assert content(tmp_path / 'a') == before
+    best = ['best_score_epoch_2.pth'] if save_best == 'score' else ['best_other_epoch_2.pth', 'best_score_epoch_2.pth']
+    assert checkpoints(tmp_path / 'b') == [*best, 'epoch_2.pth']
+
+
+@pytest.mark.parametrize('name', ['victim', 'run/../victim', 'victim/file.pth', 'run/link', 'run/vis', 'run/x.pth'])
+def test_checkpoint_cannot_name_what_is_removed(tmp_path, make_runner, name):
+    """The best checkpoint of a crafted file is any folder or file, and the next better score would remove it."""
+    for folder in ('victim', 'run/vis'):
+        (tmp_path / folder).mkdir(parents=True)
+        (tmp_path / folder / 'file.pth').touch()
+    (tmp_path / 'run' / 'link').symlink_to(tmp_path / 'victim')
+    (tmp_path / 'run' / 'x.pth').touch()
+    make_runner(tmp_path / 'run', 1, BEST_AND_LAST, validate=True).train()
+    crafted = load_file(tmp_path / 'run' / 'epoch_1.pth')
+    info = crafted['message_hub']['runtime_info']
+    info.update(best_ckpt=str(tmp_path / name), best_score=-1, keep_ckpt_ids=[f'/../{name}', None, 1])
+    torch.save(crafted, tmp_path / 'crafted.pth')
+
+    make_runner(
+        tmp_path / 'run', 2, BEST_AND_LAST, validate=True, resume=True, load_from=str(tmp_path / 'crafted.pth')
+    ).train()
+    assert (tmp_path / name).exists()
+    assert all((tmp_path / folder / 'file.pth').exists() for folder in ('victim', 'run/vis'))
+    assert 'epoch_1.pth' not in checkpoints(tmp_path / 'run'), 'what is outdated goes'
+
+
+def test_smaller_number_of_checkpoints_on_resuming(tmp_path, make_runner):
+    make_runner(tmp_path, 2, dict(max_keep_ckpts=2)).train()
+    make_runner(tmp_path, 3, dict(max_keep_ckpts=1), resume=True).train()
+    assert checkpoints(tmp_path) == ['epoch_3.pth']
+
+
+def test_publishing_without_a_best_checkpoint(tmp_path, make_runner):
+    checkpoint = dict(save_best=['score', 'other'], rule='greater', published_keys=['meta', 'state_dict'])
+    make_runner(tmp_path, 1, checkpoint).train()
+    published = [name for name in checkpoints(tmp_path) if name != 'epoch_1.pth']
+    assert len(published) == 1 and load_file(tmp_path / published[0]).keys() == {'meta', 'state_dict'}
+
+
+# Resuming
+
+
+@pytest.fixture(scope='module')
+def trained(tmp_path_factory, make_runner):
+    """The work folder of a training of two epochs."""
+    folder = tmp_path_factory.mktemp('trained')
+    make_runner(folder, 2).train()
+    return folder
+
+
+def resume(folder, make_runner, **kwargs):
+    """The epoch that a training resumes at."""
+    started = Started()
+    make_runner(folder, 3, hooks=[started], resume=True, **kwargs).train()
+    return started.epoch
+
+
+class Started(Hook):
+    """Notes the epoch at which a training starts."""
+
+    def before_train(self, runner):
+        self.epoch = runner.epoch
+
+
+def flip_last_weight_bit(path):
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+
+
+def test_resumes_though_the_record_is_empty(tmp_path, make_runner, trained):
+    shutil.copytree(trained, tmp_path / 'run')
+    (tmp_path / 'run' / 'last_checkpoint').write_text('')
+    assert resume(tmp_path / 'run', make_runner) == 2
+
+
+def test_resumes_before_a_damaged_checkpoint(tmp_path, make_runner, trained):
+    shutil.copytree(trained, tmp_path / 'run')
+    flip_last_weight_bit(tmp_path / 'run' / 'epoch_2.pth')
+    with pytest.raises(RuntimeError, match=r'epoch_2\.pth'):
+        resume(tmp_path / 'run', make_runner, load_from=str(tmp_path / 'run' / 'epoch_2.pth'))
+    assert resume(tmp_path / 'run', make_runner) == 1
+
+
+def test_resumes_from_another_out_dir(tmp_path, make_runner):
+    checkpoint = dict(out_dir=str(tmp_path / 'elsewhere'))
+    make_runner(tmp_path / 'run', 1, checkpoint).train()
+    (tmp_path / 'run' / 'last_checkpoint').unlink()
+    assert resume(tmp_path / 'run', make_runner, checkpoint=checkpoint) == 1
+
+
+def test_flexible_runner_resumes_before_a_damaged_checkpoint(tmp_path, make_runner, trained):
+    shutil.copytree(trained, tmp_path / 'run')
+    flip_last_weight_bit(tmp_path / 'run' / 'epoch_2.pth')
+    runner = make_runner(tmp_path / 'run', 3, resume=True, runner_class=ResumableFlexibleRunner)
+    runner.train()
+    assert runner._load_from == str(tmp_path / 'run' / 'epoch_1.pth')
+    assert load_file(tmp_path / 'run' / 'epoch_3.pth')['meta']['epoch'] == 3
+
+
+# Kills
+
+
+class KillAt(Hook):
+    """From the start of the training on, kills the process right before its ``count``-th change of a checkpoint."""
+
+    def __init__(self, count):
+        self.left = count
+
+    def before_train(self, runner):
+        sys.addaudithook(partial(self.audit, runner.work_dir))
+
+    def audit(self, folder, event, args):
+        changes = event in ('os.rename', 'os.remove') or (event == 'open' and str(args[1]).strip('rb'))
+        if changes and str(args[0]).startswith(folder) and Path(args[0]).name.startswith(KEPT):
+            self.left -= 1
+            if not self.left:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+
+KEPT = ('epoch_', 'best_', 'last_checkpoint', '.part-')
+
+
+def test_killed_at_any_moment_of_saving(tmp_path, make_runner):
+    make_runner(tmp_path / 'before', 1, BEST_AND_LAST, validate=True).train()
+    for count in range(1, 100):
+        run = tmp_path / f'killed_{count}'
+        shutil.copytree(tmp_path / 'before', run)
+        process = os.fork()
+        if not process:  # in the child
+            try:
+                make_runner(run, 2, BEST_AND_LAST, hooks=[KillAt(count)], validate=True, resume=True).train()
+            finally:
+                os._exit(0)
+        if not os.WIFSIGNALED(os.waitpid(process, 0)[1]):
+            break
+        folder = CheckpointFolder(LocalBackend(), run, 'epoch_{}.pth')
+        saved = load_file(latest_checkpoint(run, folder, logging.getLogger('test')))
+        assert saved['meta']['epoch'] in (1, 2)
+        best = [find_damage(path) for path in run.glob('best_score_epoch_*.pth')]
+        assert None in best, 'no best checkpoint is whole'
+    assert count > 15, 'the training was not killed while it saved'
+    assert checkpoints(run) == ['best_score_epoch_2.pth', 'epoch_2.pth']
+
+
+# Weights that are not finite
+
+
+class Break(Hook):
+    """Makes a weight NaN or infinite in the second epoch."""
+
+    def __init__(self, value):
+        self.value = value
+
+    def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None):
+        if runner.epoch == 1:
+            runner.model.linear.bias.data[3] = self.value
+
+
+@pytest.mark.parametrize('value', [math.nan, math.inf])
+def test_weights_that_are_not_finite_replace_nothing(tmp_path, make_runner, value):
+    with pytest.raises(FloatingPointError, match=r'linear\.(weight|bias).*state_dict.*epoch_1\.pth'):
+        make_runner(tmp_path, 3, BEST_AND_LAST, hooks=[Break(value)], validate=True).train()
+    assert checkpoints(tmp_path) == ['best_score_epoch_1.pth', 'epoch_1.pth']
+    assert recorded_checkpoint(tmp_path) == str(tmp_path / 'epoch_1.pth')
+    assert load_file(tmp_path / 'epoch_1.pth')['meta']['epoch'] == 1
+
+
+def test_moving_average_that_is_not_finite(tmp_path, make_runner):
+    """The average stays NaN where the weights themselves have recovered."""
+
+    class BreakAverage(Hook):
+        def after_train_epoch(self, runner):
+            average = next(hook for hook in runner.hooks if isinstance(hook, EMAHook))
+            average.ema_model.module.linear.weight.data[0, 0] = math.nan
+
+    with pytest.raises(FloatingPointError, match=r'linear\.weight'):
+        make_runner(tmp_path, 1, hooks=[dict(type='EMAHook'), BreakAverage()]).train()
+    assert checkpoints(tmp_path) == []
+
+
+# Two trainings in one folder
+
+
+def start_training_elsewhere(folder):
+    """Hold the lock of a folder in another process, until that is killed."""
+    process = os.fork()
+    if not process:  # in the child
+        lock = lock_folder(folder)
+        (folder / 'locked').touch()
+        while lock:
+            signal.pause()
+    while not (folder / 'locked').exists():
+        os.sched_yield()
+    return process
+
+
+def test_second_training_in_one_folder(tmp_path, make_runner):
+    other = start_training_elsewhere(tmp_path)
+    try:
+        with pytest.raises(RuntimeError, match=re.escape(str(tmp_path))):
+            make_runner(tmp_path, 1).train()
+        assert checkpoints(tmp_path) == []
+        make_runner(tmp_path, 2, dict(save_best='score', rule='greater'), validate=True).val()  # is always allowed
+        make_runner(tmp_path / 'other', 1).train()
+    finally:
+        os.kill(other, signal.SIGKILL)
+        os.waitpid(other, 0)
+    make_runner(tmp_path, 3).train()  # the lock died with its process
+
+
+def test_one_process_trains_again(tmp_path, make_runner):
+    """After a training that ended, and after one that failed and still holds its lock."""
+
+    class Fail(Hook):
+        def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None):
+            raise ValueError('fails')
+
+    make_runner(tmp_path, 1).train()
+    failed = make_runner(tmp_path, 2, hooks=[Fail()], resume=True)
+    with pytest.raises(ValueError, match='fails'):
+        failed.train()
+    make_runner(tmp_path, 3, resume=True).train()
+    assert 'epoch_3.pth' in checkpoints(tmp_path)
+    assert (tmp_path / '.training.lock').exists(), 'a file that is left over locks nothing'
