@@ -59,6 +59,8 @@ class SafeCheckpointHook(CheckpointHook):
     Remote backends write as they always did; the order of writing and removing holds for them too.
     """
 
+    _progress: dict = {}
+
     def before_run(self, runner) -> None:
         """Choose a checkpoint that can be loaded where the runner would take the newest one."""
         self.choose_checkpoint(runner)
@@ -89,11 +91,12 @@ class SafeCheckpointHook(CheckpointHook):
             lock.release(force=True)
 
     def before_save_checkpoint(self, runner, checkpoint: dict) -> None:
-        """Refuse weights that are not finite.
+        """Refuse weights that are not finite, and set the right epoch and iteration.
 
         Raises:
             FloatingPointError: A weight, or its moving average, is NaN or infinite.
         """
+        checkpoint['meta'].update(self._progress)
         weights = {part: checkpoint.get(part, {}) for part in ('state_dict', 'ema_state_dict')}
         found = {part: first_non_finite(state_dict) for part, state_dict in weights.items()}
         for part, name in found.items():
@@ -145,6 +148,8 @@ class SafeCheckpointHook(CheckpointHook):
         name = self.filename_tmpl.format(step)
         self.last_ckpt = self.file_backend.join_path(self.out_dir, name)
         runner.message_hub.update_info('last_ckpt', self.last_ckpt)
+        # `FlexibleRunner` takes a checkpoint saved after validation for one of the next epoch, and would skip an epoch.
+        self._progress = dict(epoch=step, iter=runner.iter) if self.by_epoch else dict(epoch=runner.epoch, iter=step)
         runner.save_checkpoint(
             self.out_dir,
             name,
@@ -156,6 +161,7 @@ class SafeCheckpointHook(CheckpointHook):
             backend_args=self.backend_args,
             **self.args,
         )
+        self._progress = {}
         if is_main_process():
             record_checkpoint(runner.work_dir, self.last_ckpt)
         for path in outdated:

@@ -15,12 +15,13 @@ import pytest
 import torch
 from mmengine.fileio import LocalBackend
 from mmengine.hooks import EMAHook, Hook
+from mmengine.runner import Runner
 
 from mmdiffperc.compat.checkpoint import load_file
 from mmdiffperc.compat.checkpoint_folder import CheckpointFolder
 from mmdiffperc.compat.checkpoint_hook import AtomicLocalBackend, SafeCheckpointHook
 from mmdiffperc.compat.checkpoint_integrity import find_damage
-from mmdiffperc.compat.flexible_runner import ResumableFlexibleRunner
+from mmdiffperc.compat.flexible_runner import SafeFlexibleRunner
 from mmdiffperc.compat.latest_checkpoint import latest_checkpoint, recorded_checkpoint
 from mmdiffperc.compat.training_lock import lock_folder
 
@@ -49,11 +50,13 @@ def checkpoints(work_dir):
     return sorted(name for name in files if name.endswith('.pth') or name.startswith('.part-'))
 
 
+@pytest.mark.parametrize('runner_class', [Runner, SafeFlexibleRunner])
 @pytest.mark.parametrize(
     'checkpoint', [dict(), dict(max_keep_ckpts=1), dict(max_keep_ckpts=1, save_best='score', rule='greater')]
 )
-def test_full_disk_leaves_the_checkpoint_before(tmp_path, make_runner, lift_file_limit, checkpoint):
+def test_full_disk_leaves_the_checkpoint_before(tmp_path, make_runner, lift_file_limit, checkpoint, runner_class):
     validate = 'save_best' in checkpoint
+    make_runner = partial(make_runner, runner_class=runner_class)
     with pytest.raises(OSError, match='File too large'):
         make_runner(tmp_path, 3, checkpoint, hooks=[FullDisk()], validate=validate).train()
     lift_file_limit()
@@ -230,7 +233,7 @@ def test_resumes_from_another_out_dir(tmp_path, make_runner):
 def test_flexible_runner_resumes_before_a_damaged_checkpoint(tmp_path, make_runner, trained):
     shutil.copytree(trained, tmp_path / 'run')
     flip_last_weight_bit(tmp_path / 'run' / 'epoch_2.pth')
-    runner = make_runner(tmp_path / 'run', 3, resume=True, runner_class=ResumableFlexibleRunner)
+    runner = make_runner(tmp_path / 'run', 3, resume=True, runner_class=SafeFlexibleRunner)
     runner.train()
     assert runner._load_from == str(tmp_path / 'run' / 'epoch_1.pth')
     assert load_file(tmp_path / 'run' / 'epoch_3.pth')['meta']['epoch'] == 3
