@@ -8,6 +8,7 @@ import resource
 import shutil
 import signal
 import sys
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
@@ -242,46 +243,58 @@ def test_flexible_runner_resumes_before_a_damaged_checkpoint(tmp_path, make_runn
 # Kills
 
 
-class KillAt(Hook):
-    """From the start of the training on, kills the process right before its ``count``-th change of a checkpoint."""
+CHECKPOINT_FILES = ('epoch_', 'best_', 'last_checkpoint', '.part-')
 
-    def __init__(self, count):
-        self.left = count
 
-    def before_train(self, runner):
-        sys.addaudithook(partial(self.audit, runner.work_dir))
+class KillAtEachStep(Hook):
+    """Runs the second epoch in child processes, each killed one change of the checkpoints later than the one before."""
 
-    def audit(self, folder, event, args):
+    def __init__(self, check):
+        self.check = check
+        self.kills = 0
+
+    def before_train_epoch(self, runner):
+        if runner.epoch == 0:
+            return
+        before = f'{runner.work_dir}_before'
+        shutil.copytree(runner.work_dir, before)
+        while True:
+            child = os.fork()
+            if not child:
+                sys.addaudithook(partial(self.audit, runner.work_dir, iter(range(self.kills))))
+                return
+            if not os.WIFSIGNALED(os.waitpid(child, 0)[1]):
+                return
+            self.kills += 1
+            self.check(Path(runner.work_dir))
+            shutil.rmtree(runner.work_dir)
+            shutil.copytree(before, runner.work_dir)
+
+    @staticmethod
+    def audit(folder, steps, event, args):
         changes = event in ('os.rename', 'os.remove') or (event == 'open' and str(args[1]).strip('rb'))
-        if changes and str(args[0]).startswith(folder) and Path(args[0]).name.startswith(KEPT):
-            self.left -= 1
-            if not self.left:
+        if changes and str(args[0]).startswith(folder) and Path(args[0]).name.startswith(CHECKPOINT_FILES):
+            if next(steps, None) is None:
                 os.kill(os.getpid(), signal.SIGKILL)
 
 
-KEPT = ('epoch_', 'best_', 'last_checkpoint', '.part-')
+def check_that_nothing_is_lost(run):
+    folder = CheckpointFolder(LocalBackend(), str(run), 'epoch_{}.pth')
+    latest = latest_checkpoint(run, folder, logging.getLogger('test'))
+    assert latest == recorded_checkpoint(run), 'the record is not whole'
+    assert load_file(latest)['meta']['epoch'] in (1, 2)
+    assert None in map(find_damage, run.glob('best_score_epoch_*.pth')), 'no best checkpoint is whole'
 
 
 def test_killed_at_any_moment_of_saving(tmp_path, make_runner):
-    make_runner(tmp_path / 'before', 1, BEST_AND_LAST, validate=True).train()
-    for count in range(1, 100):
-        run = tmp_path / f'killed_{count}'
-        shutil.copytree(tmp_path / 'before', run)
-        process = os.fork()
-        if not process:  # in the child
-            try:
-                make_runner(run, 2, BEST_AND_LAST, hooks=[KillAt(count)], validate=True, resume=True).train()
-            finally:
-                os._exit(0)
-        if not os.WIFSIGNALED(os.waitpid(process, 0)[1]):
-            break
-        folder = CheckpointFolder(LocalBackend(), run, 'epoch_{}.pth')
-        saved = load_file(latest_checkpoint(run, folder, logging.getLogger('test')))
-        assert saved['meta']['epoch'] in (1, 2)
-        best = [find_damage(path) for path in run.glob('best_score_epoch_*.pth')]
-        assert None in best, 'no best checkpoint is whole'
-    assert count > 15, 'the training was not killed while it saved'
-    assert checkpoints(run) == ['best_score_epoch_2.pth', 'epoch_2.pth']
+    test, killer = os.getpid(), KillAtEachStep(check_that_nothing_is_lost)
+    try:
+        make_runner(tmp_path / 'run', 2, BEST_AND_LAST, hooks=[killer], validate=True).train()
+    finally:
+        if os.getpid() != test:  # a child that was not killed
+            os._exit(0)
+    assert killer.kills > 20
+    assert checkpoints(tmp_path / 'run') == ['best_score_epoch_2.pth', 'epoch_2.pth']
 
 
 # Weights that are not finite
@@ -323,31 +336,43 @@ def test_moving_average_that_is_not_finite(tmp_path, make_runner):
 # Two trainings in one folder
 
 
-def start_training_elsewhere(folder):
-    """Hold the lock of a folder in another process, until that is killed."""
+@contextmanager
+def locked_elsewhere(folder):
+    """Hold the lock of a folder in another process, which is killed on leaving."""
+    ready, write = os.pipe()
     process = os.fork()
     if not process:  # in the child
-        lock = lock_folder(folder)
-        (folder / 'locked').touch()
-        while lock:
+        try:
+            lock = lock_folder(folder)
+            os.write(write, b'locked' if lock else b'')
             signal.pause()
-    while not (folder / 'locked').exists():
-        os.sched_yield()
-    return process
+        finally:
+            os._exit(1)
+    os.close(write)
+    try:
+        assert os.read(ready, 6) == b'locked'
+        yield
+    finally:
+        os.kill(process, signal.SIGKILL)
+        os.waitpid(process, 0)
+        os.close(ready)
 
 
 def test_second_training_in_one_folder(tmp_path, make_runner):
-    other = start_training_elsewhere(tmp_path)
-    try:
-        with pytest.raises(RuntimeError, match=re.escape(str(tmp_path))):
-            make_runner(tmp_path, 1).train()
-        assert checkpoints(tmp_path) == []
-        make_runner(tmp_path, 2, dict(save_best='score', rule='greater'), validate=True).val()  # is always allowed
+    best = dict(save_best='score', rule='greater')
+    with locked_elsewhere(tmp_path / 'run'):
+        with pytest.raises(RuntimeError, match=re.escape(str(tmp_path / 'run'))):
+            make_runner(tmp_path / 'run', 1).train()
+        assert checkpoints(tmp_path / 'run') == []
+        make_runner(tmp_path / 'run', 2, best, validate=True).val()  # is always allowed
         make_runner(tmp_path / 'other', 1).train()
-    finally:
-        os.kill(other, signal.SIGKILL)
-        os.waitpid(other, 0)
-    make_runner(tmp_path, 3).train()  # the lock died with its process
+    make_runner(tmp_path / 'run', 3).train()  # the lock died with its process
+
+
+def test_second_training_with_one_out_dir(tmp_path, make_runner):
+    checkpoint = dict(out_dir=str(tmp_path / 'out'))
+    with locked_elsewhere(tmp_path / 'out' / 'run'), pytest.raises(RuntimeError, match='out/run'):
+        make_runner(tmp_path / 'run', 1, checkpoint).train()
 
 
 def test_one_process_trains_again(tmp_path, make_runner):
