@@ -2,10 +2,17 @@
 
 import os
 
-from mmdiffperc.compat import checkpoint, checkpoint_hook, fsdp_strategy, mmcv_ops, stored_config
+from mmdiffperc.compat import (
+    checkpoint,
+    checkpoint_hook,
+    flexible_runner,
+    fsdp_strategy,
+    mmcv_ops,
+    stored_config,
+)
 
 # mmseg imports albumentations, which would ask the internet for its latest version at each start.
 os.environ.setdefault('NO_ALBUMENTATIONS_UPDATE', '1')
 
-for _part in (mmcv_ops, checkpoint, stored_config, checkpoint_hook, fsdp_strategy):
+for _part in (mmcv_ops, checkpoint, stored_config, checkpoint_hook, flexible_runner, fsdp_strategy):
     _part.install()

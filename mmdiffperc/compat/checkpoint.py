@@ -23,6 +23,7 @@ from mmengine.runner import CheckpointLoader
 
 from . import checkpoint_globals
 from .checkpoint_content import check_plain, check_weights
+from .checkpoint_integrity import verified
 from .stored_config import forget_stored_config
 
 
@@ -95,7 +96,9 @@ def _check_plain(content, where, map_location):
 
 def load_from_local(filename: str, map_location: Any = None) -> Any:
     """mmengine's loader of local files; it logs the last part of this function's name."""
-    return _read(filename, map_location)
+    path = pathlib.Path(filename).expanduser()
+    with verified(path):
+        return _read(path, map_location)
 
 
 class BareWeights(OrderedDict):

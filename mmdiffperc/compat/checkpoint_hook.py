@@ -1,21 +1,30 @@
-"""Saves a checkpoint so that the one before it survives a full disk or a kill.
+"""Saves and removes checkpoints so that none is lost.
 
 mmengine writes a checkpoint straight to its final name, and removes the outdated one first. With ``max_keep_ckpts=1``,
-or with ``save_best``, a disk that fills up meanwhile leaves no checkpoint at all. Here a file appears under its name
-when it is complete, and outdated ones are removed after that; the disk must have room for one checkpoint more.
+or with ``save_best``, a disk that fills up meanwhile leaves no checkpoint at all. It removes whatever file or folder
+the checkpoint that it resumed from names as outdated, and replaces a good checkpoint by one whose weights are NaN.
 
-Delete when mmengine's ``CheckpointHook`` writes before it removes, and ``LocalBackend.put`` replaces files atomically.
+Here a file appears under its name when it is complete, and only then are outdated ones removed; the disk must have room
+for one checkpoint more. Only checkpoints in the training's own folder are removed, and only finite weights are saved.
+The hook also locks the folder while it trains, and finds the checkpoint to resume from.
+
+Delete when mmengine's ``CheckpointHook`` does all of this, and ``LocalBackend.put`` replaces files atomically.
 """
 
-import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from mmengine.fileio import LocalBackend, register_backend
+from mmengine.dist import is_main_process
+from mmengine.fileio import FileClient, LocalBackend, get_file_backend, register_backend
 from mmengine.hooks import CheckpointHook
 
+from mmdiffperc.compat.checkpoint_folder import CheckpointFolder
+from mmdiffperc.compat.latest_checkpoint import latest_checkpoint, record_checkpoint, recorded_checkpoint
+from mmdiffperc.compat.training_lock import lock_folder
+from mmdiffperc.files import brief, whole_file
+from mmdiffperc.finite import first_non_finite
 from mmdiffperc.registry import HOOKS
 
 
@@ -23,40 +32,25 @@ class AtomicLocalBackend(LocalBackend):
     """Local files that appear under their name only when they are complete."""
 
     def put(self, obj: bytes, filepath: str | Path) -> None:
-        """Writes beside ``filepath`` and moves the result there; on failure what was there stays."""
-        partial = Path(f'{filepath}.partial')
-        partial.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            with partial.open('wb') as file:
-                file.write(obj)
-                file.flush()
-                os.fsync(file.fileno())  # some file systems report a full disk only here
-            partial.replace(filepath)
-        except BaseException:
-            partial.unlink(missing_ok=True)
-            raise
+        """Write a file; on failure, what was there stays."""
+        with whole_file(filepath) as partial:
+            partial.write_bytes(obj)
 
 
 class _DeferredRemoval:
-    """A storage backend whose removals wait for :meth:`flush`; everything else goes straight through."""
+    """A storage backend that notes what to remove; everything else goes straight through."""
 
     def __init__(self, backend: Any) -> None:
         self._backend = backend
-        self._waiting: list[tuple[Callable, str]] = []
+        self.outdated: list[str] = []
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._backend, name)
 
     def remove(self, filepath: str) -> None:
-        self._waiting.append((self._backend.remove, filepath))
+        self.outdated.append(filepath)
 
-    def rmtree(self, filepath: str) -> None:
-        self._waiting.append((self._backend.rmtree, filepath))
-
-    def flush(self, keep: set[str]) -> None:
-        for remove, filepath in self._waiting:
-            if filepath not in keep:
-                remove(filepath)
+    rmtree = remove
 
 
 class SafeCheckpointHook(CheckpointHook):
@@ -65,11 +59,66 @@ class SafeCheckpointHook(CheckpointHook):
     Remote backends write as they always did; the order of writing and removing holds for them too.
     """
 
+    _progress: dict = {}
+
+    def before_run(self, runner) -> None:
+        """Choose a checkpoint that can be loaded where the runner would take the newest one."""
+        self.choose_checkpoint(runner)
+
+    def choose_checkpoint(self, runner) -> None:
+        """Tell the runner which checkpoint to resume from, unless it was given one or has loaded it already."""
+        if runner._resume is True and runner._load_from is None and not runner._has_loaded:
+            runner._load_from = latest_checkpoint(runner.work_dir, self._future_folder(runner), runner.logger)
+
     def before_train(self, runner) -> None:
-        """Chooses atomic writing where checkpoints go to a local folder."""
+        """Lock the folders, forget others' checkpoints, and choose atomic writing where files are local.
+
+        Raises:
+            RuntimeError: Another training writes to one of the folders.
+        """
+        folder = self._future_folder(runner)
+        if is_main_process():
+            folders = dict.fromkeys([runner.work_dir, folder.path] if folder.is_local else [runner.work_dir])
+            self._locks = [lock_folder(path) for path in folders]
+        _keep_to_own_checkpoints(runner, folder, self.filename_tmpl)
         super().before_train(runner)
         if type(self.file_backend) is LocalBackend and self.file_client_args is None:
             self.backend_args = dict(backend='atomic_local')
+
+    def after_run(self, runner) -> None:
+        """Release the locks of a training."""
+        for lock in filter(None, self.__dict__.pop('_locks', [])):
+            lock.release(force=True)
+
+    def before_save_checkpoint(self, runner, checkpoint: dict) -> None:
+        """Refuse weights that are not finite, and set the right epoch and iteration.
+
+        Raises:
+            FloatingPointError: A weight, or its moving average, is NaN or infinite.
+        """
+        checkpoint['meta'].update(self._progress)
+        weights = {part: checkpoint.get(part, {}) for part in ('state_dict', 'ema_state_dict')}
+        found = {part: first_non_finite(state_dict) for part, state_dict in weights.items()}
+        for part, name in found.items():
+            if name:
+                raise FloatingPointError(
+                    f'{name} in the {part} is NaN or infinite: this training is lost. No checkpoint was written; the '
+                    f'last finite one is {recorded_checkpoint(runner.work_dir)}. Resume from it with a lower learning '
+                    'rate or with gradient clipping, and check the images and annotations for NaN.'
+                )
+
+    def _future_folder(self, runner) -> CheckpointFolder:
+        """Return the folder that ``CheckpointHook.before_train`` will choose."""
+        root = runner.work_dir if self.out_dir is None else self.out_dir
+        if self.file_client_args is None:
+            backend = get_file_backend(root, backend_args=self.backend_args)
+        else:
+            backend = FileClient.infer_client(self.file_client_args, root)
+        path = root if root == runner.work_dir else backend.join_path(root, Path(runner.work_dir).name)
+        return CheckpointFolder(backend, path, self.filename_tmpl)
+
+    def _own_folder(self) -> CheckpointFolder:
+        return CheckpointFolder(self.file_backend, self.out_dir, self.filename_tmpl)
 
     @contextmanager
     def _removals_last(self) -> Iterator[None]:
@@ -79,20 +128,82 @@ class SafeCheckpointHook(CheckpointHook):
             yield
         finally:
             self.file_backend = backend
-        deferred.flush(keep=self._current_files())
+        for path in deferred.outdated:
+            self._remove(path)
 
-    def _current_files(self) -> set[str]:
+    def _remove(self, path: str) -> None:
         # A resumed run may write the name that it has just given up: that file is new, not outdated.
         several_best = getattr(self, 'best_ckpt_path_dict', {})
-        return {self.last_ckpt, getattr(self, 'best_ckpt_path', None), *several_best.values()}
+        current = {self.last_ckpt, getattr(self, 'best_ckpt_path', None), *several_best.values()}
+        if path in current or not self._own_folder().owns(path) or not is_main_process():
+            return
+        if self.file_backend.isfile(path):
+            self.file_backend.remove(path)
+        elif self.file_backend.isdir(path):  # sharded
+            self.file_backend.rmtree(path)
 
     def _save_checkpoint_with_step(self, runner, step, meta) -> None:
-        with self._removals_last():
-            super()._save_checkpoint_with_step(runner, step, meta)
+        """Save, record the new checkpoint, and only then remove the one that it makes outdated."""
+        outdated = self._outdated_by(runner, step)
+        name = self.filename_tmpl.format(step)
+        self.last_ckpt = self.file_backend.join_path(self.out_dir, name)
+        runner.message_hub.update_info('last_ckpt', self.last_ckpt)
+        # `FlexibleRunner` takes a checkpoint saved after validation for one of the next epoch, and would skip an epoch.
+        self._progress = dict(epoch=step, iter=runner.iter) if self.by_epoch else dict(epoch=runner.epoch, iter=step)
+        runner.save_checkpoint(
+            self.out_dir,
+            name,
+            self.file_client_args,
+            save_optimizer=self.save_optimizer,
+            save_param_scheduler=self.save_param_scheduler,
+            meta=meta,
+            by_epoch=self.by_epoch,
+            backend_args=self.backend_args,
+            **self.args,
+        )
+        self._progress = {}
+        if is_main_process():
+            record_checkpoint(runner.work_dir, self.last_ckpt)
+        for path in outdated:
+            self._remove(path)
+
+    def _outdated_by(self, runner, step) -> list[str]:
+        """Count ``step`` among the checkpoints to keep, and return those that no longer are."""
+        if self.max_keep_ckpts <= 0 or step in self.keep_ckpt_ids:
+            return []
+        before = list(self.keep_ckpt_ids)
+        self.keep_ckpt_ids.append(step)  # a deque of limited length drops the oldest
+        runner.message_hub.update_info('keep_ckpt_ids', list(self.keep_ckpt_ids))
+        outdated = [old for old in before if old not in self.keep_ckpt_ids]
+        return [self.file_backend.join_path(self.out_dir, self.filename_tmpl.format(old)) for old in outdated]
 
     def _save_best_checkpoint(self, runner, metrics) -> None:
+        if not hasattr(self, 'file_backend'):
+            return  # validation without training
         with self._removals_last():
             super()._save_best_checkpoint(runner, metrics)
+
+    def _publish_model(self, runner, ckpt_path: str) -> None:
+        """Publish a checkpoint of this training; without a best one there is none."""
+        if self._own_folder().owns(ckpt_path):
+            super()._publish_model(runner, ckpt_path)
+
+
+def _keep_to_own_checkpoints(runner, folder: CheckpointFolder, template: str) -> None:
+    """Forget the outdated checkpoints that a resumed checkpoint names and that are not in the folder."""
+    info = runner.message_hub.runtime_info
+    best = {key: path for key, path in info.items() if str(key).startswith('best_ckpt') and path is not None}
+    for key, path in best.items():
+        info[key] = folder.own(path)  # a copied folder holds a checkpoint of the same name
+        if info[key] != path:
+            runner.logger.info(f'{key} is {info[key]}, because {brief(path)} is not a checkpoint in {folder.path}.')
+    if 'keep_ckpt_ids' in info:
+        steps = info['keep_ckpt_ids'] if isinstance(info['keep_ckpt_ids'], list) else []
+        info['keep_ckpt_ids'] = [step for step in steps if _names_own_checkpoint(folder, template, step)]
+
+
+def _names_own_checkpoint(folder, template, step):
+    return isinstance(step, int) and folder.owns(folder.backend.join_path(folder.path, template.format(step)))
 
 
 def install() -> None:

@@ -3,6 +3,7 @@
 import pytest
 import torch
 from mmengine.evaluator import BaseMetric
+from mmengine.logging import MessageHub
 from mmengine.model import BaseModel
 from mmengine.runner import Runner
 from torch import nn
@@ -21,23 +22,21 @@ class Regression(BaseModel):
 
 
 class Rising(BaseMetric):
-    """A score that is better at every evaluation."""
-
-    evaluations = 0
+    """Two scores that are better after every epoch, also of a resumed training."""
 
     def process(self, data_batch, data_samples):
         self.results.append(0)
 
     def compute_metrics(self, results):
-        self.evaluations += 1
-        return dict(score=self.evaluations)
+        epoch = MessageHub.get_current_instance().get_info('epoch', 0)
+        return dict(score=epoch, other=epoch)
 
 
-@pytest.fixture
+@pytest.fixture(scope='session')
 def make_runner():
     """Returns a function that makes the same runner every time, for ``max_epochs`` of four iterations."""
 
-    def make(work_dir, max_epochs, checkpoint=None, hooks=(), validate=False, **kwargs):
+    def make(work_dir, max_epochs, checkpoint=None, hooks=(), validate=False, runner_class=Runner, **kwargs):
         torch.manual_seed(3)
         images = torch.randn(8, 64, generator=torch.Generator().manual_seed(4))
         dataset, collate = [dict(x=image) for image in images], dict(type='default_collate')
@@ -45,7 +44,7 @@ def make_runner():
             dataset=dataset, batch_size=2, sampler=dict(type='DefaultSampler', shuffle=False), collate_fn=collate
         )
         validation = dict(val_dataloader=loader, val_cfg=dict(), val_evaluator=[Rising()]) if validate else {}
-        return Runner(
+        return runner_class(
             model=Regression(),
             work_dir=str(work_dir),
             train_dataloader=loader,

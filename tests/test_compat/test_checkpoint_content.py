@@ -12,7 +12,8 @@ from mmengine.runner.checkpoint import load_checkpoint
 from torch import nn
 
 from mmdiffperc.compat.checkpoint import load_file
-from mmdiffperc.compat.checkpoint_content import check_finite, check_plain, is_finite
+from mmdiffperc.compat.checkpoint_content import check_finite, check_plain
+from mmdiffperc.finite import is_finite
 
 with warnings.catch_warnings():
     warnings.simplefilter('ignore')

@@ -1,14 +1,30 @@
-"""Nothing is lost when a checkpoint cannot be written."""
+"""No checkpoint is lost, whatever a training is interrupted by or resumes from."""
 
+import logging
+import math
+import os
+import re
 import resource
+import shutil
+import signal
+import sys
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import pytest
 import torch
-from mmengine.hooks import Hook
+from mmengine.fileio import LocalBackend
+from mmengine.hooks import EMAHook, Hook
+from mmengine.runner import Runner
 
 from mmdiffperc.compat.checkpoint import load_file
+from mmdiffperc.compat.checkpoint_folder import CheckpointFolder
 from mmdiffperc.compat.checkpoint_hook import AtomicLocalBackend, SafeCheckpointHook
+from mmdiffperc.compat.checkpoint_integrity import find_damage
+from mmdiffperc.compat.flexible_runner import SafeFlexibleRunner
+from mmdiffperc.compat.latest_checkpoint import latest_checkpoint, recorded_checkpoint
+from mmdiffperc.compat.training_lock import lock_folder
 
 
 class FullDisk(Hook):
@@ -31,14 +47,17 @@ def lift_file_limit():
 
 
 def checkpoints(work_dir):
-    return sorted(path.name for path in Path(work_dir).iterdir() if path.suffix in ('.pth', '.partial'))
+    files = [path.name for path in Path(work_dir).iterdir()]
+    return sorted(name for name in files if name.endswith('.pth') or name.startswith('.part-'))
 
 
+@pytest.mark.parametrize('runner_class', [Runner, SafeFlexibleRunner])
 @pytest.mark.parametrize(
     'checkpoint', [dict(), dict(max_keep_ckpts=1), dict(max_keep_ckpts=1, save_best='score', rule='greater')]
 )
-def test_full_disk_leaves_the_checkpoint_before(tmp_path, make_runner, lift_file_limit, checkpoint):
+def test_full_disk_leaves_the_checkpoint_before(tmp_path, make_runner, lift_file_limit, checkpoint, runner_class):
     validate = 'save_best' in checkpoint
+    make_runner = partial(make_runner, runner_class=runner_class)
     with pytest.raises(OSError, match='File too large'):
         make_runner(tmp_path, 3, checkpoint, hooks=[FullDisk()], validate=validate).train()
     lift_file_limit()
@@ -101,3 +120,272 @@ def test_weights_are_saved_unchanged(tmp_path, make_runner):
     runner.train()
     saved = load_file(tmp_path / 'epoch_1.pth')['state_dict']
     assert torch.equal(saved['linear.weight'], runner.model.linear.weight.cpu())
+
+
+# What a checkpoint names
+
+
+def content(folder):
+    return {path.name: path.read_bytes() for path in Path(folder).glob('*.pth')}
+
+
+BEST_AND_LAST = dict(max_keep_ckpts=1, save_best='score', rule='greater')
+
+
+@pytest.mark.parametrize('save_best', ['score', ['score', 'other']])
+def test_resuming_in_a_copied_folder_leaves_the_original_alone(tmp_path, make_runner, save_best):
+    checkpoint = dict(BEST_AND_LAST, save_best=save_best)
+    make_runner(tmp_path / 'a', 1, checkpoint, validate=True).train()
+    shutil.copytree(tmp_path / 'a', tmp_path / 'b')
+    before = content(tmp_path / 'a')
+    make_runner(tmp_path / 'b', 2, checkpoint, validate=True, resume=True).train()
+    assert content(tmp_path / 'a') == before
+    best = ['best_score_epoch_2.pth'] if save_best == 'score' else ['best_other_epoch_2.pth', 'best_score_epoch_2.pth']
+    assert checkpoints(tmp_path / 'b') == [*best, 'epoch_2.pth']
+
+
+@pytest.mark.parametrize('name', ['victim', 'run/../victim', 'victim/file.pth', 'run/link', 'run/vis', 'run/x.pth'])
+def test_checkpoint_cannot_name_what_is_removed(tmp_path, make_runner, name):
+    """The best checkpoint of a crafted file is any folder or file, and the next better score would remove it."""
+    for folder in ('victim', 'run/vis'):
+        (tmp_path / folder).mkdir(parents=True)
+        (tmp_path / folder / 'file.pth').touch()
+    (tmp_path / 'run' / 'link').symlink_to(tmp_path / 'victim')
+    (tmp_path / 'run' / 'x.pth').touch()
+    make_runner(tmp_path / 'run', 1, BEST_AND_LAST, validate=True).train()
+    crafted = load_file(tmp_path / 'run' / 'epoch_1.pth')
+    info = crafted['message_hub']['runtime_info']
+    info.update(best_ckpt=str(tmp_path / name), best_score=-1, keep_ckpt_ids=[f'/../{name}', None, 1])
+    torch.save(crafted, tmp_path / 'crafted.pth')
+
+    make_runner(
+        tmp_path / 'run', 2, BEST_AND_LAST, validate=True, resume=True, load_from=str(tmp_path / 'crafted.pth')
+    ).train()
+    assert (tmp_path / name).exists()
+    assert all((tmp_path / folder / 'file.pth').exists() for folder in ('victim', 'run/vis'))
+    assert 'epoch_1.pth' not in checkpoints(tmp_path / 'run'), 'what is outdated goes'
+
+
+def test_smaller_number_of_checkpoints_on_resuming(tmp_path, make_runner):
+    make_runner(tmp_path, 2, dict(max_keep_ckpts=2)).train()
+    make_runner(tmp_path, 3, dict(max_keep_ckpts=1), resume=True).train()
+    assert checkpoints(tmp_path) == ['epoch_3.pth']
+
+
+def test_publishing_without_a_best_checkpoint(tmp_path, make_runner):
+    checkpoint = dict(save_best=['score', 'other'], rule='greater', published_keys=['meta', 'state_dict'])
+    make_runner(tmp_path, 1, checkpoint).train()
+    published = [name for name in checkpoints(tmp_path) if name != 'epoch_1.pth']
+    assert len(published) == 1 and load_file(tmp_path / published[0]).keys() == {'meta', 'state_dict'}
+
+
+# Resuming
+
+
+@pytest.fixture(scope='module')
+def trained(tmp_path_factory, make_runner):
+    """The work folder of a training of two epochs."""
+    folder = tmp_path_factory.mktemp('trained')
+    make_runner(folder, 2).train()
+    return folder
+
+
+def resume(folder, make_runner, **kwargs):
+    """The epoch that a training resumes at."""
+    started = Started()
+    make_runner(folder, 3, hooks=[started], resume=True, **kwargs).train()
+    return started.epoch
+
+
+class Started(Hook):
+    """Notes the epoch at which a training starts."""
+
+    def before_train(self, runner):
+        self.epoch = runner.epoch
+
+
+def flip_last_weight_bit(path):
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+
+
+def test_resumes_though_the_record_is_empty(tmp_path, make_runner, trained):
+    shutil.copytree(trained, tmp_path / 'run')
+    (tmp_path / 'run' / 'last_checkpoint').write_text('')
+    assert resume(tmp_path / 'run', make_runner) == 2
+
+
+def test_resumes_before_a_damaged_checkpoint(tmp_path, make_runner, trained):
+    shutil.copytree(trained, tmp_path / 'run')
+    flip_last_weight_bit(tmp_path / 'run' / 'epoch_2.pth')
+    with pytest.raises(RuntimeError, match=r'epoch_2\.pth'):
+        resume(tmp_path / 'run', make_runner, load_from=str(tmp_path / 'run' / 'epoch_2.pth'))
+    assert resume(tmp_path / 'run', make_runner) == 1
+
+
+def test_resumes_from_another_out_dir(tmp_path, make_runner):
+    checkpoint = dict(out_dir=str(tmp_path / 'elsewhere'))
+    make_runner(tmp_path / 'run', 1, checkpoint).train()
+    (tmp_path / 'run' / 'last_checkpoint').unlink()
+    assert resume(tmp_path / 'run', make_runner, checkpoint=checkpoint) == 1
+
+
+def test_flexible_runner_resumes_before_a_damaged_checkpoint(tmp_path, make_runner, trained):
+    shutil.copytree(trained, tmp_path / 'run')
+    flip_last_weight_bit(tmp_path / 'run' / 'epoch_2.pth')
+    runner = make_runner(tmp_path / 'run', 3, resume=True, runner_class=SafeFlexibleRunner)
+    runner.train()
+    assert runner._load_from == str(tmp_path / 'run' / 'epoch_1.pth')
+    assert load_file(tmp_path / 'run' / 'epoch_3.pth')['meta']['epoch'] == 3
+
+
+# Kills
+
+
+CHECKPOINT_FILES = ('epoch_', 'best_', 'last_checkpoint', '.part-')
+
+
+class KillAtEachStep(Hook):
+    """Runs the second epoch in child processes, each killed one change of the checkpoints later than the one before."""
+
+    def __init__(self, check):
+        self.check = check
+        self.kills = 0
+
+    def before_train_epoch(self, runner):
+        if runner.epoch == 0:
+            return
+        before = f'{runner.work_dir}_before'
+        shutil.copytree(runner.work_dir, before)
+        while True:
+            child = os.fork()
+            if not child:
+                sys.addaudithook(partial(self.audit, runner.work_dir, iter(range(self.kills))))
+                return
+            if not os.WIFSIGNALED(os.waitpid(child, 0)[1]):
+                return
+            self.kills += 1
+            self.check(Path(runner.work_dir))
+            shutil.rmtree(runner.work_dir)
+            shutil.copytree(before, runner.work_dir)
+
+    @staticmethod
+    def audit(folder, steps, event, args):
+        changes = event in ('os.rename', 'os.remove') or (event == 'open' and str(args[1]).strip('rb'))
+        if changes and str(args[0]).startswith(folder) and Path(args[0]).name.startswith(CHECKPOINT_FILES):
+            if next(steps, None) is None:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+
+def check_that_nothing_is_lost(run):
+    folder = CheckpointFolder(LocalBackend(), str(run), 'epoch_{}.pth')
+    latest = latest_checkpoint(run, folder, logging.getLogger('test'))
+    assert latest == recorded_checkpoint(run), 'the record is not whole'
+    assert load_file(latest)['meta']['epoch'] in (1, 2)
+    assert None in map(find_damage, run.glob('best_score_epoch_*.pth')), 'no best checkpoint is whole'
+
+
+def test_killed_at_any_moment_of_saving(tmp_path, make_runner):
+    test, killer = os.getpid(), KillAtEachStep(check_that_nothing_is_lost)
+    try:
+        make_runner(tmp_path / 'run', 2, BEST_AND_LAST, hooks=[killer], validate=True).train()
+    finally:
+        if os.getpid() != test:  # a child that was not killed
+            os._exit(0)
+    assert killer.kills > 20
+    assert checkpoints(tmp_path / 'run') == ['best_score_epoch_2.pth', 'epoch_2.pth']
+
+
+# Weights that are not finite
+
+
+class Break(Hook):
+    """Makes a weight NaN or infinite in the second epoch."""
+
+    def __init__(self, value):
+        self.value = value
+
+    def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None):
+        if runner.epoch == 1:
+            runner.model.linear.bias.data[3] = self.value
+
+
+@pytest.mark.parametrize('value', [math.nan, math.inf])
+def test_weights_that_are_not_finite_replace_nothing(tmp_path, make_runner, value):
+    with pytest.raises(FloatingPointError, match=r'linear\.(weight|bias).*state_dict.*epoch_1\.pth'):
+        make_runner(tmp_path, 3, BEST_AND_LAST, hooks=[Break(value)], validate=True).train()
+    assert checkpoints(tmp_path) == ['best_score_epoch_1.pth', 'epoch_1.pth']
+    assert recorded_checkpoint(tmp_path) == str(tmp_path / 'epoch_1.pth')
+    assert load_file(tmp_path / 'epoch_1.pth')['meta']['epoch'] == 1
+
+
+def test_moving_average_that_is_not_finite(tmp_path, make_runner):
+    """The average stays NaN where the weights themselves have recovered."""
+
+    class BreakAverage(Hook):
+        def after_train_epoch(self, runner):
+            average = next(hook for hook in runner.hooks if isinstance(hook, EMAHook))
+            average.ema_model.module.linear.weight.data[0, 0] = math.nan
+
+    with pytest.raises(FloatingPointError, match=r'linear\.weight'):
+        make_runner(tmp_path, 1, hooks=[dict(type='EMAHook'), BreakAverage()]).train()
+    assert checkpoints(tmp_path) == []
+
+
+# Two trainings in one folder
+
+
+@contextmanager
+def locked_elsewhere(folder):
+    """Hold the lock of a folder in another process, which is killed on leaving."""
+    ready, write = os.pipe()
+    process = os.fork()
+    if not process:  # in the child
+        try:
+            lock = lock_folder(folder)
+            os.write(write, b'locked' if lock else b'')
+            signal.pause()
+        finally:
+            os._exit(1)
+    os.close(write)
+    try:
+        assert os.read(ready, 6) == b'locked'
+        yield
+    finally:
+        os.kill(process, signal.SIGKILL)
+        os.waitpid(process, 0)
+        os.close(ready)
+
+
+def test_second_training_in_one_folder(tmp_path, make_runner):
+    best = dict(save_best='score', rule='greater')
+    with locked_elsewhere(tmp_path / 'run'):
+        with pytest.raises(RuntimeError, match=re.escape(str(tmp_path / 'run'))):
+            make_runner(tmp_path / 'run', 1).train()
+        assert checkpoints(tmp_path / 'run') == []
+        make_runner(tmp_path / 'run', 2, best, validate=True).val()  # is always allowed
+        make_runner(tmp_path / 'other', 1).train()
+    make_runner(tmp_path / 'run', 3).train()  # the lock died with its process
+
+
+def test_second_training_with_one_out_dir(tmp_path, make_runner):
+    checkpoint = dict(out_dir=str(tmp_path / 'out'))
+    with locked_elsewhere(tmp_path / 'out' / 'run'), pytest.raises(RuntimeError, match='out/run'):
+        make_runner(tmp_path / 'run', 1, checkpoint).train()
+
+
+def test_one_process_trains_again(tmp_path, make_runner):
+    """After a training that ended, and after one that failed and still holds its lock."""
+
+    class Fail(Hook):
+        def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None):
+            raise ValueError('fails')
+
+    make_runner(tmp_path, 1).train()
+    failed = make_runner(tmp_path, 2, hooks=[Fail()], resume=True)
+    with pytest.raises(ValueError, match='fails'):
+        failed.train()
+    make_runner(tmp_path, 3, resume=True).train()
+    assert 'epoch_3.pth' in checkpoints(tmp_path)
+    assert (tmp_path / '.training.lock').exists(), 'a file that is left over locks nothing'

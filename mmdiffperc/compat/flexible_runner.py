@@ -1,0 +1,52 @@
+"""Saves checkpoints of mmengine's ``FlexibleRunner`` whole, and resumes from one that is.
+
+The runner ignores the backend that :class:`.SafeCheckpointHook` chooses for writing, and loads before it calls the
+first hook, so the hook cannot do either by itself.
+
+Delete together with ``mmdiffperc/compat/checkpoint_hook.py``.
+"""
+
+from pathlib import Path
+from typing import Any
+
+from mmengine._strategy import SingleDeviceStrategy
+from mmengine.dist import is_main_process
+from mmengine.fileio import LocalBackend, get_file_backend
+from mmengine.registry import RUNNERS
+from mmengine.runner import FlexibleRunner
+
+from mmdiffperc.compat.checkpoint_hook import SafeCheckpointHook
+from mmdiffperc.files import whole_file
+
+
+class SafeFlexibleRunner(FlexibleRunner):
+    """mmengine's ``FlexibleRunner``, under the same name in configs and with the same arguments, that loses nothing.
+
+    Sharded checkpoints, which are folders that several processes fill, are written as they always were.
+    """
+
+    def load_or_resume(self) -> None:
+        """Load or resume a checkpoint; the newest one must be whole."""
+        for hook in self.hooks:
+            if isinstance(hook, SafeCheckpointHook):
+                hook.choose_checkpoint(self)
+        super().load_or_resume()
+
+    def save_checkpoint(self, out_dir: str, filename: str, *args: Any, **kwargs: Any) -> None:
+        """Save a checkpoint; a local file appears under its name only when it is complete."""
+        if not is_main_process() or not self._saves_a_file(out_dir):
+            super().save_checkpoint(out_dir, filename, *args, **kwargs)
+            return
+        with whole_file(Path(out_dir, filename)) as partial:
+            super().save_checkpoint(str(partial.parent), partial.name, *args, **kwargs)
+
+    def _saves_a_file(self, out_dir: str) -> bool:
+        # DeepSpeed and ColossalAI always save folders, FSDP does unless its state is gathered.
+        gathered = getattr(self.strategy, '_is_full_state_dict', lambda: True)()
+        is_local = isinstance(get_file_backend(out_dir), LocalBackend)
+        return is_local and gathered and isinstance(self.strategy, SingleDeviceStrategy)
+
+
+def install() -> None:
+    """Registers the runner in place of mmengine's."""
+    RUNNERS.register_module(name='FlexibleRunner', module=SafeFlexibleRunner, force=True)

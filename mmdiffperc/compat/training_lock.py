@@ -1,0 +1,46 @@
+"""Keeps two trainings from writing to one folder.
+
+mmengine lets them: each overwrites and removes the other's checkpoints.
+
+Delete when mmengine locks the work folder of a training.
+"""
+
+import warnings
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+LOCK_FILE = '.training.lock'
+
+
+def lock_folder(folder: str | Path) -> FileLock | None:
+    """Lock a folder for the trainings of this process, until the lock is released or the process ends.
+
+    The operating system holds the lock and drops it with the process, so a file that is left over locks nothing.
+
+    Args:
+        folder (str | Path): A local folder; created if it is missing.
+
+    Returns:
+        FileLock | None: The lock, or None where the file system cannot lock; this is warned of once.
+
+    Raises:
+        RuntimeError: A training of another process holds the lock.
+    """
+    folder = Path(folder).resolve()
+    folder.mkdir(parents=True, exist_ok=True)
+    # One instance per folder: a process that trains again after an error still holds the first lock.
+    lock = FileLock(folder / LOCK_FILE, timeout=0, is_singleton=True)
+    try:
+        lock.acquire()
+    except Timeout:
+        raise RuntimeError(
+            f'Another training is writing to {folder}: it holds {folder / LOCK_FILE}. Wait until it ends, or choose '
+            'another `work_dir`. Testing in this folder is possible at any time.'
+        ) from None
+    except (OSError, NotImplementedError) as error:
+        warnings.warn(
+            f'{folder} cannot be locked ({error}). Make sure that only one training writes to it.', stacklevel=2
+        )
+        return None
+    return lock

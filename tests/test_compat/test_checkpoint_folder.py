@@ -1,0 +1,131 @@
+"""A training's own checkpoints are told from everything else."""
+
+import os
+
+import pytest
+import torch
+from mmengine.fileio import BaseStorageBackend, LocalBackend
+
+from mmdiffperc.compat.checkpoint_folder import CheckpointFolder
+
+
+class Bucket(BaseStorageBackend):
+    """An object store that holds the given names."""
+
+    def __init__(self, *names):
+        self.names = names
+
+    def get(self, filepath):
+        raise NotImplementedError
+
+    def get_text(self, filepath):
+        raise NotImplementedError
+
+    def join_path(self, *parts):
+        return '/'.join(parts)
+
+    def exists(self, filepath):
+        return filepath in self.names
+
+    def isdir(self, filepath):
+        return any(name.startswith(f'{filepath}/') for name in self.names)
+
+    def list_dir_or_file(self, dir_path, recursive=False):
+        return [name.removeprefix(f'{dir_path}/') for name in self.names if name.startswith(dir_path)]
+
+
+@pytest.fixture
+def run(tmp_path):
+    (tmp_path / 'run').mkdir()
+    return tmp_path / 'run'
+
+
+@pytest.fixture
+def folder(run):
+    return CheckpointFolder(LocalBackend(), run, 'epoch_{}.pth')
+
+
+@pytest.mark.parametrize('name', ['epoch_1.pth', 'epoch_12.pth', 'best_mIoU_epoch_3.pth', 'best_coco_AP_epoch_3.pth'])
+def test_own_checkpoints(folder, run, name):
+    assert folder.owns(str(run / name))
+    assert folder.owns(os.path.relpath(run / name))
+    assert folder.owns(f'{run}/../run/./{name}')
+
+
+OTHER_FILES = """
+. .. ../run last_checkpoint vis_data epoch_.pth epoch_1.pth.txt ../epoch_1.pth ../runs/epoch_1.pth vis_data/epoch_1.pth
+best_/epoch_1.pth best_x/../../a_epoch_1.pth
+"""
+
+
+@pytest.mark.parametrize('name', ['', 'epoch_1.pth\0', *OTHER_FILES.split()])
+def test_other_files(folder, run, name):
+    assert not folder.owns(f'{run}/{name}')
+
+
+@pytest.mark.parametrize('path', [None, 3, b'epoch_1.pth', ['epoch_1.pth'], {}])
+def test_what_is_no_path(folder, path):
+    assert not folder.owns(path)
+    assert folder.own(path) is None
+
+
+def test_links(folder, run, tmp_path):
+    (tmp_path / 'precious.pth').touch()
+    (run / 'epoch_1.pth').symlink_to(tmp_path / 'precious.pth')
+    (tmp_path / 'alias').symlink_to(run)
+    assert not folder.owns(str(run / 'epoch_1.pth')), 'it leaves the folder'
+    assert folder.owns(str(tmp_path / 'alias' / 'epoch_2.pth')), 'it leads into the folder'
+    assert CheckpointFolder(LocalBackend(), tmp_path / 'alias', 'epoch_{}.pth').owns(str(run / 'epoch_2.pth'))
+
+
+@pytest.mark.parametrize(
+    ('template', 'name', 'best'),
+    [
+        ('iter_{:05d}.pth', 'iter_00300.pth', 'best_x_iter_00300.pth'),
+        ('latest.pth', 'latest.pth', 'best_x_latest.pth'),
+        ('kept/e{}.pth', 'kept/e3.pth', 'best_x_kept_e3.pth'),
+    ],
+)
+def test_templates(run, template, name, best):
+    folder = CheckpointFolder(LocalBackend(), run, template)
+    (run / name).parent.mkdir(exist_ok=True)
+    (run / name).touch()
+    assert folder.owns(str(run / name)) and folder.owns(str(run / best)) and not folder.owns(str(run / 'epoch_3.pth'))
+    assert folder.newest_first() == [str(run / name)]
+
+
+def test_namesake(folder, run):
+    (run / 'epoch_2.pth').touch()
+    assert folder.own('/other/epoch_2.pth') == str(run / 'epoch_2.pth')
+    assert folder.own('C:\\other\\epoch_2.pth') == str(run / 'epoch_2.pth')
+    assert folder.own('/other/epoch_3.pth') is None
+    assert folder.own('/other/..') is None
+
+
+def test_newest_first_is_by_number(folder, run):
+    for name in ('epoch_9.pth', 'epoch_10.pth', 'best_x_epoch_11.pth', 'epoch_x.pth', 'iter_12.pth'):
+        (run / name).touch()
+    assert folder.newest_first() == [str(run / 'epoch_10.pth'), str(run / 'epoch_9.pth')]
+    assert CheckpointFolder(LocalBackend(), run / 'missing', 'epoch_{}.pth').newest_first() == []
+
+
+def test_remote_folder():
+    bucket = Bucket('s3://bucket/run/epoch_1.pth', 's3://bucket/run/epoch_2.pth', 's3://bucket/runs/epoch_3.pth')
+    folder = CheckpointFolder(bucket, 's3://bucket/run', 'epoch_{}.pth')
+    assert folder.owns('s3://bucket/run/epoch_7.pth') and folder.owns('s3://bucket/run/best_x_epoch_7.pth')
+    for path in ('s3://bucket/runs/epoch_3.pth', 's3://bucket/run/../a/epoch_1.pth', 's3://bucket/run', '/epoch_1.pth'):
+        assert not folder.owns(path)
+    assert folder.newest_first() == ['s3://bucket/run/epoch_2.pth', 's3://bucket/run/epoch_1.pth']
+    assert folder.find_damage('s3://bucket/run/epoch_2.pth') is None
+    assert folder.find_damage('s3://bucket/run/epoch_3.pth')
+
+
+def test_sharded_checkpoint(folder, run):
+    """mmengine's strategies write a folder of files."""
+    sharded = run / 'epoch_1.pth'
+    sharded.mkdir()
+    assert folder.newest_first() == [str(sharded)] and folder.find_damage(str(sharded)) == 'the folder is empty'
+    torch.save(torch.zeros(3), sharded / 'rank0.pth')
+    assert folder.find_damage(str(sharded)) is None
+    (sharded / 'rank1.pth').write_bytes(b'')
+    assert 'BadZipFile' in folder.find_damage(str(sharded))
