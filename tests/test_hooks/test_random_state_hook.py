@@ -1,7 +1,13 @@
 """A run that is stopped and resumed ends with the weights of one that is not."""
 
+import os
 import random
+import signal
+import subprocess
+import sys
+import time
 from itertools import count
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,7 +21,12 @@ from torch import nn
 from torch.utils.data import Dataset
 
 from mmdiffperc.compat.checkpoint import load_file
+from mmdiffperc.datasets.toy_scenes.writers import DatasetSpec, write_dataset
 from mmdiffperc.hooks import RandomStateHook
+
+ROOT = Path(__file__).parents[2]
+CONFIG = ROOT / 'configs/vpd/vpd_tiny-sd-fpn_1xb4-1800_toy-128x128.py'
+MAX_EPOCHS = 3
 
 names = count()
 
@@ -96,14 +107,18 @@ def make_runner(work_dir, by_epoch, *hooks, resume=False, validate=True, loader=
 
 
 def train(runner):
-    runner.train()
+    try:
+        runner.train()
+    finally:
+        # The garbage collector would wait 5 s for each persistent worker.
+        runner.train_loop.dataloader._iterator = None
     return {name: value.clone() for name, value in runner.model.state_dict().items()}
 
 
 def stop_and_resume(folder, by_epoch, **options):
     """The weights of a run that stops in its eighth iteration, one after a checkpoint, and is resumed."""
     with pytest.raises(StopAt.Stopped):
-        make_runner(folder, by_epoch, StopAt(7), **options).train()
+        train(make_runner(folder, by_epoch, StopAt(7), **options))
     return train(make_runner(folder, by_epoch, resume=True, **options))
 
 
@@ -184,3 +199,55 @@ def test_checkpoint_of_other_software_has_no_seed(tmp_path):
     torch.save(dict(state_dict=Dropped().state_dict(), meta='none'), tmp_path / 'other.pth')
     runner = make_runner(tmp_path / 'run', False, validate=False, load_from=str(tmp_path / 'other.pth'))
     train(runner)
+
+
+@pytest.fixture
+def config_file(tmp_path) -> Path:
+    """A toy config on a few scenes, for a few epochs; its head has dropout, and its images are cropped at random."""
+    write_dataset(tmp_path / 'toy', DatasetSpec(6, 2, 64, seed=3, domain='a', formats=('ade',)), workers=1)
+    cfg = Config.fromfile(CONFIG)
+    for loader in ('train_dataloader', 'val_dataloader'):
+        cfg[loader].dataset.data_root = str(tmp_path / 'toy' / 'ade')
+    cfg.train_dataloader.batch_size = 2
+    cfg.train_dataloader.sampler.type = 'DefaultSampler'
+    cfg.train_cfg = dict(type='EpochBasedTrainLoop', max_epochs=MAX_EPOCHS)
+    cfg.default_hooks.checkpoint = dict(type='CheckpointHook', interval=1)
+    assert cfg.model.decode_head.dropout_ratio > 0
+    cfg.dump(tmp_path / 'config.py')
+    return tmp_path / 'config.py'
+
+
+def train_config(config_file: Path, work_dir: Path, resume: bool = False) -> dict:
+    cfg = Config.fromfile(config_file)
+    cfg.work_dir, cfg.resume = str(work_dir), resume
+    cfg.experiment_name = f'{work_dir.name}-{resume}'
+    return train(Runner.from_cfg(cfg))
+
+
+def train_and_kill(config_file: Path, work_dir: Path):
+    """Run ``mim train`` and kill all of it once a checkpoint is there."""
+    command = [sys.executable, '-m', 'mim', 'train', 'mmseg', str(config_file), '--work-dir', str(work_dir)]
+    # One thread, as the tests have: equal sums need equal threads.
+    environment = dict(os.environ, PYTHONPATH=str(ROOT), OMP_NUM_THREADS='1')
+    process = subprocess.Popen(command, env=environment, start_new_session=True, stdout=subprocess.DEVNULL)
+    checkpoint, give_up = work_dir / 'epoch_1.pth', time.monotonic() + 600
+    try:
+        while not checkpoint.exists():
+            assert process.poll() is None, 'the run ended before it could be killed'
+            assert time.monotonic() < give_up, 'no checkpoint'
+            time.sleep(0.01)
+    finally:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+    assert not (work_dir / f'epoch_{MAX_EPOCHS}.pth').exists(), 'the run ended before it was killed'
+
+
+def test_config_resumed_after_sigkill_equals_undisturbed(config_file, tmp_path):
+    undisturbed = train_config(config_file, tmp_path / 'undisturbed')
+    train_and_kill(config_file, tmp_path / 'killed')
+    resumed = train_config(config_file, tmp_path / 'killed', resume=True)
+
+    start = load_file(tmp_path / 'undisturbed' / 'epoch_1.pth')['state_dict']
+    changed = [name for name, value in undisturbed.items() if not torch.equal(value, start[name])]
+    assert any(name.startswith('backbone.unet') for name in changed)
+    assert_equal(resumed, undisturbed)
