@@ -15,7 +15,7 @@ from torch.optim import Optimizer
 
 from mmdiffperc.registry import HOOKS
 
-from .non_finite_report import ForwardRecord, describe_gradients, flatten, listed, non_finite_entries, sample_names
+from .non_finite_report import describe_gradients, flatten, listed, non_finite_entries, sample_names, watch_forward
 from .save_lora_hook import unwrap
 
 ACTIONS = ('stop', 'skip')
@@ -167,35 +167,36 @@ class CheckFiniteHook(Hook):
 
     def _describe(self, runner):
         """Say what is not finite in this process."""
+        model = unwrap(runner.model)
         losses = [f'{name} = {loss.sum().item()}' for name, loss in self._losses.items() if not loss.isfinite().all()]
-        record = ForwardRecord(unwrap(runner.model))
-        failure = self._run_again(runner, record)
-        what = ', '.join(losses) or describe_gradients(unwrap(runner.model), record)
-        parts = [what, f'samples: {listed(sample_names(self._batch))}']
+        finished, found = self._run_again(runner, model)
+        parts = [
+            ', '.join(losses) or describe_gradients(model, finished),
+            f'samples: {listed(sample_names(self._batch))}',
+        ]
         if entries := non_finite_entries(self._batch):
             parts.append(f'not finite in the batch: {listed(entries)}')
-        if record.first:
-            parts.append(f'first module with an output that is not finite: {record.first}')
-        elif losses and not failure:
-            parts.append(f'the outputs of all modules within {type(unwrap(runner.model)).__name__} are finite')
-        return '; '.join(parts + failure) + '.'
+        if found:
+            parts.append(f'first module with an output that is not finite: {found}')
+        elif losses and finished:
+            parts.append(f'the outputs of all modules within {type(model).__name__} are finite')
+        return '; '.join(parts) + '.'
 
-    def _run_again(self, runner, record):
-        """Record the forward pass of this iteration; return what made that impossible."""
-        devices = [torch.cuda.current_device()] if self._random_state[1] is not None else []
-        model = unwrap(runner.model)
+    def _run_again(self, runner, model):
+        """Watch the forward pass of this iteration."""
 
         def forward():
             set_random_state(*self._random_state)
             with torch.no_grad(), runner.optim_wrapper.optim_context(runner.model):
                 runner.model._run_forward(model.data_preprocessor(self._batch, True), mode='loss')
 
+        devices = [torch.cuda.current_device()] if torch.cuda.is_initialized() else []
         try:
             with torch.random.fork_rng(devices):
-                record.run(forward)
-        except Exception as error:  # whatever it is, the NaN is what the user has to hear of
-            return [f'running the batch again failed: {type(error).__name__}: {listed([str(error)])}']
-        return []
+                return watch_forward(model, forward)
+        except Exception as error:  # whatever it is, the user has to hear of the NaN
+            runner.logger.warning(f'CheckFiniteHook could not run the batch again: {type(error).__name__}: {error}')
+            return [], None
 
 
 def each_wrapper(wrapper: BaseOptimWrapper) -> list[BaseOptimWrapper]:

@@ -43,7 +43,7 @@ def non_finite_entries(batch: Any) -> list[str]:
     """Name what is not finite in a batch, such as ``inputs of kitchen/3.png``, before the model has seen it."""
     samples, found = dict(enumerate(sample_names(batch))), []
     for name, tensor in flatten(batch):
-        if first_non_finite({name: tensor}) is None:
+        if is_finite(tensor):
             continue
         field, _, rest = name.partition('.')
         index, _, entry = rest.partition('.')
@@ -58,52 +58,62 @@ def non_finite_entries(batch: Any) -> list[str]:
     return found
 
 
-class ForwardRecord:
-    """Which modules a forward pass ran, in the order in which they finished, and the first with a bad output.
+def watch_forward(model: nn.Module, forward: Callable[[], Any]) -> tuple[list[nn.Module], str | None]:
+    """Run a forward pass and look at the output of every module.
+
+    The output of the model itself does not count: it has losses, and measures that may well be NaN.
+
+    Returns:
+        tuple[list[nn.Module], str | None]: The modules in the order in which they finished, and a description of the
+        first with an output that is not finite.
+    """
+    names, finished, found = named_parts(model), [], []
+
+    def look(module, args, output):
+        if module not in names:
+            return
+        finished.append(module)
+        if found or is_finite(output):
+            return
+        if is_finite(args) or list(module.parameters()):  # dropout and the like pass on what they get
+            found.append(f'{names[module]}, {describe_cause(module, args)}')
+
+    with register_module_forward_hook(look):
+        forward()
+    return finished, found[0] if found else None
+
+
+def named_parts(model: nn.Module) -> dict[nn.Module, str]:
+    """The modules within a model, with their place in it and their type."""
+    return {part: f'{name} ({type(part).__name__})' for name, part in model.named_modules() if part is not model}
+
+
+def is_finite(value: Any) -> bool:
+    """Whether all tensors in nested containers are finite."""
+    return first_non_finite(dict(flatten(value))) is None
+
+
+def describe_cause(module: nn.Module, args: tuple) -> str:
+    """Say what a module that has an output that is not finite was given, or has itself."""
+    weight = first_non_finite(dict(module.named_parameters(recurse=False)))
+    return f'whose {weight} is not finite' if weight else f'whose input is {"" if is_finite(args) else "not "}finite'
+
+
+def describe_gradients(model: nn.Module, finished: list[nn.Module]) -> str:
+    """Say which gradients are not finite, and where on their way from the loss they first were not.
 
     Args:
-        model (nn.Module): The model, for the names of the modules.
+        model (nn.Module): The model, after a backward pass.
+        finished (list[nn.Module]): Its modules in the order in which the forward pass finished them.
     """
-
-    def __init__(self, model: nn.Module):
-        self._model = model
-        self._names = {module: name for name, module in model.named_modules()}
-        self.executed = []
-        self.first = None
-
-    def run(self, forward: Callable[[], Any]):
-        """Run a forward pass and look at the output of every module."""
-        with register_module_forward_hook(self._look):
-            forward()
-
-    def name(self, module: nn.Module) -> str:
-        """Name a module by its place in the model and its type."""
-        return f'{self._names.get(module, "a module")} ({type(module).__name__})'
-
-    def _look(self, module, args, output):
-        if module is self._model:
-            return  # its output are losses, and measures that may well be NaN
-        self.executed.append(module)
-        if self.first is not None or first_non_finite(dict(flatten(output))) is None:
-            return
-        spoilt = first_non_finite(dict(flatten(args))) is not None
-        if spoilt and not list(module.parameters()):
-            return  # dropout and the like pass on what they get
-        weight = first_non_finite(dict(module.named_parameters(recurse=False)))
-        cause = f'whose {weight} is not finite' if weight else f'whose input is {"not " if spoilt else ""}finite'
-        self.first = f'{self.name(module)}, {cause}'
-
-
-def describe_gradients(model: nn.Module, record: ForwardRecord) -> str:
-    """Say which gradients are not finite, and where on their way from the loss they first were not."""
     gradients = {parameter: parameter.grad for parameter in model.parameters() if parameter.grad is not None}
-    bad = {parameter for parameter, gradient in gradients.items() if first_non_finite({'': gradient}) is not None}
+    bad = {parameter for parameter, gradient in gradients.items() if not is_finite(gradient)}
     text = f'the gradients of {len(bad)} of {len(gradients)} parameters are not finite'
-    if not bad or len(bad) == len(gradients):  # clipping by a norm that is NaN makes all of them NaN
+    if len(bad) == len(gradients):  # clipping by a norm that is NaN makes all of them NaN
         return text
-    reached = (module for module in reversed(record.executed) if bad.intersection(module.parameters(recurse=False)))
+    reached = (module for module in reversed(finished) if bad.intersection(module.parameters(recurse=False)))
     first = next(reached, None)
-    return text if first is None else f'{text}, from {record.name(first)} on'
+    return text if first is None else f'{text}, from {named_parts(model)[first]} on'
 
 
 def listed(names: list[str]) -> str:
