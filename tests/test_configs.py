@@ -31,6 +31,7 @@ from mmengine.runner import FlexibleRunner
 from mmengine.visualization import Visualizer
 from torch import nn
 
+from mmdiffperc.hooks import CheckFiniteHook, RandomStateHook
 from mmdiffperc.models import MetaPrompts
 
 CONFIGS = Path(__file__).parents[1] / 'configs'
@@ -196,8 +197,9 @@ def test_training_resolves(name):
     for phase in ('train', 'val', 'test'):
         resolve(LOOPS, config[f'{phase}_cfg'])
     assert isinstance(VISUALIZERS.build(config.visualizer), Visualizer)
-    for hook in [*config.default_hooks.values(), *config.get('custom_hooks', [])]:
-        assert isinstance(HOOKS.build(hook), Hook)
+    hooks = [HOOKS.build(hook) for hook in [*config.default_hooks.values(), *config.custom_hooks]]
+    assert all(isinstance(hook, Hook) for hook in hooks)
+    assert {RandomStateHook, CheckFiniteHook} <= {type(hook) for hook in hooks}
     optimizer = build_optim_wrapper(build_on_meta(config), config.optim_wrapper)
     for scheduler in as_list(config.param_scheduler):
         built = PARAM_SCHEDULERS.build(scheduler, default_args=dict(optimizer=optimizer, epoch_length=1009))

@@ -59,7 +59,7 @@ class LoadTarget:
                 'width); check that the two belong together'
             )
         target = self._to_unit_range(target, name) if self.mode == 'RGB' else target.reshape(size)
-        results['gt_target'] = (target * self.rescale_factor).astype(np.float32)
+        results['gt_target'] = to_single(target * self.rescale_factor, name)
         results.setdefault('seg_fields', []).append('gt_target')
         return results
 
@@ -70,8 +70,6 @@ class LoadTarget:
                 f'{name}: mode={self.mode!r} expects numbers of {CHANNELS[self.mode]} channel(s), got {target.dtype} '
                 f'of {target.shape} (height, width[, channels]); choose the mode of the data'
             )
-        if not np.isfinite(target).all():
-            raise ValueError(f'{name}: the target is not finite everywhere, which the loss could not survive')
 
     @staticmethod
     def _to_unit_range(target, name):
@@ -83,6 +81,19 @@ class LoadTarget:
                 'are stored as (n + 1) / 2'
             )
         return target
+
+
+def to_single(target: np.ndarray, name: str) -> np.ndarray:
+    """Convert a target map to single precision.
+
+    Raises:
+        ValueError: It is not finite everywhere, or too large for single precision.
+    """
+    with np.errstate(over='ignore'):
+        target = target.astype(np.float32)
+    if not np.isfinite(target).all():
+        raise ValueError(f'{name}: the target is not finite everywhere, which the loss could not survive')
+    return target
 
 
 @TRANSFORMS.register_module()

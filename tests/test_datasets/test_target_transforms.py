@@ -48,6 +48,8 @@ def test_one_channel_of_any_numbers(results, tmp_path, shape):
         ('F', np.ones((*SIZE, 3)), r"mode='F' expects numbers of 1 channel\(s\)"),
         ('F', np.full(SIZE, 'far'), "mode='F' expects numbers .* got <U3"),
         ('F', np.full(SIZE, np.nan), 'not finite'),
+        ('F', np.full(SIZE, 1e39), 'not finite'),
+        ('RGB', np.full((*SIZE, 3), np.nan), 'not finite'),
         ('RGB', np.full((*SIZE, 3), -0.5), r'RGB targets are in \[0, 1\], got -0.5 to -0.5; normals'),
         ('F', np.ones((7, 5)), r'the target is \(7, 5\), its image a.jpg is \(5, 7\)'),
     ],

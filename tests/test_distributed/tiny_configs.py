@@ -41,7 +41,7 @@ def make_comparable(cfg: Config) -> Config:
     cfg.train_cfg.update(max_iters=ITERATIONS, val_interval=ITERATIONS + 1)
     cfg.default_hooks.logger.interval = 1
     cfg.default_hooks.checkpoint.update(interval=2, save_best=None)
-    cfg.custom_hooks = []
+    cfg.custom_hooks = [dict(type='RandomStateHook'), dict(type='CheckFiniteHook')]
     return cfg
 
 

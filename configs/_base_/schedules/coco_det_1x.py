@@ -11,4 +11,4 @@ optim_wrapper = dict(
     clip_grad=dict(max_norm=1.0, norm_type=2),
 )
 default_hooks = dict(checkpoint=dict(save_best='coco/bbox_mAP', rule='greater', max_keep_ckpts=1))
-custom_hooks = [dict(type='NumClassCheckHook'), dict(type='RandomStateHook')]
+custom_hooks = [dict(type='NumClassCheckHook'), dict(type='RandomStateHook'), dict(type='CheckFiniteHook')]

@@ -18,4 +18,4 @@ train_cfg = dict(_delete_=True, type='EpochBasedTrainLoop', max_epochs=210, val_
 val_cfg = dict(type='ValLoop')
 test_cfg = dict(type='TestLoop')
 default_hooks = dict(checkpoint=dict(save_best='coco/AP', rule='greater', max_keep_ckpts=2))
-custom_hooks = [*_base_.custom_hooks, dict(type='RandomStateHook')]
+custom_hooks = [*_base_.custom_hooks, dict(type='RandomStateHook'), dict(type='CheckFiniteHook')]

@@ -33,7 +33,7 @@ default_hooks = dict(
     sampler_seed=dict(type='DistSamplerSeedHook'),
     visualization=dict(type='SegVisualizationHook'),
 )
-custom_hooks = [dict(type='RandomStateHook')]
+custom_hooks = [dict(type='RandomStateHook'), dict(type='CheckFiniteHook')]
 # As torch does by default and the official runs did, but mmengine does not: the running statistics of batch norm are
 # those of the main process, which saves them, everywhere.
 model_wrapper_cfg = dict(type='MMDistributedDataParallel', broadcast_buffers=True)

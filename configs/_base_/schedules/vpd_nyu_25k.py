@@ -11,7 +11,7 @@ optim_wrapper = dict(
     ),
 )
 default_hooks = dict(checkpoint=dict(save_best='rmse', rule='less', max_keep_ckpts=1))
-custom_hooks = [dict(type='RandomStateHook')]
+custom_hooks = [dict(type='RandomStateHook'), dict(type='CheckFiniteHook')]
 # As torch does by default and the official runs did, but mmengine does not: the running statistics of batch norm are
 # those of the main process, which saves them, everywhere.
 model_wrapper_cfg = dict(type='MMDistributedDataParallel', broadcast_buffers=True)

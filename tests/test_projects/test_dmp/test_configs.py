@@ -23,6 +23,7 @@ from mmengine.registry import (
 
 from mmdiffperc.datasets.toy_scenes.vocabulary import TOY_PALETTE
 from mmdiffperc.evaluation.class_colours import BEDROOM_CLASSES
+from mmdiffperc.hooks import CheckFiniteHook, RandomStateHook, SaveLoRAHook
 from mmdiffperc.inference.target_inferencer import resized_side
 
 CONFIGS = Path(__file__).parents[3] / 'projects' / 'dmp' / 'configs'
@@ -134,7 +135,7 @@ def test_training_resolves(data, task):
     assert all(LOOPS.get(config[f'{phase}_cfg'].type) for phase in PHASES)
     hooks = [HOOKS.build(hook) for hook in [*config.default_hooks.values(), *config.custom_hooks]]
     assert all(isinstance(hook, Hook) for hook in hooks)
-    assert 'SaveLoRAHook' in {type(hook).__name__ for hook in hooks}
+    assert {RandomStateHook, CheckFiniteHook, SaveLoRAHook} <= {type(hook) for hook in hooks}
     assert config.model.init_cfg.checkpoint == {'bedroom': 'CompVis/stable-diffusion-v1-4', 'toy': 'tiny-sd'}[data]
 
 
@@ -182,7 +183,7 @@ def test_baselines_differ_in_the_model_alone(task, name):
         assert other.optim_wrapper.optimizer.pop('lr') < config.optim_wrapper.optimizer.pop('lr')
     for key in set(config) - {'model', 'custom_hooks'}:
         assert other[key] == config[key], key
-    hooks = ['RandomStateHook', 'SaveLoRAHook'] if name == 'regression_tiny-sd' else ['RandomStateHook']
+    hooks = ['RandomStateHook', 'CheckFiniteHook'] + ['SaveLoRAHook'] * (name == 'regression_tiny-sd')
     assert [hook.type for hook in other.custom_hooks] == hooks
 
 

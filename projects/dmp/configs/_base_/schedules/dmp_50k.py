@@ -18,5 +18,5 @@ default_hooks = dict(
     checkpoint=dict(type='CheckpointHook', by_epoch=False, interval=5000, max_keep_ckpts=2),
     sampler_seed=dict(type='DistSamplerSeedHook'),
 )
-custom_hooks = [dict(type='RandomStateHook'), dict(type='SaveLoRAHook')]
+custom_hooks = [dict(type='RandomStateHook'), dict(type='CheckFiniteHook'), dict(type='SaveLoRAHook')]
 log_processor = dict(by_epoch=False)
