@@ -46,7 +46,7 @@ def test_empty_or_missing(tmp_path):
 
 
 @pytest.mark.parametrize(
-    'name', ['../a.png', 'b/../../a.png', '/etc/a.png', '', '.', 'a\0.png', '\ud800.png', 'a' * 256]
+    'name', ['../a.png', 'b/../../a.png', '/etc/a.png', '', '.', 'a\0.png', '\ud800.png', 'a' * 256, 'a/' * 600]
 )
 def test_names_that_are_not_below_the_folder(tmp_path, name):
     (tmp_path / 'm.jsonl').write_text(f'{metadata_line("a.png", "a box")}{json.dumps(dict(file_name=name))}')
