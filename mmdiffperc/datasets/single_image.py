@@ -48,7 +48,7 @@ def check_image(image: str | Path | np.ndarray):
         ValueError: It is an array of another shape or type.
     """
     if not isinstance(image, (str, Path, np.ndarray)):
-        raise TypeError(f'Expected an image file or an array (H, W, 3), got {brief(image)}')
+        raise TypeError(f'Expected an image file or an array (H, W, 3), got {type(image).__name__} {brief(image)}')
     if isinstance(image, np.ndarray) and not (
         image.ndim == 3 and image.shape[2] == 3 and image.size and image.dtype == np.uint8
     ):
