@@ -33,12 +33,12 @@ def list_images(folder: str | Path) -> list[tuple[str, list[str]]]:
 
 
 def visible_files(folder: str | Path, suffixes: Collection[str]) -> list[Path]:
-    """Find the files of a folder that have one of these suffixes, in the order of their names.
+    """Find the files of a folder, if there is one, that have one of these suffixes, in the order of their names.
 
     Hidden files are left out, such as ``._a.png``, which macOS writes beside ``a.png``, and files that are being
     written.
     """
-    files = (file for file in Path(folder).iterdir() if not file.name.startswith('.'))
+    files = (file for file in Path(folder).glob('*') if not file.name.startswith('.'))
     return sorted(file for file in files if file.suffix.lower() in suffixes)
 
 

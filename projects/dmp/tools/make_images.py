@@ -84,7 +84,7 @@ def make_images(args) -> int:
     captions = read_captions(args.captions)
     digest = hashlib.sha256('\n'.join(captions).encode()).hexdigest()
     settings = dict(model=args.model, seed=args.seed, steps=args.steps, guidance=args.guidance, size=args.size)
-    begun = args.out.is_dir() and bool(visible_files(args.out, ('.png',)))
+    begun = bool(visible_files(args.out, ('.png',)))
     check_settings(args.out / SETTINGS, begun, captions=digest, dtype=args.dtype, **settings)
     names = {f'{index:06d}.png': caption for index, caption in enumerate(captions)}
     if not (args.out / METADATA).exists():
