@@ -1,6 +1,7 @@
 """Files: written whole or not at all, named below the folder they belong to, and quoted briefly in messages."""
 
 import contextlib
+import json
 import os
 import re
 import secrets
@@ -85,6 +86,21 @@ def relative_name(name: str, where: str) -> str:
             f"{where}: expected a file name relative to the list's own folder and without '..', got {brief(name)}"
         )
     return name
+
+
+def read_json(path: str | Path) -> dict:
+    """Read a JSON file that holds an object, such as a config.
+
+    Raises:
+        ValueError: It holds anything else, is damaged, or is nested too deeply.
+    """
+    try:
+        content = json.loads(Path(path).read_bytes())
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f'{path}: damaged, or no JSON ({brief(str(error))})') from error
+    if not isinstance(content, dict):
+        raise ValueError(f'{path}: expected a JSON object {{...}}, got {brief(content)}')
+    return content
 
 
 def brief(value: object, length: int = 100) -> str:

@@ -1,6 +1,5 @@
 """Stable Diffusion: an architecture by name (from configs alone), and its weights from wherever they lie."""
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -8,6 +7,7 @@ from diffusers import AutoencoderKL, UNet2DConditionModel
 from torch import nn
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
+from mmdiffperc.files import read_json
 from mmdiffperc.models.weight_assignment import assign_from_folder, assign_from_single_file, fill
 from mmdiffperc.models.weight_sources import locate_checkpoint
 
@@ -44,12 +44,12 @@ def arch_folder(arch: str | Path) -> Path:
 
 def build_unet(arch: str | Path) -> UNet2DConditionModel:
     """Builds the U-Net of an architecture (see :func:`arch_folder`) with random weights."""
-    return UNet2DConditionModel.from_config(_read_json(arch_folder(arch) / 'unet' / 'config.json'))
+    return UNet2DConditionModel.from_config(read_json(arch_folder(arch) / 'unet' / 'config.json'))
 
 
 def build_vae(arch: str | Path) -> AutoencoderKL:
     """Builds the autoencoder of an architecture (see :func:`arch_folder`) with random weights."""
-    return AutoencoderKL.from_config(_read_json(arch_folder(arch) / 'vae' / 'config.json'))
+    return AutoencoderKL.from_config(read_json(arch_folder(arch) / 'vae' / 'config.json'))
 
 
 def build_text_encoder(arch: str | Path) -> CLIPTextModel:
@@ -63,7 +63,7 @@ def build_text_encoder(arch: str | Path) -> CLIPTextModel:
         raise ValueError(
             f'The arch folder {str(arch)!r} has no text_encoder/config.json: add it, or give ready prompt embeddings.'
         )
-    return CLIPTextModel(CLIPTextConfig.from_dict(_read_json(config)))
+    return CLIPTextModel(CLIPTextConfig.from_dict(read_json(config)))
 
 
 def build_tokenizer(arch: str | Path) -> CLIPTokenizer:
@@ -76,7 +76,7 @@ def build_tokenizer(arch: str | Path) -> CLIPTokenizer:
     if _has_vocabulary(folder):
         return CLIPTokenizer.from_pretrained(folder)
     special = folder / 'tokenizer_config.json'
-    options = _read_json(special) if special.is_file() else {'model_max_length': 77}
+    options = read_json(special) if special.is_file() else {'model_max_length': 77}
     options.pop('tokenizer_class', None)
     return CLIPTokenizer.from_pretrained(_ASSETS / 'clip_tokenizer', **options)
 
@@ -168,7 +168,3 @@ def _load_tokenizer(arch: str | Path, checkpoint: str | Path) -> CLIPTokenizer:
 
 def _has_vocabulary(folder: Path) -> bool:
     return any((folder / name).is_file() for name in ('tokenizer.json', 'vocab.json'))
-
-
-def _read_json(path: Path) -> dict:
-    return json.loads(path.read_text(encoding='utf-8'))

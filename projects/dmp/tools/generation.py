@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from mmdiffperc.files import brief
+from mmdiffperc.files import brief, read_json
 from mmdiffperc.inference.image_files import read_lines
 from mmdiffperc.inference.prediction_files import write_whole
 
@@ -50,22 +50,12 @@ def check_settings(path: Path, begun: bool, **settings):
     if not begun or not path.exists():
         write_whole(path, (json.dumps(settings, indent=2) + '\n').encode())
         return
-    noted = _read_note(path)
+    noted = read_json(path)
     if other := [name for name in noted | settings if noted.get(name) != settings.get(name)]:
         raise FileExistsError(
             f'{path} notes that the data here were made with other settings: '
             f'{", ".join(f"{name} {brief(noted.get(name))}" for name in other)}. Give the same, or another output'
         )
-
-
-def _read_note(path):
-    try:
-        noted = json.loads(path.read_bytes())
-    except (ValueError, RecursionError):
-        noted = None
-    if not isinstance(noted, dict):
-        raise ValueError(f'{path}: damaged, expected the settings of the data in this folder; use another output')
-    return noted
 
 
 def in_batches(items: Sequence, size: int, done: int, what: str) -> Iterator[Sequence]:
