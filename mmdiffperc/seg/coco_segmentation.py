@@ -85,7 +85,8 @@ def _areas(polygons: Any) -> list[list[float]]:
         # NaN and infinity are not within bounds either.
         if len(polygon) % 2 or not all(type(x) in (int, float) and -FARTHEST <= x <= FARTHEST for x in polygon):
             raise ValueError(
-                f'expected polygons of points x, y in pixels, up to {FARTHEST:g} from the image, got {brief(polygon)}'
+                f'expected polygons of points x, y, at most {FARTHEST:g} pixels from the corner of the image, got '
+                f'{brief(polygon)}'
             )
     areas = [polygon for polygon in polygons if len(polygon) >= MIN_POLYGON]
     if not areas:
