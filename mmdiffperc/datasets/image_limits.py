@@ -6,6 +6,7 @@ from pathlib import Path
 from PIL import Image
 
 MOST_PIXELS = 100_000_000
+LONGEST_SIDE = 2**20  # OpenCV fails beyond
 
 
 def check_pixels(image: bytes | str | Path, name: str) -> bool:
@@ -28,6 +29,8 @@ def check_pixels(image: bytes | str | Path, name: str) -> bool:
         raise ValueError(f'{name}: too many pixels ({error}); at most {MOST_PIXELS} are read') from error
     except Exception:  # a crafted header can make a reader fail in any way
         return False
-    if width * height > MOST_PIXELS:
-        raise ValueError(f'{name}: too many pixels, {width} x {height}; at most {MOST_PIXELS} are read')
+    if width * height > MOST_PIXELS or max(width, height) > LONGEST_SIDE:
+        raise ValueError(
+            f'{name}: too many pixels, {width} x {height}; at most {MOST_PIXELS} are read, {LONGEST_SIDE} on a side'
+        )
     return True

@@ -18,7 +18,7 @@ def png_header(width, height):
     return b'\x89PNG\r\n\x1a\n' + b''.join(chunks)
 
 
-@pytest.mark.parametrize('size', [(10_001, 10_000), (10_000, 10_001), (40_000, 40_000), (2**31 - 1, 1)])
+@pytest.mark.parametrize('size', [(10_001, 10_000), (10_000, 10_001), (40_000, 40_000), (2**31 - 1, 1), (1, 2**20 + 1)])
 def test_too_many_pixels(tmp_path, size):
     content, path = png_header(*size), tmp_path / 'bomb.png'
     path.write_bytes(content)
