@@ -119,12 +119,12 @@ def report_outside(file: str, count: int):
 
 
 def has_area(box: Sequence[float]) -> bool:
-    """Whether a box ``(x1, y1, x2, y2)`` is not empty."""
+    """Whether a box ``(x1, y1, x2, y2)`` is finite and not empty."""
     x1, y1, x2, y2 = box
-    return x2 > x1 and y2 > y1
+    return x2 > x1 and y2 > y1 and all(map(math.isfinite, box))
 
 
 def overlaps(box: Sequence[float], size: Sequence[int]) -> bool:
     """Whether a part of a box ``(x1, y1, x2, y2)`` that is not empty lies in an image of this height and width."""
     (x1, y1, x2, y2), (height, width) = box, size
-    return has_area((max(x1, 0), max(y1, 0), min(x2, width), min(y2, height)))
+    return has_area(box) and has_area((max(x1, 0), max(y1, 0), min(x2, width), min(y2, height)))

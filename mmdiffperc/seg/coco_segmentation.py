@@ -43,17 +43,17 @@ def _read_runs(segmentation: dict, height: int, width: int) -> np.ndarray:
     """The lengths of the runs, which together are as long as the image."""
     if segmentation.get('size') != [height, width]:
         raise ValueError(f'expected a run-length code of size {[height, width]}, got {brief(segmentation.get("size"))}')
-    counts = segmentation.get('counts')
+    counts, total = segmentation.get('counts'), height * width
     if isinstance(counts, (str, bytes)):
         runs = _decompress(counts)
-    elif isinstance(counts, list) and all(type(count) is int and 0 <= count <= height * width for count in counts):
+    elif isinstance(counts, list) and all(type(count) is int and 0 <= count <= total for count in counts):
         runs = np.array(counts, np.int64)
     else:
         raise ValueError(f'expected counts as a string or a list of whole numbers of pixels, got {brief(counts)}')
-    if runs.min(initial=0) < 0:
-        raise ValueError(f'expected runs of at least 0 pixels, got {runs.min()}')
-    if runs.sum() != height * width:
-        raise ValueError(f'expected runs of {height * width} pixels in all, got {runs.sum()}')
+    if runs.min(initial=0) < 0 or runs.max(initial=0) > total:
+        raise ValueError(f'expected runs of 0 to {total} pixels, got {runs.min()} to {runs.max()}')
+    if runs.sum() != total:
+        raise ValueError(f'expected runs of {total} pixels in all, got {runs.sum()}')
     return runs
 
 

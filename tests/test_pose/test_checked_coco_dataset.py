@@ -147,6 +147,8 @@ def test_boxes_that_could_execute_code(load, tmp_path, suffix):
         ((90, 0, 95, 10), False),
         ((5, 80, 9, 90), False),
         ((7, 7, 7, 9), False),
+        ((-np.inf, 5, np.inf, 9), False),
+        ((1, 5, np.nan, 9), False),
     ],
 )
 def test_overlaps(box, expected):

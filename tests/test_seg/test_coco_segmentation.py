@@ -109,7 +109,8 @@ def test_polygons_that_pycocotools_cannot_draw(segmentation):
         ('', "''"),
         (b'3', '40 pixels in all, got 3'),
         ('38', '40 pixels in all, got 11'),
-        ('30O', 'at least 0 pixels, got -1'),
+        ('30O', '0 to 40 pixels, got -1 to 3'),
+        ('oooooo0', '0 to 40 pixels, got 1073741823 to 1073741823'),
         ('3X', "'3X'"),  # another digit would follow
         ('3' + 'P' * 7 + '0', 'P'),  # more digits than any run has
         ('3 ', "'3 '"),
