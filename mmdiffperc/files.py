@@ -1,6 +1,7 @@
 """Files: written whole or not at all, named below the folder they belong to, and quoted briefly in messages."""
 
 import contextlib
+import json
 import os
 import re
 import secrets
@@ -12,6 +13,9 @@ from pathlib import Path, PurePath
 
 # The process is part of a partial name, so that several processes may write into one folder.
 _HOST = re.sub(r'\W', '_', socket.gethostname())
+# In bytes; usual file systems take no more.
+LONGEST_NAME = 255
+LONGEST_PATH = 1024
 _PARTIAL = f'.part-{_HOST}-'
 _tidied: set[Path] = set()
 
@@ -73,14 +77,30 @@ def relative_name(name: str, where: str) -> str:
         str: The name.
 
     Raises:
-        ValueError: It is empty or absolute, contains ``..``, or cannot be a file name.
+        ValueError: It is empty, absolute or too long, contains ``..``, or cannot be a file name.
     """
     pure = PurePath(name) if isinstance(name, str) else PurePath()
-    if not pure.parts or pure.is_absolute() or pure.drive or '..' in pure.parts or '\0' in name:
+    leads_out = pure.is_absolute() or pure.drive or '..' in pure.parts
+    if not pure.parts or leads_out or not _is_storable(name):
         raise ValueError(
             f"{where}: expected a file name relative to the list's own folder and without '..', got {brief(name)}"
         )
     return name
+
+
+def read_json(path: str | Path) -> dict:
+    """Read a JSON file that holds an object, such as a config.
+
+    Raises:
+        ValueError: It holds anything else, is damaged, or is nested too deeply.
+    """
+    try:
+        content = json.loads(Path(path).read_bytes())
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f'{path}: damaged, or no JSON ({brief(str(error))})') from error
+    if not isinstance(content, dict):
+        raise ValueError(f'{path}: expected a JSON object {{...}}, got {brief(content)}')
+    return content
 
 
 def brief(value: object, length: int = 100) -> str:
@@ -92,6 +112,15 @@ def brief(value: object, length: int = 100) -> str:
     """
     quoted = _quote(value, depth=3, length=length)
     return quoted if len(quoted) <= length else f'{quoted[: length - 3]}...'
+
+
+def _is_storable(name):
+    try:
+        encoded = name.encode()
+    except UnicodeEncodeError:  # JSON may hold half a character
+        return False
+    is_short = len(encoded) <= LONGEST_PATH and all(len(part) <= LONGEST_NAME for part in encoded.split(b'/'))
+    return is_short and b'\0' not in encoded
 
 
 def _quote(value, depth, length):

@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from mmdiffperc import files
-from mmdiffperc.files import brief, relative_name, whole_file, whole_folder
+from mmdiffperc.files import brief, read_json, relative_name, whole_file, whole_folder
 
 
 @pytest.fixture(autouse=True)
@@ -96,3 +96,16 @@ def test_quotes_are_brief():
     assert brief('x' * 10**8, length=20) == f"'{'x' * 16}..."
     assert brief(10**10_000) == f'a number of {(10**10_000).bit_length()} bits'
     assert brief(object()) == 'object'
+
+
+def test_json(tmp_path):
+    (tmp_path / 'a.json').write_text('{"ö": [1, null]}', encoding='utf-8-sig')
+    assert read_json(tmp_path / 'a.json') == {'ö': [1, None]}
+
+
+@pytest.mark.parametrize('content', [b'', b'{', b'\xff', b'[1]', b'3', b'[' * 100_000, b'"' + b'x' * 100_000 + b'"'])
+def test_json_that_is_no_object(tmp_path, content):
+    (tmp_path / 'a.json').write_bytes(content)
+    with pytest.raises(ValueError, match=r'a\.json: ') as error:
+        read_json(tmp_path / 'a.json')
+    assert len(str(error.value)) < 500

@@ -1,6 +1,5 @@
 """Stable Diffusion: an architecture by name (from configs alone), and its weights from wherever they lie."""
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -8,6 +7,7 @@ from diffusers import AutoencoderKL, UNet2DConditionModel
 from torch import nn
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
+from mmdiffperc.files import read_json
 from mmdiffperc.models.checkpointing import refuse_reentrant_checkpointing
 from mmdiffperc.models.weight_assignment import assign_from_folder, assign_from_single_file, fill
 from mmdiffperc.models.weight_sources import locate_checkpoint
@@ -45,14 +45,14 @@ def arch_folder(arch: str | Path) -> Path:
 
 def build_unet(arch: str | Path) -> UNet2DConditionModel:
     """Builds the U-Net of an architecture (see :func:`arch_folder`) with random weights."""
-    unet = UNet2DConditionModel.from_config(_read_json(arch_folder(arch) / 'unet' / 'config.json'))
+    unet = UNet2DConditionModel.from_config(read_json(arch_folder(arch) / 'unet' / 'config.json'))
     refuse_reentrant_checkpointing(unet)
     return unet
 
 
 def build_vae(arch: str | Path) -> AutoencoderKL:
     """Builds the autoencoder of an architecture (see :func:`arch_folder`) with random weights."""
-    return AutoencoderKL.from_config(_read_json(arch_folder(arch) / 'vae' / 'config.json'))
+    return AutoencoderKL.from_config(read_json(arch_folder(arch) / 'vae' / 'config.json'))
 
 
 def build_text_encoder(arch: str | Path) -> CLIPTextModel:
@@ -67,7 +67,7 @@ def build_text_encoder(arch: str | Path) -> CLIPTextModel:
             f'The arch folder {str(arch)!r} has no text_encoder/config.json: add it, or give ready prompt embeddings.'
         )
     # transformers would download and run a kernel that a config names as its attention
-    settings = {name: value for name, value in _read_json(config).items() if not name.endswith('attn_implementation')}
+    settings = {name: value for name, value in read_json(config).items() if not name.endswith('attn_implementation')}
     return CLIPTextModel(CLIPTextConfig.from_dict(settings))
 
 
@@ -81,7 +81,7 @@ def build_tokenizer(arch: str | Path) -> CLIPTokenizer:
     if _has_vocabulary(folder):
         return CLIPTokenizer.from_pretrained(folder)
     special = folder / 'tokenizer_config.json'
-    options = _read_json(special) if special.is_file() else {'model_max_length': 77}
+    options = read_json(special) if special.is_file() else {'model_max_length': 77}
     options.pop('tokenizer_class', None)
     return CLIPTokenizer.from_pretrained(_ASSETS / 'clip_tokenizer', **options)
 
@@ -174,7 +174,3 @@ def _load_tokenizer(arch: str | Path, checkpoint: str | Path) -> CLIPTokenizer:
 
 def _has_vocabulary(folder: Path) -> bool:
     return any((folder / name).is_file() for name in ('tokenizer.json', 'vocab.json'))
-
-
-def _read_json(path: Path) -> dict:
-    return json.loads(path.read_text(encoding='utf-8'))

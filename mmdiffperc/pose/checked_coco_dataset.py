@@ -1,11 +1,27 @@
 """COCO person keypoints, checked while they are loaded."""
 
+import json
 import logging
+import math
 from collections.abc import Sequence
+from pathlib import PurePath
 
 from mmengine.logging import print_log
 from mmpose.datasets.datasets import CocoDataset
 from mmpose.registry import DATASETS
+
+from mmdiffperc.files import brief, relative_name
+
+# What mmpose and its reader of COCO raise where something in a file is missing, or of another type.
+NOT_COCO = (
+    json.JSONDecodeError,
+    UnicodeDecodeError,
+    RecursionError,
+    LookupError,
+    TypeError,
+    AttributeError,
+    AssertionError,
+)
 
 
 @DATASETS.register_module()
@@ -19,9 +35,22 @@ class CheckedCocoDataset(CocoDataset):
         **kwargs: Arguments of mmpose's ``CocoDataset``.
 
     Raises:
-        ValueError: The annotation file has no keypoints, or not as many an object as the data set; nothing usable is
-            left of the annotations or of the detections in ``bbox_file``.
+        ValueError: A file is not in COCO's format, or names an image outside of its folder; the annotation file has no
+            keypoints, or not as many an object as the data set, or some that are not finite; nothing usable is left of
+            the annotations or of the detections in ``bbox_file``; ``bbox_file`` is not a ``.json`` file.
     """
+
+    def load_data_list(self) -> list[dict]:
+        """Load the annotations, or the detections."""
+        # mmpose would read a pickle or yaml, too, which can execute code.
+        if self.bbox_file and PurePath(self.bbox_file).suffix != '.json':
+            raise ValueError(f'bbox_file={self.bbox_file!r}: expected a .json file; convert the boxes')
+        try:
+            return super().load_data_list()
+        except NOT_COCO as error:
+            files = f'{self.ann_file} or {self.bbox_file}' if self.bbox_file else self.ann_file
+            problem = brief(f'{type(error).__name__}: {error}')
+            raise ValueError(f"{files}: damaged, or not in COCO's format ({problem})") from error
 
     def parse_data_info(self, raw_data_info: dict) -> dict | None:
         """Parse the annotation of an object; its keypoints have to be as many as those of the data set."""
@@ -32,13 +61,20 @@ class CheckedCocoDataset(CocoDataset):
                 f'{self.ann_file}: annotation {annotation["id"]} has {len(values)} values as keypoints, expected x, y '
                 f'and visibility of {expected}, {3 * expected} values; give another data set as metainfo'
             )
+        if values is not None and not all(map(math.isfinite, values)):
+            raise ValueError(f'{self.ann_file}: annotation {annotation["id"]} has keypoints that are not finite')
         return super().parse_data_info(raw_data_info)
 
     def _load_annotations(self):
         instances, images = super()._load_annotations()
+        self._check_names()
         if not instances:
             raise self._no_keypoints()
         return instances, images
+
+    def _check_names(self):
+        for image in self.coco.imgs.values():
+            relative_name(image['file_name'], f'{self.ann_file}, image {image["id"]}')
 
     def _no_keypoints(self):
         return ValueError(
@@ -58,6 +94,7 @@ class CheckedCocoDataset(CocoDataset):
 
     def _load_detection_results(self):
         detections = super()._load_detection_results()
+        self._check_names()
         annotations = self.coco.anns.values()  # for the metric; none in a test set whose truth is not public
         if annotations and not any('keypoints' in one for one in annotations):
             raise self._no_keypoints()
@@ -82,12 +119,12 @@ def report_outside(file: str, count: int):
 
 
 def has_area(box: Sequence[float]) -> bool:
-    """Whether a box ``(x1, y1, x2, y2)`` is not empty."""
+    """Whether a box ``(x1, y1, x2, y2)`` is finite and not empty."""
     x1, y1, x2, y2 = box
-    return x2 > x1 and y2 > y1
+    return x2 > x1 and y2 > y1 and all(map(math.isfinite, box))
 
 
 def overlaps(box: Sequence[float], size: Sequence[int]) -> bool:
     """Whether a part of a box ``(x1, y1, x2, y2)`` that is not empty lies in an image of this height and width."""
     (x1, y1, x2, y2), (height, width) = box, size
-    return has_area((max(x1, 0), max(y1, 0), min(x2, width), min(y2, height)))
+    return has_area(box) and has_area((max(x1, 0), max(y1, 0), min(x2, width), min(y2, height)))

@@ -67,7 +67,7 @@ def check_boxes(boxes: Sequence[Sequence[float]], size: Sequence[int]) -> np.nda
         raise ValueError(f'Expected boxes x1, y1, x2, y2, got an array of shape {array.shape}')
     for box in array.tolist():
         if not has_area(box):
-            raise ValueError(f'Box {box} is empty: expected x1, y1, x2, y2 with x1 < x2 and y1 < y2')
+            raise ValueError(f'Box {box} is empty: expected finite x1, y1, x2, y2 with x1 < x2 and y1 < y2')
         if not overlaps(box, size):
             raise ValueError(f'Box {box} lies outside of the image, which is {size[1]} wide and {size[0]} high')
     return array

@@ -11,6 +11,7 @@ from mmengine.logging import MMLogger
 from mmseg.registry import METRICS
 
 from mmdiffperc.evaluation.depth_measures import ALIGNMENTS, CROPS, MEASURES, align_depth, crop_mask, depth_measures
+from mmdiffperc.files import relative_name
 
 MAX_UINT16 = np.iinfo(np.uint16).max
 
@@ -157,7 +158,7 @@ class MonocularDepthMetric(BaseMetric):
 
     def _write(self, pred: torch.Tensor, sample: dict):
         self.output_dir.mkdir(parents=True, exist_ok=True)
-        name = sample.get('sample_name') or Path(sample['img_path']).stem
+        name = relative_name(sample.get('sample_name') or Path(sample['img_path']).stem, 'sample_name')
         units = (pred.double().cpu().numpy() * self.depth_scale_factor).round().clip(0, MAX_UINT16)
         # Unlike OpenCV's own writer, this raises on a full disk.
         (self.output_dir / f'{name}.png').write_bytes(cv2.imencode('.png', units.astype(np.uint16))[1].tobytes())

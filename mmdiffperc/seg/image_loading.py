@@ -1,8 +1,12 @@
 """mmcv's image loader, with errors that name the file."""
 
+import os
+
 import cv2
 from mmcv.transforms import LoadImageFromFile
 from mmseg.registry import TRANSFORMS
+
+from mmdiffperc.datasets.image_limits import check_pixels
 
 
 @TRANSFORMS.register_module(name='LoadImageFromFile')
@@ -12,12 +16,15 @@ class NamingImageLoader(LoadImageFromFile):
     For an empty file OpenCV's error names no file, which is of little help in a data set of many.
 
     Raises:
-        ValueError: The file holds no image that can be decoded.
+        ValueError: The file holds no image that can be decoded, or one with too many pixels.
     """
 
     def transform(self, results: dict) -> dict | None:
         """Load the image ``results['img_path']``, see ``mmcv.transforms.LoadImageFromFile``."""
+        path = results['img_path']
+        if os.path.isfile(path):  # and not in one of mmengine's other storages
+            check_pixels(path, path)
         try:
             return super().transform(results)
         except (AssertionError, cv2.error) as error:
-            raise ValueError(f'{results["img_path"]}: empty, damaged or no image; get the file again') from error
+            raise ValueError(f'{path}: empty, damaged or no image; get the file again') from error

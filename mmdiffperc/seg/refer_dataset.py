@@ -40,6 +40,8 @@ class ReferringSegDataset(BaseSegDataset):
     METAINFO = dict(classes=('background', 'referred object'), palette=[[0, 0, 0], [220, 20, 60]])
 
     def __init__(self, ann_file: str, split_file: str, split: str = 'train', shuffle_seed: int | None = None, **kwargs):
+        if shuffle_seed is not None and not (isinstance(shuffle_seed, int) and 0 <= shuffle_seed < 2**32):
+            raise ValueError(f'shuffle_seed={shuffle_seed!r}: expected a whole number from 0 to 2^32 - 1, or None')
         self.split_file = split_file
         self.split = split
         self.shuffle_seed = shuffle_seed
@@ -81,7 +83,7 @@ class ReferringSegDataset(BaseSegDataset):
         found = [ref for ref in refs if ref['split'] == self.split]
         if not found:
             splits = ', '.join(sorted({ref['split'] for ref in refs}))
-            raise ValueError(f'{self.split_file} has no split {self.split!r}; it has: {splits}')
+            raise ValueError(f'{self.split_file} has no split {self.split!r}; it has: {splits[:200]}')
         return found
 
     def _object(self, ref: dict, instances: Instances) -> dict:

@@ -3,12 +3,28 @@
 import io
 import json
 import pickle
+import pickletools
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 from mmengine import fileio
 
+from mmdiffperc.files import brief, relative_name
+
+MOST_SENTENCES = 1_000_000  # RefCOCO has 142,000; a small pickle can repeat one list of them without end
+LONGEST_SENTENCE = 2_000  # characters
+LARGEST_NUMBER = 2**53  # of an id or a size, exact in every program that writes json
+# Lists, dicts, strings, numbers, and names, which the unpickler refuses. Other opcodes execute code, make keys that
+# take for ever to hash (tuples of tuples), or allocate what the file says (byte arrays).
+OPCODES = frozenset(
+    'PROTO FRAME MARK STOP NONE NEWTRUE NEWFALSE INT BININT BININT1 BININT2 LONG LONG1 LONG4 FLOAT BINFLOAT '
+    'STRING BINSTRING SHORT_BINSTRING BINBYTES BINBYTES8 SHORT_BINBYTES UNICODE BINUNICODE BINUNICODE8 '
+    'SHORT_BINUNICODE EMPTY_LIST LIST APPEND APPENDS EMPTY_DICT DICT SETITEM SETITEMS '
+    'PUT BINPUT LONG_BINPUT MEMOIZE GET BINGET LONG_BINGET GLOBAL STACK_GLOBAL INST'.split()
+)
 IDS = ('ref_id', 'ann_id', 'image_id', 'category_id')
+NUMBERS = {'id', 'image_id', 'category_id', 'height', 'width'}
 FIELDS = dict(
     images=('id', 'file_name', 'height', 'width'),
     annotations=('id', 'image_id', 'category_id', 'segmentation'),
@@ -17,19 +33,32 @@ FIELDS = dict(
 
 
 class _Refused(Exception):
-    """A pickle asks for a class or function."""
+    """A pickle asks for a class, a function, or another thing that sentences have no need of."""
 
 
-class _PlainUnpickler(pickle.Unpickler):
+def _refuse(opcode: pickletools.OpcodeInfo) -> Callable:
+    def load(unpickler):
+        raise _Refused(opcode.name)
+
+    return load
+
+
+class _PlainUnpickler(pickle._Unpickler):
     """Builds lists, dicts, strings and numbers.
 
-    Whatever a pickle could execute it has to look up first. (torch's restricted unpickler, on which the loading of
-    checkpoints stands, reads the protocols of ``torch.save`` only.)
+    It is Python's own unpickler in Python, with these opcodes only. The one in C makes its table of objects as long as
+    the file says. (torch's restricted unpickler, on which the loading of checkpoints stands, reads the protocols of
+    ``torch.save`` only.)
     """
+
+    dispatch = {
+        ord(opcode.code): pickle._Unpickler.dispatch[ord(opcode.code)] if opcode.name in OPCODES else _refuse(opcode)
+        for opcode in pickletools.opcodes
+    }
 
     def find_class(self, module: str, name: str):
         """Refuse."""
-        raise _Refused(f'{module}.{name}')
+        raise _Refused(f'{module}.{name}'[:100])
 
 
 def load_refs(path: str, backend_args: dict | None = None) -> list[dict]:
@@ -45,8 +74,8 @@ def load_refs(path: str, backend_args: dict | None = None) -> list[dict]:
 
     Raises:
         FileNotFoundError: There is no such file.
-        pickle.UnpicklingError: The file asks for a class or function.
-        ValueError: The file is damaged, or holds something else.
+        pickle.UnpicklingError: The file asks for anything but lists, dicts, strings and numbers.
+        ValueError: The file is damaged, holds something else, or has a ref twice.
     """
     content = _read(path, backend_args)
     try:
@@ -85,12 +114,12 @@ class Instances:
 
         Raises:
             FileNotFoundError: There is no such file.
-            ValueError: It is not in COCO's format.
+            ValueError: It is not in COCO's format, or the name of an image leads out of its folder.
         """
         try:
             content = json.loads(_read(path, backend_args))
-        except ValueError as error:
-            raise ValueError(f"{path} is not in COCO's format: it is no json") from error
+        except (ValueError, RecursionError) as error:
+            raise ValueError(f"{path} is not in COCO's format: it is no json, or nested too deeply") from error
         return cls(path, *(_table(path, content, name) for name in FIELDS))
 
     def find(self, ref: dict) -> tuple[dict, dict]:
@@ -136,28 +165,55 @@ def _table(path: str, content: Any, name: str) -> dict[int, dict]:
     entries = content.get(name) if isinstance(content, dict) else None
     if not isinstance(entries, list):
         raise ValueError(f"{path} is not in COCO's format: expected {', '.join(FIELDS)}, got no list of {name}")
+    table = {}
     for number, entry in enumerate(entries):
-        if absent := [field for field in FIELDS[name] if not isinstance(entry, dict) or field not in entry]:
-            raise ValueError(f"{path} is not in COCO's format: entry {number} of {name} has no {', '.join(absent)}")
-    return {entry['id']: entry for entry in entries}
+        if problem := _problem(entry, FIELDS[name]):
+            raise ValueError(f"{path} is not in COCO's format: entry {number} of {name} {problem}")
+        if name == 'images':
+            relative_name(entry['file_name'], f'{path}, image {entry["id"]}')
+        if (other := table.setdefault(entry['id'], entry)) is not entry and other != entry:
+            raise ValueError(f"{path} is not in COCO's format: two {name} have the id {entry['id']}, and differ")
+    return table
+
+
+def _problem(entry: Any, fields: tuple[str, ...]) -> str | None:
+    """What is wrong with an entry of a table, if anything."""
+    if absent := [field for field in fields if not isinstance(entry, dict) or field not in entry]:
+        return f'has no {", ".join(absent)}'
+    wrong = [field for field in fields if field in NUMBERS and not _is_number(entry[field])]
+    return f'has {wrong[0]} {brief(entry[wrong[0]])}, expected a whole number' if wrong else None
 
 
 def _check_refs(path: str, refs: Any):
     if not isinstance(refs, list) or not refs:
-        raise ValueError(f'{path} is no refs file: expected a list of refs, got {type(refs).__name__} {refs!r:.60}')
+        raise ValueError(f'{path} is no refs file: expected a list of refs, got {brief(refs)}')
+    numbers, num_sentences = {}, 0
     for number, ref in enumerate(refs):
         if not _is_ref(ref):
             raise ValueError(
                 f"{path}: entry {number} is no ref of RefCOCO's, which has ints {', '.join(IDS)} (one object; "
-                f'gRefCOCO has lists), a split, and sentences with "raw": {ref!r:.200}'
+                'gRefCOCO has lists), a split, and sentences with "raw", a text of at most '
+                f'{LONGEST_SENTENCE} characters: {brief(ref, 200)}'
             )
+        if (other := numbers.setdefault(ref['ref_id'], number)) != number:
+            raise ValueError(f'{path}: entries {other} and {number} have the same ref_id {ref["ref_id"]}')
+        if (num_sentences := num_sentences + len(ref['sentences'])) > MOST_SENTENCES:
+            raise ValueError(f'{path}: expected at most {MOST_SENTENCES} sentences, there are more')
 
 
 def _is_ref(ref: Any) -> bool:
     return (
         isinstance(ref, dict)
-        and all(isinstance(ref.get(key), int) for key in IDS)
+        and all(_is_number(ref.get(key)) for key in IDS)
         and isinstance(ref.get('split'), str)
         and isinstance(ref.get('sentences'), list)
-        and all(isinstance(one, dict) and isinstance(one.get('raw'), str) for one in ref['sentences'])
+        and all(isinstance(one, dict) and _is_sentence(one.get('raw')) for one in ref['sentences'])
     )
+
+
+def _is_number(value):
+    return isinstance(value, int) and 0 <= value <= LARGEST_NUMBER
+
+
+def _is_sentence(text):
+    return isinstance(text, str) and len(text) <= LONGEST_SENTENCE

@@ -1,11 +1,9 @@
 """Data transforms for referring segmentation."""
 
-import numpy as np
 from mmcv.transforms import BaseTransform
 from mmseg.registry import TRANSFORMS
-from pycocotools import mask as coco_mask
 
-MIN_POLYGON = 6  # coordinates, of three points
+from .coco_segmentation import draw_segmentation
 
 
 @TRANSFORMS.register_module()
@@ -53,48 +51,6 @@ class EvaluateAtInputSize(BaseTransform):
         if 'gt_seg_map' in results:
             results['ori_shape'] = results['img_shape']
         return results
-
-
-def draw_segmentation(segmentation: list | dict, height: int, width: int) -> np.ndarray:
-    """Draw one of COCO's segmentations.
-
-    Args:
-        segmentation (list | dict): Polygons ``[[x0, y0, x1, y1, ...], ...]``, whose union is the object (those of
-            fewer than three points do not count), or a run-length code, compressed or not.
-        height (int): Of the image.
-        width (int): Of the image.
-
-    Returns:
-        np.ndarray: uint8 ``(H, W)`` of 0 and 1.
-
-    Raises:
-        ValueError: It is neither, or of another size.
-    """
-    if isinstance(segmentation, dict):
-        code = _run_length_code(segmentation, height, width)
-    else:
-        code = coco_mask.merge(coco_mask.frPyObjects(_areas(segmentation), height, width))
-    return coco_mask.decode(code)
-
-
-def _run_length_code(segmentation: dict, height: int, width: int) -> dict:
-    """The compressed form."""
-    if segmentation.get('size') != [height, width]:
-        raise ValueError(f'expected a run-length code of size {[height, width]}, got {segmentation.get("size")}')
-    if isinstance(segmentation['counts'], (str, bytes)):
-        return segmentation
-    # Too few would be drawn all the same, and the rest left to chance.
-    if sum(segmentation['counts']) != height * width:
-        raise ValueError(f'expected runs of {height * width} pixels in all, got {sum(segmentation["counts"])}')
-    return coco_mask.frPyObjects(segmentation, height, width)
-
-
-def _areas(polygons: list) -> list:
-    """The polygons that have an area; COCO holds some that do not, and four numbers would be taken for a box."""
-    areas = [polygon for polygon in polygons if len(polygon) >= MIN_POLYGON and len(polygon) % 2 == 0]
-    if not areas:
-        raise ValueError(f'expected polygons of at least three points [x0, y0, x1, y1, ...], got {polygons!r:.100}')
-    return areas
 
 
 def _size(shape) -> str:

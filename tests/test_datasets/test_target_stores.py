@@ -4,6 +4,7 @@ import pickle
 import lmdb
 import pytest
 
+from mmdiffperc.datasets import target_stores
 from mmdiffperc.datasets.target_stores import FolderTargets, LmdbTargets, open_targets
 
 ENTRIES = {'a.png': b'first', 'scenes/ü.png': b'second', 'big.png': bytes(9000)}
@@ -53,6 +54,17 @@ def test_a_fork_opens_its_own(database):
 def test_missing_entry(database):
     with pytest.raises(FileNotFoundError, match="normals has no entry 'b.png'; the key of a target is the file_name"):
         open_targets(database).read('b.png')
+
+
+def test_limits_of_keys_and_entries(database, monkeypatch):
+    targets = open_targets(database)
+    for ask in (targets.read, lambda key: targets.missing([key])):
+        with pytest.raises(ValueError, match='ü.* 511 bytes, this one 512'):
+            ask('ü' * 256)
+    monkeypatch.setattr(target_stores, 'MOST_BYTES', 8999)
+    with pytest.raises(ValueError, match="entry 'big.png': 9000 bytes, at most 8999"):
+        targets.read('big.png')
+    assert targets.read('a.png')[0] == b'first'
 
 
 def test_missing_database(tmp_path):

@@ -16,9 +16,9 @@ FIGURE = dict(category_id=1, bbox=[10, 5, 30, 60], keypoints=KEYPOINTS, num_keyp
 def load(tmp_path):
     """The data set of an image, 90 wide and 80 high, with these annotations."""
 
-    def load(*annotations, detections=None):
+    def load(*annotations, detections=None, file_name='1.png'):
         numbered = [dict(one, id=index, image_id=1) for index, one in enumerate(annotations, start=1)]
-        images = [dict(id=1, file_name='1.png', width=90, height=80)]
+        images = [dict(id=1, file_name=file_name, width=90, height=80)]
         path = tmp_path / 'people.json'
         path.write_text(json.dumps(dict(images=images, annotations=numbered, categories=[CATEGORY])))
         options = {}
@@ -97,6 +97,47 @@ def test_detections_outside_are_left_out(load, warnings):
         load(FIGURE, detections=[outside])
 
 
+@pytest.mark.parametrize('name', ['../1.png', '/1.png'])
+@pytest.mark.parametrize('detections', [None, [FIGURE['bbox']]])
+def test_images_outside_of_their_folder(load, name, detections):
+    with pytest.raises(ValueError, match=rf"people\.json, image 1: .*'{name}'"):
+        load(FIGURE, detections=detections, file_name=name)
+
+
+@pytest.mark.parametrize('value', [float('nan'), float('inf')])
+def test_keypoints_that_are_not_finite(load, value):
+    with pytest.raises(ValueError, match=r'people\.json: annotation 2'):
+        load(FIGURE, dict(FIGURE, keypoints=[value, *KEYPOINTS[1:]]))
+
+
+@pytest.mark.parametrize('content', ['', '{"images": [', '[' * 100_000, '[]', '3', '{"images": [{"id": 1}]}', '\udcff'])
+def test_file_that_is_not_in_the_format_of_coco(tmp_path, content):
+    (tmp_path / 'people.json').write_bytes(content.encode(errors='surrogateescape'))
+    with pytest.raises(ValueError, match=r'people\.json'):
+        CheckedCocoDataset(ann_file=str(tmp_path / 'people.json'))
+
+
+@pytest.mark.parametrize('box', [dict(image_id=7), dict(bbox=None)])
+def test_boxes_that_cannot_be_used(load, tmp_path, box):
+    load(FIGURE)
+    found = [dict(image_id=1, category_id=1, bbox=FIGURE['bbox'], score=0.5) | box]
+    (tmp_path / 'boxes.json').write_text(json.dumps(found))
+    with pytest.raises(ValueError, match=r'people\.json or .*boxes\.json'):
+        CheckedCocoDataset(
+            ann_file=str(tmp_path / 'people.json'), bbox_file=str(tmp_path / 'boxes.json'), test_mode=True
+        )
+
+
+@pytest.mark.parametrize('suffix', ['.pkl', '.pickle', '.yaml', '.yml'])
+def test_boxes_that_could_execute_code(load, tmp_path, suffix):
+    path = tmp_path / f'boxes{suffix}'
+    path.write_text(f'!!python/object/apply:os.mkdir ["{tmp_path / "executed"}"]')
+    load(FIGURE)
+    with pytest.raises(ValueError, match=f'boxes{suffix}.*json'):
+        CheckedCocoDataset(ann_file=str(tmp_path / 'people.json'), bbox_file=str(path), test_mode=True)
+    assert not (tmp_path / 'executed').exists()
+
+
 @pytest.mark.parametrize(
     ('box', 'expected'),
     [
@@ -106,6 +147,8 @@ def test_detections_outside_are_left_out(load, warnings):
         ((90, 0, 95, 10), False),
         ((5, 80, 9, 90), False),
         ((7, 7, 7, 9), False),
+        ((-np.inf, 5, np.inf, 9), False),
+        ((1, 5, np.nan, 9), False),
     ],
 )
 def test_overlaps(box, expected):

@@ -135,6 +135,12 @@ def test_size_that_differs():
         evaluate([sample(np.ones((2, 3)), np.ones((3, 2)))])
 
 
+def test_nothing_is_written_outside_of_the_folder(tmp_path):
+    with pytest.raises(ValueError, match=r"sample_name: .*'\.\./0001'"):
+        evaluate([sample([[1.0]], sample_name='../0001')], format_only=True, output_dir=str(tmp_path / 'out'))
+    assert not list(tmp_path.rglob('*.png'))
+
+
 def test_predictions_are_written_without_truth(tmp_path):
     folder = tmp_path / 'out'
     images = [sample([[1.5, float('nan'), 20.0]]), sample([[1.0]], sample_name='drive_0001')]

@@ -1,3 +1,6 @@
+import struct
+import zlib
+
 import cv2
 import numpy as np
 import pytest
@@ -32,3 +35,14 @@ def test_names_the_file_without_an_image(loader, tmp_path, content):
 def test_a_missing_file_stays_a_missing_file(loader, tmp_path):
     with pytest.raises(FileNotFoundError, match='absent'):
         loader(dict(img_path=str(tmp_path / 'absent.png')))
+
+
+def test_too_many_pixels(loader, tmp_path):
+    """A header that declares 20,000 x 15,000 pixels."""
+    path = tmp_path / 'bomb.png'
+    content = bytearray(cv2.imencode('.png', np.zeros((5, 7), np.uint8))[1].tobytes())
+    content[16:24] = struct.pack('>II', 20_000, 15_000)
+    content[29:33] = struct.pack('>I', zlib.crc32(content[12:29]))
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=r'bomb\.png: too many pixels'):
+        loader(dict(img_path=str(path)))

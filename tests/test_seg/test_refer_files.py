@@ -2,10 +2,12 @@ import io
 import json
 import os
 import pickle
+import tracemalloc
 
 import numpy as np
 import pytest
 
+from mmdiffperc.seg import refer_files
 from mmdiffperc.seg.refer_files import Instances, load_refs
 
 REF = dict(ref_id=3, ann_id=20, image_id=7, category_id=2, split='train', sentences=[dict(raw='the left one')])
@@ -49,7 +51,8 @@ def instances(write):
 
 @pytest.mark.parametrize('protocol', range(pickle.HIGHEST_PROTOCOL + 1))
 def test_refs_of_every_protocol(write, protocol):
-    assert load_refs(write(pickle.dumps([REF, REF], protocol))) == [REF, REF]
+    refs = [REF, REF | dict(ref_id=4)]
+    assert load_refs(write(pickle.dumps(refs, protocol))) == refs
 
 
 def test_refs_of_python_2(write):
@@ -152,3 +155,89 @@ def test_entry_that_lacks_something(write, table, field):
     del content[table][1][field]
     with pytest.raises(ValueError, match=f"not in COCO's format: entry 1 of {table} has no {field}$"):
         Instances.load(write(json.dumps(content).encode(), 'instances.json'))
+
+
+def nested(depth):
+    """A pickle of some hundred bytes; written out, the list has 2 ** depth entries."""
+    doubled = b''.join(b'(h%ch%cl\x94' % (number, number) for number in range(1, depth + 1))
+    return b'\x80\x04](K\x00e\x94\x94' + doubled + b'.'
+
+
+def test_endlessly_nested_list_is_quoted_briefly(write):
+    content = nested(60)
+    assert len(content) < 500
+    for opener in (b'', b'\x80\x04]'):
+        with pytest.raises(ValueError, match=r'refs\(unc\)\.p') as error:
+            load_refs(write(opener + content[2 * bool(opener) :]))
+        assert len(str(error.value)) < 500
+
+
+@pytest.mark.parametrize(
+    ('content', 'name'),
+    [
+        (b'\x80\x05\x96\x00\x00\x00@\x00\x00\x00\x00.', 'BYTEARRAY8'),  # 1 GB
+        (pickle.dumps([REF | dict(split=(1, 2))]), 'TUPLE2'),  # as the key of a dict, it may take for ever to hash
+        (pickle.dumps([REF | dict(split={1, 2})]), 'EMPTY_SET'),
+    ],
+)
+def test_what_allocates_or_hashes_without_bounds(write, content, name):
+    with pytest.raises(pickle.UnpicklingError, match=rf'refs\(unc\)\.p .*{name}'):
+        load_refs(write(content))
+
+
+@pytest.mark.parametrize('content', [b'\x80\x02Nr\xff\xff\xff\x0f.', b'Np999999999\n.'])
+def test_table_of_objects_is_not_made_as_long_as_the_file_says(write, content):
+    """Python's unpickler in C would take 4 GB for these."""
+    tracemalloc.start()
+    with pytest.raises(ValueError, match='expected a list of refs, got None'):
+        load_refs(write(content))
+    most = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert most < 1e6
+
+
+@pytest.mark.parametrize('change', [dict(ref_id=-1), dict(ann_id=10**400), dict(sentences=[dict(raw='x' * 3000)])])
+def test_numbers_and_sentences_beyond_all_bounds(write, change):
+    with pytest.raises(ValueError, match='entry 1 is no ref') as error:
+        load_refs(write(pickle.dumps([REF, REF | change])))
+    assert len(str(error.value)) < 1000
+
+
+def test_ref_that_is_there_twice(write):
+    with pytest.raises(ValueError, match=r'refs\(unc\)\.p: entries 1 and 2 .* ref_id 4'):
+        load_refs(write(pickle.dumps([REF, REF | dict(ref_id=4), REF | dict(ref_id=4, split='val')])))
+
+
+def test_one_list_of_sentences_for_all(write, monkeypatch):
+    """A small file, in which each ref repeats the same long list."""
+    monkeypatch.setattr(refer_files, 'MOST_SENTENCES', 1999)
+    sentences = REF['sentences'] * 1000
+    refs = [REF | dict(ref_id=number, sentences=sentences) for number in range(2)]
+    with pytest.raises(ValueError, match=r'refs\(unc\)\.p: .* 1999 sentences'):
+        load_refs(write(pickle.dumps(refs)))
+    assert len(load_refs(write(pickle.dumps(refs[:1])))) == 1
+
+
+@pytest.mark.parametrize(
+    ('table', 'change', 'problem'),
+    [
+        ('images', dict(file_name='../8.jpg'), r"image 8: .*'\.\./8\.jpg'"),
+        ('images', dict(file_name='/8.jpg'), "image 8: .*'/8.jpg'"),
+        ('images', dict(file_name=None), 'image 8: .*None'),
+        ('images', dict(height=4.5), 'entry 1 of images has height 4.5'),
+        ('images', dict(id=[8]), 'entry 1 of images has id'),
+        ('images', dict(id=7), 'images have the id 7'),
+        ('annotations', dict(image_id='8'), "entry 1 of annotations has image_id '8'"),
+        ('annotations', dict(id=20), 'annotations have the id 20'),
+    ],
+)
+def test_entry_that_cannot_be_used(write, table, change, problem):
+    content = json.loads(json.dumps(COCO))
+    content[table][1].update(change)
+    with pytest.raises(ValueError, match=rf'instances\.json.*{problem}'):
+        Instances.load(write(json.dumps(content).encode(), 'instances.json'))
+
+
+def test_deep_json(write):
+    with pytest.raises(ValueError, match=r'instances\.json'):
+        Instances.load(write(b'[' * 100_000, 'instances.json'))

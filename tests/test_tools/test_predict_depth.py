@@ -25,6 +25,7 @@ def images(tmp_path):
     for name, size in (('chair.png', (40, 70)), ('table.JPG', (66, 50))):
         cv2.imwrite(str(folder / name), random.integers(0, 256, (*size, 3), np.uint8))
     (folder / 'notes.txt').write_text('')
+    (folder / '._chair.png').write_bytes(b'\0\5\26\7')  # as macOS writes beside each file of a foreign disk
     return folder
 
 

@@ -1,6 +1,5 @@
 """Diffusion without noise: it carries the latents of an image to those of a target."""
 
-import json
 from collections.abc import Callable, Iterator
 from copy import copy
 from pathlib import Path
@@ -9,6 +8,8 @@ import torch
 import torch.nn.functional as F
 from diffusers import DDIMScheduler
 from diffusers.training_utils import compute_snr
+
+from mmdiffperc.files import read_json
 
 from ..stable_diffusion import arch_folder
 
@@ -26,12 +27,12 @@ def load_schedule(arch: str | Path, **options) -> DDIMScheduler:
         **options: Arguments of ``diffusers.DDIMScheduler`` that differ, such as ``timestep_spacing='trailing'``.
 
     Raises:
-        ValueError: ``arch`` is a folder without a schedule.
+        ValueError: ``arch`` is a folder without a schedule, or with a damaged one.
     """
     path = arch_folder(arch) / SCHEDULE
     if not path.is_file():
         raise ValueError(f'The arch folder {str(arch)!r} has no {SCHEDULE}: copy that of the Stable Diffusion it is of')
-    return DDIMScheduler.from_config(json.loads(path.read_text(encoding='utf-8')), **options)
+    return DDIMScheduler.from_config(read_json(path), **options)
 
 
 class DeterministicProcess:

@@ -199,3 +199,19 @@ def test_adapter_of_another_base(run, photos, tmp_path, capsys):
     save_lora(unet, tmp_path / 'other')
     assert run(photos / 'bed.png', '--no-prompts', adapter=tmp_path / 'other') == 1
     assert 'holds no LoRA for this U-Net' in capsys.readouterr().err
+
+
+@pytest.mark.parametrize('name', ['../photos/bed.png', '{photos}/bed.png'])
+def test_nothing_is_written_outside_of_the_folder(run, photos, tmp_path, capsys, name):
+    before = names(tmp_path)
+    (photos / 'metadata.jsonl').write_text(json.dumps(dict(file_name=name.format(photos=photos))))
+    assert run(photos, '--no-prompts') == 1
+    assert 'metadata.jsonl, line 1: ' in capsys.readouterr().err
+    assert names(tmp_path) == sorted([*before, 'photos/metadata.jsonl'])
+
+
+def test_files_that_hold_no_text(run, photos, capsys):
+    for options in ((photos / 'notes.txt',), (photos, '--prompts', str(photos / 'notes.txt'))):
+        (photos / 'notes.txt').write_bytes(b'\x89PNG\xff')
+        assert run(*options) == 1
+        assert 'notes.txt: expected a text file in UTF-8' in capsys.readouterr().err

@@ -110,3 +110,13 @@ def test_missing_files(tmp_path):
     (tmp_path / 'here').touch()
     with pytest.raises(FileNotFoundError, match='1 of 2 listed files are missing, such as .*gone'):
         require_files([tmp_path / 'here', Path(tmp_path / 'gone')])
+
+
+@pytest.mark.parametrize('name', ['../a.txt', '/a.txt', 'b/../../a.txt'])
+def test_refuses_files_outside_of_the_folder(tmp_path, name):
+    """A scene's name in the file of NYU Depth v2 becomes a part of a path."""
+    from resumable import write_folder
+
+    with pytest.raises(ValueError, match=f"out: .*'{name}'"):
+        write_folder(tmp_path / 'out', {'a.txt': partial(write, 'a'), name: partial(write, 'b')})
+    assert not list(tmp_path.iterdir())

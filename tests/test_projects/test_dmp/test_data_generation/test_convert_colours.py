@@ -64,3 +64,10 @@ def test_bad_input(tmp_path, tool, classes, capsys):
     (tmp_path / 'classes/a.png').write_bytes(b'broken')
     assert run(tool, tmp_path, 'classes', 'out', 'colours')[0] == 1
     assert 'a.png: expected a target map' in capsys.readouterr().err
+
+
+def test_hidden_files_are_no_maps(tmp_path, tool, classes):
+    """Such as macOS writes beside each file of a foreign disk."""
+    (tmp_path / 'classes/._a.png').write_bytes(b'\0\5\26\7')
+    assert run(tool, tmp_path, 'classes', 'colours', 'colours')[0] == 0
+    assert sorted(file.name for file in (tmp_path / 'colours').glob('*.png')) == ['a.png']

@@ -1,3 +1,4 @@
+import json
 import shutil
 
 import numpy as np
@@ -138,3 +139,12 @@ def test_bad_input(tmp_path, tool, images, marigold_folder, capsys):
         metadata.write('{"file_name": "c.jpg"}\n')
     assert main(arguments_of(images, 'normals', '--model', marigold_folder('normals'))) == 1
     assert 'c.png and c.jpg would be written to the same files' in capsys.readouterr().err
+
+
+@pytest.mark.parametrize('name', ['../images/a.png', '{images}/a.png'])
+def test_nothing_is_written_outside_of_the_folder(tmp_path, tool, images, capsys, name):
+    """Depth of an image named by its absolute path would lie beside the image."""
+    (images / 'metadata.jsonl').write_text(json.dumps(dict(file_name=name.format(images=images))))
+    assert tool('make_targets').main(arguments_of(images, 'depth')) == 1
+    assert 'metadata.jsonl, line 1: ' in capsys.readouterr().err
+    assert not (tmp_path / 'depth').exists() and not list(tmp_path.rglob('*.npz'))

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from mmdiffperc.datasets import ImageTargetDataset
+from mmdiffperc.datasets.metadata import metadata_line
 from mmdiffperc.datasets.target_files import encode_npz
 from mmdiffperc.datasets.target_stores import open_targets
 
@@ -79,3 +80,19 @@ def test_something_else_is_kept(tool, images, targets, capsys):
     (out / 'precious').touch()
     assert run(tool, images, targets)[0] == 1
     assert 'exists and is no lmdb of these targets' in capsys.readouterr().err and (out / 'precious').exists()
+
+
+def test_names_that_are_no_keys(tool, images, targets, capsys):
+    """Below the folder, with usual file names, but longer than a key of an lmdb may be."""
+    name = '/'.join(['x' * 200] * 3)
+    for folder, suffix, source in ((images, '.png', 'a.png'), (targets, '.npz', 'a.npz')):
+        (folder / name).parent.mkdir(parents=True)
+        (folder / source).rename(folder / f'{name}{suffix}')
+    for listed, problem in ((f'{name}.png', 'at most 511 bytes'), ('../depth/b.png', 'line 1'), ('y' * 300, 'line 1')):
+        (images / 'metadata.jsonl').write_text(metadata_line(listed, 'a box'))
+        status, out = run(tool, images, targets)
+        assert (
+            status == 1
+            and problem in capsys.readouterr().err
+            and not (out.parent.exists() and list(out.parent.iterdir()))
+        )

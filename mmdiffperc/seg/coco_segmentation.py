@@ -1,0 +1,102 @@
+"""COCO's segmentations as masks, checked first: pycocotools reads and writes foreign memory where one is damaged."""
+
+from typing import Any
+
+import numpy as np
+from pycocotools import mask as coco_mask
+
+from mmdiffperc.files import brief
+
+MIN_POLYGON = 6  # coordinates, of three points
+FARTHEST = 1e6  # pixels from the corner of the image; pycocotools counts fifths of pixels in 32 bits
+LONGEST_OUTLINE = 2e6  # pixels of all polygons of an object; pycocotools keeps five points for each
+MOST_DIGITS = 7  # of a run in a compressed code, five bits each
+
+
+def draw_segmentation(segmentation: list | dict, height: int, width: int) -> np.ndarray:
+    """Draw one of COCO's segmentations.
+
+    Args:
+        segmentation (list | dict): Polygons ``[[x0, y0, x1, y1, ...], ...]``, whose union is the object (those of
+            fewer than three points do not count), or a run-length code, compressed or not.
+        height (int): Of the image.
+        width (int): Of the image.
+
+    Returns:
+        np.ndarray: uint8 ``(H, W)`` of 0 and 1.
+
+    Raises:
+        ValueError: It is neither, damaged, or of another size.
+    """
+    if isinstance(segmentation, dict):
+        return _draw_runs(_read_runs(segmentation, height, width), height, width)
+    polygons = _areas(segmentation)
+    return coco_mask.decode(coco_mask.merge(coco_mask.frPyObjects(polygons, height, width)))
+
+
+def _draw_runs(runs, height, width):
+    """Fill the columns of the image, one after the other, with runs of 0 and 1 in turn."""
+    return np.repeat(np.arange(len(runs), dtype=np.uint8) % 2, runs).reshape(width, height).T
+
+
+def _read_runs(segmentation: dict, height: int, width: int) -> np.ndarray:
+    """The lengths of the runs, which together are as long as the image."""
+    if segmentation.get('size') != [height, width]:
+        raise ValueError(f'expected a run-length code of size {[height, width]}, got {brief(segmentation.get("size"))}')
+    counts, total = segmentation.get('counts'), height * width
+    if isinstance(counts, (str, bytes)):
+        runs = _decompress(counts)
+    elif isinstance(counts, list) and all(type(count) is int and 0 <= count <= total for count in counts):
+        runs = np.array(counts, np.int64)
+    else:
+        raise ValueError(f'expected counts as a string or a list of whole numbers of pixels, got {brief(counts)}')
+    if runs.min(initial=0) < 0 or runs.max(initial=0) > total:
+        raise ValueError(f'expected runs of 0 to {total} pixels, got {runs.min()} to {runs.max()}')
+    if runs.sum() != total:
+        raise ValueError(f'expected runs of {total} pixels in all, got {runs.sum()}')
+    return runs
+
+
+def _decompress(counts: str | bytes) -> np.ndarray:
+    """Decode COCO's strings: numbers of digits of five bits, of which those from the third on are differences.
+
+    A character is 48 plus the digit, plus 32 if another one follows; the lowest digit comes first, and the highest bit
+    of the last one is the sign. A number tells how much a run is longer than the last but one.
+    """
+    encoded = counts.encode(errors='surrogatepass') if isinstance(counts, str) else counts
+    codes = np.frombuffer(encoded, np.uint8).astype(np.int64) - 48
+    is_last = codes < 32
+    starts = np.flatnonzero(np.r_[True, is_last[:-1]])
+    places = np.arange(len(codes)) - np.repeat(starts, np.diff(np.r_[starts, len(codes)]))
+    if not len(codes) or codes.min() < 0 or codes.max() > 63 or not is_last[-1] or places.max() >= MOST_DIGITS:
+        raise ValueError(f"expected COCO's compressed run-length code, got {brief(counts)}")
+    runs = np.add.reduceat((codes & 31) << 5 * places, starts)
+    runs -= np.where(codes[is_last] & 16, 32 << 5 * places[is_last], 0)
+    for first in (1, 2):
+        runs[first::2] = runs[first::2].cumsum()
+    return runs
+
+
+def _areas(polygons: Any) -> list[list[float]]:
+    """The polygons that have an area; COCO holds some that do not, and four numbers would be taken for a box."""
+    if not isinstance(polygons, list) or not all(isinstance(polygon, list) for polygon in polygons):
+        raise ValueError(f'expected polygons [[x0, y0, x1, y1, ...], ...] or a run-length code, got {brief(polygons)}')
+    for polygon in polygons:
+        # NaN and infinity are not within bounds either.
+        if len(polygon) % 2 or not all(type(x) in (int, float) and -FARTHEST <= x <= FARTHEST for x in polygon):
+            raise ValueError(
+                f'expected polygons of points x, y, at most {FARTHEST:g} pixels from the corner of the image, got '
+                f'{brief(polygon)}'
+            )
+    areas = [polygon for polygon in polygons if len(polygon) >= MIN_POLYGON]
+    if not areas:
+        raise ValueError(f'expected polygons of at least three points [x0, y0, x1, y1, ...], got {brief(polygons)}')
+    if (length := sum(map(_outline, areas))) > LONGEST_OUTLINE:
+        raise ValueError(f'expected polygons of {LONGEST_OUTLINE:g} pixels around at most, got {length:g}')
+    return areas
+
+
+def _outline(polygon):
+    """How many steps along an axis it takes to go around."""
+    points = np.reshape(polygon, (-1, 2))
+    return np.abs(points - np.roll(points, 1, axis=0)).max(1).sum()
