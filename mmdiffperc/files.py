@@ -12,6 +12,9 @@ from pathlib import Path, PurePath
 
 # The process is part of a partial name, so that several processes may write into one folder.
 _HOST = re.sub(r'\W', '_', socket.gethostname())
+# In bytes; usual file systems take no more.
+LONGEST_NAME = 255
+LONGEST_PATH = 1024
 _PARTIAL = f'.part-{_HOST}-'
 _tidied: set[Path] = set()
 
@@ -73,10 +76,11 @@ def relative_name(name: str, where: str) -> str:
         str: The name.
 
     Raises:
-        ValueError: It is empty or absolute, contains ``..``, or cannot be a file name.
+        ValueError: It is empty, absolute or too long, contains ``..``, or cannot be a file name.
     """
     pure = PurePath(name) if isinstance(name, str) else PurePath()
-    if not pure.parts or pure.is_absolute() or pure.drive or '..' in pure.parts or '\0' in name:
+    leads_out = pure.is_absolute() or pure.drive or '..' in pure.parts
+    if not pure.parts or leads_out or not _is_storable(name):
         raise ValueError(
             f"{where}: expected a file name relative to the list's own folder and without '..', got {brief(name)}"
         )
@@ -92,6 +96,15 @@ def brief(value: object, length: int = 100) -> str:
     """
     quoted = _quote(value, depth=3, length=length)
     return quoted if len(quoted) <= length else f'{quoted[: length - 3]}...'
+
+
+def _is_storable(name):
+    try:
+        encoded = name.encode()
+    except UnicodeEncodeError:  # JSON may hold half a character
+        return False
+    is_short = len(encoded) <= LONGEST_PATH and all(len(part) <= LONGEST_NAME for part in encoded.split(b'/'))
+    return is_short and b'\0' not in encoded
 
 
 def _quote(value, depth, length):

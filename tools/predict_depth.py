@@ -22,6 +22,7 @@ import mmdiffperc.compat  # noqa: F401  (comes before any host)
 from mmseg.apis import init_model  # isort: skip
 
 from mmdiffperc.command_line import one_line_errors
+from mmdiffperc.datasets.metadata import visible_files
 from mmdiffperc.inference.image_files import check_names
 from mmdiffperc.seg.inference import predict_depth
 from mmdiffperc.visualization import colour_depth
@@ -68,7 +69,7 @@ def find_images(path: Path) -> list[Path]:
     """
     if not path.is_dir():
         return [path]
-    images = sorted(file for file in path.iterdir() if file.suffix.lower() in IMAGE_SUFFIXES)
+    images = visible_files(path, IMAGE_SUFFIXES)
     if not images:
         raise ValueError(f'{path}: expected images ({", ".join(IMAGE_SUFFIXES)}), found none')
     check_names(images)

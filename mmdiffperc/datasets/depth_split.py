@@ -1,5 +1,7 @@
 """Split files of monocular depth, as BTS, VPD and MetaPrompts share them."""
 
+from mmdiffperc.files import brief, relative_name
+
 NO_DEPTH = 'None'
 
 
@@ -10,26 +12,27 @@ def parse_depth_split(content: bytes, name: str) -> list[tuple[str, str]]:
     the focal length dropped.
 
     Args:
-        content (bytes): Of the file.
+        content (bytes): Of the file, in UTF-8, with or without a byte order mark.
         name (str): Its name, for messages.
 
     Returns:
         list[tuple[str, str]]: Paths of image and depth map, of every frame that has depth.
 
     Raises:
-        ValueError: A line is not as described, or no frame has depth; the file is no text.
+        ValueError: A line is not as described or leads out of the folder, no frame has depth, or the file is no text.
     """
     try:
-        text = content.decode()
+        text = content.decode('utf-8-sig')
     except UnicodeDecodeError as error:
         raise ValueError(f'{name} is no text: expected lines "image depth [focal length]"') from error
     frames = []
     for number, line in enumerate(text.splitlines(), 1):
         words = line.split()
         if words and len(words) not in (2, 3):
-            raise ValueError(f'{name}, line {number}: expected "image depth [focal length]", got {line!r}')
+            raise ValueError(f'{name}, line {number}: expected "image depth [focal length]", got {brief(line)}')
         if words and words[1] != NO_DEPTH:
-            frames.append((words[0].lstrip('/'), words[1].lstrip('/')))
+            image, depth = (relative_name(word.lstrip('/'), f'{name}, line {number}') for word in words[:2])
+            frames.append((image, depth))
     if not frames:
         raise ValueError(f'{name}: no line names an image with depth')
     return frames

@@ -1,7 +1,11 @@
 """Images of a folder and their captions: ``metadata.jsonl``, as Hugging Face's ImageFolder has it."""
 
+import codecs
 import json
-from pathlib import Path
+from collections.abc import Collection
+from pathlib import Path, PurePath
+
+from mmdiffperc.files import brief, relative_name
 
 METADATA = 'metadata.jsonl'
 IMAGE_SUFFIXES = ('.bmp', '.jpeg', '.jpg', '.png', '.tif', '.tiff', '.webp')
@@ -22,30 +26,45 @@ def list_images(folder: str | Path) -> list[tuple[str, list[str]]]:
         )
     if (folder / METADATA).is_file():
         return read_metadata(folder / METADATA)
-    images = sorted(file.name for file in folder.iterdir() if file.suffix.lower() in IMAGE_SUFFIXES)
+    images = [file.name for file in visible_files(folder, IMAGE_SUFFIXES)]
     if not images:
         raise FileNotFoundError(f'{folder} holds neither {METADATA} nor images ({", ".join(IMAGE_SUFFIXES)})')
     return [(name, []) for name in images]
 
 
+def visible_files(folder: str | Path, suffixes: Collection[str]) -> list[Path]:
+    """Find the files of a folder that have one of these suffixes, in the order of their names.
+
+    Hidden files are left out, such as ``._a.png``, which macOS writes beside ``a.png``, and files that are being
+    written.
+    """
+    files = (file for file in Path(folder).iterdir() if not file.name.startswith('.'))
+    return sorted(file for file in files if file.suffix.lower() in suffixes)
+
+
 def read_metadata(path: str | Path) -> list[tuple[str, list[str]]]:
     """Read the lines ``{"file_name": "a.png", "text": "a caption"}``; ``text`` may be a list of captions, or missing.
+
+    The file may begin with a byte order mark, as some editors write it.
 
     Returns:
         list[tuple[str, list[str]]]: File name and captions of every image.
 
     Raises:
         FileNotFoundError: There is no such file.
-        ValueError: A line is not as described, or there is none.
+        ValueError: A line is not as described, its ``file_name`` leads out of the folder or is in another line, too; or
+            there is no line.
     """
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f'{path}: no such file; it has a line for each image, with its file_name and text')
-    lines = path.read_bytes().splitlines()
-    images = [_parse_line(line, f'{path}, line {number}') for number, line in enumerate(lines, 1) if line.strip()]
+    lines = path.read_bytes().removeprefix(codecs.BOM_UTF8).splitlines()
+    lines = {number: line for number, line in enumerate(lines, 1) if line.strip()}
+    images = {number: _parse_line(line, f'{path}, line {number}') for number, line in lines.items()}
     if not images:
         raise ValueError(f'{path} is empty: expected a line for each image, with its file_name and text')
-    return images
+    _check_unique({number: file_name for number, (file_name, _) in images.items()}, path)
+    return list(images.values())
 
 
 def metadata_line(file_name: str, captions: str | list[str]) -> str:
@@ -57,13 +76,24 @@ def _parse_line(line, name):
     try:
         entry = json.loads(line)
         file_name, captions = entry['file_name'], entry.get('text') or []
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise _bad_line(name, line) from error
     captions = [captions] if isinstance(captions, str) else captions
     if not isinstance(captions, list) or not all(isinstance(text, str) for text in (file_name, *captions)):
         raise _bad_line(name, line)
-    return file_name, captions
+    return relative_name(file_name, name), captions
+
+
+def _check_unique(file_names, path):
+    """Check that every image has a single line; the names are given by the numbers of their lines."""
+    lines = {}
+    for number, file_name in file_names.items():
+        if (other := lines.setdefault(PurePath(file_name), number)) != number:
+            raise ValueError(
+                f'{path}, line {number}: file_name {brief(file_name)} is in line {other} already; several captions of '
+                'an image are a list, {"file_name": "a.png", "text": ["a caption", "another"]}'
+            )
 
 
 def _bad_line(name, line):
-    return ValueError(f'{name}: expected {{"file_name": "a.png", "text": "a caption"}}, got {line!r:.100}')
+    return ValueError(f'{name}: expected {{"file_name": "a.png", "text": "a caption"}}, got {brief(line)}')

@@ -7,6 +7,10 @@ from mmengine.dataset import Compose, pseudo_collate
 from mmengine.registry import DefaultScope
 from torch import nn
 
+from mmdiffperc.files import brief
+
+from .image_limits import check_pixels
+
 ANNOTATION_LOADERS = ('LoadAnnotations', 'LoadDepthAnnotation', 'LoadReferringMask')
 
 
@@ -20,9 +24,11 @@ def single_image_batch(model: nn.Module, image: str | Path | np.ndarray, **infor
 
     Raises:
         TypeError: The image is neither.
-        ValueError: The array is no such image.
+        ValueError: The array is no such image, or the file has too many pixels.
     """
     check_image(image)
+    if not isinstance(image, np.ndarray) and Path(image).is_file():
+        check_pixels(image, str(image))
     loader, *transforms = model.cfg.test_dataloader.dataset.pipeline
     transforms = [transform for transform in transforms if transform['type'] not in ANNOTATION_LOADERS]
     if isinstance(image, np.ndarray):
@@ -42,7 +48,7 @@ def check_image(image: str | Path | np.ndarray):
         ValueError: It is an array of another shape or type.
     """
     if not isinstance(image, (str, Path, np.ndarray)):
-        raise TypeError(f'Expected an image file or an array (H, W, 3), got {type(image).__name__} {image!r:.100}')
+        raise TypeError(f'Expected an image file or an array (H, W, 3), got {brief(image)}')
     if isinstance(image, np.ndarray) and not (
         image.ndim == 3 and image.shape[2] == 3 and image.size and image.dtype == np.uint8
     ):

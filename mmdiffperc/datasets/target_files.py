@@ -5,25 +5,30 @@ import io
 import cv2
 import numpy as np
 
+from .image_limits import check_pixels
+from .numpy_files import UnsuitableArray, read_npy, read_npz
+
 ARRAY_NAME = 'x'
 SUFFIXES = ('.npz', '.npy', '.png')  # exact numbers come before a picture of them
-NUMPY_SIGNATURES = b'PK\x03\x04', b'\x93NUMPY'
+NPZ, NPY = b'PK\x03\x04', b'\x93NUMPY'  # how such files begin
 
 
 def decode_target(content: bytes, name: str) -> np.ndarray:
     """Read a target map from the content of a file.
 
+    Size and type are checked before anything is decoded, because a small file may hold a huge map.
+
     Args:
-        content (bytes): An npz with an array ``x`` or a single array, an npy, or any image that OpenCV reads.
+        content (bytes): An npz with an array ``x`` or a single array, an npy, or an image that OpenCV and Pillow read.
         name (str): Of the file, for messages.
 
     Returns:
         np.ndarray: ``(H, W)``, or ``(H, W, C)`` in RGB, as stored: 8 or 16 bits for an image.
 
     Raises:
-        ValueError: The content is damaged or none of these.
+        ValueError: The content is damaged, too large, or none of these.
     """
-    array = _decode_numpy(content, name) if content.startswith(NUMPY_SIGNATURES) else _decode_image(content)
+    array = _decode_numpy(content, name) if content.startswith((NPZ, NPY)) else _decode_image(content, name)
     if array is None or array.ndim not in (2, 3) or not array.size:
         found = 'damaged, or none of these' if array is None else f'an array of shape {array.shape}'
         raise ValueError(
@@ -46,22 +51,17 @@ def encode_npz(target: np.ndarray) -> bytes:
 
 
 def _decode_numpy(content, name):
-    # A damaged archive shows itself in errors of zipfile, zlib, struct and NumPy, which share no class of their own.
     try:
-        loaded = np.load(io.BytesIO(content))
-        if isinstance(loaded, np.ndarray):
-            return loaded
-        arrays = {key: loaded[key] for key in loaded.files}
-    except Exception as error:
-        raise ValueError(f'{name}: damaged npy or npz ({error}); make it again') from error
-    if len(arrays) != 1 and ARRAY_NAME not in arrays:
-        raise ValueError(f'{name}: expected an array named {ARRAY_NAME!r} or a single one, found {sorted(arrays)}')
-    return arrays.get(ARRAY_NAME, next(iter(arrays.values())))
+        return read_npz(content, ARRAY_NAME) if content.startswith(NPZ) else read_npy(content)
+    except UnsuitableArray as error:
+        raise ValueError(f'{name}: {error}') from error
+    except Exception as error:  # damaged content can make the readers fail in any way
+        raise ValueError(f'{name}: damaged npy or npz ({str(error)[:200]}); make it again') from error
 
 
-def _decode_image(content):
-    """The image in RGB, or None if there is none; OpenCV raises for nothing at all."""
-    if not content:
+def _decode_image(content, name):
+    """The image in RGB, or None if there is none."""
+    if not check_pixels(content, name):
         return None
     image = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED)
     if image is None or image.ndim == 2:

@@ -5,7 +5,12 @@ from collections.abc import Iterable
 from pathlib import Path
 from types import ModuleType
 
+from mmdiffperc.files import brief
+
+from .numpy_files import MOST_BYTES
 from .target_files import SUFFIXES
+
+LONGEST_KEY = 511  # bytes, as LMDB is built
 
 # Environments of LMDB, by path. One that another process opened is there too, after a fork.
 _environments: dict[str, tuple] = {}
@@ -25,9 +30,13 @@ class LmdbTargets:
         self.path = str(path)
 
     def missing(self, keys: Iterable[str]) -> list[str]:
-        """Those of the keys that the database does not have."""
+        """Those of the keys that the database does not have.
+
+        Raises:
+            ValueError: A key is too long.
+        """
         with open_environment(self.path).begin() as transaction, transaction.cursor() as cursor:
-            return [key for key in keys if not cursor.set_key(key.encode())]
+            return [key for key in keys if not cursor.set_key(encode_key(key))]
 
     def read(self, key: str) -> tuple[bytes, str]:
         """Read an entry.
@@ -37,19 +46,20 @@ class LmdbTargets:
 
         Raises:
             FileNotFoundError: There is no such entry, or no database.
-            ValueError: The database is damaged.
+            ValueError: The database is damaged, or the entry too large.
         """
-        environment = open_environment(self.path)
+        environment, name = open_environment(self.path), f'{self.path}, entry {brief(key)}'
         try:
-            with environment.begin() as transaction:
-                content = transaction.get(key.encode())
+            with environment.begin(buffers=True) as transaction:  # nothing is copied before its size is known
+                content = _checked_copy(transaction.get(encode_key(key)), name)
         except import_lmdb().Error as error:
-            raise ValueError(f'{self.path}, entry {key!r}: damaged database ({error}); make it again') from error
+            raise ValueError(f'{name}: damaged database ({error}); make it again') from error
         if content is None:
             raise FileNotFoundError(
-                f'{self.path} has no entry {key!r}; the key of a target is the file_name of its image, suffix included'
+                f'{self.path} has no entry {brief(key)}; the key of a target is the file_name of its image, with '
+                'its suffix'
             )
-        return content, f'{self.path}, entry {key!r}'
+        return content, name
 
 
 class FolderTargets:
@@ -96,6 +106,17 @@ def open_targets(path: str | Path) -> LmdbTargets | FolderTargets:
     return LmdbTargets(path) if path.is_file() or (path / 'data.mdb').exists() else FolderTargets(path)
 
 
+def encode_key(key: str) -> bytes:
+    """Encode the name of an image as the key of its target.
+
+    Raises:
+        ValueError: It is too long.
+    """
+    if len(encoded := key.encode()) > LONGEST_KEY:
+        raise ValueError(f'{brief(key)}: a key of an lmdb has at most {LONGEST_KEY} bytes, this one {len(encoded)}')
+    return encoded
+
+
 def import_lmdb() -> ModuleType:
     """The package that reads and writes lmdb, which only targets in this form need.
 
@@ -123,6 +144,12 @@ def open_environment(path: str):
         environment.close()  # inherited by a fork, which LMDB forbids to use
     _environments[path] = os.getpid(), _open(path)
     return _environments[path][1]
+
+
+def _checked_copy(entry, name):
+    if entry is not None and len(entry) > MOST_BYTES:
+        raise ValueError(f'{name}: {len(entry)} bytes, at most {MOST_BYTES} are read; make the database again')
+    return entry if entry is None else bytes(entry)
 
 
 def _open(path):

@@ -10,6 +10,7 @@ from mmdiffperc.registry import TRANSFORMS
 from .target_files import decode_target
 from .target_stores import open_targets
 
+LARGEST = 2**24  # beyond, single precision cannot tell neighbouring whole numbers apart
 META_KEYS = ('img_path', 'target_path', 'target_key', 'ori_shape', 'img_shape', 'scale_factor', 'text')
 
 
@@ -28,14 +29,14 @@ class LoadTarget:
 
     Args:
         mode (str): ``'RGB'``: three channels, numbers in [0, 1] or else 8 or 16 bits, which are divided by their
-            maximum. ``'F'``: one channel of any numbers. Defaults to ``'RGB'``.
+            maximum. ``'F'``: one channel of any numbers up to 2^24, also negative ones. Defaults to ``'RGB'``.
         rescale_factor (float): Of mode ``'F'``: the unit of the file, such as 0.001 where millimetres are to become
             metres. Defaults to 1.
 
     Raises:
         FileNotFoundError: There is no such target.
         ValueError: When building: another mode, or a factor for RGB. When loading: the target is damaged, of the other
-            mode, not finite, or differs in size from the image.
+            mode or of signed 8-bit numbers, not finite or too large, or differs in size from the image.
     """
 
     def __init__(self, mode: str = 'RGB', rescale_factor: float = 1.0):
@@ -58,14 +59,15 @@ class LoadTarget:
                 f'{name}: the target is {target.shape[:2]}, its image {results.get("img_path")} is {size} (height, '
                 'width); check that the two belong together'
             )
-        target = self._to_unit_range(target, name) if self.mode == 'RGB' else target.reshape(size)
-        results['gt_target'] = (target * self.rescale_factor).astype(np.float32)
+        target = self._to_unit_range(target, name) if self.mode == 'RGB' else self._rescale(target.reshape(size), name)
+        results['gt_target'] = target.astype(np.float32)
         results.setdefault('seg_fields', []).append('gt_target')
         return results
 
     def _check(self, target, name):
         channels = 1 if target.ndim == 2 else target.shape[2]
-        if channels != CHANNELS[self.mode] or target.dtype.kind not in 'fiu':
+        # Numbers of signed 8 bits are unsigned ones that have overflowed: neither colours nor depth fit into 127.
+        if channels != CHANNELS[self.mode] or target.dtype.kind not in 'fiu' or target.dtype == np.int8:
             raise ValueError(
                 f'{name}: mode={self.mode!r} expects numbers of {CHANNELS[self.mode]} channel(s), got {target.dtype} '
                 f'of {target.shape} (height, width[, channels]); choose the mode of the data'
@@ -73,10 +75,21 @@ class LoadTarget:
         if not np.isfinite(target).all():
             raise ValueError(f'{name}: the target is not finite everywhere, which the loss could not survive')
 
+    def _rescale(self, target, name):
+        target = target * self.rescale_factor
+        if (largest := np.abs(target).max()) > LARGEST:
+            raise ValueError(
+                f'{name}: the target has numbers up to {largest:.4g}, expected at most {LARGEST}; set rescale_factor, '
+                'or mark what is not known by another number'
+            )
+        return target
+
     @staticmethod
     def _to_unit_range(target, name):
         if target.dtype in (np.uint8, np.uint16):
             return target / np.iinfo(target.dtype).max
+        if target.dtype.kind != 'f':
+            raise ValueError(f'{name}: expected colours as uint8, uint16 or floating-point numbers, got {target.dtype}')
         if target.min() < 0 or target.max() > 1:
             raise ValueError(
                 f'{name}: RGB targets are in [0, 1], got {target.min():.4g} to {target.max():.4g}; normals, for one, '

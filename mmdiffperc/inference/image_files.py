@@ -6,6 +6,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from mmdiffperc.datasets.image_limits import check_pixels
 from mmdiffperc.datasets.metadata import list_images
 from mmdiffperc.datasets.single_image import check_image
 
@@ -45,16 +46,31 @@ def read_image(image: str | Path | np.ndarray) -> np.ndarray:
     Raises:
         OSError: There is no such file.
         TypeError: It is neither file nor array.
-        ValueError: The file holds no image, or the array is of another shape or type.
+        ValueError: The file holds no image, or too many pixels; or the array is of another shape or type.
     """
     check_image(image)
     if isinstance(image, np.ndarray):
         return image
-    content = np.frombuffer(Path(image).read_bytes(), np.uint8)
-    decoded = cv2.imdecode(content, cv2.IMREAD_COLOR) if len(content) else None
+    content = Path(image).read_bytes()
+    is_known = check_pixels(content, str(image))
+    decoded = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR) if is_known else None
     if decoded is None:
         raise ValueError(f'{image}: empty, damaged or no image; get the file again')
     return decoded
+
+
+def read_lines(path: str | Path) -> list[str]:
+    """Read the lines of a text file in UTF-8, with or without a byte order mark; empty lines do not count.
+
+    Raises:
+        OSError: There is no such file.
+        ValueError: It holds no text.
+    """
+    try:
+        lines = Path(path).read_text(encoding='utf-8-sig').splitlines()
+    except UnicodeDecodeError as error:
+        raise ValueError(f'{path}: expected a text file in UTF-8 ({error})') from error
+    return [line.strip() for line in lines if line.strip()]
 
 
 def read_prompts(path: str | Path) -> list[str]:
@@ -62,10 +78,9 @@ def read_prompts(path: str | Path) -> list[str]:
 
     Raises:
         OSError: There is no such file.
-        ValueError: It has none.
+        ValueError: It holds no text, or no prompt.
     """
-    lines = Path(path).read_text(encoding='utf-8').splitlines()
-    prompts = [line.strip() for line in lines if line.strip()]
+    prompts = read_lines(path)
     if not prompts:
         raise ValueError(f'{path}: expected prompts, one a line, found none')
     return prompts

@@ -1,6 +1,9 @@
+import json
+import re
+
 import pytest
 
-from mmdiffperc.datasets.metadata import metadata_line, read_metadata
+from mmdiffperc.datasets.metadata import list_images, metadata_line, read_metadata
 
 
 def test_round_trip(tmp_path):
@@ -40,3 +43,39 @@ def test_empty_or_missing(tmp_path):
         read_metadata(tmp_path / 'm.jsonl')
     with pytest.raises(FileNotFoundError, match='n.jsonl: no such file; it has a line for each image'):
         read_metadata(tmp_path / 'n.jsonl')
+
+
+@pytest.mark.parametrize(
+    'name', ['../a.png', 'b/../../a.png', '/etc/a.png', '', '.', 'a\0.png', '\ud800.png', 'a' * 256]
+)
+def test_names_that_are_not_below_the_folder(tmp_path, name):
+    (tmp_path / 'm.jsonl').write_text(f'{metadata_line("a.png", "a box")}{json.dumps(dict(file_name=name))}')
+    with pytest.raises(ValueError, match=r'm\.jsonl, line 2: '):
+        read_metadata(tmp_path / 'm.jsonl')
+
+
+@pytest.mark.parametrize('name', ['a.png', './a.png', './/a.png'])
+def test_image_with_two_lines(tmp_path, name):
+    lines = [metadata_line('a.png', 'a box'), '\n', metadata_line('b.png', 'a box'), metadata_line(name, 'a ball')]
+    (tmp_path / 'm.jsonl').write_text(''.join(lines))
+    with pytest.raises(ValueError, match=rf"m\.jsonl, line 4: .*'{re.escape(name)}'.* line 1"):
+        read_metadata(tmp_path / 'm.jsonl')
+
+
+def test_byte_order_mark(tmp_path):
+    (tmp_path / 'm.jsonl').write_text(metadata_line('a.png', 'a box'), encoding='utf-8-sig')
+    assert read_metadata(tmp_path / 'm.jsonl') == [('a.png', ['a box'])]
+
+
+def test_deep_and_long_lines_are_quoted_briefly(tmp_path):
+    for line in ('[' * 100_000, '"' + 'x' * 100_000):
+        (tmp_path / 'm.jsonl').write_text(line)
+        with pytest.raises(ValueError, match='line 1') as error:
+            read_metadata(tmp_path / 'm.jsonl')
+        assert len(str(error.value)) < 500
+
+
+def test_hidden_files_are_no_images(tmp_path):
+    for name in ('b.PNG', 'a.jpg', '._a.jpg', '.part-host-7-ab.png', 'notes.txt'):
+        (tmp_path / name).touch()
+    assert list_images(tmp_path) == [('a.jpg', []), ('b.PNG', [])]

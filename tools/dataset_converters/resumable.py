@@ -7,6 +7,8 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from mmdiffperc.files import relative_name
+
 
 def write_folder(out: Path, files: dict[str, Callable[[Path], None]]) -> int:
     """Write files into a new folder; continue where an interrupted run of the same call stopped.
@@ -23,7 +25,10 @@ def write_folder(out: Path, files: dict[str, Callable[[Path], None]]) -> int:
 
     Raises:
         FileExistsError: The folder, or its ``.part``, holds something else or is no folder.
+        ValueError: A path leads out of the folder.
     """
+    for name in files:
+        relative_name(name, str(out))
     out = Path(out).absolute()
     part = out.with_name(f'{out.name}.part')
     for path in (out, part):

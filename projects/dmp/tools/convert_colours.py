@@ -15,6 +15,7 @@ import numpy as np
 from generation import check_settings, in_batches
 
 from mmdiffperc.command_line import one_line_errors
+from mmdiffperc.datasets.metadata import visible_files
 from mmdiffperc.datasets.target_files import decode_target, encode_png
 from mmdiffperc.evaluation.class_colours import (
     BEDROOM_CLASSES,
@@ -70,7 +71,7 @@ def convert_folder(args) -> int:
         ValueError: A map is damaged or of the wrong form.
     """
     palette = resolve_palette(args.palette)
-    files = sorted(args.maps.glob('*.png'))
+    files = visible_files(args.maps, ('.png',))
     if not files:
         raise FileNotFoundError(f'{args.maps} holds no PNG')
     todo = [file for file in files if not (args.out / file.name).exists()]

@@ -9,6 +9,8 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
+from mmdiffperc.files import brief
+from mmdiffperc.inference.image_files import read_lines
 from mmdiffperc.inference.prediction_files import write_whole
 
 DTYPES = ('float32', 'float16', 'bfloat16')
@@ -43,16 +45,27 @@ def check_settings(path: Path, begun: bool, **settings):
 
     Raises:
         FileExistsError: They were not.
+        ValueError: The note is damaged.
     """
     if not begun or not path.exists():
         write_whole(path, (json.dumps(settings, indent=2) + '\n').encode())
         return
-    noted = json.loads(path.read_text(encoding='utf-8'))
+    noted = _read_note(path)
     if other := [name for name in noted | settings if noted.get(name) != settings.get(name)]:
         raise FileExistsError(
             f'{path} notes that the data here were made with other settings: '
-            f'{", ".join(f"{name} {noted.get(name)!r:.80}" for name in other)}. Give the same, or another output'
+            f'{", ".join(f"{name} {brief(noted.get(name))}" for name in other)}. Give the same, or another output'
         )
+
+
+def _read_note(path):
+    try:
+        noted = json.loads(path.read_bytes())
+    except (ValueError, RecursionError):
+        noted = None
+    if not isinstance(noted, dict):
+        raise ValueError(f'{path}: damaged, expected the settings of the data in this folder; use another output')
+    return noted
 
 
 def in_batches(items: Sequence, size: int, done: int, what: str) -> Iterator[Sequence]:
@@ -81,11 +94,11 @@ def read_captions(path: Path) -> list[str]:
         OSError: There is no such file.
         ValueError: It has none, or a line is no such.
     """
-    lines = [line for line in path.read_text(encoding='utf-8').splitlines() if line.strip()]
+    lines = read_lines(path)
     try:
-        captions = [json.loads(line)['text'] if path.suffix == '.jsonl' else line.strip() for line in lines]
-    except (ValueError, KeyError, TypeError) as error:
-        raise ValueError(f'{path}: expected lines {{"text": "a caption"}} ({error!r})') from error
+        captions = [json.loads(line)['text'] if path.suffix == '.jsonl' else line for line in lines]
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise ValueError(f'{path}: expected lines {{"text": "a caption"}} ({brief(str(error))})') from error
     if not captions or not all(isinstance(caption, str) for caption in captions):
-        raise ValueError(f'{path}: expected captions, a line for each, found {captions!r:.80}')
+        raise ValueError(f'{path}: expected captions, a line for each, found {brief(captions)}')
     return captions

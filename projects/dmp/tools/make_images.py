@@ -18,7 +18,7 @@ from diffusers import AutoPipelineForText2Image
 from generation import add_options, check_settings, generator_of, in_batches, positive, read_captions
 
 from mmdiffperc.command_line import one_line_errors
-from mmdiffperc.datasets.metadata import METADATA, metadata_line
+from mmdiffperc.datasets.metadata import METADATA, metadata_line, visible_files
 from mmdiffperc.datasets.target_files import encode_png
 from mmdiffperc.inference.prediction_files import write_whole
 from mmdiffperc.models.stable_diffusion import arch_folder
@@ -84,7 +84,7 @@ def make_images(args) -> int:
     captions = read_captions(args.captions)
     digest = hashlib.sha256('\n'.join(captions).encode()).hexdigest()
     settings = dict(model=args.model, seed=args.seed, steps=args.steps, guidance=args.guidance, size=args.size)
-    begun = any(args.out.glob('*.png'))
+    begun = args.out.is_dir() and bool(visible_files(args.out, ('.png',)))
     check_settings(args.out / SETTINGS, begun, captions=digest, dtype=args.dtype, **settings)
     names = {f'{index:06d}.png': caption for index, caption in enumerate(captions)}
     if not (args.out / METADATA).exists():

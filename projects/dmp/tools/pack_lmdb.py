@@ -17,7 +17,7 @@ from tqdm import tqdm
 from mmdiffperc.command_line import one_line_errors
 from mmdiffperc.datasets.metadata import list_images
 from mmdiffperc.datasets.target_files import decode_target
-from mmdiffperc.datasets.target_stores import FolderTargets, import_lmdb, open_targets
+from mmdiffperc.datasets.target_stores import FolderTargets, encode_key, import_lmdb, open_targets
 
 # The most a database may grow to, not what it takes; only addresses are reserved.
 MAP_SIZE = 1 << 40
@@ -67,7 +67,7 @@ def write_database(folder: Path, names: list[str], source: FolderTargets):
 
     Raises:
         OSError: The disk is full.
-        ValueError: A target is damaged.
+        ValueError: A target is damaged, or the name of an image is too long for a key.
     """
     lmdb = import_lmdb()
     try:
@@ -77,7 +77,7 @@ def write_database(folder: Path, names: list[str], source: FolderTargets):
                 content, file = source.read(name)
                 decode_target(content, file)
                 with database.begin(write=True) as transaction:
-                    transaction.put(name.encode(), content)
+                    transaction.put(encode_key(name), content)
             database.sync(True)
     except lmdb.Error as error:
         raise OSError(f'{folder}: {error}; nothing is left of it. Check that the disk is not full') from error

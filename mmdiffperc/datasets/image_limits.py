@@ -1,0 +1,33 @@
+"""How many pixels an image may have, read from its header before anything is decoded."""
+
+import io
+from pathlib import Path
+
+from PIL import Image
+
+MOST_PIXELS = 100_000_000
+
+
+def check_pixels(image: bytes | str | Path, name: str) -> bool:
+    """Check that an image is not too large to be decoded; a file of 1 MB may hold a gigapixel.
+
+    Args:
+        image (bytes | str | Path): The content of a file, or the path of a file that exists.
+        name (str): Name of the file, for messages.
+
+    Returns:
+        bool: Whether Pillow knows the format. If it does not, nothing has been checked.
+
+    Raises:
+        ValueError: The image has too many pixels.
+    """
+    try:
+        with Image.open(io.BytesIO(image) if isinstance(image, bytes) else image) as header:
+            width, height = header.size
+    except Image.DecompressionBombError as error:  # more than twice of Pillow's own limit
+        raise ValueError(f'{name}: too many pixels ({error}); at most {MOST_PIXELS} are read') from error
+    except Exception:  # a crafted header can make a reader fail in any way
+        return False
+    if width * height > MOST_PIXELS:
+        raise ValueError(f'{name}: too many pixels, {width} x {height}; at most {MOST_PIXELS} are read')
+    return True
