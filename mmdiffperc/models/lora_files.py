@@ -21,8 +21,9 @@ from .weight_files import Assignment, Shapes, WeightFile
 FILE_NAMES = ('pytorch_lora_weights.safetensors', 'pytorch_lora_weights.bin', 'pytorch_model.bin')
 UNET = 'unet.'
 DOWN, UP = '.lora_A.weight', '.lora_B.weight'
-# Half precision ends at 65,504, and even rank-stabilized adapters are published with scalings below 100.
+# Half precision ends at 65,504; even rank-stabilized adapters are published with scalings below 100.
 MAX_SCALING = 1000
+LARGEST_WEIGHT = 65504
 _ALPHA = '.alpha'
 _METADATA = 'lora_adapter_metadata'
 _MAX_METADATA = 2**20  # characters; those of an SDXL adapter that lists every layer have 200,000
@@ -110,7 +111,7 @@ def read_lora(path: Path, unet: nn.Module) -> tuple[dict, dict[str, Tensor]]:
     stored = {layer: alpha.item() for layer, alpha in _read(file, alphas).items()}
     arguments = _arguments(path, ranks, settings, stored)
     weights = _read(file, keys)
-    _check_finite(path, weights)
+    _check_range(path, weights)
     return arguments, weights
 
 
@@ -280,13 +281,26 @@ def _others(values: dict[str, float], usual: float) -> dict[str, float]:
     return {'|'.join(names): value for value, names in layers.items()}
 
 
+class _FloatAssignment(Assignment):
+    def copy_from(self, tensor: Tensor):
+        if not tensor.is_floating_point():
+            raise TypeError(f'{brief(self.key, 200)} holds {tensor.dtype}, as after a quantization; expected floats')
+        super().copy_from(tensor)
+
+
 def _read(file: WeightFile, keys: dict[str, str]) -> dict[str, Tensor]:
     weights = {name: torch.empty(file.shapes[key]) for name, key in keys.items()}
-    file.fill(Assignment(weights[name], key) for name, key in keys.items())
+    try:
+        file.fill(_FloatAssignment(weights[name], key) for name, key in keys.items())
+    except TypeError as error:
+        raise ValueError(f'{file.path}: {error}') from error
     return weights
 
 
-def _check_finite(path: Path, weights: dict[str, Tensor]):
+def _check_range(path: Path, weights: dict[str, Tensor]):
     for name, weight in weights.items():
-        if not weight.isfinite().all():
-            raise ValueError(f'{path}: {name} holds NaN or infinity; get the file again, or take an earlier one')
+        if not (weight.abs() <= LARGEST_WEIGHT).all():  # never true of NaN
+            raise ValueError(
+                f'{path}: {name} holds NaN, infinity, or a number that half precision cannot represent; get the file '
+                'again, or take an earlier one'
+            )

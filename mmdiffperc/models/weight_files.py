@@ -110,6 +110,7 @@ class WeightFile:
     def _pickled(self) -> Iterator[tuple[Shapes, GetTensor]]:
         content = load_file(self.path, mmap=True)
         tensors = content.get('state_dict', content) if isinstance(content, dict) else {}
+        tensors = tensors if isinstance(tensors, dict) else {}
         shapes = {key: tuple(value.shape) for key, value in tensors.items() if isinstance(value, Tensor)}
         yield shapes, tensors.__getitem__
 
