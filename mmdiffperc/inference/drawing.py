@@ -6,6 +6,7 @@ from diffusers import DDIMScheduler, StableDiffusionPipeline
 
 from mmdiffperc.models import DeterministicDiffusion
 from mmdiffperc.models.estimators.captions import clean_captions
+from mmdiffperc.models.lora import without_lora
 
 
 def draw_image(
@@ -38,19 +39,15 @@ def draw_image(
     texts = *clean_captions([prompt], 1), ''
     told, untold = model.text_encoder(list(texts)).to(model.unet.dtype).split(1)
     pipeline = StableDiffusionPipeline(
-        model.autoencoder.vae, None, None, model.unet, schedule, None, None, requires_safety_checker=False
+        model.autoencoder.vae, None, None, without_lora(model.unet), schedule, None, None, requires_safety_checker=False
     )
     pipeline.set_progress_bar_config(disable=True)
-    model.unet.disable_lora()
-    try:
-        drawn = pipeline(
-            prompt_embeds=told,
-            negative_prompt_embeds=untold,
-            num_inference_steps=num_steps,
-            guidance_scale=guidance_scale,
-            generator=torch.Generator().manual_seed(seed),
-            output_type='np',
-        )
-    finally:
-        model.unet.enable_lora()
+    drawn = pipeline(
+        prompt_embeds=told,
+        negative_prompt_embeds=untold,
+        num_inference_steps=num_steps,
+        guidance_scale=guidance_scale,
+        generator=torch.Generator().manual_seed(seed),
+        output_type='np',
+    )
     return np.round(drawn.images[0] * 255).astype(np.uint8)

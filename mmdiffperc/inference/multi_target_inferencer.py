@@ -1,5 +1,7 @@
-"""Predict several kinds of targets, one after another."""
+"""Predict several kinds of targets."""
 
+import copy
+import threading
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -13,7 +15,8 @@ CHECKPOINT_SUFFIX = '.pth'
 class MultiTargetInferencer:
     """Predict several kinds of targets, where adapters on the same Stable Diffusion share it.
 
-    Nothing is loaded before :meth:`select` asks for it, and what that gives holds until the next task is selected.
+    Nothing is loaded before :meth:`select` asks for it. Each task keeps its own adapter, so that several threads may
+    select and predict different tasks at the same time.
 
     Args:
         tasks (Mapping[str, tuple]): Of each task, by its name, a config and what was trained with it: an adapter, see
@@ -42,11 +45,12 @@ class MultiTargetInferencer:
         }
         self.settings = dict(size=size, precision=precision, device=device)
         self.options = options
-        self._loaded = {}  # Stable Diffusion -> its inferencer
-        self._selected = {}  # Stable Diffusion -> the task to which that is set
+        self._bases = {}  # arch and weights of a Stable Diffusion -> an inferencer on it
+        self._inferencers = {}
+        self._loading = threading.Lock()
 
     def select(self, name: str) -> TargetInferencer:
-        """The inferencer of a task, ready to be called.
+        """Return the inferencer of a task, ready to be called.
 
         Raises:
             FileNotFoundError: There is no such file.
@@ -54,13 +58,18 @@ class MultiTargetInferencer:
             RuntimeError: A file is damaged, or the checkpoint of another model.
             ValueError: See :class:`TargetInferencer`.
         """
-        config, trained = self.tasks[name]
-        is_checkpoint = Path(trained).suffix == CHECKPOINT_SUFFIX
-        base = ('checkpoint', name) if is_checkpoint else ('adapter', str(base_of(config.model | self.options)))
-        if base not in self._loaded:
-            source = {'checkpoint' if is_checkpoint else 'lora': trained}
-            self._loaded[base] = TargetInferencer(config, **source, **self.settings, **self.options)
-        elif self._selected[base] != name:
-            self._loaded[base].switch(config, trained, **self.options)
-        self._selected[base] = name
-        return self._loaded[base]
+        with self._loading:
+            if name not in self._inferencers:
+                self._inferencers[name] = self._load(*self.tasks[name])
+        return self._inferencers[name]
+
+    def _load(self, config, trained) -> TargetInferencer:
+        if Path(trained).suffix == CHECKPOINT_SUFFIX:
+            return TargetInferencer(config, checkpoint=trained, **self.settings, **self.options)
+        base = str(base_of(config.model | self.options))
+        if base not in self._bases:
+            self._bases[base] = TargetInferencer(config, lora=trained, **self.settings, **self.options)
+            return self._bases[base]
+        inferencer = copy.copy(self._bases[base])
+        inferencer.switch(config, trained, **self.options)
+        return inferencer

@@ -1,5 +1,7 @@
 """Predict normals, depth and other targets of one's own images."""
 
+import math
+import time
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -11,19 +13,23 @@ from mmengine.config import Config
 from mmengine.runner import load_checkpoint
 
 from mmdiffperc.models import DeterministicDiffusion
+from mmdiffperc.models.lora import share_weights
 from mmdiffperc.registry import MODELS
 
 from .image_files import read_image
 
 PRECISIONS = dict(fp32=torch.float32, fp16=torch.float16, bf16=torch.bfloat16)
+# The shorter side is fitted, so that time and memory grow with the ratio; wide panoramas stay below it.
+MAX_ASPECT_RATIO = 8
 
 
 class TargetInferencer:
     """Predict the targets of images with a trained :class:`mmdiffperc.models.DeterministicDiffusion`.
 
-    An image may have any size: its shorter side is resized to that of the training, and the target back to the size of
-    the image, both bicubically, as in the official code of DMP. The Stable Diffusion under an adapter stays where it is
-    while :meth:`load_lora` exchanges the adapter alone, and :meth:`switch` with it the kind of target.
+    An image may have any size, and be up to eight times as long as wide: its shorter side is resized to that of the
+    training, and the target back to the size of the image, both bicubically, as in the official code of DMP. The Stable
+    Diffusion under an adapter stays where it is while :meth:`load_lora` exchanges the adapter alone, and :meth:`switch`
+    with it the kind of target; both while no other thread predicts.
 
     Args:
         config (str | Path | Config): A config, of which ``model`` is built.
@@ -81,7 +87,7 @@ class TargetInferencer:
     def switch(self, config: str | Path | Config, lora: str | Path, **options):
         """Predict what another config and adapter are for, on the same Stable Diffusion.
 
-        If they do not fit, all stays as it was.
+        If they do not fit, nothing is changed. A shallow copy of this inferencer keeps the adapter it has.
 
         Args:
             config (str | Path | Config): A config whose model has the same ``arch`` and ``init_cfg``; kind of target,
@@ -102,12 +108,17 @@ class TargetInferencer:
                 f'{base_of(config.model | options)}: build another TargetInferencer for it'
             )
         model = MODELS.build(config.model | options | dict(networks_of=self.model))
+        model.unet = share_weights(model.unet)
         model.load_lora(lora)
         self.model = model.eval().to(self.device, self.dtype)
         self.size = resized_side(config) if self.given_size is None else self.given_size
 
     def __call__(
-        self, image: str | Path | np.ndarray, caption: str | None = None, num_steps: int | None = None
+        self,
+        image: str | Path | np.ndarray,
+        caption: str | None = None,
+        num_steps: int | None = None,
+        time_limit: float | None = None,
     ) -> np.ndarray:
         """Predict the target of an image.
 
@@ -115,6 +126,7 @@ class TargetInferencer:
             image (str | Path | np.ndarray): An image file, or ``(H, W, 3)`` in BGR, uint8, as ``cv2.imread`` gives it.
             caption (str, optional): What it shows; needed if the model uses prompts.
             num_steps (int, optional): Other than those of the model.
+            time_limit (float, optional): Seconds after which no further step is begun. Default: none.
 
         Returns:
             np.ndarray: float32, at the image's own size: colours ``(H, W, 3)``, RGB in [0, 1]; or one channel
@@ -122,17 +134,19 @@ class TargetInferencer:
 
         Raises:
             OSError: There is no such file.
+            TimeoutError: It took longer than ``time_limit``.
             TypeError: The image is neither file nor array.
-            ValueError: The file holds no image, or the array is of another shape or type; a caption is missing; the
-                schedule does not have so many steps.
+            ValueError: The file holds no image, or the array is of another shape or type; the image is more than eight
+                times as long as wide; a caption is missing; the schedule does not have so many steps.
         """
-        return self.predict_batch([image], as_batch(caption), num_steps)[0]
+        return self.predict_batch([image], as_batch(caption), num_steps, time_limit)[0]
 
     def predict_batch(
         self,
         images: Sequence[str | Path | np.ndarray],
         captions: Sequence[str] | None = None,
         num_steps: int | None = None,
+        time_limit: float | None = None,
     ) -> list[np.ndarray]:
         """Predict the targets of several images; those of one size in the model go through it together.
 
@@ -140,23 +154,28 @@ class TargetInferencer:
             images (Sequence[str | Path | np.ndarray]): Each as in :meth:`__call__`, of any sizes.
             captions (Sequence[str], optional): One for each image; needed if the model uses prompts.
             num_steps (int, optional): Other than those of the model.
+            time_limit (float, optional): Seconds after which no further step is begun. Default: none.
 
         Returns:
             list[np.ndarray]: The target of each image, as :meth:`__call__` gives it.
 
         Raises:
             OSError: There is no such file.
+            TimeoutError: It took longer than ``time_limit``.
             TypeError: An image is neither file nor array.
             ValueError: As for :meth:`__call__`, or there are more or fewer captions than images.
         """
         if captions is not None and len(captions) != len(images):
             raise ValueError(f'Expected a caption for each of {len(images)} image(s), got {len(captions)}')
-        images = [read_image(image) for image in images]
+        deadline = math.inf if time_limit is None else time.monotonic() + time_limit
+        images = [self._read(image) for image in images]
         inputs = [self._prepare(image) for image in images]
         targets = [None] * len(images)
         for group in same_sizes(inputs):
             told = captions and [captions[index] for index in group]
-            maps = self.model.estimate(torch.cat([inputs[index] for index in group]), told, num_steps)
+            group_inputs = torch.cat([inputs[index] for index in group])
+            *_, latents = until(deadline, self.model.trace(group_inputs, told, num_steps))
+            maps = self.model.decode(latents, group_inputs.shape[-2:])
             for index, target in zip(group, maps, strict=True):
                 targets[index] = self._restore(target, images[index])
         return targets
@@ -169,10 +188,16 @@ class TargetInferencer:
         Yields:
             np.ndarray: What the latents after each step look like; the last is the prediction.
         """
-        image = read_image(image)
+        image = self._read(image)
         inputs = self._prepare(image)
         for latents in self.model.trace(inputs, as_batch(caption), num_steps):
             yield self._restore(self.model.decode(latents, inputs.shape[-2:])[0], image)
+
+    def _read(self, image: str | Path | np.ndarray) -> np.ndarray:
+        pixels = read_image(image)
+        if self.size is not None:
+            check_aspect_ratio(pixels.shape[:2], 'The image' if image is pixels else image)
+        return pixels
 
     def _prepare(self, image: np.ndarray) -> torch.Tensor:
         """The inputs ``(1, 3, h, w)`` of the model."""
@@ -231,6 +256,36 @@ def fit_shorter_side(size: tuple[int, int], shorter: int | None) -> tuple[int, i
     if shorter is None:
         return size
     return tuple(shorter * side // min(size) for side in size)
+
+
+def until(deadline: float, steps: Iterator[torch.Tensor]) -> Iterator[torch.Tensor]:
+    """Take steps while there is time. A step cannot be interrupted, but the next one need not begin.
+
+    Raises:
+        TimeoutError: The deadline, by ``time.monotonic``, has passed.
+    """
+    for step in steps:
+        if time.monotonic() > deadline:
+            raise TimeoutError('The prediction took longer than the time limit: use fewer steps, or raise the limit')
+        yield step
+
+
+def check_aspect_ratio(size: tuple[int, int], image: str | Path):
+    """Check that the longer side stays of a size that the model can take.
+
+    Args:
+        size (tuple[int, int]): Height and width.
+        image (str | Path): Its name, for the message.
+
+    Raises:
+        ValueError: The image is more than ``MAX_ASPECT_RATIO`` times as long as wide.
+    """
+    height, width = size
+    if max(size) > MAX_ASPECT_RATIO * min(size):
+        raise ValueError(
+            f'{image} has {width} x {height} pixels: expected one side at most {MAX_ASPECT_RATIO} times as long as the '
+            'other; cut the image into parts, or pad it'
+        )
 
 
 def same_sizes(inputs: Sequence[torch.Tensor]) -> list[list[int]]:

@@ -1,17 +1,19 @@
-"""Low-rank adapters of a U-Net, and their files: those of diffusers today, and those of 2023."""
+"""Low-rank adapters of a U-Net: added, exchanged, taken off, and saved."""
 
-import json
+import copy
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
-import torch
 from diffusers import UNet2DConditionModel
 from diffusers.loaders import StableDiffusionLoraLoaderMixin
-from diffusers.utils import convert_unet_state_dict_to_peft
 from peft import LoraConfig
+from peft.tuners.lora import LoraLayer
 from peft.utils import get_peft_model_state_dict
-from safetensors import safe_open
 
-from .weight_files import Assignment, WeightFile
+from mmdiffperc.files import whole_file
+
+from .lora_files import FILE_NAMES, find_lora, read_lora
 
 ATTENTION_PROJECTIONS = ('to_q', 'to_k', 'to_v', 'to_out.0')
 TARGETS = {
@@ -20,12 +22,8 @@ TARGETS = {
 }
 DATA_FREE_STARTS = (True, False, 'gaussian')
 ADAPTER = 'default'
-UNET = 'unet.'
-# The names that diffusers gives them, then that of accelerate, which holds the same.
-FILE_NAMES = ('pytorch_lora_weights.safetensors', 'pytorch_lora_weights.bin', 'pytorch_model.bin')
-_DOWN, _UP = '.lora_A.weight', '.lora_B.weight'
-_METADATA = 'lora_adapter_metadata'
-_MAX_SHOWN = 3
+# What PEFT and diffusers note in a U-Net that has an adapter.
+_NOTES = ('peft_config', '_hf_peft_config_loaded')
 
 
 def add_lora(unet: UNet2DConditionModel, **options):
@@ -76,93 +74,88 @@ def save_lora(unet: UNet2DConditionModel, folder: str | Path):
     """
     if ADAPTER not in getattr(unet, 'peft_config', {}):
         raise ValueError('The U-Net has no LoRA to save: build the model with `lora`, or load one first')
-    StableDiffusionLoraLoaderMixin.save_lora_weights(
-        folder,
-        unet_lora_layers=get_peft_model_state_dict(unet, adapter_name=ADAPTER),
-        unet_lora_adapter_metadata=unet.peft_config[ADAPTER].to_dict(),
-    )
+    with whole_file(Path(folder) / FILE_NAMES[0]) as partial:
+        StableDiffusionLoraLoaderMixin.save_lora_weights(
+            partial.parent,
+            unet_lora_layers=get_peft_model_state_dict(unet, adapter_name=ADAPTER),
+            unet_lora_adapter_metadata=unet.peft_config[ADAPTER].to_dict() | _patterns(unet),
+            weight_name=partial.name,
+        )
 
 
 def load_lora(unet: UNet2DConditionModel, path: str | Path):
-    """Give a U-Net the adapter of a file, in place of the one it may have; the base weights stay.
+    """Replace the adapter of a U-Net, if it has one, with that of a file; the base weights stay.
 
-    Rank and layers (all attention, or self-attention only) are those of the file. Read are files of diffusers today
-    and of its attention processors of 2023 (``...attn1.processor.to_q_lora.down.weight``), in which the released models
-    of DMP are, also as written by accelerate. If the file does not fit, nothing is changed.
+    Rank and layers (all attention, or self-attention only) are read from the file's weights. Supported are files of
+    diffusers today and of its attention processors of 2023 (``...attn1.processor.to_q_lora.down.weight``), in which the
+    models of DMP were released, also as accelerate writes them. The file may come from a stranger, see
+    :func:`.read_lora`. If anything fails, the U-Net is exactly as before. No other thread may use the U-Net meanwhile.
 
     Args:
         unet (UNet2DConditionModel): With its base weights.
-        path (str | Path): The file, or a folder that holds one of ``FILE_NAMES``.
+        path (str | Path): The file, or a folder that holds one of ``lora_files.FILE_NAMES``.
 
     Raises:
         FileNotFoundError: There is no such file.
         RuntimeError: The file is truncated, or no weights file.
-        ValueError: It holds no adapter, or that of another U-Net.
+        ValueError: The file holds no adapter for this U-Net, or is damaged.
     """
-    path = find_lora(path)
-    weights, metadata = _read(path)
-    _refuse_misfits(unet, weights, path)
-    if existing := list(getattr(unet, 'peft_config', {})):
-        unet.delete_adapters(existing)
-    unet.load_lora_adapter(weights, prefix=None, adapter_name=ADAPTER, metadata=metadata)
+    arguments, weights = read_lora(find_lora(path), unet)
+    with _adapter_set_aside(unet):
+        unet.load_lora_adapter(weights, prefix=None, adapter_name=ADAPTER, metadata=arguments)
+        for layer in _adapted_layers(unet).values():
+            layer.train(layer.get_base_layer().training)
 
 
-def find_lora(path: str | Path) -> Path:
-    """The adapter's file: the path itself, or the first of ``FILE_NAMES`` in a folder.
-
-    Raises:
-        FileNotFoundError: There is none.
-    """
-    path = Path(path).expanduser()
-    if not path.is_dir():
-        return path
-    for name in FILE_NAMES:
-        if (path / name).is_file():
-            return path / name
-    raise FileNotFoundError(f'No LoRA in the folder {str(path)!r}: expected {", ".join(FILE_NAMES)}')
+def share_weights(unet: UNet2DConditionModel) -> UNet2DConditionModel:
+    """Return a U-Net on the same weights, whose adapter can be exchanged independently."""
+    weights = *unet.parameters(), *unet.buffers()
+    return copy.deepcopy(unet, {id(weight): weight for weight in weights})
 
 
-def _read(path: Path) -> tuple[dict[str, torch.Tensor], dict | None]:
-    """Weights and settings by the names that PEFT has for them."""
-    file = WeightFile(path)
-    weights = {key: torch.empty(shape) for key, shape in file.shapes.items()}
-    file.fill(Assignment(weight, key) for key, weight in weights.items())
-    weights = {key.removeprefix(UNET): weight for key, weight in weights.items()}
-    if not any(_DOWN in key for key in weights):
-        weights = convert_unet_state_dict_to_peft(weights)
-    return weights, _read_metadata(path)
+def without_lora(unet: UNet2DConditionModel) -> UNet2DConditionModel:
+    """Return a U-Net on the same weights, without the adapter."""
+    unet = share_weights(unet)
+    _take_off(unet)
+    return unet
 
 
-def _read_metadata(path: Path) -> dict | None:
-    """Settings that today's files carry, of which the scaling cannot be told from the weights."""
-    if path.suffix != '.safetensors':
-        return None
-    with safe_open(path, framework='pt') as file:
-        entries = (file.metadata() or {}).get(_METADATA)
-    return entries and {key.removeprefix(UNET): value for key, value in json.loads(entries).items()}
+def _adapted_layers(unet) -> dict[str, LoraLayer]:
+    return {name: layer for name, layer in unet.named_modules() if isinstance(layer, LoraLayer)}
 
 
-def _refuse_misfits(unet: UNet2DConditionModel, weights: dict[str, torch.Tensor], path: Path):
-    bases = {name: getattr(module, 'base_layer', module) for name, module in unet.named_modules()}
-    misfits = [misfit for key, weight in weights.items() if (misfit := _misfit(key, weights, bases))]
-    if misfits or not weights:
-        shown = '\n    '.join(misfits[:_MAX_SHOWN] or ['it is empty'])
-        raise ValueError(
-            f'{path} holds no LoRA for this U-Net; nothing was changed. Of its {len(weights)} weights, {len(misfits)} '
-            f'do not fit:\n    {shown}\nLoad it into the base it was trained on (SD 1.4 for the released ones of DMP)'
-        )
+def _patterns(unet) -> dict[str, dict]:
+    """Rank and alpha of each layer that differs, by the layer's name, since files should hold no expressions."""
+    config, layers = unet.peft_config[ADAPTER], _adapted_layers(unet)
+    ranks = {name: layer.r[ADAPTER] for name, layer in layers.items()}
+    alphas = {name: layer.lora_alpha[ADAPTER] for name, layer in layers.items()}
+    return dict(
+        rank_pattern={name: rank for name, rank in ranks.items() if rank != config.r},
+        alpha_pattern={name: alpha for name, alpha in alphas.items() if alpha != config.lora_alpha},
+    )
 
 
-def _misfit(key, weights, bases) -> str | None:
-    """What is wrong with a weight: a layer's input is as wide as its ``A``, its output as high as its ``B``."""
-    layer, _, _ = key.partition('.lora_')
-    base = getattr(bases.get(layer), 'weight', None)
-    if base is None or not key.endswith((_DOWN, _UP)):
-        return f'{key}: no such layer in the U-Net'
-    axis, other = (1, _UP) if key.endswith(_DOWN) else (0, _DOWN)
-    weight, partner = weights[key], weights.get(layer + other)
-    if weight.dim() != base.dim() or weight.shape[axis] != base.shape[axis]:
-        return f"{key}: {tuple(weight.shape)} does not go with the layer's {tuple(base.shape)}"
-    if partner is None or partner.dim() != weight.dim() or partner.shape[axis] != weight.shape[1 - axis]:
-        return f'{key}: {tuple(weight.shape)} needs {layer}{other} of the same rank'
-    return None
+@contextmanager
+def _adapter_set_aside(unet) -> Iterator[None]:
+    """Take the adapter off; if what follows fails, put the same layers back."""
+    layers = _adapted_layers(unet)
+    notes = {name: vars(unet)[name] for name in _NOTES if name in vars(unet)}
+    trained = [(weight, weight.requires_grad) for weight in unet.parameters()]
+    try:
+        _take_off(unet)
+        yield
+    except BaseException:  # an interruption by the user, too
+        _take_off(unet)
+        for name, layer in layers.items():
+            unet.set_submodule(name, layer)
+        vars(unet).update(notes)
+        for weight, requires_grad in trained:
+            weight.requires_grad_(requires_grad)
+        raise
+
+
+def _take_off(unet):
+    for name, layer in _adapted_layers(unet).items():
+        unet.set_submodule(name, layer.get_base_layer())
+    for name in _NOTES:
+        vars(unet).pop(name, None)

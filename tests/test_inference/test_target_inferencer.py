@@ -44,6 +44,35 @@ def test_size(adapters, image):
     assert as_it_is(image).shape == larger(image).shape == (67, 51, 3)
 
 
+def test_no_image_is_made_endless(adapters, inferencer, tmp_path):
+    """A shorter side of one pixel would make 40 x 120,000 of 1 x 3,000; without resizing it is small as it is."""
+    assert inferencer._read(np.zeros((5, 40, 3), np.uint8)).shape == (5, 40, 3)
+    with pytest.raises(ValueError, match='41 x 5 pixels.* 8 times'):
+        inferencer(np.zeros((5, 41, 3), np.uint8))
+    cv2.imwrite(str(tmp_path / 'line.png'), np.zeros((3000, 1, 3), np.uint8))
+    for predict in (
+        inferencer,
+        lambda image: inferencer.predict_batch([image]),
+        lambda image: [*inferencer.trace(image)],
+    ):
+        with pytest.raises(ValueError, match='line.png has 1 x 3000 pixels'):
+            predict(tmp_path / 'line.png')
+    model = dict(make_config(**UNTOLD).model)
+    as_it_is = TargetInferencer(Config(dict(model=model)), lora=adapters[0], device='cpu')
+    assert as_it_is(np.zeros((1, 100, 3), np.uint8)).shape == (1, 100, 3)
+
+
+def test_time_limit(inferencer, image):
+    """Looked at between steps, of which no further one is begun."""
+    seen = []
+    handle = inferencer.model.unet.register_forward_pre_hook(lambda *_: seen.append(1))
+    with pytest.raises(TimeoutError):
+        inferencer(image, num_steps=3, time_limit=0)
+    assert len(seen) == 1
+    np.testing.assert_array_equal(inferencer(image, num_steps=3, time_limit=3600), inferencer(image, num_steps=3))
+    handle.remove()
+
+
 def test_file_and_array_are_the_same(inferencer, photos, image):
     np.testing.assert_array_equal(inferencer(photos / 'bed.png'), inferencer(image))
 

@@ -1,48 +1,13 @@
-import re
-
 import pytest
 import torch
+from adapted_unet import TINY_SD, make_unet, output_of, to_old_layout, trained
 from diffusers import StableDiffusionPipeline
+from peft.tuners.lora import LoraLayer
 from safetensors.torch import load_file, save_file
 
-from mmdiffperc.models.lora import FILE_NAMES, add_attention_lora, find_lora, load_lora, save_lora
+from mmdiffperc.models.lora import add_attention_lora, load_lora, save_lora, share_weights, without_lora
+from mmdiffperc.models.lora_files import FILE_NAMES, find_lora, read_lora
 from mmdiffperc.models.stable_diffusion import build_unet
-
-TINY_SD = 'tiny-sd'
-
-
-def make_unet(**lora):
-    torch.manual_seed(0)  # the same base each time
-    unet = build_unet(TINY_SD).eval()
-    if lora:
-        add_attention_lora(unet, **lora)
-        for name, weight in unet.named_parameters():
-            if '.lora_B.' in name:  # starts at zero, as if there were no adapter
-                torch.nn.init.normal_(weight, std=0.3)
-    return unet
-
-
-@torch.no_grad()
-def output_of(unet):
-    generator = torch.Generator().manual_seed(1)
-    latents, prompts = torch.randn(1, 4, 8, 16, generator=generator), torch.randn(1, 5, 96, generator=generator)
-    return unet(latents, 300, encoder_hidden_states=prompts).sample
-
-
-def trained(unet):
-    return {name for name, weight in unet.named_parameters() if weight.requires_grad}
-
-
-def to_old_layout(unet):
-    """As the attention processors of diffusers 0.20 had it, whose scaling is 1."""
-    weights = {}
-    for name in trained(unet):
-        layer, projection, part = re.fullmatch(
-            r'(.+)\.to_(q|k|v|out)(?:\.0)?\.lora_(A|B)\.default\.weight', name
-        ).groups()
-        old = f'{layer}.processor.to_{projection}_lora.{"down" if part == "A" else "up"}.weight'
-        weights[old] = unet.get_parameter(name).detach()
-    return weights
 
 
 def test_adapts_attention_and_nothing_else():
@@ -132,6 +97,94 @@ def test_incomplete_adapter(tmp_path, part, change, count):
         load_lora(unet, tmp_path)
     assert str(error.value).count('of the same rank') == count
     torch.testing.assert_close(output_of(unet), before)
+
+
+def state_of(unet):
+    """All that an adapter consists of, and all that it rests on."""
+    layers = {name: module for name, module in unet.named_modules() if hasattr(module, 'lora_A')}
+    return dict(
+        modules={name: id(module) for name, module in unet.named_modules()},
+        weights={name: (id(weight), weight.requires_grad) for name, weight in unet.named_parameters()},
+        config=(id(unet.peft_config['default']), repr(unet.peft_config)) if unet._hf_peft_config_loaded else None,
+        layers={name: (layer.scaling, layer.r, layer.active_adapters) for name, layer in layers.items()},
+        training=[module.training for module in unet.modules()],
+    )
+
+
+@pytest.mark.parametrize('lora', [dict(r=4, attention='self', lora_alpha=6), {}])
+@pytest.mark.parametrize(
+    ('function', 'error'),
+    [('set_peft_model_state_dict', torch.OutOfMemoryError), ('inject_adapter_in_model', KeyboardInterrupt)],
+)
+def test_failed_load_changes_nothing(tmp_path, monkeypatch, lora, function, error):
+    """Neither an adapter nor a U-Net without one, when PEFT fails before or after it has replaced all layers."""
+
+    def fail(*args, **kwargs):
+        raise error
+
+    save_lora(make_unet(r=3), tmp_path)
+    unet = make_unet(**lora)
+    before, output = state_of(unet), output_of(unet)
+    copies = {name: weight.clone() for name, weight in unet.state_dict().items()}
+    with monkeypatch.context() as patch, pytest.raises(error):
+        patch.setattr(f'peft.{function}', fail)
+        load_lora(unet, tmp_path)
+    assert state_of(unet) == before
+    after = unet.state_dict()
+    assert list(after) == list(copies) and all(torch.equal(after[name], copies[name]) for name in copies)
+    assert torch.equal(output_of(unet), output)
+    load_lora(unet, tmp_path)
+    torch.testing.assert_close(output_of(unet), output_of(make_unet(r=3)))
+
+
+def test_exchange_leaves_nothing_of_the_adapter_before(tmp_path):
+    """A U-Net that had an adapter on all attention is as one that never had it."""
+    save_lora(make_unet(r=2, attention='self'), tmp_path)
+    used, fresh = make_unet(r=3), make_unet()
+    for unet in (used, fresh):
+        load_lora(unet, tmp_path)
+    assert list(used.state_dict()) == list(fresh.state_dict())
+
+
+def test_dropout_is_off_in_testing(tmp_path):
+    save_lora(make_unet(r=2, lora_dropout=0.5), tmp_path)
+    unet = make_unet()
+    load_lora(unet, tmp_path)
+    assert not any(module.training for module in unet.modules())
+    assert torch.equal(output_of(unet), output_of(unet))
+    unet.train()
+    load_lora(unet, tmp_path)
+    dropouts = [module for module in unet.modules() if isinstance(module, torch.nn.Dropout) and module.p == 0.5]
+    assert dropouts and all(module.training for module in dropouts)
+
+
+def test_layers_with_other_ranks_and_scalings(tmp_path):
+    """What expressions chose when the model was built is written out layer by layer, and read from there."""
+    unet = make_unet(r=3, lora_alpha=6, rank_pattern={r'.*attn1\.to_q': 2}, alpha_pattern={'attn2.to_v': 9})
+    save_lora(unet, tmp_path)
+    arguments, _ = read_lora(tmp_path / FILE_NAMES[0], make_unet())
+    assert (arguments['r'], arguments['lora_alpha']) == (3, 6)
+    assert set(arguments['rank_pattern'].values()) == {2} and set(arguments['alpha_pattern'].values()) == {9}
+    other = make_unet()
+    load_lora(other, tmp_path)
+    scalings = {name: layer.scaling['default'] for name, layer in other.named_modules() if isinstance(layer, LoraLayer)}
+    assert {scaling for name, scaling in scalings.items() if name.endswith('attn1.to_q')} == {3}
+    assert {scaling for name, scaling in scalings.items() if name.endswith('attn2.to_v')} == {3}
+    assert {scaling for name, scaling in scalings.items() if name.endswith('attn2.to_q')} == {2}
+    torch.testing.assert_close(output_of(other), output_of(unet))
+
+
+def test_shared_weights(tmp_path):
+    """Two adapters on one base do not know of each other, and it can be used without either."""
+    save_lora(make_unet(r=2, attention='self'), tmp_path)
+    unet = make_unet(r=3)
+    outputs = [output_of(make_unet(r=3)), output_of(make_unet(r=2, attention='self')), output_of(make_unet())]
+    other = share_weights(unet)
+    load_lora(other, tmp_path)
+    base = without_lora(other)
+    assert base.conv_in.weight is other.conv_in.weight is unet.conv_in.weight
+    for shared, expected in zip((unet, other, base), outputs, strict=True):
+        assert torch.equal(output_of(shared), expected)
 
 
 def test_no_adapter(tmp_path):
