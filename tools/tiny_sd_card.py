@@ -9,6 +9,8 @@ import torch
 from diffusers import StableDiffusionPipeline
 from PIL import Image
 
+from mmdiffperc.files import write_whole
+
 SHOWN_CAPTIONS = (
     'a photo of a red sphere and a blue box',
     'a rendering of a green cone and a yellow cylinder',
@@ -64,7 +66,7 @@ def write_card(path: Path, pipeline: StableDiffusionPipeline, entries: list[dict
     losses = [f'| {stage} | {logged[-1]["step"]} | {last_losses(logged)} |' for stage, logged in stages.items()]
     captions = [f'{row}. {text}' for row, text in enumerate(SHOWN_CAPTIONS, 1)]
     tables = dict(sizes=sizes, losses=losses, captions=captions)
-    path.write_text(CARD.format(**{name: '\n'.join(rows) for name, rows in tables.items()}, **data))
+    write_whole(path, CARD.format(**{name: '\n'.join(rows) for name, rows in tables.items()}, **data))
 
 
 def last_losses(entries: list[dict]) -> str:

@@ -11,6 +11,8 @@ from peft import LoraConfig
 from peft.utils import get_peft_model_state_dict
 from safetensors import safe_open
 
+from mmdiffperc.files import whole_file
+
 from .weight_files import Assignment, WeightFile
 
 ATTENTION_PROJECTIONS = ('to_q', 'to_k', 'to_v', 'to_out.0')
@@ -76,11 +78,13 @@ def save_lora(unet: UNet2DConditionModel, folder: str | Path):
     """
     if ADAPTER not in getattr(unet, 'peft_config', {}):
         raise ValueError('The U-Net has no LoRA to save: build the model with `lora`, or load one first')
-    StableDiffusionLoraLoaderMixin.save_lora_weights(
-        folder,
-        unet_lora_layers=get_peft_model_state_dict(unet, adapter_name=ADAPTER),
-        unet_lora_adapter_metadata=unet.peft_config[ADAPTER].to_dict(),
-    )
+    with whole_file(Path(folder) / FILE_NAMES[0]) as partial:
+        StableDiffusionLoraLoaderMixin.save_lora_weights(
+            partial.parent,
+            unet_lora_layers=get_peft_model_state_dict(unet, adapter_name=ADAPTER),
+            unet_lora_adapter_metadata=unet.peft_config[ADAPTER].to_dict(),
+            weight_name=partial.name,
+        )
 
 
 def load_lora(unet: UNet2DConditionModel, path: str | Path):

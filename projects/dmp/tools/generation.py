@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from mmdiffperc.inference.prediction_files import write_whole
+from mmdiffperc.files import write_whole
 
 DTYPES = ('float32', 'float16', 'bfloat16')
 
