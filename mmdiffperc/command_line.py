@@ -18,13 +18,16 @@ FIGURE_SUFFIXES = ('.png', '.jpg', '.pdf', '.svg')
 INTERRUPTED = 130  # the exit status that shells have for it
 
 
-def bounded(kind: type, least: float = -inf, most: float = inf, multiple_of: int = 1) -> Callable[[str], float]:
-    """Return the type of an option that is a finite number between two bounds, which are included.
+def bounded(
+    kind: type, least: float = -inf, most: float = inf, above: float = -inf, multiple_of: int = 1
+) -> Callable[[str], float]:
+    """Return the type of an option that is a finite number within bounds, which are included.
 
     Args:
         kind (type): ``int`` or ``float``.
         least (float): The lower bound. Default: none.
         most (float): The upper bound. Default: none.
+        above (float): A lower bound that is not included. Default: none.
         multiple_of (int): The number must be divisible by this; for whole numbers. Defaults to 1.
 
     Returns:
@@ -32,6 +35,7 @@ def bounded(kind: type, least: float = -inf, most: float = inf, multiple_of: int
     """
     wanted = 'a whole number' if kind is int else 'a finite number'
     wanted += f' divisible by {multiple_of}' if multiple_of > 1 else ''
+    wanted += f' above {above}' if above > -inf else ''
     wanted += f' from {least}' if least > -inf else ''
     wanted += f' up to {most}' if most < inf else ''
 
@@ -40,7 +44,8 @@ def bounded(kind: type, least: float = -inf, most: float = inf, multiple_of: int
             number = kind(text)
         except ValueError:
             number = nan
-        if not (-inf < number < inf and least <= number <= most and (multiple_of == 1 or number % multiple_of == 0)):
+        within = -inf < number < inf and above < number and least <= number <= most
+        if not within or (multiple_of > 1 and number % multiple_of):
             raise argparse.ArgumentTypeError(f'expected {wanted}, got {brief(text)}')
         return number
 
@@ -48,7 +53,7 @@ def bounded(kind: type, least: float = -inf, most: float = inf, multiple_of: int
 
 
 positive = bounded(int, 1)
-positive_float = bounded(float, 1e-9)
+positive_float = bounded(float, above=0)
 guidance_scale = bounded(float, 0)
 seed = bounded(int, 0, 2**32 - 1)
 image_side = bounded(int, 8, 8192)  # what a Stable Diffusion can encode, and what fits into a memory

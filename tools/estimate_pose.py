@@ -54,7 +54,7 @@ def parse_args(arguments=None):
         '--person', type=bounded(int, 0), default=0, help="the detector's class of persons (default: %(default)s)"
     )
     parser.add_argument(
-        '--threshold', type=bounded(float, 0), default=0.3, help='score of a drawn keypoint (default: %(default)s)'
+        '--threshold', type=bounded(float), default=0.3, help='score of a drawn keypoint (default: %(default)s)'
     )
     parser.add_argument('--device', default='cuda' if torch.cuda.is_available() else 'cpu')
     args = parser.parse_args(arguments)

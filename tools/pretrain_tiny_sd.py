@@ -143,10 +143,8 @@ def load_arrays(path: Path) -> dict[str, np.ndarray]:
 
 
 def render_chunk(task: tuple[Path, int, int]):
-    """Render ``CHUNK`` scenes with their captions into one file; a finished file is kept."""
+    """Render ``CHUNK`` scenes with their captions into one file."""
     path, first, seed = task
-    if path.exists():
-        return
     images, captions = [], []
     for index in range(first, first + CHUNK):
         rng = np.random.default_rng([seed, index])
@@ -161,9 +159,10 @@ def render_chunk(task: tuple[Path, int, int]):
 def make_scenes(run: Run, num_scenes: int, seed: int, workers: int) -> tuple[torch.Tensor, np.ndarray]:
     """Return images ``(N, 3, SIZE, SIZE)`` uint8 and captions ``(N, CAPTIONS_PER_SCENE)``."""
     paths = [run.dir / 'scenes' / f'{first:06d}.npz' for first in range(0, num_scenes, CHUNK)]
-    tasks = [(path, index * CHUNK, seed) for index, path in enumerate(paths)]
-    with Pool(workers, initializer=end_with_parent) as pool:
-        list(tqdm(pool.imap(render_chunk, tasks), desc='scenes', total=len(tasks), unit_scale=CHUNK))
+    tasks = [(path, index * CHUNK, seed) for index, path in enumerate(paths) if not path.exists()]
+    if tasks:
+        with Pool(workers, initializer=end_with_parent) as pool:
+            list(tqdm(pool.imap(render_chunk, tasks), desc='scenes', total=len(tasks), unit_scale=CHUNK))
     chunks = [read(path, load_arrays) for path in paths]
     images = torch.from_numpy(np.concatenate([chunk['images'] for chunk in chunks]))
     return images.permute(0, 3, 1, 2).contiguous(), np.concatenate([chunk['captions'] for chunk in chunks])
