@@ -31,14 +31,31 @@ def whole_file(path: str | Path) -> Iterator[Path]:
         Path: A temporary file name in the same folder, with the same suffix, to write to.
     """
     path = Path(path)
+    if path.exists() and not path.is_file():  # a device or a pipe, such as /dev/stdout, holds nothing to lose
+        yield path
+        return
     partial = _partial_name(path)
     try:
         yield partial
-        with partial.open('r+b') as file:
+        with partial.open('rb') as file:  # for reading, because the partial file may be a link to a protected one
             os.fsync(file.fileno())  # some file systems report a full disk only here
         os.replace(partial, path)
     finally:
         partial.unlink(missing_ok=True)
+
+
+def write_whole(path: str | Path, content: bytes | str):
+    """Write a file by :func:`whole_file`.
+
+    Args:
+        path (str | Path): The file to create or replace. Missing parent folders are created.
+        content (bytes | str): All of its content; text is encoded as UTF-8.
+
+    Raises:
+        OSError: The file cannot be written, for instance because the disk is full.
+    """
+    with whole_file(path) as partial:
+        partial.write_bytes(content.encode() if isinstance(content, str) else content)
 
 
 @contextmanager

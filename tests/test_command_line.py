@@ -1,6 +1,14 @@
+import argparse
+import os
+import signal
+from pathlib import Path
+
 import pytest
 
-from mmdiffperc.command_line import one_line_errors
+from mmdiffperc.command_line import bounded, config_file, file_name, one_line_errors, positive, positive_float, seed
+from mmdiffperc.files import whole_file
+
+ROOT = Path(__file__).parents[1]
 
 
 @one_line_errors(ValueError, OSError)
@@ -30,3 +38,67 @@ def test_any_other_error_stays_a_traceback():
 
 def test_the_function_keeps_its_name_and_text():
     assert (main.__name__, main.__doc__) == ('main', 'Run.')
+
+
+def parse(kind, text):
+    parser = argparse.ArgumentParser()
+    parser.add_argument('--option', type=kind)
+    return parser.parse_args(['--option', text]).option
+
+
+@pytest.mark.parametrize(
+    ('kind', 'text', 'value'),
+    [
+        (bounded(int), '-7', -7),
+        (positive, '1', 1),
+        (positive_float, '1e-12', 1e-12),
+        (bounded(float, 0, 1), '1', 1.0),
+        (bounded(int, 8, 64, multiple_of=8), '24', 24),
+        (file_name('.png'), 'a/b.PNG', Path('a/b.PNG')),
+        (config_file, 'mmseg::pspnet/model', 'mmseg::pspnet/model'),
+        (config_file, __file__, __file__),
+    ],
+)
+def test_options(kind, text, value):
+    parsed = parse(kind, text)
+    assert parsed == value and type(parsed) is type(value)
+
+
+@pytest.mark.parametrize(
+    ('kind', 'text'),
+    [
+        (positive, '0'),
+        (positive, '1.5'),
+        (positive, 'many'),
+        (positive, ''),
+        (positive_float, '0'),
+        (bounded(float), 'nan'),
+        (bounded(float), 'inf'),
+        (bounded(int, most=9), '1' + '0' * 4000),
+        (bounded(float, 0, 1), '1.1'),
+        (bounded(int, 8, 64, multiple_of=8), '20'),
+        (seed, '-1'),
+        (seed, str(2**32)),
+        (file_name('.png', '.pdf'), 'figure.txt'),
+        (config_file, str(ROOT / 'pyproject.toml')),
+    ],
+)
+def test_options_out_of_range(kind, text, capsys):
+    with pytest.raises(SystemExit):
+        parse(kind, text)
+    error = capsys.readouterr().err.splitlines()[-1]
+    assert '--option' in error and 'expected' in error and text[:50] in error and len(error) < 250
+
+
+@pytest.mark.parametrize('number', [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_the_tool_and_removes_what_is_half_written(tmp_path, capsys, number):
+    @one_line_errors(ValueError)
+    def tool(path):
+        with whole_file(path) as partial:
+            partial.write_text('half')
+            os.kill(os.getpid(), number)
+
+    before = signal.getsignal(number)
+    assert tool(tmp_path / 'a.txt') == 130
+    assert 'interrupted' in capsys.readouterr().err
+    assert not os.listdir(tmp_path) and signal.getsignal(number) is before

@@ -32,7 +32,8 @@ from mmengine.optim import OptimWrapper, build_optim_wrapper
 from mmengine.registry import MODELS, init_default_scope
 from torch import nn
 
-from mmdiffperc.command_line import one_line_errors
+from mmdiffperc.command_line import config_file, one_line_errors, positive
+from mmdiffperc.files import write_whole
 from mmdiffperc.models import DiffusionUNet, TextPrompts
 from mmdiffperc.models.stable_diffusion import build_unet
 
@@ -43,7 +44,7 @@ MIB = 2**20
 def parse_args(arguments=None):
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('config', help='config whose model has the backbone DiffusionUNet')
+    parser.add_argument('config', type=config_file, help='config whose model has the backbone DiffusionUNet')
     parser.add_argument('--size', type=positive, nargs=2, default=[512, 512], metavar=('H', 'W'))
     parser.add_argument('--batch', type=positive, default=1, metavar='N', help='images at once')
     parser.add_argument('--train', action='store_true', help='time a training step of the model too (mmseg only)')
@@ -56,13 +57,6 @@ def parse_args(arguments=None):
         '--cfg-options', nargs='+', action=DictAction, metavar='KEY=VALUE', help='changes to the config'
     )
     return parser.parse_args(arguments)
-
-
-def positive(text: str) -> int:
-    """The type of arguments that count something."""
-    if (number := int(text)) < 1:
-        raise argparse.ArgumentTypeError(f'expected at least 1, got {number}')
-    return number
 
 
 def build_model(cfg: Config) -> nn.Module:
@@ -287,7 +281,7 @@ def main(arguments=None):
         Path(args.out).parent.mkdir(parents=True, exist_ok=True)  # fails before the minutes of measuring
     report = benchmark(args)
     if args.out:
-        Path(args.out).write_text(json.dumps(report, indent=2) + '\n')
+        write_whole(args.out, json.dumps(report, indent=2) + '\n')
     print(table(report['results']))
 
 

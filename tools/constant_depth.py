@@ -15,7 +15,7 @@ from mmengine.registry import DATASETS, init_default_scope
 from mmengine.structures import BaseDataElement, PixelData
 
 import mmdiffperc.compat  # noqa: F401  (comes before any host)
-from mmdiffperc.command_line import one_line_errors
+from mmdiffperc.command_line import config_file, one_line_errors
 
 
 def build_dataset(config: Config, split: str) -> BaseDataset:
@@ -72,7 +72,7 @@ def constant_scores(config: str) -> dict[str, float]:
 def main(arguments=None):
     """Print the scores, with these arguments instead of the command line's if there are any."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('config')
+    parser.add_argument('config', type=config_file)
     for name, value in constant_scores(parser.parse_args(arguments).config).items():
         print(f'{name}: {value:.4f}')
 

@@ -18,6 +18,7 @@ from mmengine.runner import save_checkpoint
 
 from mmdiffperc.command_line import one_line_errors
 from mmdiffperc.compat.checkpoint import load_file
+from mmdiffperc.files import whole_file
 from mmdiffperc.models.official_checkpoints import convert, recognise, unwrap
 
 CONFIGS = Path(__file__).parents[1] / 'configs'
@@ -51,7 +52,8 @@ def main(arguments=None):
         model = MODELS.build(cfg.model)
     state_dict = convert(weights, layout, model)
     meta = dict(cfg=cfg.pretty_text, dataset_meta=dataset_meta(cfg.test_dataloader.dataset))
-    save_checkpoint(dict(meta=meta, state_dict=state_dict), args.dst)
+    with whole_file(args.dst) as partial:
+        save_checkpoint(dict(meta=meta, state_dict=state_dict), str(partial))
     print(f'{layout.name}: {len(state_dict)} weights written to {args.dst}')
     if layout.absent:
         print(

@@ -21,7 +21,8 @@ import mmcv  # isort: skip
 from mmseg.apis import init_model  # isort: skip
 from mmseg.models import DepthEstimator  # isort: skip
 
-from mmdiffperc.command_line import one_line_errors
+from mmdiffperc.command_line import FIGURE_SUFFIXES, config_file, file_name, one_line_errors
+from mmdiffperc.files import whole_file
 from mmdiffperc.visualization import depth_figure
 
 NUM_ROWS = 4
@@ -30,12 +31,12 @@ NUM_ROWS = 4
 def parse_args(arguments=None):
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('config')
+    parser.add_argument('config', type=config_file)
     parser.add_argument('checkpoint')
     parser.add_argument(
         '--indices', type=int, nargs='+', help=f'images of the test set, one a row (default: the first {NUM_ROWS})'
     )
-    parser.add_argument('--out', type=Path, default=Path('depth.png'))
+    parser.add_argument('--out', type=file_name(*FIGURE_SUFFIXES), default=Path('depth.png'))
     parser.add_argument('--device', default='cpu')
     return parser.parse_args(arguments)
 
@@ -70,8 +71,8 @@ def main(arguments=None):
     dataset = DATASETS.build(model.cfg.test_dataloader.dataset)
     indices = check_indices(args.indices, len(dataset))
     figure = depth_figure([predict_row(model, dataset[index]) for index in indices])
-    args.out.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(args.out)
+    with whole_file(args.out) as partial:
+        figure.savefig(partial)
     print(f'{args.out} written')
 
 

@@ -20,7 +20,8 @@ import mmdiffperc.compat  # noqa: F401  (comes before any host)
 import mmcv  # isort: skip
 from mmseg.apis import inference_model, init_model  # isort: skip
 
-from mmdiffperc.command_line import one_line_errors
+from mmdiffperc.command_line import FIGURE_SUFFIXES, config_file, file_name, one_line_errors
+from mmdiffperc.files import whole_file
 from mmdiffperc.visualization import attention_maps, overlay
 
 COLUMNS = 5
@@ -29,10 +30,10 @@ COLUMNS = 5
 def parse_args(arguments=None):
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('config')
+    parser.add_argument('config', type=config_file)
     parser.add_argument('checkpoint')
     parser.add_argument('--indices', type=int, nargs='+', help='images of the test set, one a row (default: the first)')
-    parser.add_argument('--out', type=Path, default=Path('predictions.png'))
+    parser.add_argument('--out', type=file_name(*FIGURE_SUFFIXES), default=Path('predictions.png'))
     parser.add_argument('--device', default='cpu')
     return parser.parse_args(arguments)
 
@@ -79,8 +80,8 @@ def main(arguments=None):
         ax.axis('off')
     for axes, index in zip(grid, indices, strict=True):
         draw_row(axes, model, dataset[index]['data_samples'])
-    args.out.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(args.out, dpi=120)
+    with whole_file(args.out) as partial:
+        figure.savefig(partial, dpi=120)
     print(f'{args.out} written')
 
 

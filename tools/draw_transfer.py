@@ -19,7 +19,8 @@ from mmengine.config import Config
 from mmengine.dataset import pseudo_collate
 from mmengine.registry import DATASETS, init_default_scope
 
-from mmdiffperc.command_line import one_line_errors
+from mmdiffperc.command_line import FIGURE_SUFFIXES, file_name, one_line_errors, seed
+from mmdiffperc.files import whole_file
 from mmdiffperc.inference.target_inferencer import build_model
 
 PREFIX = 'dmp-'
@@ -29,9 +30,9 @@ PANEL_INCHES = 1.6
 def parse_args(arguments=None):
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('--seed', type=int, default=0, help='which runs (default: %(default)s)')
+    parser.add_argument('--seed', type=seed, default=0, help='which runs (default: %(default)s)')
     parser.add_argument('--index', type=int, default=0, help='which image of the test set (default: %(default)s)')
-    parser.add_argument('--out', type=Path, default=Path('transfer.png'))
+    parser.add_argument('--out', type=file_name(*FIGURE_SUFFIXES), default=Path('transfer.png'))
     parser.add_argument('--device', default='cuda' if torch.cuda.is_available() else 'cpu')
     return parser.parse_args(arguments)
 
@@ -90,8 +91,8 @@ def main(arguments=None):
     init_default_scope('mmseg')
     tasks = [task for task in TASKS if task.startswith(PREFIX)]
     rows = {task.removeprefix(PREFIX): draw_row(task, args.seed, args.index, args.device) for task in tasks}
-    args.out.parent.mkdir(parents=True, exist_ok=True)
-    figure_of(rows).savefig(args.out)
+    with whole_file(args.out) as partial:
+        figure_of(rows).savefig(partial)
     print(f'{args.out} written')
 
 

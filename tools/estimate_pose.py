@@ -16,14 +16,15 @@ import pickle
 import sys
 from pathlib import Path
 
-import cv2
 import torch
 
 import mmdiffperc.compat  # noqa: F401  (comes before any host)
 
 from mmpose.apis import MMPoseInferencer  # isort: skip
 
-from mmdiffperc.command_line import one_line_errors
+from mmdiffperc.command_line import bounded, config_file, one_line_errors
+from mmdiffperc.datasets.target_files import encode_png
+from mmdiffperc.files import write_whole
 from mmdiffperc.pose import estimate_pose
 
 WHOLE_IMAGE = 'whole_image'  # what mmpose calls it when the image is the box
@@ -32,23 +33,29 @@ WHOLE_IMAGE = 'whole_image'  # what mmpose calls it when the image is the box
 def parse_args(arguments=None):
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('config', help='config of a top-down pose estimator')
+    parser.add_argument('config', type=config_file, help='config of a top-down pose estimator')
     parser.add_argument('checkpoint', help='its trained checkpoint')
     parser.add_argument('image', type=Path)
     parser.add_argument('--out', type=Path, default=Path('pose'), metavar='FOLDER', help='(default: %(default)s)')
     boxes = parser.add_mutually_exclusive_group()
     boxes.add_argument(
         '--box',
-        type=float,
+        type=bounded(float),
         nargs=4,
         action='append',
         metavar=('X1', 'Y1', 'X2', 'Y2'),
         help='around a person, in pixels; may be given several times',
     )
-    boxes.add_argument('--detector', default=WHOLE_IMAGE, metavar='CONFIG', help="config of one of mmdet's detectors")
+    boxes.add_argument(
+        '--detector', type=config_file, default=WHOLE_IMAGE, metavar='CONFIG', help="config of one of mmdet's detectors"
+    )
     parser.add_argument('--detector-checkpoint', metavar='FILE', help='its checkpoint')
-    parser.add_argument('--person', type=int, default=0, help="the detector's class of persons (default: %(default)s)")
-    parser.add_argument('--threshold', type=float, default=0.3, help='score of a drawn keypoint (default: %(default)s)')
+    parser.add_argument(
+        '--person', type=bounded(int, 0), default=0, help="the detector's class of persons (default: %(default)s)"
+    )
+    parser.add_argument(
+        '--threshold', type=bounded(float), default=0.3, help='score of a drawn keypoint (default: %(default)s)'
+    )
     parser.add_argument('--device', default='cuda' if torch.cuda.is_available() else 'cpu')
     args = parser.parse_args(arguments)
     if args.detector_checkpoint and args.detector == WHOLE_IMAGE:
@@ -75,11 +82,10 @@ def main(arguments=None):
     inferencer = build_inferencer(args)
     people, picture = estimate_pose(inferencer, args.image, args.box, kpt_thr=args.threshold, draw_bbox=True)
     names = inferencer.inferencer.model.dataset_meta['keypoint_id2name']
-    args.out.mkdir(parents=True, exist_ok=True)
     stem = args.out / f'{args.image.stem}_pose'
     content = dict(keypoint_names=[names[index] for index in sorted(names)], people=people)
-    Path(f'{stem}.json').write_text(json.dumps(content, indent=2))
-    Path(f'{stem}.png').write_bytes(cv2.imencode('.png', picture[..., ::-1])[1].tobytes())
+    write_whole(f'{stem}.json', json.dumps(content, indent=2))
+    write_whole(f'{stem}.png', encode_png(picture))
     print(f'{stem}.json: poses of {len(people)} person(s) written.')
 
 

@@ -24,6 +24,8 @@ from statistics import mean
 from constant_depth import constant_scores
 from demo import ROOT, latest_results, run
 
+from mmdiffperc.files import write_whole
+
 WORK_DIR = 'work_dirs/prior'
 
 
@@ -175,7 +177,7 @@ def measure(name: str, seeds: list[int], options: list[str]) -> dict[str, list[d
     if task.constant_depth:
         with chdir(ROOT):
             results['none: mean training depth'] = [constant_scores(task.configs['random'])] * len(seeds)
-    (ROOT / f'{WORK_DIR}/{name}.json').write_text(json.dumps(results))
+    write_whole(ROOT / f'{WORK_DIR}/{name}.json', json.dumps(results))
     return results
 
 

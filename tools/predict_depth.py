@@ -12,7 +12,6 @@ import pickle
 import sys
 from pathlib import Path
 
-import cv2
 import numpy as np
 import torch
 from tqdm import tqdm
@@ -21,8 +20,10 @@ import mmdiffperc.compat  # noqa: F401  (comes before any host)
 
 from mmseg.apis import init_model  # isort: skip
 
-from mmdiffperc.command_line import one_line_errors
+from mmdiffperc.command_line import config_file, one_line_errors, positive_float
 from mmdiffperc.datasets.metadata import visible_files
+from mmdiffperc.datasets.target_files import encode_png
+from mmdiffperc.files import whole_file, write_whole
 from mmdiffperc.inference.image_files import check_names
 from mmdiffperc.seg.inference import predict_depth
 from mmdiffperc.visualization import colour_depth
@@ -33,32 +34,20 @@ IMAGE_SUFFIXES = ('.bmp', '.jpeg', '.jpg', '.png', '.ppm', '.tif', '.tiff', '.we
 def parse_args(arguments=None):
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('config', help='config of a depth estimator')
+    parser.add_argument('config', type=config_file, help='config of a depth estimator')
     parser.add_argument('checkpoint', help='its trained checkpoint')
     parser.add_argument('image', type=Path, help='image file, or a folder of images')
     parser.add_argument('--out', type=Path, default=Path('depth'), metavar='FOLDER', help='(default: %(default)s)')
     parser.add_argument('--scene', help='scene class of the images, as the model names it (default: unknown)')
     parser.add_argument(
         '--png-scale',
-        type=positive,
+        type=positive_float,
         default=1000,
         metavar='UNITS',
         help='16-bit units per metre (default: %(default)s)',
     )
     parser.add_argument('--device', default='cuda' if torch.cuda.is_available() else 'cpu')
     return parser.parse_args(arguments)
-
-
-def positive(text: str) -> float:
-    """A positive number.
-
-    Raises:
-        ValueError: It is none.
-    """
-    number = float(text)
-    if not 0 < number < float('inf'):
-        raise ValueError
-    return number
 
 
 def find_images(path: Path) -> list[Path]:
@@ -88,9 +77,10 @@ def write_depth(depth: np.ndarray, stem: Path, png_scale: float):
             f'{stem.name}: {np.nanmax(depth):.1f} m do not fit into 16 bits at {png_scale:g} units per metre; '
             'KITTI, for one, uses --png-scale 256'
         )
-    np.save(f'{stem}.npy', depth)
-    for name, picture in (('depth', units.astype(np.uint16)), ('colour', colour_depth(depth)[..., ::-1])):
-        Path(f'{stem}_{name}.png').write_bytes(cv2.imencode('.png', picture)[1].tobytes())
+    with whole_file(f'{stem}.npy') as partial:
+        np.save(partial, depth)
+    write_whole(f'{stem}_depth.png', encode_png(units.astype(np.uint16)))
+    write_whole(f'{stem}_colour.png', encode_png(colour_depth(depth)))
 
 
 def predict(args) -> int:
@@ -101,7 +91,6 @@ def predict(args) -> int:
     """
     images = find_images(args.image)
     model = init_model(args.config, args.checkpoint, args.device)
-    args.out.mkdir(parents=True, exist_ok=True)
     for image in tqdm(images, unit='image'):
         write_depth(predict_depth(model, image, args.scene), args.out / image.stem, args.png_scale)
     return len(images)

@@ -10,7 +10,8 @@ Six stages, each resumable, each leaving its result in ``WORK_DIR``::
                  2.x (scaled-linear DDPM, velocity prediction, captions dropped at random)   unet.pt
     export       the diffusers folder (half precision), its card and pictures drawn from captions
 
-Run the same command again to go on where a run was stopped. ``log.jsonl`` keeps every logged loss.
+Run the same command again to go on where a run was stopped. A file appears when it is whole; a damaged one is an error.
+``log.jsonl`` keeps every logged loss.
 
     python tools/pretrain_tiny_sd.py work_dirs/tiny-sd --export mmdiffperc/assets/tiny-sd
 """
@@ -18,7 +19,11 @@ Run the same command again to go on where a run was stopped. ``log.jsonl`` keeps
 import argparse
 import json
 import math
+import shutil
+import sys
 import time
+from collections.abc import Callable
+from functools import partial
 from multiprocessing import Pool
 from pathlib import Path
 from statistics import fmean
@@ -34,7 +39,10 @@ from torch import nn
 from tqdm import tqdm
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
+from mmdiffperc.command_line import bounded, one_line_errors, positive, positive_float, seed
 from mmdiffperc.datasets.toy_scenes import caption, render, sample_scene
+from mmdiffperc.files import brief, whole_file, whole_folder, write_whole
+from mmdiffperc.processes import end_with_parent
 
 SIZE = 128  # pixels; the autoencoder makes 16 x 16 latents of it
 CROP = 64  # pixels the autoencoder sees at a time
@@ -90,30 +98,53 @@ class Run:
 
     def __init__(self, work_dir: Path):
         self.dir = work_dir
-        self.dir.mkdir(parents=True, exist_ok=True)
+        self.log_file = work_dir / 'log.jsonl'
+        if self.log_file.exists():
+            content = self.log_file.read_bytes()
+            if not content.endswith(b'\n'):  # a run was killed, or the disk was full, in the middle of a line
+                write_whole(self.log_file, content[: content.rfind(b'\n') + 1])
 
     def log(self, **values):
-        with open(self.dir / 'log.jsonl', 'a') as file:
+        with open(self.log_file, 'a') as file:
             file.write(json.dumps(values) + '\n')
 
     def entries(self) -> list[dict]:
-        return [json.loads(line) for line in (self.dir / 'log.jsonl').read_text().splitlines()]
+        return read(self.log_file, lambda path: [json.loads(line) for line in path.read_text().splitlines()])
 
     def save(self, stage: str, **state):
-        partial = self.dir / f'{stage}.pt.partial'
-        torch.save(state, partial)
-        partial.replace(self.dir / f'{stage}.pt')
+        with whole_file(self.dir / f'{stage}.pt') as partial_file:
+            torch.save(state, partial_file)
 
     def load(self, stage: str) -> dict:
         path = self.dir / f'{stage}.pt'
-        return torch.load(path, map_location='cpu', weights_only=True) if path.exists() else {}
+        return read(path, load_tensors) if path.exists() else {}
+
+
+def read(path: Path, load: Callable):
+    """Load a file that an earlier run has written.
+
+    Raises:
+        ValueError: It is damaged.
+    """
+    try:
+        return load(path)
+    except Exception as error:  # damaged bytes make a reader fail in any way
+        raise ValueError(
+            f'{path} is damaged ({brief(str(error))}). Remove it and run the same command again, which makes it anew'
+        ) from error
+
+
+load_tensors = partial(torch.load, map_location='cpu', weights_only=True)
+
+
+def load_arrays(path: Path) -> dict[str, np.ndarray]:
+    with np.load(path) as file:
+        return {name: file[name] for name in ('images', 'captions')}
 
 
 def render_chunk(task: tuple[Path, int, int]):
-    """Render ``CHUNK`` scenes with their captions into one file; a finished file is kept."""
+    """Render ``CHUNK`` scenes with their captions into one file."""
     path, first, seed = task
-    if path.exists():
-        return
     images, captions = [], []
     for index in range(first, first + CHUNK):
         rng = np.random.default_rng([seed, index])
@@ -121,19 +152,18 @@ def render_chunk(task: tuple[Path, int, int]):
         rendering = render(sample_scene(rng, domain), SIZE)
         images.append(rendering.image)
         captions.append([caption(rendering, rng) for _ in range(CAPTIONS_PER_SCENE)])
-    partial = path.with_suffix('.partial.npz')
-    np.savez(partial, images=np.stack(images), captions=np.array(captions))
-    partial.replace(path)
+    with whole_file(path) as partial_file:
+        np.savez(partial_file, images=np.stack(images), captions=np.array(captions))
 
 
 def make_scenes(run: Run, num_scenes: int, seed: int, workers: int) -> tuple[torch.Tensor, np.ndarray]:
     """Return images ``(N, 3, SIZE, SIZE)`` uint8 and captions ``(N, CAPTIONS_PER_SCENE)``."""
-    (run.dir / 'scenes').mkdir(exist_ok=True)
     paths = [run.dir / 'scenes' / f'{first:06d}.npz' for first in range(0, num_scenes, CHUNK)]
-    tasks = [(path, index * CHUNK, seed) for index, path in enumerate(paths)]
-    with Pool(workers) as pool:
-        list(tqdm(pool.imap(render_chunk, tasks), desc='scenes', total=len(tasks), unit_scale=CHUNK))
-    chunks = [np.load(path) for path in paths]
+    tasks = [(path, index * CHUNK, seed) for index, path in enumerate(paths) if not path.exists()]
+    if tasks:
+        with Pool(workers, initializer=end_with_parent) as pool:
+            list(tqdm(pool.imap(render_chunk, tasks), desc='scenes', total=len(tasks), unit_scale=CHUNK))
+    chunks = [read(path, load_arrays) for path in paths]
     images = torch.from_numpy(np.concatenate([chunk['images'] for chunk in chunks]))
     return images.permute(0, 3, 1, 2).contiguous(), np.concatenate([chunk['captions'] for chunk in chunks])
 
@@ -220,11 +250,12 @@ def encode_all(run: Run, vae: AutoencoderKL, images: torch.Tensor) -> torch.Tens
     """Posterior moments ``(N, 8, h, w)`` of every image, and the scaling factor set to 1 / their standard deviation."""
     path = run.dir / 'moments.pt'
     if path.exists():
-        moments = torch.load(path, weights_only=True)
+        moments = read(path, load_tensors)
     else:
         batches = tqdm(images.split(32), desc='encode')
         moments = torch.cat([vae.encode(to_pixels(batch)).latent_dist.parameters for batch in batches])
-        torch.save(moments, path)
+        with whole_file(path) as partial_file:
+            torch.save(moments, partial_file)
     vae.register_to_config(scaling_factor=round(1 / moments[:, :4].std().item(), 5))
     return moments
 
@@ -242,8 +273,9 @@ def train_tokenizer(run: Run, captions: np.ndarray, args) -> CLIPTokenizer:
         trained = untrained.train_new_from_iterator(captions.ravel().tolist(), vocab_size=1024)
         merges = [tuple(pair) for pair in json.loads(trained.backend_tokenizer.to_str())['model']['merges']]
         merged = [''.join(pair) for pair in merges]
-        CLIPTokenizer(vocab=number(letters + merged + [BOS, EOS]), merges=merges).save_pretrained(folder)
-    return CLIPTokenizer.from_pretrained(folder, model_max_length=MAX_LENGTH)
+        with whole_folder(folder) as partial_folder:
+            CLIPTokenizer(vocab=number(letters + merged + [BOS, EOS]), merges=merges).save_pretrained(partial_folder)
+    return read(folder, partial(CLIPTokenizer.from_pretrained, model_max_length=MAX_LENGTH))
 
 
 def number(tokens: list[str]) -> dict[str, int]:
@@ -323,50 +355,74 @@ def train_unet(run: Run, vae, text_encoder, moments: torch.Tensor, ids, empty, a
 
 
 def export(run: Run, vae, tokenizer, model: nn.ModuleDict, args, folder: Path):
-    """Write the diffusers folder in half precision, its card, and pictures drawn from captions."""
+    """Write the diffusers folder in half precision, its card, and pictures drawn from captions.
+
+    It is made in the work directory first, so that no file of an older export is lost before its successor is whole.
+    """
     scheduler = DDIMScheduler(**SCHEDULER, set_alpha_to_one=False)
     pipeline = StableDiffusionPipeline(
         vae=vae, text_encoder=model['text_encoder'], tokenizer=tokenizer, unet=model['unet'], scheduler=scheduler,
         safety_checker=None, feature_extractor=None, requires_safety_checker=False,
     )  # fmt: skip
     samples = draw(pipeline, SIZE)
-    pipeline.to(torch.float16).save_pretrained(folder)
-    for part in ('vae', 'unet'):
-        forget_origin(folder / part / 'config.json')
-    samples.save(folder / 'samples.png')
-    data = dict(scenes=args.num_scenes, seed=args.seed, share_b=round(100 * DOMAIN_B_SHARE), size=SIZE)
-    write_card(folder / 'README.md', pipeline, run.entries(), **data)
+    made = run.dir / 'export'
+    shutil.rmtree(made, ignore_errors=True)  # of a run that was killed
+    with whole_folder(made) as partial_folder:
+        pipeline.to(torch.float16).save_pretrained(partial_folder)
+        for part in ('vae', 'unet'):
+            forget_origin(partial_folder / part / 'config.json')
+        samples.save(partial_folder / 'samples.png')
+        data = dict(scenes=args.num_scenes, seed=args.seed, share_b=round(100 * DOMAIN_B_SHARE), size=SIZE)
+        write_card(partial_folder / 'README.md', pipeline, run.entries(), **data)
+    replace_files(made, folder)
+    shutil.rmtree(made)
+
+
+def replace_files(source: Path, folder: Path):
+    """Copy all files of a folder into another one, where each is whole or what it was before."""
+    for path in sorted(source.rglob('*')):
+        if path.is_file():
+            with whole_file(folder / path.relative_to(source)) as partial_file:
+                shutil.copyfile(path, partial_file)
 
 
 def forget_origin(config: Path):
     """Take out of a part's config the path that the part was once loaded from."""
     values = json.loads(config.read_text())
     values.pop('_name_or_path', None)
-    config.write_text(json.dumps(values, indent=2) + '\n')
+    write_whole(config, json.dumps(values, indent=2) + '\n')
 
 
-def parse_args():
+def parse_args(arguments=None):
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('work_dir', type=Path)
     parser.add_argument('--export', type=Path, help='diffusers folder to write (default: WORK_DIR/tiny-sd)')
     parser.add_argument('--start-from', type=Path, help='exported folder to go on from; what it lacks starts anew')
-    parser.add_argument('--num-scenes', type=int, default=12000)
-    parser.add_argument('--autoencoder-steps', type=int, default=10000)
-    parser.add_argument('--autoencoder-lr', type=float, default=2e-3)
-    parser.add_argument('--text-steps', type=int, default=3000)
-    parser.add_argument('--text-batch', type=int, default=128)
-    parser.add_argument('--unet-steps', type=int, default=12000)
-    parser.add_argument('--lr', type=float, default=8e-4, help='peak learning rate of the U-Net and the text encoder')
-    parser.add_argument('--train-tokens', type=int, default=48, help='captions are padded to this many tokens')
-    parser.add_argument('--seed', type=int, default=0)
-    parser.add_argument('--workers', type=int, default=2, help='processes that render')
-    parser.add_argument('--log-every', type=int, default=50)
-    parser.add_argument('--save-every', type=float, default=120, help='seconds between training states')
-    return parser.parse_args()
+    parser.add_argument('--num-scenes', type=positive, default=12000)
+    parser.add_argument('--autoencoder-steps', type=positive, default=10000)
+    parser.add_argument('--autoencoder-lr', type=positive_float, default=2e-3)
+    parser.add_argument('--text-steps', type=positive, default=3000)
+    parser.add_argument('--text-batch', type=positive, default=128)
+    parser.add_argument('--unet-steps', type=positive, default=12000)
+    parser.add_argument(
+        '--lr', type=positive_float, default=8e-4, help='peak learning rate of the U-Net and the text encoder'
+    )
+    parser.add_argument(
+        '--train-tokens', type=bounded(int, 3, MAX_LENGTH), default=48, help='captions are padded to this many tokens'
+    )
+    parser.add_argument('--seed', type=seed, default=0)
+    parser.add_argument('--workers', type=positive, default=2, help='processes that render')
+    parser.add_argument('--log-every', type=positive, default=50)
+    parser.add_argument('--save-every', type=bounded(float, 0), default=120, help='seconds between training states')
+    args = parser.parse_args(arguments)
+    if args.start_from and not args.start_from.is_dir():
+        parser.error(f'--start-from: expected an exported folder, got {args.start_from}')
+    return args
 
 
-def main():
-    args = parse_args()
+@one_line_errors(ValueError, OSError, RuntimeError)
+def main(arguments=None):
+    args = parse_args(arguments)
     torch.manual_seed(args.seed)
     run = Run(args.work_dir)
     images, captions = make_scenes(run, math.ceil(args.num_scenes / CHUNK) * CHUNK, args.seed, args.workers)
@@ -380,4 +436,4 @@ def main():
 
 
 if __name__ == '__main__':
-    main()
+    sys.exit(main())

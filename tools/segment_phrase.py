@@ -11,7 +11,6 @@ import pickle
 import sys
 from pathlib import Path
 
-import cv2
 import numpy as np
 import torch
 
@@ -20,7 +19,9 @@ import mmdiffperc.compat  # noqa: F401  (comes before any host)
 import mmcv  # isort: skip
 from mmseg.apis import init_model  # isort: skip
 
-from mmdiffperc.command_line import one_line_errors
+from mmdiffperc.command_line import config_file, one_line_errors
+from mmdiffperc.datasets.target_files import encode_png
+from mmdiffperc.files import write_whole
 from mmdiffperc.seg.inference import segment_phrase
 from mmdiffperc.visualization import mask_overlay
 
@@ -28,7 +29,7 @@ from mmdiffperc.visualization import mask_overlay
 def parse_args(arguments=None):
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('config', help='config of a referring segmentor')
+    parser.add_argument('config', type=config_file, help='config of a referring segmentor')
     parser.add_argument('checkpoint', help='its trained checkpoint')
     parser.add_argument('image', type=Path)
     parser.add_argument('text', help='what to segment, in English')
@@ -39,9 +40,8 @@ def parse_args(arguments=None):
 
 def write_mask(image: np.ndarray, mask: np.ndarray, stem: Path):
     """Write the two files of an image ``(H, W, 3)`` in BGR."""
-    pictures = dict(mask=255 * mask.astype(np.uint8), overlay=mask_overlay(image[..., ::-1], mask)[..., ::-1])
-    for name, picture in pictures.items():
-        Path(f'{stem}_{name}.png').write_bytes(cv2.imencode('.png', picture)[1].tobytes())
+    write_whole(f'{stem}_mask.png', encode_png(255 * mask.astype(np.uint8)))
+    write_whole(f'{stem}_overlay.png', encode_png(mask_overlay(image[..., ::-1], mask)))
 
 
 @one_line_errors(ValueError, TypeError, OSError, RuntimeError, pickle.UnpicklingError)
@@ -50,7 +50,6 @@ def main(arguments=None):
     args = parse_args(arguments)
     model = init_model(args.config, args.checkpoint, args.device)
     mask = segment_phrase(model, args.image, args.text)
-    args.out.mkdir(parents=True, exist_ok=True)
     write_mask(mmcv.imread(args.image), mask, args.out / args.image.stem)
     print(f'{args.out}: {mask.sum()} of {mask.size} pixels are {args.text!r:.100}')
 

@@ -11,21 +11,26 @@ import sys
 from mmengine.config import Config, DictAction
 
 from mmdiffperc import swap_backbone
-from mmdiffperc.command_line import one_line_errors
+from mmdiffperc.command_line import CONFIG_SUFFIXES, config_file, file_name, one_line_errors, positive
+from mmdiffperc.files import whole_file
 
 
 def parse_args(arguments=None):
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('config', help='config file, or its name: HOST::PATH')
-    parser.add_argument('out', help='config file to write')
+    parser.add_argument('config', type=config_file, help='config file, or its name: HOST::PATH')
+    parser.add_argument('out', type=file_name(*CONFIG_SUFFIXES), help='config file to write')
     parser.add_argument('--arch', default='sd1-5', help='as in DiffusionUNet (default: %(default)s)')
     parser.add_argument('--checkpoint', help='Stable Diffusion weights (default: the published ones)')
     parser.add_argument(
         '--classes', nargs='+', metavar='NAME', help='classes of the prompts; one word names those of a data set: ade'
     )
     parser.add_argument(
-        '--strides', nargs='+', type=int, metavar='PIXELS', help='of the features (default: as the old backbone has)'
+        '--strides',
+        nargs='+',
+        type=positive,
+        metavar='PIXELS',
+        help='of the features (default: as the old backbone has)',
     )
     parser.add_argument('--scope', metavar='HOST', help='mmseg, mmdet or mmpose, if the config does not tell')
     parser.add_argument(
@@ -53,7 +58,8 @@ def main(arguments=None):
     """Run the tool, with these arguments instead of the command line's if there are any."""
     args = parse_args(arguments)
     cfg = swap_backbone(args.config, args.strides, args.scope, args.arch, **backbone_options(args))
-    cfg.dump(args.out)
+    with whole_file(args.out) as partial:
+        cfg.dump(partial)
     backbone = cfg.model.backbone
     strides = backbone.get('out_strides', 'their own')
     print(f'{args.out}: levels {tuple(backbone.out_indices)} of the U-Net, at strides {strides}')

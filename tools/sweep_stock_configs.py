@@ -19,6 +19,7 @@ from stock_configs.table import compare, make_page, make_row
 from stock_configs.trial import try_config
 
 from mmdiffperc.command_line import one_line_errors
+from mmdiffperc.files import write_whole
 
 PAGE = Path(__file__).parents[1] / 'configs' / 'README.md'
 NO_MMCV = (
@@ -65,7 +66,7 @@ def main(arguments=None):
     warnings.simplefilter('ignore')  # those of the hosts, hundreds
     rows = sweep(args.arch, args.only)
     if args.write:
-        PAGE.write_text(make_page(rows), encoding='utf-8')
+        write_whole(PAGE, make_page(rows))
     if args.check:
         found = [row for lines in rows.values() for row in lines]
         if differing := compare(PAGE.read_text(encoding='utf-8'), found, mmcv_full_available()):

@@ -9,6 +9,8 @@ import torch
 from diffusers import StableDiffusionPipeline
 from PIL import Image
 
+from mmdiffperc.files import write_whole
+
 SHOWN_CAPTIONS = (
     'a photo of a red sphere and a blue box',
     'a rendering of a green cone and a yellow cylinder',
@@ -64,7 +66,7 @@ def write_card(path: Path, pipeline: StableDiffusionPipeline, entries: list[dict
     losses = [f'| {stage} | {logged[-1]["step"]} | {last_losses(logged)} |' for stage, logged in stages.items()]
     captions = [f'{row}. {text}' for row, text in enumerate(SHOWN_CAPTIONS, 1)]
     tables = dict(sizes=sizes, losses=losses, captions=captions)
-    path.write_text(CARD.format(**{name: '\n'.join(rows) for name, rows in tables.items()}, **data))
+    write_whole(path, CARD.format(**{name: '\n'.join(rows) for name, rows in tables.items()}, **data))
 
 
 def last_losses(entries: list[dict]) -> str:
@@ -73,12 +75,12 @@ def last_losses(entries: list[dict]) -> str:
     return ', '.join(f'{name} {mean(entry[name] for entry in last):.4f}' for name in SHOWN_LOSSES if name in last[0])
 
 
-def draw(pipeline: StableDiffusionPipeline, size: int, per_caption: int = 4) -> Image.Image:
+def draw(pipeline: StableDiffusionPipeline, size: int, per_caption: int = 4, num_steps: int = 50) -> Image.Image:
     """One row of pictures per caption, each ``size`` pixels wide and high."""
     rows = []
     for seed, text in enumerate(SHOWN_CAPTIONS):
         images = pipeline(
-            text, height=size, width=size, num_images_per_prompt=per_caption, num_inference_steps=50,
+            text, height=size, width=size, num_images_per_prompt=per_caption, num_inference_steps=num_steps,
             guidance_scale=4.0, generator=torch.Generator().manual_seed(seed), output_type='np',
         ).images  # fmt: skip
         rows.append(np.concatenate(images, axis=1))

@@ -8,7 +8,6 @@ Beside the image stands one map for each class, with colours from its least to i
 import argparse
 import pickle
 import sys
-from pathlib import Path
 
 import torch
 
@@ -16,7 +15,8 @@ import mmdiffperc.compat  # noqa: F401  (comes before any host)
 
 from mmseg.apis import init_model  # isort: skip
 
-from mmdiffperc.command_line import one_line_errors
+from mmdiffperc.command_line import config_file, one_line_errors, positive
+from mmdiffperc.files import whole_file
 from mmdiffperc.inference.image_files import read_image
 from mmdiffperc.visualization import attention_figure, attention_maps
 
@@ -24,11 +24,11 @@ from mmdiffperc.visualization import attention_figure, attention_maps
 def parse_args(arguments=None):
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('config', help='config of an mmseg model whose backbone has cross_attention')
+    parser.add_argument('config', type=config_file, help='config of an mmseg model whose backbone has cross_attention')
     parser.add_argument('checkpoint', help='its trained checkpoint')
     parser.add_argument('image', help='image file')
     parser.add_argument('--classes', nargs='+', required=True, metavar='NAME', help='as the config names them')
-    parser.add_argument('--stride', type=int, help='pixels per cell of the maps (default: the finest)')
+    parser.add_argument('--stride', type=positive, help='pixels per cell of the maps (default: the finest)')
     parser.add_argument('--device', default='cuda' if torch.cuda.is_available() else 'cpu')
     parser.add_argument('--out', default='attention.png', metavar='FILE', help='PNG to write (default: %(default)s)')
     return parser.parse_args(arguments)
@@ -44,8 +44,8 @@ def draw(args):
     image = read_image(args.image)
     model = init_model(args.config, args.checkpoint, args.device)
     maps = attention_maps(model, image, args.classes, args.stride)
-    Path(args.out).parent.mkdir(parents=True, exist_ok=True)
-    attention_figure(image[..., ::-1], maps).savefig(args.out, format='png')
+    with whole_file(args.out) as partial:
+        attention_figure(image[..., ::-1], maps).savefig(partial, format='png')
 
 
 @one_line_errors(ValueError, OSError, RuntimeError, pickle.UnpicklingError)

@@ -1,11 +1,11 @@
 """Files of predicted targets."""
 
-import os
 from pathlib import Path
 
 import numpy as np
 
 from mmdiffperc.datasets.target_files import encode_npz, encode_png
+from mmdiffperc.files import write_whole
 from mmdiffperc.models.estimators import TargetCodec
 from mmdiffperc.models.estimators.target_codec import PER_IMAGE
 
@@ -36,14 +36,3 @@ def to_picture(target: np.ndarray, codec: TargetCodec) -> np.ndarray:
         return np.round(target * np.float32(255)).astype(np.uint8)
     scale = 1 if codec.target_scale == PER_IMAGE else codec.target_scale
     return np.round((target / np.float32(scale)).clip(0, 1) * np.float32(65535)).astype(np.uint16)
-
-
-def write_whole(path: Path, content: bytes):
-    """Write a file that is either there and whole, or not there."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f'.{path.name}.part')
-    try:
-        partial.write_bytes(content)
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)

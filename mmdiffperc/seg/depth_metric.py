@@ -3,15 +3,15 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-import cv2
 import numpy as np
 import torch
 from mmengine.evaluator import BaseMetric
 from mmengine.logging import MMLogger
 from mmseg.registry import METRICS
 
+from mmdiffperc.datasets.target_files import encode_png
 from mmdiffperc.evaluation.depth_measures import ALIGNMENTS, CROPS, MEASURES, align_depth, crop_mask, depth_measures
-from mmdiffperc.files import relative_name
+from mmdiffperc.files import relative_name, write_whole
 
 MAX_UINT16 = np.iinfo(np.uint16).max
 
@@ -157,11 +157,9 @@ class MonocularDepthMetric(BaseMetric):
             )
 
     def _write(self, pred: torch.Tensor, sample: dict):
-        self.output_dir.mkdir(parents=True, exist_ok=True)
         name = relative_name(sample.get('sample_name') or Path(sample['img_path']).stem, 'sample_name')
         units = (pred.double().cpu().numpy() * self.depth_scale_factor).round().clip(0, MAX_UINT16)
-        # Unlike OpenCV's own writer, this raises on a full disk.
-        (self.output_dir / f'{name}.png').write_bytes(cv2.imencode('.png', units.astype(np.uint16))[1].tobytes())
+        write_whole(self.output_dir / f'{name}.png', encode_png(units.astype(np.uint16)))
 
 
 def _measure_names(depth_metrics: Sequence[str] | None) -> tuple[str, ...]:

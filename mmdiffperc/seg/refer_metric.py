@@ -3,10 +3,12 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-import cv2
 import numpy as np
 from mmengine.evaluator import BaseMetric
 from mmseg.registry import METRICS
+
+from mmdiffperc.datasets.target_files import encode_png
+from mmdiffperc.files import write_whole
 
 REFERRED = 1
 THRESHOLDS = (0.5, 0.6, 0.7, 0.8, 0.9)
@@ -81,9 +83,7 @@ class ReferringSegMetric(BaseMetric):
 
     def _write(self, sample: dict):
         mask = 255 * (sample['pred_sem_seg']['data'][0] == REFERRED).cpu().numpy().astype(np.uint8)
-        self.output_dir.mkdir(parents=True, exist_ok=True)
-        # Unlike OpenCV's own writer, this raises on a full disk.
-        (self.output_dir / _file_name(sample)).write_bytes(cv2.imencode('.png', mask)[1].tobytes())
+        write_whole(self.output_dir / _file_name(sample), encode_png(mask))
 
 
 def _file_name(sample: dict) -> str:

@@ -70,7 +70,7 @@ def test_errors_are_one_clear_line(run, images, tmp_path, capsys):
     assert message(images / 'chair.png', '--scene', 'cave').startswith("predict_depth: Unknown scene 'cave': choose")
     assert 'absent.png' in message(images / 'absent.png')
     assert 'do not fit into 16 bits at 50000 units' in message(images / 'chair.png', '--png-scale', '50000')
-    assert not list((tmp_path / 'out').iterdir())
+    assert not (tmp_path / 'out').exists()
     (images / 'chair.jpg').write_bytes((images / 'chair.png').read_bytes())
     (images / 'chair.new.png').write_bytes((images / 'chair.png').read_bytes())  # sorted between the two
     assert 'would be written to the same files' in message(images)
@@ -82,7 +82,8 @@ def test_errors_are_one_clear_line(run, images, tmp_path, capsys):
 def test_png_scale_is_positive(run, images, capsys, scale):
     with pytest.raises(SystemExit):
         run(images, f'--png-scale={scale}')
-    assert f"argument --png-scale: invalid positive value: '{scale}'" in capsys.readouterr().err
+    error = capsys.readouterr().err.splitlines()[-1]
+    assert '--png-scale' in error and repr(scale) in error
 
 
 def test_checkpoints_that_cannot_be_used(tool, model_files, broken_checkpoints, images, tmp_path, capsys):

@@ -7,14 +7,14 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from mmdiffperc.files import relative_name
+from mmdiffperc.files import relative_name, whole_file
 
 
 def write_folder(out: Path, files: dict[str, Callable[[Path], None]]) -> int:
     """Write files into a new folder; continue where an interrupted run of the same call stopped.
 
-    They are gathered in ``<out>.part``, each under a temporary name until it is complete, and the folder gets its name
-    at the end. So no reader ever sees half a file or half a data set.
+    They are gathered in ``<out>.part``, where each file appears once it is whole, and the folder gets its name at the
+    end. So no reader ever sees half a file or half a data set.
 
     Args:
         out (Path): Folder to create.
@@ -48,7 +48,8 @@ def write_folder(out: Path, files: dict[str, Callable[[Path], None]]) -> int:
         )
     missing = [name for name in files if name not in found]
     for name in tqdm(missing, desc=out.name, total=len(files), initial=len(found), unit='file'):
-        _write_file(part / name, files[name])
+        with whole_file(part / name) as partial:
+            files[name](partial)
     os.replace(part, out)
     return len(missing)
 
@@ -77,12 +78,3 @@ def _files_in(folder):
     """Paths within a folder of all files that are not hidden, as temporary ones are."""
     paths = (path for path in folder.rglob('*') if path.is_file() and not path.name.startswith('.'))
     return {path.relative_to(folder).as_posix() for path in paths}
-
-
-def _write_file(path, write):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f'.{path.name}')
-    # A link that an interrupted run left would otherwise be written through, into the source.
-    temporary.unlink(missing_ok=True)
-    write(temporary)
-    os.replace(temporary, path)

@@ -23,7 +23,7 @@ from mmdiffperc.evaluation.class_colours import (
     colours_to_classes,
     resolve_palette,
 )
-from mmdiffperc.inference.prediction_files import write_whole
+from mmdiffperc.files import write_whole
 
 SETTINGS = 'convert_colours.json'
 NOT_SETTINGS = ('maps', 'out')

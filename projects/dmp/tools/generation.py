@@ -9,9 +9,8 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from mmdiffperc.files import brief, read_json
+from mmdiffperc.files import brief, read_json, write_whole
 from mmdiffperc.inference.image_files import read_lines
-from mmdiffperc.inference.prediction_files import write_whole
 
 DTYPES = ('float32', 'float16', 'bfloat16')
 

@@ -20,8 +20,8 @@ from generation import add_options, check_settings, in_batches, positive, seed_o
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from mmdiffperc.command_line import one_line_errors
+from mmdiffperc.files import write_whole
 from mmdiffperc.inference.image_files import read_prompts
-from mmdiffperc.inference.prediction_files import write_whole
 
 ASK = 'Describe a photo of {keyword} in one short sentence, naming what is seen.'
 BEGIN = 'A photo of {keyword} with'

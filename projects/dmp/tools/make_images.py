@@ -20,7 +20,7 @@ from generation import add_options, check_settings, generator_of, in_batches, po
 from mmdiffperc.command_line import one_line_errors
 from mmdiffperc.datasets.metadata import METADATA, metadata_line, visible_files
 from mmdiffperc.datasets.target_files import encode_png
-from mmdiffperc.inference.prediction_files import write_whole
+from mmdiffperc.files import write_whole
 from mmdiffperc.models.stable_diffusion import arch_folder
 
 SHIPPED = 'tiny-sd'

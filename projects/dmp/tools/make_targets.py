@@ -23,8 +23,8 @@ from target_predictors import MARIGOLD, Marigold, Segmentor, TransformersDepth
 from mmdiffperc.command_line import one_line_errors
 from mmdiffperc.datasets.metadata import list_images
 from mmdiffperc.datasets.target_files import encode_npz, encode_png
+from mmdiffperc.files import write_whole
 from mmdiffperc.inference.image_files import check_names, read_image
-from mmdiffperc.inference.prediction_files import write_whole
 
 KINDS = (*MARIGOLD, 'segmentation')
 SETTINGS = 'make_targets.json'

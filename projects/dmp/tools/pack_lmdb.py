@@ -7,17 +7,17 @@ complete; of a run that fails, nothing is left.
 """
 
 import argparse
-import os
-import shutil
 import sys
 from pathlib import Path
 
 from tqdm import tqdm
 
 from mmdiffperc.command_line import one_line_errors
+from mmdiffperc.datasets.lmdb_writing import lmdb_errors, new_database, put
 from mmdiffperc.datasets.metadata import list_images
 from mmdiffperc.datasets.target_files import decode_target
-from mmdiffperc.datasets.target_stores import FolderTargets, encode_key, import_lmdb, open_targets
+from mmdiffperc.datasets.target_stores import FolderTargets, open_targets
+from mmdiffperc.files import whole_folder
 
 # The most a database may grow to, not what it takes; only addresses are reserved.
 MAP_SIZE = 1 << 40
@@ -51,14 +51,8 @@ def pack(images: Path, targets: Path, out: Path) -> int:
         if not isinstance(open_targets(out), FolderTargets) and not open_targets(out).missing(names):
             return 0
         raise FileExistsError(f'{out} exists and is no lmdb of these targets. Name another folder, or remove it')
-    part = out.with_name(f'{out.name}.part')
-    shutil.rmtree(part, ignore_errors=True)  # a run that was killed has left it
-    part.mkdir(parents=True)
-    try:
-        write_database(part, names, source)
-        os.replace(part, out)
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
+    with whole_folder(out) as partial, lmdb_errors(out):
+        write_database(partial, names, source)
     return len(names)
 
 
@@ -66,21 +60,15 @@ def write_database(folder: Path, names: list[str], source: FolderTargets):
     """Write all targets into a new database.
 
     Raises:
-        OSError: The disk is full.
-        ValueError: A target is damaged, or the name of an image is too long for a key.
+        FileNotFoundError: A target is missing.
+        ValueError: A target is damaged, or the name of its image is too long.
     """
-    lmdb = import_lmdb()
-    try:
-        # Reaching the disk once, at the end, is enough for a folder that has no name before.
-        with lmdb.open(str(folder), map_size=MAP_SIZE, lock=False, sync=False) as database:
-            for name in tqdm(names, desc=folder.stem, unit='target'):
-                content, file = source.read(name)
-                decode_target(content, file)
-                with database.begin(write=True) as transaction:
-                    transaction.put(encode_key(name), content)
-            database.sync(True)
-    except lmdb.Error as error:
-        raise OSError(f'{folder}: {error}; nothing is left of it. Check that the disk is not full') from error
+    with new_database(folder, MAP_SIZE) as database:
+        for name in tqdm(names, desc=str(source.path), unit='target'):
+            content, file = source.read(name)
+            decode_target(content, file)
+            put(database, name, content)
+        database.sync(True)
 
 
 @one_line_errors(ValueError, OSError, ImportError)

@@ -28,10 +28,11 @@ from mmengine.config import Config
 
 from mmdiffperc.command_line import one_line_errors
 from mmdiffperc.datasets.target_files import encode_png
+from mmdiffperc.files import write_whole
 from mmdiffperc.inference import TargetInferencer
 from mmdiffperc.inference.drawing import draw_image
 from mmdiffperc.inference.image_files import find_images, read_captions, read_prompts
-from mmdiffperc.inference.prediction_files import prediction_files, to_picture, write_prediction, write_whole
+from mmdiffperc.inference.prediction_files import prediction_files, to_picture, write_prediction
 from mmdiffperc.inference.target_inferencer import PRECISIONS
 from mmdiffperc.models import DeterministicDiffusion
 from mmdiffperc.models.estimators.captions import MISSING

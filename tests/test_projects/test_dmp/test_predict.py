@@ -145,7 +145,7 @@ def test_steps_are_of_one_image(run, photos, capsys):
     for options in (['--save-steps', '--batch-size', '2'], ['--batch-size', '0']):
         with pytest.raises(SystemExit):
             run(photos, '--no-prompts', *options)
-    assert '--batch-size: invalid positive value' in capsys.readouterr().err
+    assert '--batch-size' in capsys.readouterr().err
 
 
 def test_steps_on_request(run, photos, tmp_path):

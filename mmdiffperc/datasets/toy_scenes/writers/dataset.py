@@ -1,15 +1,17 @@
 """Write a whole data set of toy scenes: :func:`.write_dataset`."""
 
 import json
-import os
-import tempfile
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 from tqdm import tqdm
+
+from mmdiffperc.files import whole_folder
+from mmdiffperc.processes import end_with_parent
 
 from ..domains import DOMAINS
 from ..language import caption, referring_expressions
@@ -97,16 +99,13 @@ def write_dataset(out, spec, workers=1):
     out = Path(out).absolute()
     if _is_written(out, spec):
         return False
-    out.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f'.{out.name}-', dir=out.parent) as folder:
-        partial_out = Path(folder) / out.name
-        _write(partial_out, spec, workers)
-        try:
-            os.replace(partial_out, out)
-        except OSError:
-            # Another process may have written the same in the meantime; anything else is an error.
-            if not _is_written(out, spec):
-                raise
+    try:
+        with whole_folder(out) as partial_out:
+            _write(partial_out, spec, workers)
+    except OSError:
+        # Another process may have written the same in the meantime; anything else is an error.
+        if not _is_written(out, spec):
+            raise
     return True
 
 
@@ -156,24 +155,28 @@ def _manifest(spec):
 
 
 def _write(root, spec, workers):
-    root.mkdir()
     writers = {name: FORMATS[name](root) for name in spec.formats}
-    for records in tqdm(_records(root, spec, workers), total=len(spec.scenes), desc='toy scenes', unit='scene'):
-        for name, writer in writers.items():
-            writer.add(records[name])
+    with _scene_records(root, spec, workers) as scene_records:
+        for records in tqdm(scene_records, total=len(spec.scenes), desc='toy scenes', unit='scene'):
+            for name, writer in writers.items():
+                writer.add(records[name])
     for writer in writers.values():
         writer.close()
     (root / MANIFEST).write_text(_manifest(spec))
 
 
-def _records(root, spec, workers):
-    """What each scene's `write_scene` calls return, in the scenes' order."""
+@contextmanager
+def _scene_records(root, spec, workers):
+    """What each scene's `write_scene` calls return, in the scenes' order; afterwards no worker writes any more."""
     work = partial(_write_scene, root, spec)
     if workers == 1:
-        yield from map(work, spec.scenes)
+        yield map(work, spec.scenes)
         return
-    with ProcessPoolExecutor(workers) as pool:
-        yield from pool.map(work, spec.scenes, chunksize=8)
+    pool = ProcessPoolExecutor(workers, initializer=end_with_parent)
+    try:
+        yield pool.map(work, spec.scenes)
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 def _write_scene(root, spec, scene):

@@ -5,16 +5,15 @@ An image folder with captions, and an lmdb for each target.
 
 import numpy as np
 
+from mmdiffperc.datasets.lmdb_writing import lmdb_errors, new_database, put
 from mmdiffperc.datasets.metadata import METADATA, metadata_line
 from mmdiffperc.datasets.target_files import encode_npz, encode_png
-from mmdiffperc.datasets.target_stores import import_lmdb
 
 from ..vocabulary import TOY_PALETTE
 from .base import SPLITS, Writer, make_folder, share_image, to_uint8
 
 TARGETS = ('normals', 'depth', 'albedo', 'shading', 'segmentation')
-# The most a file may grow to, not what it takes; it is sparse while being written.
-MAP_SIZE = 1 << 36
+MAP_SIZE = 1 << 36  # bytes a file may grow to; it is sparse while being written
 
 
 class DmpWriter(Writer):
@@ -31,11 +30,12 @@ class DmpWriter(Writer):
     def __init__(self, root):
         super().__init__(root)
         self.metadata = {split: [] for split in SPLITS}
-        self.databases = {
-            (split, target): _open_database(make_folder(root / 'dmp/targets' / split / target))
-            for split in SPLITS
-            for target in TARGETS
-        }
+        with lmdb_errors(root):
+            self.databases = {
+                (split, target): new_database(make_folder(root / 'dmp/targets' / split / target), MAP_SIZE)
+                for split in SPLITS
+                for target in TARGETS
+            }
 
     @staticmethod
     def write_scene(root, sample):
@@ -48,22 +48,18 @@ class DmpWriter(Writer):
         """Store the targets of one scene."""
         split, file_name, line, targets = record
         self.metadata[split].append(line)
-        for target, value in targets.items():
-            with self.databases[split, target].begin(write=True) as transaction:
-                transaction.put(file_name.encode(), value)
+        with lmdb_errors(self.root):
+            for target, value in targets.items():
+                put(self.databases[split, target], file_name, value)
 
     def close(self):
         """Close the databases and write the metadata."""
-        for database in self.databases.values():
-            database.sync(True)
-            database.close()
+        with lmdb_errors(self.root):
+            for database in self.databases.values():
+                database.sync(True)
+                database.close()
         for split, lines in self.metadata.items():
             (make_folder(self.root / 'dmp' / split) / METADATA).write_text(''.join(lines))
-
-
-def _open_database(folder):
-    # Nothing is read before the data set is whole, so it is enough to reach the disk once, on closing.
-    return import_lmdb().open(str(folder), map_size=MAP_SIZE, lock=False, sync=False)
 
 
 def encode_targets(rendering):

@@ -1,8 +1,6 @@
-import resource
-from contextlib import contextmanager
-
 import numpy as np
 import pytest
+from full_disk import full_disk
 
 from mmdiffperc.datasets import ImageTargetDataset
 from mmdiffperc.datasets.metadata import metadata_line
@@ -19,17 +17,6 @@ def targets(images):
     for number, name in enumerate('abc'):
         (folder / f'{name}.npz').write_bytes(encode_npz(rng.random((60, 80)) + number))
     return folder
-
-
-@contextmanager
-def full_disk(size):
-    """No file may grow beyond a size, which fails as a full disk does."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 def run(tool, images, targets):
@@ -57,12 +44,15 @@ def test_full_disk_leaves_nothing(tool, images, targets, capsys):
     assert run(tool, images, targets)[0] == 0
 
 
-def test_killed_run_is_replaced(tool, images, targets):
-    part = images.parent / 'packed' / 'depth.part'
-    part.mkdir(parents=True)
-    (part / 'data.mdb').write_bytes(b'half')
+def test_name_longer_than_a_key_of_lmdb(tool, images, targets, capsys):
+    folder = '/'.join(['x' * 127] * 4)  # 511 bytes with the slashes, so that a name in it is too long
+    for root, suffix in ((images, '.png'), (targets, '.npz')):
+        (root / folder).mkdir(parents=True)
+        (root / f'a{suffix}').rename(root / folder / f'a{suffix}')
+    (images / 'metadata.jsonl').write_text(metadata_line(f'{folder}/a.png', 'a box'))
     status, out = run(tool, images, targets)
-    assert status == 0 and not part.exists() and not open_targets(out).missing(['a.png'])
+    error = capsys.readouterr().err
+    assert status == 1 and '517' in error and '511' in error and not list(out.parent.iterdir())
 
 
 def test_bad_targets(tool, images, targets, capsys):
