@@ -105,6 +105,8 @@ PositiveFloat = Annotated[float, Field(gt=0), Expected('a positive, finite numbe
 NonNegativeFloat = Annotated[float, Field(ge=0), Expected('a finite number of 0 or more')]
 Fraction = Annotated[float, Field(ge=0, le=1), Expected('a number from 0 to 1')]
 
+PositiveOrInfinite = Annotated[float, Field(gt=0, allow_inf_nan=True), Expected('a positive number, or infinity')]
+
 Text = Annotated[str, AfterValidator(_visible), Expected('a string of printable characters')]
 Location = Annotated[Text | Path, Expected('a path or name, which is not empty')]
 Widths = Annotated[Listed[Width], Expected('a list of whole numbers from 1 to 65536, one for each level')]
@@ -120,8 +122,9 @@ Component = Annotated[dict, AfterValidator(_typed), Expected("a config with its 
 def validated(cls: type) -> type:
     """Check the arguments of a class by the annotations of its ``__init__``, whenever an object is built.
 
-    Names that neither the class nor its bases know are refused, and the nearest known ones suggested. Nothing else of
-    the class changes: not its signature, nor how its objects are copied, pickled or called.
+    Names that neither the class nor its bases know are refused, and the nearest known ones suggested. Of an inherited
+    ``__init__`` only the names are checked. Nothing else of the class changes: not its signature, nor how its objects
+    are copied, pickled or called.
 
     Args:
         cls (type): The class to decorate.
@@ -132,11 +135,11 @@ def validated(cls: type) -> type:
     """
     init = cls.__init__
     signature = inspect.signature(init)
-    plain_hints = get_type_hints(init, localns={cls.__name__: cls})
+    own = '__init__' in vars(cls)
+    hints, plain_hints = (_hints_of(cls, include_extras) if own else {} for include_extras in (True, False))
 
     @cache
     def validators():
-        hints = get_type_hints(init, localns={cls.__name__: cls}, include_extras=True)
         names = [name for name, parameter in signature.parameters.items() if parameter.kind not in _VARIADIC]
         return {name: Validator(hints[name]) for name in names if name in hints}
 
@@ -157,6 +160,10 @@ def validated(cls: type) -> type:
     )
     cls.__init__ = validated_init
     return cls
+
+
+def _hints_of(cls, include_extras):
+    return get_type_hints(cls.__init__, localns={cls.__name__: cls}, include_extras=include_extras)
 
 
 class Validator:

@@ -4,8 +4,9 @@ import numpy as np
 import torch
 from mmengine.structures import BaseDataElement, PixelData
 
-from mmdiffperc.models.estimators.target_codec import CHANNELS
+from mmdiffperc.models.estimators.target_codec import CHANNELS, TargetMode
 from mmdiffperc.registry import TRANSFORMS
+from mmdiffperc.validation import PositiveFloat, validated
 
 from .target_files import decode_target
 from .target_stores import open_targets
@@ -14,6 +15,7 @@ META_KEYS = ('img_path', 'target_path', 'target_key', 'ori_shape', 'img_shape', 
 
 
 @TRANSFORMS.register_module()
+@validated
 class LoadTarget:
     """Load the target map of an image.
 
@@ -38,9 +40,7 @@ class LoadTarget:
             mode, not finite, or differs in size from the image.
     """
 
-    def __init__(self, mode: str = 'RGB', rescale_factor: float = 1.0):
-        if mode not in CHANNELS:
-            raise ValueError(f'mode={mode!r}: expected one of {", ".join(CHANNELS)}')
+    def __init__(self, mode: TargetMode = 'RGB', rescale_factor: PositiveFloat = 1.0):
         if mode == 'RGB' and rescale_factor != 1:
             raise ValueError(f'rescale_factor={rescale_factor} is for mode="F"; RGB targets are in [0, 1]')
         self.mode = mode
@@ -86,6 +86,7 @@ class LoadTarget:
 
 
 @TRANSFORMS.register_module()
+@validated
 class PackTargetInputs:
     """Pack what :class:`~mmdiffperc.models.DeterministicDiffusion` and the metrics of target maps take.
 

@@ -5,9 +5,11 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
 from mmdiffperc.registry import HOOKS
+from mmdiffperc.validation import validated
 
 
 @HOOKS.register_module()
+@validated
 class RandomStateHook(Hook):
     """Keep the state of torch's random generators in checkpoints, so that a resumed run equals an undisturbed one.
 

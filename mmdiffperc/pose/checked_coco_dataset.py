@@ -7,8 +7,11 @@ from mmengine.logging import print_log
 from mmpose.datasets.datasets import CocoDataset
 from mmpose.registry import DATASETS
 
+from mmdiffperc.validation import validated
+
 
 @DATASETS.register_module()
+@validated
 class CheckedCocoDataset(CocoDataset):
     """mmpose's ``CocoDataset``, which says what is wrong with a file instead of giving no samples or failing later.
 

@@ -4,8 +4,11 @@ import cv2
 from mmcv.transforms import LoadImageFromFile
 from mmseg.registry import TRANSFORMS
 
+from mmdiffperc.validation import validated
+
 
 @TRANSFORMS.register_module(name='LoadImageFromFile')
+@validated
 class NamingImageLoader(LoadImageFromFile):
     """``LoadImageFromFile`` under its own name, which the inferencer of mmseg insists on.
 

@@ -5,10 +5,13 @@ from mmcv.transforms import BaseTransform
 from mmseg.registry import TRANSFORMS
 from pycocotools import mask as coco_mask
 
+from mmdiffperc.validation import validated
+
 MIN_POLYGON = 6  # coordinates, of three points
 
 
 @TRANSFORMS.register_module()
+@validated
 class LoadReferringMask(BaseTransform):
     """Draw the mask of the object that a sentence refers to: 1 on the object, 0 elsewhere.
 
@@ -39,6 +42,7 @@ class LoadReferringMask(BaseTransform):
 
 
 @TRANSFORMS.register_module()
+@validated
 class EvaluateAtInputSize(BaseTransform):
     """Compare prediction and truth at the size that the network sees, as the official evaluation of LAVT and VPD does.
 

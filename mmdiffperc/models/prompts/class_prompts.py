@@ -1,10 +1,12 @@
 """Prompts made of class names."""
 
+import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated
 
 import torch
+from mmengine.logging import print_log
 from mmengine.registry import DATASETS
 from pydantic import AfterValidator
 from torch import nn
@@ -13,7 +15,7 @@ from transformers import CLIPTextModel, CLIPTokenizer
 from mmdiffperc.compat.checkpoint import load_file
 from mmdiffperc.files import brief
 from mmdiffperc.registry import MODELS
-from mmdiffperc.validation import Component, Distinct, Expected, Listed, Location, Width, validated
+from mmdiffperc.validation import Component, Expected, Listed, Location, Width, validated
 
 from ..layers.sentence_encoder import MaxLength
 
@@ -68,12 +70,23 @@ def _template(sentence: str) -> str:
 
 
 ClassNames = Annotated[
-    str | Annotated[Listed[str], Distinct, AfterValidator(_names)],
-    Expected("a list of class names, such as ['road', 'tram'], none empty or twice; or the name of a dataset"),
+    str | Annotated[Listed[str], AfterValidator(_names)],
+    Expected("a list of class names, such as ['road', 'tram'], none of them empty; or the name of a dataset"),
 ]
 Templates = Annotated[
     Listed[Annotated[str, AfterValidator(_template)]], Expected("a list of sentences such as 'a photo of a {}'")
 ]
+
+
+def warn_of_repeated(classes: Sequence[str]):
+    """Log class names that stand there more than once: their prompts, and so their maps, are the same."""
+    if repeated := sorted({name for name in classes if classes.count(name) > 1}):
+        print_log(
+            f'classes: {brief(repeated)} stand there more than once, and get the same prompt each time; expected each '
+            'class once',
+            logger='current',
+            level=logging.WARNING,
+        )
 
 
 @MODELS.register_module()
@@ -109,6 +122,7 @@ class ClassPrompts(nn.Module):
     ):
         super().__init__()
         self.classes = resolve_classes(classes)
+        warn_of_repeated(self.classes)
         self.file = embeddings
         self.templates = tuple(imagenet_templates() if templates is None else templates)
         self.max_length = max_length
