@@ -1,6 +1,6 @@
 """The core: what two methods or tasks share, without any host."""
 
-from . import channel_check, class_check, stride_check
+from . import channel_check, class_check, preprocessor_check, stride_check, test_cfg_check
 from .backbones import DiffusionUNet
 from .estimators import DeterministicDiffusion
 from .layers import CrossAttentionMaps, LatentAutoencoder, TextAdapter
@@ -23,6 +23,8 @@ __all__ = [
     'TextPrompts',
     'channel_check',
     'class_check',
+    'preprocessor_check',
     'stride_check',
+    'test_cfg_check',
     'wrap_diffusion_blocks',
 ]

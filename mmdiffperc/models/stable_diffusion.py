@@ -8,6 +8,7 @@ from diffusers import AutoencoderKL, UNet2DConditionModel
 from torch import nn
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
+from mmdiffperc.files import brief
 from mmdiffperc.models.weight_assignment import assign_from_folder, assign_from_single_file, fill
 from mmdiffperc.models.weight_sources import locate_checkpoint
 
@@ -43,13 +44,21 @@ def arch_folder(arch: str | Path) -> Path:
 
 
 def build_unet(arch: str | Path) -> UNet2DConditionModel:
-    """Builds the U-Net of an architecture (see :func:`arch_folder`) with random weights."""
-    return UNet2DConditionModel.from_config(_read_json(arch_folder(arch) / 'unet' / 'config.json'))
+    """Builds the U-Net of an architecture (see :func:`arch_folder`) with random weights.
+
+    Raises:
+        ValueError: The config is damaged, or not that of a U-Net.
+    """
+    return UNet2DConditionModel.from_config(_read_config(arch, 'unet', 'UNet2DConditionModel'))
 
 
 def build_vae(arch: str | Path) -> AutoencoderKL:
-    """Builds the autoencoder of an architecture (see :func:`arch_folder`) with random weights."""
-    return AutoencoderKL.from_config(_read_json(arch_folder(arch) / 'vae' / 'config.json'))
+    """Builds the autoencoder of an architecture (see :func:`arch_folder`) with random weights.
+
+    Raises:
+        ValueError: The config is damaged, or not that of an autoencoder.
+    """
+    return AutoencoderKL.from_config(_read_config(arch, 'vae', 'AutoencoderKL'))
 
 
 def build_text_encoder(arch: str | Path) -> CLIPTextModel:
@@ -170,5 +179,19 @@ def _has_vocabulary(folder: Path) -> bool:
     return any((folder / name).is_file() for name in ('tokenizer.json', 'vocab.json'))
 
 
+def _read_config(arch: str | Path, part: str, class_name: str) -> dict:
+    path = arch_folder(arch) / part / 'config.json'
+    config = _read_json(path)
+    if (found := config.get('_class_name', class_name)) != class_name:
+        raise ValueError(f'{path}: expected the config of {class_name}, got that of {brief(found)}')
+    return config
+
+
 def _read_json(path: Path) -> dict:
-    return json.loads(path.read_text(encoding='utf-8'))
+    try:
+        content = json.loads(path.read_text(encoding='utf-8'))
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f'{path} is damaged or no JSON ({error}): copy it again from a diffusers folder') from error
+    if not isinstance(content, dict):
+        raise ValueError(f'{path}: expected a JSON object with settings, got {brief(content)}')
+    return content

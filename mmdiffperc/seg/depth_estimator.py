@@ -9,9 +9,8 @@ from mmseg.registry import MODELS
 from torch import nn
 from torch.nn.modules.module import register_module_module_registration_hook
 
+from mmdiffperc.models.test_cfg_check import check_inference_mode
 from mmdiffperc.validation import validated
-
-from .inference_mode import check_inference_mode
 
 TEST_MODES = ('whole', 'slide', 'slide_flip', 'shift')
 

@@ -8,9 +8,8 @@ from mmseg.models import EncoderDecoder
 from mmseg.registry import MODELS
 from mmseg.structures import SegDataSample
 
+from mmdiffperc.models.test_cfg_check import check_inference_mode
 from mmdiffperc.validation import validated
-
-from .inference_mode import check_inference_mode
 
 TEST_MODES = ('whole', 'slide')
 

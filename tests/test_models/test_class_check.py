@@ -42,3 +42,8 @@ def test_classes_of_regions(arch, warnings):
     build_stock(FASTER_RCNN, arch, FINER, dict(type='ClassPrompts', classes=['a', 'b']), rpn_head=NARROW)
     (message,) = warnings()
     assert 'name 2 classes, but roi_head StandardRoIHead predicts 80' in message and "of 'a', 'b'" in message
+
+
+def test_a_head_without_classes(arch):
+    with pytest.raises(ValueError, match='bbox_head RetinaHead has num_classes=0: expected 1 or more'):
+        build_stock(RETINANET, arch, dict(FPN, start_level=0), None, bbox_head=dict(NARROW, num_classes=0))

@@ -188,13 +188,19 @@ class DiffusionUNet(BaseModule):
         """
         source = dict(self.init_cfg or {})
         if 'prefix' in source:
-            super().init_weights()
+            self._init_from_checkpoint()
         elif source.pop('type', None) == 'Pretrained':
             self._init_from(**source)
         else:
             self._warn_if_random()
             super().init_weights()
             self.prompts.init_embeddings()
+
+    def _init_from_checkpoint(self):
+        try:
+            super().init_weights()
+        except AssertionError as error:  # mmengine's, which does not say what was asked for
+            raise ValueError(f'init_cfg={self.init_cfg}: expected a prefix of weights there, but {error}') from error
 
     def _init_from(self, checkpoint, variant=None, use_ema=False, components=COMPONENTS):
         """Load from Stable Diffusion, located as a whole: what is missing is told, or downloaded, at once."""
