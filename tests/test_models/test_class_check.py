@@ -2,6 +2,7 @@ import logging
 
 import pytest
 from mmengine.logging import MMLogger
+from mmengine.registry import MODELS, init_default_scope
 from tiny_det import FINER, FPN, NARROW, build_stock
 
 RETINANET = 'retinanet/retinanet_r50_fpn_1x_coco.py'
@@ -45,5 +46,9 @@ def test_classes_of_regions(arch, warnings):
 
 
 def test_a_head_without_classes(arch):
-    with pytest.raises(ValueError, match='bbox_head RetinaHead has num_classes=0: expected 1 or more'):
-        build_stock(RETINANET, arch, dict(FPN, start_level=0), None, bbox_head=dict(NARROW, num_classes=0))
+    init_default_scope('mmseg')
+    import mmseg.models  # noqa: F401
+
+    head = dict(type='FCNHead', in_channels=8, in_index=0, channels=8, num_classes=0)
+    with pytest.raises(ValueError, match='decode_head FCNHead has num_classes=0: expected 1 or more'):
+        MODELS.build(dict(type='EncoderDecoder', backbone=dict(type='DiffusionUNet', arch=arch), decode_head=head))

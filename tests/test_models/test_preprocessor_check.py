@@ -19,7 +19,7 @@ def build(arch, caplog):
         preprocessor = dict(type='SegDataPreProcessor', **preprocessor)
         backbone = dict(type='DiffusionUNet', arch=arch)
         MODELS.build(dict(type='EncoderDecoder', data_preprocessor=preprocessor, backbone=backbone, decode_head=head))
-        return [one.getMessage() for one in caplog.records if 'data_preprocessor' in one.getMessage()]
+        return [one.getMessage() for one in caplog.records if one.getMessage().startswith('data_preprocessor')]
 
     logger = MMLogger.get_current_instance()
     logger.addHandler(caplog.handler)  # mmengine's logger passes nothing on
