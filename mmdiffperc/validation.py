@@ -203,6 +203,8 @@ class Validator:
                 name, value = f'{name}[{part}]', value[part]
         if kind == 'missing':
             return f'{name}={_quote(value)}: expected an entry {path[-1]!r}, which is missing'
+        if kind == 'sequence_str':
+            reason = 'expected a list'
         reason = reason.replace('Input should be', 'expected').replace('Value should have', 'expected')
         alternative = self._alternative if value is given and reason.startswith('expected') else ''
         return f'{name}={_quote(value)}: {reason}{alternative}'

@@ -19,6 +19,7 @@ from mmdiffperc.validation import (
     NonNegativeFloat,
     PositiveFloat,
     PositiveOrInfinite,
+    Text,
     validated,
 )
 
@@ -75,7 +76,7 @@ class MonocularDepthMetric(BaseMetric):
         format_only: bool = False,
         keep_results: bool = False,
         collect_device: Literal['cpu', 'gpu'] = 'cpu',
-        prefix: str | None = None,
+        prefix: Text | None = None,
     ):
         super().__init__(collect_device=collect_device, prefix=prefix)
         self.depth_metrics = tuple(depth_metrics or MEASURES)

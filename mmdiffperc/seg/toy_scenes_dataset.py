@@ -4,7 +4,7 @@ from mmseg.datasets import BaseSegDataset
 from mmseg.registry import DATASETS
 
 from mmdiffperc.datasets.toy_scenes import TOY_CLASSES, TOY_PALETTE
-from mmdiffperc.validation import validated
+from mmdiffperc.validation import Text, validated
 
 
 @DATASETS.register_module()
@@ -20,5 +20,5 @@ class ToyScenesDataset(BaseSegDataset):
 
     METAINFO = dict(classes=TOY_CLASSES, palette=[list(colour) for colour in TOY_PALETTE])
 
-    def __init__(self, img_suffix: str = '.png', reduce_zero_label: bool = True, **kwargs):
+    def __init__(self, img_suffix: Text = '.png', reduce_zero_label: bool = True, **kwargs):
         super().__init__(img_suffix=img_suffix, reduce_zero_label=reduce_zero_label, **kwargs)

@@ -1,11 +1,14 @@
 """Every argument of every class that a config can name, given values of other types, empty, negative, huge or none."""
 
+import inspect
 from collections.abc import Iterator
 from functools import partial
+from importlib import import_module
+from itertools import chain
 from typing import get_type_hints
 
 import torch
-from mmengine.registry import DATASETS, HOOKS, METRICS, MODELS, OPTIM_WRAPPER_CONSTRUCTORS, TRANSFORMS
+from mmengine.registry import DATASETS, HOOKS, METRICS, MODELS, OPTIM_WRAPPER_CONSTRUCTORS, PARAM_SCHEDULERS, TRANSFORMS
 
 from mmdiffperc.datasets.toy_scenes.writers.dataset import DatasetSpec
 from mmdiffperc.models.estimators import DeterministicProcess, TargetCodec
@@ -15,7 +18,8 @@ from mmdiffperc.models.layers.sentence_encoder import SentenceEncoder
 from .case import Case
 from .values import bad_values
 
-REGISTRIES = (DATASETS, HOOKS, METRICS, MODELS, OPTIM_WRAPPER_CONSTRUCTORS, TRANSFORMS)
+PARTS = ('datasets.target_transforms', 'evaluation', 'hooks', 'models', 'optim', 'pose', 'seg')
+REGISTRIES = (DATASETS, HOOKS, METRICS, MODELS, OPTIM_WRAPPER_CONSTRUCTORS, PARAM_SCHEDULERS, TRANSFORMS)
 UNREGISTERED = (DatasetSpec, DeterministicProcess, SentenceEncoder, TargetCodec)
 
 # What a class cannot be built without.
@@ -70,6 +74,7 @@ MEANT = {
     ('*', 'seed', 'zero'),
     ('*', 'shuffle_seed', 'zero'),
     ('*', 'timestep', 'zero'),
+    ('*', 'ann_file', 'blank'),
     ('*', 'ann_file', 'empty text'),  # ImageTargetDataset: beside the images; KITTIDepthDataset: a message of its own
     ('*', 'prefix', 'empty text'),
     ('*', 'img_suffix', 'empty text'),
@@ -78,12 +83,10 @@ MEANT = {
 
 def classes() -> list[type]:
     """The package's own classes that a config can name, and a few that their arguments lead to."""
-    import mmpose.registry
-    import mmseg.registry
-
+    for part in PARTS:
+        import_module(f'mmdiffperc.{part}')
     found = list(UNREGISTERED)
-    hosts = [getattr(host.registry, root.name.upper() + 'S', None) for host in (mmseg, mmpose) for root in REGISTRIES]
-    for registry in (*REGISTRIES, *filter(None, hosts)):
+    for registry in chain.from_iterable((root, *root.children.values()) for root in REGISTRIES):
         found += [kind for kind in registry.module_dict.values() if isinstance(kind, type)]
     found = [
         kind for kind in found if kind.__module__.startswith('mmdiffperc.') and hasattr(kind.__init__, '__wrapped__')
@@ -96,14 +99,19 @@ def cases() -> Iterator[Case]:
     for kind in classes():
         given = GIVEN.get(kind.__name__, {})
         yield Case(kind.__name__, 'unknown argument', partial(_build, kind, given | dict(colour=1)), ('colour',))
-        for name in given:
+        for name in _required(kind):
             lacking = {key: value for key, value in given.items() if key != name}
-            if kind.__name__ not in ('DiffusionUNet', 'DeterministicDiffusion', 'PixelRegression', 'AnySizeDepthHead'):
-                yield Case(kind.__name__, f'without {name}', partial(_build, kind, lacking), (name,))
+            yield Case(kind.__name__, f'without {name}', partial(_build, kind, lacking), (name,))
         for name, hint in _hints(kind).items():
             for title, value in bad_values(hint).items():
                 if not {(kind.__name__, name, title), ('*', name, title)} & MEANT:
                     yield Case(kind.__name__, f'{name} {title}', partial(_build, kind, given | {name: value}), (name,))
+
+
+def _required(kind):
+    parameters = list(inspect.signature(kind.__init__).parameters.values())[1:]
+    variadic = inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD
+    return [one.name for one in parameters if one.default is one.empty and one.kind not in variadic]
 
 
 def _hints(kind):

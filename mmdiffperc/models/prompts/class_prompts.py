@@ -15,7 +15,7 @@ from transformers import CLIPTextModel, CLIPTokenizer
 from mmdiffperc.compat.checkpoint import load_file
 from mmdiffperc.files import brief
 from mmdiffperc.registry import MODELS
-from mmdiffperc.validation import Component, Expected, Listed, Location, Width, validated
+from mmdiffperc.validation import Component, Expected, Listed, Location, Text, Width, validated
 
 from ..layers.sentence_encoder import MaxLength
 
@@ -70,7 +70,7 @@ def _template(sentence: str) -> str:
 
 
 ClassNames = Annotated[
-    str | Annotated[Listed[str], AfterValidator(_names)],
+    Text | Annotated[Listed[str], AfterValidator(_names)],
     Expected("a list of class names, such as ['road', 'tram'], none of them empty; or the name of a dataset"),
 ]
 Templates = Annotated[

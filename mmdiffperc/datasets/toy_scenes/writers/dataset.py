@@ -64,7 +64,7 @@ class DatasetSpec:
     seed: NonNegativeInt = 0
     domain: Literal[tuple(DOMAINS)] = 'a'
     formats: Listed[Literal[tuple(FORMATS)]] = tuple(FORMATS)
-    generator: int = GENERATOR
+    generator: PositiveInt = GENERATOR
 
     def __post_init__(self):
         # Their order changes nothing, so it shall not make two equal data sets look different.
