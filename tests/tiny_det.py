@@ -28,6 +28,7 @@ def build_stock(name: str, arch: str, neck, prompts: dict | None = None, **chang
     init_default_scope('mmdet')
     cfg = Config(dict(model=get_config(f'mmdet::{name}').model))
     cfg.model.pop('backbone')
+    cfg.model.data_preprocessor.update(mean=[127.5] * 3, std=[127.5] * 3)
     cfg.model.update(backbone=dict(type='DiffusionUNet', arch=arch, prompts=prompts), neck=neck)
     cfg.merge_from_dict(dict(model=changes))
     return MODELS.build(cfg.model)

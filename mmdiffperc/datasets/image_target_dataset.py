@@ -6,12 +6,14 @@ from pathlib import Path
 from mmengine.dataset import BaseDataset
 
 from mmdiffperc.registry import DATASETS
+from mmdiffperc.validation import validated
 
 from .metadata import list_images, read_metadata
 from .target_stores import open_targets
 
 
 @DATASETS.register_module()
+@validated
 class ImageTargetDataset(BaseDataset):
     """A folder of images with ``metadata.jsonl``, and their targets in an lmdb or a folder: the layout of DMP.
 

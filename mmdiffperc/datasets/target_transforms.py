@@ -4,8 +4,9 @@ import numpy as np
 import torch
 from mmengine.structures import BaseDataElement, PixelData
 
-from mmdiffperc.models.estimators.target_codec import CHANNELS
+from mmdiffperc.models.estimators.target_codec import CHANNELS, TargetMode
 from mmdiffperc.registry import TRANSFORMS
+from mmdiffperc.validation import PositiveFloat, validated
 
 from .target_files import decode_target
 from .target_stores import open_targets
@@ -15,6 +16,7 @@ META_KEYS = ('img_path', 'target_path', 'target_key', 'ori_shape', 'img_shape', 
 
 
 @TRANSFORMS.register_module()
+@validated
 class LoadTarget:
     """Load the target map of an image.
 
@@ -39,9 +41,7 @@ class LoadTarget:
             mode or of signed 8-bit numbers, not finite or too large, or differs in size from the image.
     """
 
-    def __init__(self, mode: str = 'RGB', rescale_factor: float = 1.0):
-        if mode not in CHANNELS:
-            raise ValueError(f'mode={mode!r}: expected one of {", ".join(CHANNELS)}')
+    def __init__(self, mode: TargetMode = 'RGB', rescale_factor: PositiveFloat = 1.0):
         if mode == 'RGB' and rescale_factor != 1:
             raise ValueError(f'rescale_factor={rescale_factor} is for mode="F"; RGB targets are in [0, 1]')
         self.mode = mode
@@ -110,6 +110,7 @@ def to_single(target: np.ndarray, name: str) -> np.ndarray:
 
 
 @TRANSFORMS.register_module()
+@validated
 class PackTargetInputs:
     """Pack what :class:`~mmdiffperc.models.DeterministicDiffusion` and the metrics of target maps take.
 

@@ -1,10 +1,14 @@
 """Classes as colours, and colours as classes."""
 
 from collections.abc import Sequence
+from typing import Annotated
 
 import cv2
 import numpy as np
 from mmengine.registry import DATASETS
+from pydantic import Field
+
+from mmdiffperc.validation import Expected, Listed, Text
 
 # The classes of ADE20K in bedrooms with which DMP is evaluated, and the colours of its second palette, which lie
 # further apart than those of ADE20K.
@@ -41,6 +45,10 @@ BEDROOM_COLOURS = {
 }
 BEDROOM_CLASSES = tuple(BEDROOM_COLOURS)
 BLACK = 0, 0, 0
+Colour = Annotated[Listed[Annotated[int, Field(ge=0, le=255)]], Field(min_length=3, max_length=3)]
+Palette = Annotated[
+    Text | Listed[Colour], Expected("'ade20k', 'ade20k_bedroom', a data set, or a list of RGB colours from 0 to 255")
+]
 
 
 def resolve_palette(palette: str | Sequence[Sequence[int]]) -> np.ndarray:

@@ -1,18 +1,23 @@
 """Evaluation of segmentation that is predicted as an image of colours."""
 
 from collections.abc import Sequence
+from typing import Annotated
 
 import numpy as np
 import torch
 from mmengine.evaluator import BaseMetric
 
 from mmdiffperc.registry import METRICS
+from mmdiffperc.validation import Expected, Label, Listed, NonNegativeInt, validated
 
-from .class_colours import colours_to_classes, resolve_palette
+from .class_colours import Palette, colours_to_classes, resolve_palette
 from .target_metric import mean_of_defined
+
+Classes = Annotated[Listed[NonNegativeInt], Expected('a list of classes, whole numbers of 0 or more')]
 
 
 @METRICS.register_module()
+@validated
 class ColouredSegMetric(BaseMetric):
     """mIoU of predicted colours, each pixel of which takes the class whose colour is nearest.
 
@@ -33,9 +38,9 @@ class ColouredSegMetric(BaseMetric):
 
     def __init__(
         self,
-        palette: str | Sequence[Sequence[int]],
-        classes: Sequence[int] | None = None,
-        ignore_index: int = 255,
+        palette: Palette,
+        classes: Classes | None = None,
+        ignore_index: Label = 255,
         per_class: bool = False,
         **kwargs,
     ):

@@ -3,14 +3,16 @@
 import numpy as np
 
 from mmdiffperc.registry import METRICS
+from mmdiffperc.validation import PositiveFloat, PositiveOrInfinite, validated
 
 from .depth_measures import MEASURES, depth_measures
-from .target_metric import TargetMetric, errors
+from .target_metric import Measures, TargetMetric, errors
 
 NORMALISED = ('l1', 'mse', 'rmse')
 
 
 @METRICS.register_module()
+@validated
 class DepthMapMetric(TargetMetric):
     """Measures of depth, absolute or normalised.
 
@@ -34,9 +36,9 @@ class DepthMapMetric(TargetMetric):
 
     def __init__(
         self,
-        measures=None,
-        min_depth: float = 1e-3,
-        max_depth: float = float('inf'),
+        measures: Measures | None = None,
+        min_depth: PositiveFloat = 1e-3,
+        max_depth: PositiveOrInfinite = float('inf'),
         normalise: bool = False,
         **kwargs,
     ):
@@ -45,7 +47,7 @@ class DepthMapMetric(TargetMetric):
         super().__init__(measures, normalise, **kwargs)
         if normalise and (ratios := set(self.measures) - set(NORMALISED)):
             raise ValueError(f'normalise=True goes with {NORMALISED}, not with {sorted(ratios)}')
-        if not 0 < min_depth < max_depth:
+        if not min_depth < max_depth:
             raise ValueError(f'Expected 0 < min_depth < max_depth, got {min_depth}, {max_depth}')
         self.min_depth = min_depth
         self.max_depth = max_depth

@@ -4,6 +4,7 @@ import cv2
 import numpy as np
 
 from mmdiffperc.registry import METRICS
+from mmdiffperc.validation import validated
 
 from .target_metric import TargetMetric, errors
 
@@ -13,6 +14,7 @@ C1, C2 = 0.01**2, 0.03**2
 
 
 @METRICS.register_module()
+@validated
 class ImageErrorMetric(TargetMetric):
     """Measures of images in [0, 1], such as albedo and shading: ``l1``, ``mse``, ``rmse``, ``psnr`` (dB) and ``ssim``.
 

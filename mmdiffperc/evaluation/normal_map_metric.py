@@ -3,6 +3,7 @@
 import numpy as np
 
 from mmdiffperc.registry import METRICS
+from mmdiffperc.validation import validated
 
 from .target_metric import TargetMetric, errors
 
@@ -10,6 +11,7 @@ THRESHOLDS = (11.25, 22.5, 30)
 
 
 @METRICS.register_module()
+@validated
 class NormalMapMetric(TargetMetric):
     """Measures of normals ``n`` that are given as colours ``(n + 1) / 2``.
 

@@ -2,12 +2,18 @@
 
 from abc import abstractmethod
 from collections.abc import Sequence
+from typing import Annotated
 
 import cv2
 import numpy as np
 from mmengine.evaluator import BaseMetric
 
+from mmdiffperc.validation import Expected, Listed, validated
 
+Measures = Annotated[Listed[str], Expected('a list of names of measures')]
+
+
+@validated
 class TargetMetric(BaseMetric):
     """Compare ``pred_target`` with ``gt_target``, image by image, and average over the images.
 
@@ -29,9 +35,7 @@ class TargetMetric(BaseMetric):
 
     MEASURES: tuple[str, ...]
 
-    def __init__(
-        self, measures: Sequence[str] | None = None, normalise: bool = False, resize_truth: bool = False, **kwargs
-    ):
+    def __init__(self, measures: Measures | None = None, normalise: bool = False, resize_truth: bool = False, **kwargs):
         super().__init__(**kwargs)
         self.measures = self.MEASURES if measures is None else tuple(measures)
         if unknown := [name for name in self.measures if name not in self.MEASURES]:

@@ -15,9 +15,11 @@ from torch.utils.data import DataLoader
 
 from mmdiffperc.files import brief
 from mmdiffperc.registry import HOOKS
+from mmdiffperc.validation import validated
 
 
 @HOOKS.register_module()
+@validated
 class RandomStateHook(Hook):
     """Make a resumed run equal an undisturbed one, with any number of processes.
 

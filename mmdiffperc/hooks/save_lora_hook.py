@@ -8,9 +8,11 @@ from mmengine.runner import Runner
 from torch import nn
 
 from mmdiffperc.registry import HOOKS
+from mmdiffperc.validation import validated
 
 
 @HOOKS.register_module()
+@validated
 class SaveLoRAHook(Hook):
     """Write the low-rank adapter beside each checkpoint, as diffusers does today.
 

@@ -1,6 +1,6 @@
 """The core: what two methods or tasks share, without any host."""
 
-from . import channel_check, class_check, complete_model, stride_check
+from . import channel_check, class_check, complete_model, preprocessor_check, stride_check, test_cfg_check
 from .backbones import DiffusionUNet
 from .estimators import DeterministicDiffusion
 from .layers import CrossAttentionMaps, LatentAutoencoder, TextAdapter
@@ -24,6 +24,8 @@ __all__ = [
     'channel_check',
     'class_check',
     'complete_model',
+    'preprocessor_check',
     'stride_check',
+    'test_cfg_check',
     'wrap_diffusion_blocks',
 ]

@@ -11,7 +11,8 @@ from torch.nn.modules.module import register_module_module_registration_hook
 from .backbones import DiffusionUNet
 from .necks import FinerLevelNeck, MetaPromptsDepthNeck, MetaPromptsNeck
 
-CONSUMERS = ('neck', 'decode_head', 'auxiliary_head')
+HEADS = ('decode_head', 'auxiliary_head')
+CONSUMERS = ('neck', *HEADS)
 
 
 def check_in_channels(model: nn.Module, name: str, part: nn.Module | None):
@@ -27,11 +28,11 @@ def check_in_channels(model: nn.Module, name: str, part: nn.Module | None):
         ValueError: They differ, or ``in_index`` names a feature that is not there; the message gives the right value.
     """
     feeder = _feeder(model, name)
-    if feeder is None:
+    if feeder is None or part is None:
         return
     consumer = next(iter(part)) if isinstance(part, nn.Sequential) and len(part) else part
     given = getattr(consumer, 'in_channels', None)
-    wanted = _wanted(consumer, given, feeder.out_channels)
+    wanted = _wanted(consumer, given, feeder)
     if wanted is not None and given != wanted:
         where = 'neck' if isinstance(model, nn.Sequential) else name
         raise ValueError(
@@ -45,13 +46,23 @@ def _feeder(model: nn.Module, name: str) -> nn.Module | None:
     if isinstance(model, nn.Sequential):
         last = next(reversed(model._modules.values()), None)
         return last if isinstance(last, FinerLevelNeck) else None
-    backbone = model._modules.get('backbone')
-    is_fed = name in CONSUMERS and not model._modules.get('neck')
-    return backbone if is_fed and isinstance(backbone, DiffusionUNet) else None
+    backbone, neck = model._modules.get('backbone'), model._modules.get('neck')
+    if name not in CONSUMERS or not isinstance(backbone, DiffusionUNet):
+        return None
+    if neck is None:
+        return backbone
+    return neck if name in HEADS and isinstance(getattr(neck, 'out_channels', None), (int, tuple)) else None
 
 
-def _wanted(consumer: nn.Module, given, out_channels: tuple[int, ...]) -> int | list[int] | None:
+def _out_channels(feeder: nn.Module) -> tuple[int, ...]:
+    """Channels of each feature; the necks of hosts say how many there are of how many channels."""
+    channels = feeder.out_channels
+    return channels if isinstance(channels, tuple) else (channels,) * getattr(feeder, 'num_outs', 1)
+
+
+def _wanted(consumer: nn.Module, given, feeder: nn.Module) -> int | list[int] | None:
     """What ``in_channels`` must be: of all levels for a neck, of those that ``in_index`` selects for a head."""
+    out_channels = _out_channels(feeder)
     in_index = getattr(consumer, 'in_index', None)
     if in_index is None:
         return type(given)(out_channels) if isinstance(given, (list, tuple)) else None
@@ -59,8 +70,8 @@ def _wanted(consumer: nn.Module, given, out_channels: tuple[int, ...]) -> int | 
     number = len(out_channels)
     if any(index not in range(-number, number) for index in indices):
         raise ValueError(
-            f'{type(consumer).__name__} has in_index={in_index}, but DiffusionUNet returns {number} features: choose '
-            f'from 0 to {number - 1}, or add the level to its out_indices'
+            f'{type(consumer).__name__} has in_index={in_index}, but {type(feeder).__name__} returns {number} '
+            f'features: choose from 0 to {number - 1}, or add the level to out_indices of the backbone'
         )
     selected = [out_channels[index] for index in indices]
     return type(given)(selected) if isinstance(given, (list, tuple)) else sum(selected)

@@ -25,11 +25,18 @@ def check_num_classes(model: nn.Module, name: str, part: nn.Module | None):
         model (nn.Module): The detector or segmentor that the head becomes a part of.
         name (str): The head's name in it.
         part (nn.Module): The head.
+
+    Raises:
+        ValueError: The head predicts no class at all.
     """
-    prompts = getattr(model._modules.get('backbone'), 'prompts', None)
-    if name not in HEADS or type(prompts) is not ClassPrompts or prompts.classes == NO_CLASSES:
+    if name not in HEADS or not isinstance(model._modules.get('backbone'), DiffusionUNet):
         return
     found = next((module.num_classes for module in part.modules() if hasattr(module, 'num_classes')), None)
+    if isinstance(found, int) and found < 1:
+        raise ValueError(f'{name} {type(part).__name__} has num_classes={found}: expected 1 or more')
+    prompts = getattr(model._modules.get('backbone'), 'prompts', None)
+    if type(prompts) is not ClassPrompts or prompts.classes == NO_CLASSES:
+        return
     if found not in (None, prompts.num_prompts):
         print_log(
             f'The prompts of {DiffusionUNet.__name__} name {prompts.num_prompts} classes, but {name} '

@@ -1,34 +1,129 @@
-"""Checks of what a config says about a diffusion model, made while it is built, not at the first iteration."""
+"""What a config says about a diffusion model: types for annotations, and checks that need to know more than a value."""
 
+import inspect
+import re
 from collections.abc import Sequence
-from pathlib import Path
+from typing import Annotated, Any, Generic, Literal, NotRequired, TypeVar
+
+from diffusers import DDIMScheduler
+from peft import LoraConfig
+from pydantic import AfterValidator, ConfigDict, Discriminator, Field, Tag
+from typing_extensions import TypedDict  # pydantic asks for this one before Python 3.12
+
+from mmdiffperc.validation import (
+    STRICT,
+    Component,
+    Expected,
+    Fraction,
+    Listed,
+    Location,
+    NonNegativeInt,
+    PositiveFloat,
+    options,
+)
 
 NUM_TIMESTEPS = 1000  # of the noise schedule that all of Stable Diffusion was trained with
 COMPONENTS = ('unet', 'vae')
-_LOADED_HERE = {'type', 'checkpoint', 'variant', 'use_ema', 'components'}
-_LOADED_BY_MMENGINE = {'type', 'checkpoint', 'prefix', 'map_location'}
+
+Arch = Annotated[Location, Expected("'sd1-4', 'sd1-5', 'sd2-1', 'tiny-sd', or a folder of configs")]
+Timestep = Annotated[int, Field(ge=0, lt=NUM_TIMESTEPS), Expected(f'a whole number from 0 to {NUM_TIMESTEPS - 1}')]
+Passes = Annotated[int, Field(ge=1, le=100), Expected('the number of passes, 1 or more, but at most 100')]
+Levels = Annotated[Listed[NonNegativeInt], Expected('a list of levels, 0 for the finest')]
+Prompts = Annotated[Component, Expected("a config such as dict(type='ClassPrompts', classes='ade')")]
 
 
-def check_timestep(timestep: int) -> int:
-    """The timestep, if the U-Net knows it.
+def _pattern(targets: str | Sequence[str]) -> str | Sequence[str]:
+    if isinstance(targets, str):
+        re.compile(targets)
+    return targets
 
-    Raises:
-        ValueError: It is no whole number, or out of range.
-    """
-    if not isinstance(timestep, int) or not 0 <= timestep < NUM_TIMESTEPS:
-        raise ValueError(f'timestep={timestep!r}: expected a whole number from 0 to {NUM_TIMESTEPS - 1}')
-    return timestep
+
+class _LoraOptions(TypedDict):
+    # Only what peft accepts in silence, or refuses in other words; the rest is its own matter.
+    __pydantic_config__ = ConfigDict(STRICT, extra='allow')
+    attention: NotRequired[Literal['all', 'self']]
+    r: NotRequired[Annotated[int, Field(ge=1, le=4096), Expected('a rank, a whole number from 1 to 4096')]]
+    lora_alpha: NotRequired[PositiveFloat]
+    lora_dropout: NotRequired[
+        Annotated[float, Field(ge=0, lt=1), Expected('a probability, which is 0 or more and below 1')]
+    ]
+    target_modules: NotRequired[
+        Annotated[
+            str | Listed[str], AfterValidator(_pattern), Expected('names of layers, or one valid regular expression')
+        ]
+    ]
+    use_dora: NotRequired[bool]
+    use_rslora: NotRequired[bool]
+
+
+class _ScheduleOptions(TypedDict):
+    __pydantic_config__ = ConfigDict(STRICT, extra='allow')
+    num_train_timesteps: NotRequired[Annotated[int, Field(ge=2, le=100000), Expected('a number from 2 to 100000')]]
+    beta_start: NotRequired[Fraction]
+    beta_end: NotRequired[Fraction]
+    beta_schedule: NotRequired[Literal['linear', 'scaled_linear', 'squaredcos_cap_v2']]
+    set_alpha_to_one: NotRequired[bool]
+    steps_offset: NotRequired[NonNegativeInt]
+    timestep_spacing: NotRequired[Literal['leading', 'trailing', 'linspace']]
+    rescale_betas_zero_snr: NotRequired[bool]
+
+
+def _names(cls: type) -> list[str]:
+    return list(inspect.signature(cls).parameters)
+
+
+_LORA = 'arguments of peft.LoraConfig, such as dict(r=8)'
+Lora = Annotated[_LoraOptions, options(_names(LoraConfig), _LORA)]
+AttentionLora = Annotated[_LoraOptions, options(['attention', *_names(LoraConfig)], _LORA)]
+Schedule = Annotated[_ScheduleOptions, options(_names(DDIMScheduler), 'arguments of diffusers.DDIMScheduler')]
+
+Part = TypeVar('Part')
+_WEIGHTS = "dict(type='Pretrained', checkpoint=...)"
+_Source = Annotated[Location, Expected('a checkpoint, which is a hub id, a folder or a file')]
+
+
+class _StableDiffusion(TypedDict, Generic[Part]):
+    __pydantic_config__ = STRICT
+    type: Any
+    checkpoint: _Source
+    variant: NotRequired[str | None]
+    use_ema: NotRequired[bool]
+    components: NotRequired[Listed[Part]]
+
+
+class _OpenMMLab(TypedDict):
+    __pydantic_config__ = STRICT
+    type: Any
+    checkpoint: _Source
+    prefix: str
+    map_location: NotRequired[str | None]
+
+
+def _kind(init_cfg: Any) -> str:
+    if not isinstance(init_cfg, dict) or init_cfg.get('type') != 'Pretrained':
+        return 'other'
+    return 'OpenMMLab' if 'prefix' in init_cfg else 'Stable Diffusion'
+
+
+def _init_cfg(part):
+    return Annotated[
+        Annotated[_StableDiffusion[part], options(_StableDiffusion.__annotations__, _WEIGHTS), Tag('Stable Diffusion')]
+        | Annotated[_OpenMMLab, options(_OpenMMLab.__annotations__, _WEIGHTS), Tag('OpenMMLab')]
+        | Annotated[Component, Expected(_WEIGHTS), Tag('other')],
+        Discriminator(_kind),
+    ]
+
+
+InitCfg = _init_cfg(Literal[COMPONENTS])
+GeneratorInitCfg = _init_cfg(Literal['unet', 'vae', 'text_encoder'])
 
 
 def check_refine_steps(num_refine_steps: int, out_indices: Sequence[int]) -> int:
-    """The number of passes, if they are possible.
+    """Check that several passes have the level that becomes the latents of the next one.
 
     Raises:
-        ValueError: It is no positive whole number, or there are several but the level that becomes their latents is
-            missing.
+        ValueError: There are several, but that level is missing.
     """
-    if not isinstance(num_refine_steps, int) or num_refine_steps < 1:
-        raise ValueError(f'num_refine_steps={num_refine_steps!r}: expected the number of passes, 1 or more')
     if num_refine_steps > 1 and 0 not in out_indices:
         raise ValueError(
             f'num_refine_steps={num_refine_steps} needs the finest level, which becomes the latents of the next pass, '
@@ -38,45 +133,19 @@ def check_refine_steps(num_refine_steps: int, out_indices: Sequence[int]) -> int
 
 
 def check_out_strides(out_strides: Sequence[int] | None, own: Sequence[int]) -> tuple[int, ...]:
-    """The strides of the features, which are their own by default.
+    """Return the strides of the features, which are their own by default.
 
     Raises:
-        ValueError: They are no list of positive whole numbers, or not one for each feature.
+        ValueError: There is not one for each feature.
     """
     if out_strides is None:
         return tuple(own)
-    if (
-        not isinstance(out_strides, Sequence)
-        or len(out_strides) != len(own)
-        or any(not isinstance(stride, int) or stride < 1 for stride in out_strides)
-    ):
+    if len(out_strides) != len(own):
         raise ValueError(
-            f'out_strides={out_strides!r}: expected a stride in pixels for each of the {len(own)} features that '
+            f'out_strides={tuple(out_strides)}: expected a stride in pixels for each of the {len(own)} features that '
             f'out_indices names, whose own are {tuple(own)}; or None, which keeps them'
         )
     return tuple(out_strides)
-
-
-def check_lora(lora: dict) -> dict:
-    """The arguments of an adapter.
-
-    Raises:
-        ValueError: They are none.
-    """
-    if not isinstance(lora, dict):
-        raise ValueError(f'lora={lora!r}: expected arguments of peft.LoraConfig, such as dict(r=8), or None')
-    return lora
-
-
-def check_prompts_cfg(prompts: dict) -> dict:
-    """The config of prompts.
-
-    Raises:
-        ValueError: It is none, or does not say of which type.
-    """
-    if not isinstance(prompts, dict) or 'type' not in prompts:
-        raise ValueError(f"prompts={prompts!r}: expected a config such as dict(type='ClassPrompts', classes='ade')")
-    return prompts
 
 
 def check_given(config: dict, known: dict):
@@ -90,32 +159,3 @@ def check_given(config: dict, known: dict):
             raise ValueError(
                 f'{config["type"]} has {name}={given!r}, but the backbone has {wanted!r}: leave {name} out'
             )
-
-
-def check_init_cfg(init_cfg: dict | None) -> dict | None:
-    """The config that names the weights to start from.
-
-    Raises:
-        ValueError: It is no such config, names no checkpoint, or has an option or a component that nobody knows.
-    """
-    if init_cfg is None:
-        return None
-    if not isinstance(init_cfg, dict) or 'type' not in init_cfg:
-        raise ValueError(f"init_cfg={init_cfg!r}: expected dict(type='Pretrained', checkpoint=...)")
-    if init_cfg['type'] == 'Pretrained':
-        _check_pretrained(init_cfg)
-    return init_cfg
-
-
-def _check_pretrained(init_cfg: dict):
-    if not isinstance(init_cfg.get('checkpoint'), (str, Path)):
-        raise ValueError(
-            f'init_cfg={init_cfg!r}: expected a checkpoint, which is a hub id, a folder or a file, such as '
-            "'stable-diffusion-v1-5/stable-diffusion-v1-5'"
-        )
-    options = _LOADED_BY_MMENGINE if 'prefix' in init_cfg else _LOADED_HERE
-    if unknown := set(init_cfg) - options:
-        raise ValueError(f'init_cfg has {", ".join(sorted(unknown))}: expected some of {", ".join(sorted(options))}')
-    components = init_cfg.get('components', COMPONENTS)
-    if not isinstance(components, (list, tuple)) or not set(components) <= set(COMPONENTS):
-        raise ValueError(f'init_cfg has components={components!r}: expected a list of some of {COMPONENTS}')

@@ -11,7 +11,7 @@ from peft import LoraConfig
 from peft.tuners.lora import LoraLayer
 from peft.utils import get_peft_model_state_dict
 
-from mmdiffperc.files import whole_file
+from mmdiffperc.files import brief, whole_file
 
 from .lora_files import FILE_NAMES, find_lora, read_lora
 
@@ -30,7 +30,8 @@ def add_lora(unet: UNet2DConditionModel, **options):
     """Add a low-rank adapter: arguments of ``peft.LoraConfig``, whose scaling ``lora_alpha / r`` is 1 if not given.
 
     Raises:
-        ValueError: Its start is computed from the weights of the U-Net, as that of DoRA or PiSSA is.
+        ValueError: Its start is computed from the weights of the U-Net, as that of DoRA or PiSSA is; no layer of the
+            U-Net is among its targets, or not one of a kind that can be adapted.
     """
     if options.get('use_dora') or options.get('init_lora_weights', True) not in DATA_FREE_STARTS:
         raise ValueError(
@@ -38,7 +39,14 @@ def add_lora(unet: UNet2DConditionModel, **options):
             f'use_dora out; init_lora_weights may be one of {DATA_FREE_STARTS}'
         )
     defaults = dict(target_modules=TARGETS['all'], lora_alpha=options.get('r', LoraConfig.r))
-    unet.add_adapter(LoraConfig(**{**defaults, **options}))
+    config = LoraConfig(**{**defaults, **options})
+    try:
+        unet.add_adapter(config)
+    except ValueError as error:
+        raise ValueError(
+            f'lora.target_modules={brief(config.target_modules)}: expected layers of the U-Net, such as '
+            f'{TARGETS["all"]} ({error})'
+        ) from error
 
 
 def train_dropout(unet: UNet2DConditionModel, mode: bool):

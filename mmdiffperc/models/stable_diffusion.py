@@ -7,7 +7,7 @@ from diffusers import AutoencoderKL, UNet2DConditionModel
 from torch import nn
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
-from mmdiffperc.files import read_json
+from mmdiffperc.files import brief, read_json
 from mmdiffperc.models.checkpointing import refuse_reentrant_checkpointing
 from mmdiffperc.models.weight_assignment import assign_from_folder, assign_from_single_file, fill
 from mmdiffperc.models.weight_sources import locate_checkpoint
@@ -44,15 +44,23 @@ def arch_folder(arch: str | Path) -> Path:
 
 
 def build_unet(arch: str | Path) -> UNet2DConditionModel:
-    """Builds the U-Net of an architecture (see :func:`arch_folder`) with random weights."""
-    unet = UNet2DConditionModel.from_config(read_json(arch_folder(arch) / 'unet' / 'config.json'))
+    """Builds the U-Net of an architecture (see :func:`arch_folder`) with random weights.
+
+    Raises:
+        ValueError: The config is damaged, or not that of a U-Net.
+    """
+    unet = UNet2DConditionModel.from_config(_read_config(arch, 'unet', 'UNet2DConditionModel'))
     refuse_reentrant_checkpointing(unet)
     return unet
 
 
 def build_vae(arch: str | Path) -> AutoencoderKL:
-    """Builds the autoencoder of an architecture (see :func:`arch_folder`) with random weights."""
-    return AutoencoderKL.from_config(read_json(arch_folder(arch) / 'vae' / 'config.json'))
+    """Builds the autoencoder of an architecture (see :func:`arch_folder`) with random weights.
+
+    Raises:
+        ValueError: The config is damaged, or not that of an autoencoder.
+    """
+    return AutoencoderKL.from_config(_read_config(arch, 'vae', 'AutoencoderKL'))
 
 
 def build_text_encoder(arch: str | Path) -> CLIPTextModel:
@@ -174,3 +182,11 @@ def _load_tokenizer(arch: str | Path, checkpoint: str | Path) -> CLIPTokenizer:
 
 def _has_vocabulary(folder: Path) -> bool:
     return any((folder / name).is_file() for name in ('tokenizer.json', 'vocab.json'))
+
+
+def _read_config(arch: str | Path, part: str, class_name: str) -> dict:
+    path = arch_folder(arch) / part / 'config.json'
+    config = read_json(path)
+    if (found := config.get('_class_name', class_name)) != class_name:
+        raise ValueError(f'{path}: expected the config of {class_name}, got that of {brief(found)}')
+    return config

@@ -4,9 +4,11 @@ from mmengine.optim import DefaultOptimWrapperConstructor
 from torch import nn
 
 from mmdiffperc.registry import OPTIM_WRAPPER_CONSTRUCTORS
+from mmdiffperc.validation import validated
 
 
 @OPTIM_WRAPPER_CONSTRUCTORS.register_module()
+@validated
 class GroupedOptimWrapperConstructor(DefaultOptimWrapperConstructor):
     """mmengine's default constructor, with parameters of the same options in one group.
 

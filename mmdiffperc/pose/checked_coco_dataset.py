@@ -11,6 +11,7 @@ from mmpose.datasets.datasets import CocoDataset
 from mmpose.registry import DATASETS
 
 from mmdiffperc.files import brief, relative_name
+from mmdiffperc.validation import validated
 
 # What mmpose and its reader of COCO raise where something in a file is missing, or of another type.
 NOT_COCO = (
@@ -25,6 +26,7 @@ NOT_COCO = (
 
 
 @DATASETS.register_module()
+@validated
 class CheckedCocoDataset(CocoDataset):
     """mmpose's ``CocoDataset``, which says what is wrong with a file instead of giving no samples or failing later.
 

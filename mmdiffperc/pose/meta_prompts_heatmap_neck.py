@@ -7,9 +7,11 @@ from mmpose.models.necks import FeatureMapProcessor
 from mmpose.registry import MODELS
 
 from mmdiffperc.models.necks import MetaPromptsNeck
+from mmdiffperc.validation import Width, Widths, validated
 
 
 @MODELS.register_module()
+@validated
 class MetaPromptsHeatmapNeck(MetaPromptsNeck):
     """Features seen through the prompts, all levels side by side in one feature of the finest level's size.
 
@@ -26,7 +28,7 @@ class MetaPromptsHeatmapNeck(MetaPromptsNeck):
         out_channels (tuple[int]): Channels of the returned feature, ``K`` for each level.
     """
 
-    def __init__(self, in_channels: Sequence[int], num_prompts: int, **kwargs):
+    def __init__(self, in_channels: Widths, num_prompts: Width, **kwargs):
         super().__init__(in_channels, num_prompts, **kwargs)
         self.out_channels = (num_prompts * len(self.in_channels),)
         self.side_by_side = FeatureMapProcessor(concat=True)

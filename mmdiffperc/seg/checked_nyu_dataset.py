@@ -6,10 +6,13 @@ from mmengine import fileio
 from mmseg.datasets import NYUDataset
 from mmseg.registry import DATASETS
 
+from mmdiffperc.validation import validated
+
 UNKNOWN_SCENE = -1
 
 
 @DATASETS.register_module()
+@validated
 class CheckedNYUDataset(NYUDataset):
     """mmseg's ``NYUDataset``, which says what is wrong with a folder instead of failing later.
 

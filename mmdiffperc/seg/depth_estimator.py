@@ -9,12 +9,14 @@ from mmseg.registry import MODELS
 from torch import nn
 from torch.nn.modules.module import register_module_module_registration_hook
 
-from .inference_mode import check_inference_mode
+from mmdiffperc.models.test_cfg_check import check_inference_mode
+from mmdiffperc.validation import validated
 
 TEST_MODES = ('whole', 'slide', 'slide_flip', 'shift')
 
 
 @MODELS.register_module()
+@validated
 class DiffusionDepthEstimator(DepthEstimator):
     """mmseg's ``DepthEstimator`` for images of any size, with the official test procedure of VPD and MetaPrompts.
 

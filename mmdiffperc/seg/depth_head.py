@@ -8,8 +8,11 @@ import torch.nn.functional as F
 from mmseg.models.decode_heads import VPDDepthHead
 from mmseg.registry import MODELS
 
+from mmdiffperc.validation import validated
+
 
 @MODELS.register_module()
+@validated
 class AnySizeDepthHead(VPDDepthHead):
     """mmseg's ``VPDDepthHead``, with a border that follows from the size of the image.
 

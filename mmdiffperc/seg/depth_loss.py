@@ -5,10 +5,13 @@ from mmengine.logging import MessageHub
 from mmseg.models.losses import SiLogLoss
 from mmseg.registry import MODELS
 
+from mmdiffperc.validation import validated
+
 COUNTER = 'train/maps_without_depth'  # the prefix brings it into the log of the training
 
 
 @MODELS.register_module()
+@validated
 class MaskedSiLogLoss(SiLogLoss):
     """``SiLogLoss`` over the samples of a batch that have any depth.
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Annotated, Literal
 
 import numpy as np
 import torch
@@ -12,11 +13,23 @@ from mmseg.registry import METRICS
 from mmdiffperc.datasets.target_files import encode_png
 from mmdiffperc.evaluation.depth_measures import ALIGNMENTS, CROPS, MEASURES, align_depth, crop_mask, depth_measures
 from mmdiffperc.files import relative_name, write_whole
+from mmdiffperc.validation import (
+    Expected,
+    Listed,
+    Location,
+    NonNegativeFloat,
+    PositiveFloat,
+    PositiveOrInfinite,
+    Text,
+    validated,
+)
 
 MAX_UINT16 = np.iinfo(np.uint16).max
+DepthMeasures = Annotated[Listed[Literal[MEASURES]], Expected(f'a list of some of {", ".join(MEASURES)}')]
 
 
 @METRICS.register_module()
+@validated
 class MonocularDepthMetric(BaseMetric):
     """Measures of depth as the official evaluation of VPD and MetaPrompts computes them, mean over images.
 
@@ -53,23 +66,21 @@ class MonocularDepthMetric(BaseMetric):
 
     def __init__(
         self,
-        depth_metrics: Sequence[str] | None = None,
-        min_depth_eval: float = 1e-3,
-        max_depth_eval: float = 10.0,
-        crop_type: str | None = None,
-        align: str | None = None,
+        depth_metrics: DepthMeasures | None = None,
+        min_depth_eval: NonNegativeFloat = 1e-3,
+        max_depth_eval: PositiveOrInfinite = 10.0,
+        crop_type: Literal[CROPS] | None = None,
+        align: Literal[ALIGNMENTS] | None = None,
         clamp: bool = False,
-        output_dir: str | None = None,
-        depth_scale_factor: float = 1000.0,
+        output_dir: Location | None = None,
+        depth_scale_factor: PositiveFloat = 1000.0,
         format_only: bool = False,
         keep_results: bool = False,
-        collect_device: str = 'cpu',
-        prefix: str | None = None,
+        collect_device: Literal['cpu', 'gpu'] = 'cpu',
+        prefix: Text | None = None,
     ):
         super().__init__(collect_device=collect_device, prefix=prefix)
-        self.depth_metrics = _measure_names(depth_metrics)
-        _check_choice('crop_type', crop_type, (None, *CROPS))
-        _check_choice('align', align, (None, *ALIGNMENTS))
+        self.depth_metrics = tuple(depth_metrics or MEASURES)
         if not 0 <= min_depth_eval < max_depth_eval:
             raise ValueError(f'Expected 0 <= min_depth_eval < max_depth_eval, got {min_depth_eval}, {max_depth_eval}')
         if format_only and output_dir is None:
@@ -160,21 +171,6 @@ class MonocularDepthMetric(BaseMetric):
         name = relative_name(sample.get('sample_name') or Path(sample['img_path']).stem, 'sample_name')
         units = (pred.double().cpu().numpy() * self.depth_scale_factor).round().clip(0, MAX_UINT16)
         write_whole(self.output_dir / f'{name}.png', encode_png(units.astype(np.uint16)))
-
-
-def _measure_names(depth_metrics: Sequence[str] | None) -> tuple[str, ...]:
-    if depth_metrics is None:
-        return MEASURES
-    if isinstance(depth_metrics, str) or not depth_metrics:
-        raise ValueError(f'depth_metrics: expected a list of some of {", ".join(MEASURES)}, got {depth_metrics!r}')
-    for name in depth_metrics:
-        _check_choice('depth_metrics', name, MEASURES)
-    return tuple(depth_metrics)
-
-
-def _check_choice(argument, value, choices):
-    if value not in choices:
-        raise ValueError(f'{argument}: expected {", ".join(map(str, choices))}, got {value!r}')
 
 
 def _size(depth):

@@ -1,17 +1,19 @@
 """Data transforms for depth."""
 
 import warnings
-from collections.abc import Sequence
 
 import numpy as np
 from mmcv.transforms import BaseTransform
 from mmseg.registry import TRANSFORMS
+
+from mmdiffperc.validation import Listed, PositiveFloat, Size2d, validated
 
 # Units in a metre of the usual depth files.
 UNITS = {256: "KITTI's 1/256 m", 1000: 'millimetres', 5000: "TUM's 0.2 mm"}
 
 
 @TRANSFORMS.register_module()
+@validated
 class KBCrop(BaseTransform):
     """Crop image and depth map to the size of the KITTI benchmark: bottom rows, middle columns.
 
@@ -29,7 +31,7 @@ class KBCrop(BaseTransform):
         ValueError: The image is smaller.
     """
 
-    def __init__(self, size: tuple[int, int] = (352, 1216), keys: Sequence[str] | None = None):
+    def __init__(self, size: Size2d = (352, 1216), keys: Listed[str] | None = None):
         self.size = tuple(size)
         self.keys = keys
 
@@ -53,6 +55,7 @@ class KBCrop(BaseTransform):
 
 
 @TRANSFORMS.register_module()
+@validated
 class CheckDepth(BaseTransform):
     """Refuse a depth map that is not the image's; warn of one in another unit. Stands right after the map's loader.
 
@@ -71,7 +74,7 @@ class CheckDepth(BaseTransform):
         ValueError: The depth map is not a map, or differs in size from the image.
     """
 
-    def __init__(self, max_depth: float):
+    def __init__(self, max_depth: PositiveFloat):
         self.max_depth = max_depth
         self._warned = False
 

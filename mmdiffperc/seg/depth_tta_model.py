@@ -8,8 +8,11 @@ from mmengine.structures import PixelData
 from mmseg.registry import MODELS
 from mmseg.structures import SegDataSample
 
+from mmdiffperc.validation import validated
+
 
 @MODELS.register_module()
+@validated
 class DepthTTAModel(BaseTTAModel):
     """Average the depth maps that an estimator predicts of flipped and scaled views of an image.
 

@@ -7,9 +7,11 @@ from mmcv.transforms import LoadImageFromFile
 from mmseg.registry import TRANSFORMS
 
 from mmdiffperc.datasets.image_limits import check_pixels
+from mmdiffperc.validation import validated
 
 
 @TRANSFORMS.register_module(name='LoadImageFromFile')
+@validated
 class NamingImageLoader(LoadImageFromFile):
     """``LoadImageFromFile`` under its own name, which the inferencer of mmseg insists on.
 

@@ -7,11 +7,13 @@ from mmseg.datasets import BaseSegDataset
 from mmseg.registry import DATASETS
 
 from mmdiffperc.datasets.depth_split import parse_depth_split
+from mmdiffperc.validation import validated
 
 DEFAULT_PREFIX = dict(img_path='images', depth_map_path='annotations')
 
 
 @DATASETS.register_module()
+@validated
 class KITTIDepthDataset(BaseSegDataset):
     """KITTI raw images with the annotated depth of the KITTI depth benchmark, in the frames that a split file lists.
 

@@ -3,6 +3,8 @@
 from mmseg.datasets import CityscapesDataset, MapillaryDataset_v1
 from mmseg.registry import DATASETS
 
+from mmdiffperc.validation import validated
+
 # Mapillary's classes (v1.2) that stand for a class of Cityscapes; any other is ignored.
 SOURCES = {
     'road': ('Road', 'Lane Marking - General', 'Manhole'),
@@ -29,6 +31,7 @@ IGNORED = 255
 
 
 @DATASETS.register_module()
+@validated
 class MapillaryAsCityscapesDataset(MapillaryDataset_v1):
     """mmseg's Mapillary Vistas v1.2, whose label maps (pixels 0 to 65) are read as Cityscapes' 19 train ids.
 

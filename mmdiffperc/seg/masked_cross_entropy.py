@@ -1,11 +1,18 @@
 """Cross-entropy with class weights that knows of pixels without a class."""
 
+from typing import Annotated
+
 import torch
 from mmseg.models.losses import CrossEntropyLoss
 from mmseg.registry import MODELS
 
+from mmdiffperc.validation import Expected, Listed, NonNegativeFloat, Text, validated
+
+ClassWeights = Annotated[Listed[NonNegativeFloat], Expected('a list of finite numbers of 0 or more')]
+
 
 @MODELS.register_module()
+@validated
 class MaskedCrossEntropyLoss(CrossEntropyLoss):
     """``CrossEntropyLoss`` with class weights, averaged over the pixels that are not ignored, as PyTorch's own is.
 
@@ -18,7 +25,7 @@ class MaskedCrossEntropyLoss(CrossEntropyLoss):
         loss_name (str): Its name, which begins with ``loss_``. Defaults to 'loss_ce'.
     """
 
-    def __init__(self, class_weight: list[float], loss_weight: float = 1.0, loss_name: str = 'loss_ce'):
+    def __init__(self, class_weight: ClassWeights, loss_weight: NonNegativeFloat = 1.0, loss_name: Text = 'loss_ce'):
         super().__init__(class_weight=class_weight, loss_weight=loss_weight, loss_name=loss_name, avg_non_ignore=True)
 
     def forward(

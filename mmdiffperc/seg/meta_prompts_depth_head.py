@@ -10,12 +10,14 @@ from mmseg.registry import MODELS
 from torch import nn
 
 from mmdiffperc.models.layers.deconv_tower import DeconvTower
+from mmdiffperc.validation import Component, Initialisation, NonNegativeInt, PositiveFloat, Width, Widths, validated
 
 STRIDE = 8
 DIVISOR = 64
 
 
 @MODELS.register_module()
+@validated
 class MetaPromptsDepthHead(VPDDepthHead):
     """Depth of a feature of stride 8: three transposed convolutions, and ``sigmoid(...) * max_depth``.
 
@@ -36,14 +38,14 @@ class MetaPromptsDepthHead(VPDDepthHead):
 
     def __init__(
         self,
-        in_channels: int,
-        max_depth: float = 10.0,
-        extra_cells: int = 1,
-        channels: int = 192,
-        filters: Sequence[int] = (32, 32, 32),
+        in_channels: Width,
+        max_depth: PositiveFloat = 10.0,
+        extra_cells: NonNegativeInt = 1,
+        channels: Width = 192,
+        filters: Widths = (32, 32, 32),
         align_corners: bool = False,
-        loss_decode: dict | None = None,
-        init_cfg: dict | None = None,
+        loss_decode: Component | None = None,
+        init_cfg: Initialisation | None = None,
     ):
         init_cfg = init_cfg or dict(type='Normal', std=0.001, layer=['Conv2d', 'ConvTranspose2d'])
         super(BaseDecodeHead, self).__init__(init_cfg)  # of VPD's head only loss and prediction are wanted

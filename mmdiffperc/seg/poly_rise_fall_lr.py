@@ -3,8 +3,11 @@
 from mmengine.optim import PolyLR
 from mmseg.registry import PARAM_SCHEDULERS
 
+from mmdiffperc.validation import Fraction, validated
+
 
 @PARAM_SCHEDULERS.register_module()
+@validated
 class PolyRiseFallLR(PolyLR):
     """Raise the learning rate to the optimizer's own over the first half, and lower it again over the second.
 
@@ -20,7 +23,7 @@ class PolyRiseFallLR(PolyLR):
         **kwargs: The same. ``begin`` and ``end`` enclose both halves.
     """
 
-    def __init__(self, optimizer, min_ratio: float, *args, **kwargs):
+    def __init__(self, optimizer, min_ratio: Fraction, *args, **kwargs):
         self.min_ratio = min_ratio
         super().__init__(optimizer, *args, **kwargs)
 

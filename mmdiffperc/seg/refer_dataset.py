@@ -1,16 +1,24 @@
 """RefCOCO for referring segmentation."""
 
+from typing import Annotated
+
 import numpy as np
 from mmengine import fileio
 from mmengine.logging import MMLogger
 from mmengine.utils import is_abs
 from mmseg.datasets import BaseSegDataset
 from mmseg.registry import DATASETS
+from pydantic import Field
+
+from mmdiffperc.validation import Expected, validated
 
 from .refer_files import Instances, load_refs
 
+Seed = Annotated[int, Field(ge=0, lt=2**32), Expected('a whole number from 0 to 2**32 - 1')]
+
 
 @DATASETS.register_module()
+@validated
 class ReferringSegDataset(BaseSegDataset):
     """RefCOCO, RefCOCO+ and RefCOCOg: segment the object that a sentence refers to.
 
@@ -39,9 +47,9 @@ class ReferringSegDataset(BaseSegDataset):
 
     METAINFO = dict(classes=('background', 'referred object'), palette=[[0, 0, 0], [220, 20, 60]])
 
-    def __init__(self, ann_file: str, split_file: str, split: str = 'train', shuffle_seed: int | None = None, **kwargs):
-        if shuffle_seed is not None and not (isinstance(shuffle_seed, int) and 0 <= shuffle_seed < 2**32):
-            raise ValueError(f'shuffle_seed={shuffle_seed!r}: expected a whole number from 0 to 2^32 - 1, or None')
+    def __init__(
+        self, ann_file: str, split_file: str, split: str = 'train', shuffle_seed: Seed | None = None, **kwargs
+    ):
         self.split_file = split_file
         self.split = split
         self.shuffle_seed = shuffle_seed

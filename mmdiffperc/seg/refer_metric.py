@@ -2,20 +2,25 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
 from mmengine.evaluator import BaseMetric
 from mmseg.registry import METRICS
+from pydantic import Field
 
 from mmdiffperc.datasets.target_files import encode_png
 from mmdiffperc.files import write_whole
+from mmdiffperc.validation import Expected, Listed, Location, validated
 
 REFERRED = 1
 THRESHOLDS = (0.5, 0.6, 0.7, 0.8, 0.9)
 FILE_KEYS = ('img_path', 'ref_id', 'sentence_number')
+Thresholds = Annotated[Listed[Annotated[float, Field(gt=0, le=1)]], Expected('a list of IoUs in (0, 1]')]
 
 
 @METRICS.register_module()
+@validated
 class ReferringSegMetric(BaseMetric):
     """The measures of LAVT (Yang et al., CVPR 2022) and VPD, over sentences, in per cent.
 
@@ -41,14 +46,12 @@ class ReferringSegMetric(BaseMetric):
 
     def __init__(
         self,
-        thresholds: Sequence[float] = THRESHOLDS,
-        output_dir: str | None = None,
+        thresholds: Thresholds = THRESHOLDS,
+        output_dir: Location | None = None,
         keep_results: bool = False,
         **kwargs,
     ):
         super().__init__(**kwargs)
-        if not all(0 < threshold <= 1 for threshold in thresholds):
-            raise ValueError(f'thresholds: expected IoUs in (0, 1], got {tuple(thresholds)}')
         self.thresholds = thresholds
         self.output_dir = output_dir and Path(output_dir)
 

@@ -3,10 +3,13 @@
 from mmcv.transforms import BaseTransform
 from mmseg.registry import TRANSFORMS
 
+from mmdiffperc.validation import validated
+
 from .coco_segmentation import draw_segmentation
 
 
 @TRANSFORMS.register_module()
+@validated
 class LoadReferringMask(BaseTransform):
     """Draw the mask of the object that a sentence refers to: 1 on the object, 0 elsewhere.
 
@@ -37,6 +40,7 @@ class LoadReferringMask(BaseTransform):
 
 
 @TRANSFORMS.register_module()
+@validated
 class EvaluateAtInputSize(BaseTransform):
     """Compare prediction and truth at the size that the network sees, as the official evaluation of LAVT and VPD does.
 

@@ -8,12 +8,14 @@ from mmseg.models import EncoderDecoder
 from mmseg.registry import MODELS
 from mmseg.structures import SegDataSample
 
-from .inference_mode import check_inference_mode
+from mmdiffperc.models.test_cfg_check import check_inference_mode
+from mmdiffperc.validation import validated
 
 TEST_MODES = ('whole', 'slide')
 
 
 @MODELS.register_module()
+@validated
 class ReferringSegmentor(EncoderDecoder):
     """mmseg's ``EncoderDecoder``, whose backbone gets the sentence of each sample with its image.
 

@@ -9,10 +9,13 @@ from mmseg.models.utils import resize
 from mmseg.registry import MODELS
 from torch import nn
 
+from mmdiffperc.validation import Fraction, Listed, PositiveInt, Width, Widths, validated
+
 BATCH_NORM = dict(type='BN')
 
 
 @MODELS.register_module()
+@validated
 class SimpleDecodingHead(BaseDecodeHead):
     """Fuse a pyramid from its coarsest level to its finest, then classify: LAVT's ``SimpleDecoding``.
 
@@ -37,13 +40,13 @@ class SimpleDecodingHead(BaseDecodeHead):
 
     def __init__(
         self,
-        in_channels: Sequence[int],
-        channels: int = 640,
+        in_channels: Widths,
+        channels: Width = 640,
         *,
-        num_classes: int = 2,
-        in_index: Sequence[int] | None = None,
-        dropout_ratio: float = 0.0,
-        norm_cfg: dict = BATCH_NORM,
+        num_classes: PositiveInt = 2,
+        in_index: Listed[int] | None = None,
+        dropout_ratio: Fraction = 0.0,
+        norm_cfg: dict | None = BATCH_NORM,
         align_corners: bool = True,
         **kwargs,
     ):

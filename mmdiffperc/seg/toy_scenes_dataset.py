@@ -4,9 +4,11 @@ from mmseg.datasets import BaseSegDataset
 from mmseg.registry import DATASETS
 
 from mmdiffperc.datasets.toy_scenes import TOY_CLASSES, TOY_PALETTE
+from mmdiffperc.validation import Text, validated
 
 
 @DATASETS.register_module()
+@validated
 class ToyScenesDataset(BaseSegDataset):
     """Toy scenes in the folder layout of ADE20K, as ``tools/make_toy_scenes.py --formats ade`` writes them.
 
@@ -18,5 +20,5 @@ class ToyScenesDataset(BaseSegDataset):
 
     METAINFO = dict(classes=TOY_CLASSES, palette=[list(colour) for colour in TOY_PALETTE])
 
-    def __init__(self, img_suffix='.png', reduce_zero_label=True, **kwargs):
+    def __init__(self, img_suffix: Text = '.png', reduce_zero_label: bool = True, **kwargs):
         super().__init__(img_suffix=img_suffix, reduce_zero_label=reduce_zero_label, **kwargs)

@@ -4,8 +4,11 @@ import numpy as np
 from mmcv.transforms import BaseTransform
 from mmseg.registry import TRANSFORMS
 
+from mmdiffperc.validation import Label, PositiveInt, validated
+
 
 @TRANSFORMS.register_module()
+@validated
 class CheckLabels(BaseTransform):
     """Refuse a segmentation map with labels that no class has.
 
@@ -23,7 +26,7 @@ class CheckLabels(BaseTransform):
         ValueError: Another label occurs; the message names the file and the labels.
     """
 
-    def __init__(self, num_classes: int, ignore_index: int = 255):
+    def __init__(self, num_classes: PositiveInt, ignore_index: Label = 255):
         self.num_classes = num_classes
         self.ignore_index = ignore_index
 

@@ -72,7 +72,7 @@ def test_corrupt_target_is_named(results, tmp_path):
 
 @pytest.mark.parametrize(
     ('options', 'message'),
-    [(dict(mode='L'), "mode='L': expected one of RGB, F"), (dict(rescale_factor=0.5), 'rescale_factor=0.5 is for')],
+    [(dict(mode='L'), "mode='L': expected 'RGB' or 'F'"), (dict(rescale_factor=0.5), 'rescale_factor=0.5 is for')],
 )
 def test_bad_configuration(options, message):
     with pytest.raises(ValueError, match=message):

@@ -55,6 +55,15 @@ def test_a_feature_that_does_not_exist(build, in_index):
         build(decode_head=dict(FCN_HEAD, in_index=in_index))
 
 
+@pytest.mark.parametrize('head', ['decode_head', 'auxiliary_head'])
+def test_head_behind_a_neck(build, head):
+    heads = dict(decode_head=head_on_neck())
+    with pytest.raises(ValueError, match=rf'{head} FCNHead has in_channels=9, .* from FPN have 8 .*set in_channels=8'):
+        build(neck=FPN, **heads | {head: dict(FCN_HEAD, in_channels=9, in_index=2)})
+    with pytest.raises(ValueError, match='FCNHead has in_index=4, but FPN returns 4 features: choose from 0 to 3'):
+        build(neck=FPN, **heads | {head: dict(FCN_HEAD, in_channels=8, in_index=4)})
+
+
 FINER = dict(type='FinerLevelNeck', in_channels=CHANNELS)
 
 

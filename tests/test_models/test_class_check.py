@@ -2,6 +2,7 @@ import logging
 
 import pytest
 from mmengine.logging import MMLogger
+from mmengine.registry import MODELS, init_default_scope
 from tiny_det import FINER, FPN, NARROW, build_stock
 
 RETINANET = 'retinanet/retinanet_r50_fpn_1x_coco.py'
@@ -42,3 +43,12 @@ def test_classes_of_regions(arch, warnings):
     build_stock(FASTER_RCNN, arch, FINER, dict(type='ClassPrompts', classes=['a', 'b']), rpn_head=NARROW)
     (message,) = warnings()
     assert 'name 2 classes, but roi_head StandardRoIHead predicts 80' in message and "of 'a', 'b'" in message
+
+
+def test_a_head_without_classes(arch):
+    init_default_scope('mmseg')
+    import mmseg.models  # noqa: F401
+
+    head = dict(type='FCNHead', in_channels=8, in_index=0, channels=8, num_classes=0)
+    with pytest.raises(ValueError, match='decode_head FCNHead has num_classes=0: expected 1 or more'):
+        MODELS.build(dict(type='EncoderDecoder', backbone=dict(type='DiffusionUNet', arch=arch), decode_head=head))

@@ -159,11 +159,15 @@ def test_predictions_are_written_beside_the_results(tmp_path):
 @pytest.mark.parametrize(
     ('arguments', 'message'),
     [
-        (dict(depth_metrics=['rmse', 'mae']), "depth_metrics: expected d1, d2, .*, silog, got 'mae'"),
-        (dict(depth_metrics=[]), r'depth_metrics: expected a list of some of d1, .*, got \[\]'),
-        (dict(depth_metrics='rmse'), "depth_metrics: expected a list of some of d1, .*, got 'rmse'"),
-        (dict(crop_type='garg'), "crop_type: expected None, nyu_crop, garg_crop, eigen_crop, got 'garg'"),
-        (dict(align='lsq'), "align: expected None, median, least_squares, got 'lsq'"),
+        (
+            dict(depth_metrics=['rmse', 'mae']),
+            r"depth_metrics=\['rmse', 'mae'\]: expected a list of some of d1, .*silog",
+        ),
+        (dict(depth_metrics=[]), r'depth_metrics=\[\]: expected a list of some of d1, '),
+        (dict(depth_metrics='rmse'), "depth_metrics='rmse': expected a list of some of d1, "),
+        (dict(crop_type='garg'), "crop_type='garg': expected 'nyu_crop', 'garg_crop' or 'eigen_crop', or None"),
+        (dict(align='lsq'), "align='lsq': expected 'median' or 'least_squares', or None"),
+        (dict(depth_scale_factor=0), 'depth_scale_factor=0: expected a positive, finite number'),
         (dict(min_depth_eval=5, max_depth_eval=5), 'got 5, 5'),
         (dict(format_only=True), 'name their folder with output_dir'),
         (dict(max_depth_eval=80, output_dir='out'), '80 times depth_scale_factor 1000.* does not fit into 16 bits'),

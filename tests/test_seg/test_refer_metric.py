@@ -74,7 +74,7 @@ def test_empty_union_counts_as_zero():
 def test_other_thresholds_and_prefix():
     results = evaluate([overlap(1, 4)], thresholds=[0.25], prefix='refer')
     assert results == {'refer/oIoU': 25, 'refer/mIoU': 25, 'refer/precision@0.25': 100}
-    with pytest.raises(ValueError, match=r'thresholds: expected IoUs in \(0, 1\], got \(50,\)'):
+    with pytest.raises(ValueError, match=r'thresholds=\[50\]: expected a list of IoUs in \(0, 1\]'):
         ReferringSegMetric(thresholds=[50])
 
 

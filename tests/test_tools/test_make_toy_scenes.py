@@ -59,10 +59,10 @@ def test_second_run_says_that_it_is_there(tmp_path, main, capsys):
 @pytest.mark.parametrize(
     ('extra', 'message'),
     [
-        (['--size', '16'], 'size must be at least 32, got 16'),
-        (['--num-val', '0'], 'num_val must be at least 1, got 0'),
-        (['--domain', 'z'], 'domain must be one of'),
-        (['--formats', 'voc'], 'formats must be some of'),
+        (['--size', '16'], 'size=16: expected'),
+        (['--num-val', '0'], 'num_val=0: expected'),
+        (['--domain', 'z'], "domain='z': expected"),
+        (['--formats', 'voc'], "formats[0]='voc': expected"),
         (['--workers', '0'], 'workers'),
     ],
 )

@@ -1,7 +1,6 @@
 """A text-to-image diffusion model as a backbone."""
 
 import logging
-from collections.abc import Sequence
 
 import torch
 from mmengine.logging import print_log
@@ -9,18 +8,22 @@ from mmengine.model import BaseModule
 from torch import nn
 
 from mmdiffperc.registry import MODELS
+from mmdiffperc.validation import Strides, validated
 
 from ..checkpointing import enable_checkpointing
 from ..complete_weights import RefuseIncomplete
 from ..config_checks import (
     COMPONENTS,
+    Arch,
+    InitCfg,
+    Levels,
+    Lora,
+    Passes,
+    Prompts,
+    Timestep,
     check_given,
-    check_init_cfg,
-    check_lora,
     check_out_strides,
-    check_prompts_cfg,
     check_refine_steps,
-    check_timestep,
 )
 from ..layers.feature_resize import resize_features
 from ..layers.feature_taps import Tap, feature_table, remove_untapped
@@ -41,6 +44,7 @@ REFUSE_INCOMPLETE = RefuseIncomplete(
 
 
 @MODELS.register_module()
+@validated
 class DiffusionUNet(BaseModule):
     """The U-Net of a text-to-image diffusion model as a backbone: an image in, a pyramid of features out.
 
@@ -93,32 +97,32 @@ class DiffusionUNet(BaseModule):
 
     def __init__(
         self,
-        arch: str = 'sd1-5',
-        out_indices: Sequence[int] = (0, 1, 2, 3),
-        out_strides: Sequence[int] | None = None,
-        prompts: dict | None = None,
+        arch: Arch = 'sd1-5',
+        out_indices: Levels = (0, 1, 2, 3),
+        out_strides: Strides | None = None,
+        prompts: Prompts | None = None,
         cross_attention: dict | None = None,
-        timestep: int = 1,
-        num_refine_steps: int = 1,
+        timestep: Timestep = 1,
+        num_refine_steps: Passes = 1,
         learned_timesteps: bool = False,
         resize_skips: bool = False,
         scale_latents: bool = False,
-        lora: dict | None = None,
+        lora: Lora | None = None,
         frozen: bool = False,
         with_cp: bool = False,
         out_prompts: bool = False,
-        init_cfg: dict | None = None,
+        init_cfg: InitCfg | None = None,
     ):
-        super().__init__(check_init_cfg(init_cfg))
+        super().__init__(init_cfg)
         self.arch = arch
-        self.timestep = check_timestep(timestep)
+        self.timestep = timestep
         self.out_prompts = out_prompts
         self.autoencoder = LatentAutoencoder(arch, scale_latents)
         self.unet = build_unet(arch)
 
         self.levels = self._select_taps(out_indices)
         self.num_refine_steps = check_refine_steps(num_refine_steps, out_indices)
-        self.prompts = self._build_prompts(check_prompts_cfg(prompts or EMPTY_PROMPT))
+        self.prompts = self._build_prompts(prompts or EMPTY_PROMPT)
         remove_untapped(self.unet, min(out_indices), keep_output=num_refine_steps > 1)
         if resize_skips:
             if cross_attention or out_strides:  # maps of the down and of the up blocks would differ in size
@@ -137,7 +141,7 @@ class DiffusionUNet(BaseModule):
         if frozen:
             self.unet.requires_grad_(False)
         if lora is not None:
-            add_lora(self.unet, **check_lora(lora))
+            add_lora(self.unet, **lora)
         if with_cp:
             enable_checkpointing(self.unet)
         self.register_load_state_dict_pre_hook(REFUSE_INCOMPLETE)
@@ -156,7 +160,7 @@ class DiffusionUNet(BaseModule):
     def _select_taps(self, out_indices) -> list[Tap]:
         table = feature_table(self.unet.config, self.autoencoder.stride)
         strides = {index: tap.stride for index, tap in enumerate(table)}
-        if not isinstance(out_indices, Sequence) or not out_indices or not set(out_indices) <= set(strides):
+        if not set(out_indices) <= set(strides):
             raise ValueError(f'out_indices={out_indices}: expected some of {list(strides)}, of strides {strides}')
         return [table[index] for index in out_indices]
 
@@ -189,13 +193,19 @@ class DiffusionUNet(BaseModule):
         """
         source = dict(self.init_cfg or {})
         if 'prefix' in source:
-            super().init_weights()
+            self._init_from_checkpoint()
         elif source.pop('type', None) == 'Pretrained':
             self._init_from(**source)
         else:
             self._warn_if_random()
             super().init_weights()
             self.prompts.init_embeddings()
+
+    def _init_from_checkpoint(self):
+        try:
+            super().init_weights()
+        except AssertionError as error:  # mmengine's, which does not say what was asked for
+            raise ValueError(f'init_cfg={self.init_cfg}: expected a prefix of weights there, but {error}') from error
 
     def _init_from(self, checkpoint, variant=None, use_ema=False, components=COMPONENTS):
         """Load from Stable Diffusion, located as a whole: what is missing is told, or downloaded, at once."""

@@ -10,16 +10,18 @@ from mmengine.model import BaseModel, ImgDataPreprocessor
 from mmengine.structures import BaseDataElement, PixelData
 
 from mmdiffperc.registry import MODELS
+from mmdiffperc.validation import Component, NonNegativeFloat, PositiveFloat, PositiveInt, validated
 
 from ..checkpointing import enable_checkpointing
 from ..complete_weights import RefuseIncomplete
+from ..config_checks import Arch, AttentionLora, GeneratorInitCfg, Schedule
 from ..layers.latent_autoencoder import LatentAutoencoder
 from ..layers.sentence_encoder import LONGEST, SentenceEncoder
 from ..lora import add_attention_lora, load_lora, save_lora
 from ..stable_diffusion import build_unet, load_weights
 from .captions import captions_of, clean_captions
-from .deterministic_process import DeterministicProcess, check_choice, load_schedule
-from .target_codec import TargetCodec, targets_of
+from .deterministic_process import DeterministicProcess, PredictionType, Sampler, check_choice, load_schedule
+from .target_codec import TargetCodec, TargetMode, TargetScale, targets_of
 
 CACHED_SENTENCES = 1024
 REFUSE_INCOMPLETE = RefuseIncomplete(
@@ -31,6 +33,7 @@ IMAGES = dict(type=ImgDataPreprocessor, mean=[127.5] * 3, std=[127.5] * 3, bgr_t
 
 
 @MODELS.register_module()
+@validated
 class DeterministicDiffusion(BaseModel):
     """A text-to-image diffusion model that turns an image into its normals, depth, albedo, shading or segmentation.
 
@@ -79,21 +82,21 @@ class DeterministicDiffusion(BaseModel):
 
     def __init__(
         self,
-        arch: str = 'sd1-4',
-        target_mode: str = 'RGB',
-        target_scale: float | str = 1.0,
+        arch: Arch = 'sd1-4',
+        target_mode: TargetMode = 'RGB',
+        target_scale: TargetScale = 1.0,
         use_prompts: bool = True,
-        guidance_scale: float = 1.0,
-        prediction_type: str = 'v_prediction',
-        sampler: str = 'ddim',
-        num_steps: int = 5,
-        scheduler: dict | None = None,
-        snr_trunc: float | None = None,
-        snr_gamma: float | None = None,
-        lora: dict | None = dict(r=4),  # noqa: B006 (never changed)
+        guidance_scale: NonNegativeFloat = 1.0,
+        prediction_type: PredictionType = 'v_prediction',
+        sampler: Sampler = 'ddim',
+        num_steps: PositiveInt = 5,
+        scheduler: Schedule | None = None,
+        snr_trunc: PositiveFloat | None = None,
+        snr_gamma: PositiveFloat | None = None,
+        lora: AttentionLora | None = dict(r=4),  # noqa: B006 (never changed)
         with_cp: bool = False,
-        data_preprocessor: dict | None = None,
-        init_cfg: dict | None = None,
+        data_preprocessor: Component | torch.nn.Module | None = None,
+        init_cfg: GeneratorInitCfg | None = None,
         networks_of: 'DeterministicDiffusion | None' = None,
     ):
         super().__init__(data_preprocessor or IMAGES, init_cfg)

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from copy import copy
 from pathlib import Path
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
@@ -10,6 +11,7 @@ from diffusers import DDIMScheduler
 from diffusers.training_utils import compute_snr
 
 from mmdiffperc.files import read_json
+from mmdiffperc.validation import PositiveFloat, validated
 
 from ..stable_diffusion import arch_folder
 
@@ -17,6 +19,8 @@ PREDICTION_TYPES = ('v_prediction', 'epsilon', 'sample')
 SAMPLERS = ('ddim', 'oracle', 'one_pass')
 ONE_PASS_TIMESTEP = 1
 SCHEDULE = 'scheduler/scheduler_config.json'
+PredictionType = Literal[PREDICTION_TYPES]
+Sampler = Literal[SAMPLERS]
 
 
 def load_schedule(arch: str | Path, **options) -> DDIMScheduler:
@@ -35,6 +39,7 @@ def load_schedule(arch: str | Path, **options) -> DDIMScheduler:
     return DDIMScheduler.from_config(read_json(path), **options)
 
 
+@validated
 class DeterministicProcess:
     r"""A diffusion process in which the latents :math:`x` of the image play the noise.
 
@@ -61,24 +66,22 @@ class DeterministicProcess:
             of a loss on ``sample`` and are converted to that of ``prediction_type``.
 
     Raises:
-        ValueError: An unknown name; a single pass that does not predict the sample; a weight that is not positive.
+        ValueError: An unknown name; a single pass that does not predict the sample; a weight that is not positive, or a
+            least one above the largest.
     """
 
     def __init__(
         self,
         scheduler: DDIMScheduler,
-        prediction_type: str = 'v_prediction',
-        sampler: str = 'ddim',
-        snr_trunc: float | None = None,
-        snr_gamma: float | None = None,
+        prediction_type: PredictionType = 'v_prediction',
+        sampler: Sampler = 'ddim',
+        snr_trunc: PositiveFloat | None = None,
+        snr_gamma: PositiveFloat | None = None,
     ):
-        check_choice('prediction_type', prediction_type, PREDICTION_TYPES)
-        check_choice('sampler', sampler, SAMPLERS)
         if sampler == 'one_pass' and prediction_type != 'sample':
             raise ValueError(f"sampler='one_pass' needs prediction_type='sample', got {prediction_type!r}")
-        for name, bound in dict(snr_trunc=snr_trunc, snr_gamma=snr_gamma).items():
-            if bound is not None and bound <= 0:
-                raise ValueError(f'{name}={bound}: expected a positive number, or None for none')
+        if snr_trunc and snr_gamma and snr_trunc > snr_gamma:
+            raise ValueError(f'snr_trunc={snr_trunc} is the least weight: expected at most snr_gamma={snr_gamma}')
         self.scheduler = DDIMScheduler.from_config(scheduler.config, prediction_type=prediction_type)
         self.prediction_type = prediction_type
         self.sampler = sampler

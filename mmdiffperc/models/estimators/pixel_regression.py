@@ -7,12 +7,14 @@ import torch.nn.functional as F
 from mmengine.structures import BaseDataElement
 
 from mmdiffperc.registry import MODELS
+from mmdiffperc.validation import validated
 
 from .deterministic_diffusion import DeterministicDiffusion
 from .target_codec import targets_of
 
 
 @MODELS.register_module()
+@validated
 class PixelRegression(DeterministicDiffusion):
     """The same U-Net and adapter without a diffusion process: what DMP is to be compared with.
 

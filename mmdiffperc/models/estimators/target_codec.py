@@ -1,15 +1,21 @@
 """Targets as images, which is all that the autoencoder knows."""
 
 from collections.abc import Sequence
+from typing import Annotated, Literal
 
 import torch
 import torch.nn.functional as F
 from mmengine.structures import BaseDataElement
 
+from mmdiffperc.validation import Expected, PositiveFloat, validated
+
 CHANNELS = {'RGB': 3, 'F': 1}
 PER_IMAGE = 'per_image'
+TargetMode = Literal[tuple(CHANNELS)]
+TargetScale = Annotated[PositiveFloat | Literal[PER_IMAGE], Expected(f'a positive number or {PER_IMAGE!r}')]
 
 
+@validated
 class TargetCodec:
     """Turn target maps into images for the autoencoder, and what it decodes into maps again.
 
@@ -27,11 +33,7 @@ class TargetCodec:
         ValueError: Another mode, a scale that is not positive, or one for RGB targets, which have none.
     """
 
-    def __init__(self, mode: str = 'RGB', target_scale: float | str = 1.0):
-        if mode not in CHANNELS:
-            raise ValueError(f'target_mode={mode!r}: expected one of {", ".join(CHANNELS)}')
-        if target_scale != PER_IMAGE and not (isinstance(target_scale, (int, float)) and target_scale > 0):
-            raise ValueError(f'target_scale={target_scale!r}: expected a positive number or {PER_IMAGE!r}')
+    def __init__(self, mode: TargetMode = 'RGB', target_scale: TargetScale = 1.0):
         if mode == 'RGB' and target_scale != 1:
             raise ValueError(f'target_scale={target_scale!r} is for target_mode="F"; RGB targets are in [0, 1] already')
         self.mode = mode

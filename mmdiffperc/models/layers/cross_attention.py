@@ -3,14 +3,22 @@
 import re
 from collections.abc import Sequence
 from contextlib import nullcontext
+from typing import Annotated
 
 import torch
 from diffusers.models.attention_processor import Attention, AttnProcessor2_0
 from torch import nn
 
 from mmdiffperc.registry import MODELS
+from mmdiffperc.validation import Distinct, Expected, Listed, Stride, validated
 
 from .recorder import Recorder
+
+MapStrides = Annotated[
+    Listed[Stride],
+    Distinct,
+    Expected('a list such as (16, 32), no stride twice; without any maps, leave cross_attention out'),
+]
 
 
 class MapAttnProcessor(AttnProcessor2_0):
@@ -55,6 +63,7 @@ def uncached_autocast(tensor: torch.Tensor):
 
 
 @MODELS.register_module()
+@validated
 class CrossAttentionMaps:
     """Collect the maps of the cross-attention layers in the down and up blocks at some strides.
 
@@ -72,12 +81,7 @@ class CrossAttentionMaps:
         ValueError: ``strides`` is no list of strides, or has none.
     """
 
-    def __init__(self, strides: Sequence[int] = (16, 32), with_grad: bool = False):
-        if not isinstance(strides, Sequence) or not strides:
-            raise ValueError(
-                f'cross_attention has strides={strides!r}: expected a list such as (16, 32). Without any maps, leave '
-                'cross_attention out'
-            )
+    def __init__(self, strides: MapStrides = (16, 32), with_grad: bool = False):
         self.strides = tuple(strides)
         self.with_grad = with_grad
         self._layers = {stride: [] for stride in self.strides}

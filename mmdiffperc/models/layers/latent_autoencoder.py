@@ -4,10 +4,14 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from mmdiffperc.validation import validated
+
+from ..config_checks import Arch
 from ..stable_diffusion import build_vae
 from .image_check import ImageCheck
 
 
+@validated
 class LatentAutoencoder(nn.Module):
     """Turn images into the latents a Stable Diffusion U-Net works on.
 
@@ -20,7 +24,7 @@ class LatentAutoencoder(nn.Module):
         with_decoder (bool): Keep the half that turns latents into images. Defaults to False.
     """
 
-    def __init__(self, arch: str, scale_latents: bool = False, with_decoder: bool = False):
+    def __init__(self, arch: Arch, scale_latents: bool = False, with_decoder: bool = False):
         super().__init__()
         self.vae = build_vae(arch)
         if not with_decoder:

@@ -2,16 +2,21 @@
 
 import logging
 import threading
-from pathlib import Path
+from typing import Annotated
 
 import torch
 from mmengine.logging import print_log
+from pydantic import Field
 from torch import nn
 
+from mmdiffperc.validation import Expected, Location, NonNegativeInt, validated
+
+from ..config_checks import Arch
 from ..stable_diffusion import build_text_encoder, build_tokenizer, load_weights
 
 SHORTEST = 3  # a token between the two that mark beginning and end
 LONGEST = 77  # positions of CLIP's text encoders, in all versions of Stable Diffusion
+MaxLength = Annotated[int, Field(ge=SHORTEST, le=LONGEST), Expected(f'{SHORTEST} to {LONGEST} tokens')]
 NO_WEIGHTS = (
     'The text encoder has no weights: neither init_cfg loaded them nor does the checkpoint hold them (official ones of '
     'VPD do not, nor do those converted from them). Set model.backbone.prompts.checkpoint to the Stable Diffusion that '
@@ -22,6 +27,7 @@ NO_WEIGHTS = (
 _LOCK = threading.Lock()
 
 
+@validated
 class SentenceEncoder(nn.Module):
     """Turn sentences into the hidden states of their tokens, in the text encoder of Stable Diffusion.
 
@@ -41,7 +47,9 @@ class SentenceEncoder(nn.Module):
         ValueError: ``max_length`` is out of range.
     """
 
-    def __init__(self, arch: str, max_length: int, checkpoint: str | Path | None = None, cache_size: int = 0):
+    def __init__(
+        self, arch: Arch, max_length: MaxLength, checkpoint: Location | None = None, cache_size: NonNegativeInt = 0
+    ):
         super().__init__()
         self.tokenizer = build_tokenizer(arch)
         self.clip = build_text_encoder(arch)

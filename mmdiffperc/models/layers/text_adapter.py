@@ -4,9 +4,11 @@ import torch
 from torch import nn
 
 from mmdiffperc.registry import MODELS
+from mmdiffperc.validation import FiniteFloat, Width, validated
 
 
 @MODELS.register_module()
+@validated
 class TextAdapter(nn.Module):
     """Refine prompt embeddings by a small residual MLP: ``texts + gamma * MLP(texts)``.
 
@@ -19,7 +21,7 @@ class TextAdapter(nn.Module):
             Defaults to 1e-4.
     """
 
-    def __init__(self, embed_dims: int, gamma: float | None = 1e-4):
+    def __init__(self, embed_dims: Width, gamma: FiniteFloat | None = 1e-4):
         super().__init__()
         self.mlp = nn.Sequential(nn.Linear(embed_dims, embed_dims), nn.GELU(), nn.Linear(embed_dims, embed_dims))
         self.gamma = None if gamma is None else nn.Parameter(torch.full((embed_dims,), gamma))

@@ -7,9 +7,11 @@ from mmengine.model import BaseModule
 from torch import nn
 
 from mmdiffperc.registry import MODELS
+from mmdiffperc.validation import Initialisation, Widths, validated
 
 
 @MODELS.register_module()
+@validated
 class FinerLevelNeck(BaseModule):
     """Put a level of half the finest stride in front of a pyramid, by a transposed convolution of the finest level.
 
@@ -23,12 +25,17 @@ class FinerLevelNeck(BaseModule):
 
     Attributes:
         out_channels (tuple[int]): Channels of each returned feature: half of those of the finest, then ``in_channels``.
+
+    Raises:
+        ValueError: The finest feature has a single channel.
     """
 
-    def __init__(self, in_channels: Sequence[int], init_cfg: dict | None = None):
+    def __init__(self, in_channels: Widths, init_cfg: Initialisation | None = None):
         super().__init__(init_cfg)
         self.in_channels = tuple(in_channels)
         finest = self.in_channels[0]
+        if finest < 2:
+            raise ValueError(f'in_channels={self.in_channels}: expected 2 or more of the finest, to halve them')
         self.out_channels = (finest // 2, *self.in_channels)
         self.upsample = nn.ConvTranspose2d(finest, finest // 2, kernel_size=2, stride=2)
 

@@ -7,14 +7,16 @@ from mmengine.model import BaseModule
 from torch import nn
 
 from mmdiffperc.registry import MODELS
+from mmdiffperc.validation import Initialisation, PositiveInt, Width, Widths, validated
 
 from ..layers.deconv_tower import DeconvTower
-from .meta_prompts_neck import check_inputs, conv_norm_relu
+from .meta_prompts_neck import check_groups, check_inputs, conv_norm_relu
 
 INIT = dict(type='TruncNormal', std=0.02, layer='Conv2d')
 
 
 @MODELS.register_module()
+@validated
 class MetaPromptsDepthNeck(BaseModule):
     """Join all levels at the size of the finest, and re-weight the result by prompts: one map per prompt.
 
@@ -32,16 +34,19 @@ class MetaPromptsDepthNeck(BaseModule):
 
     Attributes:
         out_channels (tuple[int]): Channels of the returned feature, ``num_prompts``.
+
+    Raises:
+        ValueError: ``embed_dims``, or the number of channels of the finest feature, is not divisible by ``num_groups``.
     """
 
     def __init__(
         self,
-        in_channels: Sequence[int],
-        num_prompts: int,
-        embed_dims: int = 768,
-        tower_channels: int = 32,
-        num_groups: int = 16,
-        init_cfg: dict | None = INIT,
+        in_channels: Widths,
+        num_prompts: Width,
+        embed_dims: Width = 768,
+        tower_channels: Width = 32,
+        num_groups: PositiveInt = 16,
+        init_cfg: Initialisation | None = INIT,
     ):
         super().__init__(init_cfg)
         self.in_channels = tuple(in_channels)
@@ -49,6 +54,8 @@ class MetaPromptsDepthNeck(BaseModule):
         self.embed_dims = embed_dims
         self.out_channels = (num_prompts,)
         finest, *coarser = self.in_channels
+        check_groups('embed_dims', embed_dims, num_groups)
+        check_groups('in_channels[0]', finest, num_groups)
         towers = [DeconvTower(c, c, [tower_channels] * n, kernel_size=4) for n, c in enumerate(coarser, 1)]
         self.levels = nn.ModuleList([conv_norm_relu(finest, finest, num_groups), *towers])
         self.join = conv_norm_relu(sum(self.in_channels), embed_dims, num_groups)

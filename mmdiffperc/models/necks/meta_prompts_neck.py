@@ -8,9 +8,11 @@ from mmengine.model import BaseModule
 from torch import nn
 
 from mmdiffperc.registry import MODELS
+from mmdiffperc.validation import Initialisation, PositiveInt, Width, Widths, validated
 
 
 @MODELS.register_module()
+@validated
 class MetaPromptsNeck(BaseModule):
     """Re-weight features by prompts: one map per prompt, its inner product with every cell.
 
@@ -33,18 +35,14 @@ class MetaPromptsNeck(BaseModule):
 
     def __init__(
         self,
-        in_channels: Sequence[int],
-        num_prompts: int,
-        embed_dims: int = 768,
-        num_groups: int = 16,
-        init_cfg: dict | None = None,
+        in_channels: Widths,
+        num_prompts: Width,
+        embed_dims: Width = 768,
+        num_groups: PositiveInt = 16,
+        init_cfg: Initialisation | None = None,
     ):
         super().__init__(init_cfg)
-        if embed_dims % num_groups:
-            raise ValueError(
-                f'embed_dims={embed_dims} cannot be split into num_groups={num_groups} groups of the same size: set '
-                'num_groups to a divisor of embed_dims, which is the cross-attention width of the U-Net'
-            )
+        check_groups('embed_dims', embed_dims, num_groups)
         self.in_channels = tuple(in_channels)
         self.num_prompts = num_prompts
         self.embed_dims = embed_dims
@@ -69,6 +67,24 @@ class MetaPromptsNeck(BaseModule):
         return tuple(
             torch.einsum('bchw,bkc->bkhw', level(twice_as_large(feature)), prompts)
             for level, feature in zip(self.levels, features, strict=True)
+        )
+
+
+def check_groups(argument: str, channels: int, num_groups: int):
+    """Check that channels can be normalised in groups of the same size.
+
+    Args:
+        argument (str): The argument that says how many channels there are, for the message.
+        channels (int): Number of channels.
+        num_groups (int): Number of groups.
+
+    Raises:
+        ValueError: ``channels`` is not divisible by ``num_groups``.
+    """
+    if channels % num_groups:
+        raise ValueError(
+            f'{argument}={channels} cannot be split into num_groups={num_groups} groups of the same size: set '
+            f'num_groups to a divisor of {argument}'
         )
 
 

@@ -1,17 +1,23 @@
 """Prompts made of class names."""
 
+import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Annotated
 
 import torch
+from mmengine.logging import print_log
 from mmengine.registry import DATASETS
+from pydantic import AfterValidator
 from torch import nn
 from transformers import CLIPTextModel, CLIPTokenizer
 
 from mmdiffperc.compat.checkpoint import load_file
+from mmdiffperc.files import brief
 from mmdiffperc.registry import MODELS
+from mmdiffperc.validation import Component, Expected, Listed, Location, Text, Width, validated
 
-from ..layers.sentence_encoder import LONGEST, SHORTEST
+from ..layers.sentence_encoder import MaxLength
 
 _TEMPLATES = Path(__file__).parents[2] / 'assets' / 'imagenet_templates.txt'
 
@@ -25,61 +31,66 @@ def resolve_classes(classes: str | Sequence[str]) -> tuple[str, ...]:
     """Class names from a list, the name of a registered dataset, or a dataset alias of mmseg such as ``'ade'``.
 
     Raises:
-        ValueError: It is no list of names; or nobody knows that name, or the dataset has no class names.
+        ValueError: Nobody knows that name, or the dataset has no class names.
     """
     if not isinstance(classes, str):
-        return check_names(classes)
+        return tuple(classes)
     with DATASETS.switch_scope_and_registry(None) as registry:
         dataset = registry.get(classes)
     if dataset is None:
-        from mmseg.utils import get_classes  # the aliases are mmseg's; the core needs no host otherwise
-
-        return tuple(get_classes(classes))
+        return _classes_of_alias(classes)
     if names := dataset.METAINFO.get('classes'):
         return tuple(names)
     raise ValueError(f'{classes} names no classes in its METAINFO: give ClassPrompts the list of class names instead')
 
 
-def check_names(classes: Sequence[str]) -> tuple[str, ...]:
-    """Class names.
+def _classes_of_alias(alias):
+    from mmseg.utils import get_classes  # the aliases are mmseg's; the core needs no host otherwise
 
-    Raises:
-        ValueError: They are not a list of strings, or there is none.
-    """
-    if not isinstance(classes, Sequence) or not classes or not all(isinstance(name, str) for name in classes):
-        raise ValueError(f"classes={classes!r}: expected a list of class names, such as ['road', 'tram']")
-    return tuple(classes)
-
-
-def check_templates(templates: Sequence[str]) -> tuple[str, ...]:
-    """Sentences for a class name.
-
-    Raises:
-        ValueError: They are not a list of strings with one ``{}`` each, or there is none.
-    """
-    is_list = isinstance(templates, Sequence) and not isinstance(templates, str)
-    if not is_list or not templates or not all(is_template(template) for template in templates):
-        raise ValueError(f"templates={templates!r}: expected a list of sentences such as 'a photo of a {{}}'")
-    return tuple(templates)
+    try:
+        return tuple(get_classes(alias))
+    except ValueError as error:
+        raise ValueError(
+            f"classes={brief(alias)}: expected a list of class names, a registered dataset such as 'ADE20KDataset', or "
+            "an alias of mmseg such as 'ade'"
+        ) from error
 
 
-def is_template(template: str) -> bool:
-    """Whether it is a sentence with one ``{}``."""
-    return isinstance(template, str) and template.count('{}') == 1
+def _names(names: Sequence[str]) -> Sequence[str]:
+    """Class names that say something; the empty name is for the empty prompt, and stands by itself."""
+    if list(names) != [''] and not all(name.strip() and name.isprintable() for name in names):
+        raise ValueError
+    return names
 
 
-def check_max_length(max_length: int) -> int:
-    """Number of tokens that sentences are cut and padded to.
+def _template(sentence: str) -> str:
+    if sentence.count('{}') != 1:
+        raise ValueError
+    return sentence
 
-    Raises:
-        ValueError: No text encoder takes so many, or so few.
-    """
-    if not isinstance(max_length, int) or not SHORTEST <= max_length <= LONGEST:
-        raise ValueError(f'max_length={max_length!r}: the text encoder takes {SHORTEST} to {LONGEST} tokens')
-    return max_length
+
+ClassNames = Annotated[
+    Text | Annotated[Listed[str], AfterValidator(_names)],
+    Expected("a list of class names, such as ['road', 'tram'], none of them empty; or the name of a dataset"),
+]
+Templates = Annotated[
+    Listed[Annotated[str, AfterValidator(_template)]], Expected("a list of sentences such as 'a photo of a {}'")
+]
+
+
+def warn_of_repeated(classes: Sequence[str]):
+    """Log class names that stand there more than once: their prompts, and so their maps, are the same."""
+    if repeated := sorted({name for name in classes if classes.count(name) > 1}):
+        print_log(
+            f'classes: {brief(repeated)} stand there more than once, and get the same prompt each time; expected each '
+            'class once',
+            logger='current',
+            level=logging.WARNING,
+        )
 
 
 @MODELS.register_module()
+@validated
 class ClassPrompts(nn.Module):
     """One prompt embedding per class: the pooled text feature of its name, averaged over templates.
 
@@ -102,18 +113,19 @@ class ClassPrompts(nn.Module):
 
     def __init__(
         self,
-        classes: str | Sequence[str],
-        embed_dims: int,
-        embeddings: str | None = None,
-        templates: Sequence[str] | None = None,
-        max_length: int = 20,
-        adapter: dict | None = None,
+        classes: ClassNames,
+        embed_dims: Width,
+        embeddings: Location | None = None,
+        templates: Templates | None = None,
+        max_length: MaxLength = 20,
+        adapter: Component | None = None,
     ):
         super().__init__()
         self.classes = resolve_classes(classes)
+        warn_of_repeated(self.classes)
         self.file = embeddings
-        self.templates = check_templates(imagenet_templates() if templates is None else templates)
-        self.max_length = check_max_length(max_length)
+        self.templates = tuple(imagenet_templates() if templates is None else templates)
+        self.max_length = max_length
         self.register_buffer('embeddings', torch.randn(len(self.classes), embed_dims))
         self.adapter = MODELS.build(adapter, default_args=dict(embed_dims=embed_dims)) if adapter else nn.Identity()
 

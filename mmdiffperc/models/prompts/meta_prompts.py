@@ -6,9 +6,13 @@ import torch
 from torch import nn
 
 from mmdiffperc.registry import MODELS
+from mmdiffperc.validation import Component, Width, validated
+
+from ..config_checks import Passes
 
 
 @MODELS.register_module()
+@validated
 class MetaPrompts(nn.Module):
     """Prompt embeddings that are learned with the task; they start as ``N(0, 1)``, and no text is involved.
 
@@ -29,11 +33,11 @@ class MetaPrompts(nn.Module):
 
     def __init__(
         self,
-        num_prompts: int,
-        embed_dims: int,
-        num_refine_steps: int = 1,
+        num_prompts: Width,
+        embed_dims: Width,
+        num_refine_steps: Passes = 1,
         shared: bool = True,
-        adapter: dict | None = None,
+        adapter: Component | None = None,
     ):
         super().__init__()
         self.num_prompts = num_prompts

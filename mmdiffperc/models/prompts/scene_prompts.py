@@ -7,6 +7,7 @@ import torch
 from mmengine.logging import print_log
 
 from mmdiffperc.registry import MODELS
+from mmdiffperc.validation import validated
 
 from .class_prompts import ClassPrompts
 
@@ -23,6 +24,7 @@ def without_mean(embeddings: torch.Tensor, num_classes: int) -> torch.Tensor:
 
 
 @MODELS.register_module()
+@validated
 class ScenePrompts(ClassPrompts):
     """One prompt per image, that of its scene class; for an image of no known scene, the mean of all of them.
 

@@ -1,19 +1,21 @@
 """Prompts made of a sentence: one per token."""
 
 from collections.abc import Callable, Sequence
-from pathlib import Path
 
 import torch
 from torch import nn
 from transformers import CLIPTextModel, CLIPTokenizer
 
 from mmdiffperc.registry import MODELS
+from mmdiffperc.validation import Component, Location, NonNegativeInt, Width, validated
 
-from ..layers.sentence_encoder import SentenceEncoder
+from ..config_checks import Arch
+from ..layers.sentence_encoder import MaxLength, SentenceEncoder
 from .sentences import check_sentences, clean
 
 
 @MODELS.register_module()
+@validated
 class TextPrompts(nn.Module):
     """One sentence per image, as the hidden states of its tokens in the frozen text encoder of Stable Diffusion.
 
@@ -44,12 +46,12 @@ class TextPrompts(nn.Module):
 
     def __init__(
         self,
-        arch: str,
-        embed_dims: int,
-        max_length: int = 40,
-        adapter: dict | None = None,
-        checkpoint: str | Path | None = None,
-        cache_size: int = 4096,
+        arch: Arch,
+        embed_dims: Width,
+        max_length: MaxLength = 40,
+        adapter: Component | None = None,
+        checkpoint: Location | None = None,
+        cache_size: NonNegativeInt = 4096,
     ):
         super().__init__()
         self.text_encoder = SentenceEncoder(arch, max_length, checkpoint, cache_size)

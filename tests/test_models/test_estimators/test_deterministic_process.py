@@ -81,10 +81,12 @@ def test_longest_run():
 @pytest.mark.parametrize(
     ('arguments', 'message'),
     [
-        (dict(prediction_type='v'), "prediction_type='v': expected one of v_prediction, epsilon, sample"),
-        (dict(sampler='ddpm'), "sampler='ddpm': expected one of ddim, oracle, one_pass"),
+        (dict(prediction_type='v'), "prediction_type='v': expected 'v_prediction', 'epsilon' or 'sample'"),
+        (dict(sampler='ddpm'), "sampler='ddpm': expected 'ddim', 'oracle' or 'one_pass'"),
         (dict(sampler='one_pass'), "sampler='one_pass' needs prediction_type='sample', got 'v_prediction'"),
-        (dict(snr_gamma=0), 'snr_gamma=0: expected a positive number'),
+        (dict(snr_gamma=0), 'snr_gamma=0: expected a positive, finite number'),
+        (dict(snr_trunc=float('nan')), 'snr_trunc=nan: expected a positive, finite number'),
+        (dict(snr_trunc=5.0, snr_gamma=1.0), 'snr_trunc=5.0 is the least weight: expected at most snr_gamma=1.0'),
     ],
 )
 def test_bad_arguments(arguments, message):

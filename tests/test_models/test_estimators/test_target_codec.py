@@ -54,7 +54,7 @@ def test_bytes_are_refused():
 @pytest.mark.parametrize(
     ('arguments', 'message'),
     [
-        (('L',), "target_mode='L': expected one of RGB, F"),
+        (('L',), "mode='L': expected 'RGB' or 'F'"),
         (('F', 0), 'target_scale=0: expected a positive number'),
         (('F', 'auto'), "target_scale='auto': expected a positive number or 'per_image'"),
         (('RGB', 8.0), 'target_scale=8.0 is for target_mode="F"'),

@@ -98,7 +98,7 @@ def test_cutting_is_reported_once(encoder, messages):
 
 @pytest.mark.parametrize('length', [0, 2, 78])
 def test_length_out_of_range(length):
-    with pytest.raises(ValueError, match=f'max_length={length}: the text encoder of tiny-sd takes 3 to 77 tokens'):
+    with pytest.raises(ValueError, match=f'max_length={length}: expected 3 to 77 tokens'):
         SentenceEncoder('tiny-sd', length)
 
 

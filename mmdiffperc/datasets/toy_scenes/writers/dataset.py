@@ -6,12 +6,15 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
+from typing import Annotated, Literal
 
 import numpy as np
+from pydantic import Field
 from tqdm import tqdm
 
 from mmdiffperc.files import whole_folder
 from mmdiffperc.processes import end_with_parent
+from mmdiffperc.validation import Expected, Listed, NonNegativeInt, PositiveInt, validated
 
 from ..domains import DOMAINS
 from ..language import caption, referring_expressions
@@ -31,6 +34,14 @@ CAPTIONS_PER_SCENE = 4
 GENERATOR = 1
 
 
+Side = Annotated[int, Field(ge=MIN_SIZE, le=8192), Expected(f'a number of pixels from {MIN_SIZE} to 8192')]
+Size = Annotated[
+    Side | Annotated[Listed[Side], Field(min_length=2, max_length=2)],
+    Expected(f'a side or (height, width), in pixels from {MIN_SIZE} to 8192'),
+]
+
+
+@validated
 @dataclass(frozen=True)
 class DatasetSpec:
     """What decides every byte of a data set.
@@ -48,25 +59,15 @@ class DatasetSpec:
         ValueError: For anything out of range.
     """
 
-    num_train: int
-    num_val: int
-    size: int | tuple = 128
-    seed: int = 0
-    domain: str = 'a'
-    formats: tuple = tuple(FORMATS)
-    generator: int = GENERATOR
+    num_train: PositiveInt
+    num_val: PositiveInt
+    size: Size = 128
+    seed: NonNegativeInt = 0
+    domain: Literal[tuple(DOMAINS)] = 'a'
+    formats: Listed[Literal[tuple(FORMATS)]] = tuple(FORMATS)
+    generator: PositiveInt = GENERATOR
 
     def __post_init__(self):
-        if np.size(self.size) not in (1, 2):
-            raise ValueError(f'size must be a side or (height, width), got {self.size}.')
-        for name, least in (('num_train', 1), ('num_val', 1), ('size', MIN_SIZE), ('seed', 0)):
-            if np.min(getattr(self, name)) < least:
-                raise ValueError(f'{name} must be at least {least}, got {getattr(self, name)}.')
-        if self.domain not in DOMAINS:
-            raise ValueError(f'domain must be one of {tuple(DOMAINS)}, got {self.domain!r}.')
-        unknown = set(self.formats) - set(FORMATS)
-        if unknown or not self.formats:
-            raise ValueError(f'formats must be some of {tuple(FORMATS)}, got {tuple(self.formats)}.')
         # Their order changes nothing, so it shall not make two equal data sets look different.
         object.__setattr__(self, 'formats', tuple(name for name in FORMATS if name in self.formats))
 

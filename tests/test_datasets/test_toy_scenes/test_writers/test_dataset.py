@@ -103,15 +103,16 @@ def test_manifest_states_the_arguments_and_order_of_formats_is_none(written):
 @pytest.mark.parametrize(
     ('arguments', 'message'),
     [
-        (dict(num_train=0), 'num_train must be at least 1, got 0'),
-        (dict(num_val=0), 'num_val must be at least 1'),
-        (dict(size=31), 'size must be at least 32, got 31'),
-        (dict(size=(64, 20)), 'size must be at least 32'),
-        (dict(size=(64, 64, 3)), 'size must be a side or'),
-        (dict(seed=-1), 'seed must be at least 0'),
-        (dict(domain='c'), "domain must be one of .* got 'c'"),
-        (dict(formats=('voc',)), 'formats must be some of'),
-        (dict(formats=()), 'formats must be some of'),
+        (dict(num_train=0), 'num_train=0: expected a positive whole number'),
+        (dict(num_val=0), 'num_val=0: expected a positive whole number'),
+        (dict(size=31), r'size=31: expected a side or \(height, width\), in pixels from 32'),
+        (dict(size=(64, 20)), r'size=\(64, 20\): expected a side'),
+        (dict(size=(64, 64, 3)), r'size=\(64, 64, 3\): expected a side'),
+        (dict(size=10**9), 'size=1000000000: expected a side'),
+        (dict(seed=-1), 'seed=-1: expected a whole number of 0 or more'),
+        (dict(domain='c'), "domain='c': expected 'a' or 'b'"),
+        (dict(formats=('voc',)), r"formats\[0\]='voc': expected 'ade', "),
+        (dict(formats=()), r'formats=\(\): expected at least 1 item'),
     ],
 )
 def test_bad_arguments_are_errors(arguments, message):

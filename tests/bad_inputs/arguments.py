@@ -1,0 +1,126 @@
+"""Every argument of every class that a config can name, given values of other types, empty, negative, huge or none."""
+
+import inspect
+from collections.abc import Iterator
+from functools import partial
+from importlib import import_module
+from itertools import chain
+from typing import get_type_hints
+
+import torch
+from mmengine.registry import DATASETS, HOOKS, METRICS, MODELS, OPTIM_WRAPPER_CONSTRUCTORS, PARAM_SCHEDULERS, TRANSFORMS
+
+from mmdiffperc.datasets.toy_scenes.writers.dataset import DatasetSpec
+from mmdiffperc.models.estimators import DeterministicProcess, TargetCodec
+from mmdiffperc.models.estimators.deterministic_process import load_schedule
+from mmdiffperc.models.layers.sentence_encoder import SentenceEncoder
+
+from .case import Case
+from .values import bad_values
+
+PARTS = ('datasets.target_transforms', 'evaluation', 'hooks', 'models', 'optim', 'pose', 'seg')
+REGISTRIES = (DATASETS, HOOKS, METRICS, MODELS, OPTIM_WRAPPER_CONSTRUCTORS, PARAM_SCHEDULERS, TRANSFORMS)
+UNREGISTERED = (DatasetSpec, DeterministicProcess, SentenceEncoder, TargetCodec)
+
+# What a class cannot be built without.
+GIVEN = {
+    'AnySizeDepthHead': dict(in_channels=[8, 8, 8, 8]),
+    'CheckDepth': dict(max_depth=10.0),
+    'CheckLabels': dict(num_classes=3),
+    'ClassPrompts': dict(classes=['sky'], embed_dims=8),
+    'ColouredSegMetric': dict(palette=[[1, 2, 3]]),
+    'DatasetSpec': dict(num_train=1, num_val=1),
+    'DeterministicDiffusion': dict(arch='tiny-sd'),
+    'DeterministicProcess': dict(scheduler=load_schedule('tiny-sd')),
+    'DiffusionUNet': dict(arch='tiny-sd'),
+    'FinerLevelNeck': dict(in_channels=[8, 8]),
+    'ImageTargetDataset': dict(data_prefix=dict(img_path='images')),
+    'KITTIDepthDataset': dict(ann_file='split.txt'),
+    'MaskedCrossEntropyLoss': dict(class_weight=[1.0, 2.0]),
+    'MetaPrompts': dict(num_prompts=3, embed_dims=8),
+    'MetaPromptsDepthHead': dict(in_channels=3),
+    'MetaPromptsDepthNeck': dict(in_channels=[16, 16], num_prompts=3, embed_dims=16),
+    'MetaPromptsHeatmapNeck': dict(in_channels=[8, 8], num_prompts=3, embed_dims=16),
+    'MetaPromptsNeck': dict(in_channels=[8, 8], num_prompts=3, embed_dims=16),
+    'PixelRegression': dict(arch='tiny-sd', sampler='one_pass', prediction_type='sample'),
+    'ReferringSegDataset': dict(ann_file='instances.json', split_file='refs.p'),
+    'ScenePrompts': dict(classes=['sky'], embed_dims=8),
+    'SentenceEncoder': dict(arch='tiny-sd', max_length=9),
+    'SimpleDecodingHead': dict(in_channels=[8, 8]),
+    'TextAdapter': dict(embed_dims=8),
+    'TextPrompts': dict(arch='tiny-sd', embed_dims=96),
+}
+# Where a number below 1 has a meaning, a text may be empty, or anything goes.
+MEANT = {
+    ('*', 'cache_size', 'zero'),
+    ('*', 'dropout_ratio', 'zero'),
+    ('*', 'extra_cells', 'zero'),
+    ('*', 'gamma', 'zero'),
+    ('*', 'gamma', 'negative'),
+    ('*', 'gamma', 'negative float'),
+    ('*', 'guidance_scale', 'zero'),
+    ('*', 'ignore_index', 'zero'),
+    ('*', 'ignore_index', 'negative'),
+    ('*', 'loss_weight', 'zero'),
+    ('*', 'min_depth_eval', 'zero'),
+    ('*', 'min_ratio', 'zero'),
+    ('*', 'max_depth', 'inf'),
+    ('*', 'max_depth_eval', 'inf'),
+    ('*', 'out_indices', 'zeros'),
+    ('*', 'in_index', 'zeros'),
+    ('*', 'in_index', 'negatives'),
+    ('*', 'classes', 'zeros'),
+    ('*', 'class_weight', 'zeros'),
+    ('*', 'seed', 'zero'),
+    ('*', 'shuffle_seed', 'zero'),
+    ('*', 'timestep', 'zero'),
+    ('*', 'ann_file', 'blank'),
+    ('*', 'ann_file', 'empty text'),  # ImageTargetDataset: beside the images; KITTIDepthDataset: a message of its own
+    ('*', 'prefix', 'empty text'),
+    ('*', 'img_suffix', 'empty text'),
+}
+
+
+def classes() -> list[type]:
+    """The package's own classes that a config can name, and a few that their arguments lead to."""
+    for part in PARTS:
+        import_module(f'mmdiffperc.{part}')
+    found = list(UNREGISTERED)
+    for registry in chain.from_iterable((root, *root.children.values()) for root in REGISTRIES):
+        found += [kind for kind in registry.module_dict.values() if isinstance(kind, type)]
+    found = [
+        kind for kind in found if kind.__module__.startswith('mmdiffperc.') and hasattr(kind.__init__, '__wrapped__')
+    ]
+    return sorted(set(found), key=lambda kind: kind.__name__)
+
+
+def cases() -> Iterator[Case]:
+    """For each argument the values that it cannot mean; for each class an argument that it does not have."""
+    for kind in classes():
+        given = GIVEN.get(kind.__name__, {})
+        yield Case(kind.__name__, 'unknown argument', partial(_build, kind, given | dict(colour=1)), ('colour',))
+        for name in _required(kind):
+            lacking = {key: value for key, value in given.items() if key != name}
+            yield Case(kind.__name__, f'without {name}', partial(_build, kind, lacking), (name,))
+        for name, hint in _hints(kind).items():
+            for title, value in bad_values(hint).items():
+                if not {(kind.__name__, name, title), ('*', name, title)} & MEANT:
+                    yield Case(kind.__name__, f'{name} {title}', partial(_build, kind, given | {name: value}), (name,))
+
+
+def _required(kind):
+    parameters = list(inspect.signature(kind.__init__).parameters.values())[1:]
+    variadic = inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD
+    return [one.name for one in parameters if one.default is one.empty and one.kind not in variadic]
+
+
+def _hints(kind):
+    init = kind.__init__.__wrapped__
+    if init.__qualname__.partition('.')[0] != kind.__name__:
+        return {}  # a host's, which the package does not declare
+    return get_type_hints(init, localns={kind.__name__: kind}, include_extras=True)
+
+
+def _build(kind, arguments):
+    with torch.device('meta'):
+        return kind(**arguments)
