@@ -1,4 +1,4 @@
-"""Loads checkpoints of mmengine and of research code, and executes nothing that a file asks for.
+"""Load checkpoints of mmengine and of research code, and execute nothing that a file asks for.
 
 :mod:`.checkpoint_globals` limits what torch's restricted unpickler may build, :mod:`.checkpoint_content` checks the
 result, and :mod:`.stored_config` keeps the config inside it from being executed. Every checkpoint that mmengine loads
@@ -28,7 +28,7 @@ from .stored_config import forget_stored_config
 
 
 def _refusal(path: pathlib.Path, error: Exception) -> Exception:
-    """Turns an error of the unpickler into one that names the file and, where there is one, the forbidden name."""
+    """Turn an error of the unpickler into one that names the file and, where there is one, the forbidden name."""
     forbidden = re.search(r'GLOBAL (\S+)', str(error))
     if forbidden:
         return pickle.UnpicklingError(
@@ -44,7 +44,7 @@ def _refusal(path: pathlib.Path, error: Exception) -> Exception:
 
 
 def load_file(path: str | pathlib.Path, map_location: Any = 'cpu', mmap: bool = False) -> Any:
-    """Loads a ``.pth``, ``.ckpt`` or ``.bin`` file of ``torch.save`` without executing anything in it.
+    """Load a ``.pth``, ``.ckpt`` or ``.bin`` file of ``torch.save`` without executing anything in it.
 
     Args:
         path (str | Path): A local file.
@@ -59,7 +59,7 @@ def load_file(path: str | pathlib.Path, map_location: Any = 'cpu', mmap: bool = 
         FileNotFoundError: There is no such file.
         pickle.UnpicklingError: The file asks for something that could execute code.
         RuntimeError: The file is truncated, damaged, or not a checkpoint.
-        ValueError: It holds what is no plain data, see :func:`.check_plain`.
+        ValueError: It holds something other than plain data, see :func:`.check_plain`.
     """
     content = _read(path, map_location, mmap)
     _check_plain(content, path, map_location)
@@ -82,7 +82,7 @@ def _read(path, map_location, mmap=False):
 
 
 def _refuse_inflation(path):
-    """Compressed or shared records can hold a thousand times the size of the file; ``torch.save`` writes none."""
+    """Refuse compressed or shared records, which can hold a thousand times the size of the file; torch writes none."""
     with zipfile.ZipFile(path) as archive:
         content = sum(record.file_size for record in archive.infolist())
     if content > path.stat().st_size:
@@ -95,14 +95,14 @@ def _check_plain(content, where, map_location):
 
 
 def load_from_local(filename: str, map_location: Any = None) -> Any:
-    """mmengine's loader of local files; it logs the last part of this function's name."""
+    """Load a local file for mmengine, which logs the last part of this function's name."""
     path = pathlib.Path(filename).expanduser()
     with verified(path):
         return _read(path, map_location)
 
 
 class BareWeights(OrderedDict):
-    """A dict of weights that has no ``meta``; who asks for it gets an empty one.
+    """A dict of weights without a ``meta``; asking for one gives an empty dict.
 
     mmseg's ``init_model`` looks into ``checkpoint['meta']`` in any case. ``in`` and ``get`` answer as for any dict.
 
@@ -148,12 +148,15 @@ class NoMeta(dict):
 
 
 def checked_checkpoint(content: Any, where: str, map_location: Any = None) -> Any:
-    """Return a loaded checkpoint, if it holds nothing but data and finite weights, without what hosts would execute.
+    """Check that a loaded checkpoint holds nothing but data and finite weights, and remove what hosts would execute.
 
     Args:
         content (Any): What was loaded.
         where (str): Its file or address, for messages.
         map_location (Any): With which it was loaded. Default: none.
+
+    Returns:
+        Any: The checkpoint.
 
     Raises:
         ValueError: It holds something else, see :func:`.check_plain` and :func:`.check_weights`.

@@ -24,6 +24,7 @@ _DEEPEST = 50
 _DATES = (datetime.date, datetime.time, datetime.timedelta, datetime.tzinfo)
 _LEAVES = (type(None), int, float, complex, str, bytes, bytearray, torch.Size, torch.dtype, torch.device, torch.layout)
 _LEAVES += (PurePath, HistoryBuffer, *_DATES)
+_CONTAINERS = (Mapping, list, tuple, set, frozenset, Namespace)
 _FUNCTIONS = [getattr(owner, name) for owner, names in METHODS.items() for name in names]
 _PARTS = ('meta', 'message_hub')
 _WEIGHTS = ('state_dict', 'ema_state_dict')
@@ -41,26 +42,59 @@ def check_plain(content: Any, where: str) -> None:
             that is neither a setting nor a number; or containers nested more than 50 deep.
     """
     accepted = (*_LEAVES, *safe_types())
-    seen, waiting = set(), [((), content)]
-    while waiting:
-        path, value = waiting.pop()
-        if isinstance(value, Tensor):
-            fault = _fault_of_tensor(value)
-        elif isinstance(value, (np.ndarray, np.generic)):
-            fault = None if value.dtype.kind in 'biufcSU' else f'an array of type {value.dtype}'
-        elif isinstance(value, (Mapping, list, tuple, set, frozenset, Namespace)):
-            if id(value) not in seen:
-                seen.add(id(value))
-                waiting.extend(((*path, name), entry) for name, entry in _entries(value))
-            fault = f'nested more than {_DEEPEST} deep' if len(path) > _DEEPEST else None
-        else:
-            plain = isinstance(value, accepted) or value is LightningCallback or value in _FUNCTIONS
-            fault = None if plain else f'an object of type {type(value).__name__}'
-        if fault:
+    for path, value in _walk(content):
+        if fault := _fault(value, len(path), accepted):
             raise ValueError(
                 f'{where}: the entry {_name(path)} is {fault}. A checkpoint holds settings, numbers, and plain tensors '
                 'that are stored in full: save it again with such entries only'
             )
+
+
+def _walk(content: Any) -> Iterator[tuple[tuple, Any]]:
+    """Yield all entries with the names that lead to them; a container is opened once, however often it is named."""
+    opened, waiting = set(), [((), content)]
+    while waiting:
+        path, value = waiting.pop()
+        yield path, value
+        if isinstance(value, _CONTAINERS) and id(value) not in opened:
+            opened.add(id(value))
+            waiting.extend(((*path, name), entry) for name, entry in _entries(value))
+
+
+def _entries(value: Any) -> Iterator[tuple[Any, Any]]:
+    if isinstance(value, Mapping):
+        return iter(value.items())
+    return iter(vars(value).items()) if isinstance(value, Namespace) else enumerate(value)
+
+
+def _name(path: tuple) -> str:
+    return brief('.'.join(name if isinstance(name, str) else brief(name) for name in path[:8]) or 'the whole')
+
+
+def _fault(value: Any, depth: int, accepted: tuple[type, ...]) -> str | None:
+    if isinstance(value, Tensor):
+        return _fault_of_tensor(value)
+    if isinstance(value, (np.ndarray, np.generic)):
+        return None if value.dtype.kind in 'biufcSU' else f'an array of type {value.dtype}'
+    if isinstance(value, _CONTAINERS):
+        return f'nested more than {_DEEPEST} deep' if depth > _DEEPEST else None
+    is_plain = isinstance(value, accepted) or value is LightningCallback or value in _FUNCTIONS
+    return None if is_plain else f'an object of type {type(value).__name__}'
+
+
+def _fault_of_tensor(tensor: Tensor) -> str | None:
+    if type(tensor) not in (Tensor, nn.Parameter):
+        return f'a tensor of type {type(tensor).__name__}'
+    if tensor.is_quantized:
+        return f'quantised, {tensor.dtype}'
+    if tensor.layout is not torch.strided:
+        return f'sparse, {tensor.layout}'
+    if tensor.device.type == 'meta':
+        return 'a tensor without content, of the device meta'
+    stored = tensor.untyped_storage().nbytes()
+    if tensor.numel() * tensor.element_size() > stored:
+        return f'a tensor of shape {tuple(tensor.shape)} of which {stored} bytes are stored, and repeated'
+    return None
 
 
 def check_weights(content: Any, where: str) -> None:
@@ -132,31 +166,6 @@ def check_finite(weights: Mapping[str, Tensor], where: str) -> None:
                 f'{where}: expected finite weights, but {count} of the {weight.numel()} values of {name} are NaN or '
                 'infinite, as after a training that diverged: take an earlier checkpoint'
             )
-
-
-def _fault_of_tensor(tensor: Tensor) -> str | None:
-    if type(tensor) not in (Tensor, nn.Parameter):
-        return f'a tensor of type {type(tensor).__name__}'
-    if tensor.is_quantized:
-        return f'quantised, {tensor.dtype}'
-    if tensor.layout is not torch.strided:
-        return f'sparse, {tensor.layout}'
-    if tensor.device.type == 'meta':
-        return 'a tensor without content, of the device meta'
-    stored = tensor.untyped_storage().nbytes()
-    if tensor.numel() * tensor.element_size() > stored:
-        return f'a tensor of shape {tuple(tensor.shape)} of which {stored} bytes are stored, and repeated'
-    return None
-
-
-def _entries(value: Any) -> Iterator[tuple[Any, Any]]:
-    if isinstance(value, Mapping):
-        return iter(value.items())
-    return iter(vars(value).items()) if isinstance(value, Namespace) else enumerate(value)
-
-
-def _name(path: tuple) -> str:
-    return brief('.'.join(str(name)[:80] for name in path[:8]) or 'the whole')
 
 
 def _check_dataset_meta(dataset_meta: Any, where: str) -> None:

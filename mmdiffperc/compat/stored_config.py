@@ -1,4 +1,4 @@
-"""Keeps the text of a config that lies in a checkpoint from being executed.
+"""Keep the text of a config inside a checkpoint from being executed.
 
 A checkpoint holds the config of its training as text. mmengine executes it as Python when a training resumes
 (``meta['config']``), and when an inferencer is given weights but no config (``message_hub['runtime_info']['cfg']``, or

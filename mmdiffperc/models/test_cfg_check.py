@@ -68,7 +68,7 @@ def check_at_first_call(model: nn.Module, name: str, part: nn.Module | None):
         name (str): The backbone's name in it.
         part (nn.Module): The backbone.
     """
-    if isinstance(part, DiffusionUNet) and hasattr(model, 'whole_inference'):
+    if isinstance(part, DiffusionUNet) and hasattr(type(model), 'whole_inference'):
         model.register_forward_pre_hook(_check_model)
 
 

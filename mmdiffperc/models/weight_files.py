@@ -42,7 +42,7 @@ class Assignment(NamedTuple):
     third: int | None = None
 
     def copy_from(self, tensor: Tensor) -> None:
-        """Copies the file's tensor, or the third of it that is meant, into the weight."""
+        """Copy the file's tensor, or the third of it that is meant, into the weight."""
         if self.third is not None:
             tensor = tensor.chunk(3)[self.third]
         self.target.copy_(tensor.reshape(self.target.shape))
@@ -59,7 +59,7 @@ class WeightFile:
         FileNotFoundError: No such file.
         RuntimeError: The file is truncated, or is something else than weights.
         pickle.UnpicklingError: The file asks for something that could execute code.
-        ValueError: A pickled file holds what is no plain data, such as a sparse tensor.
+        ValueError: A pickled file holds something other than plain data, such as a sparse tensor.
     """
 
     def __init__(self, path: str | Path) -> None:

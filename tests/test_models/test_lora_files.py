@@ -175,7 +175,7 @@ def test_claimed_size_is_not_allocated(unet, ours, tmp_path):
     weights[f'unet.{LAYER}.lora_A.weight'] = torch.zeros(1).expand(10**9, width)
     weights[f'unet.{LAYER}.lora_B.weight'] = torch.zeros(1).expand(width, 10**9)
     torch.save(weights, tmp_path / FILE_NAMES[1])
-    with pytest.raises(ValueError, match=f'1000000000.*{width}'):
+    with pytest.raises(ValueError, match='1000000000'):
         read_lora(tmp_path / FILE_NAMES[1], unet)
 
 
