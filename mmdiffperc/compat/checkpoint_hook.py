@@ -60,6 +60,7 @@ class SafeCheckpointHook(CheckpointHook):
     """
 
     _progress: dict = {}
+    _locks: list = []
 
     def before_run(self, runner) -> None:
         """Choose a checkpoint that can be loaded where the runner would take the newest one."""
@@ -79,7 +80,7 @@ class SafeCheckpointHook(CheckpointHook):
         folder = self._future_folder(runner)
         if is_main_process():
             folders = dict.fromkeys([runner.work_dir, folder.path] if folder.is_local else [runner.work_dir])
-            self._locks = [lock_folder(path) for path in folders]
+            self._locks = [lock for lock in map(lock_folder, folders) if lock]
         _keep_to_own_checkpoints(runner, folder, self.filename_tmpl)
         super().before_train(runner)
         if type(self.file_backend) is LocalBackend and self.file_client_args is None:
@@ -87,8 +88,9 @@ class SafeCheckpointHook(CheckpointHook):
 
     def after_run(self, runner) -> None:
         """Release the locks of a training."""
-        for lock in filter(None, self.__dict__.pop('_locks', [])):
+        for lock in self._locks:
             lock.release(force=True)
+        self._locks = []
 
     def before_save_checkpoint(self, runner, checkpoint: dict) -> None:
         """Refuse weights that are not finite, and set the right epoch and iteration.
@@ -97,14 +99,13 @@ class SafeCheckpointHook(CheckpointHook):
             FloatingPointError: A weight, or its moving average, is NaN or infinite.
         """
         checkpoint['meta'].update(self._progress)
-        weights = {part: checkpoint.get(part, {}) for part in ('state_dict', 'ema_state_dict')}
-        found = {part: first_non_finite(state_dict) for part, state_dict in weights.items()}
-        for part, name in found.items():
-            if name:
+        for part in ('state_dict', 'ema_state_dict'):
+            if name := first_non_finite(checkpoint.get(part, {})):
+                last = recorded_checkpoint(runner.work_dir) or 'missing'
                 raise FloatingPointError(
                     f'{name} in the {part} is NaN or infinite: this training is lost. No checkpoint was written; the '
-                    f'last finite one is {recorded_checkpoint(runner.work_dir)}. Resume from it with a lower learning '
-                    'rate or with gradient clipping, and check the images and annotations for NaN.'
+                    f'last finite one is {last}. Resume from it with a lower learning rate or with gradient clipping, '
+                    'and check the images and annotations for NaN.'
                 )
 
     def _future_folder(self, runner) -> CheckpointFolder:
