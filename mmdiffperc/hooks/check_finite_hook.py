@@ -142,8 +142,8 @@ class CheckFiniteHook(Hook):
         gradients = [gradient for optimizer in optimizers for gradient in gradients_of(optimizer)]
         if gradients:
             numbers.append(get_total_norm(gradients))
-        finite = torch.stack(numbers).isfinite().all() if numbers else torch.tensor(True)
-        finite = finite.float()
+        numbers = torch.stack([number.to(numbers[0].device) for number in numbers]) if numbers else torch.zeros(1)
+        finite = numbers.isfinite().all().float()
         all_reduce(finite, 'min')
         return bool(finite)
 
