@@ -8,6 +8,7 @@ import numpy as np
 
 from mmdiffperc.datasets.metadata import list_images
 from mmdiffperc.datasets.single_image import check_image
+from mmdiffperc.files import read_text
 
 
 def find_images(path: str | Path) -> list[tuple[Path, str | None]]:
@@ -62,9 +63,9 @@ def read_prompts(path: str | Path) -> list[str]:
 
     Raises:
         OSError: There is no such file.
-        ValueError: It has none.
+        ValueError: It has none, or is no text.
     """
-    lines = Path(path).read_text(encoding='utf-8').splitlines()
+    lines = read_text(path).splitlines()
     prompts = [line.strip() for line in lines if line.strip()]
     if not prompts:
         raise ValueError(f'{path}: expected prompts, one a line, found none')

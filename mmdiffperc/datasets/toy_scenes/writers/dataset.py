@@ -26,6 +26,7 @@ from .refcoco import RefCocoWriter
 
 FORMATS = {'ade': AdeWriter, 'nyu': NyuWriter, 'coco': CocoWriter, 'refcoco': RefCocoWriter, 'dmp': DmpWriter}
 MANIFEST = 'toy_scenes.json'
+MAX_SIZE = 4096
 CAPTIONS_PER_SCENE = 4
 # Part of the manifest: raise it when equal arguments no longer give equal files.
 GENERATOR = 1
@@ -62,6 +63,8 @@ class DatasetSpec:
         for name, least in (('num_train', 1), ('num_val', 1), ('size', MIN_SIZE), ('seed', 0)):
             if np.min(getattr(self, name)) < least:
                 raise ValueError(f'{name} must be at least {least}, got {getattr(self, name)}.')
+        if np.max(self.size) > MAX_SIZE:
+            raise ValueError(f'size must be at most {MAX_SIZE}, got {self.size}.')
         if self.domain not in DOMAINS:
             raise ValueError(f'domain must be one of {tuple(DOMAINS)}, got {self.domain!r}.')
         unknown = set(self.formats) - set(FORMATS)

@@ -107,6 +107,7 @@ def test_manifest_states_the_arguments_and_order_of_formats_is_none(written):
         (dict(num_val=0), 'num_val must be at least 1'),
         (dict(size=31), 'size must be at least 32, got 31'),
         (dict(size=(64, 20)), 'size must be at least 32'),
+        (dict(size=(64, 4097)), r'size must be at most 4096, got \(64, 4097\)'),
         (dict(size=(64, 64, 3)), 'size must be a side or'),
         (dict(seed=-1), 'seed must be at least 0'),
         (dict(domain='c'), "domain must be one of .* got 'c'"),
