@@ -81,6 +81,22 @@ def whole_folder(path: str | Path) -> Iterator[Path]:
         shutil.rmtree(partial, ignore_errors=True)
 
 
+def read_text(path: str | Path) -> str:
+    """Read a text file.
+
+    Raises:
+        OSError: There is no such file.
+        ValueError: It contains something else than text in UTF-8.
+    """
+    content = Path(path).read_bytes()
+    try:
+        return content.decode('utf-8-sig')  # some editors put a byte order mark in front
+    except UnicodeDecodeError as error:
+        raise ValueError(
+            f'{path}: expected a text file in UTF-8, got {brief(content[:20])} ({error.reason})'
+        ) from error
+
+
 def relative_name(name: str, where: str) -> str:
     """Check that a file name read from a list stays below the folder that the list belongs to.
 

@@ -8,9 +8,12 @@ import argparse
 import json
 import os
 import shlex
+import signal
 import subprocess
 import sys
 from pathlib import Path
+
+from mmdiffperc.command_line import one_line_errors
 
 ROOT = Path(__file__).resolve().parents[1]
 CONFIG = 'configs/vpd/vpd_tiny-sd-fpn_1xb4-1800_toy-128x128.py'
@@ -20,10 +23,21 @@ FIGURE = f'{WORK_DIR}/demo.png'
 
 
 def run(*command: str):
-    """Print a command and run it in the repository's root; its programs are those of this Python's environment."""
+    """Print a command and run it in the repository's root; its programs are those of this Python's environment.
+
+    Raises:
+        subprocess.CalledProcessError: It fails.
+    """
     print(f'\n$ {shlex.join(command)}', flush=True)
     path = f'{Path(sys.executable).parent}{os.pathsep}{os.environ["PATH"]}'
-    subprocess.run(command, cwd=ROOT, check=True, env=dict(os.environ, PATH=path))
+    with subprocess.Popen(command, cwd=ROOT, env=dict(os.environ, PATH=path), process_group=0) as process:
+        try:
+            status = process.wait()
+        except BaseException:  # mim starts a process, which would go on
+            os.killpg(process.pid, signal.SIGTERM)
+            raise
+    if status:
+        raise subprocess.CalledProcessError(status, command)
 
 
 def latest_results(work_dir: str) -> dict:
@@ -31,9 +45,11 @@ def latest_results(work_dir: str) -> dict:
     return json.loads(max((ROOT / work_dir).glob('*/*.json')).read_text())
 
 
-def main():
+@one_line_errors(subprocess.CalledProcessError)
+def main(arguments=None):
     """Make scenes, train, test twice, draw."""
-    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.parse_args(arguments)
     checkpoint = f'{WORK_DIR}/iter_1800.pth'
     run('python', 'tools/make_toy_scenes.py', DATA, '--formats', 'ade', '--workers', '2')
     run('mim', 'train', 'mmseg', CONFIG, '--work-dir', WORK_DIR)
@@ -45,4 +61,4 @@ def main():
 
 
 if __name__ == '__main__':
-    main()
+    sys.exit(main())

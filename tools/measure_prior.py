@@ -17,13 +17,16 @@ fewer passes and with the names of the classes as prompts; DMP, beside plain reg
 
 import argparse
 import json
+import sys
 from contextlib import chdir
 from dataclasses import dataclass, field
 from statistics import mean
+from subprocess import CalledProcessError
 
 from constant_depth import constant_scores
 from demo import ROOT, latest_results, run
 
+from mmdiffperc.command_line import one_line_errors, seed
 from mmdiffperc.files import write_whole
 
 WORK_DIR = 'work_dirs/prior'
@@ -190,17 +193,18 @@ def print_table(results: dict[str, list[dict]], seeds: list[int], metric: str, f
         print(f'| {start} | ' + ' | '.join(f'{value:{form}}' for value in [*values, mean(values)]) + ' |')
 
 
-def main():
+@one_line_errors(ValueError, OSError, CalledProcessError)
+def main(arguments=None):
     """Run what is missing and print the tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--task', choices=TASKS, default='segmentation')
-    parser.add_argument('--seeds', type=int, nargs='+', default=[0, 1, 2])
+    parser.add_argument('--seeds', type=seed, nargs='+', default=[0, 1, 2])
     parser.add_argument('--cfg-options', nargs='+', default=[], metavar='KEY=VALUE', help='as for mim train')
-    args = parser.parse_args()
+    args = parser.parse_args(arguments)
     results = measure(args.task, args.seeds, args.cfg_options)
     for metric, form in TASKS[args.task].metrics.items():
         print_table(results, args.seeds, metric, form)
 
 
 if __name__ == '__main__':
-    main()
+    sys.exit(main())

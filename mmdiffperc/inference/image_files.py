@@ -9,6 +9,7 @@ import numpy as np
 from mmdiffperc.datasets.image_limits import check_pixels
 from mmdiffperc.datasets.metadata import list_images
 from mmdiffperc.datasets.single_image import check_image
+from mmdiffperc.files import read_text
 
 
 def find_images(path: str | Path) -> list[tuple[Path, str | None]]:
@@ -66,11 +67,7 @@ def read_lines(path: str | Path) -> list[str]:
         OSError: There is no such file.
         ValueError: It holds no text.
     """
-    try:
-        lines = Path(path).read_text(encoding='utf-8-sig').splitlines()
-    except UnicodeDecodeError as error:
-        raise ValueError(f'{path}: expected a text file in UTF-8 ({error})') from error
-    return [line.strip() for line in lines if line.strip()]
+    return [line.strip() for line in read_text(path).splitlines() if line.strip()]
 
 
 def read_prompts(path: str | Path) -> list[str]:

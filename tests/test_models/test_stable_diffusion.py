@@ -594,7 +594,6 @@ def test_hub_id_without_network_says_what_to_do(hub_cache, cached):
 
 
 REMOTE = {
-    '_class_name': 'EvilModel',
     'tokenizer_class': 'EvilTokenizer',
     'architectures': ['EvilModel'],
     'auto_map': {name: 'evil.EvilModel' for name in ('AutoModel', 'AutoConfig', 'AutoTokenizer')},

@@ -1,8 +1,11 @@
 import json
+import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
 
+import child_processes
 import pytest
 
 TOOL = Path(__file__).parents[2] / 'tools' / 'make_toy_scenes.py'
@@ -71,3 +74,21 @@ def test_bad_arguments_end_with_one_clear_line(tmp_path, main, capsys, extra, me
     error = capsys.readouterr().err
     assert error.startswith('make_toy_scenes: ') and message in error and error.count('\n') == 1
     assert not any(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize('number', [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+def test_ended_by_a_signal(tmp_path, main, number):
+    """No worker goes on, and nothing is left behind, of a killed run after the next one."""
+    arguments = [str(tmp_path / 'out'), '--num-val', '1', '--size', '32', '--formats', 'nyu', '--workers', '2']
+    process = child_processes.fork(lambda: main([*arguments, '--num-train', '10000']))
+    assert child_processes.wait_until(lambda: [*tmp_path.glob('*/nyu/images/train/*.png')])
+    workers = child_processes.children_of(process)
+    os.kill(process, number)
+    status = os.waitstatus_to_exitcode(os.waitpid(process, 0)[1])
+    assert child_processes.wait_until(lambda: not any(map(child_processes.is_running, workers)))
+    if number == signal.SIGKILL:
+        assert status == -number and len(os.listdir(tmp_path)) == 1
+    else:
+        assert status == 130 and not os.listdir(tmp_path)
+    assert main([*arguments, '--num-train', '1']) == 0
+    assert os.listdir(tmp_path) == ['out']

@@ -25,6 +25,12 @@ def test_a_config_is_written(main, tmp_path, capsys):
     assert capsys.readouterr().out == f'{out}: levels (0, 1, 2, 3) of the U-Net, at strides (4, 8, 16, 32)\n'
 
 
+def test_unknown_arch_in_place_of_our_own_backbone(main, tiny_vpd, tmp_path, capsys):
+    assert main([tiny_vpd, str(tmp_path / 'mine.py'), '--arch', 'nope']) == 1
+    error = capsys.readouterr().err.splitlines()[-1]
+    assert "'nope'" in error and 'tiny-sd' in error and not (tmp_path / 'mine.py').exists()
+
+
 def test_own_strides_and_the_classes_of_a_data_set(main, tmp_path, capsys):
     arch, out = write_arch(tmp_path / 'arch'), tmp_path / 'mine.py'
     assert main([UPERNET, str(out), '--arch', arch, '--classes', 'ade', '--strides', '8', '16', '32', '64']) == 0
@@ -32,6 +38,23 @@ def test_own_strides_and_the_classes_of_a_data_set(main, tmp_path, capsys):
     assert cfg.model.backbone.prompts.classes == 'ade' and 'out_strides' not in cfg.model.backbone
     assert cfg.model.decode_head.in_channels == [8, 16, 24, 40]
     assert capsys.readouterr().out.endswith('levels (0, 1, 2, 3) of the U-Net, at strides their own\n')
+
+
+@pytest.mark.parametrize(
+    ('arguments', 'name'),
+    [
+        (['image.png', 'mine.py'], 'config'),
+        ([UPERNET, 'mine.txt'], 'out'),
+        ([UPERNET, 'mine.py', '--strides', '0'], '--strides'),
+    ],
+)
+def test_options_out_of_range(main, tmp_path, capsys, monkeypatch, arguments, name):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / 'image.png').touch()
+    with pytest.raises(SystemExit):
+        main(arguments)
+    error = capsys.readouterr().err.splitlines()[-1]
+    assert f'argument {name}' in error and 'expected' in error
 
 
 def test_what_cannot_be_swapped_is_told_in_a_line(main, tmp_path, capsys):

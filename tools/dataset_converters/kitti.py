@@ -22,6 +22,7 @@ from resumable import link_or_copy, require_files, write_folder
 
 from mmdiffperc.command_line import one_line_errors
 from mmdiffperc.datasets.depth_split import parse_depth_split
+from mmdiffperc.files import relative_name
 
 PHASES = ('train', 'test')
 IMAGE = re.compile(r'\d{4}_\d\d_\d\d/.+')
@@ -47,14 +48,14 @@ def read_frames(split_file: Path) -> list[tuple[str, str]]:
     """Read a split file; return image and depth map of its frames, from the date or the drive on.
 
     Raises:
-        ValueError: A path holds neither, or the file is no split file.
+        ValueError: A path holds neither or leads out of the folder, or the file is no split file.
     """
     frames = []
     for image, depth in parse_depth_split(split_file.read_bytes(), str(split_file)):
         found = IMAGE.search(image), DEPTH.search(depth)
         if None in found:
             raise ValueError(f'{split_file}: expected <date>/<drive>/... <drive>/proj_depth/..., got {image} {depth}')
-        frames.append((found[0][0], found[1][0]))
+        frames.append(tuple(relative_name(part[0], str(split_file)) for part in found))
     return frames
 
 

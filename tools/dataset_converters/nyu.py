@@ -24,6 +24,7 @@ from resumable import link_or_copy, require_files, write_folder
 
 from mmdiffperc.command_line import one_line_errors
 from mmdiffperc.datasets.depth_split import parse_depth_split
+from mmdiffperc.files import relative_name
 
 FRAME = (slice(7, 474), slice(7, 632))
 MILLIMETRES = 1000
@@ -65,6 +66,7 @@ class LabelledSet:
     def __init__(self, path: Path, splits: Path):
         import h5py
 
+        self.path = path
         if not h5py.is_hdf5(path):
             raise ValueError(f'{path}: missing, damaged or no HDF5; expected nyu_depth_v2_labeled.mat')
         self.file = h5py.File(path)
@@ -74,10 +76,14 @@ class LabelledSet:
                 raise ValueError(f'{name}: no {", ".join(absent)} in it; is it the official file?')
 
     def files(self, phase: str) -> dict:
-        """What to write for the images of a phase, see ``write_folder``."""
+        """What to write for the images of a phase, see ``write_folder``.
+
+        Raises:
+            ValueError: The name of a scene leads out of the folder.
+        """
         files = {}
         for index in (self.splits[SPLIT_KEYS[phase]].ravel() - 1).tolist():
-            name = f'{phase}/{self._scene(index)}_{index:05d}'
+            name = relative_name(f'{phase}/{self._scene(index)}_{index:05d}', str(self.path))
             files[f'annotations/{name}.png'] = partial(self._write_depth, index)
             files[f'images/{name}.jpg'] = partial(self._write_image, index)
         return files

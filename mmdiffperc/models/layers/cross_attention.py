@@ -57,7 +57,7 @@ def uncached_autocast(tensor: torch.Tensor):
     Weights that are cast without gradients would be kept so, and get none where they are used again: pytorch#112583.
     """
     device = tensor.device.type
-    if not torch.is_autocast_enabled(device):
+    if device == 'meta' or not torch.is_autocast_enabled(device):  # autocast does not know meta tensors
         return nullcontext()
     return torch.autocast(device, torch.get_autocast_dtype(device), cache_enabled=False)
 

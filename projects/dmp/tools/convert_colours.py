@@ -27,6 +27,7 @@ from mmdiffperc.files import write_whole
 
 SETTINGS = 'convert_colours.json'
 NOT_SETTINGS = ('maps', 'out')
+IGNORED = 255  # what is no class
 PALETTE_HELP = 'or ade20k_bedroom, or a data set, such as mmseg.CityscapesDataset (default: %(default)s)'
 
 
@@ -41,14 +42,17 @@ def parse_args(arguments=None):
     parser.add_argument(
         '--reduce-zero-label', action='store_true', help='0 is no class in the files, and the first class is 1'
     )
-    return parser.parse_args(arguments)
+    args = parser.parse_args(arguments)
+    if args.bedroom and args.to == 'colours':
+        parser.error('--bedroom goes with --to classes only')
+    return args
 
 
 def convert(file: Path, args, palette: np.ndarray) -> np.ndarray:
     """Convert one map.
 
     Raises:
-        ValueError: It is damaged or not of the right form.
+        ValueError: It is damaged, not of the right form, or contains a class that the palette does not have.
     """
     content = decode_target(file.read_bytes(), str(file))
     ndim = 3 if args.to == 'classes' else 2
@@ -59,6 +63,11 @@ def convert(file: Path, args, palette: np.ndarray) -> np.ndarray:
         return (classes + args.reduce_zero_label).astype(np.uint8)
     if args.reduce_zero_label:
         content = content - np.uint8(1)  # 0 becomes 255, which is ignored
+    if unknown := set(np.unique(content).tolist()) - {*range(len(palette)), IGNORED}:
+        raise ValueError(
+            f'{file}: expected classes from 0 to {len(palette) - 1}, as --palette {args.palette} has colours, or '
+            f'{IGNORED} where there is none; got {min(unknown)}'
+        )
     return classes_to_colours(content, palette)
 
 

@@ -3,12 +3,14 @@
 import argparse
 import json
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 import torch
 from tqdm import tqdm
 
+from mmdiffperc.command_line import positive, seed
 from mmdiffperc.files import brief, read_json, write_whole
 from mmdiffperc.inference.image_files import read_lines
 
@@ -17,21 +19,35 @@ DTYPES = ('float32', 'float16', 'bfloat16')
 
 def add_options(parser: argparse.ArgumentParser, batch_size: int):
     """Add the options that every command of a model has."""
-    parser.add_argument('--seed', type=int, default=0, help='equal seeds give equal data (default: %(default)s)')
+    parser.add_argument('--seed', type=seed, default=0, help='equal seeds give equal data (default: %(default)s)')
     parser.add_argument('--batch-size', type=positive, default=batch_size, metavar='N', help='(default: %(default)s)')
     parser.add_argument('--device', default='cuda' if torch.cuda.is_available() else 'cpu')
     parser.add_argument('--dtype', choices=DTYPES, default='float32', help='of the weights (default: %(default)s)')
 
 
-def positive(text: str) -> int:
-    """A number from 1.
+def parse_options(parser: argparse.ArgumentParser, arguments: Sequence[str] | None) -> argparse.Namespace:
+    """Read the command line of a command with the options of :func:`add_options`."""
+    args = parser.parse_args(arguments)
+    if args.dtype == 'float16' and args.device == 'cpu':
+        parser.error('--dtype float16: expected a GPU as --device, got cpu; use float32 or bfloat16 there')
+    return args
+
+
+@contextmanager
+def model_errors(model: str) -> Iterator[None]:
+    """Name the model in the errors of loading it, which can be about the network alone.
 
     Raises:
-        ValueError: It is none.
+        OSError: It cannot be loaded.
     """
-    if (number := int(text)) < 1:
-        raise ValueError
-    return number
+    try:
+        yield
+    except (OSError, ValueError) as error:
+        reason = str(error).strip().partition('\n')[0]
+        raise OSError(
+            f'--model {model}: expected a folder, or the id of a model on the hub that was downloaded before or can be '
+            f'reached ({reason})'
+        ) from error
 
 
 def check_settings(path: Path, begun: bool, **settings):
@@ -47,7 +63,7 @@ def check_settings(path: Path, begun: bool, **settings):
         ValueError: The note is damaged.
     """
     if not begun or not path.exists():
-        write_whole(path, (json.dumps(settings, indent=2) + '\n').encode())
+        write_whole(path, json.dumps(settings, indent=2) + '\n')
         return
     noted = read_json(path)
     if other := [name for name in noted | settings if noted.get(name) != settings.get(name)]:

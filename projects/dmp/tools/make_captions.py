@@ -16,10 +16,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import torch
-from generation import add_options, check_settings, in_batches, positive, seed_of
+from generation import add_options, check_settings, in_batches, model_errors, parse_options, seed_of
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from mmdiffperc.command_line import one_line_errors
+from mmdiffperc.command_line import bounded, one_line_errors, positive, positive_float
 from mmdiffperc.files import write_whole
 from mmdiffperc.inference.image_files import read_prompts
 
@@ -40,10 +40,10 @@ def parse_args(arguments=None):
         '--prompt', help=f'what the model is told (default: "{ASK}", or "{BEGIN}" without a chat template)'
     )
     parser.add_argument('--max-tokens', type=positive, default=40, metavar='N', help='(default: %(default)s)')
-    parser.add_argument('--temperature', type=float, default=1.0, help='(default: %(default)s)')
-    parser.add_argument('--top-p', type=float, default=0.95, help='(default: %(default)s)')
+    parser.add_argument('--temperature', type=positive_float, default=1.0, help='(default: %(default)s)')
+    parser.add_argument('--top-p', type=bounded(float, above=0, most=1), default=0.95, help='(default: %(default)s)')
     add_options(parser, batch_size=16)
-    args = parser.parse_args(arguments)
+    args = parse_options(parser, arguments)
     if args.prompt is not None and '{keyword}' not in args.prompt:
         parser.error(f'--prompt must hold {{keyword}}, got {args.prompt!r}')
     return args
@@ -58,10 +58,11 @@ class Captioner:
 
     def __init__(self, args):
         # What continues a text must follow it at once, so shorter ones are filled up on the left.
-        self.tokenizer = AutoTokenizer.from_pretrained(args.model, padding_side='left')
+        with model_errors(args.model):
+            self.tokenizer = AutoTokenizer.from_pretrained(args.model, padding_side='left')
+            model = AutoModelForCausalLM.from_pretrained(args.model, dtype=getattr(torch, args.dtype))
         if self.tokenizer.pad_token is None:
             self.tokenizer.pad_token = self.tokenizer.eos_token
-        model = AutoModelForCausalLM.from_pretrained(args.model, dtype=getattr(torch, args.dtype))
         self.model = model.to(args.device).eval()
         self.chats = bool(self.tokenizer.chat_template)
         self.prompt = args.prompt or (ASK if self.chats else BEGIN)
@@ -69,17 +70,30 @@ class Captioner:
 
     @torch.inference_mode()
     def __call__(self, keywords: Sequence[str], seed: int) -> list[str]:
-        """A caption for each keyword."""
+        """A caption for each keyword.
+
+        Raises:
+            ValueError: Prompt and caption are longer together than what the model can read.
+        """
         prompts = [self.prompt.replace('{keyword}', keyword) for keyword in keywords]
         told = [self._as_chat(prompt) for prompt in prompts] if self.chats else prompts
         tokens = self.tokenizer(told, return_tensors='pt', padding=True, add_special_tokens=not self.chats)
         tokens = tokens.to(self.model.device)
+        self._check_length(tokens.input_ids.shape[1])
         torch.manual_seed(seed)
         output = self.model.generate(**tokens, do_sample=True, pad_token_id=self.tokenizer.pad_token_id, **self.options)
         said = self.tokenizer.batch_decode(output[:, tokens.input_ids.shape[1] :], skip_special_tokens=True)
         if self.chats:
             return [first_sentence(text) or keyword for text, keyword in zip(said, keywords, strict=True)]
         return [first_sentence(prompt + text) for prompt, text in zip(prompts, said, strict=True)]
+
+    def _check_length(self, prompt_tokens):
+        positions = getattr(self.model.config, 'max_position_embeddings', None)
+        if positions and prompt_tokens + self.options['max_new_tokens'] > positions:
+            raise ValueError(
+                f'--max-tokens {self.options["max_new_tokens"]}: expected at most {positions - prompt_tokens}; the '
+                f'model has {positions} positions, of which the prompt takes {prompt_tokens}'
+            )
 
     def _as_chat(self, prompt):
         messages = [dict(role='user', content=prompt)]

@@ -15,9 +15,17 @@ from pathlib import Path
 
 import torch
 from diffusers import AutoPipelineForText2Image
-from generation import add_options, check_settings, generator_of, in_batches, positive, read_captions
+from generation import (
+    add_options,
+    check_settings,
+    generator_of,
+    in_batches,
+    model_errors,
+    parse_options,
+    read_captions,
+)
 
-from mmdiffperc.command_line import one_line_errors
+from mmdiffperc.command_line import bounded, guidance_scale, one_line_errors, positive
 from mmdiffperc.datasets.metadata import METADATA, metadata_line, visible_files
 from mmdiffperc.datasets.target_files import encode_png
 from mmdiffperc.files import write_whole
@@ -34,18 +42,23 @@ def parse_args(arguments=None):
     parser.add_argument('out', type=Path, help='folder of images')
     parser.add_argument('--model', required=True, help='hub id, diffusers folder, or tiny-sd, which is shipped')
     parser.add_argument('--steps', type=positive, default=50, metavar='N', help='of denoising (default: %(default)s)')
-    parser.add_argument('--guidance', type=float, default=7.5, metavar='SCALE', help='(default: %(default)s)')
+    parser.add_argument('--guidance', type=guidance_scale, default=7.5, metavar='SCALE', help='(default: %(default)s)')
     parser.add_argument(
-        '--size', type=positive, nargs=2, metavar=('HEIGHT', 'WIDTH'), help='in pixels (default: that of the model)'
+        '--size',
+        type=bounded(int, 8, 8192, multiple_of=8),
+        nargs=2,
+        metavar=('HEIGHT', 'WIDTH'),
+        help='in pixels (default: that of the model)',
     )
     add_options(parser, batch_size=4)
-    return parser.parse_args(arguments)
+    return parse_options(parser, arguments)
 
 
 def load_pipeline(args):
     """The text-to-image pipeline, without a progress bar of its own."""
     folder = arch_folder(SHIPPED) if args.model == SHIPPED else args.model
-    pipeline = AutoPipelineForText2Image.from_pretrained(folder, dtype=getattr(torch, args.dtype))
+    with model_errors(args.model):
+        pipeline = AutoPipelineForText2Image.from_pretrained(folder, dtype=getattr(torch, args.dtype))
     pipeline.set_progress_bar_config(disable=True)
     return pipeline.to(args.device)
 

@@ -17,10 +17,10 @@ from itertools import groupby
 from pathlib import Path
 
 import numpy as np
-from generation import add_options, check_settings, generator_of, in_batches, positive
+from generation import add_options, check_settings, generator_of, in_batches, parse_options
 from target_predictors import MARIGOLD, Marigold, Segmentor, TransformersDepth
 
-from mmdiffperc.command_line import one_line_errors
+from mmdiffperc.command_line import bounded, config_file, one_line_errors, positive
 from mmdiffperc.datasets.metadata import list_images
 from mmdiffperc.datasets.target_files import encode_npz, encode_png
 from mmdiffperc.files import write_whole
@@ -41,12 +41,14 @@ def parse_args(arguments=None):
     parser.add_argument('--model', help='hub id or folder (default: Marigold of that kind)')
     parser.add_argument('--steps', type=positive, metavar='N', help='of denoising (default: those of the model)')
     parser.add_argument('--ensemble-size', type=positive, default=1, metavar='N', help='(default: %(default)s)')
-    parser.add_argument('--resolution', type=int, metavar='PIXELS', help='longer side in the model; 0: as it is')
-    parser.add_argument('--config', help='of a segmentor')
+    parser.add_argument(
+        '--resolution', type=bounded(int, 0, 8192), metavar='PIXELS', help='longer side in the model; 0: as it is'
+    )
+    parser.add_argument('--config', type=config_file, help='of a segmentor')
     parser.add_argument('--checkpoint', help='of a segmentor')
     parser.add_argument('--palette', default='ade20k', help='of a segmentation (default: %(default)s)')
     add_options(parser, batch_size=1)
-    args = parser.parse_args(arguments)
+    args = parse_options(parser, arguments)
     if (args.kind == 'segmentation') != bool(args.config and args.checkpoint):
         parser.error('--config and --checkpoint go with --kind segmentation, and it with both of them')
     if args.kind == 'segmentation' and args.dtype != 'float32':

@@ -23,10 +23,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 import torch
-from generation import in_batches, positive
+from generation import in_batches
 from mmengine.config import Config
 
-from mmdiffperc.command_line import one_line_errors
+from mmdiffperc.command_line import config_file, guidance_scale, image_side, one_line_errors, positive, seed
 from mmdiffperc.datasets.target_files import encode_png
 from mmdiffperc.files import write_whole
 from mmdiffperc.inference import TargetInferencer
@@ -52,7 +52,7 @@ class Job(NamedTuple):
 def parse_args(arguments=None):
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('config', help='config of a DeterministicDiffusion')
+    parser.add_argument('config', type=config_file, help='config of a DeterministicDiffusion')
     parser.add_argument('input', type=Path, help='image, folder of images, or .txt with a prompt in each line')
     parser.add_argument('--checkpoint', help='checkpoint of a training')
     parser.add_argument('--lora', help='adapter: a file, or the folder that holds it')
@@ -63,14 +63,18 @@ def parse_args(arguments=None):
     told.add_argument('--prompt', metavar='TEXT', help='what the image shows, or each of them')
     told.add_argument('--prompts', metavar='FILE', help='what each shows, a line for each in the order of names')
     told.add_argument('--no-prompts', action='store_true', help='for an adapter that was trained without prompts')
-    parser.add_argument('--steps', type=int, metavar='N', help='steps of the process (default: those of the config)')
-    parser.add_argument('--guidance', type=float, metavar='SCALE', help='(default: that of the config)')
+    parser.add_argument(
+        '--steps', type=positive, metavar='N', help='steps of the process (default: those of the config)'
+    )
+    parser.add_argument('--guidance', type=guidance_scale, metavar='SCALE', help='(default: that of the config)')
     parser.add_argument('--sampler', choices=SAMPLERS, help='(default: that of the config)')
-    parser.add_argument('--size', type=int, metavar='PIXELS', help='shorter side in the model (default: as in testing)')
+    parser.add_argument(
+        '--size', type=image_side, metavar='PIXELS', help='shorter side in the model (default: as in testing)'
+    )
     parser.add_argument('--save-steps', action='store_true', help='write OUT/steps/NAME/TIMESTEP.png after each step')
     parser.add_argument('--batch-size', type=positive, default=1, metavar='N', help='(default: %(default)s)')
     parser.add_argument('--precision', choices=PRECISIONS, default='fp32', help='(default: %(default)s)')
-    parser.add_argument('--seed', type=int, default=0, help='for drawing (default: %(default)s)')
+    parser.add_argument('--seed', type=seed, default=0, help='for drawing (default: %(default)s)')
     parser.add_argument('--device', default='cuda' if torch.cuda.is_available() else 'cpu')
     args = parser.parse_args(arguments)
     if args.save_steps and args.batch_size > 1:

@@ -4,9 +4,11 @@ Each is called with RGB images ``(H, W, 3)``, 8 bits, of equal size, and a rando
 targets, as they are to be stored: colours of 8 or 16 bits, or numbers ``(H, W)``.
 """
 
+import diffusers
 import numpy as np
 import torch
-from diffusers import MarigoldDepthPipeline, MarigoldIntrinsicsPipeline, MarigoldNormalsPipeline
+from diffusers import DiffusionPipeline, MarigoldDepthPipeline, MarigoldIntrinsicsPipeline, MarigoldNormalsPipeline
+from generation import model_errors
 from PIL import Image
 from transformers import pipeline
 
@@ -36,13 +38,21 @@ class Marigold:
         resolution (int, optional): Longer side in the model; 0: that of the image. Default: that of the model.
 
     Raises:
-        ValueError: The model decomposes images, but not into this.
+        OSError: The model cannot be loaded.
+        ValueError: The model is another pipeline of diffusers, or decomposes images, but not into this.
     """
 
     def __init__(self, kind, model, device, dtype, steps=None, ensemble_size=1, resolution=None):
         pipeline_class, default = MARIGOLD[kind]
         self.kind = kind
-        self.pipeline = pipeline_class.from_pretrained(model or default, dtype=getattr(torch, dtype)).to(device)
+        model = model or default
+        with model_errors(model):
+            name = DiffusionPipeline.load_config(model)['_class_name']
+        # Pipelines of others, with the interface of Marigold, have names that diffusers does not know.
+        if name != pipeline_class.__name__ and hasattr(diffusers, name):
+            raise ValueError(f'--model {model}: expected a {pipeline_class.__name__} for --kind {kind}, got a {name}')
+        with model_errors(model):
+            self.pipeline = pipeline_class.from_pretrained(model, dtype=getattr(torch, dtype)).to(device)
         self.pipeline.set_progress_bar_config(disable=True)
         self.ensemble_size = ensemble_size
         self.options = dict(num_inference_steps=steps, processing_resolution=resolution)
@@ -77,7 +87,8 @@ class TransformersDepth:
     """
 
     def __init__(self, model, device, dtype):
-        self.pipeline = pipeline('depth-estimation', model, device=device, dtype=getattr(torch, dtype))
+        with model_errors(model):
+            self.pipeline = pipeline('depth-estimation', model, device=device, dtype=getattr(torch, dtype))
 
     def __call__(self, images: list[np.ndarray], generators: list[torch.Generator]) -> list[np.ndarray]:
         """Predict depth; nothing is random about it."""

@@ -141,6 +141,37 @@ def test_batches_equal_one_by_one(run, photos, tmp_path, capsys):
     assert np.abs(alone['bed'] - alone['lamp']).max() > 0.1
 
 
+@pytest.mark.parametrize(
+    'option',
+    [
+        ('--guidance', 'nan'),
+        ('--guidance', 'inf'),
+        ('--size', '1'),
+        ('--size', '1000000'),
+        ('--seed', '-1'),
+        ('--steps', '0'),
+        ('--batch-size', 'many'),
+    ],
+)
+def test_options_out_of_range(run, photos, capsys, option):
+    with pytest.raises(SystemExit):
+        run(photos, *option)
+    error = capsys.readouterr().err.splitlines()[-1]
+    assert all(part in error for part in (*option, 'expected'))
+
+
+def test_files_of_another_kind(tool, run, photos, tmp_path, capsys):
+    with pytest.raises(SystemExit):
+        tool('predict').main([str(photos / 'bed.png'), str(photos), '--lora', 'a'])
+    assert 'argument config: expected a config' in capsys.readouterr().err
+    assert run(photos, '--prompts', str(photos / 'bed.png')) == 1
+    (tmp_path / 'prompts.txt').write_bytes(b'\xff\xfe')
+    assert run(tmp_path / 'prompts.txt') == 1
+    one, other = capsys.readouterr().err.splitlines()
+    assert 'bed.png' in one and 'UTF-8' in one
+    assert 'prompts.txt' in other and 'UTF-8' in other
+
+
 def test_steps_are_of_one_image(run, photos, capsys):
     for options in (['--save-steps', '--batch-size', '2'], ['--batch-size', '0']):
         with pytest.raises(SystemExit):
@@ -183,7 +214,6 @@ def test_errors_are_one_clear_line(run, photos, tmp_path, capsys):
     (photos / 'metadata.jsonl').write_text('{"file_name": "bed.png", "text": "a bed"}\n{"file_name": "door.JPG"}\n')
     assert f'each image: {photos / "door.JPG"} has none' in message(photos)
     assert 'guidance_scale=2.0 needs prompts' in message(bed, '--no-prompts', '--guidance', '2')
-    assert 'num_steps=0: expected a number from 1' in message(bed, '--no-prompts', '--steps', '0')
     assert 'num_steps=1001: expected' in message(bed, '--no-prompts', '--steps', '1001')
     assert 'notes.txt: expected prompts, one a line, found none' in message(photos / 'notes.txt')
     assert 'absent.png' in message(photos / 'absent.png', '--no-prompts')

@@ -37,9 +37,9 @@ def test_bedroom_knows_fewer_classes(tmp_path, tool, classes):
 
 
 def test_what_is_there_is_left(tmp_path, tool, classes, capsys):
-    run(tool, tmp_path, 'classes', 'colours', 'colours')
+    run(tool, tmp_path, 'classes', 'colours', 'colours', '--reduce-zero-label')
     before = (tmp_path / 'colours/a.png').stat().st_mtime_ns
-    run(tool, tmp_path, 'classes', 'colours', 'colours')
+    run(tool, tmp_path, 'classes', 'colours', 'colours', '--reduce-zero-label')
     assert (tmp_path / 'colours/a.png').stat().st_mtime_ns == before
     assert '0 new maps' in capsys.readouterr().out
     assert run(tool, tmp_path, 'classes', 'colours', 'colours', '--palette', 'ade20k_bedroom')[0] == 1
@@ -47,10 +47,22 @@ def test_what_is_there_is_left(tmp_path, tool, classes, capsys):
     assert (tmp_path / 'colours/a.png').stat().st_mtime_ns == before
 
 
-def test_palette_of_a_data_set(tmp_path, tool, classes):
-    status, colours = run(tool, tmp_path, 'classes', 'colours', 'colours', '--palette', 'mmseg.CityscapesDataset')
+def test_palette_of_a_data_set(tmp_path, tool, classes, capsys):
+    palette = '--palette', 'mmseg.CityscapesDataset'
+    status, colours = run(tool, tmp_path, 'classes', 'colours', 'colours', *palette)
+    error = capsys.readouterr().err
+    assert status == 1 and colours is None and all(word in error for word in ('a.png', '18', '150', 'Cityscapes'))
+    classes[1, 2] = 255
+    (tmp_path / 'classes/a.png').write_bytes(encode_png(classes))
+    status, colours = run(tool, tmp_path, 'classes', 'colours', 'colours', *palette)
     assert status == 0 and colours[0, 0].tolist() == [128, 64, 128] and colours[0, 2].tolist() == [190, 153, 153]
-    assert not colours[classes >= 19].any()
+    assert not colours[1, 2].any()
+
+
+def test_bedroom_is_for_classes(tmp_path, tool, classes, capsys):
+    with pytest.raises(SystemExit):
+        run(tool, tmp_path, 'classes', 'colours', 'colours', '--bedroom')
+    assert '--bedroom' in capsys.readouterr().err
 
 
 def test_bad_input(tmp_path, tool, classes, capsys):

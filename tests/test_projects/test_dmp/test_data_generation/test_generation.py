@@ -12,6 +12,9 @@ def test_other_settings_are_refused(tmp_path, tool):
         check_settings(path, True, seed=2, size=[3, 4], model=None)
     with pytest.raises(FileExistsError, match='steps None'):
         check_settings(path, True, seed=1, size=[3, 4], model=None, steps=5)
+    path.write_text('{"seed":')
+    with pytest.raises(ValueError, match='made.json'):
+        check_settings(path, True, seed=1)
 
 
 def test_batches(tool, capsys):

@@ -64,6 +64,18 @@ def test_bad_input(tmp_path, tool, arguments, capsys):
     assert main(arguments) == 0
     (tmp_path / 'captions.txt').write_text('')
     assert main(arguments) == 1 and 'expected captions' in capsys.readouterr().err
+    for options in (
+        ['--guidance', 'nan'],
+        ['--guidance', '-1'],
+        ['--size', '7', '8'],
+        ['--size', '20', '24'],
+        ['--seed', '-1'],
+        ['--dtype', 'float16'],
+    ):
+        with pytest.raises(SystemExit):
+            main([*arguments, *options])
+        error = capsys.readouterr().err.splitlines()[-1]
+        assert options[0] in error and 'expected' in error
 
 
 @pytest.mark.parametrize('threshold', [-1, 1])

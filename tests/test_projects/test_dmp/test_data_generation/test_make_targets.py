@@ -126,10 +126,15 @@ def test_bad_input(tmp_path, tool, images, marigold_folder, capsys):
         ('depth', ['--config', 'a', '--checkpoint', 'b']),
         ('normals', ['--library', 'transformers', '--model', 'a']),
         ('segmentation', ['--config', 'a', '--checkpoint', 'b', '--dtype', 'float16']),
+        ('normals', ['--model', 'a', '--dtype', 'float16']),
     ):
         with pytest.raises(SystemExit):
             main(arguments_of(images, kind, *options))
-    assert main(arguments_of(images, 'depth', '--model', str(tmp_path / 'nowhere'))) == 1
+    capsys.readouterr()
+    for model, found in ((tmp_path / 'nowhere', 'nowhere'), (marigold_folder('normals'), 'MarigoldNormalsPipeline')):
+        assert main(arguments_of(images, 'depth', '--model', str(model))) == 1
+        error = capsys.readouterr().err.splitlines()[-1]
+        assert f'--model {model}' in error and found in error and len(error) < 500
     (images / 'c.png').write_bytes(b'broken')
     assert main(arguments_of(images, 'normals', '--model', marigold_folder('normals'))) == 1
     assert 'c.png: empty, damaged or no image' in capsys.readouterr().err
