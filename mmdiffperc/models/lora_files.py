@@ -21,9 +21,8 @@ from .weight_files import Assignment, Shapes, WeightFile
 FILE_NAMES = ('pytorch_lora_weights.safetensors', 'pytorch_lora_weights.bin', 'pytorch_model.bin')
 UNET = 'unet.'
 DOWN, UP = '.lora_A.weight', '.lora_B.weight'
-# Half precision ends at 65,504; even rank-stabilized adapters are published with scalings below 100.
-MAX_SCALING = 1000
-LARGEST_WEIGHT = 65504
+MAX_SCALING = 1000  # adapters are published with scalings below 100, rank-stabilized ones included
+LARGEST_WEIGHT = 65504  # where half precision ends
 _ALPHA = '.alpha'
 _METADATA = 'lora_adapter_metadata'
 _MAX_METADATA = 2**20  # characters; those of an SDXL adapter that lists every layer have 200,000
@@ -39,8 +38,6 @@ _VARIANTS = (
     'layer_replication',
     'modules_to_save',
 )
-
-
 _NUMBER = (int, float)
 _TYPES = dict(
     r=(int,), lora_alpha=_NUMBER, rank_pattern=(dict,), alpha_pattern=(dict,), use_rslora=(bool,), lora_dropout=_NUMBER
@@ -127,7 +124,7 @@ def _peft_names(shapes: Shapes) -> dict[str, str]:
 
 
 def _layers_of(unet: nn.Module) -> dict[str, nn.Module]:
-    """The layers that can be adapted, by the names that they have without an adapter."""
+    """The layers that can be adapted, by the names that they would have without an adapter."""
     return {
         name.removesuffix('.base_layer'): module
         for name, module in unet.named_modules()

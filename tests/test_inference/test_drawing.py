@@ -1,3 +1,5 @@
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 import torch
@@ -42,6 +44,16 @@ def test_draws_what_the_base_draws(model, schedule):
 def test_another_seed_is_another_image(model, schedule):
     first, second = (draw_image(model, schedule, 'a box', seed, num_steps=1) for seed in (0, 1))
     assert np.abs(first.astype(int) - second).mean() > 2
+
+
+def test_model_predicts_while_it_draws(model, schedule):
+    """Another thread's predictions have the adapter, since drawing does not switch it off."""
+    images, captions = torch.rand(1, 3, 40, 56), ['a red sphere']
+    before = model.estimate(images, captions, num_steps=1)
+    with ThreadPoolExecutor(1) as thread:
+        drawing = thread.submit(draw_image, model, schedule, 'a box', num_steps=3)
+        while not drawing.done():
+            torch.testing.assert_close(model.estimate(images, captions, num_steps=1), before)
 
 
 def test_what_cannot_be_drawn(model, schedule):

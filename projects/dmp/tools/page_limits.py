@@ -10,6 +10,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 UPLOAD = '/upload'
 LARGEST_MESSAGE = 2**16  # bytes of a request that is no upload: a caption, a few numbers, and the name of a file
 LARGEST_FORM = 2**12  # bytes of an upload around the file
+LONGEST_NUMBER = 18  # digits
 
 
 class Limits(NamedTuple):
@@ -50,7 +51,7 @@ class RequestLimits:
         is_upload = scope['path'].rstrip('/').endswith(UPLOAD)
         limit = self.num_bytes + LARGEST_FORM if is_upload else LARGEST_MESSAGE
         length = dict(scope['headers']).get(b'content-length', b'')
-        if not length.isdigit():
+        if not length.isdigit() or len(length) > LONGEST_NUMBER:
             return await refuse(411, 'Expected a request that says how long it is')(scope, receive, send)
         if int(length) > limit:
             return await refuse(413, f'Expected at most {limit} bytes, got {int(length)}')(scope, receive, send)

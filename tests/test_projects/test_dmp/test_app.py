@@ -21,6 +21,7 @@ from mmdiffperc.inference import TargetInferencer
 from .conftest import TOOLS
 
 SIZE = 40
+LIMIT = 20_000  # bytes and pixels
 PATIENCE = 300  # seconds at most; the machine may have other things to do
 CAPTION = 'a bed'
 MODEL = dict(
@@ -70,7 +71,8 @@ def address(browser, configs, lora, tmp_path_factory):
         probe.bind(('127.0.0.1', 0))
         port = probe.getsockname()[1]
     folder = tmp_path_factory.mktemp('server')
-    command = [sys.executable, TOOLS / 'app.py', *tasks_of(configs, lora), '--device', 'cpu', '--port', str(port)]
+    options = ['--device', 'cpu', '--port', str(port), '--max-bytes', str(LIMIT), '--max-pixels', str(LIMIT)]
+    command = [sys.executable, TOOLS / 'app.py', *tasks_of(configs, lora), *options]
     environment = dict(os.environ, GRADIO_TEMP_DIR=str(folder / 'cache'), OMP_NUM_THREADS='1')
     with (
         open(folder / 'log.txt', 'w') as log,
@@ -192,6 +194,22 @@ def test_bad_uploads_are_told(page, photo, tmp_path):
     assert not page.locator('#input img').count()
 
 
+def test_limits_are_told(page, tmp_path):
+    for name, shape, message in (
+        ('large.png', (101, 200, 3), 'large.png: too many pixels, 200 x 101'),
+        ('heavy.bmp', (100, 100, 3), 'exceed the maximum allowed size'),
+        ('line.png', (1, 200, 3), 'The image has 200 x 1 pixels'),
+    ):
+        cv2.imwrite(str(tmp_path / name), np.full(shape, 99, np.uint8))
+        page.reload()
+        page.get_by_role('radio', name='depth').check()
+        upload(page, tmp_path / name)
+        if name == 'line.png':
+            page.locator('#input img').wait_for()
+            predict(page)
+        page.get_by_text(message).first.wait_for()
+
+
 def test_what_is_missing_is_told(page, photo):
     predict(page)
     page.get_by_text('There is no image yet: drop one first').wait_for()
@@ -199,9 +217,10 @@ def test_what_is_missing_is_told(page, photo):
     page.locator('#input img').wait_for()
     predict(page)
     page.get_by_text('A caption is missing: say in a few words what the image shows').wait_for()
-    page.get_by_label('Caption').fill('кровать')
+    page.get_by_label('Caption').fill('<кровать>')
     predict(page)
     page.get_by_text('has no Latin letter; the text encoder knows English: translate it').wait_for()
+    page.get_by_text('<кровать>').wait_for()  # as text, not as HTML
     assert not page.locator('#prediction img').count()
 
 
