@@ -15,24 +15,26 @@ _MOST_ENTRIES = 2**20
 
 
 class _Memo(dict):
-    """What a pickle can name again; of each tuple it knows the number of entries, those of its entries included."""
+    """What a pickle can name again; of a tuple of tuples it knows the number of entries at all levels."""
 
     def __init__(self):
         super().__init__()
-        self._tuples: dict[int, tuple[tuple, int]] = {}  # by identity, for which they are kept alive
+        self._nested: dict[int, tuple[tuple, int]] = {}  # by identity, for which they are kept alive
 
     def __setitem__(self, index: int, value: Any) -> None:
-        if type(value) is tuple:
+        if type(value) is tuple and tuple in map(type, value):
             size = self._size(value)
             if size > _MOST_ENTRIES:
                 raise pickle.UnpicklingError(f'a tuple has {size} entries, most of them named more than once')
-            self._tuples[id(value)] = value, size
+            self._nested[id(value)] = value, size
         super().__setitem__(index, value)
 
     def _size(self, value: Any) -> int:
         if type(value) is not tuple:
             return 1
-        _, known = self._tuples.get(id(value), (None, None))
+        if tuple not in map(type, value):
+            return 1 + len(value)
+        _, known = self._nested.get(id(value), (None, None))
         return known or 1 + sum(map(self._size, value))
 
 
