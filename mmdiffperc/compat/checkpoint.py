@@ -1,9 +1,10 @@
 """Load checkpoints of mmengine and of research code, and execute nothing that a file asks for.
 
-:mod:`.checkpoint_globals` limits what torch's restricted unpickler may build, :mod:`.checkpoint_content` checks the
-result, and :mod:`.stored_config` keeps the config inside it from being executed. Every checkpoint that mmengine loads
-passes :func:`checked_checkpoint`, whatever its prefix: in ``mim test``, ``--resume``, ``load_from``, ``init_model`` and
-the inferencers. Local files go through :func:`load_file`, whose errors name the file.
+:mod:`.checkpoint_globals` and :mod:`.bounded_unpickler` limit what torch's restricted unpickler builds,
+:mod:`.checkpoint_content` checks the result, and :mod:`.stored_config` keeps the config inside it from being executed.
+Every checkpoint that mmengine loads passes :func:`checked_checkpoint`, whatever its prefix: in ``mim test``,
+``--resume``, ``load_from``, ``init_model`` and the inferencers. Local files go through :func:`load_file`, whose errors
+name the file.
 
 Delete when mmengine loads its own checkpoints on torch >= 2.6 and executes nothing in them, and call ``torch.load``
 instead of :func:`load_file`.
@@ -21,7 +22,7 @@ from typing import Any, NoReturn
 import torch
 from mmengine.runner import CheckpointLoader
 
-from . import checkpoint_globals
+from . import bounded_unpickler, checkpoint_globals
 from .checkpoint_content import check_plain, check_weights
 from .checkpoint_integrity import verified
 from .stored_config import forget_stored_config
@@ -178,7 +179,8 @@ def _checked(load: Callable) -> Callable:
 
 
 def install() -> None:
-    """Give torch the list of what may be built, and mmengine the loader of local files and the check of all."""
+    """Limit what torch builds, and give mmengine the loader of local files and the check of all files."""
     checkpoint_globals.install()
+    bounded_unpickler.install()
     CheckpointLoader.register_scheme(prefixes='', loader=load_from_local, force=True)
     CheckpointLoader.load_checkpoint = classmethod(_checked(CheckpointLoader.load_checkpoint))

@@ -91,6 +91,8 @@ def _fault_of_tensor(tensor: Tensor) -> str | None:
         return f'sparse, {tensor.layout}'
     if tensor.device.type == 'meta':
         return 'a tensor without content, of the device meta'
+    if tensor.is_contiguous():
+        return None
     stored = tensor.untyped_storage().nbytes()
     if tensor.numel() * tensor.element_size() > stored:
         return f'a tensor of shape {tuple(tensor.shape)} of which {stored} bytes are stored, and repeated'

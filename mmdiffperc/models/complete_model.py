@@ -5,7 +5,8 @@ predicts noise. Every model with a backbone, neck or head of this package is the
 into it. See :mod:`mmdiffperc.models.channel_check` for how the check learns of the model.
 
 Training initialises first, and may start from a checkpoint with another head, or with none: parts that are initialised
-are left to mmengine. (mmengine's ``FlexibleRunner`` also initialises before testing, so there only the log reports.)
+are left to mmengine. (mmengine's ``FlexibleRunner`` also initialises before testing, so there only the log reports,
+unless the config has ``init_weights_for_test_or_val=False``.)
 
 Three things may always be missing: an ``auxiliary_head``, which takes no part in prediction, with a warning; the state
 of a loss; and the batch counts of batch normalisation. :class:`.DiffusionUNet` checks its own weights, see

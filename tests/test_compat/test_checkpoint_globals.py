@@ -79,6 +79,27 @@ def test_records_copied_as_they_are_load(tmp_path):
     assert load_file(tmp_path / 'copy.pth')['weight'].tolist() == [0, 1, 2, 3, 4, 5]
 
 
+def nested_pairs(times):
+    pair = (1, 2)
+    for _ in range(times):
+        pair = (pair, pair)
+    return pair
+
+
+def with_key(key):
+    """A pickle of ``{key: 1}`` that never computes the hash of the key."""
+    return b'\x80\x02}' + pickle.dumps(key, 2)[2:-1] + b'K\x01s.'
+
+
+def test_a_key_whose_hash_would_take_hours(tmp_path):
+    torch.save({}, tmp_path / 'plain.pth')
+    rewrite(tmp_path / 'plain.pth', tmp_path / 'small.pth', **{'data.pkl': with_key(nested_pairs(5))})
+    assert load_file(tmp_path / 'small.pth') == {nested_pairs(5): 1}
+    rewrite(tmp_path / 'plain.pth', tmp_path / 'hours.pth', **{'data.pkl': with_key(nested_pairs(50))})
+    with pytest.raises(RuntimeError, match=r'hours\.pth.*more than once'):
+        load_file(tmp_path / 'hours.pth')
+
+
 def test_a_file_that_is_no_zip_inside_is_named(tmp_path):
     torch.save(dict(weight=torch.arange(6.0)), tmp_path / 'plain.pth')
     rewrite(tmp_path / 'plain.pth', tmp_path / 'cut.pth', **{'data.pkl': b'\x80\x02'})
