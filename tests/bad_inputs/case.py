@@ -18,7 +18,8 @@ PACKAGE = str(Path(mmdiffperc.__file__).parent)
 SECONDS = 20
 ADVICE = re.compile(
     r'expected|did you mean|needs|set |choose|check|leave|must|copy|cannot be|goes with|use '
-    r'|is one of|is for |the palette has|name their folder|lower one of them',
+    r'|is one of|is for |the palette has|name their folder|lower one of them|say what'
+    r'|translate|load the|is it loaded|likely',
     re.IGNORECASE,
 )
 

@@ -590,3 +590,22 @@ def test_hub_id_without_network_says_what_to_do(hub_cache, cached):
     assert 'unet/diffusion_pytorch_model' in str(error.value)
     assert f'hf download {REPOSITORY} --include "unet/*"' in str(error.value)
     assert 'give that folder as checkpoint' in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ('content', 'message'),
+    [
+        ('{', r'unet/config\.json is damaged or no JSON'),
+        ('[]', r'unet/config\.json: expected a JSON object with settings, got list of 0'),
+        (
+            '{"_class_name": "AutoencoderKL"}',
+            r"config\.json: expected the config of UNet2DConditionModel, got that of 'Auto",
+        ),
+    ],
+)
+def test_config_that_is_none(tmp_path, content, message):
+    for part in ('unet', 'vae'):
+        (tmp_path / part).mkdir()
+        (tmp_path / part / 'config.json').write_text(content)
+    with pytest.raises(ValueError, match=message):
+        build_unet(tmp_path)

@@ -3,6 +3,7 @@ import re
 import pytest
 import torch
 from mmengine.dataset import BaseDataset
+from mmengine.logging import MMLogger
 from mmengine.registry import DATASETS, init_default_scope
 
 from mmdiffperc.models import ClassPrompts
@@ -154,3 +155,11 @@ def test_a_file_with_a_number_that_is_none(tmp_path):
     prompts = ClassPrompts(['sky'], embed_dims=2, embeddings=str(tmp_path / 'spoilt.pth'))
     with pytest.raises(ValueError, match=r'spoilt\.pth: expected finite embeddings, got NaN or infinity'):
         prompts.init_embeddings()
+
+
+def test_a_class_that_stands_there_twice_is_logged(caplog):
+    logger = MMLogger.get_current_instance()
+    logger.addHandler(caplog.handler)  # mmengine's logger passes nothing on
+    ClassPrompts(['road', 'tram', 'road'], embed_dims=8)
+    logger.removeHandler(caplog.handler)
+    assert "classes: list of 1 ('road')" in caplog.text
