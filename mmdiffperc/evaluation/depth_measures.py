@@ -67,7 +67,10 @@ def align_depth(pred: np.ndarray, gt: np.ndarray, method: str) -> np.ndarray:
     if method == 'median':
         median = np.median(pred)
         if not median > 0:
-            raise ValueError(f'no scale makes the median of the prediction, {median:g}, that of the true depth')
+            raise ValueError(
+                f'no scale makes the median of the prediction, {median:g}, that of the true depth; check the '
+                "prediction, or align by 'least_squares'"
+            )
         return pred * (np.median(gt) / median)
     centred = pred - pred.mean()
     variance = centred @ centred

@@ -35,7 +35,7 @@ class CheckLabels(BaseTransform):
         if 'gt_seg_map' not in results:
             return results
         labels = np.unique(results['gt_seg_map'])
-        beyond = labels[(labels >= self.num_classes) & (labels != self.ignore_index)]
+        beyond = labels[((labels < 0) | (labels >= self.num_classes)) & (labels != self.ignore_index)]
         if len(beyond):
             raise ValueError(
                 f'{results.get("seg_map_path")}: labels {beyond.tolist()[:10]}, but there are {self.num_classes} '

@@ -10,12 +10,16 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from mmengine.logging import MMLogger
+
 import mmdiffperc
 
 PACKAGE = str(Path(mmdiffperc.__file__).parent)
 SECONDS = 20
 ADVICE = re.compile(
-    r'expected|did you mean|needs|set |choose|check|leave|must|needs|make it again|copy|cannot be|takes|goes with|use ',
+    r'expected|did you mean|needs|set |choose|check|leave|must|copy|cannot be|goes with|use '
+    r'|is one of|is for |the palette has|name their folder|lower one of them|say what'
+    r'|translate|load the|is it loaded|likely',
     re.IGNORECASE,
 )
 
@@ -106,18 +110,16 @@ def _collected_warnings():
 
     class Collector(logging.Handler):
         def emit(self, record):
-            words.append(record.getMessage())
+            if record.levelno >= logging.WARNING:
+                words.append(record.getMessage())
 
-    collector = Collector(logging.WARNING)
-    loggers = [logging.getLogger(), *(logging.getLogger(name) for name in logging.root.manager.loggerDict)]
-    loggers = [logger for logger in loggers if logger.name in ('root', 'mmengine')]
-    for logger in loggers:
-        logger.addHandler(collector)
+    collector = Collector()
+    logger = MMLogger.get_current_instance()
+    logger.addHandler(collector)
     try:
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter('always')
             yield words
             words += [str(warning.message) for warning in caught]
     finally:
-        for logger in loggers:
-            logger.removeHandler(collector)
+        logger.removeHandler(collector)

@@ -621,3 +621,22 @@ def test_nothing_in_a_folder_is_executed(tmp_path):
     assert tokenizer('a dog').input_ids == [49406, 320, 1929, 49407]
     assert text_encoder.config._attn_implementation == build_text_encoder('sd1-5').config._attn_implementation
     assert not proof.exists()
+
+
+@pytest.mark.parametrize(
+    ('content', 'message'),
+    [
+        ('{', r'unet/config\.json: damaged'),
+        ('[]', r'unet/config\.json: expected a JSON object .*list of 0'),
+        (
+            '{"_class_name": "AutoencoderKL"}',
+            r"config\.json: expected the config of UNet2DConditionModel, got that of 'Auto",
+        ),
+    ],
+)
+def test_config_that_is_none(tmp_path, content, message):
+    for part in ('unet', 'vae'):
+        (tmp_path / part).mkdir()
+        (tmp_path / part / 'config.json').write_text(content)
+    with pytest.raises(ValueError, match=message):
+        build_unet(tmp_path)

@@ -42,6 +42,12 @@ def test_labels_beyond_the_classes(load):
         load(LABELS, num_classes=148)
 
 
+def test_labels_below_the_classes():
+    check = Compose([dict(type='mmseg.CheckLabels', num_classes=3)])
+    with pytest.raises(ValueError, match=r'map\.png: labels \[-1\], but there are 3 classes'):
+        check(dict(gt_seg_map=np.array([[0, -1, 255]]), seg_map_path='map.png'))
+
+
 def test_one_s_own_image_has_no_labels():
     check = Compose([dict(type='mmseg.CheckLabels', num_classes=3)])
     results = dict(img=np.zeros((2, 3, 3), np.uint8))

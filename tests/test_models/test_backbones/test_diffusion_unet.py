@@ -423,6 +423,13 @@ def test_prefix_means_a_checkpoint_of_openmmlab(arch, tmp_path):
         torch.testing.assert_close(weight, source.state_dict()[name], rtol=0, atol=0)
 
 
+def test_a_prefix_that_no_weight_has(arch, tmp_path):
+    torch.save(dict(state_dict={'backbone.weight': torch.zeros(2)}), tmp_path / 'segmentor.pth')
+    init_cfg = dict(type='Pretrained', checkpoint=str(tmp_path / 'segmentor.pth'), prefix='nope.')
+    with pytest.raises(ValueError, match=r'init_cfg=.*expected a prefix of weights there, but nope\.'):
+        build(arch, init_cfg=init_cfg).init_weights()
+
+
 @pytest.mark.parametrize('out_indices', [(0, 4), (5,)])
 def test_a_level_that_does_not_exist(arch, out_indices):
     with pytest.raises(ValueError, match=r'expected some of \[0, 1, 2, 3\].*3: 64'):
@@ -464,6 +471,7 @@ def test_maps_of_a_level_that_is_not_returned(arch):
             dict(lora=dict(target_modules='(')),
             "lora.target_modules='(': expected names of layers, or one valid",
         ),
+        (dict(lora=dict(r=2, target_modules=['nope'])), 'expected layers of the U-Net, such as'),
         (dict(lora=dict(rang=2)), "lora={'rang': 2}: no argument 'rang': expected some of"),
         (dict(timestep=5000), 'timestep=5000: expected a whole number from 0 to 999'),
         (dict(num_refine_steps=1.5), 'num_refine_steps=1.5: expected the number of passes'),

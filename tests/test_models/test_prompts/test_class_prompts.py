@@ -3,6 +3,7 @@ import re
 import pytest
 import torch
 from mmengine.dataset import BaseDataset
+from mmengine.logging import MMLogger
 from mmengine.registry import DATASETS, init_default_scope
 
 from mmdiffperc.models import ClassPrompts
@@ -167,3 +168,11 @@ def test_a_file_without_finite_real_numbers(tmp_path, fault):
     prompts = ClassPrompts(['sky', 'sea'], embed_dims=2, embeddings=str(tmp_path / 'unfit.pth'))
     with pytest.raises(ValueError, match=rf'unfit\.pth: .*{fault}'):
         prompts.init_embeddings()
+
+
+def test_a_class_that_stands_there_twice_is_logged(caplog):
+    logger = MMLogger.get_current_instance()
+    logger.addHandler(caplog.handler)  # mmengine's logger passes nothing on
+    ClassPrompts(['road', 'tram', 'road'], embed_dims=8)
+    logger.removeHandler(caplog.handler)
+    assert "classes: list of 1 ('road')" in caplog.text
