@@ -57,7 +57,7 @@ def broken_checkpoints(tmp_path):
     """Write checkpoints that a tool has to refuse, each with what it has to say: damaged, cut short, unsafe, and one
     without the weights of a part."""
 
-    def write(checkpoint, part, name):
+    def write(checkpoint, part, model):
         content = Path(checkpoint).read_bytes()
         (tmp_path / 'damaged.pth').write_bytes(b'garbage' * 100)
         (tmp_path / 'short.pth').write_bytes(content[: len(content) // 2])
@@ -68,7 +68,7 @@ def broken_checkpoints(tmp_path):
         yield str(tmp_path / 'damaged.pth'), 'damaged.pth could not be loaded as a PyTorch checkpoint'
         yield str(tmp_path / 'short.pth'), 'short.pth could not be loaded as a PyTorch checkpoint'
         yield str(tmp_path / 'unsafe.pth'), 'unsafe.pth was refused: it asks for `posix.mkdir`'
-        yield str(tmp_path / 'other.pth'), f'weights of {name}, or has them in another shape, first {part}'
+        yield str(tmp_path / 'other.pth'), f'weights of {model}, or has them in another shape, first {part}'
         assert not (tmp_path / 'executed').exists()
 
     return write

@@ -90,7 +90,7 @@ def test_checkpoints_that_cannot_be_used(tool, model_files, broken_checkpoints, 
     import predict_depth as tool_module
 
     config, checkpoint = model_files
-    for path, message in broken_checkpoints(checkpoint, 'decode_head.', 'AnySizeDepthHead'):
+    for path, message in broken_checkpoints(checkpoint, 'decode_head.', 'DiffusionDepthEstimator'):
         assert tool_module.main([config, path, str(images), '--out', str(tmp_path / 'out'), '--device', 'cpu']) == 1
         (line,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith('predict_depth: ')]
         assert message in line

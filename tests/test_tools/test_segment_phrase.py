@@ -68,7 +68,7 @@ def test_checkpoints_that_cannot_be_used(tool, model_files, broken_checkpoints, 
 
     config, checkpoint = model_files
     arguments = [str(image[0]), 'the red box', '--out', str(tmp_path / 'out'), '--device', 'cpu']
-    for path, message in broken_checkpoints(checkpoint, 'decode_head.', 'SimpleDecodingHead'):
+    for path, message in broken_checkpoints(checkpoint, 'decode_head.', 'ReferringSegmentor'):
         assert tool_module.main([config, path, *arguments]) == 1
         (line,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith('segment_phrase: ')]
         assert message in line
