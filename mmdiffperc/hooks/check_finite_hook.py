@@ -9,16 +9,17 @@ from mmengine.hooks import Hook
 from mmengine.optim import BaseOptimWrapper, OptimWrapperDict
 from mmengine.runner import Runner
 from torch import nn
-from torch.nn.modules.batchnorm import _NormBase
 from torch.nn.utils import get_total_norm
 from torch.optim import Optimizer
 
+from mmdiffperc.files import brief
 from mmdiffperc.registry import HOOKS
 
 from .non_finite_report import describe_gradients, flatten, listed, non_finite_entries, sample_names, watch_forward
 from .save_lora_hook import unwrap
 
 ACTIONS = ('stop', 'skip')
+RUNNING_STATISTICS = ('running_mean', 'running_var', 'num_batches_tracked')
 ADVICE = (
     'Repair or remove samples that are not finite. If all are finite, lower the learning rate, clip the gradients '
     '(optim_wrapper.clip_grad), or train in single precision.'
@@ -105,11 +106,13 @@ class CheckFiniteHook(Hook):
         if all(each.should_update() for each in each_wrapper(runner.optim_wrapper)):
             self._count_skipped(runner)
 
+    @torch.compiler.disable  # in a compiled training, hooks stay outside of the graph
     def _keep_losses(self, model, args, output):
         if isinstance(output, dict):
             losses = {name: value for name, value in output.items() if 'loss' in name}  # as mmengine sums them
             self._losses = {name: value.detach() for name, value in flatten(losses)}
 
+    @torch.compiler.disable
     def _before_step(self, runner, optimizer, args, kwargs):
         # A loss scaler leaves it to a fused optimizer to skip the step, and to divide the gradients by the scale.
         overflow = getattr(optimizer, 'found_inf', None)
@@ -129,7 +132,7 @@ class CheckFiniteHook(Hook):
             return True
         report = self._report(runner)
         if self.action == 'stop':
-            raise FloatingPointError(f'{report} The update was not made, and the last checkpoint is as it was.')
+            raise FloatingPointError(f'{report} The last checkpoint is as it was.')
         runner.logger.warning(report)
         self._restore_statistics()
         for optimizer in optimizers:
@@ -195,7 +198,8 @@ class CheckFiniteHook(Hook):
             with torch.random.fork_rng(devices):
                 return watch_forward(model, forward)
         except Exception as error:  # whatever it is, the user has to hear of the NaN
-            runner.logger.warning(f'CheckFiniteHook could not run the batch again: {type(error).__name__}: {error}')
+            reason = f'{type(error).__name__}: {brief(str(error), 300)}'
+            runner.logger.warning(f'CheckFiniteHook could not run the batch again: {reason}')
             return [], None
 
 
@@ -212,8 +216,7 @@ def gradients_of(optimizer: Optimizer) -> list[torch.Tensor]:
 
 def running_statistics(model: nn.Module) -> list[torch.Tensor]:
     """The buffers that a forward pass of batch norm changes."""
-    norms = [module for module in model.modules() if isinstance(module, _NormBase)]
-    return [buffer for norm in norms for buffer in norm.buffers(recurse=False)]
+    return [buffer for name, buffer in model.named_buffers() if name.rpartition('.')[2] in RUNNING_STATISTICS]
 
 
 def random_state() -> tuple[torch.Tensor, torch.Tensor | None]:

@@ -8,11 +8,12 @@ import torch
 from mmengine.structures import BaseDataElement
 from torch import nn
 from torch.nn.modules.module import register_module_forward_hook
+from torch.nn.utils import get_total_norm
 
 from mmdiffperc.files import brief
 from mmdiffperc.finite import first_non_finite
 
-MAX_NAMES = 8  # a batch may have hundreds of samples
+MAX_NAMES = 8
 
 
 def flatten(value: Any, name: str = '') -> Iterator[tuple[str, torch.Tensor]]:
@@ -36,7 +37,7 @@ def sample_names(batch: Any) -> list[str]:
     """Name the samples of a batch by their image files, where the batch knows them."""
     samples = batch.get('data_samples') if isinstance(batch, Mapping) else None
     paths = [sample.get('img_path') if isinstance(sample, BaseDataElement) else None for sample in samples or []]
-    return [f'sample {index}' if path is None else str(path) for index, path in enumerate(paths)]
+    return [f'sample {index}' if path is None else brief(path, 200) for index, path in enumerate(paths)]
 
 
 def non_finite_entries(batch: Any) -> list[str]:
@@ -108,6 +109,9 @@ def describe_gradients(model: nn.Module, finished: list[nn.Module]) -> str:
     """
     gradients = {parameter: parameter.grad for parameter in model.parameters() if parameter.grad is not None}
     bad = {parameter for parameter, gradient in gradients.items() if not is_finite(gradient)}
+    if not bad:
+        overflows = not get_total_norm(list(gradients.values())).isfinite()
+        return f'all gradients are finite{", but their norm overflows" if overflows else ""}'
     text = f'the gradients of {len(bad)} of {len(gradients)} parameters are not finite'
     if len(bad) == len(gradients):  # clipping by a norm that is NaN makes all of them NaN
         return text
@@ -117,6 +121,6 @@ def describe_gradients(model: nn.Module, finished: list[nn.Module]) -> str:
 
 
 def listed(names: list[str]) -> str:
-    """List some names, shortened, because they are foreign and may be many."""
+    """List some names; there may be hundreds."""
     more = f', and {len(names) - MAX_NAMES} more' if len(names) > MAX_NAMES else ''
-    return (', '.join(brief(name, 200).strip('\'"') for name in names[:MAX_NAMES]) + more) or 'unknown'
+    return (', '.join(names[:MAX_NAMES]) or 'unknown') + more

@@ -3,6 +3,7 @@
 import random
 from collections.abc import Iterator
 from functools import partial
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -84,7 +85,7 @@ def check_seed(seed: Any):
     Raises:
         ValueError: It is not an integer from 0 to 2**32 - 1.
     """
-    if seed is not None and not (isinstance(seed, int) and 0 <= seed < 2**32):
+    if seed is not None and not (isinstance(seed, Integral) and 0 <= seed < 2**32):
         raise ValueError(
             f"meta['seed'] of the checkpoint: expected an integer from 0 to 2**32 - 1, got {brief(seed)}. The file is "
             'damaged, or was not written by mmengine.'

@@ -126,9 +126,9 @@ def test_image_is_named_and_the_last_checkpoint_stays(value, tmp_path):
     kept = KeepWeights()
     runner = make_runner(tmp_path, Samples(images={5: value}), kept, batch_size=2)
     message = message_of(runner)
-    for part in ('iteration 3', 'loss_depth = nan', 'kitchen/4.png, kitchen/5.png', 'inputs of kitchen/5.png'):
+    for part in ('iteration 3', 'loss_depth = nan', "'kitchen/4.png', 'kitchen/5.png'", "inputs of 'kitchen/5.png'"):
         assert part in message
-    assert 'stem (Conv2d)' in message and 'inputs of kitchen/4.png' not in message and 'epoch' not in message
+    assert 'stem (Conv2d)' in message and "inputs of 'kitchen/4.png'" not in message and 'epoch' not in message
     assert sorted(path.name for path in tmp_path.glob('*.pth')) == ['iter_1.pth', 'iter_2.pth']
     for name, value in runner.model.named_parameters():
         assert torch.equal(value, kept.states[2][name]), name
@@ -136,7 +136,7 @@ def test_image_is_named_and_the_last_checkpoint_stays(value, tmp_path):
 
 def test_target_is_named(tmp_path):
     message = message_of(make_runner(tmp_path, Samples(targets={3: inf}), epochs=2))
-    for part in ('iteration 4', 'epoch 1', 'loss_depth = inf', 'gt_depth_map.data of kitchen/3.png'):
+    for part in ('iteration 4', 'epoch 1', 'loss_depth = inf', "gt_depth_map.data of 'kitchen/3.png'"):
         assert part in message
     assert 'all modules within Depth are finite' in message and 'inputs of' not in message
 
@@ -171,7 +171,7 @@ def test_skipped_update_leaves_weights_and_statistics(tmp_path):
         assert not torch.equal(kept.states[iteration]['head.weight'], kept.states[iteration - 1]['head.weight'])
     assert all(value.isfinite().all() for value in kept.states[7].values())
     (warning,) = [warning for warning in warnings if 'CheckFiniteHook' in warning]
-    assert 'iteration 4' in warning and 'inputs of kitchen/3.png' in warning
+    assert 'iteration 4' in warning and "inputs of 'kitchen/3.png'" in warning
 
 
 def test_too_many_skipped_updates_stop_the_training(tmp_path):
@@ -183,7 +183,7 @@ def test_too_many_skipped_updates_stop_the_training(tmp_path):
 def test_accumulated_update_names_its_batch(tmp_path):
     """The third batch of seven, which is the first of the second update."""
     message = message_of(make_runner(tmp_path, Samples(images={2: nan}), accumulative_counts=2))
-    assert 'iteration 3' in message and 'inputs of kitchen/2.png' in message
+    assert 'iteration 3' in message and "inputs of 'kitchen/2.png'" in message
 
 
 def test_accumulated_update_is_skipped_as_a_whole(tmp_path):
@@ -216,7 +216,7 @@ def test_loss_that_is_not_finite_under_a_loss_scaler_is_warned_of(tmp_path):
     runner.logger.warning = warnings.append
     runner.train()
     assert_equal(kept.states[4], kept.states[3])
-    assert any('inputs of kitchen/3.png' in warning for warning in warnings)
+    assert any("inputs of 'kitchen/3.png'" in warning for warning in warnings)
 
 
 def test_data_parallel(tmp_path, monkeypatch):
@@ -226,24 +226,37 @@ def test_data_parallel(tmp_path, monkeypatch):
         message = message_of(make_runner(tmp_path, Samples(images={3: nan}), model=wrapped))
     finally:
         distributed.destroy_process_group()
-    assert 'inputs of kitchen/3.png' in message and 'stem (Conv2d)' in message
+    assert "inputs of 'kitchen/3.png'" in message and 'stem (Conv2d)' in message
+
+
+class Plain(BaseModel):
+    """A linear layer; the loss is a multiple of what it predicts."""
+
+    def __init__(self, factor=1.0):
+        super().__init__()
+        self.linear = nn.Linear(2, 1)
+        self.factor = factor
+
+    def forward(self, x, mode='loss'):
+        return dict(loss=self.factor * self.linear(x).mean())
+
+
+def make_plain_runner(work_dir, values, factor=1.0):
+    """A runner whose batches are stacked, as ``default_collate`` makes them."""
+    runner = make_runner(work_dir, [dict(x=value) for value in values], model=Plain(factor), batch_size=3)
+    runner._train_dataloader['collate_fn'] = dict(type='default_collate')
+    return runner
 
 
 def test_stacked_batch_names_its_samples(tmp_path):
-    """As ``default_collate`` makes them of samples that are not described."""
-
-    class Plain(BaseModel):
-        def __init__(self):
-            super().__init__()
-            self.linear = nn.Linear(2, 1)
-
-        def forward(self, x, mode='loss'):
-            return dict(loss=self.linear(x).mean())
-
     values = torch.tensor([[1, 2], [nan, 3], [4, 5]])
-    runner = make_runner(tmp_path, [dict(x=value) for value in values], model=Plain(), batch_size=3)
-    runner._train_dataloader['collate_fn'] = dict(type='default_collate')
-    assert 'x of sample 1' in message_of(runner)
+    assert 'x of sample 1' in message_of(make_plain_runner(tmp_path, values))
+
+
+def test_gradients_whose_norm_overflows(tmp_path):
+    """AdamW's second moment would become infinite, and the weight would never move again."""
+    message = message_of(make_plain_runner(tmp_path, torch.ones(3, 2), factor=3e38))
+    assert 'norm overflows' in message
 
 
 @pytest.mark.parametrize('options', [dict(action='ignore'), dict(patience=0)])
