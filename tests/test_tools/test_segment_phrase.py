@@ -1,6 +1,7 @@
 import cv2
 import numpy as np
 import pytest
+import torch
 from mmengine.logging import MMLogger
 from mmseg.apis import init_model
 from tiny_refer import write_checkpoint, write_config
@@ -12,6 +13,7 @@ from mmdiffperc.visualization import mask_overlay
 @pytest.fixture(scope='module')
 def model_files(tmp_path_factory):
     """A config and a checkpoint of it."""
+    torch.manual_seed(0)  # with other weights of the head, a mask may be empty
     folder = tmp_path_factory.mktemp('refer')
     config = write_config(folder)
     return config, write_checkpoint(config, folder / 'refer.pth')
