@@ -40,6 +40,10 @@ def whole_file(path: str | Path) -> Iterator[Path]:
         with partial.open('rb') as file:  # for reading, because the partial file may be a link to a protected one
             os.fsync(file.fileno())  # some file systems report a full disk only here
         os.replace(partial, path)
+    except OSError as error:
+        if error.errno and error.filename in (None, str(partial)):
+            error.filename = str(path)  # the name that the user has given
+        raise
     finally:
         partial.unlink(missing_ok=True)
 

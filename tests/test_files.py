@@ -1,13 +1,14 @@
 """Files appear whole or not at all, and names from lists stay below their folder."""
 
 import os
-import subprocess
-import sys
+import signal
 
+import child_processes
 import pytest
+from full_disk import full_disk
 
 from mmdiffperc import files
-from mmdiffperc.files import brief, read_json, relative_name, whole_file, whole_folder
+from mmdiffperc.files import brief, read_json, read_text, relative_name, whole_file, whole_folder, write_whole
 
 
 @pytest.fixture(autouse=True)
@@ -36,6 +37,37 @@ def test_a_failure_leaves_what_was_there(tmp_path, error):
     assert os.listdir(tmp_path) == ['a.txt']
 
 
+def test_full_disk_leaves_what_was_there_and_is_told_of_the_file(tmp_path):
+    path = tmp_path / 'a.txt'
+    write_whole(path, 'old: ä')
+    with full_disk(1000), pytest.raises(OSError, match=r'a\.txt'):
+        write_whole(path, b'new' * 1000)
+    assert path.read_text(encoding='utf-8') == 'old: ä'
+    assert os.listdir(tmp_path) == ['a.txt']
+
+
+def test_an_error_without_a_number_keeps_its_text(tmp_path):
+    with pytest.raises(OSError, match='^my own$'), whole_file(tmp_path / 'a.txt'):
+        raise OSError('my own')
+
+
+def test_a_pipe_is_not_replaced(tmp_path):
+    os.mkfifo(tmp_path / 'pipe')
+    reading = os.open(tmp_path / 'pipe', os.O_RDONLY | os.O_NONBLOCK)
+    write_whole(tmp_path / 'pipe', 'content')
+    assert os.read(reading, 100) == b'content'
+    os.close(reading)
+    assert os.listdir(tmp_path) == ['pipe']
+
+
+def test_text_files(tmp_path):
+    (tmp_path / 'a.txt').write_bytes('ä\n'.encode('utf-8-sig'))
+    assert read_text(tmp_path / 'a.txt') == 'ä\n'
+    (tmp_path / 'a.png').write_bytes(b'\x89PNG')
+    with pytest.raises(ValueError, match=r'a\.png.*UTF-8.*PNG'):
+        read_text(tmp_path / 'a.png')
+
+
 def test_two_writers_do_not_share_a_partial_file(tmp_path):
     with whole_file(tmp_path / 'a.txt') as one, whole_file(tmp_path / 'a.txt') as other:
         one.write_text('one')
@@ -62,12 +94,13 @@ def test_a_folder_with_content_is_not_replaced(tmp_path):
 
 
 def test_what_a_killed_process_left_is_removed_by_the_next(tmp_path):
-    code = (
-        'import os, sys; from mmdiffperc.files import whole_file, whole_folder\n'
-        'with whole_file(sys.argv[1] + "/a.txt") as a, whole_folder(sys.argv[1] + "/b") as b:\n'
-        '    a.write_text("half"); (b / "c").write_text("half"); os.kill(os.getpid(), 9)'
-    )
-    subprocess.run([sys.executable, '-c', code, str(tmp_path)], timeout=120)
+    def write_half():
+        with whole_file(tmp_path / 'a.txt') as a, whole_folder(tmp_path / 'b') as b:
+            a.write_text('half')
+            (b / 'c').write_text('half')
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    os.waitpid(child_processes.fork(write_half), 0)
     assert len(os.listdir(tmp_path)) == 2
     living = tmp_path / f'{files._PARTIAL}{os.getpid()}-0a.txt'
     living.touch()

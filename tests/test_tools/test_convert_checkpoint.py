@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from full_disk import full_disk
 from mmengine.config import Config
 from mmseg.apis import init_model
 from parity.detweights import make_state_dict
@@ -72,6 +73,16 @@ def test_writes_nothing_when_a_weight_is_missing(convert, tmp_path, config, weig
     assert convert(tmp_path / 'official.pth', tmp_path / 'ours.pth', '--config', config) == 1
     assert 'missing gamma (our backbone.prompts.adapter.gamma)' in capsys.readouterr().err
     assert not (tmp_path / 'ours.pth').exists()
+
+
+def test_full_disk_leaves_the_destination(convert, tmp_path, config, weights, capsys):
+    torch.save(dict(state_dict=weights), tmp_path / 'official.pth')
+    (tmp_path / 'ours.pth').write_bytes(b'precious')
+    with full_disk(100_000):
+        assert convert(tmp_path / 'official.pth', tmp_path / 'ours.pth', '--config', config) == 1
+    assert str(tmp_path / 'ours.pth') in capsys.readouterr().err
+    assert (tmp_path / 'ours.pth').read_bytes() == b'precious'
+    assert sorted(os.listdir(tmp_path)) == ['official.pth', 'ours.pth']
 
 
 class Unsafe:

@@ -1,8 +1,14 @@
+import os
 import runpy
+import signal
+import subprocess
 import sys
 from pathlib import Path
 
+import child_processes
 import pytest
+
+from mmdiffperc.command_line import one_line_errors
 
 DEMO = Path(__file__).parents[2] / 'tools' / 'demo.py'
 
@@ -13,3 +19,29 @@ def test_help_explains_and_starts_nothing(monkeypatch, capsys):
         runpy.run_path(str(DEMO), run_name='__main__')
     assert stopped.value.code == 0
     assert 'test it, draw what it learnt' in capsys.readouterr().out
+
+
+def test_what_it_runs_ends_with_it(tool, tmp_path):
+    """Of a command, also what that has started, as mim starts the training."""
+    import demo
+
+    @one_line_errors()
+    def main(arguments):
+        demo.run(
+            'sh', '-c', f'sleep 1000 & echo $! > {tmp_path}/new; sleep 0.3; mv {tmp_path}/new {tmp_path}/started; wait'
+        )
+
+    process = child_processes.fork(lambda: main(None))
+    assert child_processes.wait_until((tmp_path / 'started').exists)
+    started = int((tmp_path / 'started').read_text())
+    assert child_processes.is_running(started)
+    os.kill(process, signal.SIGTERM)
+    assert os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]) == 130
+    assert child_processes.wait_until(lambda: not child_processes.is_running(started))
+
+
+def test_a_command_that_fails(tool):
+    import demo
+
+    with pytest.raises(subprocess.CalledProcessError, match='status 3'):
+        demo.run('sh', '-c', 'exit 3')

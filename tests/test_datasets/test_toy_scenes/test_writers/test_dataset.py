@@ -2,6 +2,7 @@ import json
 from pathlib import Path
 
 import pytest
+from full_disk import full_disk
 
 from mmdiffperc.datasets.toy_scenes.writers import DatasetSpec, make_sample, write_dataset
 
@@ -85,6 +86,13 @@ def test_nothing_is_left_of_a_run_that_fails(tmp_path, monkeypatch):
     monkeypatch.setattr('mmdiffperc.datasets.toy_scenes.writers.dataset.write_png', full_disk)
     with pytest.raises(OSError, match='No space left'):
         write_dataset(tmp_path / 'out', SMALL)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize('size', [5_000, 20_000])  # it is full when a database is opened, or is filled
+def test_full_disk_of_a_database_leaves_nothing(tmp_path, size):
+    with full_disk(size), pytest.raises(OSError, match='disk'):
+        write_dataset(tmp_path / 'out', DatasetSpec(1, 1, 64, formats=('dmp',)))
     assert list(tmp_path.iterdir()) == []
 
 
