@@ -158,7 +158,7 @@ def test_captions(adapters, image):
         (dict(lora=0, precision='int8'), "precision='int8': expected one of fp32, fp16, bf16"),
         (dict(lora=0, size=0), 'size=0: expected a positive number of pixels'),
         (dict(lora=0, guidance_scale=2.0), 'guidance_scale=2.0 needs prompts'),
-        (dict(lora=0, num_steps=0), 'num_steps=0: expected a positive whole number'),
+        (dict(lora=0, num_steps=0), 'num_steps=0: expected a number from 1'),
         (dict(lora=0, num_steps=1001), 'num_steps=1001: expected a number from 1 to less than 1000'),
     ],
 )
