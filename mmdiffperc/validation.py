@@ -146,9 +146,9 @@ def validated(cls: type) -> type:
     @wraps(init)
     def validated_init(self, *args, **kwargs):
         owner = type(self).__name__
-        known = _known_arguments(type(self))
+        known = _known_arguments(type(self), cls)
         for name in kwargs:
-            if known is not None and name not in known:
+            if name not in known:
                 raise TypeError(f'{owner}: {_unknown(name, known)}')
         for name, value in _bind(signature, owner, self, args, kwargs).items():
             if name in validators():
@@ -236,10 +236,10 @@ def _bind(signature, owner, instance, args, kwargs) -> dict:
 
 
 @cache
-def _known_arguments(cls: type) -> tuple[str, ...] | None:
-    """Names that a class takes, or hands on to its bases by ``**kwargs``."""
+def _known_arguments(built: type, cls: type) -> tuple[str, ...]:
+    """Names that a class takes, or hands on by ``**kwargs`` to what comes next when an object of ``built`` is built."""
     names = []
-    for base in cls.__mro__[:-1]:
+    for base in built.__mro__[built.__mro__.index(cls) : -1]:
         if '__init__' not in vars(base):
             continue
         parameters = list(inspect.signature(base.__init__).parameters.values())[1:]

@@ -159,6 +159,16 @@ def test_unknown_and_missing_arguments():
     assert isinstance(Plain(), Plain)
 
 
+def test_a_subclass_may_have_other_arguments():
+    class Narrow(Derived):
+        def __init__(self, halves):
+            super().__init__(width=2 * halves, deep=True)
+
+    assert Narrow(halves=2).layer.in_features == 4
+    with pytest.raises(ValueError, match='^Narrow: width=-2: expected a whole number from 1'):
+        Narrow(-1)
+
+
 def test_values_arrive_as_they_are():
     config, other = ConfigDict(type='A', inner=dict(x=1)), Base(3)
     built = Base(3, config, other)

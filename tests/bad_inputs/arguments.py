@@ -88,10 +88,8 @@ def classes() -> list[type]:
     found = list(UNREGISTERED)
     for registry in chain.from_iterable((root, *root.children.values()) for root in REGISTRIES):
         found += [kind for kind in registry.module_dict.values() if isinstance(kind, type)]
-    found = [
-        kind for kind in found if kind.__module__.startswith('mmdiffperc.') and hasattr(kind.__init__, '__wrapped__')
-    ]
-    return sorted(set(found), key=lambda kind: kind.__name__)
+    own = {kind for kind in found if kind.__module__.startswith('mmdiffperc.') and '.compat.' not in kind.__module__}
+    return sorted(own, key=lambda kind: kind.__name__)
 
 
 def cases() -> Iterator[Case]:

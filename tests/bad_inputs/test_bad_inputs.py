@@ -9,6 +9,7 @@ import pytest
 from mmdiffperc.models import ClassPrompts
 
 from . import __main__ as program
+from . import arguments
 from .case import Case, ask
 from .meant import MEANT
 from .report import AREAS, GOOD, LARGEST_SHARE, all_cases, cases_of, summary
@@ -21,6 +22,12 @@ def test_aims(area):
     assert counts['crash'] == counts['hang'] == 0, summary(answers)
     assert max(counts['silent'], counts['obscure']) <= LARGEST_SHARE * len(answers), summary(answers)
     assert counts.total() == sum(counts[kind] for kind in (*GOOD, 'silent', 'obscure'))
+
+
+def test_every_class_is_validated():
+    own = arguments.classes()
+    assert len(own) >= 50
+    assert [kind.__name__ for kind in own if not hasattr(kind.__init__, '__wrapped__')] == []
 
 
 def test_there_are_enough():

@@ -10,7 +10,7 @@ from mmengine.model import BaseModel, ImgDataPreprocessor
 from mmengine.structures import BaseDataElement, PixelData
 
 from mmdiffperc.registry import MODELS
-from mmdiffperc.validation import Component, NonNegativeFloat, PositiveFloat, PositiveInt, validated
+from mmdiffperc.validation import Component, NonNegativeFloat, PositiveFloat, validated
 
 from ..checkpointing import enable_checkpointing
 from ..complete_weights import RefuseIncomplete
@@ -20,7 +20,7 @@ from ..layers.sentence_encoder import LONGEST, SentenceEncoder
 from ..lora import add_attention_lora, load_lora, save_lora
 from ..stable_diffusion import build_unet, load_weights
 from .captions import captions_of, clean_captions
-from .deterministic_process import DeterministicProcess, PredictionType, Sampler, check_choice, load_schedule
+from .deterministic_process import DeterministicProcess, PredictionType, Sampler, Steps, check_choice, load_schedule
 from .target_codec import TargetCodec, TargetMode, TargetScale, targets_of
 
 CACHED_SENTENCES = 1024
@@ -89,7 +89,7 @@ class DeterministicDiffusion(BaseModel):
         guidance_scale: NonNegativeFloat = 1.0,
         prediction_type: PredictionType = 'v_prediction',
         sampler: Sampler = 'ddim',
-        num_steps: PositiveInt = 5,
+        num_steps: Steps = 5,
         scheduler: Schedule | None = None,
         snr_trunc: PositiveFloat | None = None,
         snr_gamma: PositiveFloat | None = None,

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from copy import copy
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch
 import torch.nn.functional as F
@@ -11,7 +11,7 @@ from diffusers import DDIMScheduler
 from diffusers.training_utils import compute_snr
 
 from mmdiffperc.files import read_json
-from mmdiffperc.validation import PositiveFloat, validated
+from mmdiffperc.validation import Expected, PositiveFloat, PositiveInt, validated
 
 from ..stable_diffusion import arch_folder
 
@@ -21,6 +21,7 @@ ONE_PASS_TIMESTEP = 1
 SCHEDULE = 'scheduler/scheduler_config.json'
 PredictionType = Literal[PREDICTION_TYPES]
 Sampler = Literal[SAMPLERS]
+Steps = Annotated[PositiveInt, Expected('a number from 1 to less than that of the timesteps')]
 
 
 def load_schedule(arch: str | Path, **options) -> DDIMScheduler:

@@ -167,9 +167,9 @@ def test_bad_targets(guided, images):
     [
         (dict(guidance_scale=2.0, use_prompts=False), 'guidance_scale=2.0 needs prompts'),
         (dict(guidance_scale=2.0, sampler='one_pass', prediction_type='sample'), 'a single pass has no guidance'),
-        (dict(num_steps=0), 'num_steps=0: expected a positive whole number'),
+        (dict(num_steps=0), 'num_steps=0: expected a number from 1'),
         (dict(num_steps=1001), 'num_steps=1001: expected a number from 1 to less than 1000'),
-        (dict(num_steps=True), 'num_steps=True: expected a positive whole number'),
+        (dict(num_steps=True), 'num_steps=True: expected a number from 1'),
         (dict(target_scale=float('inf')), "target_scale=inf: expected a positive number or 'per_image'"),
         (dict(guidance_scale=float('nan')), 'guidance_scale=nan: expected a finite number of 0 or more'),
         (dict(use_prompts='no'), "use_prompts='no': expected a valid boolean"),
