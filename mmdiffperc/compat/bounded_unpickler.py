@@ -44,8 +44,3 @@ class BoundedUnpickler(torch_unpickler.Unpickler):
     def __init__(self, *args, **kwargs):
         super().__init__(*args, **kwargs)
         self.memo = _Memo()
-
-
-def install() -> None:
-    """Replace torch's unpickler."""
-    torch_unpickler.Unpickler = BoundedUnpickler

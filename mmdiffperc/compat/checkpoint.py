@@ -22,8 +22,9 @@ from typing import Any, NoReturn
 import torch
 from mmengine.runner import CheckpointLoader
 
-from . import bounded_unpickler, checkpoint_globals
+from . import checkpoint_globals
 from .checkpoint_content import check_plain, check_weights
+from .checkpoint_globals import restricted
 from .checkpoint_integrity import verified
 from .stored_config import forget_stored_config
 
@@ -75,7 +76,8 @@ def _read(path, map_location, mmap=False):
         is_zip = zipfile.is_zipfile(path)
         if is_zip:
             _refuse_inflation(path)
-        return torch.load(path, map_location=map_location, weights_only=True, mmap=mmap and is_zip)
+        with restricted():
+            return torch.load(path, map_location=map_location, weights_only=True, mmap=mmap and is_zip)
     except (MemoryError, torch.OutOfMemoryError):
         raise
     except Exception as error:  # a damaged file can make the unpickler fail in any way
@@ -173,14 +175,15 @@ def checked_checkpoint(content: Any, where: str, map_location: Any = None) -> An
 def _checked(load: Callable) -> Callable:
     @functools.wraps(load)
     def load_checked(cls, filename, map_location=None, logger='current'):
-        return checked_checkpoint(load(filename, map_location, logger), filename, map_location)
+        with restricted():
+            content = load(filename, map_location, logger)
+        return checked_checkpoint(content, filename, map_location)
 
     return load_checked
 
 
 def install() -> None:
-    """Limit what torch builds, and give mmengine the loader of local files and the check of all files."""
+    """Add to what torch builds, and give mmengine the loader of local files and the check of all files."""
     checkpoint_globals.install()
-    bounded_unpickler.install()
     CheckpointLoader.register_scheme(prefixes='', loader=load_from_local, force=True)
     CheckpointLoader.load_checkpoint = classmethod(_checked(CheckpointLoader.load_checkpoint))

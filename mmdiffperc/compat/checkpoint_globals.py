@@ -2,8 +2,8 @@
 
 Since torch 2.6 ``torch.load`` builds tensors and plain containers only, and so refuses mmengine's own checkpoints,
 which also hold ``HistoryBuffer``, NumPy scalars and methods. Passing ``weights_only=False`` would run any code in a
-file. Instead, torch's restricted unpickler is given the few harmless types that such files contain. The list holds for
-every ``torch.load``.
+file. Instead, torch's restricted unpickler is given the few harmless types that such files contain, for every
+``torch.load``. While a checkpoint is loaded by this package or by mmengine, the calls are left out of torch's own list.
 
 Delete together with :mod:`mmdiffperc.compat.checkpoint`.
 """
@@ -11,8 +11,10 @@ Delete together with :mod:`mmdiffperc.compat.checkpoint`.
 import datetime
 import pathlib
 import pickle
+import threading
 from argparse import Namespace
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -23,6 +25,7 @@ from mmengine.optim import OneCycleParamScheduler
 from torch import Tensor
 from torch import _weights_only_unpickler as torch_unpickler
 
+from .bounded_unpickler import BoundedUnpickler
 from .checkpoint_arrays import numpy_globals
 
 
@@ -125,15 +128,33 @@ _GUARDED = {
 _REMOVED = ('torch.storage.TypedStorage', 'torch._utils._rebuild_wrapper_subclass')
 
 
-def install() -> None:
-    """Give torch's unpickler the list."""
-    torch.serialization.add_safe_globals(SAFE_GLOBALS)
+_LOCK = threading.RLock()
+
+
+@contextmanager
+def restricted() -> Iterator[None]:
+    """Limit torch's unpickler while a checkpoint is loaded. Other loading in the process keeps torch's own list."""
     allowed = torch_unpickler._get_allowed_globals()  # torch keeps one dict for the process
-    for kind in torch._tensor_classes:  # called with a length, they take memory
-        allowed.pop(f'{kind.__module__}.{kind.__name__}', None)
-    for name in _REMOVED:
-        allowed.pop(name, None)
-    allowed.update(_GUARDED)
+    tensors = [f'{kind.__module__}.{kind.__name__}' for kind in torch._tensor_classes]  # called with a length
+    with _LOCK:
+        kept = {name: allowed[name] for name in (*_REMOVED, *tensors, *_GUARDED) if name in allowed}
+        unpickler = torch_unpickler.Unpickler
+        for name in kept.keys() - _GUARDED.keys():
+            del allowed[name]
+        allowed.update(_GUARDED)
+        torch_unpickler.Unpickler = BoundedUnpickler
+        try:
+            yield
+        finally:
+            torch_unpickler.Unpickler = unpickler
+            allowed.update(kept)
+            for name in _GUARDED.keys() - kept.keys():
+                del allowed[name]
+
+
+def install() -> None:
+    """Add to torch's list what mmengine's checkpoints contain."""
+    torch.serialization.add_safe_globals(SAFE_GLOBALS)
 
 
 def safe_types() -> tuple[type, ...]:
