@@ -1,7 +1,7 @@
 """Stop before a NaN reaches the weights."""
 
 from functools import partial
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from mmengine.dist import all_gather_object, all_reduce
@@ -14,11 +14,11 @@ from torch.optim import Optimizer
 
 from mmdiffperc.files import brief
 from mmdiffperc.registry import HOOKS
+from mmdiffperc.validation import PositiveInt, validated
 
 from .non_finite_report import describe_gradients, flatten, listed, non_finite_entries, sample_names, watch_forward
 from .save_lora_hook import unwrap
 
-ACTIONS = ('stop', 'skip')
 RUNNING_STATISTICS = ('running_mean', 'running_var', 'num_batches_tracked')
 ADVICE = (
     'Repair or remove samples that are not finite. If all are finite, lower the learning rate, clip the gradients '
@@ -27,6 +27,7 @@ ADVICE = (
 
 
 @HOOKS.register_module()
+@validated
 class CheckFiniteHook(Hook):
     """Stop a training at the first loss, or norm of the gradients, that is NaN or infinite.
 
@@ -53,11 +54,7 @@ class CheckFiniteHook(Hook):
     # After RuntimeInfoHook; before averaged weights, the log, the schedules and the checkpoint.
     priority = 'HIGH'
 
-    def __init__(self, action: str = 'stop', patience: int = 20):
-        if action not in ACTIONS:
-            raise ValueError(f'action={action!r}: expected one of {", ".join(ACTIONS)}')
-        if patience < 1:
-            raise ValueError(f'patience={patience}: expected 1 or more')
+    def __init__(self, action: Literal['stop', 'skip'] = 'stop', patience: PositiveInt = 20):
         self.action = action
         self.patience = patience
         self._handles = []
