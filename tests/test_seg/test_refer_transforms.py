@@ -9,20 +9,16 @@ from mmdiffperc.seg.refer_transforms import EvaluateAtInputSize, LoadReferringMa
 HEIGHT, WIDTH = 5, 8
 
 
+# Column by column, as COCO counts: the object's rows 1 and 2 of columns 2 to 6, and one pixel more in column 6.
+RUNS = dict(counts=[11, 2, 3, 2, 3, 2, 3, 2, 3, 3, 6], size=[HEIGHT, WIDTH])
+
+
 @pytest.fixture
 def mask():
-    """Not symmetric in any way."""
+    """The same as an array."""
     mask = np.zeros((HEIGHT, WIDTH), np.uint8)
     mask[1:3, 2:7] = mask[3, 6] = 1
     return mask
-
-
-def uncompressed(mask):
-    runs = [0]
-    for previous, pixel in zip([0, *mask.ravel('F')], mask.ravel('F'), strict=False):
-        runs += [0] if pixel != previous else []
-        runs[-1] += 1
-    return dict(counts=runs, size=[HEIGHT, WIDTH])
 
 
 @pytest.mark.parametrize(
@@ -39,8 +35,8 @@ def test_segmentation_that_is_none(segmentation, message):
         LoadReferringMask().transform(results)
 
 
-def test_image_of_another_size(mask):
-    results = dict(segmentation=uncompressed(mask), height=5, width=8, ori_shape=(8, 5), img_path='a.jpg', ref_id=3)
+def test_image_of_another_size():
+    results = dict(segmentation=RUNS, height=5, width=8, ori_shape=(8, 5), img_path='a.jpg', ref_id=3)
     with pytest.raises(ValueError, match='a.jpg: the image is 8 x 5, its annotations are for 5 x 8'):
         LoadReferringMask().transform(results)
 
@@ -72,7 +68,7 @@ def pipeline():
 def test_squashed_as_pillow_does_it(pipeline, image, mask):
     """As the official pipeline does: bilinear with smoothing for the image, nearest for the mask."""
     path, pixels = image
-    results = dict(img_path=str(path), segmentation=uncompressed(mask), height=5, width=8, text='it', seg_fields=[])
+    results = dict(img_path=str(path), segmentation=RUNS, height=5, width=8, text='it', seg_fields=[])
     packed = pipeline(results)
     expected = np.array(pixels.resize((3, 6), Image.Resampling.BILINEAR))
     np.testing.assert_array_equal(packed['inputs'].numpy()[::-1].transpose(1, 2, 0), expected)
