@@ -87,8 +87,9 @@ def test_guided_run(recorded, images, model, kind, sampler):
 
     def run(predict, start, num_steps):
         before = [start, *steps]
-        for step, timestep in enumerate(DeterministicProcess.timesteps(model.process, num_steps)):
-            yield model.process._step(predict(before[step], timestep), timestep, before[step], start)
+        scheduler = model.process._scheduler_of_run(num_steps)
+        for step, timestep in enumerate(scheduler.timesteps.tolist()):
+            yield model.process._step(scheduler, predict(before[step], timestep), timestep, before[step], start)
 
     model.process.run = run
     for step, latents in enumerate(model.trace(images, CAPTIONS)):

@@ -168,14 +168,16 @@ class DeterministicProcess:
             return
         scheduler, latents = self._scheduler_of_run(num_steps), images
         for timestep in scheduler.timesteps.tolist():
-            step = scheduler.step(predict(latents, timestep).float(), timestep, latents)
-            if self.sampler == 'ddim' or self.prediction_type == 'epsilon':
-                latents = step.prev_sample
-            else:
-                latents = self._mix_before(timestep, scheduler, images, step.pred_original_sample)
+            latents = self._step(scheduler, predict(latents, timestep).float(), timestep, latents, images)
             yield latents
 
-    def _mix_before(self, timestep, scheduler, images, targets):
+    def _step(self, scheduler, prediction, timestep, latents, images):
+        step = scheduler.step(prediction, timestep, latents)
+        if self.sampler == 'ddim' or self.prediction_type == 'epsilon':
+            return step.prev_sample
+        return self._mix_before(scheduler, timestep, images, step.pred_original_sample)
+
+    def _mix_before(self, scheduler, timestep, images, targets):
         """The mixture at the timestep that DDIM has before this one, the last of which the schedule defines."""
         before = timestep - self.num_timesteps // scheduler.num_inference_steps
         if before < 0 and scheduler.config.set_alpha_to_one:
