@@ -134,7 +134,7 @@ def read_json(path: str | Path) -> dict:
     try:
         content = json.loads(Path(path).read_bytes())
     except (ValueError, RecursionError) as error:
-        raise ValueError(f'{path}: damaged, or no JSON ({brief(str(error))})') from error
+        raise ValueError(f'{path}: damaged, or no JSON ({brief(str(error))}); expected an object {{...}}') from error
     if not isinstance(content, dict):
         raise ValueError(f'{path}: expected a JSON object {{...}}, got {brief(content)}')
     return content
