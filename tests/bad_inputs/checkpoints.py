@@ -129,7 +129,6 @@ CONTENTS = {
     'classes as numbers': lambda c: _of_classes(c, [1, 2, 3]),
     'classes as dict': lambda c: _of_classes(c, {'a': 0}),
     'other classes': lambda c: _of_classes(c, ['a', 'b']),
-    'a palette as text': lambda c: _of_classes(c, CLASSES, palette='red'),
     'a palette of a colour': lambda c: _of_classes(c, CLASSES, palette=[[1, 2, 3]]),
     'a palette of two channels': lambda c: _of_classes(c, CLASSES, palette=[[1, 2]] * 3),
     'a palette beyond 255': lambda c: _of_classes(c, CLASSES, palette=[[300, 0, 0]] * 3),
@@ -143,14 +142,15 @@ CONTENTS = {
     'a class': lambda c: c | dict(own=Path),
     'a function': lambda c: c | dict(own=os.system),
     'deep nesting': lambda c: c | dict(own=_nested(200)),
-    'deeper nesting': lambda c: c | dict(own=_nested(900)),
 }
+# A weight that is lacking is named, not the file, which the host logs in the line before.
+PARTS = ('backbone.', 'neck.', 'decode_head.')
 
 
 def _contents():
     for title, change in CONTENTS.items():
         made = partial(lambda change: _saved(change(_checkpoint())), change)
-        yield _case('init_model', title, _init_model, 'trained.pth', made, 'palette')
+        yield _case('init_model', title, _init_model, 'trained.pth', made, *PARTS)
 
 
 @cache
