@@ -74,7 +74,7 @@ def metadata_line(file_name: str, captions: str | list[str]) -> str:
 
 def _parse_line(line, name):
     try:
-        entry = json.loads(line)
+        entry = json.loads(line.decode())  # of bytes it would guess the encoding
         file_name, captions = entry['file_name'], entry.get('text') or []
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise _bad_line(name, line) from error
@@ -90,8 +90,8 @@ def _check_unique(file_names, path):
     for number, file_name in file_names.items():
         if (other := lines.setdefault(PurePath(file_name), number)) != number:
             raise ValueError(
-                f'{path}, line {number}: file_name {brief(file_name)} is in line {other} already; several captions of '
-                'an image are a list, {"file_name": "a.png", "text": ["a caption", "another"]}'
+                f'{path}, line {number}: file_name {brief(file_name)} is in line {other} already; give '
+                'several captions of an image as a list, {"file_name": "a.png", "text": ["a caption", "another"]}'
             )
 
 

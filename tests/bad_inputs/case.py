@@ -19,7 +19,7 @@ SECONDS = 20
 ADVICE = re.compile(
     r'expected|did you mean|needs|set |choose|check|leave|must|copy|cannot be|goes with|use '
     r'|is one of|is for |the palette has|name their folder|lower one of them|say what'
-    r'|translate|load the|load it|is it loaded|likely|again|compare its|run `|add ',
+    r'|translate|load the|load it|is it loaded|likely|again|compare its|run `|add |give |complete the',
     re.IGNORECASE,
 )
 
