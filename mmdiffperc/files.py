@@ -92,6 +92,8 @@ def read_text(path: str | Path) -> str:
         OSError: There is no such file.
         ValueError: It contains something else than text in UTF-8.
     """
+    if not Path(path).is_file():
+        raise FileNotFoundError(f'{path}: expected a text file, but there is none of this name')
     content = Path(path).read_bytes()
     try:
         return content.decode('utf-8-sig')  # some editors put a byte order mark in front

@@ -28,7 +28,9 @@ def list_images(folder: str | Path) -> list[tuple[str, list[str]]]:
         return read_metadata(folder / METADATA)
     images = [file.name for file in visible_files(folder, IMAGE_SUFFIXES)]
     if not images:
-        raise FileNotFoundError(f'{folder} holds neither {METADATA} nor images ({", ".join(IMAGE_SUFFIXES)})')
+        raise FileNotFoundError(
+            f'{folder} holds neither {METADATA} nor images ({", ".join(IMAGE_SUFFIXES)}); check its path'
+        )
     return [(name, []) for name in images]
 
 
