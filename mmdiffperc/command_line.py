@@ -76,15 +76,63 @@ def file_name(*suffixes: str) -> Callable[[str], Path]:
 
 
 def config_file(text: str) -> str:
-    """Check that an option is no file of another kind than a config.
+    """Check that an option is a config, and no file of another kind.
 
-    A name that is no file, such as ``mmseg::pspnet/...``, is left to the host.
+    A name that a host understands, such as ``mmseg::pspnet/...``, is left to the host.
 
     Raises:
-        argparse.ArgumentTypeError: It is such a file, for instance an image.
+        argparse.ArgumentTypeError: It is empty, a folder, a file of another kind, for instance an image, or there is no
+            such file.
     """
-    if Path(text).is_file() and Path(text).suffix not in CONFIG_SUFFIXES:
+    path = Path(text)
+    is_config = path.suffix in CONFIG_SUFFIXES
+    if not text.strip() or path.is_dir() or (path.is_file() and not is_config):
         raise argparse.ArgumentTypeError(f'expected a config ({", ".join(CONFIG_SUFFIXES)}), got {brief(text)}')
+    if is_config and '::' not in text and not path.is_file():
+        raise argparse.ArgumentTypeError(f'expected a config, but there is no file {brief(text)}')
+    return text
+
+
+def existing_file(text: str) -> Path:
+    """Check that an option is a file.
+
+    Raises:
+        argparse.ArgumentTypeError: There is no such file.
+    """
+    if not Path(text).is_file():
+        raise argparse.ArgumentTypeError(f'expected a file, but there is none of the name {brief(text)}')
+    return Path(text)
+
+
+def key_value(text: str) -> str:
+    """Check that an option has the form ``KEY=VALUE``, before anything is run with it.
+
+    Raises:
+        argparse.ArgumentTypeError: It has another form.
+    """
+    key, separator, _ = text.partition('=')
+    if not key.strip() or not separator:
+        raise argparse.ArgumentTypeError(f'expected KEY=VALUE, got {brief(text)}')
+    return text
+
+
+def device(text: str) -> str:
+    """Check that an option is a device of this machine.
+
+    Raises:
+        argparse.ArgumentTypeError: It is not.
+    """
+    import torch  # not all tools need it
+
+    try:
+        is_there = torch.empty(0, device=text).device.type != 'meta'
+    except (RuntimeError, AssertionError, ImportError):
+        is_there = False
+    if not is_there:
+        raise argparse.ArgumentTypeError(
+            f'expected a device of this machine, which has cpu and {torch.cuda.device_count()} GPU(s) as cuda:INDEX, '
+            f'got {brief(text)}'
+        )
     return text
 
 

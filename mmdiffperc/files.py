@@ -92,6 +92,8 @@ def read_text(path: str | Path) -> str:
         OSError: There is no such file.
         ValueError: It contains something else than text in UTF-8.
     """
+    if not Path(path).is_file():
+        raise FileNotFoundError(f'{path}: expected a text file, but there is none of this name')
     content = Path(path).read_bytes()
     try:
         return content.decode('utf-8-sig')  # some editors put a byte order mark in front
@@ -134,7 +136,7 @@ def read_json(path: str | Path) -> dict:
     try:
         content = json.loads(Path(path).read_bytes())
     except (ValueError, RecursionError) as error:
-        raise ValueError(f'{path}: damaged, or no JSON ({brief(str(error))})') from error
+        raise ValueError(f'{path}: damaged, or no JSON ({brief(str(error))}); expected an object {{...}}') from error
     if not isinstance(content, dict):
         raise ValueError(f'{path}: expected a JSON object {{...}}, got {brief(content)}')
     return content

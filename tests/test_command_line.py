@@ -5,7 +5,18 @@ from pathlib import Path
 
 import pytest
 
-from mmdiffperc.command_line import bounded, config_file, file_name, one_line_errors, positive, positive_float, seed
+from mmdiffperc.command_line import (
+    bounded,
+    config_file,
+    device,
+    existing_file,
+    file_name,
+    key_value,
+    one_line_errors,
+    positive,
+    positive_float,
+    seed,
+)
 from mmdiffperc.files import whole_file
 
 ROOT = Path(__file__).parents[1]
@@ -57,6 +68,9 @@ def parse(kind, text):
         (file_name('.png'), 'a/b.PNG', Path('a/b.PNG')),
         (config_file, 'mmseg::pspnet/model', 'mmseg::pspnet/model'),
         (config_file, __file__, __file__),
+        (existing_file, __file__, Path(__file__)),
+        (key_value, 'a.b=c=d', 'a.b=c=d'),
+        (device, 'cpu', 'cpu'),
     ],
 )
 def test_options(kind, text, value):
@@ -81,6 +95,16 @@ def test_options(kind, text, value):
         (seed, str(2**32)),
         (file_name('.png', '.pdf'), 'figure.txt'),
         (config_file, str(ROOT / 'pyproject.toml')),
+        (config_file, str(ROOT)),
+        (config_file, '/nowhere/config.py'),
+        (config_file, ''),
+        (existing_file, '/nowhere/list.txt'),
+        (existing_file, str(ROOT)),
+        (key_value, 'a.b'),
+        (key_value, '=c'),
+        (device, 'gpu'),
+        (device, 'cuda:99'),
+        (device, 'meta'),
     ],
 )
 def test_options_out_of_range(kind, text, capsys):

@@ -32,7 +32,7 @@ from mmengine.optim import OptimWrapper, build_optim_wrapper
 from mmengine.registry import MODELS, init_default_scope
 from torch import nn
 
-from mmdiffperc.command_line import config_file, one_line_errors, positive
+from mmdiffperc.command_line import config_file, device, one_line_errors, positive
 from mmdiffperc.files import write_whole
 from mmdiffperc.models import DiffusionUNet, TextPrompts
 from mmdiffperc.models.stable_diffusion import build_unet
@@ -50,7 +50,7 @@ def parse_args(arguments=None):
     parser.add_argument('--train', action='store_true', help='time a training step of the model too (mmseg only)')
     parser.add_argument('--compile', action='store_true', help='measure all of it through torch.compile')
     parser.add_argument('--dtype', choices=['float32', 'bfloat16', 'float16'], default='float32')
-    parser.add_argument('--device', default='cuda' if torch.cuda.is_available() else 'cpu')
+    parser.add_argument('--device', type=device, default='cuda' if torch.cuda.is_available() else 'cpu')
     parser.add_argument('--repeats', type=positive, default=5, metavar='N', help='turns of which the median counts')
     parser.add_argument('--out', metavar='FILE', help='json file to write')
     parser.add_argument(

@@ -21,7 +21,7 @@ import mmcv  # isort: skip
 from mmseg.apis import init_model  # isort: skip
 from mmseg.models import DepthEstimator  # isort: skip
 
-from mmdiffperc.command_line import FIGURE_SUFFIXES, config_file, file_name, one_line_errors
+from mmdiffperc.command_line import FIGURE_SUFFIXES, bounded, config_file, device, file_name, one_line_errors
 from mmdiffperc.files import whole_file
 from mmdiffperc.visualization import depth_figure
 
@@ -34,10 +34,13 @@ def parse_args(arguments=None):
     parser.add_argument('config', type=config_file)
     parser.add_argument('checkpoint')
     parser.add_argument(
-        '--indices', type=int, nargs='+', help=f'images of the test set, one a row (default: the first {NUM_ROWS})'
+        '--indices',
+        type=bounded(int, 0),
+        nargs='+',
+        help=f'images of the test set, one a row (default: the first {NUM_ROWS})',
     )
     parser.add_argument('--out', type=file_name(*FIGURE_SUFFIXES), default=Path('depth.png'))
-    parser.add_argument('--device', default='cpu')
+    parser.add_argument('--device', type=device, default='cpu')
     return parser.parse_args(arguments)
 
 

@@ -20,7 +20,7 @@ import mmdiffperc.compat  # noqa: F401  (comes before any host)
 import mmcv  # isort: skip
 from mmseg.apis import inference_model, init_model  # isort: skip
 
-from mmdiffperc.command_line import FIGURE_SUFFIXES, config_file, file_name, one_line_errors
+from mmdiffperc.command_line import FIGURE_SUFFIXES, bounded, config_file, device, file_name, one_line_errors
 from mmdiffperc.files import whole_file
 from mmdiffperc.visualization import attention_maps, overlay
 
@@ -32,9 +32,11 @@ def parse_args(arguments=None):
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('config', type=config_file)
     parser.add_argument('checkpoint')
-    parser.add_argument('--indices', type=int, nargs='+', help='images of the test set, one a row (default: the first)')
+    parser.add_argument(
+        '--indices', type=bounded(int, 0), nargs='+', help='images of the test set, one a row (default: the first)'
+    )
     parser.add_argument('--out', type=file_name(*FIGURE_SUFFIXES), default=Path('predictions.png'))
-    parser.add_argument('--device', default='cpu')
+    parser.add_argument('--device', type=device, default='cpu')
     return parser.parse_args(arguments)
 
 

@@ -19,7 +19,7 @@ from mmengine.config import Config
 from mmengine.dataset import pseudo_collate
 from mmengine.registry import DATASETS, init_default_scope
 
-from mmdiffperc.command_line import FIGURE_SUFFIXES, file_name, one_line_errors, seed
+from mmdiffperc.command_line import FIGURE_SUFFIXES, bounded, device, file_name, one_line_errors, seed
 from mmdiffperc.files import whole_file
 from mmdiffperc.inference.target_inferencer import build_model
 
@@ -31,9 +31,11 @@ def parse_args(arguments=None):
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--seed', type=seed, default=0, help='which runs (default: %(default)s)')
-    parser.add_argument('--index', type=int, default=0, help='which image of the test set (default: %(default)s)')
+    parser.add_argument(
+        '--index', type=bounded(int, 0), default=0, help='which image of the test set (default: %(default)s)'
+    )
     parser.add_argument('--out', type=file_name(*FIGURE_SUFFIXES), default=Path('transfer.png'))
-    parser.add_argument('--device', default='cuda' if torch.cuda.is_available() else 'cpu')
+    parser.add_argument('--device', type=device, default='cuda' if torch.cuda.is_available() else 'cpu')
     return parser.parse_args(arguments)
 
 

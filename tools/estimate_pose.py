@@ -22,7 +22,7 @@ import mmdiffperc.compat  # noqa: F401  (comes before any host)
 
 from mmpose.apis import MMPoseInferencer  # isort: skip
 
-from mmdiffperc.command_line import bounded, config_file, one_line_errors
+from mmdiffperc.command_line import bounded, config_file, device, one_line_errors
 from mmdiffperc.datasets.target_files import encode_png
 from mmdiffperc.files import write_whole
 from mmdiffperc.pose import estimate_pose
@@ -56,7 +56,7 @@ def parse_args(arguments=None):
     parser.add_argument(
         '--threshold', type=bounded(float), default=0.3, help='score of a drawn keypoint (default: %(default)s)'
     )
-    parser.add_argument('--device', default='cuda' if torch.cuda.is_available() else 'cpu')
+    parser.add_argument('--device', type=device, default='cuda' if torch.cuda.is_available() else 'cpu')
     args = parser.parse_args(arguments)
     if args.detector_checkpoint and args.detector == WHOLE_IMAGE:
         parser.error('--detector-checkpoint needs the config of the detector: add --detector CONFIG')

@@ -3,7 +3,7 @@
 import argparse
 import sys
 
-from mmdiffperc.command_line import one_line_errors
+from mmdiffperc.command_line import bounded, one_line_errors, positive, seed
 from mmdiffperc.datasets.toy_scenes.writers import FORMATS, DatasetSpec, write_dataset
 
 
@@ -11,17 +11,19 @@ def parse_args(arguments=None):
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('out', help='folder to create')
-    parser.add_argument('--num-train', type=int, default=1000, help='training scenes (default: %(default)s)')
-    parser.add_argument('--num-val', type=int, default=200, help='validation scenes (default: %(default)s)')
+    parser.add_argument(
+        '--num-train', type=bounded(int, 0), default=1000, help='training scenes (default: %(default)s)'
+    )
+    parser.add_argument('--num-val', type=bounded(int, 0), default=200, help='validation scenes (default: %(default)s)')
     parser.add_argument(
         '--size',
-        type=int,
+        type=positive,
         nargs='+',
         default=[128],
         metavar='PIXELS',
         help='side of the images, or their height and width (default: 128)',
     )
-    parser.add_argument('--seed', type=int, default=0, help='equal seeds give equal files (default: %(default)s)')
+    parser.add_argument('--seed', type=seed, default=0, help='equal seeds give equal files (default: %(default)s)')
     parser.add_argument('--domain', default='a', help="'a', or 'b' for other textures, colours and light")
     parser.add_argument(
         '--formats',
@@ -30,7 +32,7 @@ def parse_args(arguments=None):
         metavar='FORMAT',
         help=f'some of: {", ".join(FORMATS)} (default: all; dmp needs the extra "dmp")',
     )
-    parser.add_argument('--workers', type=int, default=1, help='processes that render (default: %(default)s)')
+    parser.add_argument('--workers', type=positive, default=1, help='processes that render (default: %(default)s)')
     return parser.parse_args(arguments)
 
 

@@ -26,7 +26,7 @@ from subprocess import CalledProcessError
 from constant_depth import constant_scores
 from demo import ROOT, latest_results, run
 
-from mmdiffperc.command_line import one_line_errors, seed
+from mmdiffperc.command_line import key_value, one_line_errors, seed
 from mmdiffperc.files import write_whole
 
 WORK_DIR = 'work_dirs/prior'
@@ -199,7 +199,9 @@ def main(arguments=None):
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--task', choices=TASKS, default='segmentation')
     parser.add_argument('--seeds', type=seed, nargs='+', default=[0, 1, 2])
-    parser.add_argument('--cfg-options', nargs='+', default=[], metavar='KEY=VALUE', help='as for mim train')
+    parser.add_argument(
+        '--cfg-options', type=key_value, nargs='+', default=[], metavar='KEY=VALUE', help='as for mim train'
+    )
     args = parser.parse_args(arguments)
     results = measure(args.task, args.seeds, args.cfg_options)
     for metric, form in TASKS[args.task].metrics.items():

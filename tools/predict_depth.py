@@ -20,7 +20,7 @@ import mmdiffperc.compat  # noqa: F401  (comes before any host)
 
 from mmseg.apis import init_model  # isort: skip
 
-from mmdiffperc.command_line import config_file, one_line_errors, positive_float
+from mmdiffperc.command_line import config_file, device, one_line_errors, positive_float
 from mmdiffperc.datasets.metadata import visible_files
 from mmdiffperc.datasets.target_files import encode_png
 from mmdiffperc.files import whole_file, write_whole
@@ -46,7 +46,7 @@ def parse_args(arguments=None):
         metavar='UNITS',
         help='16-bit units per metre (default: %(default)s)',
     )
-    parser.add_argument('--device', default='cuda' if torch.cuda.is_available() else 'cpu')
+    parser.add_argument('--device', type=device, default='cuda' if torch.cuda.is_available() else 'cpu')
     return parser.parse_args(arguments)
 
 

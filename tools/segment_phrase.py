@@ -19,7 +19,7 @@ import mmdiffperc.compat  # noqa: F401  (comes before any host)
 import mmcv  # isort: skip
 from mmseg.apis import init_model  # isort: skip
 
-from mmdiffperc.command_line import config_file, one_line_errors
+from mmdiffperc.command_line import config_file, device, one_line_errors
 from mmdiffperc.datasets.target_files import encode_png
 from mmdiffperc.files import write_whole
 from mmdiffperc.seg.inference import segment_phrase
@@ -34,7 +34,7 @@ def parse_args(arguments=None):
     parser.add_argument('image', type=Path)
     parser.add_argument('text', help='what to segment, in English')
     parser.add_argument('--out', type=Path, default=Path('phrase'), metavar='FOLDER', help='(default: %(default)s)')
-    parser.add_argument('--device', default='cuda' if torch.cuda.is_available() else 'cpu')
+    parser.add_argument('--device', type=device, default='cuda' if torch.cuda.is_available() else 'cpu')
     return parser.parse_args(arguments)
 
 

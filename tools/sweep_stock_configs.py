@@ -39,7 +39,7 @@ def parse_args(arguments=None):
     what.add_argument('--check', action='store_true', help='fail where that page says something else')
     args = parser.parse_args(arguments)
     if args.write and (args.only or mmcv_full_available()):
-        parser.error('the page is written about all configs, with mmcv-lite')
+        parser.error('--write: the page is written about all configs, with mmcv-lite; leave --only out')
     return args
 
 

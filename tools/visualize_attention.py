@@ -15,7 +15,7 @@ import mmdiffperc.compat  # noqa: F401  (comes before any host)
 
 from mmseg.apis import init_model  # isort: skip
 
-from mmdiffperc.command_line import config_file, one_line_errors, positive
+from mmdiffperc.command_line import config_file, device, one_line_errors, positive
 from mmdiffperc.files import whole_file
 from mmdiffperc.inference.image_files import read_image
 from mmdiffperc.visualization import attention_figure, attention_maps
@@ -29,7 +29,7 @@ def parse_args(arguments=None):
     parser.add_argument('image', help='image file')
     parser.add_argument('--classes', nargs='+', required=True, metavar='NAME', help='as the config names them')
     parser.add_argument('--stride', type=positive, help='pixels per cell of the maps (default: the finest)')
-    parser.add_argument('--device', default='cuda' if torch.cuda.is_available() else 'cpu')
+    parser.add_argument('--device', type=device, default='cuda' if torch.cuda.is_available() else 'cpu')
     parser.add_argument('--out', default='attention.png', metavar='FILE', help='PNG to write (default: %(default)s)')
     return parser.parse_args(arguments)
 

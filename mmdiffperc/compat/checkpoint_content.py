@@ -7,6 +7,7 @@ but a dict ends in an ``AttributeError`` somewhere else. Here each is an error t
 import datetime
 from argparse import Namespace
 from collections.abc import Iterator, Mapping
+from numbers import Integral
 from pathlib import PurePath
 from typing import Any
 
@@ -26,6 +27,7 @@ _LEAVES = (type(None), int, float, complex, str, bytes, bytearray, torch.Size, t
 _LEAVES += (PurePath, HistoryBuffer, *_DATES)
 _CONTAINERS = (Mapping, list, tuple, set, frozenset, Namespace)
 _FUNCTIONS = [getattr(owner, name) for owner, names in METHODS.items() for name in names]
+_SEQUENCES = (list, tuple, np.ndarray)
 _PARTS = ('meta', 'message_hub')
 _WEIGHTS = ('state_dict', 'ema_state_dict')
 
@@ -177,3 +179,19 @@ def _check_dataset_meta(dataset_meta: Any, where: str) -> None:
     is_list = isinstance(classes, (list, tuple)) and all(isinstance(name, str) for name in classes)
     if classes is not None and not is_list:
         raise ValueError(f'{where}: expected the names of classes as meta.dataset_meta.classes, got {brief(classes)}')
+    _check_palette((dataset_meta or {}).get('palette'), len(classes or ()), where)
+
+
+def _check_palette(palette: Any, num_classes: int, where: str) -> None:
+    """Accept a colour for each class, or text, which mmdetection understands as the name of a palette."""
+    is_list = isinstance(palette, _SEQUENCES) and len(palette) >= num_classes and all(map(_is_colour, palette))
+    if not is_list and not isinstance(palette, (str, type(None))):
+        raise ValueError(
+            f'{where}: expected a colour [red, green, blue], from 0 to 255, for each of {num_classes} classes as '
+            f'meta.dataset_meta.palette, got {brief(palette)}'
+        )
+
+
+def _is_colour(colour: Any) -> bool:
+    is_triple = isinstance(colour, _SEQUENCES) and len(colour) == 3
+    return is_triple and all(isinstance(value, Integral) and 0 <= value <= 255 for value in colour)

@@ -34,5 +34,5 @@ def parse_depth_split(content: bytes, name: str) -> list[tuple[str, str]]:
             image, depth = (relative_name(word.lstrip('/'), f'{name}, line {number}') for word in words[:2])
             frames.append((image, depth))
     if not frames:
-        raise ValueError(f'{name}: no line names an image with depth')
+        raise ValueError(f'{name}: no line names an image with depth: expected lines "image depth [focal length]"')
     return frames

@@ -28,7 +28,9 @@ def list_images(folder: str | Path) -> list[tuple[str, list[str]]]:
         return read_metadata(folder / METADATA)
     images = [file.name for file in visible_files(folder, IMAGE_SUFFIXES)]
     if not images:
-        raise FileNotFoundError(f'{folder} holds neither {METADATA} nor images ({", ".join(IMAGE_SUFFIXES)})')
+        raise FileNotFoundError(
+            f'{folder} holds neither {METADATA} nor images ({", ".join(IMAGE_SUFFIXES)}); check its path'
+        )
     return [(name, []) for name in images]
 
 
@@ -74,7 +76,7 @@ def metadata_line(file_name: str, captions: str | list[str]) -> str:
 
 def _parse_line(line, name):
     try:
-        entry = json.loads(line)
+        entry = json.loads(line.decode())  # of bytes it would guess the encoding
         file_name, captions = entry['file_name'], entry.get('text') or []
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise _bad_line(name, line) from error
@@ -90,8 +92,8 @@ def _check_unique(file_names, path):
     for number, file_name in file_names.items():
         if (other := lines.setdefault(PurePath(file_name), number)) != number:
             raise ValueError(
-                f'{path}, line {number}: file_name {brief(file_name)} is in line {other} already; several captions of '
-                'an image are a list, {"file_name": "a.png", "text": ["a caption", "another"]}'
+                f'{path}, line {number}: file_name {brief(file_name)} is in line {other} already; give '
+                'several captions of an image as a list, {"file_name": "a.png", "text": ["a caption", "another"]}'
             )
 
 

@@ -54,7 +54,7 @@ def _decode_numpy(content, name):
     try:
         return read_npz(content, ARRAY_NAME) if content.startswith(NPZ) else read_npy(content)
     except UnsuitableArray as error:
-        raise ValueError(f'{name}: {error}') from error
+        raise ValueError(f'{name}: {error}; make it again') from error
     except Exception as error:  # damaged content can make the readers fail in any way
         raise ValueError(f'{name}: damaged npy or npz ({str(error)[:200]}); make it again') from error
 

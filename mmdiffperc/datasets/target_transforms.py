@@ -90,8 +90,8 @@ class LoadTarget:
             raise ValueError(f'{name}: expected colours as uint8, uint16 or floating-point numbers, got {target.dtype}')
         if target.min() < 0 or target.max() > 1:
             raise ValueError(
-                f'{name}: RGB targets are in [0, 1], got {target.min():.4g} to {target.max():.4g}; normals, for one, '
-                'are stored as (n + 1) / 2'
+                f'{name}: expected RGB targets in [0, 1], got {target.min():.4g} to {target.max():.4g}; normals, for '
+                'one, are stored as (n + 1) / 2'
             )
         return target
 
@@ -105,7 +105,9 @@ def to_single(target: np.ndarray, name: str) -> np.ndarray:
     with np.errstate(over='ignore'):
         target = target.astype(np.float32)
     if not np.isfinite(target).all():
-        raise ValueError(f'{name}: the target is not finite everywhere, which the loss could not survive')
+        raise ValueError(
+            f'{name}: the target is not finite everywhere, which the loss could not survive; leave NaN and infinity out'
+        )
     return target
 
 

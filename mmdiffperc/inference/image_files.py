@@ -52,6 +52,8 @@ def read_image(image: str | Path | np.ndarray) -> np.ndarray:
     check_image(image)
     if isinstance(image, np.ndarray):
         return image
+    if not Path(image).exists():
+        raise FileNotFoundError(f'{image}: no such image; check the path')
     content = Path(image).read_bytes()
     is_known = check_pixels(content, str(image))
     decoded = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR) if is_known else None

@@ -224,9 +224,10 @@ def build_model(config: dict, checkpoint: str | Path | None, lora: str | Path | 
     """
     if checkpoint is None and lora is None:
         raise ValueError('Expected a checkpoint or an adapter (lora): without one, nothing is trained')
-    kind = MODELS.get(config['type'])
-    if kind is None or not issubclass(kind, DeterministicDiffusion):
-        raise ValueError(f'Expected a config of DeterministicDiffusion, got one of {config["type"]}')
+    name = config.get('type')
+    kind = MODELS.get(name) if isinstance(name, str) else name
+    if not isinstance(kind, type) or not issubclass(kind, DeterministicDiffusion):
+        raise ValueError(f'Expected a config of DeterministicDiffusion, got one of {name}')
     model = MODELS.build(dict(config, init_cfg=None) if checkpoint else config)
     if checkpoint is None:
         model.init_weights()

@@ -19,7 +19,7 @@ GetTensor = Callable[[str], Tensor]
 
 # Pages of a mapped file count as memory of the process until the file is unmapped.
 _MAPPED_BYTES = 64 * 2**20
-_WEB_PAGE = 'is a web page, not weights: the download was answered by a log-in, licence or error page'
+_WEB_PAGE = 'is a web page, not weights: the download was answered by a log-in, licence or error page. Get it again'
 _HEADS_OF_OTHER_FILES = {
     b'version https://git-lfs': 'is a git-lfs pointer, not the weights: run `git lfs pull` in its repository',
     b'<!doctype': _WEB_PAGE,
@@ -65,7 +65,7 @@ class WeightFile:
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
         if not self.path.is_file():
-            raise FileNotFoundError(f'No weights file {str(path)!r}.')
+            raise FileNotFoundError(f'No weights file {str(path)!r}; check its path.')
         self._refuse_other_files()
         self._open = self._safetensors if self.path.suffix == '.safetensors' else self._pickled
         with self._open() as (shapes, _):

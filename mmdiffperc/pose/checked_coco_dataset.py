@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from pathlib import PurePath
 
+from mmengine import fileio
 from mmengine.logging import print_log
 from mmpose.datasets.datasets import CocoDataset
 from mmpose.registry import DATASETS
@@ -13,6 +14,12 @@ from mmpose.registry import DATASETS
 from mmdiffperc.files import brief, relative_name
 from mmdiffperc.validation import validated
 
+FARTHEST = 1e6  # pixels from the corner of an image
+FORMAT = (
+    'expected images with id, file_name, height and width, annotations with id, image_id, category_id, bbox and '
+    'keypoints, and categories with id and name'
+)
+DETECTIONS = 'expected a list of objects with image_id, category_id, bbox [x, y, width, height] in pixels, and score'
 # What mmpose and its reader of COCO raise where something in a file is missing, or of another type.
 NOT_COCO = (
     json.JSONDecodeError,
@@ -52,31 +59,59 @@ class CheckedCocoDataset(CocoDataset):
         except NOT_COCO as error:
             files = f'{self.ann_file} or {self.bbox_file}' if self.bbox_file else self.ann_file
             problem = brief(f'{type(error).__name__}: {error}')
-            raise ValueError(f"{files}: damaged, or not in COCO's format ({problem})") from error
+            raise ValueError(f"{files}: damaged, or not in COCO's format ({problem}); {FORMAT}") from error
 
     def parse_data_info(self, raw_data_info: dict) -> dict | None:
         """Parse the annotation of an object; its keypoints have to be as many as those of the data set."""
-        annotation, expected = raw_data_info['raw_ann_info'], self._metainfo['num_keypoints']
-        values = annotation.get('keypoints')
-        if values is not None and len(values) != 3 * expected:
+        annotation = raw_data_info['raw_ann_info']
+        self._check_image(raw_data_info['raw_img_info'])
+        self._check_numbers('annotation', annotation, 'id', 'category_id')
+        if 'bbox' in annotation and not is_box(annotation['bbox']):
+            raise ValueError(
+                f'{self.ann_file}: annotation {annotation["id"]} has the bbox {brief(annotation["bbox"])}, expected x, '
+                'y, width and height in pixels'
+            )
+        if 'keypoints' in annotation:
+            self._check_keypoints(annotation)
+        return super().parse_data_info(raw_data_info)
+
+    def _check_keypoints(self, annotation):
+        values, expected = annotation['keypoints'], self._metainfo['num_keypoints']
+        if len(values) != 3 * expected:
             raise ValueError(
                 f'{self.ann_file}: annotation {annotation["id"]} has {len(values)} values as keypoints, expected x, y '
                 f'and visibility of {expected}, {3 * expected} values; give another data set as metainfo'
             )
-        if values is not None and not all(map(math.isfinite, values)):
-            raise ValueError(f'{self.ann_file}: annotation {annotation["id"]} has keypoints that are not finite')
-        return super().parse_data_info(raw_data_info)
+        if not all(map(is_coordinate, values)):
+            raise ValueError(
+                f'{self.ann_file}: annotation {annotation["id"]} has keypoints that are not finite numbers of pixels, '
+                f'expected x, y and visibility of {expected}'
+            )
 
     def _load_annotations(self):
         instances, images = super()._load_annotations()
-        self._check_names()
+        self._check_tables()
         if not instances:
             raise self._no_keypoints()
         return instances, images
 
-    def _check_names(self):
+    def _check_tables(self):
         for image in self.coco.imgs.values():
-            relative_name(image['file_name'], f'{self.ann_file}, image {image["id"]}')
+            self._check_image(image)
+        categories = self.coco.dataset.get('categories', ())
+        if not categories or not all(is_count(one['id']) and isinstance(one['name'], str) for one in categories):
+            raise ValueError(f'{self.ann_file}: has the categories {brief(categories)}; {FORMAT}')
+
+    def _check_image(self, image):
+        relative_name(image['file_name'], f'{self.ann_file}, image {brief(image["id"])}')
+        self._check_numbers('image', image, 'id', 'height', 'width')
+
+    def _check_numbers(self, kind, entry, *names):
+        if wrong := [name for name in names if not is_count(entry[name])]:
+            raise ValueError(
+                f'{self.ann_file}: {kind} {brief(entry["id"])} has {wrong[0]} {brief(entry[wrong[0]])}, expected a '
+                'whole number'
+            )
 
     def _no_keypoints(self):
         return ValueError(
@@ -90,13 +125,20 @@ class CheckedCocoDataset(CocoDataset):
         if not (usable := super()._get_topdown_data_infos(instance_list)):
             raise ValueError(
                 f'{self.ann_file}: of its {len(instance_list)} objects with keypoints none can be used: each is a '
-                'crowd, has no labelled keypoint, or has a box outside of its image'
+                'crowd, has no labelled keypoint, or has a box outside of its image; check the file'
             )
         return usable
 
+    def _check_detections(self):
+        detections = fileio.load(self.bbox_file)
+        is_list = isinstance(detections, list)
+        if wrong := [one for one in detections if not is_detection(one)] if is_list else [detections]:
+            raise ValueError(f'{self.bbox_file}: {DETECTIONS}, got {brief(wrong[0])}')
+
     def _load_detection_results(self):
+        self._check_detections()
         detections = super()._load_detection_results()
-        self._check_names()
+        self._check_tables()
         annotations = self.coco.anns.values()  # for the metric; none in a test set whose truth is not public
         if annotations and not any('keypoints' in one for one in annotations):
             raise self._no_keypoints()
@@ -105,9 +147,36 @@ class CheckedCocoDataset(CocoDataset):
         if not usable:
             raise ValueError(
                 f'{self.bbox_file}: none of its {len(detections)} boxes of persons (category_id 1) lies in an image; '
-                'boxes are [x, y, width, height] in pixels'
+                f'{DETECTIONS}'
             )
         return usable
+
+
+def is_count(value: object) -> bool:
+    """Whether a value of a JSON file is a whole number that an id or a size can be."""
+    return type(value) is int and 0 <= value < 2**63
+
+
+def is_coordinate(value: object) -> bool:
+    """Whether a value of a JSON file is a number of pixels; NaN and infinity are none."""
+    return type(value) in (int, float) and abs(value) <= FARTHEST
+
+
+def is_box(value: object) -> bool:
+    """Whether a value of a JSON file is a box: four numbers of pixels."""
+    return isinstance(value, list) and len(value) == 4 and all(map(is_coordinate, value))
+
+
+def is_detection(value: object) -> bool:
+    """Whether a value of a JSON file is a detected object."""
+    return (
+        isinstance(value, dict)
+        and is_count(value.get('image_id'))
+        and is_count(value.get('category_id'))
+        and is_box(value.get('bbox'))
+        and type(score := value.get('score')) in (int, float)
+        and math.isfinite(score)
+    )
 
 
 def report_outside(file: str, count: int):

@@ -18,6 +18,7 @@ class NamingImageLoader(LoadImageFromFile):
     For an empty file OpenCV's error names no file, which is of little help in a data set of many.
 
     Raises:
+        FileNotFoundError: There is no such file.
         ValueError: The file holds no image that can be decoded, or one with too many pixels.
     """
 
@@ -28,5 +29,7 @@ class NamingImageLoader(LoadImageFromFile):
             check_pixels(path, path)
         try:
             return super().transform(results)
+        except FileNotFoundError as error:
+            raise FileNotFoundError(f'{path}: no such image; check data_root and data_prefix, or the path') from error
         except (AssertionError, cv2.error) as error:
             raise ValueError(f'{path}: empty, damaged or no image; get the file again') from error

@@ -91,7 +91,7 @@ class ReferringSegDataset(BaseSegDataset):
         found = [ref for ref in refs if ref['split'] == self.split]
         if not found:
             splits = ', '.join(sorted({ref['split'] for ref in refs}))
-            raise ValueError(f'{self.split_file} has no split {self.split!r}; it has: {splits[:200]}')
+            raise ValueError(f'{self.split_file} has no split {self.split!r}; expected one of: {splits[:200]}')
         return found
 
     def _object(self, ref: dict, instances: Instances) -> dict:

@@ -119,7 +119,9 @@ class Instances:
         try:
             content = json.loads(_read(path, backend_args))
         except (ValueError, RecursionError) as error:
-            raise ValueError(f"{path} is not in COCO's format: it is no json, or nested too deeply") from error
+            raise ValueError(
+                f"{path} is not in COCO's format: it is no json, or nested too deeply. Get the file again"
+            ) from error
         return cls(path, *(_table(path, content, name) for name in FIELDS))
 
     def find(self, ref: dict) -> tuple[dict, dict]:
@@ -172,14 +174,17 @@ def _table(path: str, content: Any, name: str) -> dict[int, dict]:
         if name == 'images':
             relative_name(entry['file_name'], f'{path}, image {entry["id"]}')
         if (other := table.setdefault(entry['id'], entry)) is not entry and other != entry:
-            raise ValueError(f"{path} is not in COCO's format: two {name} have the id {entry['id']}, and differ")
+            raise ValueError(
+                f"{path} is not in COCO's format: two {name} have the id {entry['id']}, and differ; expected each "
+                'id once'
+            )
     return table
 
 
 def _problem(entry: Any, fields: tuple[str, ...]) -> str | None:
     """What is wrong with an entry of a table, if anything."""
     if absent := [field for field in fields if not isinstance(entry, dict) or field not in entry]:
-        return f'has no {", ".join(absent)}'
+        return f'has no {", ".join(absent)}, expected {", ".join(fields)}'
     wrong = [field for field in fields if field in NUMBERS and not _is_number(entry[field])]
     return f'has {wrong[0]} {brief(entry[wrong[0]])}, expected a whole number' if wrong else None
 
@@ -191,12 +196,14 @@ def _check_refs(path: str, refs: Any):
     for number, ref in enumerate(refs):
         if not _is_ref(ref):
             raise ValueError(
-                f"{path}: entry {number} is no ref of RefCOCO's, which has ints {', '.join(IDS)} (one object; "
+                f"{path}: entry {number} is no ref of RefCOCO's: expected ints {', '.join(IDS)} (one object; "
                 'gRefCOCO has lists), a split, and sentences with "raw", a text of at most '
                 f'{LONGEST_SENTENCE} characters: {brief(ref, 200)}'
             )
         if (other := numbers.setdefault(ref['ref_id'], number)) != number:
-            raise ValueError(f'{path}: entries {other} and {number} have the same ref_id {ref["ref_id"]}')
+            raise ValueError(
+                f'{path}: entries {other} and {number} have the same ref_id {ref["ref_id"]}; expected each once'
+            )
         if (num_sentences := num_sentences + len(ref['sentences'])) > MOST_SENTENCES:
             raise ValueError(f'{path}: expected at most {MOST_SENTENCES} sentences, there are more')
 

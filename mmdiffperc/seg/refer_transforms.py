@@ -29,7 +29,8 @@ class LoadReferringMask(BaseTransform):
         if tuple(results['ori_shape']) != size:
             raise ValueError(
                 f'{results["img_path"]}: the image is {_size(results["ori_shape"])}, its annotations are for '
-                f'{_size(size)} (height x width). Are these the images of this data set, as they were downloaded?'
+                f'{_size(size)} (height x width). Check that these are the images of this data '
+                'set, as they were downloaded'
             )
         try:
             results['gt_seg_map'] = draw_segmentation(results['segmentation'], *size)

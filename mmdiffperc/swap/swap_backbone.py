@@ -3,11 +3,13 @@
 from collections.abc import Sequence
 from copy import deepcopy
 from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 
 from mmengine.config import Config
 from mmengine.utils import get_installed_path, import_modules_from_strings
 
+from mmdiffperc.files import brief
 from mmdiffperc.models.layers import feature_table
 
 from .channels import heads_of, read_by_heads, set_head_channels, set_neck_channels
@@ -78,6 +80,8 @@ def swap_backbone(
 def _read_file(name: str | Path) -> Config:
     """A config by its file, or by the name of a package and its file there; nothing is imported yet."""
     package, separator, path = str(name).rpartition('::')
+    if separator and (not package or find_spec(package) is None):
+        raise ValueError(f'{brief(str(name))}: expected a config of a package that is installed, as mmseg::pspnet/...')
     file = Path(get_installed_path(package), '.mim', 'configs', path) if separator else name
     return Config.fromfile(file, import_custom_modules=False)
 

@@ -17,9 +17,9 @@ import mmdiffperc
 PACKAGE = str(Path(mmdiffperc.__file__).parent)
 SECONDS = 20
 ADVICE = re.compile(
-    r'expected|did you mean|needs|set |choose|check|leave|must|copy|cannot be|goes with|use '
-    r'|is one of|is for |the palette has|name their folder|lower one of them|say what'
-    r'|translate|load the|is it loaded|likely',
+    r'expected|did you mean|needs|set |choose|check|leave|must|copy|cannot be|go(?:es)? (?:with|together)|use '
+    r'|is one of|is for |the palette has|name their folder|name another|lower one of them|say what|not allowed with'
+    r'|translate|load the|load it|is it loaded|likely|again|compare its|run `|add |give |complete the',
     re.IGNORECASE,
 )
 
@@ -57,6 +57,10 @@ class Answer:
     words: str = ''
 
 
+class ToldError(Exception):
+    """What a tool has told its user, in one line, before it ended."""
+
+
 class OutOfTimeError(BaseException):
     """Raised by the alarm; no handler of errors catches it."""
 
@@ -86,7 +90,7 @@ def _is_clear(case, words):
 
 def _is_ours(error):
     *_, last = traceback.extract_tb(error.__traceback__)
-    return last.filename.startswith(PACKAGE)
+    return isinstance(error, ToldError) or last.filename.startswith(PACKAGE)
 
 
 @contextmanager

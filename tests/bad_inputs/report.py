@@ -6,15 +6,15 @@ from types import ModuleType
 
 from mmengine.utils import import_modules_from_strings
 
-from . import arguments, settings, tensors, whole_models
+from . import arguments, checkpoints, command_line, data, images, settings, tensors, whole_models
 from .case import Answer, Case
 from .meant import ANSWERED_BY_HOSTS
 
-AREAS = (arguments, settings, tensors, whole_models)
+AREAS = (arguments, settings, tensors, whole_models, images, checkpoints, data, command_line)
 GOOD = ('clear', 'warned')
 import_modules_from_strings(['mmdiffperc.pose', 'mmdiffperc.seg'])  # whose classes are registered so
 
-MAX_SHOWN = 100
+MAX_SHOWN = 1000
 LARGEST_SHARE = 0.02  # of obscure, and of silent, answers
 
 

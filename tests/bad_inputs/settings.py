@@ -275,7 +275,7 @@ def _title(arguments):
 
 @cache
 def _folder() -> Path:
-    return Path(mkdtemp(prefix='bad_inputs-'))
+    return Path(mkdtemp(prefix='cases-'))
 
 
 def _write(text: str) -> Callable[[Path], None]:

@@ -27,6 +27,10 @@ with warnings.catch_warnings():
     }
 
 
+def _with_palette(palette):
+    return dict(state_dict={}, meta=dict(dataset_meta=dict(classes=['a', 'b'], palette=palette)))
+
+
 def save(content, folder):
     torch.save(content, folder / 'bad.pth')
     return str(folder / 'bad.pth')
@@ -108,6 +112,11 @@ def test_a_type_that_the_user_allows_is_loaded(tmp_path):
         (dict(state_dict={}, meta=dict(dataset_meta='text')), r'meta\.dataset_meta.*text'),
         (dict(state_dict={}, meta=dict(dataset_meta=dict(classes=3))), r'classes.*3'),
         (dict(state_dict={}, meta=dict(dataset_meta=dict(classes='sky'))), r'classes.*sky'),
+        (_with_palette([[1, 2, 3]]), r'2 classes.*palette, got list of 1'),
+        (_with_palette([[1, 2, 3], [1, 2]]), 'palette'),
+        (_with_palette([[1, 2, 3], [1, 2, 256]]), 'palette.*256'),
+        (_with_palette(['red', 'blue']), 'palette.*red'),
+        (_with_palette(5), 'palette.*5'),
         (dict(state_dict={}, message_hub=3), 'message_hub.*3'),
         (dict(state_dict={}, message_hub=dict(runtime_info=3)), r'message_hub\.runtime_info.*3'),
         (dict(state_dict={'weight': torch.ones(2, dtype=torch.complex64)}), 'weight is complex'),
@@ -156,3 +165,10 @@ def test_a_table_of_embeddings(tmp_path):
     assert torch.equal(CheckpointLoader.load_checkpoint(save(table, tmp_path)), table)
     with pytest.raises(ValueError, match=r'bad\.pth'):
         CheckpointLoader.load_checkpoint(save(table * torch.nan, tmp_path))
+
+
+@pytest.mark.parametrize('palette', [None, 'random', [[1, 2, 3], (4, 5, 6)], [[0, 0, 0]] * 3, np.zeros((2, 3), int)])
+def test_palettes_of_the_hosts(tmp_path, palette):
+    content = _with_palette(palette)
+    loaded = CheckpointLoader.load_checkpoint(save(content, tmp_path))['meta']['dataset_meta']
+    np.testing.assert_equal(loaded['palette'], palette)

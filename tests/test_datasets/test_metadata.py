@@ -79,3 +79,9 @@ def test_hidden_files_are_no_images(tmp_path):
     for name in ('b.PNG', 'a.jpg', '._a.jpg', '.part-host-7-ab.png', 'notes.txt'):
         (tmp_path / name).touch()
     assert list_images(tmp_path) == [('a.jpg', []), ('b.PNG', [])]
+
+
+def test_another_encoding(tmp_path):
+    (tmp_path / 'metadata.jsonl').write_bytes('{"file_name": "a.png"}'.encode('utf-16'))
+    with pytest.raises(ValueError, match='line 1'):
+        read_metadata(tmp_path / 'metadata.jsonl')

@@ -54,7 +54,7 @@ def test_one_channel_of_any_numbers(results, tmp_path, shape):
         ('F', np.full(SIZE, np.nan), 'not finite'),
         ('F', np.full(SIZE, 1e39), r'1e\+39.* 16777216'),
         ('RGB', np.full((*SIZE, 3), np.nan), 'not finite'),
-        ('RGB', np.full((*SIZE, 3), -0.5), r'RGB targets are in \[0, 1\], got -0.5 to -0.5; normals'),
+        ('RGB', np.full((*SIZE, 3), -0.5), r'RGB targets in \[0, 1\], got -0.5 to -0.5; normals'),
         ('F', np.ones((7, 5)), r'the target is \(7, 5\), its image a.jpg is \(5, 7\)'),
     ],
 )

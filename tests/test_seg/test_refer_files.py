@@ -153,7 +153,7 @@ def test_file_that_is_not_in_the_format_of_coco(write, content, message):
 def test_entry_that_lacks_something(write, table, field):
     content = json.loads(json.dumps(COCO))
     del content[table][1][field]
-    with pytest.raises(ValueError, match=f"not in COCO's format: entry 1 of {table} has no {field}$"):
+    with pytest.raises(ValueError, match=f"not in COCO's format: entry 1 of {table} has no {field}"):
         Instances.load(write(json.dumps(content).encode(), 'instances.json'))
 
 

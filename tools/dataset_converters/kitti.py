@@ -20,7 +20,7 @@ from pathlib import Path
 
 from resumable import link_or_copy, require_files, write_folder
 
-from mmdiffperc.command_line import one_line_errors
+from mmdiffperc.command_line import existing_file, one_line_errors
 from mmdiffperc.datasets.depth_split import parse_depth_split
 from mmdiffperc.files import relative_name
 
@@ -37,7 +37,9 @@ def parse_args(arguments=None):
     parser.add_argument('--raw', type=Path, required=True, metavar='FOLDER', help='raw data')
     parser.add_argument('--depth', type=Path, required=True, metavar='FOLDER', help='annotated depth')
     for phase in PHASES:
-        parser.add_argument(f'--{phase}-list', type=Path, metavar='TXT', help=f'split file of the {phase} frames')
+        parser.add_argument(
+            f'--{phase}-list', type=existing_file, metavar='TXT', help=f'split file of the {phase} frames'
+        )
     args = parser.parse_args(arguments)
     if args.train_list is None and args.test_list is None:
         parser.error('nothing to convert: give --train-list or --test-list')

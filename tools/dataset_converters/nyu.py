@@ -22,7 +22,7 @@ import cv2
 import numpy as np
 from resumable import link_or_copy, require_files, write_folder
 
-from mmdiffperc.command_line import one_line_errors
+from mmdiffperc.command_line import existing_file, one_line_errors
 from mmdiffperc.datasets.depth_split import parse_depth_split
 from mmdiffperc.files import relative_name
 
@@ -41,7 +41,9 @@ def parse_args(arguments=None):
     parser.add_argument('--splits', type=Path, metavar='MAT', help='splits.mat, to --labelled')
     parser.add_argument('--sync', type=Path, metavar='FOLDER', help='folder to which the lists are relative')
     for phase in SPLIT_KEYS:
-        parser.add_argument(f'--{phase}-list', type=Path, metavar='TXT', help=f'frames of --sync to {phase} on')
+        parser.add_argument(
+            f'--{phase}-list', type=existing_file, metavar='TXT', help=f'frames of --sync to {phase} on'
+        )
     args = parser.parse_args(arguments)
     if (args.labelled is None) != (args.splits is None):
         parser.error('--labelled and --splits go together')

@@ -15,13 +15,14 @@ from mmdiffperc.validation import Component, NonNegativeFloat, PositiveFloat, va
 from ..checkpointing import enable_checkpointing
 from ..complete_weights import RefuseIncomplete
 from ..config_checks import Arch, AttentionLora, GeneratorInitCfg, Schedule
+from ..layers.image_check import REMEDY, check_form
 from ..layers.latent_autoencoder import LatentAutoencoder
 from ..layers.sentence_encoder import LONGEST, SentenceEncoder
 from ..lora import add_attention_lora, load_lora, save_lora
 from ..stable_diffusion import build_unet, load_weights
 from .captions import captions_of, clean_captions
 from .deterministic_process import DeterministicProcess, PredictionType, Sampler, Steps, check_choice, load_schedule
-from .target_codec import TargetCodec, TargetMode, TargetScale, targets_of
+from .target_codec import TargetCodec, TargetMode, TargetScale, check_number, targets_of
 
 CACHED_SENTENCES = 1024
 REFUSE_INCOMPLETE = RefuseIncomplete(
@@ -174,7 +175,7 @@ class DeterministicDiffusion(BaseModel):
     def loss(self, inputs: torch.Tensor, data_samples: Sequence[BaseDataElement]) -> dict[str, torch.Tensor]:
         """Compute the loss of a batch, each image at a timestep of its own; see :meth:`forward`."""
         images = self._encode(inputs)  # (B, 4, h, w)
-        targets = self._encode(self.codec.encode(targets_of(data_samples, inputs.shape[-2:])))
+        targets = self._encode(self.codec.encode(targets_of(data_samples, inputs)))
         timesteps = self.process.draw_timesteps(len(images), images.device)
         prompt_embeds = self._embed(self._captions_of(data_samples), len(images))
         prediction = self._denoise(self.process.mix(images, targets, timesteps), timesteps, prompt_embeds)
@@ -187,6 +188,7 @@ class DeterministicDiffusion(BaseModel):
         """Predict targets, each of the size (``ori_shape``) its image had when loaded; see :meth:`forward`."""
         maps = self.estimate(inputs, self._captions_of(data_samples))
         data_samples = data_samples or [BaseDataElement() for _ in inputs]
+        check_number(data_samples, inputs)
         for sample, prediction in zip(data_samples, maps, strict=True):
             inner = tuple(sample.get('img_shape', prediction.shape[-2:])[:2])
             if inner != tuple(prediction.shape[-2:]):  # a batch of several sizes was padded
@@ -221,8 +223,8 @@ class DeterministicDiffusion(BaseModel):
         Yields:
             Tensor: Latents ``(B, 4, h, w)`` after each step, for :meth:`decode`.
         """
-        prompt_embeds = self._embed(captions, len(images))
         latents = self._encode(images)
+        prompt_embeds = self._embed(captions, len(images))
 
         def predict(latents, timestep):
             if self.guidance_scale == 1:
@@ -240,6 +242,9 @@ class DeterministicDiffusion(BaseModel):
         return self.codec.decode(images.float())
 
     def _encode(self, images):
+        check_form(images)
+        if not images.is_floating_point():
+            raise TypeError(f'images: expected floating-point numbers in [-1, 1], got {images.dtype}. {REMEDY}')
         # Latents stay in single precision: the schedule needs it, see DeterministicProcess.mix.
         return self.autoencoder.encode(images.to(self.unet.dtype)).float()
 

@@ -36,11 +36,11 @@ class PixelRegression(DeterministicDiffusion):
 
     def loss(self, inputs: torch.Tensor, data_samples: Sequence[BaseDataElement]) -> dict[str, torch.Tensor]:
         """Compute the loss of a batch; see :meth:`.DeterministicDiffusion.forward`."""
-        height, width = size = inputs.shape[-2:]
         images = self._encode(inputs)  # (B, 4, h, w)
+        height, width = inputs.shape[-2:]
         timesteps = self.process.draw_timesteps(len(images), images.device)
         latents = self._denoise(images, timesteps, self._embed(self._captions_of(data_samples), len(images)))
         # The autoencoder's own `decode` lets no gradient through.
         decoded = self.autoencoder.vae.decode(latents / self.autoencoder.factor).sample[..., :height, :width]
-        targets = self.codec.encode(targets_of(data_samples, size))
+        targets = self.codec.encode(targets_of(data_samples, inputs))
         return dict(loss_pixels=F.mse_loss(decoded.float(), targets))

@@ -90,13 +90,16 @@ def stretch(maps: torch.Tensor) -> torch.Tensor:
     return (maps - low) / torch.where(high > low, high - low, 1)
 
 
-def targets_of(data_samples: Sequence[BaseDataElement], size: tuple[int, int]) -> torch.Tensor:
-    """The true targets ``(B, C, H, W)`` of data samples.
+def targets_of(data_samples: Sequence[BaseDataElement], images: torch.Tensor) -> torch.Tensor:
+    """Return the true targets ``(B, C, H, W)`` of data samples, one for each of the images ``(B, 3, H, W)``.
 
     Raises:
-        ValueError: One has another size than the images.
+        ValueError: There are more or fewer than images, or one has no target, or one of another size than the images.
     """
-    targets = [sample.gt_target.data for sample in data_samples]
+    check_number(data_samples, images)
+    if lacking := [sample.get('img_path') for sample in data_samples if 'gt_target' not in sample]:
+        raise ValueError(f'the data sample of {lacking[0]} has no gt_target: training needs LoadTarget in the pipeline')
+    targets, size = [sample.gt_target.data for sample in data_samples], images.shape[-2:]
     for sample, target in zip(data_samples, targets, strict=True):
         if target.shape[-2:] != size:
             raise ValueError(
@@ -104,3 +107,16 @@ def targets_of(data_samples: Sequence[BaseDataElement], size: tuple[int, int]) -
                 '(height, width). Load the target before Resize, and train on images of one size'
             )
     return torch.stack(targets)
+
+
+def check_number(data_samples: Sequence[BaseDataElement] | None, images: torch.Tensor):
+    """Check that there is a data sample for each image.
+
+    Raises:
+        ValueError: There are more or fewer.
+    """
+    if len(data_samples or ()) != len(images):
+        raise ValueError(
+            f'expected a data sample for each of {len(images)} images, got {len(data_samples or ())}: check the '
+            'pipeline, or what calls the model'
+        )

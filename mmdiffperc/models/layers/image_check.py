@@ -1,9 +1,12 @@
 """Images, checked before the network sees them."""
 
+import functools
+import inspect
 import logging
 
 import torch
 from mmengine.logging import print_log
+from torch import nn
 
 MAX_PLAUSIBLE = 1.5  # beyond [-1, 1], with room for what interpolation and noise add
 MAX_POSSIBLE = 16.0  # no normalisation gives more; pixels from 0 to 255 do
@@ -27,12 +30,7 @@ class ImageCheck:
             TypeError: It is not a tensor, or a tensor of another type than the weights while autocast is off.
             ValueError: It has another shape, is empty, contains NaN or infinity, or holds pixels from 0 to 255.
         """
-        if not isinstance(images, torch.Tensor):
-            raise TypeError(f'images: expected a tensor (B, 3, H, W), got {type(images).__name__}')
-        if images.dim() != 4 or images.shape[1] != 3 or 0 in images.shape:
-            raise ValueError(
-                f'images: expected a batch of RGB images (B, 3, H, W), got a tensor of shape {tuple(images.shape)}'
-            )
+        check_form(images)
         if images.dtype != dtype and not (images.is_floating_point() and torch.is_autocast_enabled(images.device.type)):
             raise TypeError(
                 f'images: expected {dtype}, the type of the weights, got {images.dtype}. {REMEDY}, or convert the '
@@ -41,6 +39,21 @@ class ImageCheck:
         if not torch.compiler.is_compiling() and not self._has_seen_values:
             self._has_seen_values = True
             check_values(images)
+
+
+def check_form(images: torch.Tensor):
+    """Check that images are a batch, before anything is asked of them.
+
+    Raises:
+        TypeError: They are not a tensor.
+        ValueError: They have another shape than ``(B, 3, H, W)``, or are empty.
+    """
+    if not isinstance(images, torch.Tensor):
+        raise TypeError(f'images: expected a tensor (B, 3, H, W), got {type(images).__name__}')
+    if images.dim() != 4 or images.shape[1] != 3 or 0 in images.shape:
+        raise ValueError(
+            f'images: expected a batch of RGB images (B, 3, H, W), got a tensor of shape {tuple(images.shape)}'
+        )
 
 
 def check_values(images: torch.Tensor):
@@ -77,3 +90,22 @@ def split_inputs(inputs: torch.Tensor | tuple) -> list:
             f'sentences), got a tuple of {len(parts)}'
         )
     return parts
+
+
+def check_conditions(prompts: nn.Module):
+    """Check that prompts can be made from a condition.
+
+    Raises:
+        ValueError: They are the same for every image.
+    """
+    if not _takes_condition(type(prompts)):
+        raise ValueError(
+            f'inputs: expected images alone, since {type(prompts).__name__} takes no condition, got a tuple of images '
+            'and a condition. Leave it out, or choose prompts such as ScenePrompts or TextPrompts'
+        )
+
+
+@functools.cache
+def _takes_condition(kind: type[nn.Module]) -> bool:
+    of_image = inspect.signature(kind.forward).parameters.keys() - {'self', 'batch_size', 'step'}
+    return bool(of_image)

@@ -28,7 +28,7 @@ from generation import positive
 from page_limits import Limits, RequestLimits
 from starlette.middleware import Middleware
 
-from mmdiffperc.command_line import one_line_errors
+from mmdiffperc.command_line import bounded, device, image_side, one_line_errors
 from mmdiffperc.datasets.image_limits import check_pixels
 from mmdiffperc.inference import MultiTargetInferencer
 from mmdiffperc.inference.image_files import read_image
@@ -56,11 +56,13 @@ def parse_args(arguments=None):
         help='a kind of target; may be given several times',
     )
     parser.add_argument('--no-prompts', action='store_true', help='for adapters that were trained without prompts')
-    parser.add_argument('--size', type=int, metavar='PIXELS', help='shorter side in the model (default: as in testing)')
+    parser.add_argument(
+        '--size', type=image_side, metavar='PIXELS', help='shorter side in the model (default: as in testing)'
+    )
     parser.add_argument('--precision', choices=PRECISIONS, default='fp32', help='(default: %(default)s)')
-    parser.add_argument('--device', default='cuda' if torch.cuda.is_available() else 'cpu')
+    parser.add_argument('--device', type=device, default='cuda' if torch.cuda.is_available() else 'cpu')
     parser.add_argument('--host', default='127.0.0.1', help='0.0.0.0: for all machines (default: %(default)s)')
-    parser.add_argument('--port', type=positive, help='(default: the first free one from 7860)')
+    parser.add_argument('--port', type=bounded(int, 1, 65535), help='(default: the first free one from 7860)')
     default, number = Limits(), dict(type=positive, metavar='N', help='(default: %(default)s)')
     parser.add_argument('--max-bytes', default=default.num_bytes, **number)
     parser.add_argument('--max-pixels', default=default.num_pixels, **number)

@@ -82,7 +82,7 @@ def convert_folder(args) -> int:
     palette = resolve_palette(args.palette)
     files = visible_files(args.maps, ('.png',))
     if not files:
-        raise FileNotFoundError(f'{args.maps} holds no PNG')
+        raise FileNotFoundError(f'{args.maps} holds no PNG; check its path')
     todo = [file for file in files if not (args.out / file.name).exists()]
     settings = {key: value for key, value in vars(args).items() if key not in NOT_SETTINGS}
     check_settings(args.out / SETTINGS, len(todo) < len(files), **settings)

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from mmdiffperc.command_line import positive, seed
+from mmdiffperc.command_line import device, positive, seed
 from mmdiffperc.files import brief, read_json, write_whole
 from mmdiffperc.inference.image_files import read_lines
 
@@ -21,7 +21,7 @@ def add_options(parser: argparse.ArgumentParser, batch_size: int):
     """Add the options that every command of a model has."""
     parser.add_argument('--seed', type=seed, default=0, help='equal seeds give equal data (default: %(default)s)')
     parser.add_argument('--batch-size', type=positive, default=batch_size, metavar='N', help='(default: %(default)s)')
-    parser.add_argument('--device', default='cuda' if torch.cuda.is_available() else 'cpu')
+    parser.add_argument('--device', type=device, default='cuda' if torch.cuda.is_available() else 'cpu')
     parser.add_argument('--dtype', choices=DTYPES, default='float32', help='of the weights (default: %(default)s)')
 
 

@@ -45,7 +45,7 @@ def pack(images: Path, targets: Path, out: Path) -> int:
     names, source = [name for name, _ in list_images(images)], FolderTargets(targets)
     if missing := source.missing(names):
         raise FileNotFoundError(
-            f'{len(missing)} of {len(names)} targets are missing in {targets}, such as {missing[0]}'
+            f'{len(missing)} of {len(names)} targets are missing in {targets}, such as {missing[0]}; complete the data'
         )
     if out.exists():
         if not isinstance(open_targets(out), FolderTargets) and not open_targets(out).missing(names):

@@ -26,7 +26,7 @@ import torch
 from generation import in_batches
 from mmengine.config import Config
 
-from mmdiffperc.command_line import config_file, guidance_scale, image_side, one_line_errors, positive, seed
+from mmdiffperc.command_line import config_file, device, guidance_scale, image_side, one_line_errors, positive, seed
 from mmdiffperc.datasets.target_files import encode_png
 from mmdiffperc.files import write_whole
 from mmdiffperc.inference import TargetInferencer
@@ -75,7 +75,7 @@ def parse_args(arguments=None):
     parser.add_argument('--batch-size', type=positive, default=1, metavar='N', help='(default: %(default)s)')
     parser.add_argument('--precision', choices=PRECISIONS, default='fp32', help='(default: %(default)s)')
     parser.add_argument('--seed', type=seed, default=0, help='for drawing (default: %(default)s)')
-    parser.add_argument('--device', default='cuda' if torch.cuda.is_available() else 'cpu')
+    parser.add_argument('--device', type=device, default='cuda' if torch.cuda.is_available() else 'cpu')
     args = parser.parse_args(arguments)
     if args.save_steps and args.batch_size > 1:
         parser.error('--save-steps shows images one by one: leave --batch-size out')

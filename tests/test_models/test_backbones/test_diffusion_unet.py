@@ -242,7 +242,7 @@ def test_conditions_reach_the_prompts(arch):
 def test_prompts_of_classes_take_no_conditions(arch):
     backbone = build(arch)
     assert not backbone.class_embed_select
-    with pytest.raises(TypeError, match='positional argument'):
+    with pytest.raises(ValueError, match='ClassPrompts takes no condition'):
         backbone((torch.rand(IMAGES), torch.tensor([0, 1])))
 
 

@@ -160,6 +160,19 @@ def test_bad_targets(guided, images):
         guided.loss(images, make_samples(1, (40, 56)))
     with pytest.raises(ValueError, match=r'a.png: the target is \(41, 56\), the images \(40, 56\)'):
         guided.loss(images, make_samples(3, (41, 56), img_path='a.png'))
+    with pytest.raises(ValueError, match='a.png has no gt_target'):
+        guided.loss(images, [BaseDataElement(metainfo=dict(img_path='a.png', text='a box'))] * 2)
+    for number, samples in ((0, None), (1, make_samples(3, (40, 56), CAPTIONS[:1]))):
+        with pytest.raises(ValueError, match=f'each of 2 images, got {number}'):
+            guided.loss(images, samples)
+
+
+@pytest.mark.parametrize(
+    'images', [None, 'a.png', torch.zeros(3, 40, 56), torch.zeros(1, 3, 40, 56).byte()], ids=range(4)
+)
+def test_bad_images(guided, images):
+    with pytest.raises((TypeError, ValueError), match='images: expected'):
+        guided.estimate(images, ['a box'])
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,8 @@ import pytest
 import torch
 from mmengine.logging import MMLogger
 
-from mmdiffperc.models.layers.image_check import ImageCheck, split_inputs
+from mmdiffperc.models import ClassPrompts, MetaPrompts, ScenePrompts
+from mmdiffperc.models.layers.image_check import ImageCheck, check_conditions, split_inputs
 
 GOOD = torch.rand(2, 3, 5, 7) * 2 - 1
 
@@ -70,3 +71,10 @@ def test_inputs_are_images_and_at_most_one_condition():
     (nothing,) = split_inputs(())
     with pytest.raises(TypeError, match='tuple'):
         ImageCheck()(nothing, torch.float32)
+
+
+def test_only_some_prompts_take_a_condition():
+    check_conditions(ScenePrompts(['kitchen'], embed_dims=8))
+    for prompts in (ClassPrompts(['sky'], embed_dims=8), MetaPrompts(2, embed_dims=8)):
+        with pytest.raises(ValueError, match=f'inputs: .*{type(prompts).__name__} takes no condition'):
+            check_conditions(prompts)

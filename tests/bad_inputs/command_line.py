@@ -1,0 +1,249 @@
+"""Every option of every command-line tool, given what it cannot mean; no tool comes as far as building a model."""
+
+import argparse
+import contextlib
+import importlib
+import io
+import sys
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from unittest.mock import patch
+
+from .case import Case, ToldError
+from .damage import PNG
+
+ROOT = Path(__file__).parents[2]
+TOOLS = {
+    'projects/dmp/tools': (
+        'app',
+        'convert_colours',
+        'make_captions',
+        'make_images',
+        'make_targets',
+        'pack_lmdb',
+        'predict',
+    ),
+    'tools': (
+        'benchmark',
+        'constant_depth',
+        'convert_checkpoint',
+        'draw_depth',
+        'draw_predictions',
+        'draw_transfer',
+        'estimate_pose',
+        'make_toy_scenes',
+        'measure_prior',
+        'predict_depth',
+        'pretrain_tiny_sd',
+        'segment_phrase',
+        'swap_backbone',
+        'sweep_stock_configs',
+        'visualize_attention',
+    ),
+    'tools/dataset_converters': ('kitti', 'nyu'),
+}
+
+NO_NUMBER = ('', ' ', 'x', 'nan', 'inf', '-inf', '1e999', '1,5', '0x1g', '5 px', '٫', '--')
+NO_WHOLE_NUMBER = (*NO_NUMBER, '1.5', '1e3', '9' * 5000)
+BELOW = ('-1', '-99999999')
+NO_CHOICE = ('', 'x', '0', 'None', ' ')
+NO_DEVICE = ('', 'x', 'gpu', 'tpu', 'cuda:99', 'cuda:x', 'meta', '-1')
+NO_CONFIG = ('', 'picture.png', 'missing.py', 'missing.json', 'folder')
+FLOATS = (
+    '--guidance', '--temperature', '--top-p', '--png-scale', '--threshold', '--box', '--autoencoder-lr', '--save-every',
+    '--lr',
+)  # fmt: skip
+BELOW_ZERO = ('--threshold', '--box')
+FIGURES = ('figure', 'figure.txt', 'figure.exe', '.png')
+
+
+def cases() -> Iterator[Case]:
+    """Of each option of each tool; then files that are not there, or of another kind."""
+    for tool in TOOL_FOLDERS:
+        parser = _parser(tool)
+        for action in parser._actions:
+            for value in _bad_values(action):
+                yield _case(tool, parser, action, *[value] * (action.nargs if isinstance(action.nargs, int) else 1))
+            if isinstance(action.nargs, int) and action.nargs > 1:
+                yield _case(tool, parser, action, *['8'] * (action.nargs - 1))
+    for tool, arguments, name in FILES:
+        yield Case(tool, ' '.join(arguments), partial(_run, _tool(tool).main, arguments), (name,))
+
+
+TOOL_FOLDERS = {name: folder for folder, names in TOOLS.items() for name in names}
+
+
+@contextlib.contextmanager
+def _importable(folder: str) -> Iterator[None]:
+    """A script finds the modules that lie beside it."""
+    with patch.object(sys, 'path', [str(ROOT / folder), *sys.path]):
+        yield
+
+
+def _tool(name: str):
+    with _importable(TOOL_FOLDERS[name]):
+        return importlib.import_module(name)
+
+
+class _Found(Exception):
+    """The parser of a tool."""
+
+
+def _parser(name: str) -> argparse.ArgumentParser:
+    def parse_args(parser, arguments=None):
+        raise _Found(parser)
+
+    main = _tool(name).main
+    try:
+        with patch.object(argparse.ArgumentParser, 'parse_args', parse_args):
+            main([])
+    except _Found as found:
+        return found.args[0]
+    raise AssertionError(f'{name} reads no command line')
+
+
+def _bad_values(action: argparse.Action) -> tuple[str, ...]:
+    option = (action.option_strings or [action.dest])[0]
+    if action.nargs == 0:
+        return ()
+    if action.choices:
+        return NO_CHOICE
+    if option == '--device':
+        return NO_DEVICE
+    kind = getattr(action.type, '__qualname__', '')
+    if kind == 'config_file':
+        return NO_CONFIG
+    if kind.startswith('file_name'):
+        return FIGURES if action.dest != 'out' or action.default else ('config', 'config.png')
+    if kind.startswith('bounded') or action.type in (int, float):
+        wrong = NO_NUMBER if option in FLOATS else NO_WHOLE_NUMBER
+        return wrong if option in BELOW_ZERO else (*wrong, *BELOW)
+    return ()
+
+
+def _case(tool: str, parser: argparse.ArgumentParser, action: argparse.Action, *values: str) -> Case:
+    """One option is bad; those that have to be there are good."""
+    name = (action.option_strings or [action.dest])[0]
+    arguments = []
+    for other in parser._actions:
+        if other is action:
+            arguments += [*action.option_strings[-1:], *values]
+        elif other.required:
+            arguments += [*other.option_strings[-1:], *_good_values(other)]
+    title = f'{name} {" ".join(values):.30}'
+    return Case(tool, title, partial(_run, parser.parse_args, arguments), (name,))
+
+
+def _good_values(action: argparse.Action) -> list[str]:
+    if action.choices:
+        return [next(iter(action.choices))]
+    kind = getattr(action.type, '__qualname__', '')
+    value = 'config.py' if kind == 'config_file' or kind.startswith('file_name') else 'given'
+    return [value] * (action.nargs if isinstance(action.nargs, int) else 1)
+
+
+def _run(run: Callable[[list[str]], object], arguments: list[str]) -> None:
+    """Run a tool, or its parser alone, beside a config, a picture, a text and a folder.
+
+    Raises:
+        ToldError: It has ended with an error in a line.
+    """
+    told = io.StringIO()
+    with TemporaryDirectory(prefix='case-') as folder, contextlib.chdir(folder):
+        Path('config.py').write_text('model = dict()')
+        Path('picture.png').write_bytes(PNG)
+        Path('text.txt').write_text('a room\n')
+        Path('binary.txt').write_bytes(b'\xff\xfe\x00\x89')
+        Path('empty.txt').touch()
+        Path('folder').mkdir()
+        with contextlib.redirect_stderr(told), contextlib.redirect_stdout(io.StringIO()):
+            try:
+                status = run(arguments)
+            except SystemExit as end:
+                status = end.code
+    if isinstance(status, int) and status:
+        raise ToldError(told.getvalue().strip().splitlines()[-1])
+
+
+# tool, arguments, what the message names
+FILES = [
+    ('predict', ['config.py', 'missing.png', '--lora', 'missing', '--no-prompts'], 'DeterministicDiffusion'),
+    ('predict', ['config.py', 'folder'], 'folder'),
+    ('predict', ['config.py', 'missing.txt', '--lora', 'lora'], 'missing.txt'),
+    ('predict', ['config.py', 'empty.txt', '--lora', 'lora'], 'empty.txt'),
+    ('predict', ['config.py', 'binary.txt', '--lora', 'lora'], 'binary.txt'),
+    ('predict', ['config.py', 'picture.png', '--prompts', 'missing.txt'], 'missing.txt'),
+    ('predict', ['config.py', 'picture.png', '--prompts', 'empty.txt'], 'empty.txt'),
+    ('predict', ['config.py', 'picture.png', '--prompts', 'binary.txt'], 'binary.txt'),
+    ('predict', ['config.py', 'picture.png', '--prompts', 'picture.png'], 'picture.png'),
+    ('predict', ['config.py', 'picture.png', '--prompts', 'folder'], 'folder'),
+    ('predict', ['config.py', 'picture.png', '--prompt', 'a', '--no-prompts'], '--no-prompts'),
+    ('predict', ['config.py', 'picture.png', '--save-steps', '--batch-size', '2'], '--batch-size'),
+    ('predict', ['config.py', 'picture.png', '--out', '.'], 'picture.png'),
+    ('app', ['--task', 'a/b', 'config.py', 'lora'], '--task'),
+    ('app', ['--task', '', 'config.py', 'lora'], '--task'),
+    ('app', ['--task', 'a', 'config.py', 'lora', '--task', 'a', 'config.py', 'lora'], '--task'),
+    ('make_captions', ['missing.txt', 'out.jsonl', '--model', 'missing'], 'missing'),
+    ('make_captions', ['empty.txt', 'out.jsonl', '--model', 'missing'], 'empty.txt'),
+    ('make_captions', ['binary.txt', 'out.jsonl', '--model', 'missing'], 'binary.txt'),
+    ('make_captions', ['text.txt', 'out.jsonl', '--model', 'missing', '--prompt', 'say'], '--prompt'),
+    (
+        'make_captions',
+        ['text.txt', 'out.jsonl', '--model', 'missing', '--dtype', 'float16', '--device', 'cpu'],
+        '--dtype',
+    ),
+    ('make_images', ['missing.txt', 'out', '--model', 'tiny-sd'], 'missing.txt'),
+    ('make_images', ['empty.txt', 'out', '--model', 'tiny-sd'], 'empty.txt'),
+    ('make_images', ['binary.txt', 'out', '--model', 'tiny-sd'], 'binary.txt'),
+    ('make_images', ['text.txt', 'out', '--model', 'missing'], '--model'),
+    ('make_images', ['text.txt', 'out', '--model', 'missing', '--size', '7', '7'], '--size'),
+    ('make_images', ['text.txt', 'out', '--model', 'missing', '--dtype', 'float16', '--device', 'cpu'], '--dtype'),
+    ('make_targets', ['missing', 'out', '--kind', 'depth', '--model', 'missing'], 'missing'),
+    ('make_targets', ['folder', 'out', '--kind', 'depth', '--model', 'missing'], 'folder'),
+    ('make_targets', ['.', 'out', '--kind', 'depth', '--config', 'config.py', '--checkpoint', 'a'], '--config'),
+    ('make_targets', ['.', 'out', '--kind', 'segmentation'], '--config'),
+    ('make_targets', ['.', 'out', '--kind', 'normals', '--library', 'transformers'], '--library'),
+    ('make_targets', ['.', 'out', '--kind', 'depth', '--model', 'missing'], 'missing'),
+    ('pack_lmdb', ['missing', 'folder', 'out'], 'missing'),
+    ('pack_lmdb', ['folder', 'folder', 'out'], 'folder'),
+    ('pack_lmdb', ['.', 'missing', 'out'], 'missing'),
+    ('pack_lmdb', ['.', 'folder', 'out'], 'folder'),
+    ('convert_colours', ['missing', 'out', '--to', 'classes'], 'missing'),
+    ('convert_colours', ['folder', 'out', '--to', 'classes'], 'folder'),
+    ('convert_colours', ['.', 'out', '--to', 'classes'], 'picture.png'),
+    ('convert_colours', ['.', 'out', '--to', 'classes', '--palette', 'nobody'], 'palette'),
+    ('convert_colours', ['.', 'out', '--to', 'colours', '--bedroom'], '--bedroom'),
+    ('convert_checkpoint', ['missing.pth', 'out.pth'], 'missing.pth'),
+    ('convert_checkpoint', ['picture.png', 'out.pth'], 'picture.png'),
+    ('convert_checkpoint', ['folder', 'out.pth'], 'folder'),
+    ('convert_checkpoint', ['empty.txt', 'out.pth'], 'empty.txt'),
+    ('kitti', ['out', '--raw', 'missing', '--depth', 'folder'], '-list'),
+    ('kitti', ['out', '--raw', 'missing', '--depth', 'folder', '--test-list', 'text.txt'], 'text.txt'),
+    ('kitti', ['out', '--raw', 'folder', '--depth', 'folder', '--test-list', 'missing.txt'], 'missing.txt'),
+    ('kitti', ['out', '--raw', 'folder', '--depth', 'folder', '--test-list', 'binary.txt'], 'binary.txt'),
+    ('nyu', ['out'], '--labelled'),
+    ('nyu', ['out', '--labelled', 'missing.mat'], '--splits'),
+    ('nyu', ['out', '--labelled', 'missing.mat', '--splits', 'missing.mat'], 'missing.mat'),
+    ('nyu', ['out', '--labelled', 'picture.png', '--splits', 'picture.png'], 'picture.png'),
+    ('nyu', ['out', '--sync', 'folder', '--test-list', 'missing.txt'], 'missing.txt'),
+    ('nyu', ['out', '--sync', 'folder', '--test-list', 'binary.txt'], 'binary.txt'),
+    ('make_toy_scenes', ['out', '--formats', 'png'], 'png'),
+    ('make_toy_scenes', ['out', '--domain', 'c'], 'domain'),
+    ('make_toy_scenes', ['out', '--size', '0'], 'size'),
+    ('make_toy_scenes', ['out', '--size', '8', '8', '8'], 'size'),
+    ('make_toy_scenes', ['out', '--size', '1000000000'], 'size'),
+    ('make_toy_scenes', ['out', '--num-train', '0', '--num-val', '0'], 'num_'),
+    ('make_toy_scenes', ['.', '--num-train', '1'], 'finished'),
+    ('make_toy_scenes', ['text.txt', '--num-train', '1'], 'text.txt'),
+    ('estimate_pose', ['config.py', 'a.pth', 'a.png', '--detector-checkpoint', 'b.pth'], '--detector'),
+    ('swap_backbone', ['config.py', 'out.py'], 'default_scope'),
+    ('swap_backbone', ['nobody::a', 'out.py'], 'nobody'),
+    ('swap_backbone', ['config.py', 'out.py', '--scope', 'nobody'], 'backbone'),
+    ('constant_depth', ['config.py'], 'config.py'),
+    ('benchmark', ['config.py'], 'backbone'),
+    ('measure_prior', ['--cfg-options', 'nonsense'], 'cfg-options'),
+    ('sweep_stock_configs', ['--write', '--check'], '--check'),
+    ('sweep_stock_configs', ['--write', '--only', 'a'], '--only'),
+]
