@@ -1,5 +1,6 @@
 """What every test gets: fixed seeds, one thread, the CPU, no network, and no default scope from the test before."""
 
+import gc
 import os
 
 # Read when the hub client is imported; a test that would download fails at once instead of waiting.
@@ -12,6 +13,7 @@ import random
 import numpy as np
 import pytest
 import torch
+from mmengine.config import config
 from mmengine.registry import DefaultScope
 
 import mmdiffperc  # noqa: F401  (its compat part has to come before any host)
@@ -21,6 +23,26 @@ import mmdiffperc  # noqa: F401  (its compat part has to come before any host)
 def one_thread():
     """The workers share the machine, and one thread gives the same sums everywhere."""
     torch.set_num_threads(1)
+
+
+@pytest.fixture(scope='session', autouse=True)
+def imported_once():
+    """mmengine collects garbage for each dataset, which need not look through all that the hosts have imported."""
+    gc.collect()
+    gc.freeze()
+    yield
+    gc.unfreeze()  # for the libraries that count what is left at the end
+
+
+@pytest.fixture(scope='session', autouse=True)
+def unformatted_configs():
+    """Each run and each checkpoint of it formats the config, which takes longer than a tiny training.
+
+    This is what ``Config(format_python_code=False)`` does; the scripts of the hosts offer no option for it.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(config, 'FormatCode', lambda text, **options: (text, True))
+        yield
 
 
 @pytest.fixture(autouse=True)

@@ -1,15 +1,21 @@
 """What the README, the config pages and the guides show is run, not trusted."""
 
+import contextlib
 import functools
 import importlib.util
+import os
 import re
+import runpy
 import shlex
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
+from typing import TextIO
 
 import pytest
 import torch
+from child_processes import fork
 from mmengine.config import Config
 from mmengine.registry import METRICS, MODELS, init_default_scope
 from mmengine.runner import save_checkpoint
@@ -100,10 +106,26 @@ def test_weights_of_deepspeed(tmp_path, monkeypatch):
     assert torch.equal(load_file('vpd.pth')['state_dict']['weight'], torch.ones(2, 3))
 
 
+def show_help(command: tuple[str | Path, ...], target: TextIO) -> int:
+    """Do what ``python COMMAND --help`` does, in a process that has imported most of it already."""
+    is_module = command[0] == '-m'
+    program, *arguments = map(str, command[is_module:])
+    os.chdir(ROOT)
+    sys.argv = [program, *arguments, '--help']
+    sys.path.insert(0, str(Path(program).parent))
+    with contextlib.redirect_stdout(target), contextlib.suppress(SystemExit):
+        (runpy.run_module if is_module else runpy.run_path)(program, run_name='__main__')
+    target.flush()
+    return 0
+
+
 @functools.cache
 def options_of(*command: str | Path) -> set[str]:
     """The long options that a program's help names."""
-    usage = subprocess.run([sys.executable, *command, '--help'], cwd=ROOT, capture_output=True, text=True).stdout
+    with tempfile.TemporaryFile('w+') as file:
+        os.waitpid(fork(lambda: show_help(command, file)), 0)
+        file.seek(0)
+        usage = file.read()
     assert usage, command
     return set(re.findall(r'--[a-z][\w-]*', usage))
 

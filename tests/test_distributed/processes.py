@@ -9,9 +9,7 @@ from mmengine.hooks import Hook
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 from torch import distributed
-from torch.multiprocessing import spawn
-
-import mmdiffperc  # noqa: F401  (a new process; its compat part has to come before any host)
+from torch.multiprocessing import start_processes
 
 # What mmengine passes by default, but for the GPU.
 ON_CPU = {
@@ -60,5 +58,5 @@ def _work(rank: int, world_size: int, folder: str, configs: dict[str, str]):
 def run_processes(world_size: int, folder: Path, configs: dict[str, str]) -> dict[str, list[dict]]:
     """Run every config in so many processes; what each of them found, by the config's name."""
     folder.mkdir(exist_ok=True)
-    spawn(_work, args=(world_size, str(folder), configs), nprocs=world_size)
+    start_processes(_work, args=(world_size, str(folder), configs), nprocs=world_size, start_method='fork')
     return {name: [torch.load(folder / f'{name}-{rank}.pth') for rank in range(world_size)] for name in configs}

@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 import torch
 
+from mmdiffperc.compat.checkpoint import load_file
+
 from .tiny_configs import BUILDERS, ITERATIONS
 
 METRICS = dict(vpd='mIoU', metaprompts='mIoU', retinanet='coco/AR@100')
@@ -35,3 +37,17 @@ def test_metrics_are_equal(name, halves, whole):
     for half in halves[name]:
         assert half['metrics'] == pytest.approx(expected, rel=5e-3, abs=1e-3)
     assert expected[METRICS[RUNS[name]]] > 0
+
+
+def test_resumed_run_equals_the_undisturbed_one(halves, halves_folder):
+    """Sharded, and momentum included."""
+    for resumed, undisturbed in zip(halves['resumed'], halves['sharded'], strict=True):
+        assert resumed['losses'] == pytest.approx(undisturbed['losses'][ITERATIONS // 2 :], rel=1e-5)
+        assert resumed['metrics'] == undisturbed['metrics']
+    found, expected = (
+        load_file(halves_folder / name / f'iter_{ITERATIONS}.pth')['optimizer']['state']
+        for name in ('resumed', 'sharded')
+    )
+    assert set(found) == set(expected) and 'backbone.unet.conv_in.weight' in expected
+    for name, state in expected.items():
+        torch.testing.assert_close(found[name]['momentum_buffer'], state['momentum_buffer'], msg=name)
