@@ -28,7 +28,7 @@ from ..config_checks import (
 from ..layers.feature_resize import resize_features
 from ..layers.feature_taps import Tap, feature_table, remove_untapped
 from ..layers.given_time_embedding import GivenTimeEmbedding
-from ..layers.image_check import check_conditions, split_inputs
+from ..layers.image_check import split_inputs
 from ..layers.latent_autoencoder import LatentAutoencoder
 from ..layers.recorder import Recorder
 from ..layers.skip_resize import resize_skip_connections
@@ -254,9 +254,7 @@ class DiffusionUNet(BaseModule):
             TypeError: The images are not a tensor of the weights' type.
             ValueError: The images have another shape, or the first batch has values that are not in [-1, 1].
         """
-        images, *conditions = split_inputs(inputs)
-        if conditions:
-            check_conditions(self.prompts)
+        images, *conditions = split_inputs(inputs, self.prompts)
         latents = self.autoencoder.encode(images)  # (B, 4, h, w)
         for step in range(self.num_refine_steps):
             prompt_embeds = self._embed_prompts(step, len(images), *conditions)  # (B, K, C)

@@ -77,11 +77,15 @@ def check_values(images: torch.Tensor):
         )
 
 
-def split_inputs(inputs: torch.Tensor | tuple) -> list:
-    """Split the inputs of a backbone into the images and, in a tuple, what the prompts are made from.
+def split_inputs(inputs: torch.Tensor | tuple, prompts: nn.Module) -> list:
+    """Split the inputs of a backbone into the images and, in a tuple, the condition that the prompts are made from.
+
+    Args:
+        inputs (Tensor | tuple): The images, or a tuple of them and a condition.
+        prompts (nn.Module): The backbone's prompts.
 
     Raises:
-        ValueError: The tuple has more than two entries.
+        ValueError: The tuple has more than two entries, or the prompts take no condition.
     """
     parts = list(inputs) if isinstance(inputs, tuple) and inputs else [inputs]
     if len(parts) > 2:
@@ -89,23 +93,14 @@ def split_inputs(inputs: torch.Tensor | tuple) -> list:
             'inputs: expected images, or a tuple of images and one condition for the prompts (category ids or '
             f'sentences), got a tuple of {len(parts)}'
         )
-    return parts
-
-
-def check_conditions(prompts: nn.Module):
-    """Check that prompts can be made from a condition.
-
-    Raises:
-        ValueError: They are the same for every image.
-    """
-    if not _takes_condition(type(prompts)):
+    if len(parts) == 2 and not _takes_condition(type(prompts)):
         raise ValueError(
             f'inputs: expected images alone, since {type(prompts).__name__} takes no condition, got a tuple of images '
             'and a condition. Leave it out, or choose prompts such as ScenePrompts or TextPrompts'
         )
+    return parts
 
 
 @functools.cache
 def _takes_condition(kind: type[nn.Module]) -> bool:
-    of_image = inspect.signature(kind.forward).parameters.keys() - {'self', 'batch_size', 'step'}
-    return bool(of_image)
+    return bool(inspect.signature(kind.forward).parameters.keys() - {'self', 'batch_size', 'step'})
