@@ -12,6 +12,8 @@ from mmengine.registry import init_default_scope
 from mmseg.apis import MMSegInferencer, inference_model, init_model
 from tiny_arch import write_arch
 
+from mmdiffperc.compat.checkpoint import load_file
+
 CONFIGS = Path(__file__).parents[1] / 'configs'
 CLASSES = ['wall', 'sky', 'tree']
 COLOURS = [[10, 20, 30], [40, 50, 60], [70, 80, 90]]
@@ -104,7 +106,7 @@ def test_broken_images_are_named(model, inferencer, tmp_path, name):
 
 
 def changed(checkpoint, path, change):
-    content = torch.load(checkpoint)
+    content = load_file(checkpoint)
     result = change(content)
     torch.save(content if result is None else result, path)
     return str(path)

@@ -186,7 +186,7 @@ def _checked(load: Callable) -> Callable:
 
 
 def install() -> None:
-    """Add to what torch builds, and give mmengine the loader of local files and the check of all files."""
+    """Limit what torch builds for checkpoints, and give mmengine the loader of local files and the check of all."""
     checkpoint_globals.install()
     CheckpointLoader.register_scheme(prefixes='', loader=load_from_local, force=True)
     CheckpointLoader.load_checkpoint = classmethod(_checked(CheckpointLoader.load_checkpoint))

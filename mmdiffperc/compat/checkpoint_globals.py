@@ -2,13 +2,14 @@
 
 Since torch 2.6 ``torch.load`` builds tensors and plain containers only, and so refuses mmengine's own checkpoints,
 which also hold ``HistoryBuffer``, NumPy scalars and methods. Passing ``weights_only=False`` would run any code in a
-file. Instead, torch's restricted unpickler is given the few harmless types that such files contain, for every
-``torch.load``. While a checkpoint is loaded by this package or by mmengine, the calls are left out of torch's own list.
+file. Instead, while this package or mmengine loads a checkpoint, torch's restricted unpickler is given the few harmless
+types that such files contain, and loses some calls of its own list. Any other ``torch.load`` stays as it is.
 
 Delete together with :mod:`mmdiffperc.compat.checkpoint`.
 """
 
 import datetime
+import functools
 import pathlib
 import pickle
 import threading
@@ -128,37 +129,64 @@ _GUARDED = {
 _REMOVED = ('torch.storage.TypedStorage', 'torch._utils._rebuild_wrapper_subclass')
 
 
-_LOCK = threading.RLock()
+class _Lists(threading.local):
+    """What may be built for the checkpoint that a thread is loading; None while it is loading none."""
+
+    built_in: dict[str, Any] | None = None
+    added: dict[str, Any] | None = None
+
+
+_lists = _Lists()
 
 
 @contextmanager
 def restricted() -> Iterator[None]:
-    """Limit torch's unpickler while a checkpoint is loaded. Other loading in the process keeps torch's own list."""
-    allowed = torch_unpickler._get_allowed_globals()  # torch keeps one dict for the process
-    tensors = [f'{kind.__module__}.{kind.__name__}' for kind in torch._tensor_classes]  # called with a length
-    with _LOCK:
-        kept = {name: allowed[name] for name in (*_REMOVED, *tensors, *_GUARDED) if name in allowed}
-        unpickler = torch_unpickler.Unpickler
-        for name in kept.keys() - _GUARDED.keys():
-            del allowed[name]
-        allowed.update(_GUARDED)
-        torch_unpickler.Unpickler = BoundedUnpickler
-        try:
-            yield
-        finally:
-            torch_unpickler.Unpickler = unpickler
-            allowed.update(kept)
-            for name in _GUARDED.keys() - kept.keys():
-                del allowed[name]
+    """Limit what torch's unpickler builds in this thread. All other loading in the process keeps torch's own lists."""
+    outer = _lists.built_in, _lists.added
+    _lists.built_in, _lists.added = _built_in(), torch_unpickler._get_user_allowed_globals() | _named(SAFE_GLOBALS)
+    try:
+        yield
+    finally:
+        _lists.built_in, _lists.added = outer
+
+
+def _built_in() -> dict[str, Any]:
+    tensors = {f'{kind.__module__}.{kind.__name__}' for kind in torch._tensor_classes}  # called with a length
+    listed = torch_unpickler._get_allowed_globals()
+    return {name: value for name, value in listed.items() if name not in tensors.union(_REMOVED)} | _GUARDED
+
+
+def _named(entries: list) -> dict[str, Any]:
+    pairs = (
+        entry if isinstance(entry, tuple) else (entry, f'{entry.__module__}.{entry.__name__}') for entry in entries
+    )
+    return {name: value for value, name in pairs}
+
+
+def _of_thread(get: Callable[[], dict], part: str) -> Callable[[], dict]:
+    @functools.wraps(get)
+    def listed() -> dict:
+        return getattr(_lists, part) or get()
+
+    return listed
+
+
+class _UnpicklerOfThread(BoundedUnpickler):
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        if _lists.built_in is None:
+            self.memo = {}  # as torch has it
 
 
 def install() -> None:
-    """Add to torch's list what mmengine's checkpoints contain."""
-    torch.serialization.add_safe_globals(SAFE_GLOBALS)
+    """Have torch ask for the lists of the thread that loads."""
+    torch_unpickler._get_allowed_globals = _of_thread(torch_unpickler._get_allowed_globals, 'built_in')
+    torch_unpickler._get_user_allowed_globals = _of_thread(torch_unpickler._get_user_allowed_globals, 'added')
+    torch_unpickler.Unpickler = _UnpicklerOfThread
 
 
 def safe_types() -> tuple[type, ...]:
     """Return the types that a user has added to torch's list, whose instances a checkpoint may then hold."""
-    added = [entry for entry in torch.serialization.get_safe_globals() if entry not in SAFE_GLOBALS]
+    added = torch.serialization.get_safe_globals()
     objects = [entry[0] if isinstance(entry, tuple) else entry for entry in added]
     return tuple(kind for kind in objects if isinstance(kind, type))

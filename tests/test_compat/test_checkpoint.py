@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from argparse import Namespace
+from concurrent.futures import ThreadPoolExecutor
 from types import ModuleType
 
 import numpy as np
@@ -25,6 +26,7 @@ from mmengine.runner.checkpoint import load_checkpoint
 from torch import nn
 
 from mmdiffperc.compat.checkpoint import load_file
+from mmdiffperc.compat.checkpoint_globals import restricted
 
 FORMATS = pytest.mark.parametrize('zipped', [True, False], ids=['zip', 'legacy'])
 
@@ -274,10 +276,24 @@ def test_load_from_takes_the_weights(tmp_path, make_runner):
 def test_the_allow_list_is_needed(tmp_path, make_runner):
     """When this fails, torch or mmengine has changed, and the module under test may be deleted."""
     make_runner(tmp_path, 1).train()
-    allowed = torch.serialization.get_safe_globals()
-    torch.serialization.clear_safe_globals()
-    try:
-        with pytest.raises(pickle.UnpicklingError):
-            torch.load(tmp_path / 'epoch_1.pth')
-    finally:
-        torch.serialization.add_safe_globals(allowed)
+    with pytest.raises(pickle.UnpicklingError):
+        torch.load(tmp_path / 'epoch_1.pth')
+
+
+def test_other_loading_keeps_torchs_own_lists(tmp_path):
+    """As in libraries that allow NumPy's arrays for a moment; and while another thread loads a checkpoint."""
+    array, parameter = np.arange(3.0), torch.nn.Parameter(torch.ones(2))
+    parameter.tag = 'mine'
+    torch.save(dict(array=array), tmp_path / 'numpy.pth')
+    torch.save(dict(state_dict=dict(weight=parameter)), tmp_path / 'tagged.pth')
+    numpy_types = [type(array), type(array.dtype), np.dtype, array.__reduce__()[0]]
+    with torch.serialization.safe_globals(numpy_types):
+        found = [torch.load(tmp_path / 'numpy.pth')['array'], load_file(tmp_path / 'numpy.pth')['array']]
+    for one in found:
+        np.testing.assert_array_equal(one, array)
+    assert type(found[0]) is np.ndarray
+
+    with restricted(), ThreadPoolExecutor(1) as pool:
+        other = pool.submit(torch.load, tmp_path / 'tagged.pth').result()
+    assert other['state_dict']['weight'].tag == 'mine'
+    assert not hasattr(load_file(tmp_path / 'tagged.pth')['state_dict']['weight'], 'tag')

@@ -9,6 +9,7 @@ from mmengine.infer import BaseInferencer
 from mmengine.registry import MODELS
 from mmengine.runner import CheckpointLoader, FlexibleRunner
 
+from mmdiffperc.compat.checkpoint import load_file
 from mmdiffperc.compat.stored_config import forget_stored_config
 
 # Each creates the file {proof}, if it is executed or built.
@@ -50,7 +51,7 @@ def checkpoint(make_runner, tmp_path):
     path = tmp_path / 'first' / 'epoch_1.pth'
 
     def with_config(config):
-        content = torch.load(path)
+        content = load_file(path)
         content['meta'] |= dict(config=config, cfg=config)
         content['message_hub']['runtime_info']['cfg'] = config
         content['message_hub']['resumed_keys']['cfg'] = True
@@ -108,14 +109,14 @@ def test_an_inferencer_with_a_config_works(checkpoint, proof, make_runner):
     MODELS.register_module(name='RegressionOfTest', module=type(make_runner(proof.parent, 1).model), force=True)
     path = checkpoint(CODE['statement'].format(proof=str(proof)))
     inferencer = Inferencer(Config(dict(model=dict(type='RegressionOfTest'))), path, device='cpu')
-    torch.testing.assert_close(inferencer.model.linear.bias, torch.load(path)['state_dict']['linear.bias'])
+    torch.testing.assert_close(inferencer.model.linear.bias, load_file(path)['state_dict']['linear.bias'])
     assert not proof.exists()
 
 
 def test_a_resumed_run_saves_its_own_config(checkpoint, make_runner, tmp_path, proof):
     path = checkpoint(CODE['statement'].format(proof=str(proof)))
     make_runner(tmp_path / 'second', 2, load_from=path, resume=True, cfg=dict(mine=7)).train()
-    saved = torch.load(tmp_path / 'second' / 'epoch_2.pth')
+    saved = load_file(tmp_path / 'second' / 'epoch_2.pth')
     assert 'mine = 7' in saved['message_hub']['runtime_info']['cfg']
     assert str(proof) not in saved['message_hub']['runtime_info']['cfg'] + saved['meta']['cfg']
 

@@ -8,6 +8,8 @@ import torch
 from mmengine.config import Config
 from tiny_arch import write_arch
 
+from mmdiffperc.compat.checkpoint import load_file
+
 ROOT = Path(__file__).parents[2]
 CLASSES = ['sphere', 'box', 'traffic cone']
 VPD = ROOT / 'configs/vpd/vpd_sd1-5-fpn_8xb2-80k_ade20k-512x512.py'
@@ -62,7 +64,7 @@ def broken_checkpoints(tmp_path):
         (tmp_path / 'damaged.pth').write_bytes(b'garbage' * 100)
         (tmp_path / 'short.pth').write_bytes(content[: len(content) // 2])
         torch.save(dict(state_dict={}, meta=Attack(tmp_path / 'executed')), tmp_path / 'unsafe.pth')
-        weights = torch.load(checkpoint)['state_dict']
+        weights = load_file(checkpoint)['state_dict']
         others = {key: weight for key, weight in weights.items() if not key.startswith(part)}
         torch.save(dict(state_dict=others, meta=dict(dataset_meta={})), tmp_path / 'other.pth')
         yield str(tmp_path / 'damaged.pth'), 'damaged.pth could not be loaded as a PyTorch checkpoint'

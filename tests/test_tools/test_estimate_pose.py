@@ -8,6 +8,7 @@ import torch
 from mmpose.apis import MMPoseInferencer
 from tiny_pose import write_checkpoint, write_config
 
+from mmdiffperc.compat.checkpoint import load_file
 from mmdiffperc.pose import estimate_pose
 
 
@@ -53,7 +54,7 @@ def test_picture_and_keypoints(run, model_files, image, tmp_path, capsys):
 def test_boxes_of_a_detector(run, image, tmp_path):
     detector = tiny_det.write_config(tiny_det.RETINANET, tmp_path)
     checkpoint = tiny_det.write_checkpoint(detector, tmp_path / 'detector.pth')
-    content = torch.load(checkpoint)
+    content = load_file(checkpoint)
     biases = content['state_dict']['bbox_head.retina_cls.bias'].view(-1, tiny_det.NUM_CLASSES)
     biases[:, 3] = 2.0  # sure of its persons
     torch.save(content, checkpoint)

@@ -37,8 +37,8 @@ class ImageCheck:
                 'images to the type of the weights'
             )
         if not torch.compiler.is_compiling() and not self._has_seen_values:
-            self._has_seen_values = True
             check_values(images)
+            self._has_seen_values = True
 
 
 def check_form(images: torch.Tensor):
