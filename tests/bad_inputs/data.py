@@ -200,8 +200,8 @@ READABLE = (('without its last bytes', 'png'), ('zipped', 'npy'))
 
 def _targets():
     for title, array in TARGETS.items():
-        yield _of_target(f'{title}, npy', 'npy', _saved(array))
-        yield _of_target(f'{title}, npz', 'npz', _compressed(x=array))
+        yield _of_target(f'array: {title}, npy', 'npy', _saved(array))
+        yield _of_target(f'array: {title}, npz', 'npz', _compressed(x=array))
     for title, array in DEPTHS.items():
         yield _of_target(f'depth {title}', 'npy', _saved(array), mode='F')
     for suffix, content in dict(png=_png(IMAGE), npy=_saved(COLOURS), npz=_compressed(x=COLOURS)).items():
