@@ -234,9 +234,13 @@ def _load_embeddings(path: Path):
 
 
 def _load_unet(path: Path):
+    load_weights(path, unet=_empty_unet())
+
+
+@cache
+def _empty_unet() -> nn.Module:
     with torch.device('meta'):
-        unet = build_unet(tiny_arch())
-    load_weights(path, unet=unet)
+        return build_unet(tiny_arch())
 
 
 TENSOR = dict(dtype='F32', shape=[4], data_offsets=[0, 16])
