@@ -13,8 +13,10 @@ import numpy as np
 import torch
 from adapted_unet import make_unet
 from mmengine.config import Config
+from mmengine.runner import load_checkpoint
 from mmseg.apis import init_model
 from safetensors.torch import load, save
+from torch import nn
 
 from mmdiffperc.compat.checkpoint import load_file
 from mmdiffperc.models import ClassPrompts
@@ -150,25 +152,25 @@ PARTS = ('backbone.', 'neck.', 'decode_head.')
 def _contents():
     for title, change in CONTENTS.items():
         made = partial(lambda change: _saved(change(_checkpoint())), change)
-        yield _case('init_model', title, _init_model, 'trained.pth', made, *PARTS)
+        yield _case('segmentor', title, _load_segmentor, 'trained.pth', made, *PARTS)
 
 
 @cache
-def _config() -> Config:
-    model = copy.deepcopy(MODEL)
-    model['backbone']['arch'] = tiny_arch()
-    return Config(dict(model=model, default_scope='mmseg'))
+def _segmentor() -> nn.Module:
+    config = Config(dict(model=copy.deepcopy(MODEL), default_scope='mmseg'))
+    config.model.backbone.arch = tiny_arch()
+    return init_model(config, device='cpu')
 
 
-def _init_model(path: Path):
-    return init_model(copy.deepcopy(_config()), str(path), device='cpu')
+def _load_segmentor(path: Path):
+    """As ``init_model`` does; a model whose weights nothing has initialised stays one."""
+    load_checkpoint(_segmentor(), str(path), map_location='cpu')
 
 
 @cache
 def _checkpoint() -> dict:
-    model = init_model(copy.deepcopy(_config()), device='cpu')
     palette = [[1, 2, 3], [4, 5, 6], [7, 8, 9]]
-    return dict(state_dict=model.state_dict(), meta=dict(dataset_meta=dict(classes=CLASSES, palette=palette)))
+    return dict(state_dict=_segmentor().state_dict(), meta=dict(dataset_meta=dict(classes=CLASSES, palette=palette)))
 
 
 def _with(content: dict, weights: dict) -> dict:
@@ -232,9 +234,13 @@ def _load_embeddings(path: Path):
 
 
 def _load_unet(path: Path):
+    load_weights(path, unet=_empty_unet())
+
+
+@cache
+def _empty_unet() -> nn.Module:
     with torch.device('meta'):
-        unet = build_unet(tiny_arch())
-    load_weights(path, unet=unet)
+        return build_unet(tiny_arch())
 
 
 TENSOR = dict(dtype='F32', shape=[4], data_offsets=[0, 16])

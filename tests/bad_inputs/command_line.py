@@ -6,9 +6,9 @@ import importlib
 import io
 import sys
 from collections.abc import Callable, Iterator
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import TemporaryDirectory, mkdtemp
 from unittest.mock import patch
 
 from .case import Case, ToldError
@@ -133,7 +133,7 @@ def _case(tool: str, parser: argparse.ArgumentParser, action: argparse.Action, *
         elif other.required:
             arguments += [*other.option_strings[-1:], *_good_values(other)]
     title = f'{name} {" ".join(values):.30}'
-    return Case(tool, title, partial(_run, parser.parse_args, arguments), (name,))
+    return Case(tool, title, partial(_parse, parser, arguments), (name,))
 
 
 def _good_values(action: argparse.Action) -> list[str]:
@@ -145,24 +145,44 @@ def _good_values(action: argparse.Action) -> list[str]:
 
 
 def _run(run: Callable[[list[str]], object], arguments: list[str]) -> None:
-    """Run a tool, or its parser alone, beside a config, a picture, a text and a folder.
+    """Run a tool beside a config, a picture, texts and a folder."""
+    with TemporaryDirectory(prefix='case-') as folder:
+        _write_files(Path(folder))
+        _tell(run, arguments, folder)
+
+
+def _parse(parser: argparse.ArgumentParser, arguments: list[str]) -> None:
+    _tell(parser.parse_args, arguments, _folder())
+
+
+@cache
+def _folder() -> Path:
+    folder = Path(mkdtemp(prefix='cases-'))
+    _write_files(folder)
+    return folder
+
+
+def _write_files(folder: Path) -> None:
+    (folder / 'config.py').write_text('model = dict()')
+    (folder / 'picture.png').write_bytes(PNG)
+    (folder / 'text.txt').write_text('a room\n')
+    (folder / 'binary.txt').write_bytes(b'\xff\xfe\x00\x89')
+    (folder / 'empty.txt').touch()
+    (folder / 'folder').mkdir()
+
+
+def _tell(run: Callable[[list[str]], object], arguments: list[str], folder: str | Path) -> None:
+    """Run something in a folder.
 
     Raises:
         ToldError: It has ended with an error in a line.
     """
     told = io.StringIO()
-    with TemporaryDirectory(prefix='case-') as folder, contextlib.chdir(folder):
-        Path('config.py').write_text('model = dict()')
-        Path('picture.png').write_bytes(PNG)
-        Path('text.txt').write_text('a room\n')
-        Path('binary.txt').write_bytes(b'\xff\xfe\x00\x89')
-        Path('empty.txt').touch()
-        Path('folder').mkdir()
-        with contextlib.redirect_stderr(told), contextlib.redirect_stdout(io.StringIO()):
-            try:
-                status = run(arguments)
-            except SystemExit as end:
-                status = end.code
+    with contextlib.chdir(folder), contextlib.redirect_stderr(told), contextlib.redirect_stdout(io.StringIO()):
+        try:
+            status = run(arguments)
+        except SystemExit as end:
+            status = end.code
     if isinstance(status, int) and status:
         raise ToldError(told.getvalue().strip().splitlines()[-1])
 
@@ -194,6 +214,9 @@ FILES = [
         ['text.txt', 'out.jsonl', '--model', 'missing', '--dtype', 'float16', '--device', 'cpu'],
         '--dtype',
     ),
+    ('make_captions', ['text.txt', 'out.jsonl', '--model', 'missing'], '--model'),
+    ('make_captions', ['text.txt', 'out.jsonl', '--model', 'missing', '--top-p', '2'], '--top-p'),
+    ('predict', ['config.py', 'picture.png', '--lora', 'lora', '--size', '1'], '--size'),
     ('make_images', ['missing.txt', 'out', '--model', 'tiny-sd'], 'missing.txt'),
     ('make_images', ['empty.txt', 'out', '--model', 'tiny-sd'], 'empty.txt'),
     ('make_images', ['binary.txt', 'out', '--model', 'tiny-sd'], 'binary.txt'),

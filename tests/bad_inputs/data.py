@@ -106,7 +106,8 @@ def _png(image: np.ndarray) -> bytes:
     return cv2.imencode('.png', image)[1].tobytes()
 
 
-def _saved(array: np.ndarray, **options) -> bytes:
+def saved(array: np.ndarray, **options) -> bytes:
+    """Return an array as the content of an npy file."""
     file = io.BytesIO()
     np.save(file, array, **options)
     return file.getvalue()
@@ -149,6 +150,12 @@ def _metadata():
 def _of_metadata(title, content):
     files = {'images/metadata.jsonl': content, 'images/a.png': _png(IMAGE), 'targets/a.png': _png(IMAGE)}
     return _case('metadata.jsonl', title, _load_targets, files, 'metadata.jsonl', 'missing in')
+
+
+def load_written(files: dict[str, bytes | str], mode: str = 'RGB') -> object:
+    """Load an image and its target, of which these files differ."""
+    good = {'images/a.png': _png(IMAGE)} | ({} if mode == 'F' else {'targets/a.png': _png(IMAGE)})
+    return _in_folder(partial(_load_targets, mode=mode), good | files)
 
 
 def _load_targets(folder: Path, mode: str = 'RGB'):
@@ -200,17 +207,17 @@ READABLE = (('without its last bytes', 'png'), ('zipped', 'npy'))
 
 def _targets():
     for title, array in TARGETS.items():
-        yield _of_target(f'{title}, npy', 'npy', _saved(array))
-        yield _of_target(f'{title}, npz', 'npz', _compressed(x=array))
+        yield _of_target(f'array: {title}, npy', 'npy', saved(array))
+        yield _of_target(f'array: {title}, npz', 'npz', _compressed(x=array))
     for title, array in DEPTHS.items():
-        yield _of_target(f'depth {title}', 'npy', _saved(array), mode='F')
-    for suffix, content in dict(png=_png(IMAGE), npy=_saved(COLOURS), npz=_compressed(x=COLOURS)).items():
+        yield _of_target(f'depth {title}', 'npy', saved(array), mode='F')
+    for suffix, content in dict(png=_png(IMAGE), npy=saved(COLOURS), npz=_compressed(x=COLOURS)).items():
         for title, left in damaged(content).items():
             if (title, suffix) not in READABLE:
                 yield _of_target(f'{title}, {suffix}', suffix, left)
     objects = np.array([[None] * 12] * 8)
     for title, suffix, content in (
-        ('objects', 'npy', _saved(objects, allow_pickle=True)),
+        ('objects', 'npy', saved(objects, allow_pickle=True)),
         ('no array', 'npz', _compressed()),
         ('two arrays of other names', 'npz', _compressed(a=COLOURS, b=COLOURS)),
         ('a header of a huge shape', 'npy', _header(f'({10**9}, {10**9})')),

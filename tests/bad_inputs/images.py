@@ -1,6 +1,5 @@
 """Images, and what is given with them, in another form than a model works on."""
 
-import copy
 from collections.abc import Iterator
 from functools import cache, partial
 
@@ -13,6 +12,7 @@ from mmdiffperc.datasets.single_image import single_image_batch
 from mmdiffperc.inference.image_files import read_image
 from mmdiffperc.models import DeterministicDiffusion, DiffusionUNet
 from mmdiffperc.models.layers import LatentAutoencoder
+from mmdiffperc.models.layers.image_check import ImageCheck
 
 from .case import Case
 from .settings import tiny_arch
@@ -135,20 +135,25 @@ def cases() -> Iterator[Case]:
 
 
 def _encode(kind: type, images: object):
-    """Give images to a new copy of a model, which has seen none."""
-    model = copy.deepcopy(_models()[kind])
+    model = _model(kind)
     with torch.no_grad():
         return model.encode(images) if kind is LatentAutoencoder else model(images)
 
 
 def _lose(samples: list | None):
-    return copy.deepcopy(_models()[DeterministicDiffusion])(GOOD, samples, mode='loss')
+    return _model(DeterministicDiffusion)(GOOD, samples, mode='loss')
 
 
 def _estimate(captions: object):
-    model = copy.deepcopy(_models()[DeterministicDiffusion])
-    model.use_prompts = True
-    return model.estimate(GOOD, captions)
+    return _model(DeterministicDiffusion, use_prompts=True).estimate(GOOD, captions)
+
+
+def _model(kind: type, use_prompts: bool = False) -> nn.Module:
+    """A model that has seen no images."""
+    model = _models()[kind]
+    model.use_prompts = use_prompts
+    getattr(model, 'autoencoder', model).check_images = ImageCheck()
+    return model
 
 
 @cache

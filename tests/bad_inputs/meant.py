@@ -5,6 +5,7 @@ from functools import partial
 
 from mmengine.registry import METRICS, MODELS
 
+from . import data
 from .settings import build, tiny_arch
 
 
@@ -34,6 +35,16 @@ MEANT: list[tuple[str, str, Callable]] = [
         'a negative start of gamma',
         'a learnable vector may start anywhere',
         partial(build, MODELS, 'TextAdapter', embed_dims=8, gamma=-1.0),
+    ),
+    (
+        'a byte order mark before metadata',
+        'some editors write it, as documented',
+        partial(data.load_written, {'images/metadata.jsonl': b'\xef\xbb\xbf{"file_name": "a.png"}'}),
+    ),
+    (
+        'negative depth',
+        "documented: targets of mode 'F' are any numbers up to 2^24",
+        partial(data.load_written, {'targets/a.npy': data.saved(-data.GREY)}, mode='F'),
     ),
     (
         'depth without an upper limit',

@@ -14,7 +14,7 @@ AREAS = (arguments, settings, tensors, whole_models, images, checkpoints, data, 
 GOOD = ('clear', 'warned')
 import_modules_from_strings(['mmdiffperc.pose', 'mmdiffperc.seg'])  # whose classes are registered so
 
-MAX_SHOWN = 1000
+MAX_SHOWN = 100
 LARGEST_SHARE = 0.02  # of obscure, and of silent, answers
 
 

@@ -44,7 +44,6 @@ def test_bad_input_is_one_clear_line(draw, config, tiny_checkpoint, tmp_path, ca
     unlabelled.test_dataloader.dataset.pipeline.pop(1)
     unlabelled.dump(tmp_path / 'unlabelled.py')
     for arguments, message in (
-        ([tmp_path / 'absent.py', tiny_checkpoint], 'absent.py'),
         ([config, tmp_path / 'cut.pth'], 'cut.pth could not be loaded'),
         ([config, tiny_checkpoint, '--indices', 0, 7], 'the test set has images 0 to 1, and no [7]'),
         ([tmp_path / 'unlabelled.py', tiny_checkpoint], 'many.jpg: expected a config of semantic segmentation'),

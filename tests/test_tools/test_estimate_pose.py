@@ -83,5 +83,5 @@ def test_errors_are_one_clear_line(run, image, tmp_path, capsys):
         return capsys.readouterr().err.splitlines()[-1]
 
     assert message(image, '--box', '80', '0', '90', '9').startswith('estimate_pose: Box [80.0, 0.0, 90.0, 9.0] lies')
-    assert 'No such file' in message(tmp_path / 'absent.png')
+    assert 'absent.png: no such image' in message(tmp_path / 'absent.png')
     assert not (tmp_path / 'out').exists()

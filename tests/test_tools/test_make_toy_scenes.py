@@ -66,7 +66,6 @@ def test_second_run_says_that_it_is_there(tmp_path, main, capsys):
         (['--num-val', '0'], 'num_val=0: expected'),
         (['--domain', 'z'], "domain='z': expected"),
         (['--formats', 'voc'], "formats[0]='voc': expected"),
-        (['--workers', '0'], 'workers'),
     ],
 )
 def test_bad_arguments_end_with_one_clear_line(tmp_path, main, capsys, extra, message):

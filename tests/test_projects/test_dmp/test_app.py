@@ -230,12 +230,18 @@ def test_nothing_is_reported(page, address):
 
 def test_what_cannot_work_fails_before_there_is_a_page(tool, configs, lora, tmp_path, capsys):
     main = tool('app').main
-    for tasks, message in (
-        (('--task', 'depth', str(configs['depth']), str(tmp_path)), 'No LoRA in the folder'),
-        (('--task', 'depth', str(tmp_path / 'absent.py'), str(lora)), 'absent.py'),
-        ((*tasks_of(configs, lora), '--size', '0'), 'size=0: expected a positive number of pixels'),
+    for task, message in (
+        ((str(configs['depth']), str(tmp_path)), 'No LoRA in the folder'),
+        ((str(tmp_path / 'absent.py'), str(lora)), 'absent.py'),
     ):
-        assert main([*tasks, '--device', 'cpu']) == 1
+        assert main(['--task', 'depth', *task, '--device', 'cpu']) == 1
+        assert message in capsys.readouterr().err.splitlines()[-1]
+    for tasks, message in (
+        ((*tasks_of(configs, lora), '--size', '0'), '--size'),
+        ((*tasks_of(configs, lora), '--port', '0'), '--port'),
+    ):
+        with pytest.raises(SystemExit):
+            main([*tasks, '--device', 'cpu'])
         assert message in capsys.readouterr().err.splitlines()[-1]
 
 
