@@ -33,12 +33,12 @@ def tiny_vpd(tmp_path_factory):
     return str(folder / 'tiny_vpd.py')
 
 
-@pytest.fixture
-def tiny_checkpoint(tiny_vpd, tmp_path):
+@pytest.fixture(scope='session')
+def tiny_checkpoint(tiny_vpd, tmp_path_factory):
     """A checkpoint of its model, with random weights."""
     from mmseg.apis import init_model
 
-    path = tmp_path / 'tiny_vpd.pth'
+    path = tmp_path_factory.mktemp('tiny_checkpoint') / 'tiny_vpd.pth'
     meta = dict(dataset_meta=dict(classes=CLASSES, palette=[[0, 0, 0]] * 3))
     torch.save(dict(state_dict=init_model(tiny_vpd, device='cpu').state_dict(), meta=meta), path)
     return str(path)

@@ -1,7 +1,5 @@
 import os
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -44,27 +42,25 @@ def weights():
     return make_state_dict(str(MANIFEST))
 
 
-def test_writes_a_checkpoint_of_openmmlab(tmp_path, config, weights):
-    torch.save(dict(state_dict=weights, meta={}), tmp_path / 'official.pth')
-    command = [sys.executable, TOOL, tmp_path / 'official.pth', tmp_path / 'ours.pth', '--config', config]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    checkpoint = load_file(tmp_path / 'ours.pth')
-    names = checkpoint['state_dict']
-    assert f'VPD segmentation: {len(names)} weights written' in done.stdout
-    torch.testing.assert_close(names['backbone.prompts.embeddings'], weights['class_embeddings'])
-    torch.testing.assert_close(names['decode_head.conv_seg.bias'], weights['decode_head.conv_seg.bias'])
-    meta = checkpoint['meta']['dataset_meta']
-    assert list(meta['classes']) == [f'class {index}' for index in range(7)]
-    assert len(meta['palette']) == 150
-
-
 @pytest.fixture
 def convert(tool):
     """Run the tool with arguments, in this process; returns its exit status."""
     from convert_checkpoint import main
 
     return lambda *arguments: main([*map(str, arguments)])
+
+
+def test_writes_a_checkpoint_of_openmmlab(convert, tmp_path, config, weights, capsys):
+    torch.save(dict(state_dict=weights, meta={}), tmp_path / 'official.pth')
+    assert convert(tmp_path / 'official.pth', tmp_path / 'ours.pth', '--config', config) == 0
+    checkpoint = load_file(tmp_path / 'ours.pth')
+    names = checkpoint['state_dict']
+    assert f'VPD segmentation: {len(names)} weights written' in capsys.readouterr().out
+    torch.testing.assert_close(names['backbone.prompts.embeddings'], weights['class_embeddings'])
+    torch.testing.assert_close(names['decode_head.conv_seg.bias'], weights['decode_head.conv_seg.bias'])
+    meta = checkpoint['meta']['dataset_meta']
+    assert list(meta['classes']) == [f'class {index}' for index in range(7)]
+    assert len(meta['palette']) == 150
 
 
 def test_writes_nothing_when_a_weight_is_missing(convert, tmp_path, config, weights, capsys):

@@ -14,15 +14,26 @@ ROOT = Path(__file__).parents[2]
 TARGETS = ('depth', 'albedo')
 
 
+@pytest.fixture(scope='module')
+def repository(tmp_path_factory):
+    """A folder with two images and untrained runs of two targets, each of two models; and these tasks."""
+    folder = tmp_path_factory.mktemp('repository')
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(ROOT / 'tools'))
+        from draw_transfer import TASKS
+    write_dataset(folder / 'data', DatasetSpec(1, 2, (64, 64), seed=0, domain='b', formats=('dmp',)))
+    torch.manual_seed(0)
+    return folder, {f'dmp-{target}': small(TASKS[f'dmp-{target}'], target, folder) for target in TARGETS}
+
+
 @pytest.fixture
-def draw(tool, tmp_path, monkeypatch):
-    """The tool, in a repository with two images and untrained runs of two targets, each of two models."""
+def draw(tool, repository, monkeypatch):
+    """The tool, in that repository."""
     import draw_transfer
 
-    write_dataset(tmp_path / 'data', DatasetSpec(1, 2, (64, 64), seed=0, domain='b', formats=('dmp',)))
-    tasks = {f'dmp-{target}': small(draw_transfer.TASKS[f'dmp-{target}'], target, tmp_path) for target in TARGETS}
+    folder, tasks = repository
     monkeypatch.setattr(draw_transfer, 'TASKS', {'depth': None} | tasks)  # the first is not one of DMP's
-    monkeypatch.chdir(tmp_path)
+    monkeypatch.chdir(folder)
     return draw_transfer
 
 
