@@ -1,9 +1,9 @@
 """Files: written whole or not at all, named below the folder they belong to, and quoted briefly in messages."""
 
 import contextlib
+import hashlib
 import json
 import os
-import re
 import secrets
 import shutil
 import socket
@@ -11,12 +11,21 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePath
 
-# The process is part of a partial name, so that several processes may write into one folder.
-_HOST = re.sub(r'\W', '_', socket.gethostname())
+
+def _name_of_system() -> str:
+    """Return what the numbers of processes belong to: a container's are not those of its host."""
+    parts = [socket.gethostname()]
+    for file in ('/proc/sys/kernel/random/boot_id', '/proc/self/ns/pid'):
+        with contextlib.suppress(OSError):  # not on every system
+            parts.append(os.readlink(file) if Path(file).is_symlink() else Path(file).read_text())
+    return hashlib.sha256('\n'.join(parts).encode()).hexdigest()[:8]
+
+
 # In bytes; usual file systems take no more.
 LONGEST_NAME = 255
 LONGEST_PATH = 1024
-_PARTIAL = f'.part-{_HOST}-'
+# The process is part of a partial name, so that several processes may write into one folder.
+_PARTIAL = f'.part-{_name_of_system()}-'
 _tidied: set[Path] = set()
 
 

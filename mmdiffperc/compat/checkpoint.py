@@ -17,6 +17,7 @@ import re
 import zipfile
 from collections import OrderedDict
 from collections.abc import Callable
+from contextlib import nullcontext
 from typing import Any, NoReturn
 
 import torch
@@ -60,7 +61,8 @@ def load_file(path: str | pathlib.Path, map_location: Any = 'cpu', mmap: bool = 
     Raises:
         FileNotFoundError: There is no such file.
         pickle.UnpicklingError: The file asks for something that could execute code.
-        RuntimeError: The file is truncated, damaged, or not a checkpoint.
+        RuntimeError: The file is truncated, damaged, or not a checkpoint. The checksums in it are compared unless it is
+            mapped.
         ValueError: It holds something other than plain data, see :func:`.check_plain`.
     """
     content = _read(path, map_location, mmap)
@@ -72,6 +74,11 @@ def _read(path, map_location, mmap=False):
     path = pathlib.Path(path).expanduser()
     if not path.is_file():
         raise FileNotFoundError(f'The checkpoint {path} does not exist or is not a file.')
+    with nullcontext() if mmap else verified(path):  # mapping a file is meant to read only a part of it
+        return _unpickle(path, map_location, mmap)
+
+
+def _unpickle(path, map_location, mmap):
     try:
         is_zip = zipfile.is_zipfile(path)
         if is_zip:
@@ -88,9 +95,8 @@ def _refuse_inflation(path):
     """Refuse compressed or shared records, which can hold a thousand times the size of the file; torch writes none."""
     with zipfile.ZipFile(path) as archive:
         content = sum(record.file_size for record in archive.infolist())
-        is_torchscript = any(
-            name.endswith('constants.pkl') for name in archive.namelist()
-        )  # torch refuses these itself
+        # Compressed, too, but refused by torch itself.
+        is_torchscript = any(name.endswith('constants.pkl') for name in archive.namelist())
     if content > path.stat().st_size and not is_torchscript:
         raise ValueError(f'its records have {content} bytes, more than the file: they are compressed or overlap')
 
@@ -102,9 +108,7 @@ def _check_plain(content, where, map_location):
 
 def load_from_local(filename: str, map_location: Any = None) -> Any:
     """Load a local file for mmengine, which logs the last part of this function's name."""
-    path = pathlib.Path(filename).expanduser()
-    with verified(path):
-        return _read(path, map_location)
+    return _read(filename, map_location)
 
 
 class BareWeights(OrderedDict):

@@ -22,6 +22,7 @@ from mmdiffperc.finite import is_finite
 from .checkpoint_globals import METHODS, LightningCallback, safe_types
 
 _DEEPEST = 50
+_SMALL = 2**20  # bytes; a constant that a model keeps expanded
 _DATES = (datetime.date, datetime.time, datetime.timedelta, datetime.tzinfo)
 _LEAVES = (type(None), int, float, complex, str, bytes, bytearray, torch.Size, torch.dtype, torch.device, torch.layout)
 _LEAVES += (PurePath, HistoryBuffer, *_DATES)
@@ -96,7 +97,7 @@ def _fault_of_tensor(tensor: Tensor) -> str | None:
     if tensor.is_contiguous():
         return None
     stored = tensor.untyped_storage().nbytes()
-    if tensor.numel() * tensor.element_size() > stored:
+    if tensor.numel() * tensor.element_size() > max(stored, _SMALL):
         return f'a tensor of shape {tuple(tensor.shape)} of which {stored} bytes are stored, and repeated'
     return None
 

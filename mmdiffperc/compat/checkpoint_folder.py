@@ -8,13 +8,16 @@ Delete together with ``mmdiffperc/compat/checkpoint_hook.py``.
 """
 
 import os
+import pickle
 import re
 from pathlib import Path
 from typing import Any
 
 from mmengine.fileio import LocalBackend
 
-from mmdiffperc.compat.checkpoint_integrity import find_damage
+from mmdiffperc.compat.checkpoint import checked_checkpoint, load_file
+from mmdiffperc.compat.checkpoint_integrity import find_damage, verified
+from mmdiffperc.files import brief
 
 
 class CheckpointFolder:
@@ -67,8 +70,22 @@ class CheckpointFolder:
             return 'there is no such file'
         if not self.is_local:
             return None
-        files = sorted(Path(path).rglob('*.pt*')) if self.backend.isdir(path) else [path]  # sharded or not
-        return next(filter(None, map(find_damage, files)), None) if files else 'the folder is empty'
+        if not self.backend.isdir(path):
+            return find_fault(path)
+        shards = sorted(Path(path).rglob('*.pt*'))
+        return next(filter(None, map(find_damage, shards)), None) if shards else 'the folder is empty'
 
     def _resolve(self, path):
         return Path(os.path.realpath(path)).as_posix() if self.is_local else path.rstrip('/')
+
+
+def find_fault(path: str) -> str | None:
+    """Return why a training could not resume from a local file, or None if it could."""
+    try:
+        with verified(path):
+            content = checked_checkpoint(load_file(path, mmap=True), path)
+    except (OSError, RuntimeError, ValueError, pickle.UnpicklingError) as error:
+        return f'{type(error).__name__}: {brief(str(error), 300)}'
+    meta = content.get('meta', {}) if isinstance(content, dict) else {}
+    missing = [name for name in ('epoch', 'iter') if name not in meta]
+    return f'its meta has no {" and no ".join(missing)}' if missing else None

@@ -9,7 +9,7 @@ Delete together with ``mmdiffperc/compat/checkpoint_hook.py``.
 from pathlib import Path
 from typing import Any
 
-from mmengine._strategy import SingleDeviceStrategy
+from mmengine._strategy import DDPStrategy, SingleDeviceStrategy
 from mmengine.dist import is_main_process
 from mmengine.fileio import LocalBackend, get_file_backend
 from mmengine.registry import RUNNERS
@@ -31,6 +31,22 @@ class SafeFlexibleRunner(FlexibleRunner):
             if isinstance(hook, SafeCheckpointHook):
                 hook.choose_checkpoint(self)
         super().load_or_resume()
+
+    def val(self) -> dict:
+        """Validate; with a checkpoint, the weights that it lacks are not initialised first."""
+        self._leave_weights_to_checkpoint()
+        return super().val()
+
+    def test(self) -> dict:
+        """Test; with a checkpoint, the weights that it lacks are not initialised first."""
+        self._leave_weights_to_checkpoint()
+        return super().test()
+
+    def _leave_weights_to_checkpoint(self) -> None:
+        # What is initialised counts as deliberate, and a head that the checkpoint lacks would predict noise: see
+        # mmdiffperc.models.complete_model. Sharding needs initialised weights.
+        if self._load_from and type(self.strategy) in (SingleDeviceStrategy, DDPStrategy):
+            self.cfg.setdefault('init_weights_for_test_or_val', False)
 
     def save_checkpoint(self, out_dir: str, filename: str, *args: Any, **kwargs: Any) -> None:
         """Save a checkpoint; a local file appears under its name only when it is complete."""

@@ -30,7 +30,10 @@ def recorded_checkpoint(work_dir: str | Path) -> str | None:
 
 
 def latest_checkpoint(work_dir: str | Path, folder: CheckpointFolder, logger: Logger) -> str | None:
-    """Return the recorded checkpoint if it is whole, else the newest whole one in the folder.
+    """Return the recorded checkpoint if it can be resumed from, else the newest one in the folder that can.
+
+    In a copied folder, the record names a file in the folder that it was copied from. The folder's own checkpoints come
+    first then.
 
     Args:
         work_dir (str | Path): The work folder of the training.
@@ -44,12 +47,13 @@ def latest_checkpoint(work_dir: str | Path, folder: CheckpointFolder, logger: Lo
         RuntimeError: There is no whole checkpoint.
     """
     recorded = recorded_checkpoint(work_dir)
-    expected = [folder.own(recorded) or recorded] if recorded else []
+    own = folder.own(recorded) if recorded else None
+    candidates = [own, *folder.newest_first(), recorded] if own or recorded else folder.newest_first()
     unusable = {}
-    for checkpoint in dict.fromkeys(expected + folder.newest_first()):
+    for checkpoint in dict.fromkeys(filter(None, candidates)):
         unusable[checkpoint] = folder.find_damage(checkpoint)
         if unusable[checkpoint] is None:
-            if [checkpoint] != expected:
+            if checkpoint != own:
                 logger.warning(f'{_explain(work_dir, recorded, unusable)} Resuming from {checkpoint} instead.')
             return checkpoint
     if recorded is None and not unusable:

@@ -5,8 +5,7 @@ predicts noise. Every model with a backbone, neck or head of this package is the
 into it. See :mod:`mmdiffperc.models.channel_check` for how the check learns of the model.
 
 Training initialises first, and may start from a checkpoint with another head, or with none: parts that are initialised
-are left to mmengine. (mmengine's ``FlexibleRunner`` also initialises before testing, so there only the log reports,
-unless the config has ``init_weights_for_test_or_val=False``.)
+are left to mmengine. Its ``FlexibleRunner`` initialises sharded models before testing, too; there only the log reports.
 
 Three things may always be missing: an ``auxiliary_head``, which takes no part in prediction, with a warning; the state
 of a loss; and the batch counts of batch normalisation. :class:`.DiffusionUNet` checks its own weights, see
@@ -55,8 +54,8 @@ def refuse_random(model: BaseModule, state_dict: dict[str, torch.Tensor], prefix
         RuntimeError: Parts that nothing has initialised would stay random, in part or as a whole.
     """
     expected = {prefix + name: weight.shape for name, weight in _uninitialised(model)}
-    random = [name for name, shape in expected.items() if name not in state_dict or state_dict[name].shape != shape]
-    auxiliary = [name for name in random if name.startswith(prefix + _AUXILIARY)]
+    unfilled = [name for name, shape in expected.items() if name not in state_dict or state_dict[name].shape != shape]
+    auxiliary = [name for name in unfilled if name.startswith(prefix + _AUXILIARY)]
     if auxiliary:
         print_log(
             f'The checkpoint lacks {len(auxiliary)} weights of {_AUXILIARY}, first {auxiliary[0]}. They are not needed '
@@ -64,13 +63,13 @@ def refuse_random(model: BaseModule, state_dict: dict[str, torch.Tensor], prefix
             logger='current',
             level=logging.WARNING,
         )
-    random = [name for name in random if name not in auxiliary]
-    if random:
-        first = random[0]
+    unfilled = [name for name in unfilled if name not in auxiliary]
+    if unfilled:
+        first = unfilled[0]
         found = tuple(state_dict[first].shape) if first in state_dict else 'nothing'
         raise RuntimeError(
-            f'The checkpoint lacks {len(random)} weights of {type(model).__name__}, or has them in another shape, '
-            f'first {", ".join(random[:3])}: they would stay random. {first} should have shape '
+            f'The checkpoint lacks {len(unfilled)} weights of {type(model).__name__}, or has them in another shape, '
+            f'first {", ".join(unfilled[:3])}: they would stay random. {first} should have shape '
             f'{tuple(expected[first])}, the checkpoint has {found}. Check that it is of a model with this config'
         )
 

@@ -1,6 +1,7 @@
 """The checkpoint to resume from is found whatever the training before was interrupted at."""
 
 import logging
+import pickle
 from pathlib import Path
 
 import pytest
@@ -11,11 +12,15 @@ from mmdiffperc.compat.checkpoint_folder import CheckpointFolder
 from mmdiffperc.compat.latest_checkpoint import latest_checkpoint, record_checkpoint, recorded_checkpoint
 
 
+def save(path, weight=0.0, **meta):
+    torch.save(dict(state_dict=dict(weight=torch.tensor([weight])), meta=meta or dict(epoch=1, iter=5)), path)
+
+
 @pytest.fixture
 def run(tmp_path):
     """A work folder with the checkpoints of two epochs and the best one."""
     for name in ('epoch_1.pth', 'epoch_2.pth', 'best_x_epoch_3.pth'):
-        torch.save(torch.zeros(1), tmp_path / name)
+        save(tmp_path / name)
     return tmp_path
 
 
@@ -63,23 +68,51 @@ def test_damaged_checkpoint(run, choose):
     (run / 'epoch_2.pth').write_bytes(content[:-20])
     chosen, warning = choose()
     assert chosen == 'epoch_1.pth'
-    assert 'epoch_2.pth' in warning and 'BadZipFile' in warning and 'epoch_1.pth' in warning
+    assert 'epoch_2.pth' in warning and 'damaged' in warning and 'epoch_1.pth' in warning
 
 
 def test_copied_folder_uses_its_own_checkpoint(run, choose, tmp_path_factory):
     original = tmp_path_factory.mktemp('original')
-    torch.save(torch.ones(1), original / 'epoch_1.pth')
+    save(original / 'epoch_1.pth')
     record_checkpoint(run, str(original / 'epoch_1.pth'))
     assert choose() == ('epoch_1.pth', '')
 
 
-def test_record_of_another_folder(run, tmp_path_factory):
-    """Where no file of that name is in the folder, mmengine's record counts, as ever."""
+def test_record_of_another_folder(run, choose, tmp_path_factory):
+    """As in a copy from which the newest checkpoint was removed: the original counts only if nothing else is there."""
     original = tmp_path_factory.mktemp('original')
-    torch.save(torch.ones(1), original / 'epoch_7.pth')
+    save(original / 'epoch_7.pth')
     record_checkpoint(run, str(original / 'epoch_7.pth'))
+    chosen, warning = choose()
+    assert chosen == 'epoch_2.pth' and 'epoch_7.pth' in warning
+    for name in ('epoch_1.pth', 'epoch_2.pth'):
+        (run / name).unlink()
     folder = CheckpointFolder(LocalBackend(), run, 'epoch_{}.pth')
     assert latest_checkpoint(run, folder, logging.getLogger('test')) == str(original / 'epoch_7.pth')
+
+
+@pytest.mark.parametrize(
+    ('spoil', 'reason'),
+    [
+        (lambda path: save(path, float('nan')), 'weight'),
+        (lambda path: save(path, note='no progress'), 'epoch'),
+        (lambda path: torch.save(torch.zeros(1), path), 'meta'),
+        (lambda path: path.write_bytes(pickle.dumps(print)), 'UnpicklingError'),
+    ],
+    ids=['NaN', 'no progress', 'no dict', 'code'],
+)
+def test_checkpoint_that_cannot_be_resumed_from(run, choose, spoil, reason):
+    record_checkpoint(run, str(run / 'epoch_2.pth'))
+    spoil(run / 'epoch_2.pth')
+    chosen, warning = choose()
+    assert chosen == 'epoch_1.pth' and reason in warning
+
+
+def test_checkpoint_in_the_format_before_zip(run, choose):
+    content = torch.load(run / 'epoch_2.pth')
+    torch.save(content, run / 'epoch_2.pth', _use_new_zipfile_serialization=False)
+    record_checkpoint(run, str(run / 'epoch_2.pth'))
+    assert choose() == ('epoch_2.pth', '')
 
 
 def test_nothing_whole_is_an_error(run, choose):

@@ -9,7 +9,9 @@ from mmengine.model import BaseModule
 from mmengine.registry import MODELS, init_default_scope
 from mmengine.runner.checkpoint import load_state_dict
 from mmseg.models.utils import resize  # noqa: F401 (registers the heads)
+from torch.utils.data import DataLoader
 
+from mmdiffperc.compat.flexible_runner import SafeFlexibleRunner
 from mmdiffperc.seg import AnySizeDepthHead, MetaPromptsDepthHead, SimpleDecodingHead
 
 HEADS = {
@@ -140,6 +142,23 @@ def test_training_may_start_from_a_checkpoint_in_the_config(build, tmp_path):
     model = build(init_cfg=dict(type='Pretrained', checkpoint=str(tmp_path / 'part.pth')))
     model.init_weights()
     assert equal(saved, model.state_dict())
+
+
+def test_flexible_runner_holds_testing_to_completeness(build, backbone, tmp_path):
+    """It would initialise the missing head first."""
+    torch.save(dict(state_dict=without(build().state_dict(), 'decode_head'), meta={}), tmp_path / 'part.pth')
+    runner = SafeFlexibleRunner(
+        dict(type='EncoderDecoder', backbone=backbone, neck=FPN, decode_head=FCN_HEAD),
+        work_dir=str(tmp_path),
+        test_dataloader=DataLoader([]),
+        test_cfg={},
+        test_evaluator=dict(type='DumpResults', out_file_path=str(tmp_path / 'out.pkl')),
+        default_scope='mmseg',
+        experiment_name='complete_model',
+        load_from=str(tmp_path / 'part.pth'),
+    )
+    with pytest.raises(RuntimeError, match=r'first decode_head\.'):
+        runner.test()
 
 
 def test_a_backbone_inside_another_module(build, backbone):
