@@ -1,8 +1,6 @@
 import json
 import os
 import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import child_processes
@@ -20,31 +18,12 @@ def main(monkeypatch):
     return main
 
 
-def test_runs_as_a_command(tmp_path):
-    command = [
-        sys.executable,
-        str(TOOL),
-        str(tmp_path / 'out'),
-        '--num-train',
-        '2',
-        '--num-val',
-        '1',
-        '--size',
-        '40',
-        '48',
-        '--seed',
-        '7',
-        '--domain',
-        'b',
-        '--formats',
-        'nyu',
-        'ade',
-        '--workers',
-        '2',
-    ]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=TOOL.parents[1], check=False)
-    assert done.returncode == 0, done.stderr
-    assert 'written' in done.stdout and '3/3' in done.stderr
+def test_writes_what_is_asked_for(tmp_path, main, capsys):
+    sizes = ['--num-train', '2', '--num-val', '1', '--size', '40', '48']
+    kind = ['--seed', '7', '--domain', 'b', '--formats', 'nyu', 'ade', '--workers', '2']
+    assert main([str(tmp_path / 'out'), *sizes, *kind]) == 0
+    shown = capsys.readouterr()
+    assert 'written' in shown.out and '3/3' in shown.err
     assert json.loads((tmp_path / 'out/toy_scenes.json').read_text()) == dict(
         num_train=2, num_val=1, size=[40, 48], seed=7, domain='b', formats=['ade', 'nyu'], generator=1
     )
