@@ -55,9 +55,9 @@ def _classes_of_alias(alias):
         return tuple(get_classes(alias))
     except (ModuleNotFoundError, ValueError) as error:
         raise ValueError(
-            f'classes={brief(alias)} is one string, and no dataset has this name. {_as_tuple(alias)}. Expected a list '
-            "of class names, a registered dataset such as 'ADE20KDataset', or an alias of mmseg, if it is installed, "
-            "such as 'ade'"
+            f"classes={brief(alias)}: expected a list of class names, a registered dataset such as 'ADE20KDataset', or "
+            "an alias of mmseg, if it is installed, such as 'ade'. This is one string, and no dataset has this name. "
+            f'{_as_tuple(alias)}'
         ) from error
 
 
