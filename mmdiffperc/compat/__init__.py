@@ -3,6 +3,7 @@
 import os
 
 from mmdiffperc.compat import (
+    binary_tta,
     checkpoint,
     checkpoint_hook,
     flexible_runner,
@@ -14,5 +15,5 @@ from mmdiffperc.compat import (
 # mmseg imports albumentations, which would ask the internet for its latest version at each start.
 os.environ.setdefault('NO_ALBUMENTATIONS_UPDATE', '1')
 
-for _part in (mmcv_ops, checkpoint, stored_config, checkpoint_hook, flexible_runner, fsdp_strategy):
+for _part in (mmcv_ops, checkpoint, stored_config, checkpoint_hook, flexible_runner, fsdp_strategy, binary_tta):
     _part.install()
