@@ -9,8 +9,8 @@ from mmseg.datasets import BaseSegDataset
 from mmseg.datasets.transforms import LoadAnnotations
 from mmseg.registry import DATASETS
 
-from mmdiffperc.datasets.nearest_files import check_listed, what_is_there
 from mmdiffperc.files import brief
+from mmdiffperc.nearest import check_listed, what_is_there
 from mmdiffperc.validation import Expected, Label, validated
 
 from .transforms import occurring_labels

@@ -1,4 +1,4 @@
-"""Name the files that are there where the ones that were looked for are not."""
+"""What is there instead of a file or name that was looked for, for messages."""
 
 from collections.abc import Sequence
 from difflib import get_close_matches
@@ -14,7 +14,7 @@ NUM_LISTED = 1000
 
 
 def what_is_there(folder: str, suffix: str, backend_args: dict | None = None) -> str:
-    """Describe the files of a folder by their suffixes, for the message that none with ``suffix`` is there.
+    """Describe the files of a folder by their suffixes.
 
     Args:
         folder (str): The folder, whose subfolders count.
