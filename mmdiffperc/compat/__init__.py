@@ -3,8 +3,10 @@
 import os
 
 from mmdiffperc.compat import (
+    binary_tta,
     checkpoint,
     checkpoint_hook,
+    empty_dataset,
     flexible_runner,
     fsdp_strategy,
     mmcv_ops,
@@ -14,5 +16,14 @@ from mmdiffperc.compat import (
 # mmseg imports albumentations, which would ask the internet for its latest version at each start.
 os.environ.setdefault('NO_ALBUMENTATIONS_UPDATE', '1')
 
-for _part in (mmcv_ops, checkpoint, stored_config, checkpoint_hook, flexible_runner, fsdp_strategy):
+for _part in (
+    mmcv_ops,
+    checkpoint,
+    stored_config,
+    checkpoint_hook,
+    flexible_runner,
+    fsdp_strategy,
+    binary_tta,
+    empty_dataset,
+):
     _part.install()

@@ -8,6 +8,7 @@ from torch import nn
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
 from mmdiffperc.files import brief, read_json
+from mmdiffperc.models.arch_check import check_unet_config, check_vae_config
 from mmdiffperc.models.checkpointing import refuse_reentrant_checkpointing
 from mmdiffperc.models.weight_assignment import assign_from_folder, assign_from_single_file, fill
 from mmdiffperc.models.weight_sources import locate_checkpoint
@@ -47,9 +48,12 @@ def build_unet(arch: str | Path) -> UNet2DConditionModel:
     """Builds the U-Net of an architecture (see :func:`arch_folder`) with random weights.
 
     Raises:
-        ValueError: The config is damaged, or not that of a U-Net.
+        ValueError: The config is damaged, does not belong to a U-Net, or to one that needs more than latents, a
+            timestep and prompts, such as an inpainting model or SDXL.
     """
-    unet = UNet2DConditionModel.from_config(_read_config(arch, 'unet', 'UNet2DConditionModel'))
+    config, vae_config = _read_config(arch, 'unet', 'UNet2DConditionModel'), _read_config(arch, 'vae', 'AutoencoderKL')
+    check_unet_config(arch_folder(arch) / 'unet' / 'config.json', config, vae_config)
+    unet = UNet2DConditionModel.from_config(config)
     refuse_reentrant_checkpointing(unet)
     return unet
 
@@ -58,9 +62,11 @@ def build_vae(arch: str | Path) -> AutoencoderKL:
     """Builds the autoencoder of an architecture (see :func:`arch_folder`) with random weights.
 
     Raises:
-        ValueError: The config is damaged, or not that of an autoencoder.
+        ValueError: The config is damaged, or does not belong to an autoencoder of RGB images.
     """
-    return AutoencoderKL.from_config(_read_config(arch, 'vae', 'AutoencoderKL'))
+    config = _read_config(arch, 'vae', 'AutoencoderKL')
+    check_vae_config(arch_folder(arch) / 'vae' / 'config.json', config)
+    return AutoencoderKL.from_config(config)
 
 
 def build_text_encoder(arch: str | Path) -> CLIPTextModel:

@@ -1,6 +1,7 @@
 """What mmsegmentation needs beside its own parts."""
 
 from .checked_nyu_dataset import CheckedNYUDataset
+from .checked_seg_dataset import CheckedSegDataset
 from .depth_estimator import DiffusionDepthEstimator
 from .depth_head import AnySizeDepthHead
 from .depth_loss import MaskedSiLogLoss
@@ -28,6 +29,7 @@ __all__ = [
     'CheckDepth',
     'CheckLabels',
     'CheckedNYUDataset',
+    'CheckedSegDataset',
     'DepthTTAModel',
     'DiffusionDepthEstimator',
     'EvaluateAtInputSize',

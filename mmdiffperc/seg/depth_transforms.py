@@ -10,6 +10,11 @@ from mmdiffperc.validation import Listed, PositiveFloat, Size2d, validated
 
 # Units in a metre of the usual depth files.
 UNITS = {256: "KITTI's 1/256 m", 1000: 'millimetres', 5000: "TUM's 0.2 mm"}
+HIGHEST_BYTE = 255
+# A map of 8 bits is told from one of 16 bits by depth that ends below this share of the range.
+NEAR = 0.1
+# Shares of the measured pixels beyond the range from which on a warning is due: of any values, and of a single one.
+SHARE_BEYOND, SHARE_CONSTANT = 0.1, 1e-3
 
 
 @TRANSFORMS.register_module()
@@ -57,12 +62,20 @@ class KBCrop(BaseTransform):
 @TRANSFORMS.register_module()
 @validated
 class CheckDepth(BaseTransform):
-    """Refuse a depth map that is not the image's; warn of one in another unit. Stands right after the map's loader.
+    """Refuse a depth map that does not belong to its image, and warn of depth that hardly is in metres.
 
-    The image may have been resized before, as mmseg does in testing: it is its original size that counts.
+    Place it right after the map's loader. The image may have been resized before, as mmseg does in testing: its
+    original size counts. Each copy of the transform warns once, of the first of these:
 
-    A wrong unit shows itself in depth that is *everywhere* beyond ``max_depth``: the evaluation then counts no pixel,
-    and the loss drives the network into the saturation of its sigmoid. Each copy of the transform warns once.
+    - All depth lies beyond ``max_depth``: the unit is wrong, the evaluation counts no pixel, and the loss drives the
+      network into the saturation of its sigmoid.
+    - Many pixels beyond ``max_depth`` have one and the same value, such as 65535 in the file: the value marks pixels
+      that were not measured. The loss would learn it as a depth.
+    - More than a tenth of the measured pixels lie beyond ``max_depth``.
+    - The numbers in the file do not exceed 255, so that even the farthest lies within a tenth of ``max_depth``: a map
+      of 8 bits was loaded with the unit of a map of 16 bits.
+
+    Depth that is not finite is no depth.
 
     Required keys: ``ori_shape``. Without ``gt_depth_map``, as when a test pipeline runs on one's own image, it does
     nothing.
@@ -89,20 +102,49 @@ class CheckDepth(BaseTransform):
                 f'(height, width), {results.get("img_path")}. Check that the two belong together and that the file '
                 'has one channel'
             )
-        measured = depth[depth > 0]
-        if not self._warned and measured.size and measured.min() > self.max_depth:
+        if not self._warned and (fault := self._fault(depth[(depth > 0) & np.isfinite(depth)], results)):
             self._warned = True
-            warnings.warn(self._wrong_unit(measured, results), stacklevel=2)
+            warnings.warn(f'{results.get("depth_map_path")}: {fault}', stacklevel=2)
         return results
 
-    def _wrong_unit(self, measured: np.ndarray, results: dict) -> str:
+    def _fault(self, measured: np.ndarray, results: dict) -> str | None:
+        if not measured.size:
+            return None
         factor = results.get('depth_rescale_factor', 1.0)
+        beyond = measured[measured > self.max_depth]
+        share = beyond.size / measured.size
+        if share > SHARE_CONSTANT and share < 1 and beyond.min() == beyond.max():
+            return self._marker(beyond[0], share, factor)
+        if share == 1:
+            return self._wrong_unit(measured, factor)
+        if share > SHARE_BEYOND:
+            return (
+                f'{share:.0%} of the depth lies beyond max_depth = {self.max_depth}, up to {beyond.max():.6g}. Raise '
+                'max_depth of the head, of CheckDepth and of the metric, or check depth_rescale_factor'
+            )
+        is_small = measured.max() <= HIGHEST_BYTE * factor * (1 + 1e-6)  # beside rounding
+        return self._few_bits(factor) if is_small and HIGHEST_BYTE * factor < NEAR * self.max_depth else None
+
+    def _marker(self, value: float, share: float, factor: float) -> str:
+        return (
+            f'{share:.2%} of the depth is {value / factor:.6g} in the file, {value:.6g} m, beyond max_depth = '
+            f'{self.max_depth}, and no other depth is. It likely marks pixels that were not measured: write 0 there'
+        )
+
+    def _few_bits(self, factor: float) -> str:
+        return (
+            f'no number in the file exceeds {HIGHEST_BYTE}, so all depth lies within {HIGHEST_BYTE * factor:.6g} of '
+            f'max_depth = {self.max_depth}. A map of 8 bits is hardly in the unit of depth_rescale_factor = '
+            f'{factor:.6g}: set {self.max_depth / HIGHEST_BYTE:.6g} if {HIGHEST_BYTE} stands for max_depth, or get the '
+            'map of 16 bits'
+        )
+
+    def _wrong_unit(self, measured: np.ndarray, factor: float) -> str:
         far = np.percentile(measured, 95)  # a few pixels of any file are wrong
         # The coarsest that fits: finer ones would put all of the scene right in front of the camera.
         units = next((units for units in UNITS if far / units < self.max_depth), None)
         likely = f'{factor / units:.6g}, for {UNITS[units]}' if units else 'none of the usual ones'
         return (
-            f'{results.get("depth_map_path")}: all depth lies beyond max_depth = {self.max_depth}, from '
-            f'{measured.min():.6g} to {measured.max():.6g}, so its unit is hardly the metre. Likely '
-            f'depth_rescale_factor of LoadDepthAnnotation: {likely}'
+            f'all depth lies beyond max_depth = {self.max_depth}, from {measured.min():.6g} to {measured.max():.6g}, '
+            f'so its unit is hardly the metre. Likely depth_rescale_factor of LoadDepthAnnotation: {likely}'
         )

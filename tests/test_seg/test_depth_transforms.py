@@ -89,7 +89,42 @@ def test_wrong_unit(metres, units, loaded_with, max_depth, likely):
         check(results)
 
 
-@pytest.mark.parametrize('depth', [ROOM, STREET, np.zeros((5, 8))], ids=['room', 'street', 'nothing measured'])
+def with_value(depth, number, value):
+    """Put a value into the first pixels."""
+    changed = depth.copy()
+    changed.flat[:number] = value
+    return changed
+
+
+@pytest.mark.parametrize(
+    ('depth', 'factor', 'named'),
+    [
+        # 255 is 10 m, loaded as millimetres: 40 pixels up to 0.191 m
+        ((ROOM / 10 * 255).astype(np.uint8) * 1e-3, 1e-3, r'255.*0\.001.*0\.0392157'),
+        (np.full((5, 8), 255) / 256, 1 / 256, r'255.*0\.00390625.*0\.0392157'),
+        (with_value(ROOM, 10, 65.535), 1e-3, r'25\.00% .* 65535 .* 65\.535 m'),
+        (with_value(ROOM, 1, 1e4), 1.0, r'2\.50% .* 10000 '),
+        (with_value(ROOM, 5, np.linspace(11, 12, 5)), 1.0, r'12% .* max_depth = 10, up to 12\.'),
+    ],
+    ids=['8 bits', '8 bits as 1/256 m', '65535', '1e4', 'beyond the range'],
+)
+def test_depth_in_doubt(depth, factor, named):
+    with pytest.warns(UserWarning, match=rf'depth\.png: .*{named}'):
+        transform(frame(depth, depth_rescale_factor=factor), type='CheckDepth', max_depth=10)
+
+
+@pytest.mark.parametrize(
+    'depth',
+    [
+        ROOM,
+        np.zeros((5, 8)),
+        with_value(ROOM, 4, np.linspace(11, 12, 4)),
+        with_value(ROOM, 9, np.inf),
+        with_value(ROOM, 9, np.nan),
+        ROOM / 100,
+    ],
+    ids=['room', 'nothing measured', 'a tenth beyond', 'infinite', 'NaN', 'close up, in metres'],
+)
 def test_nothing_to_warn_of(depth):
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter('always')

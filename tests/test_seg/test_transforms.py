@@ -4,8 +4,10 @@ import pytest
 from mmengine.dataset import Compose
 from mmengine.registry import init_default_scope
 from mmseg.datasets import ADE20KDataset
+from PIL import Image
 
 import mmdiffperc.seg  # noqa: F401
+from mmdiffperc.seg.transforms import occurring_labels
 
 LABELS = np.array([[0, 1, 2, 3], [150, 7, 0, 149]], np.uint8)
 
@@ -60,3 +62,59 @@ def test_another_ignore_index():
     assert check(results) is results
     with pytest.raises(ValueError, match=r'map\.png: labels \[255\]'):
         check(dict(results, gt_seg_map=np.array([[0, 255]])))
+
+
+def check(labels, **extra):
+    results = dict(gt_seg_map=labels, seg_map_path='map.png', img_path='photo.jpg', **extra)
+    assert Compose([dict(type='mmseg.CheckLabels', num_classes=3)])(results) is results
+
+
+@pytest.mark.parametrize('channels', [2, 3, 4])
+def test_map_of_several_channels(channels):
+    with pytest.raises(ValueError, match=rf'map\.png: .* \(4, 6, {channels}\)'):
+        check(np.zeros((4, 6, channels), np.uint8))
+
+
+def test_map_of_the_size_of_its_image():
+    sizes = dict(ori_shape=(4, 6), img_shape=(8, 12))  # in testing the image is resized before the map is loaded
+    check(np.zeros((4, 6), np.uint8), **sizes)
+    check(np.zeros((8, 12), np.uint8), **sizes)  # both were resized
+    with pytest.raises(ValueError, match=r'map\.png: .* \(2, 3\) .* \(4, 6\), photo\.jpg\.') as caught:
+        check(np.zeros((2, 3), np.uint8), **sizes)
+    assert 'EXIF' not in str(caught.value)
+
+
+def test_map_drawn_on_the_raw_pixels_of_a_turned_photo(tmp_path):
+    """What the message advises brings image and map together."""
+    init_default_scope('mmseg')
+    exif = Image.Exif()
+    exif[0x0112] = 6  # the camera was held upright
+    photo, labels = str(tmp_path / 'photo.jpg'), str(tmp_path / 'map.png')
+    Image.new('RGB', (6, 4)).save(photo, exif=exif)
+    Image.new('L', (6, 4), 1).save(labels)
+    rest = [dict(type='LoadAnnotations'), dict(type='CheckLabels', num_classes=2)]
+    sample = dict(img_path=photo, seg_map_path=labels, reduce_zero_label=False)
+    with pytest.raises(ValueError, match=r'map\.png: .*EXIF.*color_ignore_orientation'):
+        Compose([dict(type='LoadImageFromFile'), *rest])(dict(sample, seg_fields=[]))
+    loader = dict(type='LoadImageFromFile', color_type='color_ignore_orientation')
+    results = Compose([loader, *rest])(dict(sample, seg_fields=[]))
+    assert results['img'].shape[:2] == results['gt_seg_map'].shape == (4, 6)
+
+
+@pytest.mark.parametrize(('highest', 'fits'), [(255, True), (256, False), (65535, False)])
+@pytest.mark.parametrize('suffix', ['png', 'tif'])
+def test_map_of_16_bits(tmp_path, highest, fits, suffix):
+    path = tmp_path / f'map.{suffix}'
+    Image.fromarray(np.array([[0, highest]], np.uint16)).save(path)
+    results = dict(gt_seg_map=np.array([[0, highest % 256]], np.uint8), seg_map_path=str(path))
+    transform = Compose([dict(type='mmseg.CheckLabels', num_classes=3)])
+    if fits:
+        assert transform(results) is results
+    else:
+        with pytest.raises(ValueError, match=rf'map\.{suffix}: labels from 0 to {highest}'):
+            transform(results)
+
+
+@pytest.mark.parametrize('dtype', [np.uint8, np.int64])
+def test_occurring_labels(dtype):
+    assert occurring_labels(np.array([[7, 0, 255], [0, 7, 3]], dtype)).tolist() == [0, 3, 7, 255]

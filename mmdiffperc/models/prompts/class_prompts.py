@@ -28,10 +28,11 @@ def imagenet_templates() -> list[str]:
 
 
 def resolve_classes(classes: str | Sequence[str]) -> tuple[str, ...]:
-    """Class names from a list, the name of a registered dataset, or a dataset alias of mmseg such as ``'ade'``.
+    """Return class names from a list, the name of a registered dataset, or a dataset alias of mmseg such as ``'ade'``.
 
     Raises:
-        ValueError: Nobody knows that name, or the dataset has no class names.
+        ValueError: No dataset has that name, as with ``('tram')``, which is a string and not a tuple; or the dataset
+            has no class names.
     """
     if not isinstance(classes, str):
         return tuple(classes)
@@ -39,21 +40,29 @@ def resolve_classes(classes: str | Sequence[str]) -> tuple[str, ...]:
         dataset = registry.get(classes)
     if dataset is None:
         return _classes_of_alias(classes)
-    if names := dataset.METAINFO.get('classes'):
-        return tuple(names)
-    raise ValueError(f'{classes} names no classes in its METAINFO: give ClassPrompts the list of class names instead')
+    names = getattr(dataset, 'METAINFO', {}).get('classes')
+    if isinstance(names, str):
+        raise ValueError(f'{classes}: the classes in its METAINFO are one string, {brief(names)}. {_as_tuple(names)}')
+    if not names:
+        raise ValueError(f'{classes} names no classes in its METAINFO: give ClassPrompts the list of class names')
+    return tuple(names)
 
 
 def _classes_of_alias(alias):
-    from mmseg.utils import get_classes  # the aliases are mmseg's; the core needs no host otherwise
-
     try:
+        from mmseg.utils import get_classes  # the aliases are mmseg's; the core needs no host otherwise
+
         return tuple(get_classes(alias))
-    except ValueError as error:
+    except (ModuleNotFoundError, ValueError) as error:
         raise ValueError(
             f"classes={brief(alias)}: expected a list of class names, a registered dataset such as 'ADE20KDataset', or "
-            "an alias of mmseg such as 'ade'"
+            "an alias of mmseg, if it is installed, such as 'ade'. This is one string, and no dataset has this name. "
+            f'{_as_tuple(alias)}'
         ) from error
+
+
+def _as_tuple(name):
+    return f'A tuple of one class is written ({brief(name)},), with a comma, and a list [{brief(name)}]'
 
 
 def _names(names: Sequence[str]) -> Sequence[str]:

@@ -1,4 +1,5 @@
 import re
+import sys
 
 import pytest
 import torch
@@ -68,19 +69,36 @@ def test_classes_of_a_registered_dataset():
     assert resolve_classes('CityscapesDataset')[-1] == 'bicycle'
 
 
-def test_a_dataset_without_class_names():
+@pytest.fixture
+def registered(monkeypatch):
+    """Register a data set for the time of a test."""
+
+    def register(**attributes):
+        monkeypatch.setitem(DATASETS._module_dict, 'OwnDataset', type('OwnDataset', (BaseDataset,), attributes))
+
     with DATASETS.switch_scope_and_registry(None):
-        DATASETS.register_module(name='Nameless', module=type('Nameless', (BaseDataset,), {}))
-    try:
-        with pytest.raises(ValueError, match='Nameless names no classes.*list of class names'):
-            resolve_classes('Nameless')
-    finally:
-        del DATASETS._module_dict['Nameless']
+        yield register
 
 
-def test_an_unknown_name():
-    with pytest.raises(ValueError, match='no_such_dataset'):
-        resolve_classes('no_such_dataset')
+@pytest.mark.parametrize('attributes', [{}, dict(METAINFO={}), dict(METAINFO=dict(classes=()))])
+def test_a_dataset_without_class_names(registered, attributes):
+    registered(**attributes)
+    with pytest.raises(ValueError, match='OwnDataset.*list of class names'):
+        resolve_classes('OwnDataset')
+
+
+def test_a_dataset_whose_class_names_are_one_string(registered):
+    registered(METAINFO=dict(classes='tram'))
+    with pytest.raises(ValueError, match=r"OwnDataset.*\('tram',\)"):
+        resolve_classes('OwnDataset')
+
+
+@pytest.mark.parametrize('mmseg_is_installed', [True, False])
+def test_one_class_without_its_comma(monkeypatch, mmseg_is_installed):
+    if not mmseg_is_installed:
+        monkeypatch.setitem(sys.modules, 'mmseg', None)
+    with pytest.raises(ValueError, match=r"classes='tram'.*\('tram',\)"):
+        ClassPrompts(('tram'), embed_dims=8)
 
 
 def test_embeddings_of_a_file(tmp_path):
