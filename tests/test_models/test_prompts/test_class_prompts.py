@@ -176,7 +176,6 @@ UNFIT = {
     "'sea' is zero": torch.tensor([[1.0, 0], [0, 0]]),
     'sparse': torch.eye(2).to_sparse(),
     'meta': torch.ones(2, 2, device='meta'),
-    'repeated': torch.ones(1).expand(2, 2),
 }
 
 
