@@ -174,7 +174,7 @@ def _is_storable(name):
 def _quote(value, depth, length):
     if isinstance(value, (str, bytes)):
         return repr(value[:length])
-    if isinstance(value, int) and value.bit_length() > length:  # writing out a huge number takes for ever
+    if isinstance(value, int) and value.bit_length() > length:  # writing out a huge number takes forever
         return f'a number of {value.bit_length()} bits'
     if isinstance(value, (int, float, complex, type(None))):
         return repr(value)

@@ -1,4 +1,4 @@
-"""What lets the OpenMMLab stack of 2024 run safely on today's torch; each file says when it can be deleted."""
+"""Shims that let the OpenMMLab stack of 2024 run safely on today's torch; each file says when it can be deleted."""
 
 import os
 

@@ -35,7 +35,7 @@ def _refusal(path: pathlib.Path, error: Exception) -> Exception:
     forbidden = re.search(r'GLOBAL (\S+)', str(error))
     if forbidden:
         return pickle.UnpicklingError(
-            f'{path} was refused: it asks for `{forbidden[1]}`, which a checkpoint has no need of. Nothing in the file '
+            f'{path} was refused: it asks for `{forbidden[1]}`, which a checkpoint does not need. Nothing in the file '
             'was executed. If it is a harmless type of your own, and you trust the file, allow it with '
             '`torch.serialization.add_safe_globals`.'
         )

@@ -35,7 +35,7 @@ def find_damage(path: str | Path) -> str | None:
 
 def _compare_checksums(archive, file_size):
     records = archive.infolist()
-    if sum(record.compress_size for record in records) > file_size:  # keeps crafted files from being read for ever
+    if sum(record.compress_size for record in records) > file_size:  # keeps crafted files from being read forever
         raise zipfile.BadZipFile('its records are larger than the file')
     for record in records:
         # `torch.serialization.set_crc32_options(False)` writes zeros, and torch never compresses.

@@ -36,7 +36,7 @@ def lock_folder(folder: str | Path) -> FileLock | None:
     except Timeout:
         raise RuntimeError(
             f'Another training is writing to {folder}: it holds {folder / LOCK_FILE}. Wait until it ends, or choose '
-            'another `work_dir`. Testing in this folder is possible at any time.'
+            'another `work_dir`. You can test in this folder at any time.'
         ) from None
     except (OSError, NotImplementedError) as error:
         warnings.warn(

@@ -178,7 +178,7 @@ def _read_settings(path: Path) -> LoraSettings:
     entries = _read_metadata(path)
     if variants := [name for name in _VARIANTS if entries.get(name)]:
         raise ValueError(
-            f'{path}: its metadata ask for {", ".join(variants)}, which is not supported; expected a plain LoRA'
+            f'{path}: its metadata asks for {", ".join(variants)}, which is not supported; expected a plain LoRA'
         )
     given = {name: entries[name] for name in _TYPES if entries.get(name) is not None}
     for name, value in given.items():
@@ -199,7 +199,7 @@ def _read_metadata(path: Path) -> dict:
     with safe_open(path, framework='pt') as file:
         text = (file.metadata() or {}).get(_METADATA, '{}')
     if len(text) > _MAX_METADATA:
-        raise ValueError(f'{path}: its metadata have {len(text)} characters; expected at most {_MAX_METADATA}')
+        raise ValueError(f'{path}: its metadata has {len(text)} characters; expected at most {_MAX_METADATA}')
     try:
         entries = json.loads(text)
     except (ValueError, RecursionError) as error:
@@ -235,7 +235,7 @@ def _check_ranks(path: Path, ranks: dict[str, int], settings: LoraSettings):
         declared = _look_up(settings.rank_pattern, layer, settings.r)
         if declared not in (None, rank):
             raise ValueError(
-                f'{path}: its metadata declare the rank {brief(declared)} for {layer}, whose weights have the rank '
+                f'{path}: its metadata declares the rank {brief(declared)} for {layer}, whose weights have the rank '
                 f'{rank}; get the file again'
             )
 

@@ -16,7 +16,7 @@ MOST_SENTENCES = 1_000_000  # RefCOCO has 142,000; a small pickle can repeat one
 LONGEST_SENTENCE = 2_000  # characters
 LARGEST_NUMBER = 2**53  # of an id or a size, exact in every program that writes json
 # Lists, dicts, strings, numbers, and names, which the unpickler refuses. Other opcodes execute code, make keys that
-# take for ever to hash (tuples of tuples), or allocate what the file says (byte arrays).
+# take forever to hash (tuples of tuples), or allocate what the file says (byte arrays).
 OPCODES = frozenset(
     'PROTO FRAME MARK STOP NONE NEWTRUE NEWFALSE INT BININT BININT1 BININT2 LONG LONG1 LONG4 FLOAT BINFLOAT '
     'STRING BINSTRING SHORT_BINSTRING BINBYTES BINBYTES8 SHORT_BINBYTES UNICODE BINUNICODE BINUNICODE8 '
@@ -33,7 +33,7 @@ FIELDS = dict(
 
 
 class _Refused(Exception):
-    """A pickle asks for a class, a function, or another thing that sentences have no need of."""
+    """A pickle asks for a class, a function, or anything else that sentences do not need."""
 
 
 def _refuse(opcode: pickletools.OpcodeInfo) -> Callable:
@@ -83,7 +83,7 @@ def load_refs(path: str, backend_args: dict | None = None) -> list[dict]:
         refs = _PlainUnpickler(io.BytesIO(content), encoding='latin-1').load()
     except _Refused as error:
         raise pickle.UnpicklingError(
-            f'{path} was refused: it asks for `{error}`, which sentences have no need of. Nothing in the file was '
+            f'{path} was refused: it asks for `{error}`, which sentences do not need. Nothing in the file was '
             'executed. If you made it yourself, save it again with plain lists, dicts, strings and ints'
         ) from error
     except Exception as error:  # damaged bytes can make the unpickler fail in any way

@@ -176,7 +176,7 @@ def test_endlessly_nested_list_is_quoted_briefly(write):
     ('content', 'name'),
     [
         (b'\x80\x05\x96\x00\x00\x00@\x00\x00\x00\x00.', 'BYTEARRAY8'),  # 1 GB
-        (pickle.dumps([REF | dict(split=(1, 2))]), 'TUPLE2'),  # as the key of a dict, it may take for ever to hash
+        (pickle.dumps([REF | dict(split=(1, 2))]), 'TUPLE2'),  # as the key of a dict, it may take forever to hash
         (pickle.dumps([REF | dict(split={1, 2})]), 'EMPTY_SET'),
     ],
 )

@@ -59,7 +59,7 @@ class DiffusionUNet(BaseModule):
         arch (str): ``'sd1-4'``, ``'sd1-5'``, ``'sd2-1'``, ``'tiny-sd'``, or a folder that holds
             ``unet/config.json`` and ``vae/config.json``. Defaults to ``'sd1-5'``.
         out_indices (Sequence[int]): Levels of the pyramid to return, 0 the finest. Defaults to (0, 1, 2, 3), which has
-            strides 8, 16, 32 and 64 with Stable Diffusion. A level may stand there more than once.
+            strides 8, 16, 32 and 64 with Stable Diffusion. A level may be listed more than once.
         out_strides (Sequence[int], optional): Resize the features to these strides, one for each of ``out_indices``:
             ``(4, 8, 16, 32)`` for what was made for a ResNet. Default: each keeps its own.
         prompts (dict, optional): Config of the prompts, such as ``dict(type='ClassPrompts', classes='ade')``.

@@ -88,10 +88,10 @@ Templates = Annotated[
 
 
 def warn_of_repeated(classes: Sequence[str]):
-    """Log class names that stand there more than once: their prompts, and so their maps, are the same."""
+    """Log class names that are listed more than once: their prompts, and so their maps, are the same."""
     if repeated := sorted({name for name in classes if classes.count(name) > 1}):
         print_log(
-            f'classes: {brief(repeated)} stand there more than once, and get the same prompt each time; expected each '
+            f'classes: {brief(repeated)} are listed more than once, and get the same prompt each time; expected each '
             'class once',
             logger='current',
             level=logging.WARNING,
