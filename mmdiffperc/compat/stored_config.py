@@ -2,8 +2,8 @@
 
 A checkpoint holds the config of its training as text. mmengine executes it as Python when a training resumes
 (``meta['config']``), and when an inferencer is given weights but no config (``message_hub['runtime_info']['cfg']``, or
-``meta['cfg']``). Even a config of literals can run code, because building
-``type='os.system'`` calls what it names. Therefore:
+``meta['cfg']``). Even a config of literals can run code, because building ``type='os.system'`` calls what it names.
+Therefore:
 
 - resuming sees the number of GPUs, which is all that it looks for;
 - a resumed run keeps its own config in its message hub, and does not save that of the checkpoint again;

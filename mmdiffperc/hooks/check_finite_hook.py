@@ -129,7 +129,7 @@ class CheckFiniteHook(Hook):
             return True
         report = self._report(runner)
         if self.action == 'stop':
-            raise FloatingPointError(f'{report} The last checkpoint is as it was.')
+            raise FloatingPointError(f'{report} The last checkpoint is unchanged.')
         runner.logger.warning(report)
         self._restore_statistics()
         for optimizer in optimizers:
