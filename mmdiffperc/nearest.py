@@ -30,8 +30,9 @@ def what_is_there(folder: str, suffix: str, backend_args: dict | None = None) ->
     files = {splitext(name)[1]: name for name in islice(listing, NUM_LISTED)}  # one for each suffix
     if not files:
         return f'{folder} holds no files; check data_root and data_prefix'
-    nearest = next((one for one in files if one.lower() == suffix.lower()), None) or next(iter(files))
-    return f'{folder} holds files with {sorted(files)}, such as {brief(files[nearest])}: did you mean {nearest!r}?'
+    nearest = next((one for one in files if one.lower() == suffix.lower()), next(iter(files)))
+    guess = '' if nearest == suffix else f': did you mean {nearest!r}?'
+    return f'{folder} holds files with {sorted(files)}, such as {brief(files[nearest])}{guess}'
 
 
 def check_listed(paths: Sequence[str], folder: str, option: str, suffix: str, backend_args: dict | None = None):

@@ -82,7 +82,9 @@ class CheckedSegDataset(BaseSegDataset):
                 raise ValueError(f'{path}: empty, damaged or no label map; get the file again') from error
             labels |= set(occurring_labels(loaded['gt_seg_map']).tolist())
         where = f'{samples[0]["seg_map_path"]} and {len(samples) - 1} more label maps'
-        check_classes(labels, self.metainfo.get('classes', ()), self.ignore_index, where, refuse=len(samples) > 1)
+        # A single mask may be so; and where 0 means nothing, it is what becomes 255.
+        refuse = len(samples) > 1 and not self.reduce_zero_label
+        check_classes(labels, self.metainfo.get('classes', ()), self.ignore_index, where, refuse)
 
 
 def check_classes(labels: Set[int], classes: Sequence[str], ignore_index: int, where: str, refuse: bool):

@@ -8,6 +8,8 @@ from mmseg.registry import TRANSFORMS
 
 from mmdiffperc.validation import Listed, PositiveFloat, Size2d, validated
 
+from .transforms import size_advice
+
 # Units in a metre of the usual depth files.
 UNITS = {256: "KITTI's 1/256 m", 1000: 'millimetres', 5000: "TUM's 0.2 mm"}
 HIGHEST_BYTE = 255
@@ -99,8 +101,8 @@ class CheckDepth(BaseTransform):
         if depth.shape != size:
             raise ValueError(
                 f'{results.get("depth_map_path")}: depth map of shape {depth.shape} for an image of {size} '
-                f'(height, width), {results.get("img_path")}. Check that the two belong together and that the file '
-                'has one channel'
+                f'(height, width), {results.get("img_path")}. A depth map has one channel. '
+                f'{size_advice(depth.shape, size)}'
             )
         if not self._warned and (fault := self._fault(depth[(depth > 0) & np.isfinite(depth)], results)):
             self._warned = True

@@ -85,16 +85,20 @@ def check_shape(results: dict):
         )
     sizes = [tuple(results[key]) for key in ('ori_shape', 'img_shape') if key in results]
     if sizes and shape not in sizes:
-        turned = shape[::-1] == sizes[0]
         raise ValueError(
             f'{path}: label map of {shape} (height, width) for an image of {sizes[0]}, {results.get("img_path")}. '
-            + (
-                'The image may have been turned by its EXIF orientation after the map was drawn: load it with '
-                "dict(type='LoadImageFromFile', color_type='color_ignore_orientation'), or turn the map"
-                if turned
-                else 'Check that the two belong together'
-            )
+            f'{size_advice(shape, sizes[0])}'
         )
+
+
+def size_advice(shape: tuple[int, ...], size: tuple[int, int]) -> str:
+    """Return what to do about a map of this shape for an image of this height and width."""
+    if shape != size[::-1]:
+        return 'Check that the two belong together'
+    return (
+        'The image may have been turned by its EXIF orientation after the map was drawn: load it with '
+        "dict(type='LoadImageFromFile', color_type='color_ignore_orientation'), or turn the map"
+    )
 
 
 def check_bits(path: str | None):

@@ -75,7 +75,7 @@ def test_the_first_50_are_judged(build):
 
 def test_zero_that_means_nothing(build):
     """Labels 0 and 1 of the files become 255 and 0."""
-    with pytest.raises(ValueError, match=r'\[0, 255\]'):
+    with pytest.warns(UserWarning, match=r"1 of the 2 classes .*'crack'"):
         build([0, 1], [1, 1], reduce_zero_label=True)
 
 
@@ -88,6 +88,13 @@ def test_images_of_another_suffix(build, asked, there):
 def test_label_maps_of_another_suffix(build):
     with pytest.raises(FileNotFoundError, match=r"1 of 1 .*labels/0\.tif \(seg_map_suffix='\.tif'\).*'\.png'\?"):
         build([0, 1], seg_map_suffix='.tif')
+
+
+def test_one_label_map_is_missing(build, tmp_path):
+    build([0, 1], [1, 0])
+    (tmp_path / 'labels' / '1.png').unlink()
+    with pytest.raises(FileNotFoundError, match=r"1 of 2 .*labels/1\.png .*such as '0\.png'$"):
+        build()
 
 
 @pytest.mark.parametrize(('prefix', 'named'), [(('image', 'labels'), 'image'), (('images', 'label'), 'label')])

@@ -53,6 +53,11 @@ def test_depth_of_another_size(shape):
         transform(frame(np.ones(shape)), type='CheckDepth', max_depth=10)
 
 
+def test_depth_drawn_on_the_raw_pixels_of_a_turned_photo():
+    with pytest.raises(ValueError, match='EXIF.*color_ignore_orientation'):
+        transform(frame(np.ones((8, 5))), type='CheckDepth', max_depth=10)
+
+
 def test_depth_of_an_image_that_has_been_resized():
     """As mmseg does in testing, before the depth map is loaded."""
     results = frame(np.ones((5, 8))) | dict(img=np.zeros((10, 16, 3), np.uint8), img_shape=(10, 16))
