@@ -11,6 +11,8 @@ from mmengine.runner import Runner
 from torch import distributed
 from torch.multiprocessing import start_processes
 
+from mmdiffperc.compat.checkpoint import load_file
+
 # What mmengine passes by default, but for the GPU.
 ON_CPU = {
     'Runner': {'model_wrapper_cfg': dict(type='MMDistributedDataParallel', device_ids=None, broadcast_buffers=False)},
@@ -59,4 +61,4 @@ def run_processes(world_size: int, folder: Path, configs: dict[str, str]) -> dic
     """Run every config in so many processes; what each of them found, by the config's name."""
     folder.mkdir(exist_ok=True)
     start_processes(_work, args=(world_size, str(folder), configs), nprocs=world_size, start_method='fork')
-    return {name: [torch.load(folder / f'{name}-{rank}.pth') for rank in range(world_size)] for name in configs}
+    return {name: [load_file(folder / f'{name}-{rank}.pth') for rank in range(world_size)] for name in configs}

@@ -115,14 +115,19 @@ def test_unsuitable_config(benchmark_tool, tiny_vpd, capsys, options, message):
 def test_bad_input_is_one_clear_line(benchmark_tool, tiny_vpd, tmp_path, capsys):
     (tmp_path / 'empty.py').write_text('')
     for arguments, message in (
-        ([str(tmp_path / 'absent.py')], 'absent.py'),
         ([str(tmp_path / 'empty.py')], 'expected a config whose model.backbone is a DiffusionUNet, got None'),
-        ([tiny_vpd, '--device', 'abacus'], 'abacus'),
         ([tiny_refer.write_config(tmp_path)], 'got TextPrompts, which need sentences'),
         ([tiny_vpd, '--out', str(tmp_path / 'empty.py' / 'speed.json')], 'empty.py'),
     ):
         assert benchmark_tool.main(arguments) == 1
         assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize('arguments', [['absent.py'], [__file__, '--device', 'abacus']])
+def test_options_are_checked_first(benchmark_tool, capsys, arguments):
+    with pytest.raises(SystemExit):
+        benchmark_tool.main(arguments)
+    assert arguments[-1] in capsys.readouterr().err
 
 
 def test_size_must_be_positive(benchmark_tool, tiny_vpd, capsys):

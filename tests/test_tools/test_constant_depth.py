@@ -49,12 +49,14 @@ def test_bad_input_is_one_clear_line(tool, config, tmp_path, capsys):
     without_depth.test_pipeline = [dict(type='LoadImageFromFile'), dict(type='PackSegInputs')]
     without_depth.dump(tmp_path / 'without_depth.py')
     for name, message in (
-        ('absent.py', 'absent.py'),
         ('empty.py', 'empty.py: expected the config of a depth estimator; it has no test_pipeline'),
         ('without_depth.py', 'kitchen_0.png: expected the config of a depth estimator; this one loads no depth'),
     ):
         assert constant_depth.main([str(tmp_path / name)]) == 1
         assert message in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        constant_depth.main(['absent.py'])
+    assert 'absent.py' in capsys.readouterr().err
 
 
 def test_training_maps_without_any_depth(tool, config, tmp_path, capsys):
