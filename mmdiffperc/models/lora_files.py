@@ -48,8 +48,8 @@ class LoraSettings(NamedTuple):
     """The settings that may pass from a file, since the weights do not reveal them.
 
     Attributes:
-        r (int, optional): Declared rank of the layers that ``rank_pattern`` does not name.
-        lora_alpha (float, optional): Scaling times rank of the layers that ``alpha_pattern`` does not name.
+        r (int | None): Declared rank of the layers that ``rank_pattern`` does not name.
+        lora_alpha (float | None): Scaling times rank of the layers that ``alpha_pattern`` does not name.
         rank_pattern (dict): Position and declared rank, by the ending of a layer's name.
         alpha_pattern (dict): Position and scaling times rank, by the ending of a layer's name.
         use_rslora (bool): Divide ``lora_alpha`` by the root of the rank instead of the rank.
