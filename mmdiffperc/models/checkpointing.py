@@ -22,7 +22,8 @@ def enable_checkpointing(unet: UNet2DConditionModel):
 class _GradMode(threading.local):
     """Whether gradients were on when the U-Net's forward pass began, in each thread."""
 
-    at_start: bool | None = None
+    def __init__(self):
+        self.at_start: bool | None = None  # in each thread, when it first asks
 
     def __reduce__(self):
         return type(self), ()

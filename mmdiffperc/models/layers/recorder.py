@@ -16,7 +16,9 @@ class Recorder(threading.local):
     checkpointing runs a module a second time. A copy of a recorder starts without a record.
     """
 
-    _record: dict[str, Tensor] | None = None
+    def __init__(self):
+        # In each thread, when it first asks: torch.compile could not guard a default of the class.
+        self._record: dict[str, Tensor] | None = None
 
     def __reduce__(self) -> tuple:
         """Copy and pickle as a new recorder: what a thread is recording belongs to that thread alone."""
