@@ -29,7 +29,10 @@ default_role = 'py:obj'
 # Every reference must lead somewhere; those into other packages cannot be looked up without the internet.
 nitpicky = True
 nitpick_ignore_regex = [
-    ('py:.*', r'(_thread|argparse|collections|diffusers|mmcv|mmdet|mmengine|mmpose|mmseg|np|numpy|pickle|torch|types)\..*'),
+    (
+        'py:.*',
+        r'(_thread|argparse|collections|diffusers|mmcv|mmdet|mmengine|mmpose|mmseg|np|numpy|pickle|torch|types)\..*',
+    ),
     ('py:class', 'Path'),
 ]
 

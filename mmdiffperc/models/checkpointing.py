@@ -56,8 +56,10 @@ def refuse_reentrant_checkpointing(unet: UNet2DConditionModel):
     mode = _GradMode()
     unet.register_forward_pre_hook(mode.begin)
     unet.register_forward_hook(mode.end, always_call=True)
-    # One module in everything that is checkpointed as a unit: each block, and each transformer block.
+    # One module in everything that is checkpointed as a unit: each block, each transformer block, and the two
+    # embeddings, whose inputs never need gradients.
     transformers = [module for module in unet.modules() if isinstance(module, BasicTransformerBlock)]
     blocks = [block for block in (*unet.down_blocks, unet.mid_block, *unet.up_blocks) if block is not None]
-    for module in [block.resnets[0] for block in blocks] + [transformer.attn1 for transformer in transformers]:
+    units = [block.resnets[0] for block in blocks] + [transformer.attn1 for transformer in transformers]
+    for module in (*units, unet.conv_in, unet.time_embedding.linear_1):
         module.register_forward_pre_hook(mode.check)

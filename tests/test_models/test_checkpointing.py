@@ -7,6 +7,7 @@ import torch
 from torch.utils.checkpoint import checkpoint
 
 from mmdiffperc.models import DeterministicDiffusion, DiffusionUNet
+from mmdiffperc.models.stable_diffusion import build_unet
 
 PROMPTS = dict(type='MetaPrompts', num_prompts=5)
 IMAGES = 2, 3, 48, 40
@@ -37,6 +38,17 @@ def test_a_model_with_checkpointing_can_be_pickled(arch):
     assert not expected
 
 
+class Reentrant(torch.nn.Module):
+    """A wrapper that checkpoints one module."""
+
+    def __init__(self, module):
+        super().__init__()
+        self.module = module
+
+    def forward(self, *args):
+        return reentrant(self.module, *args)
+
+
 @pytest.mark.parametrize('maps', [None, dict(strides=(16,), with_grad=True)])
 def test_reentrant_checkpointing_of_blocks_is_refused(arch, maps):
     backbone = backbone_of(arch, cross_attention=maps)
@@ -65,6 +77,16 @@ def test_reentrant_checkpointing_around_attention_is_refused(arch):
     block.forward = lambda hidden_states, **kwargs: reentrant(lambda x: forward(x, **kwargs), hidden_states)
     with pytest.raises(RuntimeError, match='use_reentrant=False'):
         backbone(torch.rand(IMAGES))
+
+
+@pytest.mark.parametrize('name', ['conv_in', 'time_embedding'])
+def test_reentrant_checkpointing_of_an_embedding_is_refused(arch, name):
+    """Its weights would get no gradient, because its input needs none."""
+    unet = build_unet(arch).train()
+    part = getattr(unet, name)
+    setattr(unet, name, Reentrant(part))
+    with pytest.raises(RuntimeError, match='use_reentrant=False'):
+        unet(torch.randn(1, 4, 6, 5), 1, torch.randn(1, 3, 12))
 
 
 @pytest.mark.parametrize('use_reentrant', [True, False])
