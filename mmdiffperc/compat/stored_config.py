@@ -6,7 +6,7 @@ A checkpoint holds the config of its training as text. mmengine executes it as P
 Therefore:
 
 - resuming sees the number of GPUs, which is all that it looks for;
-- a resumed run keeps its own config in its message hub, and does not save that of the checkpoint again;
+- a resumed run keeps its own config in its message hub, and does not save the checkpoint's config again;
 - an inferencer needs a config from the user.
 
 Delete when mmengine's ``Runner.resume`` and ``BaseInferencer`` no longer call ``Config.fromstring`` on a checkpoint.

@@ -41,7 +41,7 @@ class CheckFiniteHook(Hook):
 
     Args:
         action (str): ``'stop'``, or ``'skip'``, which drops the update, restores the running statistics of batch norm,
-            warns and goes on. Defaults to 'stop'.
+            warns and continues. Defaults to 'stop'.
         patience (int): The number of updates in a row, skipped by this hook or by the loss scaler, that stops the
             training. Defaults to 20.
 

@@ -29,8 +29,8 @@ class RandomStateHook(Hook):
 
     - In an epoch-based loop, Python's, NumPy's and torch's generators are seeded at the start of each epoch. Workers
       of the data loader are seeded by the epoch, too, and therefore start anew with it, also persistent ones.
-    - In an iteration-based loop, the generators are seeded before each batch is fetched. Workers go on from batch to
-      batch: when such a loop resumes, mmengine first loads all batches that the run had seen.
+    - In an iteration-based loop, the generators are seeded before each batch is fetched. Workers keep running between
+      batches: when such a loop resumes, mmengine first loads all batches that the run had seen.
 
     The seed itself is in each checkpoint. Without ``randomness=dict(seed=...)``, a run that is started again draws
     another one, and the data loader is then rebuilt with the seed of the checkpoint.

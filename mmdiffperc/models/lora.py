@@ -92,7 +92,7 @@ def save_lora(unet: UNet2DConditionModel, folder: str | Path):
 
 
 def load_lora(unet: UNet2DConditionModel, path: str | Path):
-    """Replace the adapter of a U-Net, if it has one, with that of a file; the base weights stay.
+    """Replace the adapter of a U-Net, if it has one, with the adapter in a file; the base weights stay.
 
     Rank and layers (all attention, or self-attention only) are read from the file's weights. Supported are files of
     diffusers today and of its attention processors of 2023 (``...attn1.processor.to_q_lora.down.weight``), in which the

@@ -1,4 +1,4 @@
-"""One's own data for semantic segmentation, checked while they are loaded."""
+"""Your own data for semantic segmentation, checked while it is loaded."""
 
 import warnings
 from collections.abc import Sequence, Set

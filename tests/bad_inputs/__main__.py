@@ -2,7 +2,7 @@
 
     python tests/bad_inputs [AREA ...]
 
-Each area runs in a process of its own. One that dies, or says nothing for a minute, has crashed or hung at the input
+Each area runs in its own process. One that dies, or says nothing for a minute, has crashed or hung at the input
 that it was at; another process goes on behind it. The exit status is 1 where the aims are missed.
 """
 
