@@ -1,0 +1,1 @@
+"""What mmpose uses of xtcocotools, over pycocotools; see ``mmdiffperc/compat/coco_tools.py``."""
