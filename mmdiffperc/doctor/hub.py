@@ -14,7 +14,7 @@ REACHABLE = 'reachable'
 PATIENCE = 3  # seconds
 
 
-class NoRedirect(HTTPRedirectHandler):
+class _NoRedirect(HTTPRedirectHandler):
     """Take a redirection for the answer, so that a single request is sent."""
 
     def redirect_request(self, *arguments):
@@ -58,7 +58,7 @@ def _ask_in_time(address, patience):
 
 def _ask(address, patience):
     try:
-        with build_opener(NoRedirect).open(Request(address, method='HEAD'), timeout=patience):
+        with build_opener(_NoRedirect).open(Request(address, method='HEAD'), timeout=patience):
             return REACHABLE
     except HTTPError:  # refused or redirected, but it answers
         return REACHABLE
