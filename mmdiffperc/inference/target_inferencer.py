@@ -168,7 +168,7 @@ class TargetInferencer:
         if captions is not None and len(captions) != len(images):
             raise ValueError(f'Expected a caption for each of {len(images)} image(s), got {len(captions)}')
         deadline = math.inf if time_limit is None else time.monotonic() + time_limit
-        images = [self._read(image) for image in images]
+        images = [self.read(image) for image in images]
         inputs = [self._prepare(image) for image in images]
         targets = [None] * len(images)
         for group in same_sizes(inputs):
@@ -188,12 +188,23 @@ class TargetInferencer:
         Yields:
             np.ndarray: What the latents after each step look like; the last is the prediction.
         """
-        image = self._read(image)
+        image = self.read(image)
         inputs = self._prepare(image)
         for latents in self.model.trace(inputs, as_batch(caption), num_steps):
             yield self._restore(self.model.decode(latents, inputs.shape[-2:])[0], image)
 
-    def _read(self, image: str | Path | np.ndarray) -> np.ndarray:
+    def read(self, image: str | Path | np.ndarray) -> np.ndarray:
+        """Read an image, as :meth:`__call__` does; the result is an image for it, too.
+
+        Returns:
+            np.ndarray: ``(H, W, 3)`` in BGR, uint8.
+
+        Raises:
+            OSError: There is no such file.
+            TypeError: The image is neither file nor array.
+            ValueError: The file holds no image, or the array is of another shape or type; the image is more than eight
+                times as long as wide.
+        """
         pixels = read_image(image)
         if self.size is not None:
             check_aspect_ratio(pixels.shape[:2], 'The image' if image is pixels else image)

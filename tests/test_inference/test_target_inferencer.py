@@ -46,7 +46,7 @@ def test_size(adapters, image):
 
 def test_no_image_is_made_endless(adapters, inferencer, tmp_path):
     """A shorter side of one pixel would make 40 x 120,000 of 1 x 3,000; without resizing it is small as it is."""
-    assert inferencer._read(np.zeros((5, 40, 3), np.uint8)).shape == (5, 40, 3)
+    assert inferencer.read(np.zeros((5, 40, 3), np.uint8)).shape == (5, 40, 3)
     with pytest.raises(ValueError, match='41 x 5 pixels.* 8 times'):
         inferencer(np.zeros((5, 41, 3), np.uint8))
     cv2.imwrite(str(tmp_path / 'line.png'), np.zeros((3000, 1, 3), np.uint8))
