@@ -238,3 +238,11 @@ def test_size_of_the_test_pipeline(transform, size):
 
 def test_model_is_ready(inferencer):
     assert isinstance(inferencer.model, DeterministicDiffusion) and not inferencer.model.training
+
+
+def test_prediction_that_is_not_finite(adapters, image):
+    """An array could show it, but the picture would just be black."""
+    inferencer = TargetInferencer(make_config(**UNTOLD), lora=adapters[0], device='cpu')
+    inferencer.model.unet.conv_out.bias.data[0] = torch.nan
+    with pytest.raises(ValueError, match='NaN.*float32.*bf16'):
+        inferencer(image)
