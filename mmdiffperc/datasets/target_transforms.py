@@ -12,7 +12,7 @@ from .target_files import decode_target
 from .target_stores import open_targets
 
 LARGEST = 2**24  # beyond, single precision cannot tell neighbouring whole numbers apart
-_HOLES = 'All pixels are learnt, since the autoencoder takes whole images: fill what was not measured, or omit the image'
+_HOLES = 'All pixels are learnt, since the autoencoder takes whole images: fill what was not measured, or omit the map'
 META_KEYS = ('img_path', 'target_path', 'target_key', 'ori_shape', 'img_shape', 'scale_factor', 'text')
 
 

@@ -134,14 +134,15 @@ def load_weights(
             - a diffusers folder (``unet/``, ``vae/``, ``text_encoder/``; safetensors or bin, whole or sharded);
             - a CompVis single file, ``.ckpt`` or ``.safetensors``, of SD 1.x or SD 2.x;
             - a preset that ships with weights: ``'tiny-sd'``.
-        variant (str, optional): Variant of a diffusers folder, e.g. ``'fp16'``. Default: the plain files, or else the
-            only variant there is.
+        variant (str, optional): Variant of a diffusers folder, e.g. ``'fp16'``. A part that lacks it is taken from its
+            plain files, with a warning, provided that another part has it. Default: the plain files, or else the only
+            variant there is.
         use_ema (bool): Take the moving average ``model_ema.*`` of the U-Net from a CompVis file. Defaults
             to False.
         **modules: Any of ``unet`` (UNet2DConditionModel), ``vae`` (AutoencoderKL), ``text_encoder`` (CLIPTextModel).
 
     Raises:
-        FileNotFoundError: No such file or folder, or the folder lacks a part or variant.
+        FileNotFoundError: No such file or folder, the folder lacks a part, or no part of it has the variant.
         RuntimeError: A truncated file, something that is no weights file, or a hub id that cannot be reached.
         ValueError: Weights of another architecture, or incomplete ones. Or one that is NaN, infinite or complex: then
             the modules have been filled in part.
