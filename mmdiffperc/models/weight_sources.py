@@ -9,6 +9,8 @@ from pathlib import Path, PurePosixPath
 from huggingface_hub import snapshot_download, try_to_load_from_cache
 from mmengine.logging import print_log
 
+from mmdiffperc.models.weight_files import FOREIGN_FORMATS
+
 FILE_SUFFIXES = ('.ckpt', '.pt', '.pth', '.safetensors', '.bin')
 _HUB_ID = re.compile(r'[\w][\w.-]*/[\w][\w.-]*')
 _CONFIGS = {'tokenizer': 'tokenizer_config.json'}
@@ -97,6 +99,8 @@ def _select(names: Iterable[str], part: str, variant: str | None, where: str) ->
         return _required([name for name in names if str(PurePosixPath(name).parent) == part], part, where)
     weights = _by_variant(names)
     found = weights.get(part, {})
+    if not found:
+        _refuse_foreign_formats(names, part, where)
     if variant not in found:
         variant = _stand_in(weights, part, variant, where)
     found = found[variant]
@@ -113,6 +117,21 @@ def _by_variant(names: Iterable[str]) -> dict[str, dict[str | None, list[tuple[r
         if match := _WEIGHTS.fullmatch(path.name):
             weights[str(path.parent)][_variant(match)].append((match, str(path)))
     return weights
+
+
+def _refuse_foreign_formats(names: Iterable[str], part: str, where: str):
+    """Name the program whose weights a folder holds, if there are none of PyTorch.
+
+    Raises:
+        FileNotFoundError: It holds such weights.
+    """
+    own = (PurePosixPath(name) for name in names if str(PurePosixPath(name).parent) == part)
+    for path in own:
+        if program := FOREIGN_FORMATS.get(path.suffix):
+            raise FileNotFoundError(
+                f'{where!r} holds the weights of {part!r} in the format of {program} ({path.name}); expected '
+                'safetensors or bin. Take the PyTorch files of the same model'
+            )
 
 
 def _stand_in(weights: dict[str, dict[str | None, list]], part: str, variant: str | None, where: str) -> str | None:

@@ -84,6 +84,22 @@ def test_part_without_the_variant(folder, caplog, monkeypatch, part, variant, ex
     assert all(word in message for word in (str(folder), part, variant, f'taking the {taken}'))
 
 
+@pytest.mark.parametrize(
+    ('name', 'program'),
+    [
+        ('diffusion_flax_model.msgpack', 'Flax'),
+        ('model.onnx', 'ONNX'),
+        ('openvino_model.xml', 'OpenVINO'),
+        ('diffusion_pytorch_model.gguf', 'GGUF'),
+    ],
+)
+def test_weights_of_another_program(tmp_path, name, program):
+    (tmp_path / 'unet').mkdir()
+    (tmp_path / 'unet' / name).touch()
+    with pytest.raises(FileNotFoundError, match=f"'unet' .* {program} .*{name}"):
+        weight_files(tmp_path, 'unet')
+
+
 def test_variant_that_no_part_has(folder):
     with pytest.raises(
         FileNotFoundError, match=r"'vae'.*fp61.*'unet': \['fp16', 'non_ema', 'plain'\].*'vae': \['plain'\]"
