@@ -6,6 +6,7 @@ from mmdiffperc.compat import (
     binary_tta,
     checkpoint,
     checkpoint_hook,
+    coco_dataset,
     empty_dataset,
     flexible_runner,
     fsdp_strategy,
@@ -24,6 +25,7 @@ for _part in (
     flexible_runner,
     fsdp_strategy,
     binary_tta,
+    coco_dataset,
     empty_dataset,
 ):
     _part.install()
