@@ -6,11 +6,13 @@ differ, a detector that has learnt from one file is evaluated with the classes o
 
 mmdet also leaves out, without a word, classes that the file lacks (``coco.py:70``), and boxes that lie outside their
 image or are narrower than a pixel (``coco.py:151``). It does not compare the sizes in the file with the images.
+Annotations without ``area`` end in a ``KeyError`` (``coco.py:153``), those without ``iscrowd`` at the end of the first
+validation.
 
 mmdet is not imported here, because the core needs no host: its reader of COCO files is mended when a data set is
 built.
 
-Delete when mmdet follows the order of the classes, says what it leaves out, and checks the sizes of the images.
+Delete when mmdet follows the order of the classes, says what it leaves out or misses, and checks the sizes of images.
 """
 
 import sys
@@ -104,6 +106,32 @@ def _check_boxes(dataset):
         )
 
 
+def complete_annotations(coco: Any, file: str | None):
+    """Fill in what annotations may lack: the area of the box as ``area``, 0 as ``iscrowd``.
+
+    Args:
+        coco (COCO): The file as mmdet has read it, changed in place.
+        file (str, optional): Its name, for the message.
+
+    Raises:
+        ValueError: An annotation has no ``bbox``.
+    """
+    annotations = coco.anns.values()
+    if wrong := [annotation for annotation in annotations if 'bbox' not in annotation]:
+        raise ValueError(f'{file}: annotation {brief(wrong[0]["id"])} has no bbox; add bbox=[x, y, width, height]')
+    without_area = [annotation for annotation in annotations if 'area' not in annotation]
+    for annotation in without_area:
+        annotation['area'] = annotation['bbox'][2] * annotation['bbox'][3]
+    for annotation in annotations:
+        annotation.setdefault('iscrowd', 0)
+    if without_area:
+        warnings.warn(
+            f'{file}: {len(without_area)} of the {len(annotations)} annotations have no area, so the area of the box '
+            'is taken. It decides what counts as small, medium and large in the evaluation',
+            stacklevel=2,
+        )
+
+
 def get_cat_ids(
     coco: Any, cat_names: str | Sequence[str] = (), sup_names: Sequence[str] = (), cat_ids: Sequence[int] = ()
 ) -> list[int]:
@@ -130,14 +158,30 @@ def get_cat_ids(
     return ordered
 
 
+def mend_reader():
+    """Mend mmdet's reader of COCO files, if mmdet has been imported."""
+    reader = getattr(sys.modules.get(READER), 'COCO', None)
+    if reader is None or reader.get_cat_ids is get_cat_ids:
+        return
+    read = reader.__init__
+
+    @wraps(read)
+    def read_and_complete(coco, annotation_file=None):
+        read(coco, annotation_file)
+        if type(coco) is reader:  # panoptic files have another structure
+            complete_annotations(coco, annotation_file)
+
+    reader.__init__ = read_and_complete
+    reader.get_cat_ids = get_cat_ids
+
+
 def install() -> None:
-    """Mend mmdet's reader of COCO files as soon as a data set of mmdet is built."""
+    """Mend mmdet's reader of COCO files before a data set reads one."""
     initialise = BaseDataset.__init__
 
     @wraps(initialise)
     def initialise_mended(dataset, *args, **kwargs):
-        if READER in sys.modules:
-            sys.modules[READER].COCO.get_cat_ids = get_cat_ids
+        mend_reader()
         initialise(dataset, *args, **kwargs)
 
     BaseDataset.__init__ = initialise_mended

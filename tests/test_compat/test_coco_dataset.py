@@ -17,7 +17,7 @@ SIZE = (48, 64)
 def write(tmp_path):
     """Write an image of 48 x 64 and its annotations; the arguments of the data set."""
 
-    def write(*boxes, names=('tram', 'tram stop', 'road'), size=SIZE, name='a.png', file='trams.json'):
+    def write(*boxes, names=('tram', 'tram stop', 'road'), size=SIZE, name='a.png', file='trams.json', missing=()):
         (tmp_path / 'images').mkdir(exist_ok=True)
         Image.new('RGB', SIZE[::-1]).save(tmp_path / 'images' / 'a.png')
         boxes = [(number, box) for number, box in BOXES.items()] if not boxes else [(4, box) for box in boxes]
@@ -25,6 +25,7 @@ def write(tmp_path):
             dict(id=index, image_id=1, category_id=number, bbox=box, area=box[2] * box[3], iscrowd=0)
             for index, (number, box) in enumerate(boxes, start=1)
         ]
+        annotations = [{key: value for key, value in one.items() if key not in missing} for one in annotations]
         numbers = dict(tram=4, road=7) | {'tram stop': 9}
         content = dict(
             images=[dict(id=1, file_name=name, height=size[0], width=size[1])],
@@ -65,23 +66,40 @@ def test_another_order_is_a_warning(write):
         build(write(), 'road', 'tram')
 
 
-@pytest.mark.filterwarnings('ignore:The categories of the COCO file')
-def test_files_of_different_orders_have_the_same_labels(write, tmp_path):
-    """Perfect predictions with the labels of one file are perfect in the other one."""
-    classes = ('tram', 'tram stop', 'road')
-    trained = build(write(), *classes)
-    build(write(names=classes[::-1], file='val.json'), *classes)
-    truth = trained.get_data_info(0)['instances']
+def precision_of(truth, dataset, file):
+    """Measures of perfect predictions, which have the labels of one data set, by the file of another one."""
     predicted = dict(
         bboxes=torch.tensor([one['bbox'] for one in truth]).float(),
         labels=torch.tensor([one['bbox_label'] for one in truth]),
-        scores=torch.ones(3),
+        scores=torch.ones(len(truth)),
     )
-    metric = CocoMetric(ann_file=str(tmp_path / 'val.json'), classwise=True)
-    metric.dataset_meta = trained.metainfo
+    metric = CocoMetric(ann_file=file, classwise=True)
+    metric.dataset_meta = dataset.metainfo
     metric.process({}, [dict(pred_instances=predicted, img_id=1, ori_shape=SIZE)])
     measures = metric.evaluate(1)
-    assert measures['coco/bbox_mAP'] == 1 and measures['coco/tram stop_precision'] == 1
+    return measures['coco/bbox_mAP'], measures['coco/tram stop_precision']
+
+
+@pytest.mark.filterwarnings('ignore:The categories of the COCO file')
+def test_files_of_different_orders_have_the_same_labels(write, tmp_path):
+    classes = ('tram', 'tram stop', 'road')
+    truth = build(write(), *classes).get_data_info(0)['instances']
+    dataset = build(write(names=classes[::-1], file='val.json'), *classes)
+    assert precision_of(truth, dataset, str(tmp_path / 'val.json')) == (1, 1)
+
+
+def test_annotations_without_area_and_iscrowd(write, tmp_path):
+    classes = ('tram', 'tram stop', 'road')
+    with pytest.warns(UserWarning, match=r'trams\.json: 3 of the 3 annotations have no area'):
+        dataset = build(write(missing=('area', 'iscrowd')), *classes)
+    truth = dataset.get_data_info(0)['instances']
+    assert named_boxes(dataset) == NAMED
+    assert precision_of(truth, dataset, str(tmp_path / 'trams.json')) == (1, 1)
+
+
+def test_annotation_without_box(write):
+    with pytest.raises(ValueError, match=r'trams\.json: annotation 1 has no bbox'):
+        build(write(missing=('bbox',)))
 
 
 def test_class_or_category_listed_twice(write):
