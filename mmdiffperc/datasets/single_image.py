@@ -30,8 +30,8 @@ def single_image_batch(model: nn.Module, image: str | Path | np.ndarray, **infor
     check_image(image)
     if not isinstance(image, np.ndarray) and Path(image).is_file():
         check_pixels(image, str(image))
-    loader, *transforms = pipeline_for_testing(model.cfg)
-    transforms = [transform for transform in transforms if _class_name(transform['type']) not in ANNOTATION_LOADERS]
+    loader, *transforms = _test_pipeline(model.cfg)
+    transforms = [transform for transform in transforms if class_name(transform['type']) not in ANNOTATION_LOADERS]
     if isinstance(image, np.ndarray):
         loader, data = dict(loader, type='LoadImageFromNDArray'), dict(img=image)
     else:
@@ -41,18 +41,18 @@ def single_image_batch(model: nn.Module, image: str | Path | np.ndarray, **infor
     return pseudo_collate([pipeline(data | information)])
 
 
-def pipeline_for_testing(cfg: Config) -> list[dict]:
+def _test_pipeline(cfg):
+    if pipeline := transforms_for_testing(cfg):
+        return pipeline
+    raise ValueError('Expected a config with test_dataloader.dataset.pipeline, which prepares images; it has none')
+
+
+def transforms_for_testing(cfg: Config) -> list[dict]:
     """Return the transforms of the test data, also where one data set wraps another, such as ``RepeatDataset``.
 
     Of several data sets (``ConcatDataset``) the first one counts.
-
-    Raises:
-        ValueError: There are none.
     """
-    pipeline = _pipeline_of((cfg.get('test_dataloader') or {}).get('dataset') or {})
-    if not pipeline:
-        raise ValueError('Expected a config with test_dataloader.dataset.pipeline, which prepares images; it has none')
-    return pipeline
+    return _pipeline_of((cfg.get('test_dataloader') or {}).get('dataset') or {})
 
 
 def _pipeline_of(dataset):
@@ -60,8 +60,8 @@ def _pipeline_of(dataset):
     return [*(_pipeline_of(wrapped) if wrapped else ()), *(dataset.get('pipeline') or ())]
 
 
-def _class_name(kind: str | type) -> str:
-    """The class that a transform's type names, be it with a scope, by its import path, or the class itself."""
+def class_name(kind: str | type) -> str:
+    """Return the name of the class that a type in a config stands for: with a scope, an import path, or the class."""
     return kind.rpartition('.')[2] if isinstance(kind, str) else kind.__name__
 
 

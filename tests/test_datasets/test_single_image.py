@@ -1,8 +1,10 @@
+import numpy as np
 import pytest
 from mmengine.config import Config
 from mmengine.dataset import ConcatDataset
+from torch import nn
 
-from mmdiffperc.datasets.single_image import pipeline_for_testing
+from mmdiffperc.datasets.single_image import single_image_batch, transforms_for_testing
 
 LOAD, FLIP, PACK = (dict(type=name) for name in ('LoadImageFromFile', 'RandomFlip', 'PackSegInputs'))
 OWN = dict(type='NYUDataset', pipeline=[LOAD, PACK], lazy_init=True)
@@ -24,10 +26,12 @@ OWN = dict(type='NYUDataset', pipeline=[LOAD, PACK], lazy_init=True)
     ],
 )
 def test_pipeline_of_a_wrapped_data_set(dataset, expected):
-    assert pipeline_for_testing(Config(dict(test_dataloader=dict(dataset=dataset)))) == expected
+    assert transforms_for_testing(Config(dict(test_dataloader=dict(dataset=dataset)))) == expected
 
 
 @pytest.mark.parametrize('cfg', [{}, dict(test_dataloader=None), dict(test_dataloader=dict(dataset=dict(type='X')))])
 def test_config_without_test_data(cfg):
+    model = nn.Module()
+    model.cfg = Config(cfg)
     with pytest.raises(ValueError, match=r'test_dataloader\.dataset\.pipeline'):
-        pipeline_for_testing(Config(cfg))
+        single_image_batch(model, np.zeros((4, 4, 3), np.uint8))
