@@ -6,12 +6,13 @@ from mmdiffperc.compat import (
     binary_tta,
     checkpoint,
     checkpoint_hook,
-    coco_tools,
+    coco_dataset,
     empty_dataset,
     flexible_runner,
     fsdp_strategy,
     mmcv_ops,
     stored_config,
+    xtcocotools,
 )
 
 # mmseg imports albumentations, which would ask the internet for its latest version at each start.
@@ -19,13 +20,14 @@ os.environ.setdefault('NO_ALBUMENTATIONS_UPDATE', '1')
 
 for _part in (
     mmcv_ops,
+    xtcocotools,
     checkpoint,
     stored_config,
     checkpoint_hook,
-    coco_tools,
     flexible_runner,
     fsdp_strategy,
     binary_tta,
+    coco_dataset,
     empty_dataset,
 ):
     _part.install()

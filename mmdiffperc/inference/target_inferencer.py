@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from mmengine.config import Config
 from mmengine.runner import load_checkpoint
 
+from mmdiffperc.datasets.single_image import class_name, transforms_for_testing
 from mmdiffperc.models import DeterministicDiffusion
 from mmdiffperc.models.lora import share_weights
 from mmdiffperc.registry import MODELS
@@ -267,9 +268,8 @@ def base_of(model: dict) -> dict:
 
 def resized_side(config: Config) -> int | None:
     """The shorter side to which the test pipeline of a config resizes, if it does."""
-    dataset = config.get('test_dataloader', {}).get('dataset', {})
-    for transform in dataset.get('pipeline', ()):
-        if transform['type'] == 'Resize' and 'scale' in transform:
+    for transform in transforms_for_testing(config):
+        if class_name(transform['type']) == 'Resize' and 'scale' in transform:
             return min(transform['scale'])
     return None
 

@@ -236,6 +236,12 @@ def test_size_of_the_test_pipeline(transform, size):
     assert resized_side(Config(dict(model=dict()))) is None
 
 
+def test_size_of_a_wrapped_data_set_and_a_type_with_a_scope():
+    dataset = dict(type='ImageTargetDataset', pipeline=[dict(type='mmcv.Resize', scale=(60, 40))])
+    wrapped = dict(type='RepeatDataset', times=2, dataset=dataset)
+    assert resized_side(Config(dict(test_dataloader=dict(dataset=wrapped)))) == 40
+
+
 def test_model_is_ready(inferencer):
     assert isinstance(inferencer.model, DeterministicDiffusion) and not inferencer.model.training
 
