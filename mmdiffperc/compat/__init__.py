@@ -9,6 +9,7 @@ from mmdiffperc.compat import (
     empty_dataset,
     flexible_runner,
     fsdp_strategy,
+    init_log,
     mmcv_ops,
     stored_config,
 )
@@ -25,5 +26,6 @@ for _part in (
     fsdp_strategy,
     binary_tta,
     empty_dataset,
+    init_log,
 ):
     _part.install()
