@@ -1,11 +1,10 @@
 """Grouping changes the number of groups and nothing else."""
 
 import copy
-from contextlib import contextmanager
 
 import pytest
 import torch
-from mmengine.logging import MMLogger
+from logs import heard
 from mmengine.optim import build_optim_wrapper
 from torch import nn
 
@@ -26,20 +25,6 @@ class Model(nn.Module):
 
     def forward(self, x):
         return self.frozen(self.head(self.norm(self.unet(x))))
-
-
-@contextmanager
-def heard(caplog):
-    """Let caplog hear mmengine's logger, which passes nothing on, at a level that hides nothing here."""
-    logger = MMLogger.get_current_instance()
-    level = logger.level
-    logger.setLevel('INFO')
-    logger.addHandler(caplog.handler)
-    try:
-        yield
-    finally:
-        logger.removeHandler(caplog.handler)
-        logger.setLevel(level)
 
 
 def optimise(model: nn.Module, constructor: str):
