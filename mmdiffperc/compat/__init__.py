@@ -10,6 +10,7 @@ from mmdiffperc.compat import (
     empty_dataset,
     flexible_runner,
     fsdp_strategy,
+    init_log,
     mmcv_ops,
     stored_config,
     xtcocotools,
@@ -29,5 +30,6 @@ for _part in (
     binary_tta,
     coco_dataset,
     empty_dataset,
+    init_log,
 ):
     _part.install()
