@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 from mmengine.config import Config
-from mmengine.registry import DATASETS, METRICS
+from mmengine.registry import DATASETS, METRICS, init_default_scope
 from mmseg.apis import init_model
 
 from mmdiffperc.compat.checkpoint import load_file
@@ -33,8 +33,9 @@ def test_it_is_complete(model):
 
 
 def test_it_segments_scenes_it_has_not_seen(model, tmp_path):
-    write_dataset(tmp_path, DatasetSpec(0, NUM_SCENES, 128, 0, 'a', ('ade',)), 1)
+    write_dataset(tmp_path, DatasetSpec(1, NUM_SCENES, 128, 0, 'a', ('ade',)), 1)
     cfg = Config.fromfile(CONFIG)
+    init_default_scope(cfg.default_scope)
     dataset = DATASETS.build(dict(cfg.test_dataloader.dataset, data_root=str(tmp_path / 'ade')))
     metric = METRICS.build(cfg.test_evaluator)
     metric.dataset_meta = dataset.metainfo
