@@ -31,7 +31,7 @@ nitpicky = True
 nitpick_ignore_regex = [
     (
         'py:.*',
-        r'(_thread|argparse|collections|diffusers|mmcv|mmdet|mmengine|mmpose|mmseg|np|numpy|pickle|torch|types)\..*',
+        r'(_thread|argparse|collections|diffusers|mmcv|mmdet|mmengine|mmpose|mmseg|np|numpy|pickle|pycocotools|torch|types)\..*',
     ),
     ('py:class', 'Path'),
 ]

@@ -34,7 +34,7 @@ class COCOeval(CocoEvaluator):
     Args:
         cocoGt (COCO): Annotations. ``keypoints_crowd`` reads the ``crowdIndex`` of its images.
         cocoDt (COCO): Results, as ``cocoGt.loadRes`` returns them.
-        iouType (str): A key of :data:`FIELDS`.
+        iouType (str): A key of ``FIELDS``.
         sigmas (ndarray, optional): ``(K,)`` spread of each keypoint relative to the object's size; COCO's by default.
         use_area (bool): Take the annotated area as the object's size, or else 0.53 times the area of its box.
 
