@@ -33,6 +33,7 @@ from ..layers.latent_autoencoder import LatentAutoencoder
 from ..layers.recorder import Recorder
 from ..layers.skip_resize import resize_skip_connections
 from ..lora import add_lora, train_dropout
+from ..shipped_autoencoder import complete_autoencoder
 from ..stable_diffusion import TEXT_SIDE, build_unet, load_text_encoder, load_weights, locate_parts
 
 EMPTY_PROMPT = dict(type='ClassPrompts', classes=[''], templates=['{}'])
@@ -144,6 +145,7 @@ class DiffusionUNet(BaseModule):
             add_lora(self.unet, **lora)
         if with_cp:
             enable_checkpointing(self.unet)
+        self.register_load_state_dict_pre_hook(complete_autoencoder)
         self.register_load_state_dict_pre_hook(REFUSE_INCOMPLETE)
 
     def _build_prompts(self, config):
