@@ -42,7 +42,7 @@ class Installed:
             return []
         found = {}
         for declared in self.requirements.get(name, []):
-            with suppress(ValueError):  # of the requirement, of its marker, or of the version
+            with suppress(ValueError):  # the requirement or its marker is not valid
                 found |= self._compare(declared)
         return list(found.items())
 
