@@ -5,27 +5,23 @@ Arguments: the file to write to, a line of JSON per package, and the packages, e
 
 import json
 import sys
+from collections.abc import Sequence
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 
 
-def import_group(package: str, modules: list[str]) -> dict:
+def import_all(modules: Sequence[str]) -> dict:
     """Import modules up to the first that fails.
 
-    Args:
-        package (str): The package that they are imported for.
-        modules (list[str]): The modules.
-
     Returns:
-        dict: ``origin``, the file of the last module; or ``error`` and ``lacks``, the module that is not installed.
+        dict: ``origin``, the file of the last module; or ``error`` and ``lacks``, the module that was not found.
     """
     try:
         for module in modules:
             imported = import_module(module)
     except BaseException as error:  # a package may raise anything, even SystemExit
-        lacks = error.name if isinstance(error, ModuleNotFoundError) else ''
-        lacks = lacks if _is_installed(package) else package
+        lacks = error.name if isinstance(error, ModuleNotFoundError) else None
         return dict(error=' '.join(f'{type(error).__name__}: {error}'.split()), lacks=lacks or '')
     return dict(origin=getattr(imported, '__file__', None) or '')
 
@@ -42,12 +38,17 @@ def describe_torch() -> dict:
 
 
 def main(path: str, *groups: str):
-    """Import all groups, and write what was found to the file."""
+    """Import all packages, and write what was found to the file."""
     sys.path.insert(0, '')  # as `python -m` does: finds a clone that is not installed
+    packages = {name: modules.split(',') for name, _, modules in (group.partition('=') for group in groups)}
+    # Found out before mmdiffperc puts its stand-ins in the place of what is not there.
+    missing = {name for name in packages if find_spec(name) is None}
     with Path(path).open('w') as file:
-        for group in groups:
-            package, _, modules = group.partition('=')
-            print(json.dumps(import_group(package, modules.split(','))), file=file, flush=True)
+        for name, modules in packages.items():
+            outcome = import_all(modules)
+            if 'error' in outcome and name in missing:
+                outcome['lacks'] = name
+            print(json.dumps(outcome), file=file, flush=True)
         if 'torch' in sys.modules:
             print(json.dumps(describe_torch()), file=file, flush=True)
 
@@ -60,13 +61,6 @@ def _describe_gpu(cuda, index):
     except RuntimeError as error:  # another process has taken it for itself, for instance
         return f'cannot be used: {" ".join(str(error).split())}'
     return f'{cuda.get_device_name(index)}, {free} free of {total}, {bf16}'
-
-
-def _is_installed(package):
-    try:
-        return find_spec(package) is not None
-    except ValueError:  # a module without a spec: it has been imported
-        return True
 
 
 if __name__ == '__main__':

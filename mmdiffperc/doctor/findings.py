@@ -99,7 +99,7 @@ def _broken(imports: Imports, installed: Installed) -> Iterator[Finding]:
 
 def _repair(error: str, package: Package, names: str) -> str:
     needs_more = error.startswith('ModuleNotFoundError') or package.module == 'mmdiffperc'
-    return package.command if needs_more else f'pip install --force-reinstall --no-deps {names}'
+    return package.command if needs_more else f'pip install --force-reinstall --no-deps {names} && {package.command}'
 
 
 def _missing(imports: Imports) -> Iterator[Finding]:

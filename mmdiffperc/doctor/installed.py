@@ -1,6 +1,7 @@
 """What the metadata of the installed packages say, without importing any."""
 
 import re
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib import metadata
 
@@ -28,8 +29,8 @@ class Installed:
     def unmet(self, name: str) -> list[tuple[str, str]]:
         """Return the requirements of a distribution that the installed versions do not meet.
 
-        What is not installed is not in the list. Nor is anything where the package that compares versions is missing;
-        it comes with transformers.
+        What is not installed is not in the list, nor what is not written as the standard says. Without the package
+        that compares versions, which comes with transformers, the list is empty.
 
         Args:
             name (str): The normalised name of the distribution.
@@ -39,14 +40,21 @@ class Installed:
         """
         if 'packaging' not in self.versions:
             return []
+        found = {}
+        for declared in self.requirements.get(name, []):
+            with suppress(ValueError):  # the requirement or its marker is not valid
+                found |= self._compare(declared)
+        return list(found.items())
+
+    def _compare(self, declared):
         from packaging.requirements import Requirement
 
-        found = {}
-        for requirement in map(Requirement, self.requirements.get(name, [])):
-            version = self.versions.get(normalised(requirement.name))
-            if version and _applies(requirement) and not requirement.specifier.contains(version, prereleases=True):
-                found[f'{requirement.name}{requirement.specifier}'] = f'{requirement.name} {version}'
-        return list(found.items())
+        requirement = Requirement(declared)
+        version = self.versions.get(normalised(requirement.name))
+        applies = not requirement.marker or any(requirement.marker.evaluate({'extra': extra}) for extra in EXTRAS)
+        if not version or not applies or requirement.specifier.contains(version, prereleases=True):
+            return {}
+        return {f'{requirement.name}{requirement.specifier}': f'{requirement.name} {version}'}
 
 
 def find_installed() -> Installed:
@@ -66,7 +74,3 @@ def find_installed() -> Installed:
 def normalised(name: str) -> str:
     """Return the name of a distribution in the form in which names are compared."""
     return re.sub('[-_.]+', '-', name).lower()
-
-
-def _applies(requirement):
-    return not requirement.marker or any(requirement.marker.evaluate({'extra': extra}) for extra in EXTRAS)

@@ -1,5 +1,6 @@
 """Memory, disk and hub of this machine; its GPUs are found by the process that imports torch."""
 
+import os
 import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -78,7 +79,7 @@ def hub_cache(environment: Mapping[str, str]) -> Path:
     """Return the folder that the client of the hub downloads to."""
     caches = Path(environment.get('XDG_CACHE_HOME', '~/.cache'))
     home = Path(environment.get('HF_HOME', caches / 'huggingface'))
-    return Path(environment.get('HF_HUB_CACHE', home / 'hub')).expanduser().absolute()
+    return Path(os.path.expanduser(environment.get('HF_HUB_CACHE', home / 'hub'))).absolute()
 
 
 def _command_for_gpu(imports, machine):
@@ -100,7 +101,7 @@ def _memory():
 
 
 def _free(folder):
-    """Return the free space of a folder that may not exist yet."""
-    while not folder.exists() and folder != folder.parent:
+    """Return the free space of a folder that may not exist yet, or may not be looked into."""
+    while not os.path.exists(folder):
         folder = folder.parent
     return shutil.disk_usage(folder).free

@@ -1,5 +1,6 @@
 """What the doctor prints: :func:`.write_report`."""
 
+import os
 import platform
 import sys
 from collections.abc import Iterable, Iterator, Sequence
@@ -93,7 +94,8 @@ def _columns(rows: Iterable[tuple[str, ...]]) -> Iterator[str]:
 
 def _short(path):
     """Return a path without the name of the user, because reports are published."""
-    return f'~/{path.relative_to(Path.home())}' if path.is_relative_to(Path.home()) else str(path)
+    home = os.path.expanduser('~')
+    return f'~/{path.relative_to(home)}' if path.is_relative_to(home) else str(path)
 
 
 def _gib(size):

@@ -86,7 +86,7 @@ def test_what_is_missing_is_no_failure():
             'mim',
             "ImportError: cannot import name 'walk' from 'pip._internal'",
             ('walk',),
-            'pip install --force-reinstall --no-deps openmim',
+            "pip install --force-reinstall --no-deps openmim && pip install '{source}[seg]'",
         ),
         ('mmseg', "ModuleNotFoundError: No module named 'ftfy'", ('ftfy',), "pip install '{source}[seg]'"),
         (

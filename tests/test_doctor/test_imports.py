@@ -9,6 +9,8 @@ MODULES = dict(
     needs_more='import gone.missing',
     leaves='raise SystemExit(3)',
     killed='import os, signal; os.kill(os.getpid(), signal.SIGKILL)',
+    registers='import sys, types; sys.modules["absent"] = types.ModuleType("absent"); import gone',
+    stands_in='import sys, types; sys.modules["absent"] = types.ModuleType("absent")',
     waits='import threading; threading.Event().wait()',
 )
 
@@ -27,7 +29,7 @@ def outcomes_of(*modules, **options):
 
 
 def test_outcomes(folder):
-    found = outcomes_of('works', 'raises', 'needs_more', 'absent', 'leaves', 'works')
+    found = outcomes_of('works', 'raises', 'needs_more', 'absent', 'leaves')
     assert found == dict(
         works=Outcome(origin=str(folder / 'works.py')),
         raises=Outcome('RuntimeError: no luck'),
@@ -47,8 +49,14 @@ def test_an_import_that_does_not_end(folder):
     assert '0.5 seconds' in outcomes_of('waits', patience=0.5)['waits'].error
 
 
-def test_a_package_is_missing_whatever_is_imported_before_it(folder):
-    (outcome,) = import_all([Package('absent', '', '', ('raises', 'absent.part'))]).outcomes.values()
-    assert outcome.lacks == 'absent'
-    (outcome,) = import_all([Package('works', '', '', ('raises', 'works'))]).outcomes.values()
-    assert outcome == Outcome('RuntimeError: no luck')
+@pytest.mark.parametrize(
+    ('package', 'modules', 'outcome'),
+    [
+        ('absent', ('raises', 'absent.part'), Outcome('RuntimeError: no luck', lacks='absent')),
+        ('works', ('raises', 'works'), Outcome('RuntimeError: no luck')),
+        ('absent', ('registers', 'absent'), Outcome("ModuleNotFoundError: No module named 'gone'", lacks='absent')),
+        ('absent', ('stands_in', 'absent'), Outcome()),
+    ],
+)
+def test_a_package_that_is_not_installed_is_missing_whatever_fails(folder, package, modules, outcome):
+    assert import_all([Package(package, '', '', modules)]).outcomes == {package: outcome}

@@ -35,3 +35,9 @@ def test_unmet_requirements():
 def test_versions_before_a_release_count():
     versions = installed(requirements={'package': ['torch>=2.6']}, torch='2.16.0.dev20261101+cu132')
     assert versions.unmet('package') == []
+
+
+def test_what_is_not_written_as_the_standard_says_is_left_out():
+    needs = ['pytz>dev', 'torch>=2.6; system == "linux"', 'lmdb<3']
+    versions = installed(requirements={'package': needs}, pytz='2026.6', torch='2.5', lmdb='3.0.0')
+    assert versions.unmet('package') == [('lmdb<3', 'lmdb 3.0.0')]

@@ -50,3 +50,9 @@ def test_this_machine(tmp_path):
     free, total = found.memory
     assert 0 < free <= total and found.free_in_cache > 0 and found.hub_answer == OFFLINE
     assert found.cache == tmp_path / 'not' / 'yet' / 'hub' and not found.cache.exists()
+
+
+def test_a_cache_that_cannot_exist(tmp_path):
+    """Its name is longer than file systems allow."""
+    found = find_machine({'HF_HUB_OFFLINE': '1', 'HF_HUB_CACHE': str(tmp_path / ('x' * 300))})
+    assert found.free_in_cache > 0
