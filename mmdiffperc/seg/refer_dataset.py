@@ -12,6 +12,7 @@ from pydantic import Field
 
 from mmdiffperc.validation import Expected, validated
 
+from .coco_segmentation import check_polygons
 from .refer_files import Instances, load_refs
 
 Seed = Annotated[int, Field(ge=0, lt=2**32), Expected('a whole number from 0 to 2**32 - 1')]
@@ -42,7 +43,7 @@ class ReferringSegDataset(BaseSegDataset):
         FileNotFoundError: A file, or an image that it names, is missing.
         pickle.UnpicklingError: The pickle asks for something that could execute code.
         ValueError: The files are not what they should be or do not belong together, there is no such split, or a
-            sentence is empty.
+            sentence is empty. An object has no polygon with an area, and no run-length code.
     """
 
     METAINFO = dict(classes=('background', 'referred object'), palette=[[0, 0, 0], [220, 20, 60]])
@@ -96,6 +97,12 @@ class ReferringSegDataset(BaseSegDataset):
 
     def _object(self, ref: dict, instances: Instances) -> dict:
         image, annotation = instances.find(ref)
+        try:
+            check_polygons(annotation['segmentation'])
+        except ValueError as error:
+            raise ValueError(
+                f'{self.ann_file}, annotation {annotation["id"]} of ref {ref["ref_id"]}: {error}'
+            ) from error
         return dict(
             img_path=fileio.join_path(self.data_prefix['img_path'], image['file_name']),
             img_id=image['id'],

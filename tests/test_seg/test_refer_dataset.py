@@ -232,3 +232,13 @@ def test_shipped_configs(name, by):
         assert dataset.split == split
         assert dataset.get('test_mode', False) == (phase != 'train')
     assert config.test_evaluator.type == 'ReferringSegMetric'
+
+
+@pytest.mark.parametrize('segmentation', [None, [], [[]], [1, 1, 5, 1, 5, 3], [[1, 1, 5, 1]], 'x'])
+def test_segmentation_without_a_polygon(build, tmp_path, segmentation):
+    content = json.loads((tmp_path / 'instances.json').read_text())
+    content['annotations'][1]['segmentation'] = segmentation
+    (tmp_path / 'instances.json').write_text(json.dumps(content))
+    with pytest.raises(ValueError, match=r'instances\.json, annotation 20 of ref 2: expected polygons'):
+        build()
+    assert len(build(split='val')) == 1  # of other objects
