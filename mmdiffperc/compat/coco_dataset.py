@@ -5,9 +5,9 @@ mmdet numbers the classes in the order of the file's categories, not of ``metain
 differ, a detector that has learnt from one file is evaluated with the classes of the other.
 
 mmdet also leaves out, without a word, classes that the file lacks (``coco.py:70``), and boxes that lie outside their
-image or are narrower than a pixel (``coco.py:151``). It does not compare the sizes in the file with the images.
-Annotations without ``area`` end in a ``KeyError`` (``coco.py:153``), those without ``iscrowd`` at the end of the first
-validation; so do other fields that are missing.
+image or are narrower than a pixel (``coco.py:144``). It does not compare the sizes in the file with the images. Missing
+fields end in a ``KeyError``: ``area`` when the data set is built (``coco.py:146``), ``iscrowd`` at the end of the first
+validation.
 
 mmdet is not imported here, because the core needs no host: its reader of COCO files is mended when a data set is
 built.

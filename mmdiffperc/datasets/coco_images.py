@@ -58,8 +58,8 @@ def check_images(images: Sequence[CocoImage], ann_file: str, folder: str, transf
     if wrong:
         (path, number, (height, width)), advice = wrong[0]
         raise ValueError(
-            f'{ann_file}: image {number} has height {height} and width {width}, but {path} {advice}. The same holds '
-            f'for {len(wrong)} of the {len(judged)} images that were compared'
+            f'{ann_file}: image {number} has height {height} and width {width}, but {path} {advice}. Sizes '
+            f'differ for {len(wrong)} of the {len(judged)} images that were compared'
         )
 
 
