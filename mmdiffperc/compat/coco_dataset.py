@@ -5,8 +5,8 @@ mmdet numbers the classes in the order of the file's categories, not of ``metain
 differ, a detector that has learnt from one file is evaluated with the classes of the other.
 
 mmdet also leaves out, without a word, classes that the file lacks (``coco.py:70``), and boxes that lie outside their
-image or are narrower than a pixel (``coco.py:151``). It does not compare the sizes in the file with the images.
-Annotations without ``area`` end in a ``KeyError`` (``coco.py:153``), those without ``iscrowd`` at the end of the first
+image or are narrower than a pixel (``coco.py:144``). It does not compare the sizes in the file with the images. Missing
+fields end in a ``KeyError``: ``area`` when the data set is built (``coco.py:146``), ``iscrowd`` at the end of the first
 validation.
 
 mmdet is not imported here, because the core needs no host: its reader of COCO files is mended when a data set is
@@ -30,6 +30,7 @@ from mmdiffperc.files import brief, read_json
 from mmdiffperc.nearest import nearest_names
 
 READER = 'mmdet.datasets.api_wrappers.coco_api'
+FIELDS = dict(image=('file_name', 'height', 'width'), annotation=('image_id', 'category_id', 'bbox'))
 
 
 def is_coco(dataset: BaseDataset) -> bool:
@@ -106,19 +107,32 @@ def _check_boxes(dataset):
         )
 
 
+def check_fields(coco: Any, file: str | None):
+    """Check that images and annotations have what mmdet reads of them.
+
+    Args:
+        coco (COCO): The file as mmdet has read it.
+        file (str, optional): Its name, for the message.
+
+    Raises:
+        ValueError: A field is missing.
+    """
+    for kind, entries in (('image', coco.imgs), ('annotation', coco.anns)):
+        for number, entry in entries.items():
+            if missing := [field for field in FIELDS[kind] if field not in entry]:
+                raise ValueError(
+                    f'{file}: {kind} {brief(number)} has no {missing[0]}; each needs {", ".join(FIELDS[kind])}'
+                )
+
+
 def complete_annotations(coco: Any, file: str | None):
     """Fill in what annotations may lack: the area of the box as ``area``, 0 as ``iscrowd``.
 
     Args:
         coco (COCO): The file as mmdet has read it, changed in place.
         file (str, optional): Its name, for the message.
-
-    Raises:
-        ValueError: An annotation has no ``bbox``.
     """
     annotations = coco.anns.values()
-    if wrong := [annotation for annotation in annotations if 'bbox' not in annotation]:
-        raise ValueError(f'{file}: annotation {brief(wrong[0]["id"])} has no bbox; add bbox=[x, y, width, height]')
     without_area = [annotation for annotation in annotations if 'area' not in annotation]
     for annotation in without_area:
         annotation['area'] = annotation['bbox'][2] * annotation['bbox'][3]
@@ -169,6 +183,7 @@ def mend_reader():
     def read_and_complete(coco, annotation_file=None):
         read(coco, annotation_file)
         if type(coco) is reader:  # panoptic files have another structure
+            check_fields(coco, annotation_file)
             complete_annotations(coco, annotation_file)
 
     reader.__init__ = read_and_complete

@@ -37,7 +37,8 @@ NOT_COCO = (
 )
 
 
-@DATASETS.register_module()
+# Under mmpose's name, too, so that the checks reach the configs that people have.
+@DATASETS.register_module(name=['CheckedCocoDataset', 'CocoDataset'], force=True)
 @validated
 class CheckedCocoDataset(CocoDataset):
     """mmpose's ``CocoDataset``, which says what is wrong with a file instead of giving no samples or failing later.

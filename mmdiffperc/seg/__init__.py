@@ -1,12 +1,13 @@
 """What mmsegmentation needs beside its own parts."""
 
+from .check_depth import CheckDepth
 from .checked_nyu_dataset import CheckedNYUDataset
 from .checked_seg_dataset import CheckedSegDataset
 from .depth_estimator import DiffusionDepthEstimator
 from .depth_head import AnySizeDepthHead
 from .depth_loss import MaskedSiLogLoss
 from .depth_metric import MonocularDepthMetric
-from .depth_transforms import CheckDepth, KBCrop
+from .depth_transforms import KBCrop
 from .depth_tta_model import DepthTTAModel
 from .image_loading import NamingImageLoader
 from .inference import predict_depth, segment_phrase

@@ -6,7 +6,10 @@ from mmengine import fileio
 from mmseg.datasets import NYUDataset
 from mmseg.registry import DATASETS
 
+from mmdiffperc.nearest import check_listed, what_is_there
 from mmdiffperc.validation import validated
+
+from .check_depth import judge_depth
 
 UNKNOWN_SCENE = -1
 
@@ -16,13 +19,16 @@ UNKNOWN_SCENE = -1
 class CheckedNYUDataset(NYUDataset):
     """mmseg's ``NYUDataset``, which says what is wrong with a folder instead of failing later.
 
-    A file whose name has no digit, before which the scene would stand, is of no known scene.
+    A file whose name has no digit, before which the scene would stand, is of no known scene. Where the pipeline loads
+    depth, the first 50 depth maps are judged together, see :func:`.judge_depth`.
 
     Args:
         **kwargs: Arguments of mmseg's ``NYUDataset``.
 
     Raises:
-        FileNotFoundError: The folder of the images does not exist, or holds none.
+        FileNotFoundError: The folder of the images does not exist, or holds none; an image has no depth map. The
+            message says what is there.
+        ValueError: The depth maps are hardly in metres, or one cannot be read.
     """
 
     def load_data_list(self) -> list[dict]:
@@ -35,8 +41,18 @@ class CheckedNYUDataset(NYUDataset):
             )
         frames = super().load_data_list()
         if not frames:
-            raise FileNotFoundError(f'{folder} holds no {self.img_suffix}; check data_prefix and img_suffix')
+            there = what_is_there(folder, self.img_suffix, self.backend_args)
+            raise FileNotFoundError(f'{folder}: no image with img_suffix={self.img_suffix!r}. {there}')
+        self._check_depth(frames)
         return frames
+
+    def _check_depth(self, frames):
+        transforms = self.pipeline.transforms
+        if any(hasattr(transform, 'depth_rescale_factor') for transform in transforms):
+            paths = [frame['depth_map_path'] for frame in frames]
+            folder, suffix = self.data_prefix['depth_map_path'], self.seg_map_suffix
+            check_listed(paths, folder, 'depth_map_suffix', suffix, self.backend_args)
+            judge_depth(frames, transforms)
 
     def _get_category_id_from_filename(self, image_fname: str) -> int:
         if not any(map(str.isdigit, PurePath(image_fname).name)):

@@ -34,6 +34,16 @@ def draw_segmentation(segmentation: list | dict, height: int, width: int) -> np.
     return coco_mask.decode(coco_mask.merge(coco_mask.frPyObjects(polygons, height, width)))
 
 
+def check_polygons(segmentation: list | dict):
+    """Check one of COCO's segmentations as far as it takes no image: run-length codes have to be drawn.
+
+    Raises:
+        ValueError: It is no run-length code, and its polygons are damaged or have no area.
+    """
+    if not isinstance(segmentation, dict):
+        _areas(segmentation)
+
+
 def _draw_runs(runs, height, width):
     """Fill the columns of the image, one after the other, with runs of 0 and 1 in turn."""
     return np.repeat(np.arange(len(runs), dtype=np.uint8) % 2, runs).reshape(width, height).T

@@ -9,6 +9,8 @@ from mmseg.registry import DATASETS
 from mmdiffperc.datasets.depth_split import parse_depth_split
 from mmdiffperc.validation import validated
 
+from .check_depth import judge_depth
+
 DEFAULT_PREFIX = dict(img_path='images', depth_map_path='annotations')
 
 
@@ -35,7 +37,8 @@ class KITTIDepthDataset(BaseSegDataset):
 
     Raises:
         FileNotFoundError: The split file, or files it lists, are missing; the message names the first.
-        ValueError: A line of the split file is not as described, or no line has depth.
+        ValueError: A line of the split file is not as described, or no line has depth; the first 50 depth maps together
+            are hardly in metres, see :func:`.judge_depth`.
     """
 
     METAINFO = dict(classes=('street',), palette=[[128, 64, 128]])
@@ -59,6 +62,7 @@ class KITTIDepthDataset(BaseSegDataset):
         pairs = parse_depth_split(fileio.get(self.ann_file, self.backend_args), self.ann_file)
         frames = [self._frame(image, depth) for image, depth in pairs]
         self._check_files(frames)
+        judge_depth(frames, self.pipeline.transforms)
         return frames
 
     def _frame(self, image: str, depth: str) -> dict:

@@ -10,8 +10,10 @@ from mmseg.datasets import BaseSegDataset
 from mmseg.registry import DATASETS
 from pydantic import Field
 
+from mmdiffperc.datasets.coco_images import CocoImage, check_images
 from mmdiffperc.validation import Expected, validated
 
+from .coco_segmentation import check_polygons
 from .refer_files import Instances, load_refs
 
 Seed = Annotated[int, Field(ge=0, lt=2**32), Expected('a whole number from 0 to 2**32 - 1')]
@@ -42,7 +44,8 @@ class ReferringSegDataset(BaseSegDataset):
         FileNotFoundError: A file, or an image that it names, is missing.
         pickle.UnpicklingError: The pickle asks for something that could execute code.
         ValueError: The files are not what they should be or do not belong together, there is no such split, or a
-            sentence is empty.
+            sentence is empty. An object has no polygon with an area, and no run-length code. An image has another size
+            than the json says, see :func:`.check_images`.
     """
 
     METAINFO = dict(classes=('background', 'referred object'), palette=[[0, 0, 0], [220, 20, 60]])
@@ -66,7 +69,7 @@ class ReferringSegDataset(BaseSegDataset):
         instances = Instances.load(self.ann_file, self.backend_args)
         objects = [self._object(ref, instances) for ref in self._refs_of_split()]
         objects = [one for one in objects if one['sentences']]
-        self._check_images({one['img_path'] for one in objects})
+        self._check_images(objects)
         if self.test_mode:
             objects = [
                 one | dict(sentences=[sentence], sentence_number=number)
@@ -96,6 +99,12 @@ class ReferringSegDataset(BaseSegDataset):
 
     def _object(self, ref: dict, instances: Instances) -> dict:
         image, annotation = instances.find(ref)
+        try:
+            check_polygons(annotation['segmentation'])
+        except ValueError as error:
+            raise ValueError(
+                f'{self.ann_file}, annotation {annotation["id"]} of ref {ref["ref_id"]}: {error}'
+            ) from error
         return dict(
             img_path=fileio.join_path(self.data_prefix['img_path'], image['file_name']),
             img_id=image['id'],
@@ -117,14 +126,18 @@ class ReferringSegDataset(BaseSegDataset):
         MMLogger.get_current_instance().warning(f'{problem}: left out')
         return sentences
 
-    def _check_images(self, paths: set[str]):
+    def _check_images(self, objects: list[dict]):
         """At once, and not where training happens to read the first missing one."""
-        missing = sorted(path for path in paths if not fileio.exists(path, self.backend_args))
+        sizes = {(one['img_path'], one['img_id']): (one['height'], one['width']) for one in objects}
+        images = [CocoImage(*image, size) for image, size in sizes.items()]
+        missing = sorted(image.path for image in images if not fileio.exists(image.path, self.backend_args))
         if missing:
             raise FileNotFoundError(
-                f'{len(missing)} of {len(paths)} images that {self.ann_file} names are missing, such as {missing[0]}. '
+                f'{len(missing)} of {len(images)} images that {self.ann_file} names are missing, such as {missing[0]}. '
                 "Check data_root and data_prefix; RefCOCO's images are those of COCO's train2014"
             )
+        if not self.backend_args:
+            check_images(images, self.ann_file, self.data_prefix['img_path'], self.pipeline.transforms)
 
 
 def exchange_sentences(samples: list[dict], seed: int) -> list[dict]:

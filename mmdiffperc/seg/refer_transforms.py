@@ -6,6 +6,7 @@ from mmseg.registry import TRANSFORMS
 from mmdiffperc.validation import validated
 
 from .coco_segmentation import draw_segmentation
+from .transforms import size_advice
 
 
 @TRANSFORMS.register_module()
@@ -25,12 +26,11 @@ class LoadReferringMask(BaseTransform):
         """Add the mask."""
         if 'segmentation' not in results:
             return results
-        size = results['height'], results['width']
-        if tuple(results['ori_shape']) != size:
+        size, loaded = (results['height'], results['width']), tuple(results['ori_shape'])
+        if loaded != size:
             raise ValueError(
-                f'{results["img_path"]}: the image is {_size(results["ori_shape"])}, its annotations are for '
-                f'{_size(size)} (height x width). Check that these are the images of this data '
-                'set, as they were downloaded'
+                f'{results["img_path"]}: the image is {_size(loaded)}, its annotations are for {_size(size)} (height x '
+                f'width). {size_advice(size, loaded)}'
             )
         try:
             results['gt_seg_map'] = draw_segmentation(results['segmentation'], *size)

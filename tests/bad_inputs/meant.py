@@ -19,7 +19,6 @@ def _backbone(**arguments) -> Callable:
 
 # What is given, why that is right, and the call.
 MEANT: list[tuple[str, str, Callable]] = [
-    ('class names in Japanese', 'the tokenizer reads any script', _classes('木', '空')),
     ('an emoji as a class name', 'the tokenizer has symbols of its own for it', _classes('🌳', 'sky')),
     ('braces in a class name', "a template's only {} is replaced, nothing else", _classes('a {} b', '{x}')),
     ('a long class name', 'sentences are cut to max_length tokens, as documented', _classes('tree ' * 200 + '.')),

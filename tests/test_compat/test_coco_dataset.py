@@ -97,6 +97,17 @@ def test_annotations_without_area_and_iscrowd(write, tmp_path):
     assert precision_of(truth, dataset, str(tmp_path / 'trams.json')) == (1, 1)
 
 
+@pytest.mark.parametrize('field', ['file_name', 'height', 'width'])
+def test_image_without_a_name_or_size(write, field):
+    options = write()
+    path = f'{options["data_root"]}/trams.json'
+    content = json.loads(open(path).read())
+    del content['images'][0][field]
+    open(path, 'w').write(json.dumps(content))
+    with pytest.raises(ValueError, match=rf'trams\.json: image 1 has no {field}'):
+        build(options)
+
+
 def test_annotation_without_box(write):
     with pytest.raises(ValueError, match=r'trams\.json: annotation 1 has no bbox'):
         build(write(missing=('bbox',)))

@@ -80,6 +80,8 @@ def test_what_is_not_looked_at(tmp_path):
     (tmp_path / 'a.png').write_text('no image')
     check_images([CocoImage(str(tmp_path / 'a.png'), 1, STORED), CocoImage('s3://b.png', 2, STORED)], 'a.json', '')
     check_images([], 'a.json', '')
+    elsewhere = LoadImageFromFile(backend_args=dict(backend='lmdb', db_path='images.lmdb'))
+    check_images([CocoImage('key', 1, STORED)], 'a.json', '', [elsewhere])
 
 
 def test_missing_image(save, tmp_path):

@@ -4,6 +4,7 @@ from warnings import catch_warnings
 import numpy as np
 import pytest
 from mmengine.logging import MMLogger
+from mmpose.registry import DATASETS
 from PIL import ExifTags, Image
 
 from mmdiffperc.pose import CheckedCocoDataset
@@ -48,6 +49,10 @@ def test_good_file_is_that_of_mmpose(load, warnings):
     (sample,) = load(FIGURE)
     assert sample['bbox'].tolist() == [[10, 5, 40, 65]] and sample['keypoints'].shape == (1, 17, 2)
     assert not [text for text in warnings if 'left out' in text]
+
+
+def test_configs_of_mmpose_get_the_checks():
+    assert DATASETS.get('mmpose.CocoDataset') is CheckedCocoDataset
 
 
 def test_file_without_keypoints(load):

@@ -57,7 +57,7 @@ def test_folder_that_does_not_exist(tmp_path):
 
 def test_folder_without_images(write):
     root = write('kitchen_1')
-    with pytest.raises(FileNotFoundError, match=r'images/test holds no \.png; check data_prefix and img_suffix'):
+    with pytest.raises(FileNotFoundError, match=r"images/test: .*'\.png'.*did you mean '\.jpg'"):
         build(root, img_suffix='.png')
 
 

@@ -9,6 +9,7 @@ from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
 from mmseg.registry import DATASETS
+from PIL import Image
 
 from mmdiffperc.datasets.toy_scenes.writers import DatasetSpec, make_sample, write_dataset
 from mmdiffperc.seg.refer_dataset import ReferringSegDataset
@@ -232,3 +233,21 @@ def test_shipped_configs(name, by):
         assert dataset.split == split
         assert dataset.get('test_mode', False) == (phase != 'train')
     assert config.test_evaluator.type == 'ReferringSegMetric'
+
+
+@pytest.mark.parametrize('segmentation', [None, [], [[]], [1, 1, 5, 1, 5, 3], [[1, 1, 5, 1]], 'x'])
+def test_segmentation_without_a_polygon(build, tmp_path, segmentation):
+    content = json.loads((tmp_path / 'instances.json').read_text())
+    content['annotations'][1]['segmentation'] = segmentation
+    (tmp_path / 'instances.json').write_text(json.dumps(content))
+    with pytest.raises(ValueError, match=r'instances\.json, annotation 20 of ref 2: expected polygons'):
+        build()
+    assert len(build(split='val')) == 1  # of other objects
+
+
+def test_images_of_another_size(build, tmp_path):
+    Image.new('RGB', (8, 6)).save(tmp_path / '2.jpg')  # the annotations are for 6 x 8 (height x width)
+    Image.new('RGB', (5, 8)).save(tmp_path / '1.jpg')
+    with pytest.raises(ValueError, match=r'instances\.json: image 100 .*1\.jpg .* 1 of the 2 images'):
+        build()
+    assert len(build(split='val')) == 1

@@ -71,6 +71,12 @@ def test_options_out_of_range(main, tmp_path, capsys, monkeypatch, arguments, na
     assert f'argument {name}' in error
 
 
+def test_classes_that_the_text_encoder_cannot_read(main, tmp_path, capsys):
+    options = ['--arch', write_arch(tmp_path / 'arch'), '--strides', '8', '16', '32', '64', '--classes', 'tram', '道路']
+    assert main([UPERNET, str(tmp_path / 'mine.py'), *options]) == 1
+    assert "'道路'" in capsys.readouterr().err.splitlines()[-1] and not (tmp_path / 'mine.py').exists()
+
+
 def test_what_cannot_be_swapped_is_told_in_a_line(main, tmp_path, capsys):
     assert main(['mmseg::_base_/models/san_vit-b16.py', str(tmp_path / 'mine.py')]) == 1
     assert capsys.readouterr().err.startswith('swap_backbone: MultimodalEncoderDecoder ')
