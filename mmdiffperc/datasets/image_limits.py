@@ -1,4 +1,4 @@
-"""How many pixels an image may have, read from its header before anything is decoded."""
+"""Which image files are read, known from their headers before anything is decoded."""
 
 import io
 from pathlib import Path
@@ -7,6 +7,7 @@ from PIL import Image
 
 MOST_PIXELS = 100_000_000
 LONGEST_SIDE = 2**20  # OpenCV fails beyond
+UNREADABLE = '{}: empty, damaged or no image of 8 or 16 bits; get the file again, or save it as PNG'
 
 
 def check_pixels(image: bytes | str | Path, name: str, most: int = MOST_PIXELS) -> bool:
