@@ -7,7 +7,7 @@ import numpy as np
 from mmcv.transforms import LoadImageFromFile
 from mmseg.registry import TRANSFORMS
 
-from mmdiffperc.datasets.image_limits import UNREADABLE, check_pixels
+from mmdiffperc.datasets.image_limits import check_pixels, unreadable
 from mmdiffperc.validation import validated
 
 
@@ -29,13 +29,13 @@ class NamingImageLoader(LoadImageFromFile):
         """Load the image ``results['img_path']``, see ``mmcv.transforms.LoadImageFromFile``."""
         path = results['img_path']
         if os.path.isfile(path) and not check_pixels(path, path):  # it may be in another of mmengine's storages
-            raise ValueError(UNREADABLE.format(path))
+            raise unreadable(path)
         try:
             results = super().transform(results)
         except FileNotFoundError as error:
             raise FileNotFoundError(f'{path}: no such image; check data_root and data_prefix, or the path') from error
         except (AssertionError, cv2.error) as error:
-            raise ValueError(UNREADABLE.format(path)) from error
+            raise unreadable(path) from error
         return self._check_colours(results, path)
 
     def _check_colours(self, results, path):
