@@ -129,8 +129,8 @@ def _describe(part: str, files: list[WeightFile], missing: list[str], misfits: l
 def _likely_cause(part: str, keys: list[str], misfits: list[str]) -> str:
     if any('lora' in key.lower() for key in keys):
         return (
-            'This is a LoRA file: it changes weights and does not contain them. Give its base as checkpoint, and load the '
-            'file into the U-Net with mmdiffperc.models.lora.load_lora.'
+            'This is a LoRA file: it changes weights and does not contain them. Give its base as checkpoint, and load '
+            'the file into the U-Net with mmdiffperc.models.lora.load_lora.'
         )
     if any(key.startswith(('backbone.', 'module.backbone.')) for key in keys):
         return 'This is the checkpoint of a whole model: give it to `mim test` or as `load_from`.'
