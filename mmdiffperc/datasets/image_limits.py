@@ -1,4 +1,4 @@
-"""How many pixels an image may have, read from its header before anything is decoded."""
+"""Which image files are read, known from their headers before anything is decoded."""
 
 import io
 from pathlib import Path
@@ -35,3 +35,12 @@ def check_pixels(image: bytes | str | Path, name: str, most: int = MOST_PIXELS) 
             f'{name}: too many pixels, {width} x {height}; at most {most} are read, {LONGEST_SIDE} on a side'
         )
     return True
+
+
+def unreadable(name: str) -> ValueError:
+    """Return the error of a file that holds no image which can be read.
+
+    Args:
+        name (str): Name of the file.
+    """
+    return ValueError(f'{name}: empty, damaged or no image of 8 or 16 bits; get the file again, or save it as PNG')

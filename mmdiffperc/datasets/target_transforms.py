@@ -75,7 +75,7 @@ class LoadTarget:
             )
 
     def _rescale(self, target, name):
-        target = target * self.rescale_factor
+        target = target.astype(np.float64) * self.rescale_factor  # half precision would overflow, or round
         if (largest := np.abs(target).max()) > LARGEST:
             raise ValueError(
                 f'{name}: the target has numbers up to {largest:.4g}, expected at most {LARGEST}; set rescale_factor. '

@@ -6,7 +6,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from mmdiffperc.datasets.image_limits import check_pixels
+from mmdiffperc.datasets.image_limits import check_pixels, unreadable
 from mmdiffperc.datasets.metadata import list_images
 from mmdiffperc.datasets.single_image import check_image
 from mmdiffperc.files import read_text
@@ -58,7 +58,7 @@ def read_image(image: str | Path | np.ndarray) -> np.ndarray:
     is_known = check_pixels(content, str(image))
     decoded = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR) if is_known else None
     if decoded is None:
-        raise ValueError(f'{image}: empty, damaged or no image; get the file again')
+        raise unreadable(str(image))
     return decoded
 
 

@@ -147,8 +147,8 @@ def load_weights(
     Raises:
         FileNotFoundError: No such file or folder, the folder lacks a part, or no part of it has the variant.
         RuntimeError: A truncated file, something that is no weights file, or a hub id that cannot be reached.
-        ValueError: Weights of another architecture, or incomplete ones. Or one that is NaN, infinite or complex: then
-            the modules have been filled in part.
+        ValueError: Weights of another architecture, of a U-Net that needs more than latents, a timestep and prompts, or
+            incomplete ones. Or one that is NaN, infinite or complex: then the modules have been filled in part.
         pickle.UnpicklingError: A pickled file that asks to execute something; nothing is executed.
     """
     unknown = set(modules) - set(_PARTS)
@@ -163,6 +163,7 @@ def load_weights(
             'for CompVis single files. Drop it, or name the variant of the folder that is wanted.'
         )
     else:
+        _check_unet_of(path, modules)
         fill(assign_from_folder(path, modules, variant))
 
 
@@ -188,6 +189,13 @@ def load_text_encoder(
 def _load_tokenizer(arch: str | Path, checkpoint: str | Path) -> CLIPTokenizer:
     folder = locate_parts(checkpoint, ['tokenizer']) / 'tokenizer'
     return CLIPTokenizer.from_pretrained(folder) if _has_vocabulary(folder) else build_tokenizer(arch)
+
+
+def _check_unet_of(folder: Path, modules: dict[str, nn.Module]):
+    """Check that a checkpoint's U-Net needs nothing beyond the module's, since what the module lacks is not loaded."""
+    config, vae_config = (folder / part / 'config.json' for part in ('unet', 'vae'))
+    if 'unet' in modules and config.is_file():
+        check_unet_config(config, read_json(config), read_json(vae_config) if vae_config.is_file() else {})
 
 
 def _has_vocabulary(folder: Path) -> bool:

@@ -1,5 +1,6 @@
 """Which tensor of which file fills which weight of a module; complete, or an error that says why not."""
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
@@ -15,6 +16,8 @@ KeysOf = Callable[[str], list[str]]  # name of a weight in a module -> names it 
 _OLD_VAE_ATTENTION = {'to_q': 'query', 'to_k': 'key', 'to_v': 'value', 'to_out.0': 'proj_attn'}
 _QKV = {'q_proj': 0, 'k_proj': 1, 'v_proj': 2}
 _MAX_SHOWN = 5
+# A first convolution of the right width for another number of channels.
+_OTHER_INPUTS = re.compile(r'conv_in\.weight: \((\d+), (\d+), .+ expected, \(\1, (?!\2,)')
 
 
 def assign_from_folder(folder: Path, modules: Mapping[str, nn.Module], variant: str | None) -> Plan:
@@ -125,9 +128,17 @@ def _describe(part: str, files: list[WeightFile], missing: list[str], misfits: l
 
 def _likely_cause(part: str, keys: list[str], misfits: list[str]) -> str:
     if any('lora' in key.lower() for key in keys):
-        return 'This is a LoRA file: it changes weights and does not contain them. Load the base weights first.'
+        return (
+            'This is a LoRA file: it changes weights and does not contain them. Give its base as checkpoint, and load '
+            'the file into the U-Net with mmdiffperc.models.lora.load_lora.'
+        )
     if any(key.startswith(('backbone.', 'module.backbone.')) for key in keys):
         return 'This is the checkpoint of a whole model: give it to `mim test` or as `load_from`.'
+    if any(map(_OTHER_INPUTS.match, misfits)):
+        return (
+            'The U-Net in the file takes more than the latents, as inpainting and image-editing models do: take the '
+            'text-to-image model that it was derived from.'
+        )
     if misfits:
         return (
             'These are weights of another architecture (cross-attention width 768: SD 1.x, 1024: SD 2.x, 2048: SDXL): '

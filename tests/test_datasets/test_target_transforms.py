@@ -33,6 +33,13 @@ def test_colours_become_numbers_up_to_1(results, tmp_path, dtype):
     assert results['seg_fields'] == ['gt_target']
 
 
+def test_half_precision_is_rescaled_exactly(results, tmp_path):
+    """1.5 mm are 0.0015 m, of which half precision would make 0.00150108."""
+    (tmp_path / 'a.npz').write_bytes(encode_npz(np.full(SIZE, 1.5, np.float16)))
+    target = LoadTarget('F', 0.001)(results)['gt_target']
+    assert (target == np.float32(0.0015)).all()
+
+
 @pytest.mark.parametrize('shape', [SIZE, (*SIZE, 1)])
 def test_one_channel_of_any_numbers(results, tmp_path, shape):
     depth = np.linspace(-2, 9000, 35).reshape(shape)

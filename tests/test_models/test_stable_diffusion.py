@@ -428,6 +428,29 @@ def test_convolution_is_not_taken_for_a_linear_layer(tmp_path):
 
 
 @pytest.mark.parametrize(
+    ('changes', 'words'),
+    [
+        (dict(in_channels=9), 'in_channels=9'),  # inpainting
+        (dict(time_cond_proj_dim=6), 'time_cond_proj_dim=6'),  # a latent consistency model, which has all other weights
+        (dict(class_embed_type='timestep'), "class_embed_type='timestep'"),
+    ],
+)
+def test_folder_of_a_unet_that_needs_other_inputs(kind, target, tmp_path, changes, words):
+    """What the module lacks would not be loaded, and the rest would compute something else."""
+    other = UNet2DConditionModel(**UNETS[kind] | changes)
+    _write_folder(dict(unet=other), tmp_path)
+    with pytest.raises(ValueError, match=rf'unet/config\.json: {words}'):
+        load_weights(tmp_path, unet=target['unet'])
+
+
+def test_single_file_of_an_inpainting_model(source, target, kind, tmp_path):
+    unet = UNet2DConditionModel(**UNETS[kind] | dict(in_channels=9))
+    save_file(_compvis(source | dict(unet=unet), kind), tmp_path / 'inpainting.safetensors')
+    with pytest.raises(ValueError, match=r'(?s)conv_in\.weight: .*, 9, 3, 3\).*inpainting'):
+        load_weights(tmp_path / 'inpainting.safetensors', unet=target['unet'])
+
+
+@pytest.mark.parametrize(
     'key, message',
     [
         ('lora_unet_down_blocks_0_attentions_0_proj_in.lora_down.weight', 'LoRA file'),
