@@ -1,5 +1,6 @@
 """What mmsegmentation needs beside its own parts."""
 
+from .brief_force_default_constructor import BriefForceDefaultOptimWrapperConstructor
 from .checked_nyu_dataset import CheckedNYUDataset
 from .checked_seg_dataset import CheckedSegDataset
 from .depth_estimator import DiffusionDepthEstimator
@@ -26,6 +27,7 @@ from .transforms import CheckLabels
 
 __all__ = [
     'AnySizeDepthHead',
+    'BriefForceDefaultOptimWrapperConstructor',
     'CheckDepth',
     'CheckLabels',
     'CheckedNYUDataset',
