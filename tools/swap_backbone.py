@@ -14,8 +14,6 @@ from mmdiffperc import swap_backbone
 from mmdiffperc.command_line import CONFIG_SUFFIXES, config_file, file_name, one_line_errors, positive
 from mmdiffperc.files import whole_file
 
-HOSTS = ('mmseg', 'mmdet', 'mmpose')
-
 
 def parse_args(arguments=None):
     """Read the command line."""
@@ -37,7 +35,7 @@ def parse_args(arguments=None):
         metavar='PIXELS',
         help='strides of the features (default: those of the old backbone)',
     )
-    parser.add_argument('--scope', choices=HOSTS, help='host of a config without default_scope')
+    parser.add_argument('--scope', metavar='HOST', help='host of a config without default_scope, such as mmseg')
     parser.add_argument(
         '--backbone', nargs='+', action=DictAction, default={}, metavar='KEY=VALUE',
         help='further arguments of DiffusionUNet: with_cp=True lora.r=8',

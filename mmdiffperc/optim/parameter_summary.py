@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from logging import LogRecord
 
-from mmengine.logging import MMLogger
+from mmengine.logging import MMLogger, print_log
 from torch import nn
 
 from mmdiffperc.parameter_names import common_modules
@@ -13,6 +13,47 @@ from mmdiffperc.parameter_names import common_modules
 # What mmengine's constructor logs for each parameter.
 LINE_PER_PARAMETER = re.compile(r'paramwise_options -- |.* is skipped since its requires_grad=False')
 HEADER = ('lr', 'weight_decay', 'tensors', 'weights', 'custom_keys', 'part')
+
+
+class LogsGroups:
+    """Mixin for optimizer wrapper constructors that log a line per parameter: log a line per kind of parameters.
+
+    A line holds the learning rate, the weight decay, the numbers of tensors and weights, the ``custom_keys`` that set
+    them, and the parts of the model. The last line counts what is frozen.
+    """
+
+    def add_params(self, params: list[dict], module: nn.Module, prefix: str = '', is_dcn_module=None):
+        """Add the parameters of ``module`` to ``params``; log the groups when all of the model's are there.
+
+        Args:
+            params (list[dict]): Parameter groups, changed in place.
+            module (nn.Module): The model, or one of its submodules.
+            prefix (str): Name of the submodule; empty for the model.
+            is_dcn_module (bool, optional): Whether the submodule belongs to a deformable convolution.
+        """
+        if prefix:
+            super().add_params(params, module, prefix, is_dcn_module)
+            return
+        with without_line_per_parameter():
+            super().add_params(params, module, prefix, is_dcn_module)
+        defaults = dict(lr=self.base_lr, weight_decay=self.base_wd)
+        groups = merge_groups([defaults | group for group in params if group['params'][0].requires_grad])
+        summary = describe_groups(groups, module, self.paramwise_cfg.get('custom_keys', ()))
+        print_log(f'Parameters to train:\n{summary}', logger='current')
+
+
+def merge_groups(groups: list[dict]) -> list[dict]:
+    """Merge parameter groups that differ in nothing but their ``params``, in order of first appearance."""
+    merged = []
+    for group in groups:
+        options = {key: value for key, value in group.items() if key != 'params'}
+        for other in merged:
+            if options == {key: value for key, value in other.items() if key != 'params'}:
+                other['params'] += group['params']
+                break
+        else:
+            merged.append(dict(options, params=list(group['params'])))
+    return merged
 
 
 def describe_groups(groups: Iterable[dict], model: nn.Module, custom_keys: Iterable[str] = ()) -> str:

@@ -1,5 +1,6 @@
 """What mmsegmentation needs beside its own parts."""
 
+from .brief_force_default_constructor import BriefForceDefaultOptimWrapperConstructor
 from .check_depth import CheckDepth
 from .checked_nyu_dataset import CheckedNYUDataset
 from .checked_seg_dataset import CheckedSegDataset
@@ -27,6 +28,7 @@ from .transforms import CheckLabels
 
 __all__ = [
     'AnySizeDepthHead',
+    'BriefForceDefaultOptimWrapperConstructor',
     'CheckDepth',
     'CheckLabels',
     'CheckedNYUDataset',

@@ -29,7 +29,7 @@ WEIGHTS = {
 }
 # Raised by a backbone that needs a package, an operator or an argument that is missing.
 CANNOT_RUN = (ImportError, KeyError, TypeError, NotImplementedError, RuntimeError)
-HOSTS_WITH_CLASSES = ('mmseg', 'mmdet')  # in mmpose, prompts may name keypoints
+HOST_WITHOUT_CLASSES = 'mmpose'  # prompts may name keypoints there
 TIED_PART = 'shared_head'  # the last stage of a ResNet, in heads without a neck
 
 
@@ -48,7 +48,7 @@ def swap_backbone(
     Other settings that depend on the old backbone change, too: normalisation of the images, weights, imports,
     layer-wise learning rates.
 
-    With :class:`.ClassPrompts`, the ``num_classes`` of the heads of mmseg and mmdet become the number of prompts. A
+    With :class:`.ClassPrompts`, the ``num_classes`` of the heads become the number of prompts, except in mmpose. A
     warning lists the keys that change and those that you have to set.
 
     Args:
@@ -82,7 +82,7 @@ def swap_backbone(
     drop_layer_decay(cfg)
     cfg.model.backbone, built = _new_backbone(strides, scope, dict(arch=arch, **backbone))
     _set_channels(cfg.model, tuple(map(Feature, built.out_channels, built.out_strides)), scope)
-    if scope in HOSTS_WITH_CLASSES and names_classes(built.prompts):
+    if scope != HOST_WITHOUT_CLASSES and names_classes(built.prompts):
         _set_classes(cfg.model, built.prompts.num_prompts)
     set_imports(cfg, old)
     return cfg

@@ -8,7 +8,7 @@ from logs import heard
 from mmengine.optim import build_optim_wrapper
 from torch import nn
 
-from mmdiffperc.optim.grouped_constructor import merge_groups
+from mmdiffperc.optim.parameter_summary import merge_groups
 
 CUSTOM_KEYS = {'unet': dict(lr_mult=0.1), 'norm': dict(decay_mult=0.0), 'frozen': dict(lr_mult=9.0)}
 

@@ -59,7 +59,6 @@ def test_an_existing_file_is_not_replaced_unasked(main, tmp_path, capsys):
         (['image.png', 'mine.py'], 'config'),
         ([UPERNET, 'mine.txt'], 'out'),
         ([UPERNET, 'mine.py', '--strides', '0'], '--strides'),
-        ([UPERNET, 'mine.py', '--scope', 'mmcls'], '--scope'),
     ],
 )
 def test_options_out_of_range(main, tmp_path, capsys, monkeypatch, arguments, name):
@@ -75,6 +74,13 @@ def test_classes_that_the_text_encoder_cannot_read(main, tmp_path, capsys):
     options = ['--arch', write_arch(tmp_path / 'arch'), '--strides', '8', '16', '32', '64', '--classes', 'tram', '道路']
     assert main([UPERNET, str(tmp_path / 'mine.py'), *options]) == 1
     assert "'道路'" in capsys.readouterr().err.splitlines()[-1] and not (tmp_path / 'mine.py').exists()
+
+
+def test_an_unknown_host(main, tmp_path, capsys):
+    config = tmp_path / 'config.py'
+    config.write_text("model = dict(backbone=dict(type='ResNet'))")
+    assert main([str(config), str(tmp_path / 'mine.py'), '--scope', 'nobody']) == 1
+    assert "'nobody'" in capsys.readouterr().err.splitlines()[-1]
 
 
 def test_what_cannot_be_swapped_is_told_in_a_line(main, tmp_path, capsys):

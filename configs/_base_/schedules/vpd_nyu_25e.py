@@ -3,7 +3,7 @@
 optim_wrapper = dict(
     type='OptimWrapper',
     optimizer=dict(type='AdamW', lr=5e-4, betas=(0.9, 0.999), weight_decay=0.1),
-    constructor='ForceDefaultOptimWrapperConstructor',
+    constructor='BriefForceDefaultOptimWrapperConstructor',
     # "Flat" is whatever has one axis: biases, norms, and the vector of the text adapter.
     paramwise_cfg=dict(
         flat_decay_mult=0,

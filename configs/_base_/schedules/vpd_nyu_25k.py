@@ -3,7 +3,7 @@
 _base_ = 'mmseg::_base_/schedules/schedule_25k.py'
 
 optim_wrapper = dict(
-    constructor='ForceDefaultOptimWrapperConstructor',
+    constructor='BriefForceDefaultOptimWrapperConstructor',
     paramwise_cfg=dict(
         bias_decay_mult=0,
         force_default_settings=True,
