@@ -1,11 +1,14 @@
 # `make demo` and `make test` are each the only command on a fresh clone: they install first, into .venv.
 # An existing .venv is used as it is; `make install PYTHON=...` chooses the interpreter for a new one.
 
-PYTHON ?= python3.11 python3.12 python3
-BIN := .venv/bin
-STAMP := .venv/.mmdiffperc-installed
+PYTHON ?= python3.11 python3.12 python3.13 python3
+VENV ?= .venv
+# `constraints-lowest.txt` for the oldest supported versions, `/dev/null` for the newest.
+CONSTRAINTS ?= constraints.txt
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.mmdiffperc-installed
 
-.PHONY: install demo test test-mmcv sweep lint docs linkcheck
+.PHONY: install demo test smoke test-mmcv sweep lint docs linkcheck
 
 install: $(STAMP)
 
@@ -15,6 +18,10 @@ demo: $(STAMP)
 # Two workers, because each holds its own copy of torch; a file stays on one worker, so its fixtures are built once.
 test: $(STAMP)
 	$(BIN)/python -m pytest -n 2 --dist loadfile tests
+
+# A minute that shows whether an environment works: `make smoke VENV=/tmp/other PYTHON=python3.13`.
+smoke: $(STAMP)
+	$(BIN)/python tests/smoke.py
 
 # All stock configs of configs/README.md, a few minutes; the page must say what is found.
 sweep: $(STAMP)
@@ -39,16 +46,16 @@ docs: $(STAMP)
 linkcheck: $(STAMP)
 	$(SPHINX) --builder linkcheck . docs/_build/linkcheck
 
-.venv/bin/python:
+$(BIN)/python:
 	@for python in $(PYTHON); do \
-	  if $$python -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 13))' 2>/dev/null; then \
-	    $$python -m venv .venv && exit 0; rm -rf .venv; exit 1; \
+	  if $$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then \
+	    $$python -m venv $(VENV) && exit 0; rm -rf $(VENV); exit 1; \
 	  fi; \
 	done; \
-	echo 'Python 3.11 or 3.12 is needed: diffusers and transformers want 3.11 or newer, and the pinned numpy has no' \
-	     'wheel for 3.13. None of these is one: $(PYTHON). Run: make install PYTHON=/path/to/python3.11' >&2; exit 1
+	echo 'Python 3.11 or newer is needed, as by diffusers and transformers; 3.11, 3.12 and 3.13 are tested.' \
+	     'None of these is one: $(PYTHON). Run: make install PYTHON=/path/to/python3.12' >&2; exit 1
 
-$(STAMP): setup.py constraints.txt $(wildcard requirements/*.txt) | .venv/bin/python
-	$(BIN)/python -m pip install --constraint constraints.txt --editable '.[all]'
+$(STAMP): setup.py $(CONSTRAINTS) $(wildcard requirements/*.txt) | $(BIN)/python
+	$(BIN)/python -m pip install --constraint $(CONSTRAINTS) --editable '.[all]'
 	$(BIN)/python -m pip install --no-deps --requirement requirements/no-deps.txt
 	@touch $@

@@ -32,7 +32,8 @@ nitpicky = True
 nitpick_ignore_regex = [
     (
         'py:.*',
-        r'(_thread|argparse|collections|diffusers|mmcv|mmdet|mmengine|mmpose|mmseg|np|numpy|pickle|torch|types)\..*',
+        r'(_thread|argparse|collections|diffusers|mmcv|mmdet|mmengine|mmpose|mmseg|np|numpy|pickle|pycocotools|torch'
+        r'|types)\..*',
     ),
     ('py:class', 'Path'),
 ]

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+from packaging.version import Version
 
 ROOT = Path(__file__).parents[1]
 HOSTS = ('mmcv', 'mmseg', 'mmdet', 'mmpose')
@@ -49,15 +51,27 @@ def test_core_needs_no_host_and_a_part_names_the_one_that_is_missing():
     assert errors == [f"No module named '{host}'" for host in HOST_OF.values()]
 
 
+def pins(name):
+    """The pinned versions of a constraints file, by normalised name."""
+    return {canonicalize_name(pin.name): str(pin.specifier).removeprefix('==') for pin in requirements(ROOT / name)}
+
+
 @pytest.mark.parametrize('path', sorted((ROOT / 'requirements').glob('*.txt')), ids=lambda path: path.stem)
 def test_tested_versions_meet_the_requirements(path):
-    pins = {pin.name.lower().replace('_', '-'): pin.specifier for pin in requirements(ROOT / 'constraints.txt')}
+    tested = pins('constraints.txt')
     for requirement in requirements(path):
         if path.stem == 'no-deps':  # pinned where they stand, because pip takes no constraint for them alone
             assert str(requirement.specifier).startswith('==')
             continue
-        pin = str(pins[requirement.name.lower().replace('_', '-')])
-        assert pin == '<81' or requirement.specifier.contains(pin.removeprefix('=='))
+        assert requirement.specifier.contains(tested[canonicalize_name(requirement.name)])
+
+
+@pytest.mark.parametrize('part', ['core', 'det', 'dmp', 'mim', 'mmcv', 'pose', 'seg'])
+def test_lowest_versions_are_the_lower_bounds(part):
+    lowest = pins('constraints-lowest.txt')
+    for requirement in requirements(ROOT / 'requirements' / f'{part}.txt'):
+        bounds = {bound.operator: Version(bound.version) for bound in requirement.specifier}
+        assert Version(lowest[canonicalize_name(requirement.name)]) == bounds['>='], requirement.name
 
 
 def test_extras_are_what_the_documentation_says(tmp_path):

@@ -155,7 +155,7 @@ def test_commands_name_what_exists(command):
         assert f'\n{words[1]}:' in (ROOT / 'Makefile').read_text()
     options = {word for word in words if word.startswith('--')}
     if words[0] in ('python', '.venv/bin/python'):
-        assert options <= options_of(words[1])
+        assert options <= options_of(*words[1 : 3 if words[1] == '-m' else 2])
     elif words[0] == 'torchrun':
         assert options <= options_of('-m', 'torch.distributed.run') | options_of_mim('train', 'mmseg')
     elif words[0] == 'mim' and words[1] in ('train', 'test'):

@@ -1,6 +1,8 @@
 """Draw what a segmentation model learnt: image, truth, prediction, and the cross-attention maps of two classes.
 
-python tools/draw_predictions.py CONFIG CHECKPOINT --indices 0 1 2 --out figure.png
+    python tools/draw_predictions.py CONFIG CHECKPOINT --indices 0 1 2 --out figure.png
+
+A legend below names the colours of the classes.
 """
 
 import argparse
@@ -12,6 +14,8 @@ import matplotlib.pyplot as plt
 import numpy as np
 from draw_depth import check_indices
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import Patch
 from mmengine.registry import DATASETS
 from torch import nn
 
@@ -25,6 +29,7 @@ from mmdiffperc.files import whole_file
 from mmdiffperc.visualization import attention_maps, overlay
 
 COLUMNS = 5
+LEGEND_INCHES = 0.4
 
 
 def parse_args(arguments=None):
@@ -40,8 +45,11 @@ def parse_args(arguments=None):
     return parser.parse_args(arguments)
 
 
-def draw_row(axes: list[Axes], model: nn.Module, sample):
+def draw_row(axes: list[Axes], model: nn.Module, sample) -> set[int]:
     """Draw one image of the test set into five axes, of which one or two stay empty if it has too few classes.
+
+    Returns:
+        set[int]: The labels of the truth and the prediction.
 
     Raises:
         ValueError: It has no labels.
@@ -59,6 +67,17 @@ def draw_row(axes: list[Axes], model: nn.Module, sample):
     for ax, (title, picture) in zip(axes, shown, strict=False):
         ax.imshow(picture)
         ax.set_title(title, fontsize=9)
+    return {*np.unique(truth).tolist(), *np.unique(prediction).tolist()}
+
+
+def add_legend(figure: Figure, labels: set[int], classes: list[str], palette: list[list[int]]):
+    """Name the colours of these labels below the rows; labels without a class are left out."""
+    patches = [
+        Patch(facecolor=np.divide(palette[label], 255), edgecolor='grey', label=classes[label])
+        for label in sorted(labels)
+        if label < len(classes)
+    ]
+    figure.legend(handles=patches, ncols=len(patches), loc='outside lower center', fontsize=8, frameon=False)
 
 
 def smallest_classes(truth: np.ndarray, names: tuple[str, ...]) -> list[str]:
@@ -75,13 +94,13 @@ def main(arguments=None):
     model = init_model(args.config, args.checkpoint, device=args.device)
     dataset = DATASETS.build(model.cfg.test_dataloader.dataset)
     indices = check_indices(args.indices, len(dataset))
-    figure, grid = plt.subplots(
-        len(indices), COLUMNS, figsize=(2 * COLUMNS, 2.2 * len(indices)), squeeze=False, layout='tight'
-    )
+    size = (2 * COLUMNS, 2.2 * len(indices) + LEGEND_INCHES)
+    figure, grid = plt.subplots(len(indices), COLUMNS, figsize=size, squeeze=False, layout='constrained')
     for ax in grid.flat:
         ax.axis('off')
-    for axes, index in zip(grid, indices, strict=True):
-        draw_row(axes, model, dataset[index]['data_samples'])
+    rows = zip(grid, indices, strict=True)
+    labels = set().union(*(draw_row(axes, model, dataset[index]['data_samples']) for axes, index in rows))
+    add_legend(figure, labels, model.dataset_meta['classes'], model.dataset_meta['palette'])
     with whole_file(args.out) as partial:
         figure.savefig(partial, dpi=120)
     print(f'{args.out} written')

@@ -1,13 +1,14 @@
-"""Estimate the poses of the persons in one's own image, by a trained top-down pose estimator.
+"""Estimate the poses of the persons in your own image, with a trained top-down pose estimator.
 
     python tools/estimate_pose.py CONFIG CHECKPOINT IMAGE --out pose
     python tools/estimate_pose.py CONFIG CHECKPOINT IMAGE --box 40 10 80 120 --box 90 20 125 118
     python tools/estimate_pose.py CONFIG CHECKPOINT IMAGE --detector DET_CONFIG --detector-checkpoint DET_CHECKPOINT
 
-Each person needs a box: given ones, those of one of mmdet's detectors, or else the whole image is one person's.
+Each person needs a box. Give the boxes, or a detector of mmdet; otherwise the whole image is the box of one person.
 
-Two files, named after the image: NAME_pose.png with the skeletons; and NAME_pose.json with the names of the keypoints
-and, for each person, box, keypoints (x, y in pixels) and their scores.
+Two files, named after the image: NAME_pose.json with the names of the keypoints and, for each person, box, keypoints
+(x, y in pixels) and their scores; and NAME_pose.png with the skeletons. If no keypoint reaches --threshold, there is
+nothing to draw: the tool prints the highest score, and writes no picture.
 """
 
 import argparse
@@ -54,7 +55,7 @@ def parse_args(arguments=None):
         '--person', type=bounded(int, 0), default=0, help="the detector's class of persons (default: %(default)s)"
     )
     parser.add_argument(
-        '--threshold', type=bounded(float), default=0.3, help='score of a drawn keypoint (default: %(default)s)'
+        '--threshold', type=bounded(float), default=0.3, help='least score of a drawn keypoint (default: %(default)s)'
     )
     parser.add_argument('--device', type=device, default='cuda' if torch.cuda.is_available() else 'cpu')
     args = parser.parse_args(arguments)
@@ -64,7 +65,7 @@ def parse_args(arguments=None):
 
 
 def build_inferencer(args) -> MMPoseInferencer:
-    """mmpose's inferencer for the model and the detector, if there is one."""
+    """Build mmpose's inferencer for the model and, if there is one, the detector."""
     return MMPoseInferencer(
         args.config,
         args.checkpoint,
@@ -85,8 +86,15 @@ def main(arguments=None):
     stem = args.out / f'{args.image.stem}_pose'
     content = dict(keypoint_names=[names[index] for index in sorted(names)], people=people)
     write_whole(f'{stem}.json', json.dumps(content, indent=2))
-    write_whole(f'{stem}.png', encode_png(picture))
     print(f'{stem}.json: poses of {len(people)} person(s) written.')
+    highest = max(max(person['keypoint_scores']) for person in people)
+    if highest < args.threshold:
+        print(
+            f'{args.image}: no keypoint reaches --threshold {args.threshold:g}, the highest score is {highest:.3f}. '
+            'No picture is written; lower --threshold to see the skeletons.'
+        )
+        return
+    write_whole(f'{stem}.png', encode_png(picture))
 
 
 if __name__ == '__main__':

@@ -4,7 +4,8 @@
     python tools/predict_depth.py CONFIG CHECKPOINT FOLDER --out depth --scene kitchen
 
 For every image three files, named after it: NAME.npy, float32 in metres; NAME_depth.png, 16 bits, in millimetres
-unless --png-scale says otherwise; NAME_colour.png, to look at.
+unless --png-scale says otherwise; NAME_colour.png, to look at. Images of a folder that cannot be read are reported at
+the end.
 """
 
 import argparse
@@ -24,6 +25,7 @@ from mmdiffperc.command_line import config_file, device, one_line_errors, positi
 from mmdiffperc.datasets.metadata import visible_files
 from mmdiffperc.datasets.target_files import encode_png
 from mmdiffperc.files import whole_file, write_whole
+from mmdiffperc.inference import TolerantReader
 from mmdiffperc.inference.image_files import check_names
 from mmdiffperc.seg.inference import predict_depth
 from mmdiffperc.visualization import colour_depth
@@ -87,12 +89,14 @@ def predict(args) -> int:
     """Predict and write; return the number of images.
 
     Raises:
-        ValueError: See :func:`predict_depth` and :func:`write_depth`.
+        ValueError: See :func:`predict_depth` and :func:`write_depth`; an image cannot be read, and the others are done.
     """
     images = find_images(args.image)
     model = init_model(args.config, args.checkpoint, args.device)
-    for image in tqdm(images, unit='image'):
-        write_depth(predict_depth(model, image, args.scene), args.out / image.stem, args.png_scale)
+    with TolerantReader() as read:
+        for image in tqdm(images, unit='image'):
+            if (pixels := read(image)) is not None:
+                write_depth(predict_depth(model, pixels, args.scene), args.out / image.stem, args.png_scale)
     return len(images)
 
 

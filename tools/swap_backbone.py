@@ -1,8 +1,8 @@
-"""Put the diffusion backbone into a config of mmseg, mmdet or mmpose, and write the new config.
+"""Replace the backbone of a config of mmseg, mmdet or mmpose by the diffusion backbone, and write the new config.
 
     python tools/swap_backbone.py mmseg::upernet/upernet_r50_4xb4-80k_ade20k-512x512.py my_config.py --classes ade
 
-Then train with ``mim train mmseg my_config.py``. What is changed, and what cannot be: mmdiffperc.swap_backbone.
+Then train with ``mim train mmseg my_config.py``. The documentation of mmdiffperc.swap_backbone lists what changes.
 """
 
 import argparse
@@ -14,34 +14,40 @@ from mmdiffperc import swap_backbone
 from mmdiffperc.command_line import CONFIG_SUFFIXES, config_file, file_name, one_line_errors, positive
 from mmdiffperc.files import whole_file
 
+HOSTS = ('mmseg', 'mmdet', 'mmpose')
+
 
 def parse_args(arguments=None):
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('config', type=config_file, help='config file, or its name: HOST::PATH')
+    parser.add_argument('config', type=config_file, help='config file, or HOST::PATH for a config of a host')
     parser.add_argument('out', type=file_name(*CONFIG_SUFFIXES), help='config file to write')
     parser.add_argument('--arch', default='sd1-5', help='as in DiffusionUNet (default: %(default)s)')
     parser.add_argument('--checkpoint', help='Stable Diffusion weights (default: the published ones)')
     parser.add_argument(
-        '--classes', nargs='+', metavar='NAME', help='classes of the prompts; one word names those of a data set: ade'
+        '--classes',
+        nargs='+',
+        metavar='NAME',
+        help='classes of the prompts, and so of the heads; a single word names a data set: ade',
     )
     parser.add_argument(
         '--strides',
         nargs='+',
         type=positive,
         metavar='PIXELS',
-        help='of the features (default: as the old backbone has)',
+        help='strides of the features (default: those of the old backbone)',
     )
-    parser.add_argument('--scope', metavar='HOST', help='mmseg, mmdet or mmpose, if the config does not tell')
+    parser.add_argument('--scope', choices=HOSTS, help='host of a config without default_scope')
     parser.add_argument(
         '--backbone', nargs='+', action=DictAction, default={}, metavar='KEY=VALUE',
         help='further arguments of DiffusionUNet: with_cp=True lora.r=8',
     )  # fmt: skip
+    parser.add_argument('--force', action='store_true', help='replace an existing output file')
     return parser.parse_args(arguments)
 
 
 def backbone_options(args) -> dict:
-    """Arguments of the backbone that the command line gives."""
+    """Return the arguments of the backbone from the command line."""
     options = {}
     if args.classes:
         classes = args.classes[0] if len(args.classes) == 1 else args.classes
@@ -53,16 +59,18 @@ def backbone_options(args) -> dict:
     return nested.to_dict()
 
 
-@one_line_errors(ValueError, OSError)
+@one_line_errors(ValueError, OSError, ImportError)
 def main(arguments=None):
     """Run the tool, with these arguments instead of the command line's if there are any."""
     args = parse_args(arguments)
+    if args.out.exists() and not args.force:
+        raise ValueError(f'{args.out} exists: choose another name, or replace it with --force')
     cfg = swap_backbone(args.config, args.strides, args.scope, args.arch, **backbone_options(args))
     with whole_file(args.out) as partial:
         cfg.dump(partial)
     backbone = cfg.model.backbone
-    strides = backbone.get('out_strides', 'their own')
-    print(f'{args.out}: levels {tuple(backbone.out_indices)} of the U-Net, at strides {strides}')
+    strides = f'resized to strides {backbone.out_strides}' if 'out_strides' in backbone else 'at their native strides'
+    print(f'{args.out}: levels {tuple(backbone.out_indices)} of the U-Net, {strides}')
 
 
 if __name__ == '__main__':

@@ -6,11 +6,14 @@ from mmdiffperc.compat import (
     binary_tta,
     checkpoint,
     checkpoint_hook,
+    coco_dataset,
     empty_dataset,
     flexible_runner,
     fsdp_strategy,
+    init_log,
     mmcv_ops,
     stored_config,
+    xtcocotools,
 )
 
 # mmseg imports albumentations, which would ask the internet for its latest version at each start.
@@ -18,12 +21,15 @@ os.environ.setdefault('NO_ALBUMENTATIONS_UPDATE', '1')
 
 for _part in (
     mmcv_ops,
+    xtcocotools,
     checkpoint,
     stored_config,
     checkpoint_hook,
     flexible_runner,
     fsdp_strategy,
     binary_tta,
+    coco_dataset,
     empty_dataset,
+    init_log,
 ):
     _part.install()

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import numpy as np
+from mmengine.config import Config
 from mmengine.dataset import Compose, pseudo_collate
 from mmengine.registry import DefaultScope
 from torch import nn
@@ -24,13 +25,13 @@ def single_image_batch(model: nn.Module, image: str | Path | np.ndarray, **infor
 
     Raises:
         TypeError: The image is neither.
-        ValueError: The array is no such image, or the file has too many pixels.
+        ValueError: The array is no such image, the file has too many pixels, or the config has no test pipeline.
     """
     check_image(image)
     if not isinstance(image, np.ndarray) and Path(image).is_file():
         check_pixels(image, str(image))
-    loader, *transforms = model.cfg.test_dataloader.dataset.pipeline
-    transforms = [transform for transform in transforms if transform['type'] not in ANNOTATION_LOADERS]
+    loader, *transforms = _test_pipeline(model.cfg)
+    transforms = [transform for transform in transforms if class_name(transform['type']) not in ANNOTATION_LOADERS]
     if isinstance(image, np.ndarray):
         loader, data = dict(loader, type='LoadImageFromNDArray'), dict(img=image)
     else:
@@ -38,6 +39,30 @@ def single_image_batch(model: nn.Module, image: str | Path | np.ndarray, **infor
     with DefaultScope.overwrite_default_scope(model.cfg.default_scope):  # another host's model may have been made since
         pipeline = Compose([loader, *transforms])
     return pseudo_collate([pipeline(data | information)])
+
+
+def _test_pipeline(cfg):
+    if pipeline := transforms_for_testing(cfg):
+        return pipeline
+    raise ValueError('Expected a config with test_dataloader.dataset.pipeline, which prepares images; it has none')
+
+
+def transforms_for_testing(cfg: Config) -> list[dict]:
+    """Return the transforms of the test data, also where one data set wraps another, such as ``RepeatDataset``.
+
+    Of several data sets (``ConcatDataset``) the first one counts.
+    """
+    return _pipeline_of((cfg.get('test_dataloader') or {}).get('dataset') or {})
+
+
+def _pipeline_of(dataset):
+    wrapped = dataset.get('dataset') or next(iter(dataset.get('datasets') or ()), {})
+    return [*(_pipeline_of(wrapped) if wrapped else ()), *(dataset.get('pipeline') or ())]
+
+
+def class_name(kind: str | type) -> str:
+    """Return the name of the class that a type in a config stands for: with a scope, an import path, or the class."""
+    return kind.rpartition('.')[2] if isinstance(kind, str) else kind.__name__
 
 
 def check_image(image: str | Path | np.ndarray):

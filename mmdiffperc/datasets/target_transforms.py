@@ -12,6 +12,7 @@ from .target_files import decode_target
 from .target_stores import open_targets
 
 LARGEST = 2**24  # beyond, single precision cannot tell neighbouring whole numbers apart
+_HOLES = 'All pixels are learnt, since the autoencoder takes whole images: fill what was not measured, or omit the map'
 META_KEYS = ('img_path', 'target_path', 'target_key', 'ori_shape', 'img_shape', 'scale_factor', 'text')
 
 
@@ -77,8 +78,8 @@ class LoadTarget:
         target = target * self.rescale_factor
         if (largest := np.abs(target).max()) > LARGEST:
             raise ValueError(
-                f'{name}: the target has numbers up to {largest:.4g}, expected at most {LARGEST}; set rescale_factor, '
-                'or mark what is not known by another number'
+                f'{name}: the target has numbers up to {largest:.4g}, expected at most {LARGEST}; set rescale_factor. '
+                f'{_HOLES}'
             )
         return target
 
@@ -106,7 +107,8 @@ def to_single(target: np.ndarray, name: str) -> np.ndarray:
         target = target.astype(np.float32)
     if not np.isfinite(target).all():
         raise ValueError(
-            f'{name}: the target is not finite everywhere, which the loss could not survive; leave NaN and infinity out'
+            f'{name}: {(~np.isfinite(target)).sum()} of {target.size} numbers of the target are NaN or infinite; '
+            f'expected finite numbers only. {_HOLES}'
         )
     return target
 

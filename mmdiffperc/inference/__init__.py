@@ -1,6 +1,7 @@
-"""Prediction of target maps for one's own images, without any host."""
+"""Prediction for one's own images, without any host."""
 
 from .multi_target_inferencer import MultiTargetInferencer
 from .target_inferencer import TargetInferencer
+from .tolerant_reader import TolerantReader
 
-__all__ = ['MultiTargetInferencer', 'TargetInferencer']
+__all__ = ['MultiTargetInferencer', 'TargetInferencer', 'TolerantReader']

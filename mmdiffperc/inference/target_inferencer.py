@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from mmengine.config import Config
 from mmengine.runner import load_checkpoint
 
+from mmdiffperc.datasets.single_image import class_name, transforms_for_testing
 from mmdiffperc.models import DeterministicDiffusion
 from mmdiffperc.models.lora import share_weights
 from mmdiffperc.registry import MODELS
@@ -137,7 +138,8 @@ class TargetInferencer:
             TimeoutError: It took longer than ``time_limit``.
             TypeError: The image is neither file nor array.
             ValueError: The file holds no image, or the array is of another shape or type; the image is more than eight
-                times as long as wide; a caption is missing; the schedule does not have so many steps.
+                times as long as wide; a caption is missing; the schedule does not have so many steps; the prediction is
+                not finite.
         """
         return self.predict_batch([image], as_batch(caption), num_steps, time_limit)[0]
 
@@ -168,14 +170,14 @@ class TargetInferencer:
         if captions is not None and len(captions) != len(images):
             raise ValueError(f'Expected a caption for each of {len(images)} image(s), got {len(captions)}')
         deadline = math.inf if time_limit is None else time.monotonic() + time_limit
-        images = [self._read(image) for image in images]
+        images = [self.read(image) for image in images]
         inputs = [self._prepare(image) for image in images]
         targets = [None] * len(images)
         for group in same_sizes(inputs):
             told = captions and [captions[index] for index in group]
             group_inputs = torch.cat([inputs[index] for index in group])
             *_, latents = until(deadline, self.model.trace(group_inputs, told, num_steps))
-            maps = self.model.decode(latents, group_inputs.shape[-2:])
+            maps = self._decode(latents, group_inputs)
             for index, target in zip(group, maps, strict=True):
                 targets[index] = self._restore(target, images[index])
         return targets
@@ -188,12 +190,23 @@ class TargetInferencer:
         Yields:
             np.ndarray: What the latents after each step look like; the last is the prediction.
         """
-        image = self._read(image)
+        image = self.read(image)
         inputs = self._prepare(image)
         for latents in self.model.trace(inputs, as_batch(caption), num_steps):
-            yield self._restore(self.model.decode(latents, inputs.shape[-2:])[0], image)
+            yield self._restore(self._decode(latents, inputs)[0], image)
 
-    def _read(self, image: str | Path | np.ndarray) -> np.ndarray:
+    def read(self, image: str | Path | np.ndarray) -> np.ndarray:
+        """Read an image, as :meth:`__call__` does; the result is an image for it, too.
+
+        Returns:
+            np.ndarray: ``(H, W, 3)`` in BGR, uint8.
+
+        Raises:
+            OSError: There is no such file.
+            TypeError: The image is neither file nor array.
+            ValueError: The file holds no image, or the array is of another shape or type; the image is more than eight
+                times as long as wide.
+        """
         pixels = read_image(image)
         if self.size is not None:
             check_aspect_ratio(pixels.shape[:2], 'The image' if image is pixels else image)
@@ -206,6 +219,16 @@ class TargetInferencer:
         if size != image.shape[:2]:
             pixels = F.interpolate(pixels[None], size, mode='bicubic', antialias=True)[0]
         return self.model.data_preprocessor(dict(inputs=[pixels]))['inputs']
+
+    def _decode(self, latents: torch.Tensor, inputs: torch.Tensor) -> torch.Tensor:
+        """The target maps ``(B, C, h, w)``, which are finite."""
+        maps = self.model.decode(latents, inputs.shape[-2:])
+        if not maps.isfinite().all():
+            raise ValueError(
+                f'The prediction is NaN or infinite in {self.dtype}: expected finite numbers. Half precision overflows '
+                "with some models: use the precision 'bf16' or 'fp32'"
+            )
+        return maps
 
     def _restore(self, target: torch.Tensor, image: np.ndarray) -> np.ndarray:
         """A target map ``(C, h, w)`` at the size of the image."""
@@ -245,9 +268,8 @@ def base_of(model: dict) -> dict:
 
 def resized_side(config: Config) -> int | None:
     """The shorter side to which the test pipeline of a config resizes, if it does."""
-    dataset = config.get('test_dataloader', {}).get('dataset', {})
-    for transform in dataset.get('pipeline', ()):
-        if transform['type'] == 'Resize' and 'scale' in transform:
+    for transform in transforms_for_testing(config):
+        if class_name(transform['type']) == 'Resize' and 'scale' in transform:
             return min(transform['scale'])
     return None
 

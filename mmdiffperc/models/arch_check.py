@@ -10,9 +10,12 @@ EXTRA_INPUTS = {
     'class_embed_type': 'class labels',
     'num_class_embeds': 'class labels, as in upscalers',
     'encoder_hid_dim': 'prompts of another width, as in Kandinsky and DeepFloyd',
-    'encoder_hid_dim_type': 'prompts of another kind, as in Kandinsky',
+    'encoder_hid_dim_type': 'prompts of another kind, as in Kandinsky and with IP-Adapters',
     'time_cond_proj_dim': 'a guidance scale, as in latent consistency models',
+    'dual_cross_attention': 'images beside the prompts, as in Versatile Diffusion',
+    'class_embeddings_concat': 'class labels',
 }
+CLIP_TEXT = 'clip_text_model'
 EXPECTED = 'Expected a text-to-image model such as Stable Diffusion 1.x or 2.x'
 
 
@@ -28,7 +31,7 @@ def check_unet_config(path: Path, unet: dict, vae: dict):
         ValueError: It needs another input; the message names the entry of the config.
     """
     for name, needed in EXTRA_INPUTS.items():
-        if unet.get(name) is not None:
+        if unet.get(name) not in (None, False):
             raise ValueError(f'{path}: {name}={brief(unet[name])}: the U-Net needs {needed}. {EXPECTED}')
     latent_channels = vae.get('latent_channels', 4)
     for name in ('in_channels', 'out_channels'):
@@ -37,8 +40,32 @@ def check_unet_config(path: Path, unet: dict, vae: dict):
                 f'{path}: {name}={brief(channels)}, but the latents of the autoencoder have {brief(latent_channels)} '
                 f'channels. Inpainting and image-editing models take more than the latents. {EXPECTED}'
             )
+    for name in ('down_block_types', 'up_block_types'):
+        if blocks := [block for block in unet.get(name) or () if str(block).startswith('K')]:
+            raise ValueError(f'{path}: {name}={brief(blocks)}: the blocks are those of a latent upscaler. {EXPECTED}')
     if isinstance(width := unet.get('cross_attention_dim'), list):
         raise ValueError(f'{path}: cross_attention_dim={brief(width)}: prompts have one width. {EXPECTED}')
+
+
+def check_text_encoder_config(path: Path, text_encoder: dict, unet: dict):
+    """Check that the text encoder is the text side of CLIP, and as wide as the U-Net expects.
+
+    Args:
+        path (Path): The config file of the text encoder, for the message.
+        text_encoder (dict): Its content.
+        unet (dict): The config of the U-Net.
+
+    Raises:
+        ValueError: It is another one.
+    """
+    if (kind := text_encoder.get('model_type', CLIP_TEXT)) != CLIP_TEXT:
+        raise ValueError(f'{path}: model_type={brief(kind)}: expected {CLIP_TEXT!r}. {EXPECTED}')
+    width, expected = text_encoder.get('hidden_size'), unet.get('cross_attention_dim')
+    if None not in (width, expected) and width != expected:
+        raise ValueError(
+            f'{path}: hidden_size={brief(width)}, but the U-Net takes prompts of cross_attention_dim='
+            f'{brief(expected)}. Expected both parts of one model'
+        )
 
 
 def check_vae_config(path: Path, vae: dict):

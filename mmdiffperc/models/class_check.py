@@ -34,8 +34,8 @@ def check_num_classes(model: nn.Module, name: str, part: nn.Module | None):
     found = next((module.num_classes for module in part.modules() if hasattr(module, 'num_classes')), None)
     if isinstance(found, int) and found < 1:
         raise ValueError(f'{name} {type(part).__name__} has num_classes={found}: expected 1 or more')
-    prompts = getattr(model._modules.get('backbone'), 'prompts', None)
-    if type(prompts) is not ClassPrompts or prompts.classes == NO_CLASSES:
+    prompts = model._modules['backbone'].prompts
+    if not names_classes(prompts):
         return
     if found not in (None, prompts.num_prompts):
         print_log(
@@ -45,6 +45,11 @@ def check_num_classes(model: nn.Module, name: str, part: nn.Module | None):
             logger='current',
             level=logging.WARNING,
         )
+
+
+def names_classes(prompts: nn.Module | None) -> bool:
+    """Check whether prompts are made of class names; scenes and sentences are not."""
+    return type(prompts) is ClassPrompts and prompts.classes != NO_CLASSES
 
 
 def _shortened(classes: tuple[str, ...], shown: int = 3) -> str:

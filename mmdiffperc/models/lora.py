@@ -94,9 +94,14 @@ def save_lora(unet: UNet2DConditionModel, folder: str | Path):
 def load_lora(unet: UNet2DConditionModel, path: str | Path):
     """Replace the adapter of a U-Net, if it has one, with the adapter in a file; the base weights stay.
 
-    Rank and layers (all attention, or self-attention only) are read from the file's weights. Supported are files of
-    diffusers today and of its attention processors of 2023 (``...attn1.processor.to_q_lora.down.weight``), in which the
-    models of DMP were released, also as accelerate writes them. The file may come from a stranger, see
+    Rank and layers are read from the file's weights. These formats are supported, as safetensors or pickled:
+
+    - diffusers today, and its attention processors of 2023 (``...attn1.processor.to_q_lora.down.weight``), in which the
+      models of DMP were released, also as accelerate writes them;
+    - kohya's sd-scripts (``lora_unet_..._to_q.lora_down.weight`` and ``.alpha``);
+    - PEFT (``base_model.model....to_q.lora_A.weight``), with its ``adapter_config.json`` beside the file.
+
+    What a file holds for a text encoder is not used, and a warning says so. The file may come from a stranger, see
     :func:`.read_lora`. If anything fails, the U-Net is exactly as before. No other thread may use the U-Net meanwhile.
 
     Args:

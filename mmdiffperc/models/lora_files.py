@@ -5,25 +5,31 @@ import math
 import re
 from collections import Counter, defaultdict
 from collections.abc import Mapping
+from logging import WARNING
 from pathlib import Path
 from typing import NamedTuple
 
 import torch
-from diffusers.utils import convert_unet_state_dict_to_peft
+from mmengine.logging import print_log
 from safetensors import safe_open
 from torch import Tensor, nn
 
-from mmdiffperc.files import brief
+from mmdiffperc.files import brief, read_json
 
+from .lora_formats import ALPHA, DOWN, PEFT, UNET, UP, adapts_text_encoder, advise, format_name, peft_names
 from .weight_files import Assignment, Shapes, WeightFile
 
-# The names that diffusers gives them, then that of accelerate, which holds the same.
-FILE_NAMES = ('pytorch_lora_weights.safetensors', 'pytorch_lora_weights.bin', 'pytorch_model.bin')
-UNET = 'unet.'
-DOWN, UP = '.lora_A.weight', '.lora_B.weight'
+# The names that diffusers gives them, then accelerate's, which holds the same, and PEFT's.
+FILE_NAMES = (
+    'pytorch_lora_weights.safetensors',
+    'pytorch_lora_weights.bin',
+    'pytorch_model.bin',
+    'adapter_model.safetensors',
+    'adapter_model.bin',
+)
+PEFT_SETTINGS = 'adapter_config.json'
 MAX_SCALING = 1000  # adapters are published with scalings below 100, rank-stabilized ones included
 LARGEST_WEIGHT = 65504  # where half precision ends
-_ALPHA = '.alpha'
 _METADATA = 'lora_adapter_metadata'
 _MAX_METADATA = 2**20  # characters; those of an SDXL adapter that lists every layer have 200,000
 _MAX_SHOWN = 3
@@ -38,6 +44,7 @@ _VARIANTS = (
     'layer_replication',
     'modules_to_save',
 )
+_STARTS_THAT_CHANGE_THE_BASE = ('pissa', 'olora', 'corda', 'loftq', 'lora_ga')
 _NUMBER = (int, float)
 _TYPES = dict(
     r=(int,), lora_alpha=_NUMBER, rank_pattern=(dict,), alpha_pattern=(dict,), use_rslora=(bool,), lora_dropout=_NUMBER
@@ -76,7 +83,9 @@ def find_lora(path: str | Path) -> Path:
     for name in FILE_NAMES:
         if (path / name).is_file():
             return path / name
-    raise FileNotFoundError(f'No LoRA in the folder {str(path)!r}: expected {", ".join(FILE_NAMES)}')
+    raise FileNotFoundError(
+        f'No LoRA in the folder {str(path)!r}: expected {", ".join(FILE_NAMES)}. Give a file of another name itself'
+    )
 
 
 def read_lora(path: Path, unet: nn.Module) -> tuple[dict, dict[str, Tensor]]:
@@ -98,29 +107,21 @@ def read_lora(path: Path, unet: nn.Module) -> tuple[dict, dict[str, Tensor]]:
         ValueError: The file holds no adapter for this U-Net; weights or scalings are not finite; the metadata are
             damaged or contradict the weights.
     """
-    file = WeightFile(path)
-    keys = _peft_names(file.shapes)
-    alphas = {name.removesuffix(_ALPHA): keys.pop(name) for name in list(keys) if name.endswith(_ALPHA)}
-    _refuse_misfits(file, keys, alphas, _layers_of(unet))
+    file, layers = WeightFile(path), _layers_of(unet)
+    others = [key for key in file.shapes if adapts_text_encoder(key)]
+    keys = peft_names([key for key in file.shapes if not adapts_text_encoder(key)], layers)
+    alphas = {name.removesuffix(ALPHA): keys.pop(name) for name in list(keys) if name.endswith(ALPHA)}
+    _refuse_misfits(file, keys, alphas, layers)
     ranks = {name.removesuffix(DOWN): file.shapes[key][0] for name, key in keys.items() if name.endswith(DOWN)}
-    settings = _read_settings(path)
+    settings = _read_settings(path, _read_entries(file))
     _check_ranks(path, ranks, settings)
     stored = {layer: alpha.item() for layer, alpha in _read(file, alphas).items()}
     arguments = _arguments(path, ranks, settings, stored)
     weights = _read(file, keys)
     _check_range(path, weights)
+    if others:
+        print_log(f'{path}: {len(others)} weights adapt the text encoder and are not used', 'current', WARNING)
     return arguments, weights
-
-
-def _peft_names(shapes: Shapes) -> dict[str, str]:
-    """The file's name of each tensor, by the name that PEFT has for it."""
-    names = {str(key).removeprefix(UNET): key for key in shapes}
-    if any(DOWN in name for name in names):
-        return names
-    return {
-        name.replace('.to_out_lora.', '.to_out.0.').replace('_lora' + _ALPHA, _ALPHA): key
-        for name, key in convert_unet_state_dict_to_peft(names).items()
-    }
 
 
 def _layers_of(unet: nn.Module) -> dict[str, nn.Module]:
@@ -140,14 +141,14 @@ def _refuse_misfits(file: WeightFile, keys: dict[str, str], alphas: dict[str, st
         for layer, key in alphas.items()
         if layer + DOWN not in shapes or math.prod(file.shapes[key]) != 1
     ]
-    if len(keys) + len(alphas) < len(file.shapes):
+    if len(keys) + len(alphas) < sum(not adapts_text_encoder(key) for key in file.shapes):
         misfits.append('two names for the same weight')
     if misfits or not shapes:
-        shown = '\n    '.join(misfits[:_MAX_SHOWN] or ['it is empty'])
+        shown = '\n    '.join(misfits[:_MAX_SHOWN] or ['no weight of a U-Net' if file.shapes else 'it is empty'])
+        name = f'{file.path} (in the format of {program})' if (program := format_name(file.shapes)) else file.path
         raise ValueError(
-            f'{file.path} holds no LoRA for this U-Net; nothing was changed. Of its {len(file.shapes)} weights, '
-            f'{len(misfits)} do not fit:\n    {shown}\nLoad it into the base it was trained on (SD 1.4 for the '
-            'released ones of DMP)'
+            f'{name} holds no LoRA for this U-Net; nothing was changed. Of its {len(file.shapes)} '
+            f'weights, {len(misfits)} do not fit:\n    {shown}\n{advise(file.shapes)}'
         )
 
 
@@ -169,16 +170,21 @@ def _misfit(name: str, shapes: Shapes, layers: dict[str, nn.Module]) -> str | No
     return None
 
 
-def _read_settings(path: Path) -> LoraSettings:
-    """Read the settings that today's files carry.
+def _read_settings(path: Path, entries: dict) -> LoraSettings:
+    """Check the settings that today's files carry.
 
     Raises:
         ValueError: They are damaged, or belong to another kind of adapter.
     """
-    entries = _read_metadata(path)
     if variants := [name for name in _VARIANTS if entries.get(name)]:
         raise ValueError(
             f'{path}: its metadata asks for {", ".join(variants)}, which is not supported; expected a plain LoRA'
+        )
+    if str(start := entries.get('init_lora_weights')).lower().startswith(_STARTS_THAT_CHANGE_THE_BASE):
+        raise ValueError(
+            f'{path}: its metadata says init_lora_weights={brief(start)}, which changed the base as well; '
+            'expected a plain LoRA. Convert it with PEFT: '
+            'save_pretrained(folder, path_initial_model_for_weight_conversion=...)'
         )
     given = {name: entries[name] for name in _TYPES if entries.get(name) is not None}
     for name, value in given.items():
@@ -191,6 +197,25 @@ def _read_settings(path: Path) -> LoraSettings:
         )
     patterns = {name: _read_pattern(path, name, given[name]) for name in given if name.endswith('_pattern')}
     return LoraSettings(**given | patterns)
+
+
+def _read_entries(file: WeightFile) -> dict:
+    """Read the settings of an adapter: from the file itself, or from the one that PEFT writes beside it.
+
+    Raises:
+        ValueError: They are damaged, or the file beside it is missing.
+    """
+    if not any(str(key).startswith(PEFT) for key in file.shapes):
+        return _read_metadata(file.path)
+    settings = file.path.with_name(PEFT_SETTINGS)
+    if not settings.is_file():
+        raise ValueError(
+            f'{file.path} is in the format of PEFT, which keeps the scaling in {settings.name}: expected that file '
+            'beside it'
+        )
+    if (size := settings.stat().st_size) > _MAX_METADATA:
+        raise ValueError(f'{settings} has {size} bytes; expected at most {_MAX_METADATA}')
+    return read_json(settings)
 
 
 def _read_metadata(path: Path) -> dict:

@@ -8,7 +8,7 @@ from torch import nn
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
 from mmdiffperc.files import brief, read_json
-from mmdiffperc.models.arch_check import check_unet_config, check_vae_config
+from mmdiffperc.models.arch_check import check_text_encoder_config, check_unet_config, check_vae_config
 from mmdiffperc.models.checkpointing import refuse_reentrant_checkpointing
 from mmdiffperc.models.weight_assignment import assign_from_folder, assign_from_single_file, fill
 from mmdiffperc.models.weight_sources import locate_checkpoint
@@ -73,15 +73,18 @@ def build_text_encoder(arch: str | Path) -> CLIPTextModel:
     """Builds the text encoder of an architecture (see :func:`arch_folder`) with random weights.
 
     Raises:
-        ValueError: The folder has no ``text_encoder/config.json``.
+        ValueError: The folder has no ``text_encoder/config.json``, or that of another model than CLIP's, or of another
+            width than the U-Net expects.
     """
     config = arch_folder(arch) / 'text_encoder' / 'config.json'
     if not config.is_file():
         raise ValueError(
             f'The arch folder {str(arch)!r} has no text_encoder/config.json: add it, or give ready prompt embeddings.'
         )
+    content = read_json(config)
+    check_text_encoder_config(config, content, _read_config(arch, 'unet', 'UNet2DConditionModel'))
     # transformers would download and run a kernel that a config names as its attention
-    settings = {name: value for name, value in read_json(config).items() if not name.endswith('attn_implementation')}
+    settings = {name: value for name, value in content.items() if not name.endswith('attn_implementation')}
     return CLIPTextModel(CLIPTextConfig.from_dict(settings))
 
 
@@ -134,14 +137,15 @@ def load_weights(
             - a diffusers folder (``unet/``, ``vae/``, ``text_encoder/``; safetensors or bin, whole or sharded);
             - a CompVis single file, ``.ckpt`` or ``.safetensors``, of SD 1.x or SD 2.x;
             - a preset that ships with weights: ``'tiny-sd'``.
-        variant (str, optional): Variant of a diffusers folder, e.g. ``'fp16'``. Default: the plain files, or else the
-            only variant there is.
+        variant (str, optional): Variant of a diffusers folder, e.g. ``'fp16'``. A part that lacks it is taken from its
+            plain files, with a warning, provided that another part has it. Default: the plain files, or else the only
+            variant there is.
         use_ema (bool): Take the moving average ``model_ema.*`` of the U-Net from a CompVis file. Defaults
             to False.
         **modules: Any of ``unet`` (UNet2DConditionModel), ``vae`` (AutoencoderKL), ``text_encoder`` (CLIPTextModel).
 
     Raises:
-        FileNotFoundError: No such file or folder, or the folder lacks a part or variant.
+        FileNotFoundError: No such file or folder, the folder lacks a part, or no part of it has the variant.
         RuntimeError: A truncated file, something that is no weights file, or a hub id that cannot be reached.
         ValueError: Weights of another architecture, or incomplete ones. Or one that is NaN, infinite or complex: then
             the modules have been filled in part.

@@ -19,6 +19,8 @@ GetTensor = Callable[[str], Tensor]
 
 # Pages of a mapped file count as memory of the process until the file is unmapped.
 _MAPPED_BYTES = 64 * 2**20
+# Of programs that store the same networks in another way, by suffix.
+FOREIGN_FORMATS = {'.msgpack': 'Flax', '.onnx': 'ONNX', '.xml': 'OpenVINO', '.gguf': 'GGUF', '.h5': 'TensorFlow'}
 _WEB_PAGE = 'is a web page, not weights: the download was answered by a log-in, licence or error page. Get it again'
 _HEADS_OF_OTHER_FILES = {
     b'version https://git-lfs': 'is a git-lfs pointer, not the weights: run `git lfs pull` in its repository',
@@ -123,6 +125,8 @@ class WeightFile:
         yield shapes, tensors.__getitem__
 
     def _refuse_other_files(self) -> None:
+        if program := FOREIGN_FORMATS.get(self.path.suffix.lower()):
+            raise RuntimeError(f'{self.path} has the format of {program}; expected PyTorch or safetensors.')
         with self.path.open('rb') as file:
             head = file.read(64).lstrip().lower()
         for start, message in _HEADS_OF_OTHER_FILES.items():

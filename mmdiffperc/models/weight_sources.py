@@ -1,12 +1,15 @@
 """Where a checkpoint lies: a file, a diffusers folder, or a repository of the Hugging Face hub."""
 
 import re
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from logging import WARNING
 from pathlib import Path, PurePosixPath
 
 from huggingface_hub import snapshot_download, try_to_load_from_cache
 from mmengine.logging import print_log
+
+from mmdiffperc.models.weight_files import FOREIGN_FORMATS
 
 FILE_SUFFIXES = ('.ckpt', '.pt', '.pth', '.safetensors', '.bin')
 _HUB_ID = re.compile(r'[\w][\w.-]*/[\w][\w.-]*')
@@ -50,12 +53,14 @@ def weight_files(folder: Path, part: str, variant: str | None = None) -> list[Pa
     Args:
         folder (Path): The diffusers folder.
         part (str): Its subfolder.
-        variant (str, optional): The variant to take. Default: the plain files, or else the only variant there is.
+        variant (str, optional): The variant to take, such as ``'fp16'``. A part that lacks it is taken from its plain
+            files, or else from the only variant there is, with a warning, provided that another part of the folder has
+            it. Default: the plain files, or else the only variant there is.
 
     Raises:
-        FileNotFoundError: No weights, not the variant asked for, or not all shards.
+        FileNotFoundError: No weights, no part with the variant asked for, or not all shards.
     """
-    names = [f'{part}/{file.name}' for file in (folder / part).glob('*')]
+    names = [f'{file.parent.name}/{file.name}' for file in folder.glob('*/*')]
     return [folder / name for name in _select(names, part, variant, str(folder))]
 
 
@@ -89,25 +94,67 @@ def _ask_hub(repo_id: str, parts: Sequence[str], **options) -> str | list:
 
 def _select(names: Iterable[str], part: str, variant: str | None, where: str) -> list[str]:
     """Chooses files of one part among the names (``part/file``) of a folder or repository."""
-    names = sorted(name for name in names if str(PurePosixPath(name).parent) == part)
+    names = sorted(names)
     if part == 'tokenizer':
-        return _required(names, part, where)
-    found = [(match, name) for name in names if (match := _WEIGHTS.fullmatch(PurePosixPath(name).name))]
-    variants = {_variant(match) for match, _ in found}
-    if variant is None and None not in variants and len(variants) == 1:
-        (variant,) = variants
-        print_log(f'{where!r} has no plain weights of {part!r}; taking the variant {variant!r}.', 'current', WARNING)
-    found = [(match, name) for match, name in found if _variant(match) == variant]
+        return _required([name for name in names if str(PurePosixPath(name).parent) == part], part, where)
+    weights = _by_variant(names)
+    found = weights.get(part, {})
+    if not found:
+        _refuse_foreign_formats(names, part, where)
+    if variant not in found:
+        variant = _stand_in(weights, part, variant, where)
+    found = found[variant]
     if any(match['format'] == 'safetensors' for match, _ in found):
         found = [(match, name) for match, name in found if match['format'] == 'safetensors']
-    if not found:
-        kinds = sorted(kind or 'plain' for kind in variants)
+    whole = [name for match, name in found if match['shard'] is None]
+    return whole or _all_shards(found, where)
+
+
+def _by_variant(names: Iterable[str]) -> dict[str, dict[str | None, list[tuple[re.Match, str]]]]:
+    """The weights among the names, by part and variant."""
+    weights = defaultdict(lambda: defaultdict(list))
+    for path in map(PurePosixPath, names):
+        if match := _WEIGHTS.fullmatch(path.name):
+            weights[str(path.parent)][_variant(match)].append((match, str(path)))
+    return weights
+
+
+def _refuse_foreign_formats(names: Iterable[str], part: str, where: str):
+    """Name the program whose weights a folder holds, if there are none of PyTorch.
+
+    Raises:
+        FileNotFoundError: It holds such weights.
+    """
+    own = (PurePosixPath(name) for name in names if str(PurePosixPath(name).parent) == part)
+    for path in own:
+        if program := FOREIGN_FORMATS.get(path.suffix):
+            raise FileNotFoundError(
+                f'{where!r} holds the weights of {part!r} in the format of {program} ({path.name}); expected '
+                'safetensors or bin. Take the PyTorch files of the same model'
+            )
+
+
+def _stand_in(weights: dict[str, dict[str | None, list]], part: str, variant: str | None, where: str) -> str | None:
+    """The variant of a part that is taken where the one asked for is missing.
+
+    Raises:
+        FileNotFoundError: None can be.
+    """
+    there = weights.get(part, {})
+    is_known = variant is None or any(variant in variants for variants in weights.values())
+    if not is_known or not (None in there or len(there) == 1):
+        kinds = {name: sorted(kind or 'plain' for kind in variants) for name, variants in weights.items()}
         raise FileNotFoundError(
             f'{where!r} holds no weights of {part!r} (variant wanted: {variant or "plain"}, there: {kinds or "none"}). '
             f'Choose a variant that is there, or add {part}/*.safetensors or {part}/*.bin.'
         )
-    whole = [name for match, name in found if match['shard'] is None]
-    return whole or _all_shards(found, where)
+    taken = None if None in there else next(iter(there))
+    print_log(
+        f'{where!r} has no {variant or "plain"} weights of {part!r}; taking the {taken or "plain"} ones.',
+        'current',
+        WARNING,
+    )
+    return taken
 
 
 def _variant(match: re.Match) -> str | None:

@@ -3,18 +3,23 @@
 import json
 import logging
 import math
+import warnings
 from collections.abc import Sequence
 from pathlib import PurePath
 
+import numpy as np
 from mmengine import fileio
 from mmengine.logging import print_log
 from mmpose.datasets.datasets import CocoDataset
 from mmpose.registry import DATASETS
 
+from mmdiffperc.datasets.coco_images import CocoImage, check_images
 from mmdiffperc.files import brief, relative_name
 from mmdiffperc.validation import validated
 
 FARTHEST = 1e6  # pixels from the corner of an image
+# Of the labelled keypoints. People whom the edge of an image cuts are sometimes labelled beyond it.
+SHARE_OUTSIDE = 0.1
 FORMAT = (
     'expected images with id, file_name, height and width, annotations with id, image_id, category_id, bbox and '
     'keypoints, and categories with id and name'
@@ -38,15 +43,18 @@ class CheckedCocoDataset(CocoDataset):
     """mmpose's ``CocoDataset``, which says what is wrong with a file instead of giving no samples or failing later.
 
     Boxes that lie outside of their image altogether are left out, annotated and detected ones alike; how many is
-    logged.
+    logged. A warning says if more than a tenth of the labelled keypoints lie outside of their images. The sizes of the
+    images are compared with the file, see :func:`.check_images`.
 
     Args:
         **kwargs: Arguments of mmpose's ``CocoDataset``.
 
     Raises:
+        FileNotFoundError: An image does not exist.
         ValueError: A file is not in COCO's format, or names an image outside of its folder; the annotation file has no
-            keypoints, or not as many an object as the data set, or some that are not finite; nothing usable is left of
-            the annotations or of the detections in ``bbox_file``; ``bbox_file`` is not a ``.json`` file.
+            keypoints, or not as many an object as the data set, or some that are not finite; an image has another size
+            than the file says; the boxes are not in pixels; nothing usable is left of the annotations or of the
+            detections in ``bbox_file``; ``bbox_file`` is not a ``.json`` file.
     """
 
     def load_data_list(self) -> list[dict]:
@@ -93,7 +101,33 @@ class CheckedCocoDataset(CocoDataset):
         self._check_tables()
         if not instances:
             raise self._no_keypoints()
+        self._check_images(instances)
+        check_boxes_in_pixels(self.ann_file, [one['raw_ann_info']['bbox'] for one in instances])
+        self._warn_of_keypoints_outside(instances)
         return instances, images
+
+    def _check_images(self, instances):
+        paths = {one['img_id']: one['img_path'] for one in instances}
+        images = [CocoImage(path, number, self._size(number)) for number, path in paths.items()]
+        check_images(images, self.ann_file, self.data_prefix['img'], self.pipeline.transforms)
+
+    def _size(self, number):
+        image = self.coco.imgs[number]
+        return image['height'], image['width']
+
+    def _warn_of_keypoints_outside(self, instances):
+        limits = np.array([self._size(one['img_id'])[::-1] for one in instances])[:, None]  # (N, 1, 2), x before y
+        keypoints = np.concatenate([one['keypoints'] for one in instances])  # (N, K, 2)
+        labelled = np.concatenate([one['keypoints_visible'] for one in instances]) > 0  # (N, K)
+        outside = ((keypoints < 0) | (keypoints > limits)).any(-1) & labelled
+        if outside.sum() > SHARE_OUTSIDE * labelled.sum():
+            first = instances[outside.any(1).argmax()]
+            warnings.warn(
+                f'{self.ann_file}: {outside.sum()} of the {labelled.sum()} labelled keypoints lie outside of their '
+                f'images, first of annotation {first["id"]} in {first["img_path"]}. Check that they are in pixels of '
+                'these images, x before y; keypoints that are not labelled have visibility 0',
+                stacklevel=2,
+            )
 
     def _check_tables(self):
         for image in self.coco.imgs.values():
@@ -134,6 +168,7 @@ class CheckedCocoDataset(CocoDataset):
         is_list = isinstance(detections, list)
         if wrong := [one for one in detections if not is_detection(one)] if is_list else [detections]:
             raise ValueError(f'{self.bbox_file}: {DETECTIONS}, got {brief(wrong[0])}')
+        check_boxes_in_pixels(self.bbox_file, [one['bbox'] for one in detections])
 
     def _load_detection_results(self):
         self._check_detections()
@@ -149,6 +184,7 @@ class CheckedCocoDataset(CocoDataset):
                 f'{self.bbox_file}: none of its {len(detections)} boxes of persons (category_id 1) lies in an image; '
                 f'{DETECTIONS}'
             )
+        self._check_images(usable)
         return usable
 
 
@@ -177,6 +213,20 @@ def is_detection(value: object) -> bool:
         and type(score := value.get('score')) in (int, float)
         and math.isfinite(score)
     )
+
+
+def check_boxes_in_pixels(file: str, boxes: Sequence[Sequence[float]]):
+    """Check that boxes ``(x, y, width, height)`` are in pixels, and not in shares of the image.
+
+    Raises:
+        ValueError: No box is larger than a pixel.
+    """
+    if 0 < max((max(box[2:]) for box in boxes), default=0) <= 1:
+        raise ValueError(
+            f'{file}: none of the {len(boxes)} boxes is larger than one pixel, the first is {brief(boxes[0])}. '
+            'Expected x, y, width and height in pixels. If these are shares of the image, multiply them by its width '
+            'and height, and the keypoints, too'
+        )
 
 
 def report_outside(file: str, count: int):

@@ -1,4 +1,4 @@
-"""The diffusion backbone in the configs of others."""
+"""Replace the backbone of a config by the diffusion backbone."""
 
 from .swap_backbone import swap_backbone
 

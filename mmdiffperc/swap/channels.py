@@ -1,23 +1,23 @@
-"""What neck and heads in a model's config read of features, and how many channels they are told to expect."""
+"""Which features the neck and heads in a model's config read, and how many channels they expect."""
 
 from collections.abc import Iterator, Sequence
 
 from .features import Feature
 
 NO_HEADS = ('backbone', 'neck', 'data_preprocessor', 'train_cfg', 'test_cfg')
-FIRST_FEATURE = 'c1_in_channels'  # DeepLabV3+ reads the first feature besides the one it selects
-COMMON_WIDTH = 'embed_dim'  # so Feature2Pyramid calls the channels that all its features have
+FIRST_FEATURE = 'c1_in_channels'  # DeepLabV3+ reads the first feature in addition to the one it selects
+COMMON_WIDTH = 'embed_dim'  # the name in Feature2Pyramid for the channels of all its features
 
 
 def set_neck_channels(neck: dict, features: Sequence[Feature]):
-    """Set the ``in_channels`` of a neck: one number for each feature, or that of the last one.
+    """Set the ``in_channels`` of a neck: one number per feature, or the number of the last one.
 
     Args:
         neck (dict): Its config, changed in place.
         features (Sequence[Feature]): What it gets.
 
     Raises:
-        ValueError: It takes another number of features, or wants all of one width and they are not.
+        ValueError: The neck takes another number of features, or expects them to have equal widths and they do not.
     """
     channels = [feature.channels for feature in features]
     if isinstance(neck.get('in_channels'), (list, tuple)):
@@ -27,22 +27,22 @@ def set_neck_channels(neck: dict, features: Sequence[Feature]):
         neck['in_channels'] = channels[-1]
     elif COMMON_WIDTH in neck:
         if len(set(channels)) > 1:
-            raise ValueError(f'{neck["type"]} wants features of one width, but these have {channels} channels')
+            raise ValueError(f'{neck["type"]} expects features of equal width, but these have {channels} channels')
         neck[COMMON_WIDTH] = channels[0]
 
 
 def set_head_channels(model: dict, features: Sequence[Feature]):
     """Set the ``in_channels`` of all heads.
 
-    A head tells by ``in_index`` which features it reads. Without it, there is one number for each feature, or that of
-    the last one.
+    The ``in_index`` of a head says which features it reads. A head without it has one number per feature, or the number
+    of the last one.
 
     Args:
         model (dict): Config of the model, changed in place.
         features (Sequence[Feature]): What the heads get.
 
     Raises:
-        ValueError: A head reads a feature that is not there.
+        ValueError: A head reads a feature that does not exist.
     """
     for head in heads_of(model):
         for reader in _readers(head):
@@ -50,14 +50,14 @@ def set_head_channels(model: dict, features: Sequence[Feature]):
 
 
 def read_by_heads(model: dict, number: int) -> set[int]:
-    """The indices of the features that heads read, as far as all of them tell by ``in_index``; else all.
+    """Return the indices of the features that heads read; all indices unless every head has an ``in_index``.
 
     Args:
         model (dict): Config of the model.
         number (int): Number of features.
 
     Raises:
-        ValueError: A head reads a feature that is not there.
+        ValueError: A head reads a feature that does not exist.
     """
     read = set()
     for head in heads_of(model):
@@ -81,7 +81,7 @@ def _set_reader(reader, features):
 
 
 def heads_of(model: dict) -> Iterator[dict]:
-    """The configs of a model's own parts behind backbone and neck."""
+    """Yield the configs of the parts of a model that follow the backbone and neck."""
     for name, part in model.items():
         for head in part if isinstance(part, (list, tuple)) else [part]:
             if name not in NO_HEADS and isinstance(head, dict) and 'type' in head:
@@ -106,13 +106,13 @@ def _indices(reader, number) -> Sequence[int]:
     in_index = reader.get('in_index', range(number) if is_list else -1)
     indices = [in_index] if isinstance(in_index, int) else in_index
     if any(index not in range(-number, number) for index in indices):
-        raise ValueError(f'{reader["type"]} has in_index={in_index}, but there are {number} features')
+        raise ValueError(f'{reader["type"]} has in_index={in_index}, but gets only {number} features')
     return indices
 
 
 def _check_number(part, number):
     if len(part['in_channels']) != number:
         raise ValueError(
-            f'{part["type"]} has in_channels={list(part["in_channels"])}, a number for each feature, but there are '
-            f'{number} features'
+            f'{part["type"]} has in_channels={list(part["in_channels"])}, so it expects {len(part["in_channels"])} '
+            f'features, but gets {number}'
         )

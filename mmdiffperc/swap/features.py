@@ -1,4 +1,4 @@
-"""What a part of a model puts out, found by running it without weights and without memory."""
+"""The features that a part of a model returns, found by running it without weights and without memory."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -8,7 +8,7 @@ from accelerate import init_empty_weights
 from mmengine.registry import MODELS, DefaultScope
 from torch import nn
 
-IMAGE_SIZE = 512  # of backbones that take any; divisible by all strides
+IMAGE_SIZE = 512  # for backbones that take any size; divisible by all strides
 
 
 class Feature(NamedTuple):
@@ -28,7 +28,7 @@ def build_empty(config: dict, scope: str) -> nn.Module:
 
     Args:
         config (dict): Its config.
-        scope (str): The host whose part it is.
+        scope (str): The host that the part belongs to.
     """
     # Only parameters are empty from the start: hosts compute with other tensors while they build.
     with DefaultScope.overwrite_default_scope(scope), init_empty_weights():
@@ -36,10 +36,10 @@ def build_empty(config: dict, scope: str) -> nn.Module:
 
 
 def backbone_features(config: dict, scope: str) -> tuple[Feature, ...]:
-    """The features of any backbone.
+    """Return the features of any backbone.
 
     Raises:
-        ValueError: It puts out something else than feature maps, or something else in training than in test.
+        ValueError: It returns outputs that are not feature maps, or different features in training and in testing.
     """
     config = {key: value for key, value in config.items() if key not in ('init_cfg', 'pretrained')}
     size = config.get('img_size') or IMAGE_SIZE
@@ -49,25 +49,25 @@ def backbone_features(config: dict, scope: str) -> tuple[Feature, ...]:
     with torch.no_grad():
         features, in_training = (_features(_run(backbone, images, mode), width, config) for mode in (False, True))
     if features != in_training:
-        raise ValueError(f'{config["type"]} puts out something else in training than in test')
+        raise ValueError(f'{config["type"]} returns different features in training and in testing')
     return features
 
 
 def neck_features(
     config: dict, scope: str, features: Sequence[Feature]
 ) -> tuple[tuple[Feature, ...], tuple[set[int], ...]]:
-    """The features of a neck.
+    """Return the features of a neck.
 
     Args:
         config (dict): Its config.
-        scope (str): The host whose neck it is.
-        features (Sequence[Feature]): What it gets.
+        scope (str): The host that the neck belongs to.
+        features (Sequence[Feature]): Its input.
 
     Returns:
-        tuple[tuple[Feature], tuple[set[int]]]: What it puts out, and the indices of the features that each depends on.
+        tuple[tuple[Feature], tuple[set[int]]]: Its output, and the indices of the input features that each depends on.
 
     Raises:
-        ValueError: It puts out something else than feature maps.
+        ValueError: It returns outputs that are not feature maps.
     """
     inputs = [_empty_map(feature) for feature in features]
     outputs = _run(build_empty(config, scope), tuple(inputs))
@@ -90,9 +90,9 @@ def _run(part, inputs, training=False):
 
 
 def _features(output, width, config) -> tuple[Feature, ...]:
-    """A vector for the whole image, as after a global pooling, is taken for a map of one cell."""
+    """Treat a vector for the whole image, as after global pooling, as a map of one cell."""
     is_map = isinstance(output, (list, tuple)) and all(isinstance(x, torch.Tensor) and x.ndim in (2, 4) for x in output)
     if not is_map:
-        raise ValueError(f'{config["type"]} puts out something else than feature maps')
+        raise ValueError(f'{config["type"]} returns outputs that are not feature maps')
     # A convolution without padding loses a cell or two, so a stride need not be whole.
     return tuple(Feature(x.shape[1], round(width / x.shape[-1]) if x.ndim == 4 else width) for x in output)

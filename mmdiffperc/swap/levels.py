@@ -1,4 +1,4 @@
-"""Which levels of the U-Net stand in for features of given strides."""
+"""Which levels of the U-Net replace features of given strides."""
 
 from collections.abc import Collection, Sequence
 from itertools import combinations_with_replacement
@@ -6,29 +6,29 @@ from math import log2
 
 
 def replace_unread(strides: Sequence[int], read: Collection[int]) -> tuple[int, ...]:
-    """Give a feature that nothing reads the stride of one that is read, so that no level is computed for it.
+    """Replace the stride of each unread feature by the closest stride that is read, so that it costs no extra level.
 
     Args:
         strides (Sequence[int]): Strides of all features.
-        read (Collection[int]): Indices of those that are read.
+        read (Collection[int]): Indices of the features that are read.
     """
     known = [strides[index] for index in sorted(read)]
     return tuple(min(known, key=lambda other: abs(log2(other / stride))) for stride in strides)
 
 
 def choose_levels(strides: Sequence[int], own_strides: Sequence[int]) -> tuple[int, ...]:
-    """Choose a level for each feature: features of one stride get the same, features of other strides another.
+    """Choose a level for each feature: one level per stride.
 
-    A larger stride never gets a finer level. Of all such choices it is the one whose own strides are closest, in
-    octaves, to those asked for; if there are more strides than levels, as few as possible share one.
+    A larger stride never gets a finer level. Among all such choices, the strides of the chosen levels are closest, in
+    octaves, to the requested ones. If there are more strides than levels, as few strides as possible share a level.
 
     Args:
-        strides (Sequence[int]): Strides asked for, in any order.
-        own_strides (Sequence[int]): Those of the levels, the finest first.
+        strides (Sequence[int]): Requested strides, in any order.
+        own_strides (Sequence[int]): Strides of the levels, the finest first.
 
     Returns:
-        tuple[int]: The level of each feature: of strides 8, 16, 32, 64 for 4, 8, 16, 32 all four; for 8, 16, 32 the
-        first three; for 4, 8, 8, 8 levels 0, 1, 1, 1.
+        tuple[int]: The level of each feature. With levels of strides 8, 16, 32 and 64, strides 4, 8, 16, 32 get levels
+        0, 1, 2, 3; strides 8, 16, 32 get levels 0, 1, 2; strides 4, 8, 8, 8 get levels 0, 1, 1, 1.
     """
     distinct = sorted(set(strides))
 

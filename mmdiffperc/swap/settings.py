@@ -1,4 +1,4 @@
-"""What else in a config speaks of its backbone: weights, imports, colours, learning rates by layer."""
+"""Other settings that depend on the backbone: weights, imports, normalisation, layer-wise learning rates."""
 
 from mmengine.config import Config
 
@@ -8,7 +8,7 @@ LAYER_DECAY_OPTIONS = ('num_layers', 'layer_decay_rate', 'decay_rate', 'decay_ty
 
 
 def set_preprocessor(cfg: Config):
-    """Let the data preprocessor give the backbone RGB in [-1, 1], whatever it gave the old one."""
+    """Set the data preprocessor to RGB in [-1, 1], whatever the old backbone took."""
     if 'data_preprocessor' not in cfg.model:
         cfg.model.data_preprocessor = dict(cfg.get('data_preprocessor') or {})
     for place in (cfg, cfg.model):
@@ -18,7 +18,7 @@ def set_preprocessor(cfg: Config):
 
 
 def set_imports(cfg: Config, old_backbone: str):
-    """Import mmdiffperc first, and no longer the package that only the old backbone came from.
+    """Import mmdiffperc first, and drop the package that only the old backbone came from.
 
     Args:
         cfg (Config): The config with the new backbone, changed in place.
@@ -31,13 +31,13 @@ def set_imports(cfg: Config, old_backbone: str):
 
 
 def import_names(cfg: Config) -> list[str]:
-    """The modules that a config imports."""
+    """Return the modules that a config imports."""
     names = (cfg.get('custom_imports') or {}).get('imports') or []
     return [names] if isinstance(names, str) else list(names)
 
 
 def _packages(part) -> set[str]:
-    """The packages in front of all types."""
+    """Return the packages that prefix the types."""
     if isinstance(part, (list, tuple)):
         return set().union(*map(_packages, part))
     if not isinstance(part, dict):
@@ -47,14 +47,14 @@ def _packages(part) -> set[str]:
 
 
 def drop_old_weights(cfg: Config):
-    """Remove what would load weights of the old backbone."""
+    """Remove the settings that load weights of the old backbone."""
     cfg.model.pop('pretrained', None)
     if cfg.get('load_from'):
         cfg.load_from = None
 
 
 def drop_layer_decay(cfg: Config):
-    """Remove learning rates by layer of the old backbone; others by name stay."""
+    """Remove the layer-wise learning rates of the old backbone; rates by name stay."""
     wrapper = cfg.get('optim_wrapper') or {}
     if any(name in wrapper.get('constructor', '') for name in LAYER_DECAY):
         del wrapper['constructor']

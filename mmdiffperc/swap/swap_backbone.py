@@ -1,5 +1,6 @@
-"""Put the diffusion backbone into any config of a host."""
+"""Replace the backbone of any config of a host by the diffusion backbone."""
 
+import logging
 from collections.abc import Sequence
 from copy import deepcopy
 from importlib import import_module
@@ -7,12 +8,16 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from mmengine.config import Config
+from mmengine.logging import print_log
 from mmengine.utils import get_installed_path, import_modules_from_strings
 
 from mmdiffperc.files import brief
+from mmdiffperc.models import DiffusionUNet
+from mmdiffperc.models.class_check import names_classes
 from mmdiffperc.models.layers import feature_table
 
 from .channels import heads_of, read_by_heads, set_head_channels, set_neck_channels
+from .classes import set_num_classes
 from .features import Feature, backbone_features, build_empty, neck_features
 from .levels import choose_levels, replace_unread
 from .settings import drop_layer_decay, drop_old_weights, import_names, set_imports, set_preprocessor
@@ -20,10 +25,11 @@ from .settings import drop_layer_decay, drop_old_weights, import_names, set_impo
 WEIGHTS = {
     'sd1-4': 'CompVis/stable-diffusion-v1-4',
     'sd1-5': 'stable-diffusion-v1-5/stable-diffusion-v1-5',
-    'sd2-1': None,  # there are many copies, and no official one
+    'sd2-1': None,  # there are many copies, but none is official
 }
-# What a backbone raises that needs a package, an operator or an argument that is not there.
+# Raised by a backbone that needs a package, an operator or an argument that is missing.
 CANNOT_RUN = (ImportError, KeyError, TypeError, NotImplementedError, RuntimeError)
+HOSTS_WITH_CLASSES = ('mmseg', 'mmdet')  # in mmpose, prompts may name keypoints
 TIED_PART = 'shared_head'  # the last stage of a ResNet, in heads without a neck
 
 
@@ -34,31 +40,34 @@ def swap_backbone(
     arch: str = 'sd1-5',
     **backbone,
 ) -> Config:
-    """Put :class:`.DiffusionUNet` in the place of a config's backbone.
+    """Replace the backbone of a config by :class:`.DiffusionUNet`.
 
-    Neck and heads get as many features as from the old backbone, and of the same strides, so that anchors, sizes of
-    heatmaps and whatever else was made for them stays right: each is a level of the U-Net, resized if need be, see
-    :func:`.choose_levels`. What differs is the number of channels, so the ``in_channels`` of neck and heads is set.
-    Also changed is what else spoke of the old backbone: normalisation of the images, weights, imports, learning rates
-    by layer.
+    The neck and the heads get the same number of features with the same strides as before, so that anchors, heatmap
+    sizes and other settings that depend on them stay valid. Each feature is a level of the U-Net, resized if necessary
+    (see :func:`.choose_levels`). The numbers of channels differ, so the ``in_channels`` of neck and heads are set.
+    Other settings that depend on the old backbone change, too: normalisation of the images, weights, imports,
+    layer-wise learning rates.
+
+    With :class:`.ClassPrompts`, the ``num_classes`` of the heads of mmseg and mmdet become the number of prompts. A
+    warning lists the keys that change and those that you have to set.
 
     Args:
         config (Config | str | Path): A config of mmseg, mmdet or mmpose, its file, or its name, such as
             ``'mmseg::upernet/upernet_r50_4xb4-80k_ade20k-512x512.py'`` or ``'mmseg::_base_/models/upernet_r50.py'``.
         strides (Sequence[int], optional): The stride of each feature. Default: those of the old backbone, which is
-            built to find them. The native ones of Stable Diffusion are ``(8, 16, 32, 64)``.
-        scope (str, optional): The host, which is ``default_scope`` of the config or in front of its name by default.
+            built to find them. The native strides of Stable Diffusion are ``(8, 16, 32, 64)``.
+        scope (str, optional): The host. Default: ``default_scope`` of the config, or the package in its name.
         arch (str): As in :class:`.DiffusionUNet`. Defaults to ``'sd1-5'``.
         **backbone: Further arguments of :class:`.DiffusionUNet`. By default, ``init_cfg`` names the published weights
             (those in ``arch`` if that is a folder), and ``out_indices`` and ``out_strides`` follow from ``strides``.
 
     Returns:
-        Config: A new config, of which ``Config.dump`` makes a file; the given one stays as it is.
+        Config: A new config, which ``Config.dump`` writes to a file. The given config does not change.
 
     Raises:
-        ValueError: The host is unknown; there is no backbone; its heads read more than feature maps, or a neck or head
-            cannot take them. The old backbone does not run here, and no ``strides`` are given. Nothing says where the
-            weights of ``arch`` are.
+        ValueError: The host is unknown. The config has no backbone. A head needs more than feature maps, or a neck or
+            head cannot take these. The old backbone does not run here, and ``strides`` is missing. ``arch`` has no
+            default weights, and ``init_cfg`` is missing.
     """
     cfg = deepcopy(config) if isinstance(config, Config) else _read_file(config)
     scope = scope or _scope_of(cfg, config)
@@ -71,17 +80,19 @@ def swap_backbone(
     set_preprocessor(cfg)
     drop_old_weights(cfg)
     drop_layer_decay(cfg)
-    cfg.model.backbone, features = _new_backbone(strides, scope, dict(arch=arch, **backbone))
-    _set_channels(cfg.model, features, scope)
+    cfg.model.backbone, built = _new_backbone(strides, scope, dict(arch=arch, **backbone))
+    _set_channels(cfg.model, tuple(map(Feature, built.out_channels, built.out_strides)), scope)
+    if scope in HOSTS_WITH_CLASSES and names_classes(built.prompts):
+        _set_classes(cfg.model, built.prompts.num_prompts)
     set_imports(cfg, old)
     return cfg
 
 
 def _read_file(name: str | Path) -> Config:
-    """A config by its file, or by the name of a package and its file there; nothing is imported yet."""
+    """Read a config file, given by its path or as PACKAGE::PATH, without running its imports."""
     package, separator, path = str(name).rpartition('::')
     if separator and (not package or find_spec(package) is None):
-        raise ValueError(f'{brief(str(name))}: expected a config of a package that is installed, as mmseg::pspnet/...')
+        raise ValueError(f'{brief(str(name))}: expected the config of an installed package, such as mmseg::pspnet/...')
     file = Path(get_installed_path(package), '.mim', 'configs', path) if separator else name
     return Config.fromfile(file, import_custom_modules=False)
 
@@ -89,45 +100,47 @@ def _read_file(name: str | Path) -> Config:
 def _scope_of(cfg, name) -> str:
     scope = cfg.get('default_scope') or (str(name).rpartition('::')[0] if not isinstance(name, Config) else '')
     if not scope:
-        raise ValueError("The config does not tell its host: set its default_scope, or give one, such as scope='mmseg'")
+        raise ValueError(
+            "The config does not name its host: set default_scope in it, or pass scope='mmseg', for example"
+        )
     return scope
 
 
 def _check_backbone(model):
     if not isinstance(model.get('backbone'), dict):
         raise ValueError(
-            f'{model.get("type", "The model")} has no `backbone`, only {", ".join(model)}: expected a model with a '
-            'backbone, perhaps a neck, and heads'
+            f'{model.get("type", "The model")} has no `backbone`, only {", ".join(model)}. Expected a model with a '
+            'backbone, heads and, optionally, a neck'
         )
     if not isinstance(model.backbone.get('type'), str):
         raise ValueError(
-            f'The type of the backbone is {model.backbone.get("type")!r}: expected a name. A config of the new style, '
-            'whose types are classes, cannot be swapped: take the one of the old style'
+            f'model.backbone.type is {model.backbone.get("type")!r}: expected a string. Configs of the new style, with '
+            'classes as types, are not supported: use the equivalent config of the old style'
         )
     for head in heads_of(model):
         if isinstance(part := head.get(TIED_PART), dict):
             raise ValueError(
-                f'{head["type"]} cannot read another backbone: its {part["type"]} is the last stage of a '
+                f'{head["type"]} cannot work with another backbone: its {part["type"]} is the last stage of a '
                 f'{model.backbone["type"]}. Choose a config with a neck'
             )
 
 
 def _features_of(model, scope) -> tuple[Feature, ...]:
-    """What the old backbone puts out."""
+    """Return the features of the old backbone."""
     try:
         return backbone_features(deepcopy(model.backbone), scope)
     except ValueError as error:
         heads = ', '.join(head['type'] for head in heads_of(model))
-        raise ValueError(f'{heads} cannot read another backbone: {error}') from error
+        raise ValueError(f'{heads} cannot work with another backbone: {error}') from error
     except CANNOT_RUN as error:
         raise ValueError(
-            f'Cannot run {model.backbone["type"]} to find the strides of its features ({error}): give them, such as '
-            'strides=(4, 8, 16, 32)'
+            f'{model.backbone["type"]} does not run here, so the strides of its features are unknown ({error}). Pass '
+            'them, for example strides=(4, 8, 16, 32)'
         ) from error
 
 
 def _features_given(model, strides) -> list[Feature]:
-    """Features of the strides, with the channels that the first neck expects."""
+    """Return features of these strides, with the channels that the first neck expects."""
     first = next(iter(_necks(model)), {}).get('in_channels')
     channels = first if isinstance(first, (list, tuple)) and len(first) == len(strides) else [first or 1] * len(strides)
     return list(map(Feature, channels, strides))
@@ -139,7 +152,7 @@ def _necks(model) -> list[dict]:
 
 
 def _read(model, features, scope) -> set[int]:
-    """The features that, behind the necks, are read by heads."""
+    """Return the indices of the backbone's features that reach a head."""
     sources = []
     for neck in _necks(model):
         features, of_neck = neck_features(deepcopy(neck), scope, features)
@@ -150,8 +163,8 @@ def _read(model, features, scope) -> set[int]:
     return read
 
 
-def _new_backbone(strides, scope, options) -> tuple[dict, tuple[Feature, ...]]:
-    """The config of the new backbone, and what it puts out."""
+def _new_backbone(strides, scope, options) -> tuple[dict, DiffusionUNet]:
+    """Return the config of the new backbone, and the backbone without memory for its weights."""
     config = dict(type='DiffusionUNet', **options)
     plain = build_empty(dict(type='DiffusionUNet', arch=config['arch'], out_indices=(0,)), scope)
     levels = feature_table(plain.unet.config, plain.autoencoder.stride)
@@ -161,19 +174,32 @@ def _new_backbone(strides, scope, options) -> tuple[dict, tuple[Feature, ...]]:
     built = build_empty(config, scope)
     if 'init_cfg' not in config:
         config['init_cfg'] = _published_weights(config['arch'])
-    return config, tuple(map(Feature, built.out_channels, built.out_strides))
+    return config, built
 
 
 def _published_weights(arch) -> dict:
     checkpoint = WEIGHTS.get(arch, arch)
     if checkpoint is None:
-        raise ValueError(f"arch={arch!r}: say where its weights are, init_cfg=dict(type='Pretrained', checkpoint=...)")
+        raise ValueError(f"arch={arch!r} has no default weights: pass init_cfg=dict(type='Pretrained', checkpoint=...)")
     return dict(type='Pretrained', checkpoint=checkpoint)
 
 
 def _set_channels(model, features, scope):
-    """Let what follows the backbone take its features."""
+    """Set the channels of the neck and the heads."""
     for neck in _necks(model):
         set_neck_channels(neck, features)
         features, _ = neck_features(deepcopy(neck), scope, features)
     set_head_channels(model, features)
+
+
+def _set_classes(model, number):
+    """Let the heads predict as many classes as the prompts name, and say so."""
+    changed, left = set_num_classes(model, number)
+    if changed:
+        advice = f' Check these settings, which depend on the classes, too: {", ".join(left)}.' if left else ''
+        print_log(
+            f'The prompts name {number} classes, so num_classes={number} is now set in {", ".join(changed)}. Set the '
+            f'same classes in the metainfo of the data sets.{advice}',
+            logger='current',
+            level=logging.WARNING,
+        )

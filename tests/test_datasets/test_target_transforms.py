@@ -1,9 +1,11 @@
+import cv2
 import numpy as np
 import pytest
 import torch
 from mmengine.registry import TRANSFORMS, init_default_scope
 
 from mmdiffperc.datasets import LoadTarget, PackTargetInputs
+from mmdiffperc.datasets.lmdb_writing import new_database, put
 from mmdiffperc.datasets.target_files import encode_npz, encode_png
 from mmdiffperc.models import DeterministicDiffusion
 
@@ -40,6 +42,13 @@ def test_one_channel_of_any_numbers(results, tmp_path, shape):
     np.testing.assert_allclose(target, depth.reshape(SIZE) / 1000, rtol=1e-6)
 
 
+def with_one(value, shape):
+    """A target that is sound but for one number."""
+    target = np.full(shape, 0.5, np.float32)
+    target.flat[-2] = value
+    return target
+
+
 @pytest.mark.parametrize(
     ('mode', 'target', 'message'),
     [
@@ -51,9 +60,12 @@ def test_one_channel_of_any_numbers(results, tmp_path, shape):
         ('F', np.full(SIZE, -1e8), r'1e\+08.* 16777216'),
         ('RGB', np.ones((*SIZE, 3), np.int8), "mode='RGB' .* int8"),
         ('RGB', np.ones((*SIZE, 3), np.int32), 'int32'),
-        ('F', np.full(SIZE, np.nan), 'not finite'),
+        ('F', with_one(np.nan, SIZE), '1 of 35 .*NaN'),
+        ('F', with_one(-np.inf, SIZE), 'inf'),
+        ('F', with_one(np.inf, SIZE).astype(np.float16), 'inf'),
         ('F', np.full(SIZE, 1e39), r'1e\+39.* 16777216'),
-        ('RGB', np.full((*SIZE, 3), np.nan), 'not finite'),
+        ('RGB', with_one(np.nan, (*SIZE, 3)), '1 of 105 .*NaN'),
+        ('RGB', with_one(np.inf, (*SIZE, 3)), r'\[0, 1\], got .* to inf'),
         ('RGB', np.full((*SIZE, 3), -0.5), r'RGB targets in \[0, 1\], got -0.5 to -0.5; normals'),
         ('F', np.ones((7, 5)), r'the target is \(7, 5\), its image a.jpg is \(5, 7\)'),
     ],
@@ -62,6 +74,24 @@ def test_unsuitable_target_is_named(results, tmp_path, mode, target, message):
     (tmp_path / 'a.npz').write_bytes(encode_npz(target))
     with pytest.raises(ValueError, match=f'a.npz: .*{message}'):
         LoadTarget(mode)(results)
+
+
+@pytest.mark.parametrize('value', [np.nan, np.inf])
+@pytest.mark.parametrize('store', ['npy', 'tiff', 'lmdb'])
+def test_one_number_that_is_not_finite(results, tmp_path, store, value):
+    """In files of every kind; OpenCV and Pillow read TIFF of single precision, whatever its name."""
+    target = with_one(value, SIZE)
+    name = 'a.npy' if store == 'npy' else 'a.png'
+    if store == 'npy':
+        np.save(tmp_path / name, target)
+    elif store == 'tiff':
+        (tmp_path / name).write_bytes(cv2.imencode('.tiff', target)[1].tobytes())
+    else:
+        with new_database(tmp_path / 'db', 2**20) as database:
+            put(database, 'a.jpg', encode_npz(target))
+        results['target_path'], name = str(tmp_path / 'db'), "db, entry 'a.jpg'"
+    with pytest.raises(ValueError, match=f'{name}: .*(NaN|inf)'):
+        LoadTarget('F')(results)
 
 
 def test_corrupt_target_is_named(results, tmp_path):
@@ -94,12 +124,18 @@ def test_pack(results):
     assert sample.text == 'a box' and sample.img_shape == SIZE and 'scale' not in sample
 
 
-def test_what_the_model_trains_on(results, tmp_path):
+@pytest.mark.parametrize(('mode', 'scale'), [('RGB', 1.0), ('F', 8.0), ('F', 'per_image')])
+def test_what_the_model_trains_on(results, tmp_path, mode, scale):
+    """A target that is the same everywhere, whose minimum and maximum are equal, gives a finite loss."""
     init_default_scope('mmseg')
-    (tmp_path / 'a.png').write_bytes(encode_png(np.full((*SIZE, 3), 200, np.uint8)))
-    load, pack = (TRANSFORMS.build(dict(type=name)) for name in ('LoadTarget', 'PackTargetInputs'))
+    shape = (*SIZE, 3) if mode == 'RGB' else SIZE
+    (tmp_path / 'a.png').write_bytes(encode_png(np.full(shape, 200, np.uint8)))
+    load, pack = (TRANSFORMS.build(cfg) for cfg in (dict(type='LoadTarget', mode=mode), dict(type='PackTargetInputs')))
     packed = pack(load(results))
-    model = DeterministicDiffusion('tiny-sd', use_prompts=False, init_cfg=dict(type='Pretrained', checkpoint='tiny-sd'))
+    init_cfg = dict(type='Pretrained', checkpoint='tiny-sd')
+    model = DeterministicDiffusion(
+        'tiny-sd', use_prompts=False, target_mode=mode, target_scale=scale, init_cfg=init_cfg
+    )
     model.init_weights()
     batch = model.data_preprocessor(dict(inputs=[packed['inputs']], data_samples=[packed['data_samples']]), True)
     assert torch.isfinite(model(**batch, mode='loss')['loss_latents'])

@@ -46,7 +46,7 @@ def test_size(adapters, image):
 
 def test_no_image_is_made_endless(adapters, inferencer, tmp_path):
     """A shorter side of one pixel would make 40 x 120,000 of 1 x 3,000; without resizing it is small as it is."""
-    assert inferencer._read(np.zeros((5, 40, 3), np.uint8)).shape == (5, 40, 3)
+    assert inferencer.read(np.zeros((5, 40, 3), np.uint8)).shape == (5, 40, 3)
     with pytest.raises(ValueError, match='41 x 5 pixels.* 8 times'):
         inferencer(np.zeros((5, 41, 3), np.uint8))
     cv2.imwrite(str(tmp_path / 'line.png'), np.zeros((3000, 1, 3), np.uint8))
@@ -236,5 +236,19 @@ def test_size_of_the_test_pipeline(transform, size):
     assert resized_side(Config(dict(model=dict()))) is None
 
 
+def test_size_of_a_wrapped_data_set_and_a_type_with_a_scope():
+    dataset = dict(type='ImageTargetDataset', pipeline=[dict(type='mmcv.Resize', scale=(60, 40))])
+    wrapped = dict(type='RepeatDataset', times=2, dataset=dataset)
+    assert resized_side(Config(dict(test_dataloader=dict(dataset=wrapped)))) == 40
+
+
 def test_model_is_ready(inferencer):
     assert isinstance(inferencer.model, DeterministicDiffusion) and not inferencer.model.training
+
+
+def test_prediction_that_is_not_finite(adapters, image):
+    """An array could show it, but the picture would just be black."""
+    inferencer = TargetInferencer(make_config(**UNTOLD), lora=adapters[0], device='cpu')
+    inferencer.model.unet.conv_out.bias.data[0] = torch.nan
+    with pytest.raises(ValueError, match='NaN.*float32.*bf16'):
+        inferencer(image)

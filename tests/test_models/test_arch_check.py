@@ -5,7 +5,7 @@ import pytest
 from tiny_arch import write_arch
 
 from mmdiffperc.models import DiffusionUNet
-from mmdiffperc.models.stable_diffusion import build_unet, build_vae
+from mmdiffperc.models.stable_diffusion import build_text_encoder, build_unet, build_vae
 
 SDXL = dict(
     addition_embed_type='text_time',
@@ -34,6 +34,11 @@ def write(folder, part, **changes):
         (dict(encoder_hid_dim=1024), 'encoder_hid_dim=1024'),
         (dict(encoder_hid_dim_type='image_proj', encoder_hid_dim=1280), 'encoder_hid_dim'),
         (dict(time_cond_proj_dim=256), 'time_cond_proj_dim=256'),  # latent consistency models
+        (dict(encoder_hid_dim_type='ip_image_proj'), "encoder_hid_dim_type='ip_image_proj'.*IP-Adapter"),
+        (dict(dual_cross_attention=True), 'dual_cross_attention=True'),  # Versatile Diffusion
+        (dict(class_embeddings_concat=True), 'class_embeddings_concat=True'),
+        (dict(down_block_types=['KDownBlock2D'] + ['KCrossAttnDownBlock2D'] * 3), 'down_block_types=.*KDownBlock2D'),
+        (dict(up_block_types=['KCrossAttnUpBlock2D'] * 3 + ['KUpBlock2D']), 'up_block_types=.*KCrossAttn'),
         (dict(cross_attention_dim=[12, 12, 12, 12]), 'cross_attention_dim=list of 4'),
     ],
 )
@@ -53,4 +58,24 @@ def test_autoencoder_of_other_images(tmp_path):
 
 
 def test_entries_that_are_null_ask_for_nothing(tmp_path):
-    assert build_unet(write(tmp_path, 'unet', addition_embed_type=None, class_embed_type=None)).config.in_channels == 4
+    nothing = dict(addition_embed_type=None, class_embed_type=None, dual_cross_attention=False)
+    assert build_unet(write(tmp_path, 'unet', **nothing)).config.in_channels == 4
+
+
+@pytest.mark.parametrize('name', ['ControlNetModel', 'FlaxUNet2DConditionModel', 'UNetMotionModel'])
+def test_network_of_another_kind(tmp_path, name):
+    with pytest.raises(ValueError, match=rf'unet/config\.json: .*UNet2DConditionModel.*{name}'):
+        build_unet(write(tmp_path, 'unet', _class_name=name))
+
+
+@pytest.mark.parametrize(
+    ('changes', 'named'),
+    [
+        (dict(model_type='t5', d_model=12), "model_type='t5'.*clip_text_model"),  # DeepFloyd
+        (dict(model_type='clip'), "model_type='clip'.*clip_text_model"),  # text and image side together
+        (dict(hidden_size=20), 'hidden_size=20.*cross_attention_dim=12'),
+    ],
+)
+def test_text_encoder_of_another_model(tmp_path, changes, named):
+    with pytest.raises(ValueError, match=rf'text_encoder/config\.json: {named}'):
+        build_text_encoder(write(tmp_path, 'text_encoder', **changes))

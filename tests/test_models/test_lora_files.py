@@ -96,7 +96,7 @@ def test_only_what_is_needed_passes(unet, ours, tmp_path):
         exclude_modules=ENDLESS,
         layers_to_transform=[0],
         layers_pattern=ENDLESS,
-        init_lora_weights='pissa',
+        init_lora_weights='gaussian',
         auto_mapping=dict(base_model_class='os.system', parent_library='os'),
         megatron_config=dict(a=1),
         megatron_core='os',

@@ -1,5 +1,6 @@
 """Real files of every layout, written from one model and loaded into another with other random weights."""
 
+import copy
 import json
 import shutil
 from pathlib import Path
@@ -249,6 +250,15 @@ def test_variants(source, target, tmp_path):
     _assert_same(target['vae'], half['vae'].float())
     with pytest.raises(FileNotFoundError, match=r"bf16.*\['fp16', 'plain'\]"):
         load_weights(tmp_path, variant='bf16', vae=target['vae'])
+
+
+def test_variant_of_one_part_only(source, target, tmp_path):
+    """As many folders are published: the U-Net in half precision beside a plain autoencoder."""
+    _write_folder(dict(unet=copy.deepcopy(source['unet']).half()), tmp_path, variant='fp16')
+    _write_folder(dict(vae=source['vae']), tmp_path)
+    load_weights(tmp_path, variant='fp16', unet=target['unet'], vae=target['vae'])
+    _assert_same(target['vae'], source['vae'])
+    _assert_same(target['unet'], copy.deepcopy(source['unet']).half().float())
 
 
 def test_variant_must_be_named_when_there_are_several(tmp_path):

@@ -95,3 +95,10 @@ def test_a_pickle_without_named_tensors_is_empty(tmp_path, content):
 def test_missing_file(tmp_path):
     with pytest.raises(FileNotFoundError, match='nothing.ckpt'):
         WeightFile(tmp_path / 'nothing.ckpt')
+
+
+@pytest.mark.parametrize(('name', 'program'), [('unet.onnx', 'ONNX'), ('sd.Q4.gguf', 'GGUF'), ('flax.msgpack', 'Flax')])
+def test_file_of_another_program(tmp_path, name, program):
+    (tmp_path / name).write_bytes(b'weights')
+    with pytest.raises(RuntimeError, match=f'{name} has the format of {program}.*safetensors'):
+        WeightFile(tmp_path / name)

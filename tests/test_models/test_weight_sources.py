@@ -66,7 +66,48 @@ def test_another_variant_is_not_taken_silently(folder, caplog, monkeypatch):
     weight_files(folder, 'unet')
     assert not caplog.messages
     weight_files(folder, 'text_encoder')
-    assert "taking the variant 'fp16'" in caplog.text
+    assert "no plain weights of 'text_encoder'; taking the fp16" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ('part', 'variant', 'expected', 'taken'),
+    [
+        ('vae', 'fp16', [f'diffusion_pytorch_model-0000{n}-of-00002.safetensors' for n in (1, 2)], 'plain'),
+        ('text_encoder', 'non_ema', ['pytorch_model.fp16.bin'], 'fp16'),
+    ],
+)
+def test_part_without_the_variant(folder, caplog, monkeypatch, part, variant, expected, taken):
+    """Where another part has the variant: plain files of this one, or else the only variant that it has."""
+    monkeypatch.setattr(MMLogger.get_current_instance(), 'handlers', [caplog.handler])
+    assert [path.name for path in weight_files(folder, part, variant)] == expected
+    (message,) = caplog.messages
+    assert all(word in message for word in (str(folder), part, variant, f'taking the {taken}'))
+
+
+@pytest.mark.parametrize(
+    ('name', 'program'),
+    [
+        ('diffusion_flax_model.msgpack', 'Flax'),
+        ('model.onnx', 'ONNX'),
+        ('openvino_model.xml', 'OpenVINO'),
+        ('diffusion_pytorch_model.gguf', 'GGUF'),
+    ],
+)
+def test_weights_of_another_program(tmp_path, name, program):
+    (tmp_path / 'unet').mkdir()
+    (tmp_path / 'unet' / name).touch()
+    with pytest.raises(FileNotFoundError, match=f"'unet' .* {program} .*{name}"):
+        weight_files(tmp_path, 'unet')
+
+
+def test_variant_that_no_part_has(folder):
+    with pytest.raises(
+        FileNotFoundError, match=r"'vae'.*fp61.*'unet': \['fp16', 'non_ema', 'plain'\].*'vae': \['plain'\]"
+    ):
+        weight_files(folder, 'vae', 'fp61')
+    (folder / 'text_encoder/pytorch_model.bf16.bin').touch()
+    with pytest.raises(FileNotFoundError, match=r"'text_encoder'.*non_ema.*\['bf16', 'fp16'\]"):
+        weight_files(folder, 'text_encoder', 'non_ema')
 
 
 @pytest.mark.parametrize(
@@ -161,8 +202,16 @@ def test_only_what_is_needed_is_downloaded_and_only_once(hub, monkeypatch):
 def test_repository_without_the_part_or_variant(hub):
     with pytest.raises(FileNotFoundError, match="'org/name' holds no weights of 'unet_2'"):
         locate_checkpoint('org/name', ['unet_2'])
-    with pytest.raises(FileNotFoundError, match=r"bf16, there: \['fp16', 'non_ema', 'plain'\]"):
+    with pytest.raises(FileNotFoundError, match=r"bf16, there: .*'unet': \['fp16', 'non_ema', 'plain'\]"):
         locate_checkpoint('org/name', ['unet'], variant='bf16')
+
+
+def test_variant_of_some_parts_is_downloaded(hub, monkeypatch):
+    located = locate_checkpoint('org/name', ['unet', 'text_encoder'], variant='non_ema')
+    names = ['unet/diffusion_pytorch_model.non_ema.bin', 'text_encoder/pytorch_model.fp16.bin']
+    assert _names(located) == sorted([*names, 'unet/config.json', 'text_encoder/config.json'])
+    monkeypatch.setattr('huggingface_hub.constants.HF_HUB_OFFLINE', True)
+    assert locate_checkpoint('org/name', ['unet', 'text_encoder'], variant='non_ema') == located
 
 
 def test_wrong_name_of_a_repository(hub):

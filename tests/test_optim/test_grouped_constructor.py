@@ -4,6 +4,7 @@ import copy
 
 import pytest
 import torch
+from logs import heard
 from mmengine.optim import build_optim_wrapper
 from torch import nn
 
@@ -73,3 +74,34 @@ def test_groups_with_unlike_options_stay_apart():
     merged = merge_groups(groups)
     assert [[len(param) for param in group['params']] for group in merged] == [[1, 3], [2]]
     assert groups[0]['params'] == [a]  # what came in is left as it was
+
+
+def test_the_log_has_one_line_per_group(caplog):
+    with heard(caplog):
+        optimise(Model(), 'GroupedOptimWrapperConstructor')
+    (record,) = caplog.records
+    header, unet, norm, head, frozen = (line.split() for line in record.getMessage().splitlines()[1:])
+    assert header == ['lr', 'weight_decay', 'tensors', 'weights', 'custom_keys', 'part']
+    assert unet == ['0.005', '0.3', '4', '44', 'unet', 'unet']  # 3 * 5 + 5 and 5 * 4 + 4
+    assert norm == ['0.05', '0', '2', '8', 'norm', 'norm']
+    assert head == ['0.05', '0.3', '4', '44', 'head']  # 4 * 6 + 6 and 6 * 2 + 2
+    assert frozen == ['frozen', '2', '6', 'frozen']
+
+
+def test_other_warnings_are_still_logged(caplog):
+    model = Model()
+    model.tied = nn.LayerNorm(4)
+    model.tied.weight = model.norm.weight
+    options = dict(norm_decay_mult=0.0, bypass_duplicate=True)
+    with heard(caplog):
+        build_optim_wrapper(
+            model,
+            dict(
+                constructor='GroupedOptimWrapperConstructor',
+                optimizer=dict(type='SGD', lr=0.5, weight_decay=0.25),
+                paramwise_cfg=options,
+            ),
+        )
+    assert 'tied' in caplog.records[0].getMessage() and caplog.records[0].levelname == 'WARNING'
+    lines = [line.split() for line in caplog.records[-1].getMessage().splitlines()[2:]]
+    assert [line[:2] for line in lines] == [['0.5', '0.25'], ['0.5', '0'], ['frozen', '2']]

@@ -1,8 +1,10 @@
 import json
+from warnings import catch_warnings
 
 import numpy as np
 import pytest
 from mmengine.logging import MMLogger
+from PIL import ExifTags, Image
 
 from mmdiffperc.pose import CheckedCocoDataset
 from mmdiffperc.pose.checked_coco_dataset import overlaps
@@ -15,10 +17,11 @@ FIGURE = dict(category_id=1, bbox=[10, 5, 30, 60], keypoints=KEYPOINTS, num_keyp
 @pytest.fixture
 def load(tmp_path):
     """The data set of an image, 90 wide and 80 high, with these annotations."""
+    Image.new('RGB', (90, 80)).save(tmp_path / '1.png')
 
-    def load(*annotations, detections=None, file_name='1.png'):
+    def load(*annotations, detections=None, file_name='1.png', size=(80, 90), pipeline=()):
         numbered = [dict(one, id=index, image_id=1) for index, one in enumerate(annotations, start=1)]
-        images = [dict(id=1, file_name=file_name, width=90, height=80)]
+        images = [dict(id=1, file_name=file_name, width=size[1], height=size[0])]
         path = tmp_path / 'people.json'
         path.write_text(json.dumps(dict(images=images, annotations=numbered, categories=[CATEGORY])))
         options = {}
@@ -26,7 +29,8 @@ def load(tmp_path):
             found = [dict(image_id=1, category_id=1, bbox=box, score=0.5) for box in detections]
             (tmp_path / 'boxes.json').write_text(json.dumps(found))
             options = dict(bbox_file=str(tmp_path / 'boxes.json'), test_mode=True)
-        return CheckedCocoDataset(ann_file=str(path), data_prefix=dict(img=str(tmp_path)), **options)
+        options.update(data_prefix=dict(img=str(tmp_path)), pipeline=list(pipeline))
+        return CheckedCocoDataset(ann_file=str(path), **options)
 
     return load
 
@@ -179,3 +183,66 @@ def test_categories_of_another_type(load, tmp_path, categories):
     (tmp_path / 'people.json').write_text(json.dumps(content | dict(categories=categories)))
     with pytest.raises(ValueError, match=r'people\.json: .*categories'):
         CheckedCocoDataset(ann_file=str(tmp_path / 'people.json'), data_prefix=dict(img=str(tmp_path)))
+
+
+TURNED_PHOTO, UPRIGHT = (80, 90), (90, 80)  # (height, width) of the stored pixels, and as the photo is shown
+
+
+@pytest.fixture
+def photo(tmp_path):
+    """The image as a photo of a phone that was held upright."""
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = 6
+    Image.new('RGB', TURNED_PHOTO[::-1]).save(tmp_path / '1.jpg', exif=exif)
+    return '1.jpg'
+
+
+@pytest.mark.parametrize('detections', [None, [FIGURE['bbox']]])
+def test_annotations_of_the_raw_pixels_of_a_turned_photo(load, photo, detections):
+    loader = dict(type='mmpose.LoadImage')
+    options = dict(detections=detections, file_name=photo, size=TURNED_PHOTO)
+    with pytest.raises(ValueError, match=r"people\.json: image 1 .*1\.jpg .*LoadImage.*'color_ignore_orientation'"):
+        load(FIGURE, pipeline=[loader], **options)
+    (sample,) = load(FIGURE, pipeline=[loader | dict(color_type='color_ignore_orientation')], **options)
+    assert sample['img_shape'] == TURNED_PHOTO
+
+
+def test_annotations_of_an_upright_photo(load, photo):
+    (sample,) = load(FIGURE, pipeline=[dict(type='mmpose.LoadImage')], file_name=photo, size=UPRIGHT)
+    assert sample['img_shape'] == UPRIGHT
+
+
+def test_missing_image(load):
+    with pytest.raises(FileNotFoundError, match=r"2\.png, image 1 of .*people\.json.*'1\.png'"):
+        load(FIGURE, file_name='2.png')
+
+
+@pytest.mark.parametrize('boxes', ['annotations', 'detections'])
+def test_boxes_in_shares_of_the_image(load, boxes):
+    share = [0.1, 0.1, 0.4, 0.8]
+    with pytest.raises(ValueError, match=r'(people|boxes)\.json: .* 1 boxes .*0\.4, 0\.8.*pixels'):
+        load(dict(FIGURE, bbox=share)) if boxes == 'annotations' else load(FIGURE, detections=[share])
+
+
+def keypoints(*outside, number=17, visible=2):
+    """So many labelled keypoints, these first."""
+    points = [*outside, *[(20, 30)] * (number - len(outside))]
+    return [value for point in points for value in (*point, visible)] + [0] * 3 * (17 - number)
+
+
+@pytest.mark.parametrize(
+    ('found', 'expected'),
+    [
+        (keypoints((91, 5), (5, -1)), '2 of the 17 '),  # 12 %
+        (keypoints((5, 81), number=9), '1 of the 9 '),  # 11 %
+        (keypoints((91, 5)), None),  # 6 %
+        (keypoints((90, 80), (0, 0), number=2), None),
+        (keypoints((91, 5), (5, -1), visible=0), None),
+    ],
+)
+def test_keypoints_outside(load, found, expected):
+    with catch_warnings(record=True) as caught:
+        load(dict(FIGURE, keypoints=found, num_keypoints=9))
+    texts = [str(one.message) for one in caught if 'people.json' in str(one.message)]
+    assert len(texts) == (expected is not None)
+    assert all(expected in text and 'annotation 1 ' in text and '1.png' in text for text in texts)

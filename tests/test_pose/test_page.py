@@ -14,5 +14,5 @@ def test_pose_in_own_image(tmp_path, monkeypatch):
     checkpoint = write_checkpoint(config, tmp_path / 'pose.pth')
     exec(code.replace('work_dirs/metaprompts_pose/iter_1800.pth', checkpoint), scope)
     (person,) = scope['people']
-    assert len(person['keypoints']) == len(person['keypoint_scores']) == 17 and person['bbox'] == [36, 20, 66, 72]
+    assert len(person['keypoints']) == len(person['keypoint_scores']) == 17 and person['bbox'] == [96, 32, 124, 81]
     assert scope['picture'].shape == (128, 128, 3)

@@ -7,6 +7,7 @@ import tiny_refer
 import torch
 import torch.nn.functional as F
 from mmseg.apis import init_model
+from mmseg.datasets.transforms import PackSegInputs
 from tiny_depth import write_checkpoint, write_config
 
 from mmdiffperc.seg.inference import predict_depth, segment_phrase
@@ -61,6 +62,25 @@ def test_resize_in_the_pipeline_is_undone(model, image, monkeypatch):
     large = features_to_depth(model, cv2.resize(image, (128, 64)), -1)
     expected = F.interpolate(large[None, None], (50, 90), mode='bilinear')[0, 0]
     torch.testing.assert_close(torch.from_numpy(predict_depth(model, image)), expected, rtol=1e-5, atol=1e-5)
+
+
+def test_other_ways_to_write_the_test_data(model, image, monkeypatch):
+    """Scopes, import paths and classes as types; a data set in another one; a data set that is not read yet."""
+    expected = predict_depth(model, image)
+    loader = model.cfg.test_dataloader.dataset
+    types = [
+        'mmseg.LoadImageFromFile',
+        'mmseg.datasets.LoadDepthAnnotation',
+        'mmdiffperc.seg.CheckDepth',
+        PackSegInputs,
+    ]
+    old = [transform['type'] for transform in loader.pipeline]
+    assert old == ['LoadImageFromFile', 'LoadDepthAnnotation', 'CheckDepth', 'PackSegInputs']
+    pipeline = [dict(transform, type=kind) for transform, kind in zip(loader.pipeline, types, strict=True)]
+    dataset = dict(type='mmseg.NYUDataset', pipeline=pipeline, lazy_init=True, data_root='nowhere')
+    wrapped = dict(type='ConcatDataset', datasets=[dict(type='RepeatDataset', times=2, dataset=dataset)])
+    monkeypatch.setitem(model.cfg.test_dataloader, 'dataset', wrapped)
+    np.testing.assert_array_equal(predict_depth(model, image), expected)
 
 
 def test_unknown_scene(model, image):

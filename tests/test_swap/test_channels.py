@@ -78,11 +78,9 @@ def test_heads():
 
 
 def test_a_head_reads_what_is_not_there():
-    with pytest.raises(ValueError, match='FCNHead has in_index=4, but there are 4 features'):
+    with pytest.raises(ValueError, match=r'FCNHead .*in_index=4,.* 4 '):
         set_and_get(decode_head=head(1, in_index=4))
-    with pytest.raises(
-        ValueError, match=r'FCNHead has in_channels=\[1, 2\], a number for each feature, but there are 4'
-    ):
+    with pytest.raises(ValueError, match=r'FCNHead .*in_channels=\[1, 2\],.* 2 .* 4$'):
         set_and_get(decode_head=head([1, 2]))
 
 
@@ -103,9 +101,7 @@ def test_neck(neck, features, expected):
 
 
 def test_a_neck_that_cannot_take_them():
-    with pytest.raises(
-        ValueError, match=r'FPN has in_channels=\[1, 2, 3\], a number for each feature, but there are 4'
-    ):
+    with pytest.raises(ValueError, match=r'FPN .*in_channels=\[1, 2, 3\],.* 3 .* 4$'):
         set_neck_channels(dict(type='FPN', in_channels=[1, 2, 3]), FEATURES)
-    with pytest.raises(ValueError, match=r'F2P wants features of one width, but these have \[8, 12, 20, 28\] channels'):
+    with pytest.raises(ValueError, match=r'F2P .*\[8, 12, 20, 28\]'):
         set_neck_channels(dict(type='F2P', embed_dim=3), FEATURES)

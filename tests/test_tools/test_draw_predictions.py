@@ -2,6 +2,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from matplotlib.figure import Figure
 from mmengine.config import Config
 
 
@@ -34,7 +35,7 @@ def test_draws_all_images_there_are(draw, config, tiny_checkpoint, tmp_path, cap
     out = tmp_path / 'new' / 'figure.png'
     assert draw(config, tiny_checkpoint, '--out', out) == 0
     assert f'{out} written' in capsys.readouterr().out
-    assert cv2.imread(str(out)).shape == (2 * 2.2 * 120, 10 * 120, 3)
+    assert cv2.imread(str(out)).shape == (2 * 2.2 * 120 + 0.4 * 120, 10 * 120, 3)
 
 
 def test_bad_input_is_one_clear_line(draw, config, tiny_checkpoint, tmp_path, capsys):
@@ -51,3 +52,13 @@ def test_bad_input_is_one_clear_line(draw, config, tiny_checkpoint, tmp_path, ca
         assert draw(*arguments, '--out', tmp_path / 'figure.png') == 1
         error = capsys.readouterr().err
         assert 'draw_predictions: ' in error and message in error
+
+
+def test_the_legend_names_the_classes_in_the_pictures(tool):
+    from draw_predictions import add_legend
+
+    figure = Figure(layout='constrained')
+    add_legend(figure, {2, 0, 255}, ['wall', 'floor', 'ball'], [[0, 0, 0], [1, 1, 1], [255, 0, 51]])
+    (legend,) = figure.legends
+    assert [text.get_text() for text in legend.get_texts()] == ['wall', 'ball']
+    assert [patch.get_facecolor()[:3] for patch in legend.get_patches()] == [(0, 0, 0), (1, 0, 0.2)]

@@ -51,6 +51,22 @@ def test_picture_and_keypoints(run, model_files, image, tmp_path, capsys):
     np.testing.assert_array_equal(cv2.imread(str(tmp_path / 'out/people_pose.png'))[..., ::-1], picture)
 
 
+def test_no_keypoint_reaches_the_threshold(run, model_files, image, tmp_path, capsys):
+    assert run(image, '--threshold', '9') == 0
+    (person,) = json.loads((tmp_path / 'out/people_pose.json').read_text())['people']
+    last = capsys.readouterr().out.splitlines()[-1]
+    assert str(image) in last and '--threshold 9' in last and f'{max(person["keypoint_scores"]):.3f}' in last
+    assert not (tmp_path / 'out/people_pose.png').exists()
+
+
+def test_a_keypoint_at_the_threshold_is_drawn(run, model_files, image, tmp_path, capsys):
+    inferencer = MMPoseInferencer(*model_files, device='cpu', det_model='whole_image')
+    ((person,), _) = estimate_pose(inferencer, image)
+    assert run(image, '--threshold', repr(float(max(person['keypoint_scores'])))) == 0
+    assert '--threshold' not in capsys.readouterr().out
+    assert (tmp_path / 'out/people_pose.png').exists()
+
+
 def test_boxes_of_a_detector(run, image, tmp_path):
     detector = tiny_det.write_config(tiny_det.RETINANET, tmp_path)
     checkpoint = tiny_det.write_checkpoint(detector, tmp_path / 'detector.pth')

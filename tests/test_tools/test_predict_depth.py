@@ -62,6 +62,16 @@ def test_folder_and_other_units(run, images, tmp_path):
     np.testing.assert_allclose(units / 256, np.load(tmp_path / 'out/table.npy'), atol=2e-3)
 
 
+def test_bad_images_are_reported_and_the_others_done(run, images, tmp_path, capsys):
+    content = (images / 'chair.png').read_bytes()
+    (images / 'a.png').write_bytes(content[: len(content) // 2])
+    (images / 'b.png').write_bytes(b'')
+    assert run(images) == 1
+    error = capsys.readouterr().err
+    assert '2 of 4 files' in error and all(f'{images / name}: ' in error for name in ('a.png', 'b.png'))
+    assert sorted(file.name for file in (tmp_path / 'out').glob('*.npy')) == ['chair.npy', 'table.npy']
+
+
 def test_errors_are_one_clear_line(run, images, tmp_path, capsys):
     def message(*arguments):
         assert run(*arguments) == 1

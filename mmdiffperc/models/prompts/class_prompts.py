@@ -18,6 +18,7 @@ from mmdiffperc.registry import MODELS
 from mmdiffperc.validation import Component, Expected, Listed, Location, Text, Width, validated
 
 from ..layers.sentence_encoder import MaxLength
+from .sentences import UNREADABLE, is_readable
 
 _TEMPLATES = Path(__file__).parents[2] / 'assets' / 'imagenet_templates.txt'
 
@@ -98,6 +99,16 @@ def warn_of_repeated(classes: Sequence[str]):
         )
 
 
+def check_readable(classes: Sequence[str]):
+    """Check that the text encoder can read class names.
+
+    Raises:
+        ValueError: All letters of a name are of another script than Latin.
+    """
+    if unreadable := [name for name in classes if not is_readable(name)]:
+        raise ValueError(f'classes: {brief(unreadable[0])} {UNREADABLE}, or give a file of `embeddings`')
+
+
 @MODELS.register_module()
 @validated
 class ClassPrompts(nn.Module):
@@ -117,7 +128,8 @@ class ClassPrompts(nn.Module):
         adapter (dict, optional): Config of a module that refines the embeddings, such as ``dict(type='TextAdapter')``.
 
     Raises:
-        ValueError: ``classes``, ``templates`` or ``max_length`` is not what it says above.
+        ValueError: ``classes``, ``templates`` or ``max_length`` is not what it says above; a class name is not in Latin
+            script, and there is no file of embeddings.
     """
 
     def __init__(
@@ -132,6 +144,8 @@ class ClassPrompts(nn.Module):
         super().__init__()
         self.classes = resolve_classes(classes)
         warn_of_repeated(self.classes)
+        if not embeddings:
+            check_readable(self.classes)
         self.file = embeddings
         self.templates = tuple(imagenet_templates() if templates is None else templates)
         self.max_length = max_length

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 
 import ftfy
 
+UNREADABLE = 'has no Latin letter; the text encoder knows English: translate it'
+
 
 def clean(sentence: str) -> str:
     """Mend broken characters and resolve HTML entities, as CLIP does; the tokenizer does the rest."""
@@ -45,6 +47,11 @@ def check_sentence(sentence: str):
     characters = clean(sentence)
     if not any(character.isprintable() and not character.isspace() for character in characters):
         raise ValueError('A sentence is empty: say what to look for, as in "the red ball on the left"')
-    letters = [character for character in characters if character.isalpha()]
-    if letters and not any(unicodedata.name(letter, '').startswith('LATIN') for letter in letters):
-        raise ValueError(f'{sentence!r:.100} has no Latin letter; the text encoder knows English: translate it')
+    if not is_readable(characters):
+        raise ValueError(f'{sentence!r:.100} {UNREADABLE}')
+
+
+def is_readable(text: str) -> bool:
+    """Whether the text encoder can read a text: it has a Latin letter, or no letters at all."""
+    letters = [character for character in text if character.isalpha()]
+    return not letters or any(unicodedata.name(letter, '').startswith('LATIN') for letter in letters)

@@ -4,7 +4,7 @@
     python projects/dmp/tools/convert_colours.py annotations colours --to colours --palette ade20k --reduce-zero-label
 
 A pixel gets the class whose colour is nearest. Classes are the values of a PNG of one channel. What is there already is
-left, so the same command continues after an interruption.
+left, so the same command continues after an interruption. Maps that cannot be read are reported at the end.
 """
 
 import argparse
@@ -24,6 +24,7 @@ from mmdiffperc.evaluation.class_colours import (
     resolve_palette,
 )
 from mmdiffperc.files import write_whole
+from mmdiffperc.inference import TolerantReader
 
 SETTINGS = 'convert_colours.json'
 NOT_SETTINGS = ('maps', 'out')
@@ -48,13 +49,22 @@ def parse_args(arguments=None):
     return args
 
 
-def convert(file: Path, args, palette: np.ndarray) -> np.ndarray:
-    """Convert one map.
+def read_map(file: Path) -> np.ndarray:
+    """Read a map as it is stored.
 
     Raises:
-        ValueError: It is damaged, not of the right form, or contains a class that the palette does not have.
+        OSError: There is no such file.
+        ValueError: It is damaged.
     """
-    content = decode_target(file.read_bytes(), str(file))
+    return decode_target(file.read_bytes(), str(file))
+
+
+def convert(content: np.ndarray, file: Path, args, palette: np.ndarray) -> np.ndarray:
+    """Convert the content of a file.
+
+    Raises:
+        ValueError: It is not of the right form, or contains a class that the palette does not have.
+    """
     ndim = 3 if args.to == 'classes' else 2
     if content.ndim != ndim or content.dtype != np.uint8 or content.shape[2:] not in ((), (3,)):
         raise ValueError(f'{file}: expected {"RGB" if ndim == 3 else "one channel"} of 8 bits, got {content.shape}')
@@ -77,7 +87,7 @@ def convert_folder(args) -> int:
     Raises:
         FileExistsError: Those that are there were made with other settings.
         FileNotFoundError: There is no PNG.
-        ValueError: A map is damaged or of the wrong form.
+        ValueError: A map is of the wrong form, or damaged; all others are converted then.
     """
     palette = resolve_palette(args.palette)
     files = visible_files(args.maps, ('.png',))
@@ -86,8 +96,10 @@ def convert_folder(args) -> int:
     todo = [file for file in files if not (args.out / file.name).exists()]
     settings = {key: value for key, value in vars(args).items() if key not in NOT_SETTINGS}
     check_settings(args.out / SETTINGS, len(todo) < len(files), **settings)
-    for (file,) in in_batches(todo, 1, len(files) - len(todo), 'maps'):
-        write_whole(args.out / file.name, encode_png(convert(file, args, palette)))
+    with TolerantReader(read_map) as read:
+        for (file,) in in_batches(todo, 1, len(files) - len(todo), 'maps'):
+            if (content := read(file)) is not None:
+                write_whole(args.out / file.name, encode_png(convert(content, file, args, palette)))
     return len(todo)
 
 

@@ -7,7 +7,8 @@
 Normals, depth, albedo and shading come from diffusers' Marigold pipelines, unless --model names another one; depth from
 transformers if --library says so; segmentation from any config and checkpoint of mmseg, as colours of --palette. Depth
 is written as npz, all else as PNG, named after the images: a folder that ImageTargetDataset reads and pack_lmdb.py
-packs. What is there already is left, so the same command continues after an interruption.
+packs. What is there already is left, so the same command continues after an interruption. Images that cannot be read
+are reported at the end.
 """
 
 import argparse
@@ -24,7 +25,8 @@ from mmdiffperc.command_line import bounded, config_file, one_line_errors, posit
 from mmdiffperc.datasets.metadata import list_images
 from mmdiffperc.datasets.target_files import encode_npz, encode_png
 from mmdiffperc.files import write_whole
-from mmdiffperc.inference.image_files import check_names, read_image
+from mmdiffperc.inference import TolerantReader
+from mmdiffperc.inference.image_files import check_names
 
 KINDS = (*MARIGOLD, 'segmentation')
 SETTINGS = 'make_targets.json'
@@ -86,7 +88,8 @@ def make_targets(args) -> int:
     Raises:
         FileExistsError: Those that are there were made with other settings.
         OSError: The images or the model are not there.
-        ValueError: An image is damaged, two would be written to the same file, or the model is none of that kind.
+        ValueError: An image is damaged, and all others are done; two would be written to the same file, or the model
+            is none of that kind.
     """
     names = [name for name, _ in list_images(args.images)]
     check_names([Path(name) for name in names])
@@ -96,11 +99,12 @@ def make_targets(args) -> int:
     settings = {key: value for key, value in vars(args).items() if key not in NOT_SETTINGS}
     check_settings(args.out / SETTINGS, len(todo) < len(names), **settings)
     predictor = load_predictor(args) if todo else None
-    for batch in in_batches(todo, args.batch_size, len(names) - len(todo), 'targets'):
-        images = [read_image(args.images / name)[..., ::-1] for _, name in batch]
-        targets = predict_batch(predictor, args.seed, images, [index for index, _ in batch])
-        for (_, name), target in zip(batch, targets, strict=True):
-            write_whole(files[name], encode(target))
+    with TolerantReader() as read:
+        for batch in in_batches(todo, args.batch_size, len(names) - len(todo), 'targets'):
+            images = {pair: image[..., ::-1] for pair in batch if (image := read(args.images / pair[1])) is not None}
+            targets = predict_batch(predictor, args.seed, list(images.values()), [index for index, _ in images])
+            for (_, name), target in zip(images, targets, strict=True):
+                write_whole(files[name], encode(target))
     return len(todo)
 
 

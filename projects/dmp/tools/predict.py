@@ -12,7 +12,8 @@ With --batch-size N, N images at a time are read, and those that have one size i
 
 For every image two files, named after it: NAME.npz, whose array x is float32, colours (height, width, 3) in [0, 1] or
 one channel (height, width) in the unit of the training; and NAME.png, to look at, of 8 bits, or 16 for one channel.
-What is there already is left as it is, so that the same command continues where it was interrupted.
+What is there already is left as it is, so that the same command continues where it was interrupted. Images that cannot
+be read are reported at the end.
 """
 
 import argparse
@@ -22,6 +23,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from generation import in_batches
 from mmengine.config import Config
@@ -29,7 +31,7 @@ from mmengine.config import Config
 from mmdiffperc.command_line import config_file, device, guidance_scale, image_side, one_line_errors, positive, seed
 from mmdiffperc.datasets.target_files import encode_png
 from mmdiffperc.files import write_whole
-from mmdiffperc.inference import TargetInferencer
+from mmdiffperc.inference import TargetInferencer, TolerantReader
 from mmdiffperc.inference.drawing import draw_image
 from mmdiffperc.inference.image_files import find_images, read_captions, read_prompts
 from mmdiffperc.inference.prediction_files import prediction_files, to_picture, write_prediction
@@ -133,19 +135,19 @@ def is_done(job: Job, save_steps: bool) -> bool:
     return all(file.is_file() for file in prediction_files(job.stem)) and (not save_steps or steps_folder(job).is_dir())
 
 
-def predict(inferencer: TargetInferencer, jobs: list[Job]):
+def predict(inferencer: TargetInferencer, jobs: list[Job], images: list[np.ndarray]):
     """Predict and write the files of some images."""
     captions = [job.caption for job in jobs] if inferencer.model.use_prompts else None
-    targets = inferencer.predict_batch([job.image for job in jobs], captions)
+    targets = inferencer.predict_batch(images, captions)
     for job, target in zip(jobs, targets, strict=True):
         write_prediction(target, job.stem, inferencer.model.codec)
 
 
-def predict_steps(inferencer: TargetInferencer, job: Job):
+def predict_steps(inferencer: TargetInferencer, job: Job, image: np.ndarray):
     """Predict and write the files of an image, after each step and at the end."""
     codec = inferencer.model.codec
     timesteps = inferencer.model.process.timesteps(inferencer.model.num_steps)
-    for timestep, target in zip(timesteps, inferencer.trace(job.image, job.caption), strict=True):
+    for timestep, target in zip(timesteps, inferencer.trace(image, job.caption), strict=True):
         write_whole(steps_folder(job) / f'{timestep:03}.png', encode_png(to_picture(target, codec)))
     write_prediction(target, job.stem, codec)
 
@@ -173,20 +175,24 @@ def run(args, jobs: list[Job], num_done: int):
     """Do all jobs; so many had been done before.
 
     Raises:
-        ValueError: See :class:`TargetInferencer`; a caption is missing.
+        ValueError: See :class:`TargetInferencer`; a caption is missing; an image cannot be read, and the others are
+            done.
     """
     config = Config.fromfile(args.config)
     inferencer = TargetInferencer(
         config, args.checkpoint, args.lora, args.size, args.precision, args.device, **model_options(args)
     )
     check_captions(inferencer.model, jobs)
-    for batch in in_batches(jobs, args.batch_size, num_done, 'images'):
-        if args.input.suffix == PROMPTS_SUFFIX:
-            draw_missing(inferencer.model, config.model.arch, batch, args.seed)
-        if args.save_steps:
-            predict_steps(inferencer, *batch)
-        else:
-            predict(inferencer, batch)
+    with TolerantReader(inferencer.read) as read:
+        for batch in in_batches(jobs, args.batch_size, num_done, 'images'):
+            if args.input.suffix == PROMPTS_SUFFIX:
+                draw_missing(inferencer.model, config.model.arch, batch, args.seed)
+            readable = [(job, image) for job in batch if (image := read(job.image)) is not None]
+            if args.save_steps:
+                for job, image in readable:
+                    predict_steps(inferencer, job, image)
+            elif readable:
+                predict(inferencer, *zip(*readable, strict=True))
 
 
 @one_line_errors(ValueError, TypeError, OSError, RuntimeError, pickle.UnpicklingError)

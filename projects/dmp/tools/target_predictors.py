@@ -69,6 +69,7 @@ class Marigold:
             generator=[generator for generator in generators for _ in range(self.ensemble_size)],
             **{name: value for name, value in self.options.items() if value is not None},
         ).prediction
+        check_finite(prediction)
         if self.kind == 'depth':
             return list(prediction[..., 0].astype(np.float32))
         if self.kind == 'normals':
@@ -93,7 +94,20 @@ class TransformersDepth:
     def __call__(self, images: list[np.ndarray], generators: list[torch.Generator]) -> list[np.ndarray]:
         """Predict depth; nothing is random about it."""
         results = self.pipeline([Image.fromarray(image) for image in images], batch_size=len(images))
-        return [result['predicted_depth'].squeeze().float().cpu().numpy() for result in results]
+        depth = [result['predicted_depth'].squeeze().float().cpu().numpy() for result in results]
+        for target in depth:
+            check_finite(target)
+        return depth
+
+
+def check_finite(prediction: np.ndarray):
+    """Check what a model predicts before it is stored, since 8 and 16 bits cannot show what is missing.
+
+    Raises:
+        ValueError: It is not finite.
+    """
+    if not np.isfinite(prediction).all():
+        raise ValueError('The model predicts NaN or infinity; expected finite numbers. Use --dtype bfloat16 or float32')
 
 
 class Segmentor:

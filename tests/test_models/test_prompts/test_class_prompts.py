@@ -7,7 +7,7 @@ from mmengine.dataset import BaseDataset
 from mmengine.logging import MMLogger
 from mmengine.registry import DATASETS, init_default_scope
 
-from mmdiffperc.models import ClassPrompts
+from mmdiffperc.models import ClassPrompts, ScenePrompts
 from mmdiffperc.models.prompts.class_prompts import imagenet_templates, resolve_classes
 from mmdiffperc.models.stable_diffusion import build_text_encoder, build_tokenizer
 
@@ -99,6 +99,25 @@ def test_one_class_without_its_comma(monkeypatch, mmseg_is_installed):
         monkeypatch.setitem(sys.modules, 'mmseg', None)
     with pytest.raises(ValueError, match=r"classes='tram'.*\('tram',\)"):
         ClassPrompts(('tram'), embed_dims=8)
+
+
+@pytest.mark.parametrize('name', ['道路', 'дорога', 'طريق'])
+@pytest.mark.parametrize('kind', [ClassPrompts, ScenePrompts])
+def test_a_name_that_the_text_encoder_cannot_read(kind, name):
+    with pytest.raises(ValueError, match=rf"classes: '{name}' .*Latin.*embeddings"):
+        kind(['road', name], embed_dims=8)
+    assert kind(['road', name], embed_dims=8, embeddings='ready.pth').classes == ('road', name)
+
+
+def test_a_data_set_whose_names_the_text_encoder_cannot_read(registered):
+    registered(METAINFO=dict(classes=('road', '道路')))
+    with pytest.raises(ValueError, match="classes: '道路' "):
+        ClassPrompts('OwnDataset', embed_dims=8)
+
+
+def test_names_that_can_be_read():
+    names = ('Straße', 'café 红', '2', 'ice-cream')
+    assert ClassPrompts(names, embed_dims=8).classes == names
 
 
 def test_embeddings_of_a_file(tmp_path):

@@ -90,6 +90,19 @@ def test_folder_continues_where_it_was_interrupted(run, photos, tmp_path, capsys
     assert '0 prediction(s) written, 2 had been there' in capsys.readouterr().out
 
 
+@pytest.mark.parametrize('options', [['--batch-size', '2'], ['--save-steps']])
+def test_bad_images_are_reported_and_the_others_done(run, photos, tmp_path, capsys, options):
+    """Cut short, and a panorama that is too long for the model; the first batch has no image at all."""
+    content = (photos / 'bed.png').read_bytes()
+    (photos / 'a.png').write_bytes(content[: len(content) // 2])
+    cv2.imwrite(str(photos / 'b.png'), np.zeros((40, 400, 3), np.uint8))
+    assert run(photos, '--no-prompts', *options) == 1
+    captured = capsys.readouterr()
+    assert '2 of 4 files' in captured.err and '400 x 40' in captured.err and '4/4' in captured.err
+    assert all(f'{photos / name}' in captured.err for name in ('a.png', 'b.png'))
+    assert sorted(file.name for file in (tmp_path / 'out').glob('*.npz')) == ['bed.npz', 'door.npz']
+
+
 def test_captions_of_metadata(run, config, lora, photos, tmp_path):
     (photos / 'metadata.jsonl').write_text(json.dumps(dict(file_name='bed.png', text='a bed')))
     assert run(photos) == 0

@@ -47,6 +47,16 @@ def test_what_is_there_is_left(tmp_path, tool, classes, capsys):
     assert (tmp_path / 'colours/a.png').stat().st_mtime_ns == before
 
 
+def test_bad_maps_are_reported_and_the_others_done(tmp_path, tool, classes, capsys):
+    content = (tmp_path / 'classes/a.png').read_bytes()
+    (tmp_path / 'classes/0.png').write_bytes(content[:-20])
+    (tmp_path / 'classes/._a.png').write_bytes(b'')
+    status, colours = run(tool, tmp_path, 'classes', 'colours', 'colours', '--reduce-zero-label')
+    error = capsys.readouterr().err
+    assert status == 1 and colours.shape == (2, 4, 3)
+    assert '1 of 2 files' in error and str(tmp_path / 'classes/0.png') in error and '._a' not in error
+
+
 def test_palette_of_a_data_set(tmp_path, tool, classes, capsys):
     palette = '--palette', 'mmseg.CityscapesDataset'
     status, colours = run(tool, tmp_path, 'classes', 'colours', 'colours', *palette)

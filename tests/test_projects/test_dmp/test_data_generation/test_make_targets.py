@@ -119,6 +119,15 @@ def test_segmentation_by_mmseg(tmp_path, tool, images):
         assert (target != together[name]).any(-1).mean() < 0.01  # sums of another order round differently
 
 
+@pytest.mark.parametrize(('kind', 'pipeline'), [('normals', 'normals'), ('albedo', 'intrinsics')])
+def test_predictions_that_are_not_finite(tool, marigold_folder, kind, pipeline):
+    """As a PNG they would be black, and be learnt."""
+    predictor = tool('target_predictors').Marigold(kind, str(marigold_folder(pipeline)), 'cpu', 'float32')
+    predictor.pipeline.unet.conv_out.bias.data[0] = np.nan
+    with pytest.raises(ValueError, match='NaN.*bfloat16'):
+        predictor([np.zeros((32, 48, 3), np.uint8)], [torch.Generator()])
+
+
 def test_bad_input(tmp_path, tool, images, marigold_folder, capsys):
     main = tool('make_targets').main
     for kind, options in (
@@ -137,7 +146,9 @@ def test_bad_input(tmp_path, tool, images, marigold_folder, capsys):
         assert f'--model {model}' in error and found in error and len(error) < 500
     (images / 'c.png').write_bytes(b'broken')
     assert main(arguments_of(images, 'normals', '--model', marigold_folder('normals'))) == 1
-    assert 'c.png: empty, damaged or no image' in capsys.readouterr().err
+    error = capsys.readouterr().err
+    assert '1 of 3 files' in error and 'c.png: empty, damaged or no image' in error
+    assert {file.stem for file in (images.parent / 'normals').glob('*.png')} == {'a', 'b'}
     assert main(arguments_of(images, 'normals', '--model', marigold_folder('normals'), '--seed', '2')) == 1
     assert 'other settings: seed 0' in capsys.readouterr().err
     with open(images / 'metadata.jsonl', 'a') as metadata:

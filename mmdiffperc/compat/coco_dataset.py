@@ -1,0 +1,187 @@
+"""Checks data sets of COCO's format against their files, and numbers their classes in the order of ``metainfo``.
+
+mmdet numbers the classes in the order of the file's categories, not of ``metainfo['classes']`` (see the comment in
+``mmdet/datasets/coco.py:68``). Where the two differ, predictions get the names of other classes. Where two files
+differ, a detector that has learnt from one file is evaluated with the classes of the other.
+
+mmdet also leaves out, without a word, classes that the file lacks (``coco.py:70``), and boxes that lie outside their
+image or are narrower than a pixel (``coco.py:151``). It does not compare the sizes in the file with the images.
+Annotations without ``area`` end in a ``KeyError`` (``coco.py:153``), those without ``iscrowd`` at the end of the first
+validation.
+
+mmdet is not imported here, because the core needs no host: its reader of COCO files is mended when a data set is
+built.
+
+Delete when mmdet follows the order of the classes, says what it leaves out or misses, and checks the sizes of images.
+"""
+
+import sys
+import warnings
+from collections import Counter
+from collections.abc import Sequence
+from functools import wraps
+from typing import Any
+
+from mmengine import fileio
+from mmengine.dataset import BaseDataset
+
+from mmdiffperc.datasets.coco_images import CocoImage, check_images
+from mmdiffperc.files import brief, read_json
+from mmdiffperc.nearest import nearest_names
+
+READER = 'mmdet.datasets.api_wrappers.coco_api'
+
+
+def is_coco(dataset: BaseDataset) -> bool:
+    """Whether a data set has read the categories of a COCO file, as those of mmdet do."""
+    return isinstance(getattr(dataset, 'cat_ids', None), list)
+
+
+def check_categories(dataset: BaseDataset):
+    """Check that each class of a data set is one category of its file.
+
+    Raises:
+        ValueError: A class is missing or listed twice, or two categories have its name.
+    """
+    classes = dataset.metainfo.get('classes') or ()
+    if repeated := [name for name, count in Counter(classes).items() if count > 1]:
+        raise ValueError(f'{dataset.ann_file}: metainfo lists the classes {brief(repeated)} more than once')
+    if len(dataset.cat_ids) < len(classes):
+        raise ValueError(f'{dataset.ann_file}: {_missing_classes(dataset, classes)}')
+    if classes and len(dataset.cat_ids) > len(classes):
+        raise ValueError(
+            f'{dataset.ann_file}: the ids {brief(dataset.cat_ids)} stand for the {len(classes)} classes '
+            f'{brief(classes)}. Expected one category for each name; merge categories of equal names'
+        )
+
+
+def _missing_classes(dataset, classes):
+    with fileio.get_local_path(dataset.ann_file, backend_args=dataset.backend_args) as path:
+        names = [category['name'] for category in read_json(path)['categories']]
+    missing = [name for name in classes if name not in names]
+    nearest = [brief(near) for name in missing[:3] for near in nearest_names(name, names)]
+    guess = f'. Did you mean {" or ".join(nearest)}?' if nearest else '.'
+    return (
+        f'no category is called {brief(missing)}; there are {brief(names)}{guess} Set the classes in metainfo of the '
+        'data set'
+    )
+
+
+def check_coco(dataset: BaseDataset):
+    """Check the boxes and the images of a data set.
+
+    Args:
+        dataset (BaseDataset): With samples.
+
+    Raises:
+        FileNotFoundError: An image does not exist.
+        ValueError: No box can be used, or an image has another size than the file says.
+    """
+    samples = dataset.data_list
+    if 'img_path' not in samples[0]:  # videos
+        return
+    if (
+        not dataset.backend_args and '://' not in samples[0]['img_path']
+    ):  # other storages may be slow, or unable to tell
+        images = [CocoImage(one['img_path'], one['img_id'], (one['height'], one['width'])) for one in samples]
+        check_images(images, dataset.ann_file, dataset.data_prefix.get('img', ''), dataset.pipeline.transforms)
+    if 'segments_info' not in samples[0]:  # of panoptic segments, only some become boxes
+        _check_boxes(dataset)
+
+
+def _check_boxes(dataset):
+    per_image = Counter(image for category in dataset.cat_ids for image in dataset.cat_img_map.get(category, ()))
+    annotated = sum(per_image[sample['img_id']] for sample in dataset.data_list)
+    used = sum(len(sample['instances']) for sample in dataset.data_list)
+    if annotated and not used:
+        raise ValueError(
+            f'{dataset.ann_file}: none of the {annotated} boxes can be used. Expected bbox=[x, y, width, height] in '
+            'pixels, at least one pixel wide and high and inside the image, and an area above 0'
+        )
+    if used < annotated:
+        warnings.warn(
+            f'{dataset.ann_file}: {annotated - used} of the {annotated} boxes are left out. They lie outside their '
+            'image, are narrower than a pixel, have no area, or are marked with ignore',
+            stacklevel=2,
+        )
+
+
+def complete_annotations(coco: Any, file: str | None):
+    """Fill in what annotations may lack: the area of the box as ``area``, 0 as ``iscrowd``.
+
+    Args:
+        coco (COCO): The file as mmdet has read it, changed in place.
+        file (str, optional): Its name, for the message.
+
+    Raises:
+        ValueError: An annotation has no ``bbox``.
+    """
+    annotations = coco.anns.values()
+    if wrong := [annotation for annotation in annotations if 'bbox' not in annotation]:
+        raise ValueError(f'{file}: annotation {brief(wrong[0]["id"])} has no bbox; add bbox=[x, y, width, height]')
+    without_area = [annotation for annotation in annotations if 'area' not in annotation]
+    for annotation in without_area:
+        annotation['area'] = annotation['bbox'][2] * annotation['bbox'][3]
+    for annotation in annotations:
+        annotation.setdefault('iscrowd', 0)
+    if without_area:
+        warnings.warn(
+            f'{file}: {len(without_area)} of the {len(annotations)} annotations have no area, so the area of the box '
+            'is taken. It decides what counts as small, medium and large in the evaluation',
+            stacklevel=2,
+        )
+
+
+def get_cat_ids(
+    coco: Any, cat_names: str | Sequence[str] = (), sup_names: Sequence[str] = (), cat_ids: Sequence[int] = ()
+) -> list[int]:
+    """Return the ids of categories, in the order of their names; in place of ``COCO.get_cat_ids`` of mmdet.
+
+    Args:
+        coco (COCO): The file that was read.
+        cat_names (str | Sequence[str]): Names of the categories. By default, all categories count, in the order of the
+            file.
+        sup_names (Sequence[str]): Names of the categories above them. By default, any.
+        cat_ids (Sequence[int]): Choose from these ids. By default, any.
+    """
+    found = coco.getCatIds(cat_names, sup_names, cat_ids)
+    names = [cat_names] if isinstance(cat_names, str) else list(cat_names)
+    ordered = sorted(found, key=lambda number: names.index(coco.cats[number]['name'])) if names else found
+    if ordered != found:
+        in_file = brief([coco.cats[number]['name'] for number in found])
+        warnings.warn(
+            f'The categories of the COCO file are in the order {in_file}, the classes of the data set in the order '
+            f'{brief(names)}. Labels follow the classes. mmdet alone follows the file: for a model trained in its '
+            'order, put the classes in the order of the file',
+            stacklevel=2,
+        )
+    return ordered
+
+
+def mend_reader():
+    """Mend mmdet's reader of COCO files, if mmdet has been imported."""
+    reader = getattr(sys.modules.get(READER), 'COCO', None)
+    if reader is None or reader.get_cat_ids is get_cat_ids:
+        return
+    read = reader.__init__
+
+    @wraps(read)
+    def read_and_complete(coco, annotation_file=None):
+        read(coco, annotation_file)
+        if type(coco) is reader:  # panoptic files have another structure
+            complete_annotations(coco, annotation_file)
+
+    reader.__init__ = read_and_complete
+    reader.get_cat_ids = get_cat_ids
+
+
+def install() -> None:
+    """Mend mmdet's reader of COCO files before a data set reads one."""
+    initialise = BaseDataset.__init__
+
+    @wraps(initialise)
+    def initialise_mended(dataset, *args, **kwargs):
+        mend_reader()
+        initialise(dataset, *args, **kwargs)
+
+    BaseDataset.__init__ = initialise_mended

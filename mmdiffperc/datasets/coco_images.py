@@ -1,0 +1,112 @@
+"""The images of a COCO file, compared with what the file says about them."""
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from PIL import ExifTags, Image
+
+from mmdiffperc.nearest import what_is_there
+
+NUM_JUDGED = 50
+QUARTER_TURNS = (5, 6, 7, 8)  # the EXIF orientations that exchange height and width
+# What OpenCV and Pillow turn alike; they disagree about WebP.
+TURNED_FORMATS = ('JPEG', 'MPO', 'PNG')
+TURNING_LOADERS = dict(imdecode_backend=('cv2', 'pillow'), color_type=('color', 'grayscale'))
+
+
+class CocoImage(NamedTuple):
+    """An image as a COCO file describes it.
+
+    Args:
+        path (str): The file.
+        number (int): Its id.
+        size (tuple[int, int]): Height and width.
+    """
+
+    path: str
+    number: int
+    size: tuple[int, int]
+
+
+def check_images(images: Sequence[CocoImage], ann_file: str, folder: str, transforms: Iterable[Any] = ()):
+    """Check that images exist and have the sizes that their annotations were made for.
+
+    At most 50 images are looked at, spread over the data set, and only their headers are read. Files that Pillow does
+    not know are left to the loader, and so are images in other storages (``s3://...``), which may be slow.
+
+    Args:
+        images (Sequence[CocoImage]): All images of the data set.
+        ann_file (str): The COCO file, for the message.
+        folder (str): The folder of the images, for the message.
+        transforms (Iterable[Any]): The pipeline of the data set. Its loader decides whether the EXIF orientation turns
+            an image; without a loader, either size will do.
+
+    Raises:
+        FileNotFoundError: An image does not exist. The message says what the folder holds.
+        ValueError: The size of an image differs. The message gives both sizes and says what to do.
+    """
+    loader = next((transform for transform in transforms if hasattr(transform, 'color_type')), None)
+    local = [image for image in images if '://' not in image.path]
+    judged = local[:: -(-len(local) // NUM_JUDGED) or 1]
+    for image in judged:
+        _check_exists(image, ann_file, folder)
+    wrong = [(image, advice) for image in judged if (advice := _advice(image, loader))]
+    if wrong:
+        (path, number, (height, width)), advice = wrong[0]
+        raise ValueError(
+            f'{ann_file}: image {number} has height {height} and width {width}, but {path} {advice}. The same holds '
+            f'for {len(wrong)} of the {len(judged)} images that were compared'
+        )
+
+
+def _check_exists(image, ann_file, folder):
+    if not Path(image.path).is_file():
+        raise FileNotFoundError(
+            f'{image.path}, image {image.number} of {ann_file}, does not exist. '
+            f'{what_is_there(folder, Path(image.path).suffix)}'
+        )
+
+
+def _advice(image: CocoImage, loader: Any) -> str | None:
+    """What the size of the file is and what to do about it, if the size differs."""
+    try:
+        with Image.open(image.path) as header:
+            stored, kind = header.size[::-1], header.format
+            # Not the method of the format, which may decode the image to find the tag.
+            orientation = Image.Image.getexif(header).get(ExifTags.Base.Orientation)
+    except Exception:  # a damaged header can make a reader fail in any way; the loader will say so
+        return None
+    turned = stored[::-1] if orientation in QUARTER_TURNS and kind != 'TIFF' else stored  # Pillow has turned a TIFF
+    is_known = loader is not None and kind in TURNED_FORMATS
+    if image.size in ((_loaded(stored, turned, loader),) if is_known else (stored, turned)):
+        return None
+    return _describe(image.size, stored, turned, loader)
+
+
+def _loaded(stored, turned, loader):
+    turns = all(getattr(loader, option) in values for option, values in TURNING_LOADERS.items())
+    return turned if turns else stored
+
+
+def _describe(said, stored, turned, loader):
+    name = type(loader).__name__
+    if said == stored:
+        return (
+            f'is turned to {_text(turned)} by its EXIF orientation. If the annotations were drawn on the stored '
+            f"pixels, load the images with dict(type='{name}', color_type='color_ignore_orientation'); if they were "
+            'drawn on the upright photo, exchange height and width in the file'
+        )
+    if said == turned:
+        return (
+            f'has {_text(stored)}, because {name} with color_type={loader.color_type!r} ignores its EXIF orientation. '
+            'Leave color_type out if the annotations were drawn on the upright photo'
+        )
+    return (
+        f'has {_text(turned)}. If the images were resized or turned after they were annotated, use the original ones, '
+        'or convert all coordinates; if the annotations fit the images, correct height and width in the file'
+    )
+
+
+def _text(size):
+    return f'height {size[0]} and width {size[1]}'

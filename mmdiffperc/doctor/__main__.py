@@ -1,0 +1,10 @@
+"""The doctor as a program, for environments in which the package cannot be imported."""
+
+import sys
+from pathlib import Path
+
+if __name__ == '__main__':
+    sys.path.insert(0, str(Path(__file__).parents[1]))
+    from doctor.command import main
+
+    sys.exit(main())

@@ -1,0 +1,123 @@
+"""What is wrong with the installed packages, and the commands that mend it: :func:`.diagnose`."""
+
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass
+from textwrap import shorten
+
+from .imports import Imports
+from .installed import Installed
+from .packages import EVERYTHING, PACKAGES, Package
+from .remedies import MMCV_LITE, find_remedy
+
+LONGEST_ERROR = 300
+BROKEN, DOUBTFUL, MISSING = 'broken', 'doubtful', 'missing'
+FULL_MMCV = (
+    "pip uninstall -y mmcv-lite && pip install 'torch<2.14' torchvision 'setuptools<81' wheel ninja psutil && "
+    'pip install --no-build-isolation mmcv==2.1.0'
+)
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Something to know about an environment.
+
+    Args:
+        kind (str): ``'broken'``: something installed does not work; ``'doubtful'``: it works, but another package
+            declares that it needs another version; ``'missing'``: something that not everybody needs is not there.
+        what (str): The packages.
+        why (str): The error, or what does not work.
+        command (str): What to type; empty if no command helps.
+    """
+
+    kind: str
+    what: str
+    why: str
+    command: str = ''
+
+
+def diagnose(imports: Imports, installed: Installed) -> list[Finding]:
+    """Return what is broken, doubtful and missing.
+
+    Args:
+        imports (Imports): How the import of each package went.
+        installed (Installed): The installed distributions.
+
+    Returns:
+        list[Finding]: Empty if there is nothing to say.
+    """
+    return [
+        *_clashes(installed),
+        *_unsupported(installed),
+        *_broken(imports, installed),
+        *_disagreements(installed),
+        *_missing(imports),
+        *_without_operators(imports),
+    ]
+
+
+def _clashes(installed: Installed) -> Iterator[Finding]:
+    """Distributions that have written different files under the same names."""
+    opencv = installed.providers.get('cv2', [])
+    if len({installed.versions[name] for name in opencv}) > 1:
+        command = f'pip uninstall -y {" ".join(opencv)} && pip install opencv-python'
+        yield Finding(BROKEN, installed.provided('cv2'), 'one has overwritten files of the other', command)
+    if len(installed.providers.get('mmcv', [])) > 1:
+        yield Finding(BROKEN, installed.provided('mmcv'), 'one has overwritten files of the other', MMCV_LITE)
+
+
+def _unsupported(installed: Installed) -> Iterator[Finding]:
+    for requirement, found in installed.unmet('mmdiffperc'):
+        yield Finding(BROKEN, found, f'mmdiffperc needs {requirement}', f"pip install '{requirement}'")
+
+
+def _disagreements(installed: Installed) -> Iterator[Finding]:
+    """What packages declare about others, except for those that are installed without what they declare."""
+    modules = [package.module for package in PACKAGES if '--no-deps' not in package.command]
+    names = {name for module in modules for name in installed.providers.get(module, [])}
+    for name in sorted(names - {'mmdiffperc'}):
+        for requirement, found in installed.unmet(name):
+            why = f'{name} {installed.versions[name]} declares that it needs {requirement}'
+            yield Finding(DOUBTFUL, found, why, f"pip install '{requirement}'")
+
+
+def _broken(imports: Imports, installed: Installed) -> Iterator[Finding]:
+    """Packages that fail through no missing package; those with the same error are one finding."""
+    groups = defaultdict(list)
+    for package in PACKAGES:
+        error = imports.outcomes[package.module].error
+        if error and not imports.is_missing(package.module) and not imports.missing_need(package.module):
+            groups[error].append(package)
+    for error, packages in groups.items():
+        what = ', '.join(installed.provided(package.module) or package.module for package in packages)
+        remedy = find_remedy(error)
+        why = shorten(error, LONGEST_ERROR, placeholder=' ...') + (f' ({remedy.cause})' if remedy else '')
+        names = ' '.join(installed.providers.get(packages[0].module, [packages[0].module]))
+        command = remedy.command.format(distributions=names) if remedy else _repair(error, packages[0], names)
+        yield Finding(BROKEN, what, why, command)
+
+
+def _repair(error: str, package: Package, names: str) -> str:
+    needs_more = error.startswith('ModuleNotFoundError') or package.module == 'mmdiffperc'
+    return package.command if needs_more else f'pip install --force-reinstall --no-deps {names} && {package.command}'
+
+
+def _missing(imports: Imports) -> Iterator[Finding]:
+    """Missing packages; those that serve the same purpose and come with the same command are one finding."""
+    groups = defaultdict(list)
+    for package in PACKAGES:
+        if imports.is_missing(package.module):
+            groups[package.serves, package.command].append(package.module)
+    for (serves, command), modules in groups.items():
+        kind = BROKEN if serves == EVERYTHING else MISSING
+        yield Finding(kind, ', '.join(modules), f'not installed; needed for {serves}', command)
+
+
+def _without_operators(imports: Imports) -> Iterator[Finding]:
+    mmcv = imports.outcomes['mmcv']
+    if not mmcv.error and not mmcv.origin:  # its extension is the stand-in of mmdiffperc.compat
+        why = (
+            'not installed; needed for the operators that mmcv compiles, such as the focal loss of mmdetection on a '
+            'GPU; NMS, RoIAlign and deformable convolution work without it'
+        )
+        yield Finding(MISSING, 'full mmcv', why, FULL_MMCV)

@@ -1,0 +1,80 @@
+"""What an optimizer trains, in a few lines of the log."""
+
+import re
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from logging import LogRecord
+
+from mmengine.logging import MMLogger
+from torch import nn
+
+from mmdiffperc.parameter_names import common_modules
+
+# What mmengine's constructor logs for each parameter.
+LINE_PER_PARAMETER = re.compile(r'paramwise_options -- |.* is skipped since its requires_grad=False')
+HEADER = ('lr', 'weight_decay', 'tensors', 'weights', 'custom_keys', 'part')
+
+
+def describe_groups(groups: Iterable[dict], model: nn.Module, custom_keys: Iterable[str] = ()) -> str:
+    """Describe parameter groups and the frozen parameters in a table, one row each.
+
+    Args:
+        groups (Iterable[dict]): Parameter groups with their ``lr`` and ``weight_decay``.
+        model (nn.Module): The model that they belong to.
+        custom_keys (Iterable[str]): The keys of ``paramwise_cfg.custom_keys``.
+
+    Returns:
+        str: The table. A part is the longest module name that all parameters of a group share within a submodule of
+        the model, such as ``backbone.unet``.
+    """
+    names = {id(parameter): name for name, parameter in model.named_parameters()}
+
+    def row(lr, decay, parameters, keys):
+        own = [names[id(parameter)] for parameter in parameters]
+        numbers = len(parameters), f'{sum(parameter.numel() for parameter in parameters):,}'
+        return lr, decay, *numbers, ', '.join(matching_keys(own, keys)), ', '.join(common_modules(own))
+
+    rows = [row(group.get('lr'), group.get('weight_decay'), group['params'], custom_keys) for group in groups]
+    if frozen := [parameter for parameter in model.parameters() if not parameter.requires_grad]:
+        rows.append(row('frozen', '', frozen, ()))
+    return _table([HEADER, *rows])
+
+
+@contextmanager
+def without_line_per_parameter() -> Iterator[None]:
+    """Keep mmengine's lines about single parameters out of the log; others, such as duplicates, are logged."""
+
+    def keep(record: LogRecord) -> bool:
+        return not LINE_PER_PARAMETER.match(record.getMessage())
+
+    logger = MMLogger.get_current_instance()
+    logger.addFilter(keep)
+    try:
+        yield
+    finally:
+        logger.removeFilter(keep)
+
+
+def matching_keys(names: Iterable[str], custom_keys: Iterable[str]) -> list[str]:
+    """Return the keys that set the options of parameters; as in mmengine, the longest key within a name wins.
+
+    Args:
+        names (Iterable[str]): Full names of the parameters.
+        custom_keys (Iterable[str]): All keys.
+    """
+    longest_first = sorted(sorted(custom_keys), key=len, reverse=True)
+    matches = (next((key for key in longest_first if key in name), None) for name in names)
+    return [key for key in dict.fromkeys(matches) if key is not None]
+
+
+def _table(rows) -> str:
+    """Lay out rows: numbers aligned to the right, the two columns of names to the left."""
+    columns = zip(
+        *([f'{cell:g}' if isinstance(cell, float) else str(cell) for cell in row] for row in rows), strict=True
+    )
+    *numbers, keys, parts = ([cell.rjust(max(map(len, column))) for cell in column] for column in columns)
+    return '\n'.join('  '.join(row).rstrip() for row in zip(*numbers, _to_left(keys), _to_left(parts), strict=True))
+
+
+def _to_left(column) -> list[str]:
+    return [cell.strip().ljust(len(cell)) for cell in column]

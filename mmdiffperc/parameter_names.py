@@ -1,0 +1,20 @@
+"""Short names for many parameters of a model."""
+
+import os
+from collections import defaultdict
+from collections.abc import Iterable
+
+
+def common_modules(names: Iterable[str]) -> list[str]:
+    """Return the longest module name that parameters share, for each submodule of the model.
+
+    A parameter that is alone in its submodule keeps its full name.
+
+    Args:
+        names (Iterable[str]): Full names, such as ``'backbone.unet.conv_in.weight'``.
+    """
+    by_child = defaultdict(list)
+    for name in names:
+        path = name.split('.')
+        by_child[path[0]].append(path)
+    return ['.'.join(os.path.commonprefix(paths)) for paths in by_child.values()]

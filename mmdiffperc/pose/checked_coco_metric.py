@@ -1,0 +1,58 @@
+"""COCO's measures of keypoints, with annotations checked before the training starts."""
+
+from mmengine.logging import MessageHub
+from mmpose.evaluation.metrics import CocoMetric
+from mmpose.registry import METRICS
+
+from mmdiffperc.validation import validated
+
+# What the evaluation reads of every annotation, and what to do where it is missing.
+NEEDED = dict(
+    bbox='Add the boxes',
+    keypoints='Leave out objects without keypoints, or give them [0, 0, 0] for each',
+)
+AREA = 'Set use_area=False of CocoMetric, which then takes 0.53 of the area of the box; or add the areas of the objects'
+NUM_KEYPOINTS = "Add the number of labelled keypoints, or set iou_type='keypoints'"
+
+
+# Under mmpose's name, too, so that the check reaches the configs that people have.
+@METRICS.register_module(name=['CheckedCocoMetric', 'CocoMetric'], force=True)
+@validated
+class CheckedCocoMetric(CocoMetric):
+    """mmpose's ``CocoMetric``, which says at once what the annotations lack.
+
+    mmpose fails with a ``KeyError`` at the end of the first validation. The annotations are checked when the metric is
+    built with an ``ann_file``, or else when it gets to know the data set, which is before the training starts.
+
+    Args:
+        **kwargs: Arguments of mmpose's ``CocoMetric``.
+
+    Raises:
+        ValueError: An annotation has no ``bbox``, no ``keypoints``, no ``area`` where ``use_area`` is true, or no
+            ``num_keypoints`` where ``iou_type`` is 'keypoints_crowd'.
+    """
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self._check_annotations(self.ann_file)
+
+    @CocoMetric.dataset_meta.setter
+    def dataset_meta(self, dataset_meta: dict):
+        """Take over the meta information of the data set, and its annotation file unless the metric has one."""
+        CocoMetric.dataset_meta.fset(self, dataset_meta)
+        # Where mmpose's data sets leave the name of their file.
+        name = f'{dataset_meta.get("dataset_name")}_ann_file'
+        self._check_annotations(self.ann_file or MessageHub.get_current_instance().get_info(name))
+
+    def _check_annotations(self, file):
+        if self.coco is None or self.format_only:
+            return
+        needed = NEEDED | (dict(area=AREA) if self.use_area else {})
+        if self.iou_type == 'keypoints_crowd':
+            needed |= dict(num_keypoints=NUM_KEYPOINTS)
+        for annotation in self.coco.anns.values():
+            if missing := [name for name in needed if name not in annotation]:
+                raise ValueError(
+                    f'{file}: annotation {annotation["id"]} has no {missing[0]}, which CocoMetric needs. '
+                    f'{needed[missing[0]]}'
+                )

@@ -1,0 +1,154 @@
+import json
+
+import numpy as np
+import pytest
+import torch
+from mmdet.datasets import CocoDataset
+from mmdet.evaluation import CocoMetric
+from PIL import ExifTags, Image
+
+import mmdiffperc  # noqa: F401
+
+BOXES = {4: [1, 1, 9, 9], 9: [20, 4, 30, 12], 7: [8, 20, 40, 16]}  # of a tram, a tram stop and a road
+SIZE = (48, 64)
+
+
+@pytest.fixture
+def write(tmp_path):
+    """Write an image of 48 x 64 and its annotations; the arguments of the data set."""
+
+    def write(*boxes, names=('tram', 'tram stop', 'road'), size=SIZE, name='a.png', file='trams.json', missing=()):
+        (tmp_path / 'images').mkdir(exist_ok=True)
+        Image.new('RGB', SIZE[::-1]).save(tmp_path / 'images' / 'a.png')
+        boxes = [(number, box) for number, box in BOXES.items()] if not boxes else [(4, box) for box in boxes]
+        annotations = [
+            dict(id=index, image_id=1, category_id=number, bbox=box, area=box[2] * box[3], iscrowd=0)
+            for index, (number, box) in enumerate(boxes, start=1)
+        ]
+        annotations = [{key: value for key, value in one.items() if key not in missing} for one in annotations]
+        numbers = dict(tram=4, road=7) | {'tram stop': 9}
+        content = dict(
+            images=[dict(id=1, file_name=name, height=size[0], width=size[1])],
+            annotations=annotations,
+            categories=[dict(id=numbers[one], name=one) for one in names],
+        )
+        (tmp_path / file).write_text(json.dumps(content))
+        return dict(data_root=str(tmp_path), ann_file=file, data_prefix=dict(img='images'))
+
+    return write
+
+
+def build(options, *classes, **others):
+    return CocoDataset(metainfo=dict(classes=classes or ('tram',)), **options, **others)
+
+
+def named_boxes(dataset):
+    """The boxes (x, y, width, height) of the image by the names of their classes."""
+    found = dataset.get_data_info(0)['instances']
+    names = dataset.metainfo['classes']
+    return {names[one['bbox_label']]: np.subtract(one['bbox'], [0, 0, *one['bbox'][:2]]).tolist() for one in found}
+
+
+NAMED = {'tram': BOXES[4], 'tram stop': BOXES[9], 'road': BOXES[7]}
+
+
+@pytest.mark.filterwarnings('ignore:The categories of the COCO file')
+@pytest.mark.parametrize(
+    'classes', [('tram', 'tram stop', 'road'), ('road', 'tram', 'tram stop'), ('road', 'tram'), ('tram stop',)]
+)
+def test_labels_follow_the_order_of_the_classes(write, classes):
+    dataset = build(write(), *classes)
+    assert named_boxes(dataset) == {name: NAMED[name] for name in classes}
+
+
+def test_another_order_is_a_warning(write):
+    with pytest.warns(UserWarning, match=r"order .*'tram', 'road'.* order .*'road', 'tram'"):
+        build(write(), 'road', 'tram')
+
+
+def precision_of(truth, dataset, file):
+    """Measures of perfect predictions, which have the labels of one data set, by the file of another one."""
+    predicted = dict(
+        bboxes=torch.tensor([one['bbox'] for one in truth]).float(),
+        labels=torch.tensor([one['bbox_label'] for one in truth]),
+        scores=torch.ones(len(truth)),
+    )
+    metric = CocoMetric(ann_file=file, classwise=True)
+    metric.dataset_meta = dataset.metainfo
+    metric.process({}, [dict(pred_instances=predicted, img_id=1, ori_shape=SIZE)])
+    measures = metric.evaluate(1)
+    return measures['coco/bbox_mAP'], measures['coco/tram stop_precision']
+
+
+@pytest.mark.filterwarnings('ignore:The categories of the COCO file')
+def test_files_of_different_orders_have_the_same_labels(write, tmp_path):
+    classes = ('tram', 'tram stop', 'road')
+    truth = build(write(), *classes).get_data_info(0)['instances']
+    dataset = build(write(names=classes[::-1], file='val.json'), *classes)
+    assert precision_of(truth, dataset, str(tmp_path / 'val.json')) == (1, 1)
+
+
+def test_annotations_without_area_and_iscrowd(write, tmp_path):
+    classes = ('tram', 'tram stop', 'road')
+    with pytest.warns(UserWarning, match=r'trams\.json: 3 of the 3 annotations have no area'):
+        dataset = build(write(missing=('area', 'iscrowd')), *classes)
+    truth = dataset.get_data_info(0)['instances']
+    assert named_boxes(dataset) == NAMED
+    assert precision_of(truth, dataset, str(tmp_path / 'trams.json')) == (1, 1)
+
+
+def test_annotation_without_box(write):
+    with pytest.raises(ValueError, match=r'trams\.json: annotation 1 has no bbox'):
+        build(write(missing=('bbox',)))
+
+
+def test_class_or_category_listed_twice(write):
+    with pytest.raises(ValueError, match=r"trams\.json: .*'tram'"):
+        build(write(), 'tram', 'tram')
+    options = write()
+    path = f'{options["data_root"]}/trams.json'
+    content = json.loads(open(path).read())
+    content['categories'][1]['name'] = 'tram'  # what was the stop's
+    open(path, 'w').write(json.dumps(content))
+    with pytest.raises(ValueError, match=r'trams\.json: .*4, 9.* 1 classes'):
+        build(options)
+
+
+def test_boxes_that_mmdet_leaves_out(write):
+    outside, partly, thin = [70, 5, 9, 9], [60, 5, 9, 9], [5, 5, 0.5, 9]
+    with pytest.warns(UserWarning, match=r'trams\.json: 2 of the 3 boxes'):
+        dataset = build(write(outside, partly, thin))
+    assert named_boxes(dataset) == {'tram': partly}
+
+
+@pytest.mark.parametrize('box', [[70, 5, 9, 9], [0.1, 0.1, 0.4, 0.8]], ids=['outside', 'in shares of the image'])
+def test_no_box_that_can_be_used(write, box):
+    with pytest.raises(ValueError, match=r'trams\.json: none of the 2 boxes.*pixels'):
+        build(write(box, box))
+
+
+def test_test_images_without_annotations(write):
+    options = write()
+    path = f'{options["data_root"]}/trams.json'
+    content = json.loads(open(path).read())
+    del content['annotations']
+    open(path, 'w').write(json.dumps(content))
+    assert len(build(options, test_mode=True)) == 1
+
+
+@pytest.mark.parametrize('size', [(64, 48), (96, 128)])
+def test_images_of_another_size(write, size):
+    with pytest.raises(ValueError, match=rf'trams\.json: image 1 .*{size[0]}.*{size[1]}.*a\.png .*48.*64'):
+        build(write(size=size))
+
+
+def test_annotations_of_the_raw_pixels_of_a_turned_photo(write, tmp_path):
+    options = write(name='a.jpg')
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = 6
+    Image.new('RGB', SIZE[::-1]).save(tmp_path / 'images' / 'a.jpg', exif=exif)
+    loader = dict(type='mmdet.LoadImageFromFile')
+    with pytest.raises(ValueError, match="'color_ignore_orientation'"):
+        build(options, pipeline=[loader])
+    (sample,) = build(options, pipeline=[loader | dict(color_type='color_ignore_orientation')])
+    assert sample['img_shape'] == SIZE == (sample['height'], sample['width'])

@@ -1,0 +1,88 @@
+import numpy as np
+import pytest
+from mmcv.transforms import LoadImageFromFile
+from PIL import ExifTags, Image
+
+from mmdiffperc.datasets.coco_images import CocoImage, check_images
+
+STORED, TURNED = (6, 10), (10, 6)  # (height, width)
+
+
+@pytest.fixture
+def save(tmp_path):
+    """Save an image of 6 x 10 with an EXIF orientation; returns its path."""
+
+    def save(name='a.jpg', orientation=1, size=STORED):
+        exif = Image.Exif()
+        exif[ExifTags.Base.Orientation] = orientation
+        Image.fromarray(np.zeros((*size, 3), np.uint8)).save(tmp_path / name, exif=exif)
+        return str(tmp_path / name)
+
+    return save
+
+
+def passes(path, size, *transforms):
+    try:
+        check_images([CocoImage(path, 3, size)], 'people.json', '', transforms)
+    except ValueError as error:
+        assert 'people.json: image 3 ' in str(error) and path in str(error)
+        return False
+    return True
+
+
+@pytest.mark.parametrize('backend', ['cv2', 'pillow'])
+@pytest.mark.parametrize('colour', ['color', 'grayscale', 'unchanged', 'color_ignore_orientation'])
+@pytest.mark.parametrize('orientation', [1, 3, 6, 8])
+@pytest.mark.parametrize('suffix', ['jpg', 'png'])
+def test_size_that_passes_is_the_size_as_loaded(save, backend, colour, orientation, suffix):
+    path = save(f'a.{suffix}', orientation)
+    loader = LoadImageFromFile(imdecode_backend=backend, color_type=colour)
+    loaded = loader(dict(img_path=path))['ori_shape']
+    assert [passes(path, size, loader) for size in (STORED, TURNED)] == [loaded == STORED, loaded == TURNED]
+
+
+def test_either_size_without_a_loader(save):
+    path = save(orientation=6)
+    assert passes(path, STORED) and passes(path, TURNED) and not passes(path, (12, 20))
+
+
+def test_tiff_is_always_turned(save):
+    path = save('a.tif', orientation=6)
+    assert LoadImageFromFile()(dict(img_path=path))['ori_shape'] == TURNED
+    assert passes(path, TURNED, LoadImageFromFile()) and not passes(path, STORED, LoadImageFromFile())
+
+
+@pytest.mark.parametrize(
+    ('size', 'orientation', 'colour', 'advice'),
+    [
+        (STORED, 6, 'color', "dict(type='LoadImageFromFile', color_type='color_ignore_orientation')"),
+        (TURNED, 6, 'color_ignore_orientation', "color_type='color_ignore_orientation' ignores"),
+        (TURNED, 1, 'color', 'resized or turned'),
+        ((12, 20), 1, 'color', 'height 6 and width 10'),
+    ],
+)
+def test_advice(save, size, orientation, colour, advice):
+    image = CocoImage(save(orientation=orientation), 3, size)
+    with pytest.raises(ValueError) as caught:
+        check_images([image], 'people.json', '', [LoadImageFromFile(color_type=colour)])
+    assert advice in str(caught.value) and f'height {size[0]} and width {size[1]}' in str(caught.value)
+
+
+def test_images_are_spread_over_the_data_set(save):
+    """Of 120 images every third is looked at: the 1st, the 4th, ..., the 118th."""
+    right = CocoImage(save(), 0, STORED)
+    images = [right._replace(number=number, size=STORED if number < 60 else TURNED) for number in range(120)]
+    with pytest.raises(ValueError, match='image 60 .* 20 of the 40 images'):
+        check_images(images, 'people.json', '')
+
+
+def test_what_is_not_looked_at(tmp_path):
+    (tmp_path / 'a.png').write_text('no image')
+    check_images([CocoImage(str(tmp_path / 'a.png'), 1, STORED), CocoImage('s3://b.png', 2, STORED)], 'a.json', '')
+    check_images([], 'a.json', '')
+
+
+def test_missing_image(save, tmp_path):
+    save('a.jpg')
+    with pytest.raises(FileNotFoundError, match=r"b\.png, image 3 of people\.json.*'\.jpg'\?"):
+        check_images([CocoImage(str(tmp_path / 'b.png'), 3, STORED)], 'people.json', str(tmp_path))

@@ -1,0 +1,69 @@
+"""The program as a whole: in this environment, and in one that has nothing."""
+
+import os
+import subprocess
+import venv
+from pathlib import Path
+
+import pytest
+
+from mmdiffperc.__main__ import main
+from mmdiffperc.doctor.packages import PACKAGES
+
+ROOT = Path(__file__).parents[2]
+DOCTOR = ROOT / 'mmdiffperc' / 'doctor'
+
+
+@pytest.fixture(scope='module')
+def empty_python(tmp_path_factory):
+    """A Python without any package."""
+    folder = tmp_path_factory.mktemp('empty')
+    venv.create(folder, symlinks=True, with_pip=False)
+    return folder / 'bin' / 'python'
+
+
+def run(python, *arguments, cwd=ROOT):
+    environment = {name: value for name, value in os.environ.items() if name != 'PYTHONPATH'}
+    return subprocess.run([python, *map(str, arguments)], cwd=cwd, env=environment, capture_output=True, text=True)
+
+
+def test_everything_works_here(capsys):
+    assert main(['doctor']) == 0
+    lines = [line.split() for line in capsys.readouterr().out.splitlines()]
+    for package in PACKAGES:
+        assert any(words and (words[0], words[-1]) == (package.module, 'works') for words in lines), package.module
+    assert any(words[:1] == ['hub'] and 'HF_HUB_OFFLINE' in words for words in lines)
+
+
+def test_nothing_is_installed(empty_python, tmp_path):
+    """The import fails with the command that tells why, and that command works from any folder."""
+    failed = run(empty_python, '-m', 'mmdiffperc', 'doctor')
+    command = failed.stderr.splitlines()[-1].rpartition(': ')[2]
+    assert failed.returncode == 1 and command == f'{empty_python} {DOCTOR}'
+    result = run(*command.split(), cwd=tmp_path)
+    assert result.returncode == 1, result.stderr
+    lines = result.stdout.splitlines()
+    assert lines.count(f"      pip install '{ROOT}'") == 1
+    for package in PACKAGES:
+        assert [package.module, 'missing'] in [line.split() for line in lines]
+
+
+def test_help_and_wrong_arguments_need_no_package(empty_python):
+    assert 'HF_HUB_OFFLINE' in run(empty_python, DOCTOR, '--help').stdout
+    assert run(empty_python, DOCTOR, '--typo').returncode == 2
+
+
+@pytest.mark.parametrize(
+    ('arguments', 'status', 'word'),
+    [
+        (['--help'], 0, 'doctor'),
+        (['doctor', '--help'], 0, 'HF_HUB_OFFLINE'),
+        (['doctor', '--typo'], 2, '--typo'),
+        (['medic'], 2, 'doctor'),
+        ([], 2, 'COMMAND'),
+    ],
+)
+def test_commands(arguments, status, word, capsys):
+    with pytest.raises(SystemExit) as left:
+        main(arguments)
+    assert left.value.code == status and word in ''.join(capsys.readouterr())

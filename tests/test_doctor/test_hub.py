@@ -1,0 +1,74 @@
+import socket
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from threading import Thread
+
+import pytest
+
+from mmdiffperc.doctor.hub import ask_hub
+
+
+@pytest.fixture(autouse=True)
+def no_proxy(monkeypatch):
+    """Whatever proxy the machine has."""
+    monkeypatch.setenv('no_proxy', '*')
+
+
+@contextmanager
+def hub(status, **headers):
+    """A hub that answers each request alike, and lists the requests."""
+    requests = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_HEAD(self):
+            requests.append(self.requestline)
+            self.send_response(status)
+            for name, value in headers.items():
+                self.send_header(name, value)
+            self.end_headers()
+
+        def log_message(self, *arguments):
+            """Write nothing."""
+
+    with HTTPServer(('127.0.0.1', 0), Handler) as server:
+        Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+        yield f'http://127.0.0.1:{server.server_port}', requests
+        server.shutdown()
+
+
+@pytest.mark.parametrize(('status', 'headers'), [(200, {}), (307, dict(Location='/elsewhere')), (503, {})])
+def test_one_request_whatever_the_answer(status, headers):
+    with hub(status, **headers) as (address, requests):
+        assert ask_hub({'HF_ENDPOINT': address}) == (address, 'reachable')
+    assert requests == ['HEAD / HTTP/1.1']
+
+
+@pytest.mark.parametrize('name', ['HF_HUB_OFFLINE', 'TRANSFORMERS_OFFLINE'])
+def test_no_request_where_it_is_forbidden(name):
+    with hub(200) as (address, requests):
+        _, answer = ask_hub({'HF_ENDPOINT': address, name: 'yes'})
+        assert name in answer and requests == []
+        assert ask_hub({'HF_ENDPOINT': address, name: '0'})[1] == 'reachable'
+
+
+def test_nobody_listens():
+    with socket.socket() as closed:
+        closed.bind(('127.0.0.1', 0))
+        address = f'http://127.0.0.1:{closed.getsockname()[1]}'
+        assert ask_hub({'HF_ENDPOINT': address})[1].startswith('not reachable (')
+
+
+def test_nobody_answers():
+    with socket.create_server(('127.0.0.1', 0)) as silent:
+        _, answer = ask_hub({'HF_ENDPOINT': f'http://127.0.0.1:{silent.getsockname()[1]}'}, patience=0.2)
+    assert answer != 'reachable'
+
+
+@pytest.mark.parametrize('address', ['file:///etc/passwd', 'huggingface.co', '', 'http://hub:port', 'https://'])
+def test_what_is_no_address_is_not_asked(address):
+    assert 'HF_ENDPOINT' in ask_hub({'HF_ENDPOINT': address})[1]
+
+
+def test_a_password_is_not_shown():
+    address, _ = ask_hub({'HF_ENDPOINT': 'https://me:secret@mirror.example:8443/hub', 'HF_HUB_OFFLINE': '1'})
+    assert address == 'https://mirror.example:8443'
