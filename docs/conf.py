@@ -20,6 +20,7 @@ include_patterns = [
     'configs/README.md',
     'configs/**/README.md',
     'projects/**/README.md',
+    'mmdiffperc/assets/demo/README.md',
     'mmdiffperc/assets/tiny-sd/README.md',
 ]
 exclude_patterns = ['docs/_build', '.*', 'build', 'data', 'dist', 'work_dirs', '**/__pycache__']

@@ -12,6 +12,7 @@ ROOT = Path(__file__).parents[1]
 PAGES = [
     ROOT / 'README.md',
     *sorted((ROOT / 'configs').rglob('README.md')),
+    ROOT / 'mmdiffperc' / 'assets' / 'demo' / 'README.md',
     ROOT / 'projects' / 'dmp' / 'README.md',
     *sorted((ROOT / 'docs').glob('*.md')),
 ]

@@ -8,7 +8,14 @@ import numpy as np
 import pytest
 import torch
 from mmengine.config import Config
-from mmengine.registry import DATASETS, METRICS, MODELS, OPTIM_WRAPPER_CONSTRUCTORS, init_default_scope
+from mmengine.registry import (
+    DATASETS,
+    METRICS,
+    MODELS,
+    OPTIM_WRAPPER_CONSTRUCTORS,
+    VISUALIZERS,
+    init_default_scope,
+)
 from pages import ROOT, quotes, says, snippet, write_config
 from PIL import Image
 
@@ -116,6 +123,7 @@ def test_own_depth_data(folder):
 
 
 def test_own_referring_data(folder):
+    run('run: own sentences')
     write_images(folder / 'data/balls/images', ['3.png', '4.png'], size=(90, 120))
     content = dict(
         images=[dict(id=n, file_name=f'{n}.png', height=90, width=120) for n in (3, 4)],
@@ -125,7 +133,6 @@ def test_own_referring_data(folder):
         categories=[dict(id=1, name='ball')],
     )
     (folder / 'data/balls/instances.json').write_text(json.dumps(content))
-    run('run: own sentences')
     cfg = Config.fromfile(write_config('config: own referring data', folder))
     init_default_scope('mmseg')
     train, test = (DATASETS.build(loader.dataset) for loader in (cfg.train_dataloader, cfg.test_dataloader))
@@ -215,3 +222,48 @@ def test_reference_lists_every_tool():
     for folder in (ROOT / 'tools', ROOT / 'projects' / 'dmp' / 'tools'):
         for file in folder.rglob('*.py'):
             assert '__main__' not in file.read_text() or f'``{file.relative_to(ROOT)}``' in listed, file
+
+
+def test_logging(folder):
+    cfg = Config.fromfile(write_config('config: logging', folder))
+    init_default_scope(cfg.default_scope)
+    visualizer = VISUALIZERS.build(dict(cfg.visualizer, name='logging', save_dir=str(folder)))
+    assert type(visualizer).__name__ == 'SegLocalVisualizer'
+    names = ['LocalVisBackend', 'TensorboardVisBackend', 'WandbVisBackend']
+    assert [type(backend).__name__ for backend in visualizer._vis_backends.values()] == names
+
+
+def test_a_frozen_backbone_keeps_nothing_for_the_backward_pass(folder):
+    model = build_on_meta(Config.fromfile(write_config('config: frozen', folder)))
+    assert not any(parameter.requires_grad for parameter in model.backbone.parameters())
+    assert all(parameter.requires_grad for parameter in model.decode_head.parameters())
+
+
+def test_features_of_an_image(monkeypatch):
+    monkeypatch.chdir(ROOT)
+    features = run('run: features of an image')['features']
+    assert [tuple(feature.shape[1:]) for feature in features] == [(64, 16, 16), (96, 8, 8), (96, 4, 4), (96, 2, 2)]
+
+
+def test_learning_rates_in_the_answers_are_those_of_the_recipes():
+    section = (DOCS / 'faq.md').read_text().partition('## Which learning rate')[2].partition('\n## ')[0]
+    rows = re.findall(r'\| ([^|]*) \|[^|]*\| (\d\S*)[^|]*\| (\d\S*)[^|]*\|\n', section)
+    rates = {name: (float(new), float(unet)) for name, new, unet in rows}
+    configs = {
+        'VPD and MetaPrompts, segmentation': 'vpd/vpd_sd1-5-fpn_8xb2-80k_ade20k-512x512.py',
+        'VPD and MetaPrompts, depth': 'vpd/vpd_sd1-5_8xb3-25e_nyu-480x480.py',
+        "VPD, depth, mmsegmentation's": 'vpd/vpd_sd1-5_4xb8-25k_nyu-480x480.py',
+        'VPD, referring segmentation': 'vpd/vpd_sd1-5-refer_8xb4-40e_refcoco-512x512.py',
+        'MetaPrompts, pose': 'metaprompts/td-hm_metaprompts-sd1-5_8xb64-210e_coco-256x192.py',
+        'detection (ours, untrained)': 'detection/retinanet_sd1-5-fpn_8xb2-1x_coco-1333x800.py',
+    }
+    assert set(configs) == set(rates)
+    for name, config in configs.items():
+        wrapper = Config.fromfile(ROOT / 'configs' / config).optim_wrapper
+        multipliers = [
+            value.get('lr_mult', 1)
+            for key, value in wrapper.get('paramwise_cfg', {}).get('custom_keys', {}).items()
+            if 'unet' in key
+        ]
+        rate = wrapper.optimizer.lr
+        assert rates[name] == pytest.approx((rate, rate * (multipliers or [1])[0])), name

@@ -1,10 +1,12 @@
 """Reduce the checkpoint of a training to what prediction needs: the weights, and the names and colours of the classes.
 
 Optimizer, log and config are left out, and floating-point weights are stored in half precision unless ``--dtype`` says
-otherwise; loading converts them to the type of the model. The demo's checkpoint, which ships with the package, was made
-by ``make demo`` and
+otherwise; loading converts them to the type of the model.
 
-    python tools/publish_checkpoint.py work_dirs/demo/iter_1800.pth mmdiffperc/assets/demo/vpd_toy.pth --without-shipped
+    python tools/publish_checkpoint.py work_dirs/demo/iter_1800.pth demo.pth
+
+``--without-shipped`` made the one that ships with the package, ``mmdiffperc/assets/demo``. It leaves out the
+frozen autoencoder of tiny-sd, which loading takes from the package.
 """
 
 import argparse

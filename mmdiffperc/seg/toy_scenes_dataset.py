@@ -1,21 +1,22 @@
 """Toy scenes for semantic segmentation."""
 
-from mmseg.datasets import BaseSegDataset
 from mmseg.registry import DATASETS
 
 from mmdiffperc.datasets.toy_scenes import TOY_CLASSES, TOY_PALETTE
 from mmdiffperc.validation import Text, validated
 
+from .checked_seg_dataset import CheckedSegDataset
+
 
 @DATASETS.register_module()
 @validated
-class ToyScenesDataset(BaseSegDataset):
+class ToyScenesDataset(CheckedSegDataset):
     """Toy scenes in the folder layout of ADE20K, as ``tools/make_toy_scenes.py --formats ade`` writes them.
 
     Args:
         img_suffix (str): Of the images. Defaults to '.png'.
         reduce_zero_label (bool): Whether label 0 means nothing, as in ADE20K. Defaults to True.
-        **kwargs: Arguments of mmseg's ``BaseSegDataset``.
+        **kwargs: Arguments of :class:`.CheckedSegDataset`.
     """
 
     METAINFO = dict(classes=TOY_CLASSES, palette=[list(colour) for colour in TOY_PALETTE])

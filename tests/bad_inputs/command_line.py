@@ -38,6 +38,7 @@ TOOLS = {
         'predict_depth',
         'pretrain_tiny_sd',
         'publish_checkpoint',
+        'segment_image',
         'segment_phrase',
         'swap_backbone',
         'sweep_stock_configs',

@@ -42,4 +42,4 @@ def test_it_segments_scenes_it_has_not_seen(model, tmp_path):
     for sample in dataset:
         batch = dict(inputs=[sample['inputs']], data_samples=[sample['data_samples']])
         metric.process(batch, [result.to_dict() for result in model.test_step(batch)])
-    assert metric.evaluate(NUM_SCENES)['mIoU'] >= 45
+    assert metric.evaluate(NUM_SCENES)['mIoU'] > 55  # measured: 55.6; of all 200 validation scenes, 56.6
