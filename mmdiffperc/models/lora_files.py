@@ -144,7 +144,7 @@ def _refuse_misfits(file: WeightFile, keys: dict[str, str], alphas: dict[str, st
     if len(keys) + len(alphas) < sum(not adapts_text_encoder(key) for key in file.shapes):
         misfits.append('two names for the same weight')
     if misfits or not shapes:
-        shown = '\n    '.join(misfits[:_MAX_SHOWN] or ['no weight of a U-Net' if file.shapes else 'it is empty'])
+        shown = '\n    '.join(misfits[:_MAX_SHOWN] or ['no weights for a U-Net' if file.shapes else 'it is empty'])
         name = f'{file.path} (in the format of {program})' if (program := format_name(file.shapes)) else file.path
         raise ValueError(
             f'{name} holds no LoRA for this U-Net; nothing was changed. Of its {len(file.shapes)} '

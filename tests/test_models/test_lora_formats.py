@@ -177,7 +177,7 @@ FLAT = 'lora_unet_' + LAYER.replace('.', '_')
         (['lora_te_text_model_encoder_layers_0_mlp_fc1.lora_down.weight'], "kohya's.*text encoder only"),
         ([f'text_encoder.{TEXT_LAYER}.lora_A.weight'], 'text encoder only'),
         ([f'base_model.model.{TEXT_LAYER}.lora_A.weight'], 'PEFT.*text encoder only'),
-        (['conv_in.weight'], 'no LoRA.*checkpoint'),
+        (['conv_in.weight'], 'not a LoRA.*checkpoint'),
         ([f'unet.{LAYER}.lora_A.weight'], 'base it was trained on'),
     ],
 )
