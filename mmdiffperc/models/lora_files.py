@@ -84,7 +84,7 @@ def find_lora(path: str | Path) -> Path:
         if (path / name).is_file():
             return path / name
     raise FileNotFoundError(
-        f'No LoRA in the folder {str(path)!r}: expected {", ".join(FILE_NAMES)}. Give a file of another name itself'
+        f'No LoRA in the folder {str(path)!r}: expected {", ".join(FILE_NAMES)}. If its name is another, give the file instead of the folder'
     )
 
 
@@ -205,7 +205,7 @@ def _read_entries(file: WeightFile) -> dict:
     Raises:
         ValueError: They are damaged, or the file beside it is missing.
     """
-    if not any(str(key).startswith(PEFT) for key in file.shapes):
+    if not any(PEFT in str(key) for key in file.shapes):
         return _read_metadata(file.path)
     settings = file.path.with_name(PEFT_SETTINGS)
     if not settings.is_file():
