@@ -84,7 +84,8 @@ def find_lora(path: str | Path) -> Path:
         if (path / name).is_file():
             return path / name
     raise FileNotFoundError(
-        f'No LoRA in the folder {str(path)!r}: expected {", ".join(FILE_NAMES)}. If its name is another, give the file instead of the folder'
+        f'No LoRA in the folder {str(path)!r}: expected {", ".join(FILE_NAMES)}. If its name is another, give the file '
+        'instead of the folder'
     )
 
 
