@@ -84,7 +84,8 @@ def find_lora(path: str | Path) -> Path:
         if (path / name).is_file():
             return path / name
     raise FileNotFoundError(
-        f'No LoRA in the folder {str(path)!r}: expected {", ".join(FILE_NAMES)}. Give a file of another name itself'
+        f'No LoRA in the folder {str(path)!r}: expected {", ".join(FILE_NAMES)}. If its name is another, give the file '
+        'instead of the folder'
     )
 
 
@@ -144,7 +145,7 @@ def _refuse_misfits(file: WeightFile, keys: dict[str, str], alphas: dict[str, st
     if len(keys) + len(alphas) < sum(not adapts_text_encoder(key) for key in file.shapes):
         misfits.append('two names for the same weight')
     if misfits or not shapes:
-        shown = '\n    '.join(misfits[:_MAX_SHOWN] or ['no weight of a U-Net' if file.shapes else 'it is empty'])
+        shown = '\n    '.join(misfits[:_MAX_SHOWN] or ['no weights for a U-Net' if file.shapes else 'it is empty'])
         name = f'{file.path} (in the format of {program})' if (program := format_name(file.shapes)) else file.path
         raise ValueError(
             f'{name} holds no LoRA for this U-Net; nothing was changed. Of its {len(file.shapes)} '
@@ -205,7 +206,7 @@ def _read_entries(file: WeightFile) -> dict:
     Raises:
         ValueError: They are damaged, or the file beside it is missing.
     """
-    if not any(str(key).startswith(PEFT) for key in file.shapes):
+    if not any(PEFT in str(key) for key in file.shapes):
         return _read_metadata(file.path)
     settings = file.path.with_name(PEFT_SETTINGS)
     if not settings.is_file():

@@ -22,7 +22,7 @@ _FORMATS = {
     'text_encoder.': 'diffusers',
     UNET: 'diffusers',
 }
-# What stands in the names of adapters that are not low-rank products, or not only.
+# Parts of names that mark adapters other than plain low-rank products.
 _VARIANTS = {
     'dora_scale': 'DoRA',
     'lora_magnitude_vector': 'DoRA',
@@ -46,8 +46,8 @@ def adapts_text_encoder(key: str) -> bool:
 def peft_names(keys: Iterable[str], layers: Iterable[str]) -> dict[str, str]:
     """Translate the names of weights of the U-Net's adapter.
 
-    Known are the formats of diffusers today and in 2023, of PEFT, and of kohya's sd-scripts, which write ``_`` for each
-    dot in the name of a layer. Other names stay as they are.
+    The formats of diffusers (today's and those of 2023), PEFT and kohya's sd-scripts are recognized; the last writes
+    ``_`` for each dot in the name of a layer. Other names stay as they are.
 
     Args:
         keys (Iterable[str]): The names in the file.
@@ -80,7 +80,7 @@ def advise(keys: Iterable[str]) -> str:
     if keys and all(map(adapts_text_encoder, keys)):
         return f'It adapts the text encoder only. {_EXPECTED}'
     if keys and not any('lora' in key for key in keys):
-        return 'It is no LoRA. If it holds the weights of a whole Stable Diffusion, give it as checkpoint of the base'
+        return 'It is not a LoRA. If it holds all weights of a Stable Diffusion, give it as checkpoint'
     return 'Load it into the base it was trained on (SD 1.4 for the released ones of DMP)'
 
 

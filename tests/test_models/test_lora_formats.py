@@ -8,7 +8,7 @@ import torch
 from adapted_unet import make_unet, output_of, to_old_layout
 from diffusers import StableDiffusionPipeline
 from peft import LoraConfig, get_peft_model
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 
 from mmdiffperc.models.lora import load_lora
 from mmdiffperc.models.lora_files import FILE_NAMES, read_lora
@@ -133,8 +133,11 @@ def test_peft(tmp_path, options, scaling):
     torch.testing.assert_close(output_of(unet), expected)
 
 
-def test_peft_without_its_settings(tmp_path):
+@pytest.mark.parametrize('prefix', ['', 'unet.'])
+def test_peft_without_its_settings(tmp_path, prefix):
     write_with_peft(tmp_path)
+    path = tmp_path / 'adapter_model.safetensors'
+    save_file({prefix + name: weight for name, weight in load_file(path).items()}, path)
     (tmp_path / 'adapter_config.json').unlink()
     with pytest.raises(ValueError, match='format of PEFT.*adapter_config.json'):
         load_lora(make_unet(), tmp_path)
@@ -177,7 +180,7 @@ FLAT = 'lora_unet_' + LAYER.replace('.', '_')
         (['lora_te_text_model_encoder_layers_0_mlp_fc1.lora_down.weight'], "kohya's.*text encoder only"),
         ([f'text_encoder.{TEXT_LAYER}.lora_A.weight'], 'text encoder only'),
         ([f'base_model.model.{TEXT_LAYER}.lora_A.weight'], 'PEFT.*text encoder only'),
-        (['conv_in.weight'], 'no LoRA.*checkpoint'),
+        (['conv_in.weight'], 'not a LoRA.*checkpoint'),
         ([f'unet.{LAYER}.lora_A.weight'], 'base it was trained on'),
     ],
 )
