@@ -81,18 +81,18 @@ def _advice(image: CocoImage, loader: Any) -> str | None:
     except Exception:  # a damaged header can make a reader fail in any way; the loader will say so
         return None
     turned = stored[::-1] if orientation in QUARTER_TURNS and kind != 'TIFF' else stored  # Pillow has turned a TIFF
-    is_known = loader is not None and kind in TURNED_FORMATS
-    if image.size in ((_loaded(stored, turned, loader),) if is_known else (stored, turned)):
+    loaded = turned if loader is None or _turns(loader) else stored
+    is_certain = loader is not None and kind in TURNED_FORMATS
+    if image.size in ((loaded,) if is_certain else (stored, turned)):
         return None
-    return _describe(image.size, stored, turned, loader)
+    return _describe(image.size, stored, turned, loaded, loader)
 
 
-def _loaded(stored, turned, loader):
-    turns = all(getattr(loader, option) in values for option, values in TURNING_LOADERS.items())
-    return turned if turns else stored
+def _turns(loader):
+    return all(getattr(loader, option) in values for option, values in TURNING_LOADERS.items())
 
 
-def _describe(said, stored, turned, loader):
+def _describe(said, stored, turned, loaded, loader):
     name = type(loader).__name__
     if said == stored:
         return (
@@ -106,7 +106,7 @@ def _describe(said, stored, turned, loader):
             'Leave color_type out if the annotations were drawn on the upright photo'
         )
     return (
-        f'has {_text(turned)}. If the images were resized or turned after they were annotated, use the original ones, '
+        f'has {_text(loaded)}. If the images were resized or turned after they were annotated, use the original ones, '
         'or convert all coordinates; if the annotations fit the images, correct height and width in the file'
     )
 

@@ -4,6 +4,7 @@ from .brief_force_default_constructor import BriefForceDefaultOptimWrapperConstr
 from .check_depth import CheckDepth
 from .checked_nyu_dataset import CheckedNYUDataset
 from .checked_seg_dataset import CheckedSegDataset
+from .depth_check import CheckDepth
 from .depth_estimator import DiffusionDepthEstimator
 from .depth_head import AnySizeDepthHead
 from .depth_loss import MaskedSiLogLoss

@@ -9,7 +9,7 @@ from mmseg.registry import DATASETS
 from mmdiffperc.nearest import check_listed, what_is_there
 from mmdiffperc.validation import validated
 
-from .check_depth import judge_depth
+from .depth_check import judge_depth
 
 UNKNOWN_SCENE = -1
 

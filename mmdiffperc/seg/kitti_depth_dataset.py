@@ -9,7 +9,7 @@ from mmseg.registry import DATASETS
 from mmdiffperc.datasets.depth_split import parse_depth_split
 from mmdiffperc.validation import validated
 
-from .check_depth import judge_depth
+from .depth_check import judge_depth
 
 DEFAULT_PREFIX = dict(img_path='images', depth_map_path='annotations')
 

@@ -9,7 +9,7 @@ from mmseg.datasets.transforms import LoadDepthAnnotation
 from mmseg.registry import DATASETS
 
 import mmdiffperc.seg  # noqa: F401
-from mmdiffperc.seg.check_depth import CheckDepth, judge_depth
+from mmdiffperc.seg.depth_check import CheckDepth, judge_depth
 
 
 @pytest.fixture(autouse=True)
