@@ -198,7 +198,7 @@ def _set_classes(model, number):
     if changed:
         advice = f' Check these settings, which depend on the classes, too: {", ".join(left)}.' if left else ''
         print_log(
-            f'The prompts name {number} classes, so num_classes={number} is now set in {", ".join(changed)}. Set the '
+            f'The prompts name {number} classes, so these settings are now {number}: {", ".join(changed)}. Set the '
             f'same classes in the metainfo of the data sets.{advice}',
             logger='current',
             level=logging.WARNING,
