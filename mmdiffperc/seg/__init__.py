@@ -1,7 +1,6 @@
 """What mmsegmentation needs beside its own parts."""
 
 from .brief_force_default_constructor import BriefForceDefaultOptimWrapperConstructor
-from .check_depth import CheckDepth
 from .checked_nyu_dataset import CheckedNYUDataset
 from .checked_seg_dataset import CheckedSegDataset
 from .depth_check import CheckDepth
