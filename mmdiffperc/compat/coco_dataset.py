@@ -25,7 +25,7 @@ from typing import Any
 from mmengine import fileio
 from mmengine.dataset import BaseDataset
 
-from mmdiffperc.datasets.coco_images import CocoImage, check_images
+from mmdiffperc.datasets.coco_images import CocoImage, check_images, warn_of_boxes_beyond
 from mmdiffperc.files import brief, read_json
 from mmdiffperc.nearest import nearest_names
 
@@ -105,6 +105,10 @@ def _check_boxes(dataset):
             'image, are narrower than a pixel, have no area, or are marked with ignore',
             stacklevel=2,
         )
+    if used:
+        boxes = [(one['bbox'], sample) for sample in dataset.data_list for one in sample['instances']]
+        sizes = [(sample['height'], sample['width']) for _, sample in boxes]
+        warn_of_boxes_beyond([box for box, _ in boxes], sizes, dataset.ann_file)
 
 
 def check_fields(coco: Any, file: str | None):

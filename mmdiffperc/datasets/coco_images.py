@@ -1,9 +1,11 @@
 """The images of a COCO file, compared with what the file says about them."""
 
+import warnings
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 from PIL import ExifTags, Image
 
 from mmdiffperc.nearest import what_is_there
@@ -13,6 +15,9 @@ QUARTER_TURNS = (5, 6, 7, 8)  # the EXIF orientations that exchange height and w
 # What OpenCV and Pillow turn alike; they disagree about WebP.
 TURNED_FORMATS = ('JPEG', 'MPO', 'PNG')
 TURNING_LOADERS = dict(imdecode_backend=('cv2', 'pillow'), color_type=('color', 'grayscale'))
+# Of the boxes. Objects that the edge of an image cuts may be annotated beyond it.
+SHARE_BEYOND = 0.1
+ROUNDING = 1  # pixel
 
 
 class CocoImage(NamedTuple):
@@ -113,3 +118,21 @@ def _describe(said, stored, turned, loaded, loader):
 
 def _text(size):
     return f'height {size[0]} and width {size[1]}'
+
+
+def warn_of_boxes_beyond(boxes: Sequence[Sequence[float]], sizes: Sequence[tuple[int, int]], ann_file: str):
+    """Warn if more than a tenth of the boxes end outside of their images, as corners taken for sizes do.
+
+    Args:
+        boxes (Sequence): ``(N, 4)`` corners ``x1, y1, x2, y2``.
+        sizes (Sequence): Height and width of the image of each box.
+        ann_file (str): The COCO file, for the message.
+    """
+    corners, limits = np.array(boxes, float), np.array(sizes)[:, ::-1]  # limits: x before y
+    beyond = ((corners[:, :2] < -ROUNDING) | (corners[:, 2:] > limits + ROUNDING)).any(1)
+    if beyond.mean() > SHARE_BEYOND:
+        warnings.warn(
+            f'{ann_file}: {beyond.sum()} of the {len(corners)} boxes end outside of their images. Check that each bbox '
+            'is [x, y, width, height], and not two corners [x1, y1, x2, y2]',
+            stacklevel=2,
+        )

@@ -13,7 +13,7 @@ from mmengine.logging import print_log
 from mmpose.datasets.datasets import CocoDataset
 from mmpose.registry import DATASETS
 
-from mmdiffperc.datasets.coco_images import CocoImage, check_images
+from mmdiffperc.datasets.coco_images import CocoImage, check_images, warn_of_boxes_beyond
 from mmdiffperc.files import brief, relative_name
 from mmdiffperc.validation import validated
 
@@ -103,7 +103,7 @@ class CheckedCocoDataset(CocoDataset):
         if not instances:
             raise self._no_keypoints()
         self._check_images(instances)
-        check_boxes_in_pixels(self.ann_file, [one['raw_ann_info']['bbox'] for one in instances])
+        self._check_boxes(instances)
         self._warn_of_keypoints_outside(instances)
         return instances, images
 
@@ -111,6 +111,12 @@ class CheckedCocoDataset(CocoDataset):
         paths = {one['img_id']: one['img_path'] for one in instances}
         images = [CocoImage(path, number, self._size(number)) for number, path in paths.items()]
         check_images(images, self.ann_file, self.data_prefix['img'], self.pipeline.transforms)
+
+    def _check_boxes(self, instances):
+        boxes = [one['raw_ann_info']['bbox'] for one in instances]  # mmpose has clipped its own to their images
+        check_boxes_in_pixels(self.ann_file, boxes)
+        corners = [(x, y, x + width, y + height) for x, y, width, height in boxes]
+        warn_of_boxes_beyond(corners, [self._size(one['img_id']) for one in instances], self.ann_file)
 
     def _size(self, number):
         image = self.coco.imgs[number]

@@ -138,6 +138,11 @@ def test_no_box_that_can_be_used(write, box):
         build(write(box, box))
 
 
+def test_corners_instead_of_sizes(write):
+    with pytest.warns(UserWarning, match=r'trams\.json: 1 of the 2 boxes .*x1, y1, x2, y2'):
+        build(write([20, 10, 20, 30], [50, 10, 60, 40]))  # corners of boxes of 10 x 30
+
+
 def test_test_images_without_annotations(write):
     options = write()
     path = f'{options["data_root"]}/trams.json'

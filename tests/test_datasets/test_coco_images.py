@@ -1,9 +1,11 @@
+import warnings
+
 import numpy as np
 import pytest
 from mmcv.transforms import LoadImageFromFile
 from PIL import ExifTags, Image
 
-from mmdiffperc.datasets.coco_images import CocoImage, check_images
+from mmdiffperc.datasets.coco_images import CocoImage, check_images, warn_of_boxes_beyond
 
 STORED, TURNED = (6, 10), (10, 6)  # (height, width)
 
@@ -88,3 +90,23 @@ def test_missing_image(save, tmp_path):
     save('a.jpg')
     with pytest.raises(FileNotFoundError, match=r"b\.png, image 3 of people\.json.*'\.jpg'\?"):
         check_images([CocoImage(str(tmp_path / 'b.png'), 3, STORED)], 'people.json', str(tmp_path))
+
+
+INSIDE, BEYOND = (2, 1, 10, 6), (2, 1, 12, 7)  # x1, y1, x2, y2 in an image of 6 x 10
+
+
+@pytest.mark.parametrize(
+    ('boxes', 'expected'),
+    [
+        ([INSIDE] * 8 + [BEYOND], '1 of the 9 '),
+        ([INSIDE] * 9 + [BEYOND], None),
+        ([(-1, -1, 11, 7)], None),  # rounded
+        ([(-2, 0, 5, 5)], '1 of the 1 '),
+    ],
+)
+def test_boxes_beyond_their_images(boxes, expected):
+    with warnings.catch_warnings(record=True) as caught:
+        warn_of_boxes_beyond(boxes, [STORED] * len(boxes), 'people.json')
+    texts = [str(one.message) for one in caught]
+    assert len(texts) == (expected is not None)
+    assert all(expected in text and 'people.json' in text and 'width' in text for text in texts)

@@ -222,6 +222,11 @@ def test_missing_image(load):
         load(FIGURE, file_name='2.png')
 
 
+def test_corners_instead_of_sizes(load):
+    with pytest.warns(UserWarning, match=r'people\.json: 1 of the 1 boxes .*x1, y1, x2, y2'):
+        load(dict(FIGURE, bbox=[40, 5, 70, 65]))  # [40, 5, 30, 60] as corners
+
+
 @pytest.mark.parametrize('boxes', ['annotations', 'detections'])
 def test_boxes_in_shares_of_the_image(load, boxes):
     share = [0.1, 0.1, 0.4, 0.8]
