@@ -1,13 +1,15 @@
 import pytest
-from environments import imports, installed, missing
+from environments import imports, installed, machine, missing
 
-from mmdiffperc.doctor.findings import diagnose
+from mmdiffperc.doctor.findings import diagnose, lacking
 from mmdiffperc.doctor.imports import Outcome
+from mmdiffperc.doctor.machine import GIB
 
 NUMPY_1 = (
     'ValueError: numpy.dtype size changed, may indicate binary incompatibility. Expected 96 from C header, got 88 from '
     'PyObject'
 )
+OFFLINE = 'not asked, because HF_HUB_OFFLINE is set'
 
 
 def summary(found):
@@ -167,3 +169,27 @@ def test_versions_cannot_be_compared_without_packaging():
     versions = installed(requirements={'mmdiffperc': ['torch>=2.6']}, torch='2.5.1')
     del versions.versions['packaging']
     assert diagnose(imports(), versions) == []
+
+
+def test_nothing_is_lacking():
+    assert list(lacking(imports(), machine())) == []
+
+
+@pytest.mark.parametrize(
+    ('found', 'facts', 'what', 'command'),
+    [
+        (dict(gpus=[]), dict(has_driver=False), 'GPU', ''),
+        (dict(gpus=[]), {}, 'GPU', 'nvidia-smi'),
+        (dict(gpus=[], platform=''), {}, 'GPU', 'pip install --force-reinstall torch torchvision'),
+        ({}, dict(free_in_cache=4 * GIB), 'disk space', 'export HF_HOME=/path/to/a/larger/disk'),
+        ({}, dict(hub_answer=OFFLINE), 'hub', 'unset HF_HUB_OFFLINE'),
+        ({}, dict(hub_answer='not reachable'), 'hub', 'hf download stable-diffusion-v1-5/stable-diffusion-v1-5'),
+    ],
+)
+def test_what_is_lacking(found, facts, what, command):
+    (finding,) = lacking(imports(**found), machine(**facts))
+    assert (finding.kind, finding.what, finding.command) == ('missing', what, command)
+
+
+def test_gpus_are_not_known_without_torch():
+    assert list(lacking(imports(gpus=[], torch=missing('torch')), machine())) == []
