@@ -81,9 +81,7 @@ def check_coco(dataset: BaseDataset):
     samples = dataset.data_list
     if 'img_path' not in samples[0]:  # videos
         return
-    if (
-        not dataset.backend_args and '://' not in samples[0]['img_path']
-    ):  # other storages may be slow, or unable to tell
+    if not dataset.backend_args:  # other storages may be slow, or unable to tell
         images = [CocoImage(one['img_path'], one['img_id'], (one['height'], one['width'])) for one in samples]
         check_images(images, dataset.ann_file, dataset.data_prefix.get('img', ''), dataset.pipeline.transforms)
     if 'segments_info' not in samples[0]:  # of panoptic segments, only some become boxes

@@ -33,16 +33,16 @@ class CheckedNYUDataset(NYUDataset):
 
     def load_data_list(self) -> list[dict]:
         """List the images with their depth maps and the number of their scene, ``category_id``."""
-        folder = self.data_prefix['img_path']
+        folder, suffix = self.data_prefix['img_path'], self.img_suffix
         if not fileio.isdir(folder, self.backend_args):
             raise FileNotFoundError(
-                f'{folder} is no folder; check data_root and data_prefix. tools/dataset_converters/nyu.py writes NYU '
+                f'{what_is_there(folder, suffix, self.backend_args)}. tools/dataset_converters/nyu.py writes NYU '
                 'Depth v2, tools/make_toy_scenes.py --formats nyu toy scenes'
             )
         frames = super().load_data_list()
         if not frames:
-            there = what_is_there(folder, self.img_suffix, self.backend_args)
-            raise FileNotFoundError(f'{folder}: no image with img_suffix={self.img_suffix!r}. {there}')
+            there = what_is_there(folder, suffix, self.backend_args)
+            raise FileNotFoundError(f'{folder}: no image with img_suffix={suffix!r}. {there}')
         self._check_depth(frames)
         return frames
 

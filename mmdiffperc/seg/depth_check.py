@@ -10,12 +10,10 @@ from mmseg.registry import TRANSFORMS
 
 from mmdiffperc.validation import PositiveFloat, validated
 
-from .transforms import size_advice
+from .transforms import HIGHEST_BYTE, NUM_JUDGED, size_advice
 
-NUM_JUDGED = 50
 # Units in a metre of the usual depth files.
 UNITS = {256: "KITTI's 1/256 m", 1000: 'millimetres', 5000: "TUM's 0.2 mm"}
-HIGHEST_BYTE = 255
 # A map of 8 bits is told from one of 16 bits by depth that ends below this share of the range.
 NEAR = 0.1
 # Shares of the measured pixels beyond the range from which on something is wrong: of any values, and of a single one.
