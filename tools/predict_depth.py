@@ -53,7 +53,7 @@ def parse_args(arguments=None):
 
 
 def find_images(path: Path) -> list[Path]:
-    """The image itself, or the images of a folder, in order.
+    """Return the image itself, or the images of a folder, in order.
 
     Raises:
         ValueError: No image, or two that would be written to the same files.

@@ -34,7 +34,7 @@ FIELDS = dict(image=('file_name', 'height', 'width'), annotation=('image_id', 'c
 
 
 def is_coco(dataset: BaseDataset) -> bool:
-    """Whether a data set has read the categories of a COCO file, as those of mmdet do."""
+    """Return whether a data set has read the categories of a COCO file, as those of mmdet do."""
     return isinstance(getattr(dataset, 'cat_ids', None), list)
 
 

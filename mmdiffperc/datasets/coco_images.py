@@ -72,7 +72,7 @@ def _check_exists(image, ann_file, folder):
 
 
 def _advice(image: CocoImage, loader: Any) -> str | None:
-    """What the size of the file is and what to do about it, if the size differs."""
+    """Return the size of the file and what to do about it, if the size differs."""
     try:
         with Image.open(image.path) as header:
             stored, kind = header.size[::-1], header.format

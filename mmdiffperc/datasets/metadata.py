@@ -70,7 +70,7 @@ def read_metadata(path: str | Path) -> list[tuple[str, list[str]]]:
 
 
 def metadata_line(file_name: str, captions: str | list[str]) -> str:
-    """A line of the file, its end included."""
+    """Return a line of the file, its end included."""
     return json.dumps(dict(file_name=file_name, text=captions), ensure_ascii=False) + '\n'
 
 

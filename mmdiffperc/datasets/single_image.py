@@ -16,7 +16,7 @@ ANNOTATION_LOADERS = ('LoadAnnotations', 'LoadDepthAnnotation', 'LoadReferringMa
 
 
 def single_image_batch(model: nn.Module, image: str | Path | np.ndarray, **information) -> dict[str, list]:
-    """The batch of one image that the model's ``test_step`` and ``data_preprocessor`` take.
+    """Return the batch of one image that the model's ``test_step`` and ``data_preprocessor`` take.
 
     Args:
         model (nn.Module): A host's model with its config as ``model.cfg``, as ``mmseg.apis.init_model`` gives it.

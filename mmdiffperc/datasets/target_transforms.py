@@ -134,5 +134,5 @@ class PackTargetInputs:
 
 
 def to_channels_first(image: np.ndarray) -> torch.Tensor:
-    """An image ``(H, W, C)``, or ``(H, W)``, as a tensor ``(C, H, W)``."""
+    """Convert an image ``(H, W, C)``, or ``(H, W)``, to a tensor ``(C, H, W)``."""
     return torch.from_numpy(np.ascontiguousarray(np.atleast_3d(image).transpose(2, 0, 1)))

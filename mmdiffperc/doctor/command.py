@@ -23,7 +23,7 @@ hub of Hugging Face; HF_HUB_OFFLINE=1 prevents it.
 HEADINGS = {
     BROKEN: 'Broken',
     DOUBTFUL: 'May fail, because the package that asks for another version was not tested with this one',
-    MISSING: 'Missing, which is no fault unless you need it',
+    MISSING: 'Missing, which matters only if you need it',
 }
 
 
@@ -61,7 +61,7 @@ def write_report(imports: Imports, installed: Installed, machine: Machine, findi
         imports (Imports): How the imports went, and the GPUs.
         installed (Installed): The installed distributions.
         machine (Machine): What the machine offers.
-        findings (Sequence[Finding]): What is to be mended.
+        findings (Sequence[Finding]): What is wrong or missing.
     """
     folder = Path(__file__).parents[1]
     lines = [

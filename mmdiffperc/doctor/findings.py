@@ -122,7 +122,7 @@ def lacking(imports: Imports, machine: Machine) -> Iterator[Finding]:
 
 
 def _clashes(installed: Installed) -> Iterator[Finding]:
-    """Distributions that have written different files under the same names."""
+    """Find distributions that have written different files under the same names."""
     opencv = installed.providers.get('cv2', [])
     if len({installed.versions[name] for name in opencv}) > 1:
         command = f'pip uninstall -y {" ".join(opencv)} && pip install opencv-python'
@@ -137,7 +137,7 @@ def _unsupported(installed: Installed) -> Iterator[Finding]:
 
 
 def _disagreements(installed: Installed) -> Iterator[Finding]:
-    """What packages declare about others, except for those that are installed without what they declare."""
+    """Find versions that a package rejects; packages that are installed with ``--no-deps`` do not count."""
     modules = [package.module for package in PACKAGES if '--no-deps' not in package.command]
     names = {name for module in modules for name in installed.providers.get(module, [])}
     for name in sorted(names - {'mmdiffperc'}):
@@ -147,7 +147,7 @@ def _disagreements(installed: Installed) -> Iterator[Finding]:
 
 
 def _broken(imports: Imports, installed: Installed) -> Iterator[Finding]:
-    """Packages that fail through no missing package; those with the same error are one finding."""
+    """Find packages that fail although nothing is missing; those with the same error are one finding."""
     groups = defaultdict(list)
     for package in PACKAGES:
         error = imports.outcomes[package.module].error
@@ -174,7 +174,7 @@ def _repair(error: str, package: Package, names: str) -> str:
 
 
 def _missing(imports: Imports) -> Iterator[Finding]:
-    """Missing packages; those that serve the same purpose and come with the same command are one finding."""
+    """Find missing packages; those that serve the same purpose and come with the same command are one finding."""
     groups = defaultdict(list)
     for package in PACKAGES:
         if imports.is_missing(package.module):

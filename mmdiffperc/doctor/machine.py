@@ -85,7 +85,7 @@ class _NoRedirect(HTTPRedirectHandler):
     """Take a redirection for the answer, so that a single request is sent."""
 
     def redirect_request(self, *arguments):
-        """Follow none."""
+        """Do not follow it."""
 
 
 def ask_hub(environment: Mapping[str, str], patience: float = PATIENCE) -> tuple[str, str]:
@@ -103,10 +103,10 @@ def ask_hub(environment: Mapping[str, str], patience: float = PATIENCE) -> tuple
     try:
         parts = urlsplit(endpoint)
         shown = f'{parts.scheme}://{parts.hostname}{f":{parts.port}" if parts.port else ""}'
-    except ValueError:  # a port that is no number, for instance
+    except ValueError:  # for instance, a port that is not a number
         parts, shown = urlsplit(''), 'HF_ENDPOINT'
     if parts.scheme not in ('http', 'https') or not parts.hostname:
-        return shown, 'not asked, because HF_ENDPOINT is no address of the form https://...'
+        return shown, 'not asked, because HF_ENDPOINT is not an address of the form https://...'
     for name in OFFLINE:
         if environment.get(name, '').upper() in ('1', 'ON', 'YES', 'TRUE'):
             return shown, f'not asked, because {name} is set'
@@ -114,7 +114,7 @@ def ask_hub(environment: Mapping[str, str], patience: float = PATIENCE) -> tuple
 
 
 def _ask_in_time(address, patience):
-    """Looking up a name knows no time limit, so it is done by a thread that is not waited for."""
+    """Ask in a thread that is abandoned after a while, because looking up a host name has no time limit."""
     answers = SimpleQueue()
     Thread(target=lambda: answers.put(_ask(address, patience)), daemon=True).start()
     try:

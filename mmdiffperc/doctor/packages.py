@@ -93,8 +93,8 @@ class Installed:
     def unmet(self, name: str) -> list[tuple[str, str]]:
         """Return the requirements of a distribution that the installed versions do not meet.
 
-        What is not installed is not in the list, nor what is not written as the standard says. Without the package
-        that compares versions, which comes with transformers, the list is empty.
+        The list leaves out packages that are not installed and requirements that are not valid. Without the package
+        ``packaging``, which comes with transformers, it is empty.
 
         Args:
             name (str): The normalised name of the distribution.

@@ -190,22 +190,22 @@ class CheckedCocoDataset(CocoDataset):
 
 
 def is_count(value: object) -> bool:
-    """Whether a value of a JSON file is a whole number that an id or a size can be."""
+    """Return whether a value of a JSON file is a whole number that an id or a size can be."""
     return type(value) is int and 0 <= value < 2**63
 
 
 def is_coordinate(value: object) -> bool:
-    """Whether a value of a JSON file is a number of pixels; NaN and infinity are none."""
+    """Return whether a value of a JSON file is a number of pixels; NaN and infinity are none."""
     return type(value) in (int, float) and abs(value) <= FARTHEST
 
 
 def is_box(value: object) -> bool:
-    """Whether a value of a JSON file is a box: four numbers of pixels."""
+    """Return whether a value of a JSON file is a box: four numbers of pixels."""
     return isinstance(value, list) and len(value) == 4 and all(map(is_coordinate, value))
 
 
 def is_detection(value: object) -> bool:
-    """Whether a value of a JSON file is a detected object."""
+    """Return whether a value of a JSON file is a detected object."""
     return (
         isinstance(value, dict)
         and is_count(value.get('image_id'))
@@ -241,12 +241,12 @@ def report_outside(file: str, count: int):
 
 
 def has_area(box: Sequence[float]) -> bool:
-    """Whether a box ``(x1, y1, x2, y2)`` is finite and not empty."""
+    """Return whether a box ``(x1, y1, x2, y2)`` is finite and not empty."""
     x1, y1, x2, y2 = box
     return x2 > x1 and y2 > y1 and all(map(math.isfinite, box))
 
 
 def overlaps(box: Sequence[float], size: Sequence[int]) -> bool:
-    """Whether a part of a box ``(x1, y1, x2, y2)`` that is not empty lies in an image of this height and width."""
+    """Return whether a box ``(x1, y1, x2, y2)`` overlaps an image of this height and width."""
     (x1, y1, x2, y2), (height, width) = box, size
     return has_area(box) and has_area((max(x1, 0), max(y1, 0), min(x2, width), min(y2, height)))

@@ -28,7 +28,7 @@ class CheckedNYUDataset(NYUDataset):
     Raises:
         FileNotFoundError: The folder of the images does not exist, or holds none; an image has no depth map. The
             message says what is there.
-        ValueError: The depth maps are hardly in metres, or one cannot be read.
+        ValueError: The depth maps are probably not in metres, or one cannot be read.
     """
 
     def load_data_list(self) -> list[dict]:

@@ -163,7 +163,7 @@ def _read(path: str, backend_args: dict | None) -> bytes:
 
 
 def _table(path: str, content: Any, name: str) -> dict[int, dict]:
-    """Entries of a table by their id."""
+    """Return the entries of a table by their id."""
     entries = content.get(name) if isinstance(content, dict) else None
     if not isinstance(entries, list):
         raise ValueError(f"{path} is not in COCO's format: expected {', '.join(FIELDS)}, got no list of {name}")
@@ -182,7 +182,7 @@ def _table(path: str, content: Any, name: str) -> dict[int, dict]:
 
 
 def _problem(entry: Any, fields: tuple[str, ...]) -> str | None:
-    """What is wrong with an entry of a table, if anything."""
+    """Return what is wrong with an entry of a table, if anything."""
     if absent := [field for field in fields if not isinstance(entry, dict) or field not in entry]:
         return f'has no {", ".join(absent)}, expected {", ".join(fields)}'
     wrong = [field for field in fields if field in NUMBERS and not _is_number(entry[field])]

@@ -75,6 +75,6 @@ def require_files(paths: list[Path]):
 
 
 def _files_in(folder):
-    """Paths within a folder of all files that are not hidden, as temporary ones are."""
+    """Return the paths within a folder of all files that are not hidden, as temporary ones are."""
     paths = (path for path in folder.rglob('*') if path.is_file() and not path.name.startswith('.'))
     return {path.relative_to(folder).as_posix() for path in paths}

@@ -61,7 +61,7 @@ def parse_args(arguments=None):
 
 
 def load_predictor(args):
-    """The model that the command line asks for."""
+    """Load the model that the command line asks for."""
     if args.kind == 'segmentation':
         return Segmentor(args.config, args.checkpoint, args.palette, args.device)
     if args.library == 'transformers':
@@ -71,7 +71,7 @@ def load_predictor(args):
 
 
 def predict_batch(predictor, seed: int, images: list[np.ndarray], indices: list[int]) -> list[np.ndarray]:
-    """Targets of images of any sizes; neighbours of the same size are predicted together."""
+    """Predict the targets of images of any sizes; neighbours of the same size are predicted together."""
     targets = []
     for _, group in groupby(zip(indices, images, strict=True), lambda pair: pair[1].shape):
         numbers, same_size = zip(*group, strict=True)
