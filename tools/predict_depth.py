@@ -1,4 +1,4 @@
-"""Predict the depth of one's own images, from a trained depth estimator.
+"""Predict the depth of your own images with a trained depth estimator.
 
     python tools/predict_depth.py CONFIG CHECKPOINT IMAGE --out depth
     python tools/predict_depth.py CONFIG CHECKPOINT FOLDER --out depth --scene kitchen

@@ -27,7 +27,7 @@ class LoadTarget:
     flipped scene point the other way.)
 
     Required keys: ``target_path`` and ``target_key``, as ``ImageTargetDataset`` gives them, and ``ori_shape``. Without
-    ``target_path``, as when a test pipeline runs on one's own image, it does nothing. Added key: ``gt_target``,
+    ``target_path``, as when a test pipeline runs on your own image, it does nothing. Added key: ``gt_target``,
     ``(H, W, 3)`` or ``(H, W)``, single precision. Modified key: ``seg_fields``.
 
     Args:

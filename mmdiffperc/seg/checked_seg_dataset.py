@@ -62,7 +62,7 @@ class CheckedSegDataset(BaseSegDataset):
 
     def _check_source(self, folder, suffix):
         if self.ann_file and not fileio.isfile(self.ann_file):  # mmseg would take all images
-            raise FileNotFoundError(f'ann_file={self.ann_file!r} is no file; it lists the names of the images')
+            raise FileNotFoundError(f'ann_file={self.ann_file!r} is not a file; it lists the names of the images')
         if not fileio.isdir(folder, self.backend_args):
             raise FileNotFoundError(what_is_there(folder, suffix, self.backend_args))
 
@@ -78,7 +78,7 @@ class CheckedSegDataset(BaseSegDataset):
                 loaded = load(sample | dict(seg_fields=[]))
             except (OSError, SyntaxError) as error:  # Pillow raises either, and names no file
                 path = sample['seg_map_path']
-                raise ValueError(f'{path}: empty, damaged or no label map; get the file again') from error
+                raise ValueError(f'{path}: empty, damaged, or not a label map; get the file again') from error
             labels |= set(occurring_labels(loaded['gt_seg_map']).tolist())
         where = f'{samples[0]["seg_map_path"]} and {len(samples) - 1} more label maps'
         # A single mask may be so; and where 0 means nothing, it is what becomes 255.

@@ -26,7 +26,7 @@ class CheckLabels(BaseTransform):
 
     Place it right after ``LoadAnnotations``. The image may have been resized before, as mmseg does in testing.
 
-    Required keys: none. Without ``gt_seg_map``, as when a test pipeline runs on one's own image, it does nothing. For
+    Required keys: none. Without ``gt_seg_map``, as when a test pipeline runs on your own image, it does nothing. For
     the size, ``ori_shape`` and ``img_shape``; for the message, ``seg_map_path`` and ``img_path``.
 
     Args:

@@ -24,7 +24,7 @@ def write_folder(out: Path, files: dict[str, Callable[[Path], None]]) -> int:
         int: Number of files written by this call; 0 if the folder was there, with all of them.
 
     Raises:
-        FileExistsError: The folder, or its ``.part``, holds something else or is no folder.
+        FileExistsError: The folder, or its ``.part``, holds something else or is not a folder.
         ValueError: A path leads out of the folder.
     """
     for name in files:
@@ -33,7 +33,7 @@ def write_folder(out: Path, files: dict[str, Callable[[Path], None]]) -> int:
     part = out.with_name(f'{out.name}.part')
     for path in (out, part):
         if path.exists() and not path.is_dir():
-            raise FileExistsError(f'{path} exists and is no folder. Name another folder, or remove it')
+            raise FileExistsError(f'{path} exists and is not a folder. Name another folder, or remove it')
     if found := _files_in(out):
         if missing := sorted(files.keys() - found):
             raise FileExistsError(

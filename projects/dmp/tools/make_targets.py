@@ -89,7 +89,7 @@ def make_targets(args) -> int:
         FileExistsError: Those that are there were made with other settings.
         OSError: The images or the model are not there.
         ValueError: An image is damaged, and all others are done; two would be written to the same file, or the model
-            is none of that kind.
+            is of another kind.
     """
     names = [name for name, _ in list_images(args.images)]
     check_names([Path(name) for name in names])
