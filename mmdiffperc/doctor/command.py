@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from runpy import run_path
 
-from .findings import BROKEN, DOUBTFUL, MISSING, Finding, diagnose, lacking
+from .findings import BROKEN, DOUBTFUL, MISSING, Finding, diagnose
 from .imports import Imports, import_all
 from .machine import GIB, Machine, find_machine
 from .packages import PACKAGES, Installed, find_installed
@@ -43,8 +43,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     installed, machine = find_installed(), find_machine(os.environ)
     print('Importing what is installed, which takes some seconds ...', file=sys.stderr)
     imports = import_all(PACKAGES)
-    findings = [*diagnose(imports, installed), *lacking(imports, machine)]
-    print(write_report(imports, installed, machine, [_with_source(finding, installed) for finding in findings]))
+    findings = [_with_source(finding, installed) for finding in diagnose(imports, installed, machine)]
+    print(write_report(imports, installed, machine, findings))
     return int(any(finding.kind == BROKEN for finding in findings) or imports.have_failed())
 
 

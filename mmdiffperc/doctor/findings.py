@@ -1,4 +1,4 @@
-"""What is wrong or missing, and the commands that mend it: :func:`.diagnose`, :func:`.lacking`."""
+"""What is wrong or missing, and the commands that mend it: :func:`.diagnose`."""
 
 import re
 from collections import defaultdict
@@ -79,12 +79,13 @@ REMEDIES = (
 )
 
 
-def diagnose(imports: Imports, installed: Installed) -> list[Finding]:
+def diagnose(imports: Imports, installed: Installed, machine: Machine) -> list[Finding]:
     """Return what is broken, doubtful and missing.
 
     Args:
-        imports (Imports): How the import of each package went.
+        imports (Imports): How the import of each package went, and the GPUs that torch can use.
         installed (Installed): The installed distributions.
+        machine (Machine): What the machine offers.
 
     Returns:
         list[Finding]: Empty if there is nothing to say.
@@ -96,29 +97,8 @@ def diagnose(imports: Imports, installed: Installed) -> list[Finding]:
         *_disagreements(installed),
         *_missing(imports),
         *_without_operators(imports),
+        *_lacking(imports, machine),
     ]
-
-
-def lacking(imports: Imports, machine: Machine) -> Iterator[Finding]:
-    """Find out what a machine lacks for a training of full size.
-
-    Args:
-        imports (Imports): With the GPUs that torch can use.
-        machine (Machine): What the machine offers.
-
-    Yields:
-        Finding: One of the kind ``'missing'``.
-    """
-    if not imports.gpus and not imports.outcomes['torch'].error:
-        why = 'needed to train models of full size; those with tiny-sd train without'
-        yield Finding(MISSING, 'GPU', why, _command_for_gpu(imports, machine))
-    if machine.free_in_cache < SIZE_OF_WEIGHTS:
-        why = f'{SIZE_OF_WEIGHTS // GIB} GiB needed for the weights of Stable Diffusion 1.5'
-        yield Finding(MISSING, 'disk space', why, 'export HF_HOME=/path/to/a/larger/disk')
-    if machine.hub_answer != REACHABLE:
-        switches = [name for name in OFFLINE if name in machine.hub_answer]
-        why = 'needed for weights named by their id on the hub; a local file or folder needs no hub'
-        yield Finding(MISSING, 'hub', why, f'unset {switches[0]}' if switches else DOWNLOAD)
 
 
 def _clashes(installed: Installed) -> Iterator[Finding]:
@@ -192,6 +172,20 @@ def _without_operators(imports: Imports) -> Iterator[Finding]:
             'GPU; NMS, RoIAlign and deformable convolution work without it'
         )
         yield Finding(MISSING, 'full mmcv', why, FULL_MMCV)
+
+
+def _lacking(imports: Imports, machine: Machine) -> Iterator[Finding]:
+    """Find what the machine lacks for training models of full size."""
+    if not imports.gpus and not imports.outcomes['torch'].error:
+        why = 'needed to train models of full size; those with tiny-sd train without'
+        yield Finding(MISSING, 'GPU', why, _command_for_gpu(imports, machine))
+    if machine.free_in_cache < SIZE_OF_WEIGHTS:
+        why = f'{SIZE_OF_WEIGHTS // GIB} GiB needed for the weights of Stable Diffusion 1.5'
+        yield Finding(MISSING, 'disk space', why, 'export HF_HOME=/path/to/a/larger/disk')
+    if machine.hub_answer != REACHABLE:
+        switches = [name for name in OFFLINE if name in machine.hub_answer]
+        why = 'needed for weights named by their id on the hub; a local file or folder needs no hub'
+        yield Finding(MISSING, 'hub', why, f'unset {switches[0]}' if switches else DOWNLOAD)
 
 
 def _command_for_gpu(imports, machine):
