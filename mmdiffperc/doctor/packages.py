@@ -1,4 +1,4 @@
-"""The packages that mmdiffperc uses (:data:`PACKAGES`), and what is installed, read without importing any of it."""
+"""The packages that mmdiffperc uses (``PACKAGES``), and what is installed, read without importing any of it."""
 
 import re
 from contextlib import suppress
