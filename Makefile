@@ -49,11 +49,11 @@ linkcheck: $(STAMP)
 $(BIN)/python:
 	@for python in $(PYTHON); do \
 	  if $$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then \
-	    $$python -m venv $(VENV) && exit 0; rm -rf $(VENV); exit 1; \
+	    $$python -m venv $(VENV) && exit 0; rm -f $@; exit 1; \
 	  fi; \
 	done; \
-	echo 'Python 3.11 or newer is needed, as by diffusers and transformers; 3.11, 3.12 and 3.13 are tested.' \
-	     'None of these is one: $(PYTHON). Run: make install PYTHON=/path/to/python3.12' >&2; exit 1
+	echo 'diffusers and transformers need Python 3.11 or newer; 3.11, 3.12 and 3.13 are tested.' \
+	     'Found none among: $(PYTHON). Run: make install PYTHON=/path/to/python3.12' >&2; exit 1
 
 $(STAMP): setup.py $(CONSTRAINTS) $(wildcard requirements/*.txt) | $(BIN)/python
 	$(BIN)/python -m pip install --constraint $(CONSTRAINTS) --editable '.[all]'

@@ -3,9 +3,10 @@
 import argparse
 import sys
 from collections.abc import Sequence
-from importlib import import_module
 
-COMMANDS = {'doctor': ('mmdiffperc.doctor.command', 'what is installed, what is broken or missing, and what to type')}
+from mmdiffperc.doctor.command import main as doctor
+
+COMMANDS = {'doctor': doctor}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -17,18 +18,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         int: The exit status of the command.
     """
-    listing = '\n'.join(f'  {name}  {summary}' for name, (_, summary) in COMMANDS.items())
-    parser = argparse.ArgumentParser(
-        prog='python -m mmdiffperc',
-        description=f'commands:\n{listing}',
-        epilog='COMMAND --help describes a command.',
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+    parser = argparse.ArgumentParser(prog='python -m mmdiffperc', epilog='COMMAND --help describes a command.')
+    parser.add_argument(
+        'command',
+        choices=COMMANDS,
+        metavar='COMMAND',
+        help='doctor: say what is installed, what is broken or missing, and what to type',
     )
-    parser.add_argument('command', choices=COMMANDS, metavar='COMMAND')
     parser.add_argument('arguments', nargs=argparse.REMAINDER, metavar='...', help='the arguments of the command')
     args = parser.parse_args(arguments)
-    module, _ = COMMANDS[args.command]
-    return import_module(module).main(args.arguments)
+    return COMMANDS[args.command](args.arguments)
 
 
 if __name__ == '__main__':

@@ -25,7 +25,7 @@ def what_is_there(folder: str, suffix: str, backend_args: dict | None = None) ->
         str: The suffixes that there are, and which of them was likely meant.
     """
     if not fileio.isdir(folder, backend_args):
-        return f'{folder} is no folder; check data_root and data_prefix'
+        return f'{folder} is not a folder; check data_root and data_prefix'
     listing = fileio.list_dir_or_file(folder, list_dir=False, recursive=True, backend_args=backend_args)
     files = {splitext(name)[1]: name for name in islice(listing, NUM_LISTED)}  # one for each suffix
     if not files:

@@ -67,7 +67,7 @@ def _error(message):
 
 
 def _plain(value):
-    """Numbers and arrays of numpy, ranges and kinds of tuples as what pydantic knows."""
+    """Convert numbers and arrays of numpy, ranges and kinds of tuples to types that pydantic knows."""
     if isinstance(value, (np.generic, np.ndarray)):
         return value.tolist()
     return list(value) if isinstance(value, (range, tuple)) else value
@@ -237,7 +237,7 @@ def _bind(signature, owner, instance, args, kwargs) -> dict:
 
 @cache
 def _known_arguments(built: type, cls: type) -> tuple[str, ...]:
-    """Names that a class takes, or hands on by ``**kwargs`` to what comes next when an object of ``built`` is built."""
+    """Return the arguments that a class takes, or passes on by ``**kwargs`` when an object of ``built`` is built."""
     names = []
     for base in built.__mro__[built.__mro__.index(cls) : -1]:
         if '__init__' not in vars(base):

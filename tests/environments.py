@@ -3,9 +3,8 @@
 from pathlib import Path
 
 from mmdiffperc.doctor.imports import Imports, Outcome
-from mmdiffperc.doctor.installed import Installed
 from mmdiffperc.doctor.machine import GIB, Machine
-from mmdiffperc.doctor.packages import PACKAGES
+from mmdiffperc.doctor.packages import PACKAGES, Installed
 
 
 def imports(gpus=('a GPU',), platform='CUDA 13.2', **outcomes):

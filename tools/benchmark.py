@@ -76,7 +76,7 @@ def build_model(cfg: Config) -> nn.Module:
 
 
 def stock_unet(backbone: DiffusionUNet) -> UNet2DConditionModel:
-    """The U-Net as diffusers has it, on the backbone's own weights, which take no memory again."""
+    """Return the U-Net as diffusers has it, on the backbone's own weights, which take no memory again."""
     with torch.device('meta'):
         unet = build_unet(backbone.arch)
     shared = {name.replace('.base_layer', ''): weight for name, weight in backbone.unet.state_dict().items()}
@@ -88,7 +88,7 @@ def stock_unet(backbone: DiffusionUNet) -> UNet2DConditionModel:
 
 
 def without_maps(backbone: DiffusionUNet, config: dict) -> DiffusionUNet:
-    """The backbone as its config builds it without cross-attention maps, on the same weights."""
+    """Return the backbone as its config builds it without cross-attention maps, on the same weights."""
     with torch.device('meta'):
         plain = MODELS.build(dict(config, cross_attention=None))
     plain.load_state_dict(backbone.state_dict(), assign=True)
@@ -96,7 +96,7 @@ def without_maps(backbone: DiffusionUNet, config: dict) -> DiffusionUNet:
 
 
 def inference_subjects(model: nn.Module, config: dict, inputs: torch.Tensor) -> dict[str, Callable]:
-    """What is measured of a forward pass, by name: functions without arguments."""
+    """Return the functions to measure in a forward pass, by name; they take no arguments."""
     backbone = model.backbone
     prompt_embeds = backbone.prompts(len(inputs))
     vae, unet = backbone.autoencoder.vae, stock_unet(backbone)
@@ -113,7 +113,7 @@ def inference_subjects(model: nn.Module, config: dict, inputs: torch.Tensor) -> 
 
 
 def training_losses(model: nn.Module, inputs: torch.Tensor) -> Callable:
-    """A function that computes the losses of an mmseg model for labels, or depth, drawn at random."""
+    """Return a function that computes the losses of an mmseg model for labels, or depth, drawn at random."""
     from mmengine.structures import PixelData
     from mmseg.models import DepthEstimator
     from mmseg.structures import SegDataSample
@@ -128,7 +128,7 @@ def training_losses(model: nn.Module, inputs: torch.Tensor) -> Callable:
 
 
 def optim_wrapper_of(model: nn.Module, cfg: Config) -> OptimWrapper:
-    """The config's optimizer, but not its type of wrapper: the precision is that of ``--dtype``."""
+    """Build the config's optimizer, but not its type of wrapper: the precision is that of ``--dtype``."""
     wanted = ('constructor', 'optimizer', 'paramwise_cfg')
     return build_optim_wrapper(model, {key: cfg.optim_wrapper[key] for key in wanted if key in cfg.optim_wrapper})
 
@@ -159,7 +159,7 @@ def measure_training(model, cfg, inputs, args) -> dict[str, dict]:
 
 
 def autocast(args):
-    """The precision that was asked for."""
+    """Return the precision that was asked for."""
     dtype = getattr(torch, args.dtype)
     return nullcontext() if dtype == torch.float32 else torch.autocast(torch.device(args.device).type, dtype)
 
@@ -184,7 +184,7 @@ def measure(subjects: dict[str, Callable], repeats: int, device: torch.device) -
 
 
 def seconds(run: Callable, device: torch.device) -> float:
-    """Seconds until ``run`` is done, on the device too."""
+    """Return the seconds until ``run`` is done, on the device too."""
     synchronize = partial(torch.cuda.synchronize, device) if device.type == 'cuda' else lambda: None
     synchronize()
     start = time.perf_counter()
@@ -227,7 +227,7 @@ def resident_by(run: Callable) -> float:
 
 
 def peak_resident_size() -> int:
-    """Bytes of the process's largest resident size since it was last set back."""
+    """Return the bytes of the process's largest resident size since it was last set back."""
     line = next(line for line in (PROC / 'status').read_text().splitlines() if line.startswith('VmHWM'))
     return int(line.split()[1]) * 1024
 
@@ -243,7 +243,7 @@ def with_ratios(results: dict[str, dict]) -> dict[str, dict]:
 
 
 def table(results: dict[str, dict]) -> str:
-    """The results as lines of text."""
+    """Return the results as lines of text."""
     columns = dict(seconds='.3f', time_ratio='.3f', peak_memory_mib='.1f', memory_ratio='.3f')
     lines = [f'{"":24}' + ''.join(f'{column:>18}' for column in columns)]
     for name, result in results.items():

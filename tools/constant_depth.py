@@ -19,7 +19,7 @@ from mmdiffperc.command_line import config_file, one_line_errors
 
 
 def build_dataset(config: Config, split: str) -> BaseDataset:
-    """The data set of a split, its images as they are in both splits.
+    """Build the data set of a split, its images as they are in both splits.
 
     Raises:
         ValueError: The config has no such split.
@@ -30,7 +30,7 @@ def build_dataset(config: Config, split: str) -> BaseDataset:
 
 
 def true_depth(sample: BaseDataElement) -> torch.Tensor:
-    """The depth map ``(1, H, W)`` of a data sample.
+    """Return the depth map ``(1, H, W)`` of a data sample.
 
     Raises:
         ValueError: It has none.
@@ -55,7 +55,7 @@ def mean_depth(dataset: BaseDataset) -> float:
 
 
 def constant_scores(config: str) -> dict[str, float]:
-    """Metrics of the constant, by the test evaluator of a config file."""
+    """Return the metrics of the constant, by the test evaluator of a config file."""
     config = Config.fromfile(config)
     init_default_scope(config.get('default_scope', 'mmseg'))
     constant = mean_depth(build_dataset(config, 'train'))

@@ -34,7 +34,7 @@ def parse_args(arguments=None):
 
 
 def dataset_meta(dataset_cfg):
-    """Names and colours of the classes, where inference tools look for them."""
+    """Return the names and colours of the classes, where inference tools look for them."""
     with DATASETS.switch_scope_and_registry(None) as registry:
         dataset = registry.get(dataset_cfg.type)
     return {**dataset.METAINFO, **dataset_cfg.get('metainfo', {})}

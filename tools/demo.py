@@ -42,7 +42,7 @@ def run(*command: str):
 
 
 def latest_results(work_dir: str) -> dict:
-    """Metrics of the latest test whose ``--work-dir`` this was, as mmengine wrote them."""
+    """Return the metrics of the latest test whose ``--work-dir`` this was, as mmengine wrote them."""
     return json.loads(max((ROOT / work_dir).glob('*/*.json')).read_text())
 
 

@@ -53,7 +53,7 @@ def predict_row(model: nn.Module, packed: dict) -> tuple[np.ndarray, np.ndarray,
 
 
 def check_indices(indices: Sequence[int] | None, number: int) -> Sequence[int]:
-    """Which of so many images to draw: by default the first ones.
+    """Return the indices of the images to draw; by default the first ones.
 
     Raises:
         ValueError: There is no such image.

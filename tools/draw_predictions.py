@@ -81,7 +81,7 @@ def add_legend(figure: Figure, labels: set[int], classes: list[str], palette: li
 
 
 def smallest_classes(truth: np.ndarray, names: tuple[str, ...]) -> list[str]:
-    """Names of two classes in the image that are neither its largest nor mere specks."""
+    """Return the names of two classes in the image that are neither its largest nor mere specks."""
     areas = np.bincount(truth[truth < len(names)], minlength=len(names))
     by_area = [index for index in np.argsort(-areas) if areas[index] > 0.005 * truth.size]
     return [names[index] for index in (by_area[2:4] if len(by_area) >= 4 else by_area[-2:])]

@@ -40,7 +40,7 @@ def parse_args(arguments=None):
 
 
 def last_checkpoint(task: str, start: str, seed: int) -> str:
-    """The file of a run's last checkpoint.
+    """Return the file of a run's last checkpoint.
 
     Raises:
         ValueError: There is no such run.
@@ -71,7 +71,7 @@ def draw_row(task: str, seed: int, index: int, device: str) -> dict[str, np.ndar
 
 
 def figure_of(rows: dict[str, dict[str, np.ndarray]]) -> Figure:
-    """A figure with a row for each target; what has one channel is white where the truth is greatest."""
+    """Draw a figure with a row for each target; what has one channel is white where the truth is greatest."""
     titles = list(next(iter(rows.values())))
     size = (len(titles) * PANEL_INCHES + 0.4, len(rows) * PANEL_INCHES + 0.4)
     figure = Figure(figsize=size, dpi=100, layout='constrained')

@@ -53,7 +53,7 @@ class Task:
 
 
 def dmp(target: str, metrics: dict) -> Task:
-    """The task of predicting one of DMP's targets, tested in the other domain, too."""
+    """Return the task of predicting one of DMP's targets, tested in the other domain, too."""
     folder, suffix = 'projects/dmp/configs', f'1xb8-600_toy-{target}-128x128.py'
     models = {'DMP': 'dmp_tiny-sd', 'plain regression': 'regression_tiny-sd', 'DMP, random U-Net': 'dmp_tiny-sd-random'}
     configs = {name: f'{folder}/{model}_{suffix}' for name, model in models.items()}
@@ -131,7 +131,7 @@ TASKS = {
 
 
 def run_folder(name: str, start: str, seed: int) -> str:
-    """The working directory of a run of a task."""
+    """Return the working directory of a run of a task."""
     return f'{WORK_DIR}/{name}-{start}-seed{seed}'
 
 
@@ -147,7 +147,7 @@ def scores(host: str, config: str, work_dir: str, overrides: list[str]) -> dict[
 
 
 def final_scores(work_dir: str) -> dict[str, float] | None:
-    """Metrics at the end of a run, if it came to its end: a validation, which logs no loss."""
+    """Return the metrics at the end of a run that has finished: those of a validation, which logs no loss."""
     logs = sorted((ROOT / work_dir).glob('*/vis_data/scalars.json'))
     entries = logs[-1].read_text().splitlines() if logs else []
     last = json.loads(entries[-1]) if entries else {}
@@ -155,7 +155,7 @@ def final_scores(work_dir: str) -> dict[str, float] | None:
 
 
 def further_scores(host: str, config: str, work_dir: str, name: str, overrides: list[str]) -> dict[str, float]:
-    """Metrics of a trained configuration in a further test."""
+    """Return the metrics of a trained configuration in a further test."""
     folder = f'{work_dir}/{name}'
     if not list((ROOT / folder).glob('*/*.json')):
         checkpoint = (ROOT / work_dir / 'last_checkpoint').read_text()
@@ -165,7 +165,7 @@ def further_scores(host: str, config: str, work_dir: str, name: str, overrides: 
 
 
 def measure(name: str, seeds: list[int], options: list[str]) -> dict[str, list[dict]]:
-    """Metrics of each seed, by the U-Net at the start."""
+    """Return the metrics of each seed, by the U-Net at the start."""
     task = TASKS[name]
     results = {}
     for start, config in task.configs.items():

@@ -1,4 +1,4 @@
-"""Predict the depth of one's own images, from a trained depth estimator.
+"""Predict the depth of your own images with a trained depth estimator.
 
     python tools/predict_depth.py CONFIG CHECKPOINT IMAGE --out depth
     python tools/predict_depth.py CONFIG CHECKPOINT FOLDER --out depth --scene kitchen
@@ -53,7 +53,7 @@ def parse_args(arguments=None):
 
 
 def find_images(path: Path) -> list[Path]:
-    """The image itself, or the images of a folder, in order.
+    """Return the image itself, or the images of a folder, in order.
 
     Raises:
         ValueError: No image, or two that would be written to the same files.

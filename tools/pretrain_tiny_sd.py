@@ -214,7 +214,7 @@ def is_continued(args, stage: str) -> bool:
 
 
 def start_of(args, stage: str, cls: type) -> nn.Module | None:
-    """What a stage trains, from the folder that ``--start-from`` names and in full precision, if that has it."""
+    """Return what a stage trains, from the folder that ``--start-from`` names and in full precision, if that has it."""
     return cls.from_pretrained(args.start_from / PARTS[stage]).float() if is_continued(args, stage) else None
 
 
@@ -261,7 +261,7 @@ def encode_all(run: Run, vae: AutoencoderKL, images: torch.Tensor) -> torch.Tens
 
 
 def train_tokenizer(run: Run, captions: np.ndarray, args) -> CLIPTokenizer:
-    """CLIP's tokenizer with merges learnt from the captions, its vocabulary laid out as in CLIP.
+    """Train CLIP's tokenizer with merges learnt from the captions, its vocabulary laid out as in CLIP.
 
     All bytes come first, alone and at the end of a word, so that any text has tokens; the two special tokens last.
     """

@@ -84,7 +84,7 @@ def main(arguments=None):
     if args.without_shipped:
         weights = without_shipped(weights)
     weights = stored_as(weights, getattr(torch, args.dtype))
-    meta = {name: checkpoint['meta'][name] for name in ('dataset_meta',) if name in checkpoint['meta']}
+    meta = {name: value for name, value in checkpoint['meta'].items() if name == 'dataset_meta'}
     with whole_file(args.dst) as partial:
         torch.save(dict(meta=meta, state_dict=weights), partial)
         size = partial.stat().st_size

@@ -1,4 +1,4 @@
-"""Segment one's own image into the classes of a trained segmentor.
+"""Segment your own image into the classes of a trained segmentor.
 
     python tools/segment_image.py CONFIG CHECKPOINT IMAGE --out segmentation
 

@@ -1,4 +1,4 @@
-"""Segment what a sentence refers to in one's own image, by a trained referring segmentor.
+"""Segment what a sentence refers to in your own image with a trained referring segmentor.
 
     python tools/segment_phrase.py CONFIG CHECKPOINT IMAGE 'the red sphere left of the blue box' --out phrase
 

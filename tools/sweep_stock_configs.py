@@ -44,7 +44,7 @@ def parse_args(arguments=None):
 
 
 def sweep(arch: str, only: str) -> dict[str, list[str]]:
-    """Lines of the table for each host, told as they are found."""
+    """Return the lines of the table for each host, and print them as they are found."""
     rows = {}
     for host, stocks in stock_configs().items():
         rows[host] = []

@@ -70,13 +70,13 @@ def write_card(path: Path, pipeline: StableDiffusionPipeline, entries: list[dict
 
 
 def last_losses(entries: list[dict]) -> str:
-    """Means over the last entries of a stage's log."""
+    """Return the means over the last entries of a stage's log."""
     last = entries[-10:]
     return ', '.join(f'{name} {mean(entry[name] for entry in last):.4f}' for name in SHOWN_LOSSES if name in last[0])
 
 
 def draw(pipeline: StableDiffusionPipeline, size: int, per_caption: int = 4, num_steps: int = 50) -> Image.Image:
-    """One row of pictures per caption, each ``size`` pixels wide and high."""
+    """Draw one row of pictures per caption, each ``size`` pixels wide and high."""
     rows = []
     for seed, text in enumerate(SHOWN_CAPTIONS):
         images = pipeline(

@@ -208,6 +208,6 @@ def _names_own_checkpoint(folder, template, step):
 
 
 def install() -> None:
-    """Registers the backend, and the hook in place of mmengine's."""
+    """Register the backend, and the hook in place of mmengine's."""
     register_backend('atomic_local', AtomicLocalBackend, force=True)
     HOOKS.register_module(name='CheckpointHook', module=SafeCheckpointHook, force=True)

@@ -2,14 +2,14 @@
 
 mmdet numbers the classes in the order of the file's categories, not of ``metainfo['classes']`` (see the comment in
 ``mmdet/datasets/coco.py:68``). Where the two differ, predictions get the names of other classes. Where two files
-differ, a detector that has learnt from one file is evaluated with the classes of the other.
+differ, a detector trained on one file is evaluated with the classes of the other.
 
-mmdet also leaves out, without a word, classes that the file lacks (``coco.py:70``), and boxes that lie outside their
+mmdet also silently leaves out classes that the file lacks (``coco.py:70``), and boxes that lie outside their
 image or are narrower than a pixel (``coco.py:144``). It does not compare the sizes in the file with the images. Missing
 fields end in a ``KeyError``: ``area`` when the data set is built (``coco.py:146``), ``iscrowd`` at the end of the first
 validation.
 
-mmdet is not imported here, because the core needs no host: its reader of COCO files is mended when a data set is
+mmdet is not imported here, because the core needs no host: its reader of COCO files is patched when a data set is
 built.
 
 Delete when mmdet follows the order of the classes, says what it leaves out or misses, and checks the sizes of images.
@@ -34,7 +34,7 @@ FIELDS = dict(image=('file_name', 'height', 'width'), annotation=('image_id', 'c
 
 
 def is_coco(dataset: BaseDataset) -> bool:
-    """Whether a data set has read the categories of a COCO file, as those of mmdet do."""
+    """Return whether a data set has read the categories of a COCO file, as those of mmdet do."""
     return isinstance(getattr(dataset, 'cat_ids', None), list)
 
 
@@ -81,9 +81,7 @@ def check_coco(dataset: BaseDataset):
     samples = dataset.data_list
     if 'img_path' not in samples[0]:  # videos
         return
-    if (
-        not dataset.backend_args and '://' not in samples[0]['img_path']
-    ):  # other storages may be slow, or unable to tell
+    if not dataset.backend_args:  # other storages may be slow, or unable to tell
         images = [CocoImage(one['img_path'], one['img_id'], (one['height'], one['width'])) for one in samples]
         check_images(images, dataset.ann_file, dataset.data_prefix.get('img', ''), dataset.pipeline.transforms)
     if 'segments_info' not in samples[0]:  # of panoptic segments, only some become boxes
@@ -112,7 +110,7 @@ def _check_boxes(dataset):
 
 
 def check_fields(coco: Any, file: str | None):
-    """Check that images and annotations have what mmdet reads of them.
+    """Check that images and annotations have the fields that mmdet reads.
 
     Args:
         coco (COCO): The file as mmdet has read it.
@@ -176,8 +174,8 @@ def get_cat_ids(
     return ordered
 
 
-def mend_reader():
-    """Mend mmdet's reader of COCO files, if mmdet has been imported."""
+def patch_reader():
+    """Patch mmdet's reader of COCO files, if mmdet has been imported."""
     reader = getattr(sys.modules.get(READER), 'COCO', None)
     if reader is None or reader.get_cat_ids is get_cat_ids:
         return
@@ -195,12 +193,12 @@ def mend_reader():
 
 
 def install() -> None:
-    """Mend mmdet's reader of COCO files before a data set reads one."""
+    """Patch mmdet's reader of COCO files before a data set reads one."""
     initialise = BaseDataset.__init__
 
     @wraps(initialise)
-    def initialise_mended(dataset, *args, **kwargs):
-        mend_reader()
+    def initialise_patched(dataset, *args, **kwargs):
+        patch_reader()
         initialise(dataset, *args, **kwargs)
 
-    BaseDataset.__init__ = initialise_mended
+    BaseDataset.__init__ = initialise_patched

@@ -33,7 +33,7 @@ def deform_conv_backward_input(
     *buffers: Tensor,
     **options,
 ):
-    """Gradients with respect to inputs and offsets; ``grad_input`` and ``grad_offset`` take them."""
+    """Compute the gradients with respect to inputs and offsets; ``grad_input`` and ``grad_offset`` take them."""
     found = _gradients(inputs, offset, weight, grad_output, options)
     grad_input.copy_(found[0])
     grad_offset.copy_(found[1])

@@ -64,5 +64,5 @@ class SafeFlexibleRunner(FlexibleRunner):
 
 
 def install() -> None:
-    """Registers the runner in place of mmengine's."""
+    """Register the runner in place of mmengine's."""
     RUNNERS.register_module(name='FlexibleRunner', module=SafeFlexibleRunner, force=True)

@@ -15,7 +15,7 @@ class ResumableFSDPStrategy(FSDPStrategy):
     """mmengine's ``FSDPStrategy``, under the same name in configs and with the same arguments, that can resume."""
 
     def load_optim_state_dict(self, state_dict: dict) -> None:
-        """Loads the optimizer's state from one that ``optim_state_dict`` returned."""
+        """Load the optimizer's state from one that ``optim_state_dict`` returned."""
         sharded = FullyShardedDataParallel.optim_state_dict_to_load(
             model=self.model, optim=self.optim_wrapper.optimizer, optim_state_dict=state_dict
         )
@@ -23,5 +23,5 @@ class ResumableFSDPStrategy(FSDPStrategy):
 
 
 def install() -> None:
-    """Registers the strategy in place of mmengine's."""
+    """Register the strategy in place of mmengine's."""
     STRATEGIES.register_module(name='FSDPStrategy', module=ResumableFSDPStrategy, force=True)

@@ -80,7 +80,7 @@ def _roi_align(inputs, rois, aligned_height, aligned_width, spatial_scale, sampl
 
 
 def missing_operator(name: str) -> NotImplementedError:
-    """What to raise when an operator is called that mmcv-lite does not have."""
+    """Return the error to raise when an operator is called that mmcv-lite does not have."""
     return NotImplementedError(
         f'The operator `{name}` needs the compiled extension of mmcv, and mmcv-lite is installed. '
         'Install full mmcv (`pip uninstall mmcv-lite`, then `pip install mmcv==2.1.0`, which compiles it), '
@@ -89,7 +89,7 @@ def missing_operator(name: str) -> NotImplementedError:
 
 
 def not_compiled() -> str:
-    """What ``mmcv.utils.collect_env`` prints for the compiler of the extension."""
+    """Return what ``mmcv.utils.collect_env`` prints for the compiler of the extension."""
     return 'n/a'
 
 
@@ -106,7 +106,7 @@ class MissingExtension(ModuleType):
     get_compiling_cuda_version = staticmethod(not_compiled)
 
     def __getattr__(self, name: str) -> Callable:
-        """Returns a callable that raises; special names stay absent, as on any module without them."""
+        """Return a callable that raises; special names stay absent, as on any module without them."""
         if name.startswith('__'):
             raise AttributeError(name)
 
@@ -117,7 +117,7 @@ class MissingExtension(ModuleType):
 
 
 def _lacks_extension() -> bool:
-    """Whether mmcv is installed without its extension, found out without importing mmcv."""
+    """Return whether mmcv is installed without its extension, found out without importing mmcv."""
     if EXTENSION in sys.modules:
         return False
     mmcv = find_spec('mmcv')
@@ -125,7 +125,7 @@ def _lacks_extension() -> bool:
 
 
 def install() -> None:
-    """Puts the stand-in in place if, and only if, mmcv-lite is what is installed."""
+    """Put the stand-in in place if, and only if, mmcv-lite is what is installed."""
     if _lacks_extension():
         extension = MissingExtension(EXTENSION)
         # ``pkgutil.find_loader`` reads the spec; a loader of None keeps ``mmengine.mmcv_full_available()`` False.

@@ -10,7 +10,7 @@ from PIL import ExifTags, Image
 
 from mmdiffperc.nearest import what_is_there
 
-NUM_JUDGED = 50
+NUM_COMPARED = 50
 QUARTER_TURNS = (5, 6, 7, 8)  # the EXIF orientations that exchange height and width
 # What OpenCV and Pillow turn alike; they disagree about WebP.
 TURNED_FORMATS = ('JPEG', 'MPO', 'PNG')
@@ -56,15 +56,15 @@ def check_images(images: Sequence[CocoImage], ann_file: str, folder: str, transf
     if getattr(loader, 'backend_args', None):
         return
     local = [image for image in images if '://' not in image.path]
-    judged = local[:: -(-len(local) // NUM_JUDGED) or 1]
-    for image in judged:
+    compared = local[:: -(-len(local) // NUM_COMPARED) or 1]
+    for image in compared:
         _check_exists(image, ann_file, folder)
-    wrong = [(image, advice) for image in judged if (advice := _advice(image, loader))]
+    wrong = [(image, advice) for image in compared if (advice := _advice(image, loader))]
     if wrong:
         (path, number, (height, width)), advice = wrong[0]
         raise ValueError(
             f'{ann_file}: image {number} has height {height} and width {width}, but {path} {advice}. Sizes '
-            f'differ for {len(wrong)} of the {len(judged)} images that were compared'
+            f'differ for {len(wrong)} of the {len(compared)} images that were compared'
         )
 
 
@@ -77,7 +77,7 @@ def _check_exists(image, ann_file, folder):
 
 
 def _advice(image: CocoImage, loader: Any) -> str | None:
-    """What the size of the file is and what to do about it, if the size differs."""
+    """Return the size of the file and what to do about it, if the size differs."""
     try:
         with Image.open(image.path) as header:
             stored, kind = header.size[::-1], header.format

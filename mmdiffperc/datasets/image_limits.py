@@ -26,7 +26,7 @@ def check_pixels(image: bytes | str | Path, name: str, most: int = MOST_PIXELS) 
     try:
         with Image.open(io.BytesIO(image) if isinstance(image, bytes) else image) as header:
             width, height = header.size
-    except Image.DecompressionBombError as error:  # more than twice of Pillow's own limit
+    except Image.DecompressionBombError as error:  # more than twice Pillow's own limit
         raise ValueError(f'{name}: too many pixels ({error}); at most {most} are read') from error
     except Exception:  # a crafted header can make a reader fail in any way
         return False
@@ -38,9 +38,9 @@ def check_pixels(image: bytes | str | Path, name: str, most: int = MOST_PIXELS) 
 
 
 def unreadable(name: str) -> ValueError:
-    """Return the error of a file that holds no image which can be read.
+    """Return the error of a file that holds no readable image.
 
     Args:
         name (str): Name of the file.
     """
-    return ValueError(f'{name}: empty, damaged or no image of 8 or 16 bits; get the file again, or save it as PNG')
+    return ValueError(f'{name}: empty, damaged, or not an image of 8 or 16 bits; get the file again, or save it as PNG')

@@ -68,7 +68,7 @@ class ImageTargetDataset(BaseDataset):
         return info
 
     def _target_info(self, names):
-        """Where the targets are; that all of them are there shows now, and not where training comes to the first."""
+        """Return where the targets are, and check now that all exist, not when training reads the first missing one."""
         if 'target_path' not in self.data_prefix:
             return {}
         targets = open_targets(self.data_prefix['target_path'])

@@ -21,7 +21,7 @@ def list_images(folder: str | Path) -> list[tuple[str, list[str]]]:
     folder = Path(folder)
     if not folder.is_dir():
         raise FileNotFoundError(
-            f'{folder} is no folder of images; check its path (data_root and data_prefix). tools/make_toy_scenes.py '
+            f'{folder} is not a folder of images; check its path (data_root and data_prefix). tools/make_toy_scenes.py '
             '--formats dmp writes toy scenes, projects/dmp/tools draws images'
         )
     if (folder / METADATA).is_file():
@@ -70,7 +70,7 @@ def read_metadata(path: str | Path) -> list[tuple[str, list[str]]]:
 
 
 def metadata_line(file_name: str, captions: str | list[str]) -> str:
-    """A line of the file, its end included."""
+    """Return a line of the file, its end included."""
     return json.dumps(dict(file_name=file_name, text=captions), ensure_ascii=False) + '\n'
 
 

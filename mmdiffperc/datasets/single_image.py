@@ -1,4 +1,4 @@
-"""One's own image, without annotations, through the test pipeline of a model's config."""
+"""Your own image, without annotations, through the test pipeline of a model's config."""
 
 from pathlib import Path
 
@@ -16,16 +16,16 @@ ANNOTATION_LOADERS = ('LoadAnnotations', 'LoadDepthAnnotation', 'LoadReferringMa
 
 
 def single_image_batch(model: nn.Module, image: str | Path | np.ndarray, **information) -> dict[str, list]:
-    """The batch of one image that the model's ``test_step`` and ``data_preprocessor`` take.
+    """Return the batch of one image that the model's ``test_step`` and ``data_preprocessor`` take.
 
     Args:
         model (nn.Module): A host's model with its config as ``model.cfg``, as ``mmseg.apis.init_model`` gives it.
         image (str | Path | np.ndarray): An image file, or ``(H, W, 3)`` in BGR, uint8, as ``mmcv.imread`` gives it.
-        **information: What else the pipeline is to know of the sample, such as a sentence.
+        **information: Further entries of the sample for the pipeline, such as a sentence.
 
     Raises:
         TypeError: The image is neither.
-        ValueError: The array is no such image, the file has too many pixels, or the config has no test pipeline.
+        ValueError: The array is not such an image, the file has too many pixels, or the config has no test pipeline.
     """
     check_image(image)
     if not isinstance(image, np.ndarray) and Path(image).is_file():
@@ -36,7 +36,8 @@ def single_image_batch(model: nn.Module, image: str | Path | np.ndarray, **infor
         loader, data = dict(loader, type='LoadImageFromNDArray'), dict(img=image)
     else:
         data = dict(img_path=str(image))
-    with DefaultScope.overwrite_default_scope(model.cfg.default_scope):  # another host's model may have been made since
+    # Another host's model may have been built since.
+    with DefaultScope.overwrite_default_scope(model.cfg.default_scope):
         pipeline = Compose([loader, *transforms])
     return pseudo_collate([pipeline(data | information)])
 

@@ -60,7 +60,7 @@ def _decode_numpy(content, name):
 
 
 def _decode_image(content, name):
-    """The image in RGB, or None if there is none."""
+    """Return the image in RGB, or None if the content is not an image."""
     if not check_pixels(content, name):
         return None
     image = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED)

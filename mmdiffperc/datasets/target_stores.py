@@ -95,7 +95,7 @@ class FolderTargets:
 
 
 def open_targets(path: str | Path) -> LmdbTargets | FolderTargets:
-    """The targets in a folder, in an lmdb (a folder with ``data.mdb``), or in an lmdb that is a single file.
+    """Open the targets in a folder, in an lmdb (a folder with ``data.mdb``), or in an lmdb that is a single file.
 
     Raises:
         FileNotFoundError: There is no such path.
@@ -118,7 +118,7 @@ def encode_key(key: str) -> bytes:
 
 
 def import_lmdb() -> ModuleType:
-    """The package that reads and writes lmdb, which only targets in this form need.
+    """Import the package that reads and writes lmdb, which only targets in this form need.
 
     Raises:
         ImportError: It is not installed.
@@ -131,7 +131,7 @@ def import_lmdb() -> ModuleType:
 
 
 def open_environment(path: str):
-    """The environment (``lmdb.Environment``) of this process for a database, opened once.
+    """Open the environment (``lmdb.Environment``) of this process for a database, opened once.
 
     Raises:
         FileNotFoundError: There is no such database.

@@ -27,7 +27,7 @@ class LoadTarget:
     flipped scene point the other way.)
 
     Required keys: ``target_path`` and ``target_key``, as ``ImageTargetDataset`` gives them, and ``ori_shape``. Without
-    ``target_path``, as when a test pipeline runs on one's own image, it does nothing. Added key: ``gt_target``,
+    ``target_path``, as when a test pipeline runs on your own image, it does nothing. Added key: ``gt_target``,
     ``(H, W, 3)`` or ``(H, W)``, single precision. Modified key: ``seg_fields``.
 
     Args:
@@ -134,5 +134,5 @@ class PackTargetInputs:
 
 
 def to_channels_first(image: np.ndarray) -> torch.Tensor:
-    """An image ``(H, W, C)``, or ``(H, W)``, as a tensor ``(C, H, W)``."""
+    """Convert an image ``(H, W, C)``, or ``(H, W)``, to a tensor ``(C, H, W)``."""
     return torch.from_numpy(np.ascontiguousarray(np.atleast_3d(image).transpose(2, 0, 1)))

@@ -1,21 +1,25 @@
-"""What is wrong with the installed packages, and the commands that mend it: :func:`.diagnose`."""
+"""What is wrong or missing, and the commands that mend it: :func:`.diagnose`."""
 
+import re
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
 from textwrap import shorten
 
 from .imports import Imports
-from .installed import Installed
-from .packages import EVERYTHING, PACKAGES, Package
-from .remedies import MMCV_LITE, find_remedy
+from .machine import GIB, OFFLINE, REACHABLE, Machine
+from .packages import EVERYTHING, PACKAGES, Installed, Package
 
 LONGEST_ERROR = 300
 BROKEN, DOUBTFUL, MISSING = 'broken', 'doubtful', 'missing'
+MMCV_LITE = "pip uninstall -y mmcv mmcv-lite && pip install 'mmcv-lite<2.2'"
 FULL_MMCV = (
     "pip uninstall -y mmcv-lite && pip install 'torch<2.14' torchvision 'setuptools<81' wheel ninja psutil && "
     'pip install --no-build-isolation mmcv==2.1.0'
 )
+SIZE_OF_WEIGHTS = 5 * GIB
+# For a machine with internet, whose cache is then copied.
+DOWNLOAD = 'hf download stable-diffusion-v1-5/stable-diffusion-v1-5'
 
 
 @dataclass(frozen=True)
@@ -36,12 +40,52 @@ class Finding:
     command: str = ''
 
 
-def diagnose(imports: Imports, installed: Installed) -> list[Finding]:
+@dataclass(frozen=True)
+class Remedy:
+    """What helps against an error.
+
+    Args:
+        pattern (str): Regular expression that finds the error, in upper or lower case.
+        cause (str): What the error means.
+        command (str): What to type. ``{distributions}`` stands for the packages that cannot be imported.
+    """
+
+    pattern: str
+    cause: str
+    command: str
+
+
+REMEDIES = (
+    Remedy(
+        'mmcv==.* is used but incompatible',
+        'mmsegmentation and mmdetection accept mmcv and mmcv-lite from 2.0 to below 2.2',
+        MMCV_LITE,
+    ),
+    Remedy(r'mmcv\W_ext', 'mmcv was compiled for another torch', MMCV_LITE),
+    Remedy('ImpImporter', 'setuptools is too old for this Python', "pip install --upgrade 'setuptools<81'"),
+    Remedy(
+        'torchvision',
+        'torch and torchvision are not of the same release',
+        'pip install --force-reinstall torch torchvision',
+    ),
+    Remedy(
+        r'libGL\.so|libgthread|libglib', 'OpenCV needs libraries of the system', 'apt-get install libgl1 libglib2.0-0'
+    ),
+    Remedy(
+        r'numpy\.dtype size changed|compiled using NumPy 1|numpy\.core\.multiarray failed to import',
+        'it was built for another numpy',
+        'pip install --upgrade --force-reinstall --no-deps {distributions}',
+    ),
+)
+
+
+def diagnose(imports: Imports, installed: Installed, machine: Machine) -> list[Finding]:
     """Return what is broken, doubtful and missing.
 
     Args:
-        imports (Imports): How the import of each package went.
+        imports (Imports): How the import of each package went, and the GPUs that torch can use.
         installed (Installed): The installed distributions.
+        machine (Machine): What the machine offers.
 
     Returns:
         list[Finding]: Empty if there is nothing to say.
@@ -53,11 +97,12 @@ def diagnose(imports: Imports, installed: Installed) -> list[Finding]:
         *_disagreements(installed),
         *_missing(imports),
         *_without_operators(imports),
+        *_lacking(imports, machine),
     ]
 
 
 def _clashes(installed: Installed) -> Iterator[Finding]:
-    """Distributions that have written different files under the same names."""
+    """Find distributions that have written different files under the same names."""
     opencv = installed.providers.get('cv2', [])
     if len({installed.versions[name] for name in opencv}) > 1:
         command = f'pip uninstall -y {" ".join(opencv)} && pip install opencv-python'
@@ -72,7 +117,7 @@ def _unsupported(installed: Installed) -> Iterator[Finding]:
 
 
 def _disagreements(installed: Installed) -> Iterator[Finding]:
-    """What packages declare about others, except for those that are installed without what they declare."""
+    """Find versions that a package rejects; packages that are installed with ``--no-deps`` do not count."""
     modules = [package.module for package in PACKAGES if '--no-deps' not in package.command]
     names = {name for module in modules for name in installed.providers.get(module, [])}
     for name in sorted(names - {'mmdiffperc'}):
@@ -82,7 +127,7 @@ def _disagreements(installed: Installed) -> Iterator[Finding]:
 
 
 def _broken(imports: Imports, installed: Installed) -> Iterator[Finding]:
-    """Packages that fail through no missing package; those with the same error are one finding."""
+    """Find packages that fail although nothing is missing; those with the same error are one finding."""
     groups = defaultdict(list)
     for package in PACKAGES:
         error = imports.outcomes[package.module].error
@@ -97,13 +142,19 @@ def _broken(imports: Imports, installed: Installed) -> Iterator[Finding]:
         yield Finding(BROKEN, what, why, command)
 
 
+def find_remedy(error: str) -> Remedy | None:
+    """Return what helps against an error, if it is a known one."""
+    matching = (remedy for remedy in REMEDIES if re.search(remedy.pattern, error, re.IGNORECASE))
+    return next(matching, None)
+
+
 def _repair(error: str, package: Package, names: str) -> str:
     needs_more = error.startswith('ModuleNotFoundError') or package.module == 'mmdiffperc'
     return package.command if needs_more else f'pip install --force-reinstall --no-deps {names} && {package.command}'
 
 
 def _missing(imports: Imports) -> Iterator[Finding]:
-    """Missing packages; those that serve the same purpose and come with the same command are one finding."""
+    """Find missing packages; those that serve the same purpose and come with the same command are one finding."""
     groups = defaultdict(list)
     for package in PACKAGES:
         if imports.is_missing(package.module):
@@ -121,3 +172,24 @@ def _without_operators(imports: Imports) -> Iterator[Finding]:
             'GPU; NMS, RoIAlign and deformable convolution work without it'
         )
         yield Finding(MISSING, 'full mmcv', why, FULL_MMCV)
+
+
+def _lacking(imports: Imports, machine: Machine) -> Iterator[Finding]:
+    """Find what the machine lacks for training models of full size."""
+    if not imports.gpus and not imports.outcomes['torch'].error:
+        why = 'needed to train models of full size; those with tiny-sd train without'
+        yield Finding(MISSING, 'GPU', why, _command_for_gpu(imports, machine))
+    if machine.free_in_cache < SIZE_OF_WEIGHTS:
+        why = f'{SIZE_OF_WEIGHTS // GIB} GiB needed for the weights of Stable Diffusion 1.5'
+        yield Finding(MISSING, 'disk space', why, 'export HF_HOME=/path/to/a/larger/disk')
+    if machine.hub_answer != REACHABLE:
+        switches = [name for name in OFFLINE if name in machine.hub_answer]
+        why = 'needed for weights named by their id on the hub; a local file or folder needs no hub'
+        yield Finding(MISSING, 'hub', why, f'unset {switches[0]}' if switches else DOWNLOAD)
+
+
+def _command_for_gpu(imports, machine):
+    if not machine.has_driver:
+        return ''
+    # Another build of torch helps where this one is for the CPU alone, and another driver where this one is too old.
+    return 'nvidia-smi' if imports.platform else 'pip install --force-reinstall torch torchvision'

@@ -1,4 +1,4 @@
-"""Which packages can be imported: :func:`.import_all`, in a process of its own."""
+"""Which packages can be imported: :func:`.import_all`, in a separate process."""
 
 import json
 import os
@@ -13,7 +13,7 @@ from tempfile import TemporaryDirectory
 from .packages import Package
 
 PATIENCE = 300  # seconds, for all imports together
-# No import shall send anything.
+# Imports must not send anything.
 PRIVATE = {'HF_HUB_OFFLINE': '1', 'GRADIO_ANALYTICS_ENABLED': 'False', 'NO_ALBUMENTATIONS_UPDATE': '1'}
 SILENT = dict.fromkeys(('stdin', 'stdout', 'stderr'), subprocess.DEVNULL)
 
@@ -52,7 +52,7 @@ class Imports:
         return self.outcomes[module].lacks == module
 
     def missing_need(self, module: str) -> str:
-        """Return which other package is missing, so that this one fails; empty if there is none."""
+        """Return the missing package that makes this one fail; empty if there is none."""
         needed = self.outcomes[module].lacks.partition('.')[0]
         return needed if needed != module and needed in self.outcomes and self.is_missing(needed) else ''
 
@@ -62,11 +62,11 @@ class Imports:
 
 
 def import_all(packages: Iterable[Package], patience: float = PATIENCE) -> Imports:
-    """Import packages in a process of its own. Where that process crashes, another one goes on with the next package.
+    """Import packages in a separate process. If it crashes, another process continues with the next package.
 
     Args:
         packages (Iterable[Package]): The packages, in order.
-        patience (float): Seconds after which a process is ended that does not answer.
+        patience (float): Seconds after which a process that has not finished is killed.
 
     Returns:
         Imports: An outcome for each package.

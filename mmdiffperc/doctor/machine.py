@@ -2,19 +2,22 @@
 
 import os
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
+from http.client import HTTPException
 from pathlib import Path
-
-from .findings import MISSING, Finding
-from .hub import OFFLINE, REACHABLE, ask_hub
-from .imports import Imports
+from queue import Empty, SimpleQueue
+from threading import Thread
+from urllib.error import HTTPError, URLError
+from urllib.parse import urlsplit
+from urllib.request import HTTPRedirectHandler, Request, build_opener
 
 GIB = 2**30
-SIZE_OF_WEIGHTS = 5 * GIB
-# For a machine with internet, whose cache is then copied.
-DOWNLOAD = 'hf download stable-diffusion-v1-5/stable-diffusion-v1-5'
 CGROUP_LIMIT = Path('/sys/fs/cgroup/memory.max')
+DEFAULT_ENDPOINT = 'https://huggingface.co'
+OFFLINE = ('HF_HUB_OFFLINE', 'TRANSFORMERS_OFFLINE')
+REACHABLE = 'reachable'
+PATIENCE = 3  # seconds
 
 
 @dataclass(frozen=True)
@@ -53,40 +56,11 @@ def find_machine(environment: Mapping[str, str]) -> Machine:
     )
 
 
-def lacking(imports: Imports, machine: Machine) -> Iterator[Finding]:
-    """Find out what a machine lacks for a training of full size.
-
-    Args:
-        imports (Imports): With the GPUs that torch can use.
-        machine (Machine): What the machine offers.
-
-    Yields:
-        Finding: One of the kind ``'missing'``.
-    """
-    if not imports.gpus and not imports.outcomes['torch'].error:
-        why = 'needed to train models of full size; those with tiny-sd train without'
-        yield Finding(MISSING, 'GPU', why, _command_for_gpu(imports, machine))
-    if machine.free_in_cache < SIZE_OF_WEIGHTS:
-        why = f'{SIZE_OF_WEIGHTS // GIB} GiB needed for the weights of Stable Diffusion 1.5'
-        yield Finding(MISSING, 'disk space', why, 'export HF_HOME=/path/to/a/larger/disk')
-    if machine.hub_answer != REACHABLE:
-        switches = [name for name in OFFLINE if name in machine.hub_answer]
-        why = 'needed for weights named by their id on the hub; a local file or folder needs no hub'
-        yield Finding(MISSING, 'hub', why, f'unset {switches[0]}' if switches else DOWNLOAD)
-
-
 def hub_cache(environment: Mapping[str, str]) -> Path:
     """Return the folder that the client of the hub downloads to."""
     caches = Path(environment.get('XDG_CACHE_HOME', '~/.cache'))
     home = Path(environment.get('HF_HOME', caches / 'huggingface'))
     return Path(os.path.expanduser(environment.get('HF_HUB_CACHE', home / 'hub'))).absolute()
-
-
-def _command_for_gpu(imports, machine):
-    if not machine.has_driver:
-        return ''
-    # Another build of torch helps where this one is for the CPU alone, and another driver where this one is too old.
-    return 'nvidia-smi' if imports.platform else 'pip install --force-reinstall torch torchvision'
 
 
 def _memory():
@@ -105,3 +79,55 @@ def _free(folder):
     while not os.path.exists(folder):
         folder = folder.parent
     return shutil.disk_usage(folder).free
+
+
+class _NoRedirect(HTTPRedirectHandler):
+    """Take a redirection for the answer, so that a single request is sent."""
+
+    def redirect_request(self, *arguments):
+        """Do not follow it."""
+
+
+def ask_hub(environment: Mapping[str, str], patience: float = PATIENCE) -> tuple[str, str]:
+    """Send one HEAD request to the hub, unless the environment forbids it.
+
+    Args:
+        environment (Mapping[str, str]): The variables that the client of the hub reads: ``HF_ENDPOINT``,
+            ``HF_HUB_OFFLINE``, ``TRANSFORMERS_OFFLINE``.
+        patience (float): Seconds to wait for an answer.
+
+    Returns:
+        tuple[str, str]: The address without its user and password, and ``'reachable'`` or the reason why it is not.
+    """
+    endpoint = environment.get('HF_ENDPOINT', DEFAULT_ENDPOINT)
+    try:
+        parts = urlsplit(endpoint)
+        shown = f'{parts.scheme}://{parts.hostname}{f":{parts.port}" if parts.port else ""}'
+    except ValueError:  # for instance, a port that is not a number
+        parts, shown = urlsplit(''), 'HF_ENDPOINT'
+    if parts.scheme not in ('http', 'https') or not parts.hostname:
+        return shown, 'not asked, because HF_ENDPOINT is not an address of the form https://...'
+    for name in OFFLINE:
+        if environment.get(name, '').upper() in ('1', 'ON', 'YES', 'TRUE'):
+            return shown, f'not asked, because {name} is set'
+    return shown, _ask_in_time(endpoint, patience)
+
+
+def _ask_in_time(address, patience):
+    """Ask in a thread that is abandoned after a while, because looking up a host name has no time limit."""
+    answers = SimpleQueue()
+    Thread(target=lambda: answers.put(_ask(address, patience)), daemon=True).start()
+    try:
+        return answers.get(timeout=patience)
+    except Empty:
+        return f'no answer within {patience} seconds'
+
+
+def _ask(address, patience):
+    try:
+        with build_opener(_NoRedirect).open(Request(address, method='HEAD'), timeout=patience):
+            return REACHABLE
+    except HTTPError:  # refused or redirected, but it answers
+        return REACHABLE
+    except (URLError, OSError, HTTPException, ValueError) as error:
+        return f'not reachable ({getattr(error, "reason", error)})'

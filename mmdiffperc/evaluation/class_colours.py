@@ -52,7 +52,7 @@ Palette = Annotated[
 
 
 def resolve_palette(palette: str | Sequence[Sequence[int]]) -> np.ndarray:
-    """Colours of classes.
+    """Return the colours of classes.
 
     Args:
         palette (str | Sequence): ``'ade20k'`` or ``'ade20k_bedroom'``, the first and the second palette of DMP (the
@@ -92,7 +92,7 @@ def classes_to_colours(labels: np.ndarray, palette: np.ndarray) -> np.ndarray:
 
 
 def colours_to_classes(image: np.ndarray, palette: np.ndarray, classes: Sequence[int] | None = None) -> np.ndarray:
-    """The class of the nearest colour, at each pixel.
+    """Return the class of the nearest colour, at each pixel.
 
     Nearest in OpenCV's 8-bit Lab, as the official code of DMP has it.
 
@@ -116,5 +116,5 @@ def colours_to_classes(image: np.ndarray, palette: np.ndarray, classes: Sequence
 
 
 def to_lab(colours: np.ndarray) -> np.ndarray:
-    """OpenCV's 8-bit Lab of RGB colours ``(N, 3)``, as single-precision numbers."""
+    """Return OpenCV's 8-bit Lab of RGB colours ``(N, 3)``, as single-precision numbers."""
     return cv2.cvtColor(colours[None], cv2.COLOR_RGB2Lab)[0].astype(np.float32)

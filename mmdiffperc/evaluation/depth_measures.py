@@ -15,7 +15,7 @@ MEASURES = ('d1', 'd2', 'd3', 'abs_rel', 'sq_rel', 'rmse', 'rmse_log', 'log10', 
 
 
 def crop_mask(height: int, width: int, crop_type: str) -> np.ndarray:
-    """Which pixels lie inside an evaluation crop.
+    """Return which pixels lie inside an evaluation crop.
 
     The crop of NYU Depth v2 stands in pixels. Those of KITTI, by Garg et al. (ECCV 2016) and the one that reproduces
     Eigen et al. (NeurIPS 2014), are fractions *of the map that is evaluated*: an image of 375 x 1242 as it is, or its

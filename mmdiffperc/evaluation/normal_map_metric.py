@@ -46,7 +46,7 @@ class NormalMapMetric(TargetMetric):
 
 
 def angles_between(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """Angles in degrees between vectors ``(3, N)``; a vector without length is at a right angle to all."""
+    """Return the angles in degrees between vectors ``(3, N)``; a vector without length is at a right angle to all."""
     lengths = np.linalg.norm(a, axis=0) * np.linalg.norm(b, axis=0)
     cosines = np.sum(a * b, axis=0) / np.where(lengths > 0, lengths, 1)
     return np.degrees(np.arccos(cosines.clip(-1, 1)))

@@ -137,7 +137,7 @@ class CheckFiniteHook(Hook):
         return False
 
     def _is_finite(self, optimizers):
-        """Whether losses and gradients are finite in all processes. This is the one time that a GPU is waited for."""
+        """Return whether losses and gradients are finite in all processes. Only here does the CPU wait for the GPU."""
         numbers = [loss.float().sum() for loss in self._losses.values()]
         gradients = [gradient for optimizer in optimizers for gradient in gradients_of(optimizer)]
         if gradients:
@@ -201,23 +201,23 @@ class CheckFiniteHook(Hook):
 
 
 def each_wrapper(wrapper: BaseOptimWrapper) -> list[BaseOptimWrapper]:
-    """One optimizer wrapper, or those of several optimizers."""
+    """Return one optimizer wrapper, or those of several optimizers."""
     return list(wrapper.values()) if isinstance(wrapper, OptimWrapperDict) else [wrapper]
 
 
 def gradients_of(optimizer: Optimizer) -> list[torch.Tensor]:
-    """The dense gradients of an optimizer's parameters."""
+    """Return the dense gradients of an optimizer's parameters."""
     gradients = [parameter.grad for group in optimizer.param_groups for parameter in group['params']]
     return [gradient for gradient in gradients if gradient is not None and gradient.layout == torch.strided]
 
 
 def running_statistics(model: nn.Module) -> list[torch.Tensor]:
-    """The buffers that a forward pass of batch norm changes."""
+    """Return the buffers that a forward pass of batch norm changes."""
     return [buffer for name, buffer in model.named_buffers() if name.rpartition('.')[2] in RUNNING_STATISTICS]
 
 
 def random_state() -> tuple[torch.Tensor, torch.Tensor | None]:
-    """The states of torch's generators: of the CPU, and of the GPU if one is in use."""
+    """Return the states of torch's generators: of the CPU, and of the GPU if one is in use."""
     return torch.get_rng_state(), torch.cuda.get_rng_state() if torch.cuda.is_initialized() else None
 
 
@@ -229,5 +229,5 @@ def set_random_state(cpu: torch.Tensor, gpu: torch.Tensor | None):
 
 
 def place(runner: Runner) -> str:
-    """The iteration, as the log counts, and the epoch if the loop has several."""
+    """Return the iteration, as the log counts, and the epoch if the loop has several."""
     return f'iteration {runner.iter + 1}' + (f' (epoch {runner.epoch + 1})' if runner.max_epochs > 1 else '')

@@ -85,12 +85,12 @@ def watch_forward(model: nn.Module, forward: Callable[[], Any]) -> tuple[list[nn
 
 
 def named_parts(model: nn.Module) -> dict[nn.Module, str]:
-    """The modules within a model, with their place in it and their type."""
+    """Return the modules within a model, with their place in it and their type."""
     return {part: f'{name} ({type(part).__name__})' for name, part in model.named_modules() if part is not model}
 
 
 def is_finite(value: Any) -> bool:
-    """Whether all tensors in nested containers are finite."""
+    """Return whether all tensors in nested containers are finite."""
     return first_non_finite(dict(flatten(value))) is None
 
 

@@ -93,7 +93,7 @@ def check_seed(seed: Any):
 
 
 def is_iteration_based(loop: Any) -> bool:
-    """Whether a training loop takes batches from one iterator, as mmengine's ``IterBasedTrainLoop`` does."""
+    """Return whether a training loop takes batches from one iterator, as mmengine's ``IterBasedTrainLoop`` does."""
     return hasattr(loop, 'dataloader_iterator')
 
 

@@ -42,5 +42,5 @@ class SaveLoRAHook(Hook):
 
 
 def unwrap(model: nn.Module) -> nn.Module:
-    """The model itself, without what distributes it."""
+    """Return the model itself, without what distributes it."""
     return model.module if is_model_wrapper(model) else model

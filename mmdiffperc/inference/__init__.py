@@ -1,4 +1,4 @@
-"""Prediction for one's own images, without any host."""
+"""Prediction for your own images, without any host."""
 
 from .multi_target_inferencer import MultiTargetInferencer
 from .target_inferencer import TargetInferencer

@@ -1,4 +1,4 @@
-"""Images of one's own, and what is said about them."""
+"""Your own images and their captions."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,7 +13,7 @@ from mmdiffperc.files import read_text
 
 
 def find_images(path: str | Path) -> list[tuple[Path, str | None]]:
-    """The image itself, or the images of a folder, each with its caption: the first in ``metadata.jsonl``, if any.
+    """Return the image, or the images of a folder, each with its first caption in ``metadata.jsonl``, if any.
 
     They are in the order of their names.
 
@@ -42,7 +42,7 @@ def check_names(images: Sequence[Path]):
 
 
 def read_image(image: str | Path | np.ndarray) -> np.ndarray:
-    """An image ``(H, W, 3)`` in BGR, uint8, upright as its EXIF data say, from a file or as it is.
+    """Read an image ``(H, W, 3)`` in BGR, uint8, upright as its EXIF data say, from a file or as it is.
 
     Raises:
         OSError: There is no such file.
@@ -73,7 +73,7 @@ def read_lines(path: str | Path) -> list[str]:
 
 
 def read_prompts(path: str | Path) -> list[str]:
-    """The prompts of a text file, one a line; empty lines do not count.
+    """Read the prompts of a text file, one per line; empty lines do not count.
 
     Raises:
         OSError: There is no such file.
@@ -86,7 +86,7 @@ def read_prompts(path: str | Path) -> list[str]:
 
 
 def read_captions(path: str | Path, number: int) -> list[str]:
-    """The captions of so many images, in a text file with one a line.
+    """Read the captions of a number of images from a text file, one per line.
 
     Raises:
         OSError: There is no such file.

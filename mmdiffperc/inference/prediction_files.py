@@ -23,7 +23,7 @@ def write_prediction(target: np.ndarray, stem: Path, codec: TargetCodec):
 
 
 def to_picture(target: np.ndarray, codec: TargetCodec) -> np.ndarray:
-    """What is seen of a target.
+    """Return a target as a picture to look at.
 
     Args:
         target (np.ndarray): Colours ``(H, W, 3)`` in [0, 1], or one channel ``(H, W)``.

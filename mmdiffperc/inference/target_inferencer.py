@@ -1,4 +1,4 @@
-"""Predict normals, depth and other targets of one's own images."""
+"""Predict normals, depth and other targets of your own images."""
 
 import math
 import time
@@ -213,7 +213,7 @@ class TargetInferencer:
         return pixels
 
     def _prepare(self, image: np.ndarray) -> torch.Tensor:
-        """The inputs ``(1, 3, h, w)`` of the model."""
+        """Prepare the inputs ``(1, 3, h, w)`` of the model."""
         pixels = torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1).float()
         size = fit_shorter_side(image.shape[:2], self.size)
         if size != image.shape[:2]:
@@ -221,7 +221,7 @@ class TargetInferencer:
         return self.model.data_preprocessor(dict(inputs=[pixels]))['inputs']
 
     def _decode(self, latents: torch.Tensor, inputs: torch.Tensor) -> torch.Tensor:
-        """The target maps ``(B, C, h, w)``, which are finite."""
+        """Decode the target maps ``(B, C, h, w)``, and check that they are finite."""
         maps = self.model.decode(latents, inputs.shape[-2:])
         if not maps.isfinite().all():
             raise ValueError(
@@ -231,7 +231,7 @@ class TargetInferencer:
         return maps
 
     def _restore(self, target: torch.Tensor, image: np.ndarray) -> np.ndarray:
-        """A target map ``(C, h, w)`` at the size of the image."""
+        """Resize a target map ``(C, h, w)`` to the size of the image."""
         size = image.shape[:2]
         if target.shape[1:] != size:
             target = self.model.codec.resize(target, size)
@@ -262,12 +262,12 @@ def build_model(config: dict, checkpoint: str | Path | None, lora: str | Path | 
 
 
 def base_of(model: dict) -> dict:
-    """What decides about the weights under an adapter, in the config of a model."""
+    """Return the part of a model's config that decides about the weights under an adapter."""
     return {name: model.get(name) for name in ('arch', 'init_cfg')}
 
 
 def resized_side(config: Config) -> int | None:
-    """The shorter side to which the test pipeline of a config resizes, if it does."""
+    """Return the shorter side to which the test pipeline of a config resizes, if it does."""
     for transform in transforms_for_testing(config):
         if class_name(transform['type']) == 'Resize' and 'scale' in transform:
             return min(transform['scale'])
@@ -312,7 +312,7 @@ def check_aspect_ratio(size: tuple[int, int], image: str | Path):
 
 
 def same_sizes(inputs: Sequence[torch.Tensor]) -> list[list[int]]:
-    """The indices of inputs, those of one shape together."""
+    """Return the indices of inputs, grouped by shape."""
     groups = defaultdict(list)
     for index, tensor in enumerate(inputs):
         groups[tensor.shape].append(index)
@@ -320,5 +320,5 @@ def same_sizes(inputs: Sequence[torch.Tensor]) -> list[list[int]]:
 
 
 def as_batch(caption: str | None) -> list[str] | None:
-    """The captions of a single image."""
+    """Return the captions of a single image."""
     return None if caption is None else [caption]

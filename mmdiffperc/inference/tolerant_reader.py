@@ -1,4 +1,4 @@
-"""Many files, of which some may be damaged."""
+"""Read many files, some of which may be damaged."""
 
 from collections.abc import Callable
 from pathlib import Path

@@ -42,7 +42,7 @@ def check_in_channels(model: nn.Module, name: str, part: nn.Module | None):
 
 
 def _feeder(model: nn.Module, name: str) -> nn.Module | None:
-    """What hands its features to the part of this name, if its channels are known."""
+    """Return the module that feeds the part of this name, if its channels are known."""
     if isinstance(model, nn.Sequential):
         last = next(reversed(model._modules.values()), None)
         return last if isinstance(last, FinerLevelNeck) else None
@@ -55,13 +55,13 @@ def _feeder(model: nn.Module, name: str) -> nn.Module | None:
 
 
 def _out_channels(feeder: nn.Module) -> tuple[int, ...]:
-    """Channels of each feature; the necks of hosts say how many there are of how many channels."""
+    """Return the channels of each feature; the necks of hosts say how many there are of how many channels."""
     channels = feeder.out_channels
     return channels if isinstance(channels, tuple) else (channels,) * getattr(feeder, 'num_outs', 1)
 
 
 def _wanted(consumer: nn.Module, given, feeder: nn.Module) -> int | list[int] | None:
-    """What ``in_channels`` must be: of all levels for a neck, of those that ``in_index`` selects for a head."""
+    """Return what ``in_channels`` must be: of all levels for a neck, of those that ``in_index`` selects for a head."""
     out_channels = _out_channels(feeder)
     in_index = getattr(consumer, 'in_index', None)
     if in_index is None:

@@ -40,7 +40,7 @@ _OPEN_CLIP_LAYER = {
 
 
 def unet_key_map(config: Mapping) -> dict[str, str]:
-    """Maps every weight of a U-Net to its CompVis name.
+    """Map every weight of a U-Net to its CompVis name.
 
     Args:
         config (Mapping): Config of a ``UNet2DConditionModel`` (``unet.config``).
@@ -65,7 +65,7 @@ def unet_key_map(config: Mapping) -> dict[str, str]:
 
 
 def vae_key_map(config: Mapping) -> dict[str, str]:
-    """Maps every weight of an autoencoder to its CompVis name.
+    """Map every weight of an autoencoder to its CompVis name.
 
     The attention projections are 1x1 convolutions in CompVis files and linear layers in diffusers: same numbers,
     shape ``(C, C, 1, 1)`` instead of ``(C, C)``.
@@ -84,7 +84,7 @@ def vae_key_map(config: Mapping) -> dict[str, str]:
 
 
 def open_clip_key(name: str) -> str:
-    """Gives the OpenCLIP name of a weight of a ``CLIPTextModel`` (the text encoder of SD 2.x).
+    """Return the OpenCLIP name of a weight of a ``CLIPTextModel`` (the text encoder of SD 2.x).
 
     The query, key and value projections share one tensor ``attn.in_proj_*`` in OpenCLIP, in this order.
 
@@ -107,7 +107,7 @@ def open_clip_key(name: str) -> str:
 
 
 def ema_key(key: str) -> str:
-    """Gives the name under which CompVis files keep the moving average of ``model.<...>``: all dots dropped."""
+    """Return the name under which CompVis files keep the moving average of ``model.<...>``: all dots dropped."""
     return 'model_ema.' + key.removeprefix('model.').replace('.', '')
 
 
@@ -186,7 +186,7 @@ def _rename_all(cls: type, config: Mapping, modules: Mapping[str, str]) -> dict[
 
 
 def _rename(name: str, modules: Mapping[str, str]) -> str:
-    """Replaces the longest leading part of ``name`` that ``modules`` knows."""
+    """Replace the longest leading part of ``name`` that ``modules`` knows."""
     module, rest = name, ''
     while module not in modules:
         module, dot, last = module.rpartition('.')

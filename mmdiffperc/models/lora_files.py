@@ -126,7 +126,7 @@ def read_lora(path: Path, unet: nn.Module) -> tuple[dict, dict[str, Tensor]]:
 
 
 def _layers_of(unet: nn.Module) -> dict[str, nn.Module]:
-    """The layers that can be adapted, by the names that they would have without an adapter."""
+    """Return the layers that can be adapted, by the names that they would have without an adapter."""
     return {
         name.removesuffix('.base_layer'): module
         for name, module in unet.named_modules()
@@ -250,7 +250,7 @@ def _read_pattern(path: Path, field: str, pattern: dict) -> dict[str, tuple[int,
 
 
 def _look_up(pattern: Mapping[str, tuple[int, float]], layer: str, default):
-    """The value of the first entry whose name ends the layer's, as PEFT has it."""
+    """Return the value of the first entry whose name ends the layer's, as PEFT has it."""
     parts = layer.split('.')
     endings = ('.'.join(parts[start:]) for start in range(len(parts)))
     return min((pattern[ending] for ending in endings if ending in pattern), default=(0, default))[1]
@@ -267,7 +267,7 @@ def _check_ranks(path: Path, ranks: dict[str, int], settings: LoraSettings):
 
 
 def _arguments(path: Path, ranks: dict[str, int], settings: LoraSettings, stored: dict[str, float]) -> dict:
-    """The arguments of ``peft.LoraConfig``, of which the layers' names are those of the U-Net."""
+    """Return the arguments of ``peft.LoraConfig``, of which the layers' names are those of the U-Net."""
     alphas = {layer: stored.get(layer, _look_up(settings.alpha_pattern, layer, settings.lora_alpha)) for layer in ranks}
     # Files without settings are of 2023, when the scaling was 1.
     alphas = {layer: ranks[layer] if alpha is None else alpha for layer, alpha in alphas.items()}
@@ -296,7 +296,7 @@ def _check_scaling(path: Path, layer: str, alpha: float, rank: int, use_rslora: 
 
 
 def _others(values: dict[str, float], usual: float) -> dict[str, float]:
-    """A pattern of PEFT for the layers with another value: one alternative of names for each value."""
+    """Return a pattern of PEFT for the layers with another value: one alternative of names for each value."""
     layers = defaultdict(list)
     for layer, value in values.items():
         if value != usual:

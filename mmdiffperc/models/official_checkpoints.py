@@ -48,7 +48,7 @@ MAX_NUMBERED = 9  # more passes or levels than any official model has
 
 
 def by_number(ours: str, theirs: str) -> dict[str, str]:
-    """Names of what is counted, from 0 here and from 1 in the research repositories."""
+    """Return the names of what is counted, from 0 here and from 1 in the research repositories."""
     return {ours.format(index): theirs.format(index + 1) for index in range(MAX_NUMBERED)}
 
 
@@ -166,7 +166,7 @@ LAYOUTS = (
 
 
 def unwrap(checkpoint: Mapping) -> dict[str, torch.Tensor]:
-    """Weights of a checkpoint file's content: under ``state_dict`` or ``model`` if wrapped, without ``module.``.
+    """Return the weights of a checkpoint file: under ``state_dict`` or ``model`` if wrapped, without ``module.``.
 
     Raises:
         ValueError: It does not hold weights by their names.

@@ -51,7 +51,7 @@ def check_data_preprocessor(model: nn.Module, name: str, part: nn.Module | None)
 
 
 def _normalises(preprocessor) -> bool:
-    """Whether it is of a class of mmengine or a host that normalises images."""
+    """Return whether it is of a class of mmengine or a host that normalises images."""
     return hasattr(preprocessor, '_enable_normalize')
 
 

@@ -25,7 +25,7 @@ TEXT_SIDE = ('text_encoder', 'tokenizer')
 
 
 def arch_folder(arch: str | Path) -> Path:
-    """Finds the folder with the configs of an architecture.
+    """Find the folder with the configs of an architecture.
 
     Args:
         arch (str | Path): ``'sd1-4'``, ``'sd1-5'``, ``'sd2-1'``, ``'tiny-sd'``, or a folder that holds
@@ -45,7 +45,7 @@ def arch_folder(arch: str | Path) -> Path:
 
 
 def build_unet(arch: str | Path) -> UNet2DConditionModel:
-    """Builds the U-Net of an architecture (see :func:`arch_folder`) with random weights.
+    """Build the U-Net of an architecture (see :func:`arch_folder`) with random weights.
 
     Raises:
         ValueError: The config is damaged, does not belong to a U-Net, or to one that needs more than latents, a
@@ -59,7 +59,7 @@ def build_unet(arch: str | Path) -> UNet2DConditionModel:
 
 
 def build_vae(arch: str | Path) -> AutoencoderKL:
-    """Builds the autoencoder of an architecture (see :func:`arch_folder`) with random weights.
+    """Build the autoencoder of an architecture (see :func:`arch_folder`) with random weights.
 
     Raises:
         ValueError: The config is damaged, or does not belong to an autoencoder of RGB images.
@@ -70,7 +70,7 @@ def build_vae(arch: str | Path) -> AutoencoderKL:
 
 
 def build_text_encoder(arch: str | Path) -> CLIPTextModel:
-    """Builds the text encoder of an architecture (see :func:`arch_folder`) with random weights.
+    """Build the text encoder of an architecture (see :func:`arch_folder`) with random weights.
 
     Raises:
         ValueError: The folder has no ``text_encoder/config.json``, or that of another model than CLIP's, or of another
@@ -89,7 +89,7 @@ def build_text_encoder(arch: str | Path) -> CLIPTextModel:
 
 
 def build_tokenizer(arch: str | Path) -> CLIPTokenizer:
-    """Builds the tokenizer of an architecture: its own vocabulary if the folder has one, else CLIP's.
+    """Build the tokenizer of an architecture: its own vocabulary if the folder has one, else CLIP's.
 
     SD 1.x pads with ``<|endoftext|>``, SD 2.x with ``!``. As in the published SD 2.x tokenizers, a ``!`` in a text then
     is the padding token as well.
@@ -104,7 +104,7 @@ def build_tokenizer(arch: str | Path) -> CLIPTokenizer:
 
 
 def locate_parts(checkpoint: str | Path, parts: Sequence[str], variant: str | None = None) -> Path:
-    """Finds parts of a checkpoint (see :func:`load_weights`) and downloads, all at once, what is not there.
+    """Find parts of a checkpoint (see :func:`load_weights`) and download, all at once, those that are not there.
 
     Args:
         checkpoint (str | Path): As in :func:`load_weights`.
@@ -124,7 +124,7 @@ def locate_parts(checkpoint: str | Path, parts: Sequence[str], variant: str | No
 def load_weights(
     checkpoint: str | Path, *, variant: str | None = None, use_ema: bool = False, **modules: nn.Module
 ) -> None:
-    """Fills modules of Stable Diffusion in place with the weights of a checkpoint; their dtype and device stay.
+    """Fill modules of Stable Diffusion in place with the weights of a checkpoint; their dtype and device stay.
 
     Nothing stays random: every weight of every module must be in the checkpoint with its shape, or nothing is changed
     and the error names what does not fit. Parts that were removed from a module (a decoder, an output layer) are not
@@ -170,7 +170,7 @@ def load_weights(
 def load_text_encoder(
     arch: str | Path, checkpoint: str | Path, *, variant: str | None = None
 ) -> tuple[CLIPTokenizer, CLIPTextModel]:
-    """Loads the text side of a checkpoint, frozen and in eval mode.
+    """Load the text side of a checkpoint, frozen and in eval mode.
 
     Args:
         arch (str | Path): Architecture, see :func:`arch_folder`.

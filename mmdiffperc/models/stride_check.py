@@ -18,7 +18,7 @@ ADVICE = (
 
 
 def strides_behind(neck: nn.Module | None, strides: Sequence[int]) -> list[int] | None:
-    """Strides of the features that a neck returns, or None for one that is not known.
+    """Return the strides of the features that a neck returns, or None for one that is not known.
 
     Args:
         neck (nn.Module, optional): A :class:`.FinerLevelNeck`, an FPN of a host, a sequence of them, or none.
@@ -64,7 +64,7 @@ def check_strides(model: nn.Module, name: str, part: nn.Module | None):
 
 
 def _told_strides(head: nn.Module) -> dict[str, list[int]]:
-    """What strides a dense head's anchors or points have, and the regions of a head for them."""
+    """Return the strides of a head's anchors or points, and of its RoI extractors."""
     told = {}
     if generator := getattr(head, 'prior_generator', None):
         told[type(generator).__name__] = [max(stride) for stride in generator.strides]

@@ -21,7 +21,7 @@ _OTHER_INPUTS = re.compile(r'conv_in\.weight: \((\d+), (\d+), .+ expected, \(\1,
 
 
 def assign_from_folder(folder: Path, modules: Mapping[str, nn.Module], variant: str | None) -> Plan:
-    """Plans the filling of modules from the subfolders of a diffusers folder."""
+    """Plan the filling of modules from the subfolders of a diffusers folder."""
     plan = {}
     for part, module in modules.items():
         files = [WeightFile(path) for path in weight_files(folder, part, variant)]
@@ -30,7 +30,7 @@ def assign_from_folder(folder: Path, modules: Mapping[str, nn.Module], variant: 
 
 
 def assign_from_single_file(path: Path, modules: Mapping[str, nn.Module], use_ema: bool) -> Plan:
-    """Plans the filling of modules from a CompVis single file."""
+    """Plan the filling of modules from a CompVis single file."""
     plan, file = {}, WeightFile(path)
     for part, module in modules.items():
         _assign(plan, part, module, [file], _compvis_names(part, module, file, use_ema))
@@ -38,7 +38,7 @@ def assign_from_single_file(path: Path, modules: Mapping[str, nn.Module], use_em
 
 
 def fill(plan: Plan) -> None:
-    """Copies what was planned."""
+    """Copy what was planned."""
     for file, assignments in plan.items():
         file.fill(assignments)
 
@@ -63,7 +63,7 @@ def _assign(plan: Plan, part: str, module: nn.Module, files: list[WeightFile], k
 
 
 def _base_weights(module: nn.Module) -> Iterator[tuple[str, Tensor]]:
-    """Weights by the names they have without LoRA, which starts at zero and is in no checkpoint of the base model."""
+    """Yield the weights by their names without LoRA, which starts at zero and is in no checkpoint of the base model."""
     for name, weight in module.state_dict().items():
         if '.lora_' not in name:
             yield name.replace('.base_layer.', '.'), weight

@@ -22,7 +22,7 @@ _WEIGHTS = re.compile(
 
 
 def locate_checkpoint(checkpoint: str | Path, parts: Sequence[str], variant: str | None = None) -> Path:
-    """Finds a checkpoint, downloading from the hub what is needed and not in its cache.
+    """Find a checkpoint, downloading from the hub what is needed and not in its cache.
 
     Args:
         checkpoint (str | Path): A single file, a diffusers folder, or a hub id ``organisation/name``.
@@ -48,7 +48,7 @@ def locate_checkpoint(checkpoint: str | Path, parts: Sequence[str], variant: str
 
 
 def weight_files(folder: Path, part: str, variant: str | None = None) -> list[Path]:
-    """Lists the files that hold one part of a diffusers folder: one file, or all its shards.
+    """List the files that hold one part of a diffusers folder: one file, or all its shards.
 
     Args:
         folder (Path): The diffusers folder.
@@ -65,7 +65,7 @@ def weight_files(folder: Path, part: str, variant: str | None = None) -> list[Pa
 
 
 def _hub_folder(repo_id: str, parts: Sequence[str], variant: str | None) -> Path:
-    """Takes what the hub's cache has, without asking the network; else downloads."""
+    """Take what the hub's cache has, without asking the network; otherwise download."""
     configs = [try_to_load_from_cache(repo_id, f'{part}/{_CONFIGS.get(part, "config.json")}') for part in parts]
     if not all(isinstance(config, str) for config in configs):
         return _download(repo_id, parts, variant)
@@ -93,7 +93,7 @@ def _ask_hub(repo_id: str, parts: Sequence[str], **options) -> str | list:
 
 
 def _select(names: Iterable[str], part: str, variant: str | None, where: str) -> list[str]:
-    """Chooses files of one part among the names (``part/file``) of a folder or repository."""
+    """Choose files of one part among the names (``part/file``) of a folder or repository."""
     names = sorted(names)
     if part == 'tokenizer':
         return _required([name for name in names if str(PurePosixPath(name).parent) == part], part, where)
@@ -111,7 +111,7 @@ def _select(names: Iterable[str], part: str, variant: str | None, where: str) ->
 
 
 def _by_variant(names: Iterable[str]) -> dict[str, dict[str | None, list[tuple[re.Match, str]]]]:
-    """The weights among the names, by part and variant."""
+    """Return the weights among the names, by part and variant."""
     weights = defaultdict(lambda: defaultdict(list))
     for path in map(PurePosixPath, names):
         if match := _WEIGHTS.fullmatch(path.name):
@@ -135,7 +135,7 @@ def _refuse_foreign_formats(names: Iterable[str], part: str, where: str):
 
 
 def _stand_in(weights: dict[str, dict[str | None, list]], part: str, variant: str | None, where: str) -> str | None:
-    """The variant of a part that is taken where the one asked for is missing.
+    """Return the variant of a part that is taken where the one asked for is missing.
 
     Raises:
         FileNotFoundError: None can be.
@@ -180,10 +180,10 @@ def _how_to_download(repo_id: str, parts: Sequence[str]) -> str:
     include = ' '.join(f'"{part}/*"' for part in parts)
     files = ', '.join(f'{part}/{_usual_file(part)}' for part in parts)
     return (
-        f'{repo_id!r} is no local file or folder, so it was taken for a repository of the Hugging Face hub. It is not '
-        'in the local cache and cannot be reached (no network, a wrong name, or a licence to accept first). Needed: '
-        f'{files}. Either run `hf download {repo_id} --include {include}` where there is network, with the same '
-        'HF_HOME, or download these files elsewhere, keep the subfolders, and give that folder as checkpoint.'
+        f'{repo_id!r} is not a local file or folder, so it was taken for a repository of the Hugging Face hub. It is '
+        'not in the local cache and cannot be reached (no network, a wrong name, or a licence to accept first). '
+        f'Needed: {files}. Either run `hf download {repo_id} --include {include}` where there is network, with the '
+        'same HF_HOME, or download these files elsewhere, keep the subfolders, and give that folder as checkpoint.'
     )
 
 

@@ -41,9 +41,9 @@ NOT_COCO = (
 @DATASETS.register_module(name=['CheckedCocoDataset', 'CocoDataset'], force=True)
 @validated
 class CheckedCocoDataset(CocoDataset):
-    """mmpose's ``CocoDataset``, which says what is wrong with a file instead of giving no samples or failing later.
+    """mmpose's ``CocoDataset``, which reports what is wrong with a file instead of giving no samples or failing later.
 
-    Boxes that lie outside of their image altogether are left out, annotated and detected ones alike; how many is
+    Boxes that lie completely outside their image are left out, annotated and detected ones alike; how many is
     logged. A warning says if more than a tenth of the labelled keypoints lie outside of their images. The sizes of the
     images are compared with the file, see :func:`.check_images`.
 
@@ -53,7 +53,7 @@ class CheckedCocoDataset(CocoDataset):
     Raises:
         FileNotFoundError: An image does not exist.
         ValueError: A file is not in COCO's format, or names an image outside of its folder; the annotation file has no
-            keypoints, or not as many an object as the data set, or some that are not finite; an image has another size
+            keypoints, another number of them than the data set, or some that are not finite; an image has another size
             than the file says; the boxes are not in pixels; nothing usable is left of the annotations or of the
             detections in ``bbox_file``; ``bbox_file`` is not a ``.json`` file.
     """
@@ -71,7 +71,7 @@ class CheckedCocoDataset(CocoDataset):
             raise ValueError(f"{files}: damaged, or not in COCO's format ({problem}); {FORMAT}") from error
 
     def parse_data_info(self, raw_data_info: dict) -> dict | None:
-        """Parse the annotation of an object; its keypoints have to be as many as those of the data set."""
+        """Parse the annotation of an object; check that it has as many keypoints as the data set."""
         annotation = raw_data_info['raw_ann_info']
         self._check_image(raw_data_info['raw_img_info'])
         self._check_numbers('annotation', annotation, 'id', 'category_id')
@@ -196,22 +196,22 @@ class CheckedCocoDataset(CocoDataset):
 
 
 def is_count(value: object) -> bool:
-    """Whether a value of a JSON file is a whole number that an id or a size can be."""
+    """Return whether a value of a JSON file is a whole number that an id or a size can be."""
     return type(value) is int and 0 <= value < 2**63
 
 
 def is_coordinate(value: object) -> bool:
-    """Whether a value of a JSON file is a number of pixels; NaN and infinity are none."""
+    """Return whether a value of a JSON file is a number of pixels; NaN and infinity are none."""
     return type(value) in (int, float) and abs(value) <= FARTHEST
 
 
 def is_box(value: object) -> bool:
-    """Whether a value of a JSON file is a box: four numbers of pixels."""
+    """Return whether a value of a JSON file is a box: four numbers of pixels."""
     return isinstance(value, list) and len(value) == 4 and all(map(is_coordinate, value))
 
 
 def is_detection(value: object) -> bool:
-    """Whether a value of a JSON file is a detected object."""
+    """Return whether a value of a JSON file is a detected object."""
     return (
         isinstance(value, dict)
         and is_count(value.get('image_id'))
@@ -247,12 +247,12 @@ def report_outside(file: str, count: int):
 
 
 def has_area(box: Sequence[float]) -> bool:
-    """Whether a box ``(x1, y1, x2, y2)`` is finite and not empty."""
+    """Return whether a box ``(x1, y1, x2, y2)`` is finite and not empty."""
     x1, y1, x2, y2 = box
     return x2 > x1 and y2 > y1 and all(map(math.isfinite, box))
 
 
 def overlaps(box: Sequence[float], size: Sequence[int]) -> bool:
-    """Whether a part of a box ``(x1, y1, x2, y2)`` that is not empty lies in an image of this height and width."""
+    """Return whether a box ``(x1, y1, x2, y2)`` overlaps an image of this height and width."""
     (x1, y1, x2, y2), (height, width) = box, size
     return has_area(box) and has_area((max(x1, 0), max(y1, 0), min(x2, width), min(y2, height)))

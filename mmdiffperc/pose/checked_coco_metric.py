@@ -19,10 +19,10 @@ NUM_KEYPOINTS = "Add the number of labelled keypoints, or set iou_type='keypoint
 @METRICS.register_module(name=['CheckedCocoMetric', 'CocoMetric'], force=True)
 @validated
 class CheckedCocoMetric(CocoMetric):
-    """mmpose's ``CocoMetric``, which says at once what the annotations lack.
+    """mmpose's ``CocoMetric``, which reports missing fields of the annotations at once.
 
     mmpose fails with a ``KeyError`` at the end of the first validation. The annotations are checked when the metric is
-    built with an ``ann_file``, or else when it gets to know the data set, which is before the training starts.
+    built with an ``ann_file``, or else when it receives the data set's meta information, before the training starts.
 
     Args:
         **kwargs: Arguments of mmpose's ``CocoMetric``.

@@ -32,7 +32,7 @@ class GivenBoxes:
         )
 
     def __call__(self, image, return_datasamples: bool = True) -> dict:
-        """The boxes, as mmdet's ``DetInferencer`` gives them."""
+        """Return the boxes, as mmdet's ``DetInferencer`` gives them."""
         return dict(predictions=[BaseDataElement(pred_instances=self.found)])
 
 

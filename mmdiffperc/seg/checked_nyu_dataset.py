@@ -28,21 +28,21 @@ class CheckedNYUDataset(NYUDataset):
     Raises:
         FileNotFoundError: The folder of the images does not exist, or holds none; an image has no depth map. The
             message says what is there.
-        ValueError: The depth maps are hardly in metres, or one cannot be read.
+        ValueError: The depth maps are probably not in metres, or one cannot be read.
     """
 
     def load_data_list(self) -> list[dict]:
         """List the images with their depth maps and the number of their scene, ``category_id``."""
-        folder = self.data_prefix['img_path']
+        folder, suffix = self.data_prefix['img_path'], self.img_suffix
         if not fileio.isdir(folder, self.backend_args):
             raise FileNotFoundError(
-                f'{folder} is no folder; check data_root and data_prefix. tools/dataset_converters/nyu.py writes NYU '
+                f'{what_is_there(folder, suffix, self.backend_args)}. tools/dataset_converters/nyu.py writes NYU '
                 'Depth v2, tools/make_toy_scenes.py --formats nyu toy scenes'
             )
         frames = super().load_data_list()
         if not frames:
-            there = what_is_there(folder, self.img_suffix, self.backend_args)
-            raise FileNotFoundError(f'{folder}: no image with img_suffix={self.img_suffix!r}. {there}')
+            there = what_is_there(folder, suffix, self.backend_args)
+            raise FileNotFoundError(f'{folder}: no image with img_suffix={suffix!r}. {there}')
         self._check_depth(frames)
         return frames
 

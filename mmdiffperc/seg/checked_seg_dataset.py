@@ -13,9 +13,8 @@ from mmdiffperc.files import brief
 from mmdiffperc.nearest import check_listed, what_is_there
 from mmdiffperc.validation import Expected, Label, validated
 
-from .transforms import occurring_labels
+from .transforms import NUM_JUDGED, occurring_labels
 
-NUM_JUDGED = 50
 LabelMap = Annotated[dict[Label, Label], Expected('a dict from the label in a file to the number of its class')]
 
 
@@ -48,7 +47,7 @@ class CheckedSegDataset(BaseSegDataset):
     def load_data_list(self) -> list[dict]:
         """List the images with their label maps."""
         folder, suffix = self.data_prefix['img_path'], self.img_suffix
-        self._check_source(folder)
+        self._check_source(folder, suffix)
         samples = super().load_data_list()
         if not samples:
             there = what_is_there(folder, suffix, self.backend_args)
@@ -61,11 +60,11 @@ class CheckedSegDataset(BaseSegDataset):
             self._judge(samples[:NUM_JUDGED])
         return samples
 
-    def _check_source(self, folder):
+    def _check_source(self, folder, suffix):
         if self.ann_file and not fileio.isfile(self.ann_file):  # mmseg would take all images
-            raise FileNotFoundError(f'ann_file={self.ann_file!r} is no file; it lists the names of the images')
+            raise FileNotFoundError(f'ann_file={self.ann_file!r} is not a file; it lists the names of the images')
         if not fileio.isdir(folder, self.backend_args):
-            raise FileNotFoundError(f'{folder} is no folder; check data_root and data_prefix')
+            raise FileNotFoundError(what_is_there(folder, suffix, self.backend_args))
 
     def _check_files(self, samples, key, option):
         paths = [sample[key] for sample in samples]
@@ -79,7 +78,7 @@ class CheckedSegDataset(BaseSegDataset):
                 loaded = load(sample | dict(seg_fields=[]))
             except (OSError, SyntaxError) as error:  # Pillow raises either, and names no file
                 path = sample['seg_map_path']
-                raise ValueError(f'{path}: empty, damaged or no label map; get the file again') from error
+                raise ValueError(f'{path}: empty, damaged, or not a label map; get the file again') from error
             labels |= set(occurring_labels(loaded['gt_seg_map']).tolist())
         where = f'{samples[0]["seg_map_path"]} and {len(samples) - 1} more label maps'
         # A single mask may be so; and where 0 means nothing, it is what becomes 255.

@@ -50,7 +50,7 @@ def _draw_runs(runs, height, width):
 
 
 def _read_runs(segmentation: dict, height: int, width: int) -> np.ndarray:
-    """The lengths of the runs, which together are as long as the image."""
+    """Read the lengths of the runs, which together are as long as the image."""
     if segmentation.get('size') != [height, width]:
         raise ValueError(f'expected a run-length code of size {[height, width]}, got {brief(segmentation.get("size"))}')
     counts, total = segmentation.get('counts'), height * width
@@ -88,7 +88,7 @@ def _decompress(counts: str | bytes) -> np.ndarray:
 
 
 def _areas(polygons: Any) -> list[list[float]]:
-    """The polygons that have an area; COCO holds some that do not, and four numbers would be taken for a box."""
+    """Return the polygons that have an area; COCO holds some that do not, and four numbers would be taken for a box."""
     if not isinstance(polygons, list) or not all(isinstance(polygon, list) for polygon in polygons):
         raise ValueError(f'expected polygons [[x0, y0, x1, y1, ...], ...] or a run-length code, got {brief(polygons)}')
     for polygon in polygons:
@@ -107,6 +107,6 @@ def _areas(polygons: Any) -> list[list[float]]:
 
 
 def _outline(polygon):
-    """How many steps along an axis it takes to go around."""
+    """Return how many steps along an axis it takes to go around."""
     points = np.reshape(polygon, (-1, 2))
     return np.abs(points - np.roll(points, 1, axis=0)).max(1).sum()

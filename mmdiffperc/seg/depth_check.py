@@ -10,15 +10,13 @@ from mmseg.registry import TRANSFORMS
 
 from mmdiffperc.validation import PositiveFloat, validated
 
-from .transforms import size_advice
+from .transforms import HIGHEST_BYTE, NUM_JUDGED, size_advice
 
-NUM_JUDGED = 50
 # Units in a metre of the usual depth files.
 UNITS = {256: "KITTI's 1/256 m", 1000: 'millimetres', 5000: "TUM's 0.2 mm"}
-HIGHEST_BYTE = 255
-# A map of 8 bits is told from one of 16 bits by depth that ends below this share of the range.
+# Maps of 8 and 16 bits are told apart by depth that ends below this share of the range.
 NEAR = 0.1
-# Shares of the measured pixels beyond the range from which on something is wrong: of any values, and of a single one.
+# Something is wrong if larger shares of the measured pixels than these are beyond the range: any values, a single one.
 SHARE_BEYOND, SHARE_CONSTANT = 0.1, 1e-3
 # A value that marks pixels stands alone: all others stay below this share of it.
 ALONE = 0.9
@@ -42,7 +40,7 @@ class DepthFault(NamedTuple):
 @TRANSFORMS.register_module()
 @validated
 class CheckDepth(BaseTransform):
-    """Refuse a depth map that does not belong to its image, and warn of depth that hardly is in metres.
+    """Refuse a depth map that does not belong to its image, and warn about depth that is probably not in metres.
 
     Place it right after the map's loader. The image may have been resized before, as mmseg does in testing: its
     original size counts. Each copy of the transform warns once of each of these:
@@ -55,10 +53,10 @@ class CheckDepth(BaseTransform):
     - The numbers in the file do not exceed 255, so that even the farthest lies within a tenth of ``max_depth``: a map
       of 8 bits was loaded with the unit of a map of 16 bits.
 
-    Depth that is not finite is no depth. Of the first 50 maps together, the first, second and fourth are errors when a
-    data set is built, see :func:`.judge_depth`.
+    Depth that is not finite counts as not measured. For the first 50 maps together, the first, second and fourth are
+    errors when a data set is built, see :func:`.judge_depth`.
 
-    Required keys: ``ori_shape``. Without ``gt_depth_map``, as when a test pipeline runs on one's own image, it does
+    Required keys: ``ori_shape``. Without ``gt_depth_map``, as when a test pipeline runs on your own image, it does
     nothing.
 
     Args:
@@ -122,7 +120,7 @@ def _load(loader, path):
     try:
         return loader.transform(dict(depth_map_path=path, seg_fields=[]))['gt_depth_map']
     except (AttributeError, TypeError) as error:  # OpenCV gives None instead of an image
-        raise ValueError(f'{path}: empty, damaged or no depth map; get the file again') from error
+        raise ValueError(f'{path}: empty, damaged, or not a depth map; get the file again') from error
 
 
 def measured(depth: np.ndarray) -> np.ndarray:
@@ -167,7 +165,7 @@ def _wrong_unit(depth, factor, max_depth):
     likely = f'{factor / units:.6g}, for {UNITS[units]}' if units else 'none of the usual ones'
     return (
         f'all depth lies beyond max_depth = {max_depth}, from {depth.min():.6g} to {depth.max():.6g}, so its unit is '
-        f'hardly the metre. Likely depth_rescale_factor of LoadDepthAnnotation: {likely}'
+        f'probably not the metre. Likely depth_rescale_factor of LoadDepthAnnotation: {likely}'
     )
 
 
@@ -181,6 +179,6 @@ def _mark(value, share, factor, max_depth):
 def _few_bits(factor, max_depth):
     return (
         f'no number in the file exceeds {HIGHEST_BYTE}, so all depth lies within {HIGHEST_BYTE * factor:.6g} of '
-        f'max_depth = {max_depth}. A map of 8 bits is hardly in the unit of depth_rescale_factor = {factor:.6g}: set '
-        f'{max_depth / HIGHEST_BYTE:.6g} if {HIGHEST_BYTE} stands for max_depth, or get the map of 16 bits'
+        f'max_depth = {max_depth}. An 8-bit map is unlikely to have the unit depth_rescale_factor = {factor:.6g}: set '
+        f'{max_depth / HIGHEST_BYTE:.6g} if {HIGHEST_BYTE} stands for max_depth, or get the 16-bit map'
     )

@@ -52,5 +52,5 @@ class AnySizeDepthHead(VPDDepthHead):
         return super(AnySizeDepthHead, head).forward(features)[..., :height, :width]
 
     def extra_repr(self) -> str:
-        """What ``print`` tells; that of mmseg's base class names attributes that its depth head does not have."""
+        """Describe the head; mmseg's base class names attributes that its depth head does not have."""
         return f'max_depth={self.max_depth}'

@@ -36,7 +36,7 @@ class DepthTTAModel(BaseTTAModel):
 
 
 def merge_views(views: Sequence[SegDataSample]) -> SegDataSample:
-    """The first view, with the mean depth of all that have one."""
+    """Return the first view, with the mean depth of all that have one."""
     depth = torch.stack([view.pred_depth_map.data for view in views]).nanmean(dim=0)  # (1, H, W)
     views[0].set_data(dict(pred_depth_map=PixelData(data=depth)))
     return views[0]

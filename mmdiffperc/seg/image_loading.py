@@ -16,8 +16,8 @@ from mmdiffperc.validation import validated
 class NamingImageLoader(LoadImageFromFile):
     """``LoadImageFromFile`` under its own name, which the inferencer of mmseg insists on.
 
-    For an empty file OpenCV's error names no file, which is of little help in a data set of many. Of floating-point
-    numbers in RGB it makes another picture.
+    OpenCV's error for an empty file does not name the file, and OpenCV silently changes RGB images of floating-point
+    numbers.
 
     Raises:
         FileNotFoundError: There is no such file.

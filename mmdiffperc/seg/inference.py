@@ -1,4 +1,4 @@
-"""Predictions for one's own image."""
+"""Predictions for your own image."""
 
 from pathlib import Path
 
@@ -71,7 +71,7 @@ def segment_phrase(model: nn.Module, image: str | Path | np.ndarray, text: str) 
 
 
 def scene_index(model: nn.Module, scene: str | None) -> int:
-    """Number of a scene class, or -1 if there is none.
+    """Return the number of a scene class, or -1 if there is none.
 
     Raises:
         ValueError: The model knows no such scene.

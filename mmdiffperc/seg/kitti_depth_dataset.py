@@ -38,7 +38,7 @@ class KITTIDepthDataset(BaseSegDataset):
     Raises:
         FileNotFoundError: The split file, or files it lists, are missing; the message names the first.
         ValueError: A line of the split file is not as described, or no line has depth; the first 50 depth maps together
-            are hardly in metres, see :func:`.judge_depth`.
+            are probably not in metres, see :func:`.judge_depth`.
     """
 
     METAINFO = dict(classes=('street',), palette=[[128, 64, 128]])
@@ -75,7 +75,7 @@ class KITTIDepthDataset(BaseSegDataset):
         )
 
     def _check_files(self, frames: list[dict]):
-        """At once, and not where training happens to read the first missing file."""
+        """Check at once that files exist, not when training reads the first missing one."""
         paths = [frame[key] for frame in frames for key in ('img_path', 'depth_map_path')]
         missing = [path for path in paths if not fileio.exists(path, self.backend_args)]
         if missing:

@@ -60,7 +60,7 @@ class MetaPromptsDepthHead(VPDDepthHead):
         self.loss_decode = MODELS.build(loss_decode or dict(type='MaskedSiLogLoss', pooled=True))
 
     def fit_images(self, images: torch.Tensor) -> torch.Tensor:
-        """Enlarge images ``(B, 3, H, W)`` to what the network is to see."""
+        """Enlarge images ``(B, 3, H, W)`` to a size that suits the network."""
         size = [(side // DIVISOR + self.extra_cells) * DIVISOR for side in images.shape[-2:]]
         return resize(images, size)
 
@@ -79,7 +79,7 @@ class MetaPromptsDepthHead(VPDDepthHead):
         return depth if depth.shape[-2:] == size else resize(depth, size)
 
     def extra_repr(self) -> str:
-        """What ``print`` tells; that of mmseg's base class names attributes that its depth head does not have."""
+        """Describe the head; mmseg's base class names attributes that its depth head does not have."""
         return f'max_depth={self.max_depth}, extra_cells={self.extra_cells}'
 
 

@@ -127,7 +127,7 @@ class ReferringSegDataset(BaseSegDataset):
         return sentences
 
     def _check_images(self, objects: list[dict]):
-        """At once, and not where training happens to read the first missing one."""
+        """Check the images at once, not when training reads the first bad one."""
         sizes = {(one['img_path'], one['img_id']): (one['height'], one['width']) for one in objects}
         images = [CocoImage(*image, size) for image, size in sizes.items()]
         missing = sorted(image.path for image in images if not fileio.exists(image.path, self.backend_args))

@@ -120,7 +120,7 @@ class Instances:
             content = json.loads(_read(path, backend_args))
         except (ValueError, RecursionError) as error:
             raise ValueError(
-                f"{path} is not in COCO's format: it is no json, or nested too deeply. Get the file again"
+                f"{path} is not in COCO's format: it is not json, or nested too deeply. Get the file again"
             ) from error
         return cls(path, *(_table(path, content, name) for name in FIELDS))
 
@@ -163,7 +163,7 @@ def _read(path: str, backend_args: dict | None) -> bytes:
 
 
 def _table(path: str, content: Any, name: str) -> dict[int, dict]:
-    """Entries of a table by their id."""
+    """Return the entries of a table by their id."""
     entries = content.get(name) if isinstance(content, dict) else None
     if not isinstance(entries, list):
         raise ValueError(f"{path} is not in COCO's format: expected {', '.join(FIELDS)}, got no list of {name}")
@@ -182,7 +182,7 @@ def _table(path: str, content: Any, name: str) -> dict[int, dict]:
 
 
 def _problem(entry: Any, fields: tuple[str, ...]) -> str | None:
-    """What is wrong with an entry of a table, if anything."""
+    """Return what is wrong with an entry of a table, if anything."""
     if absent := [field for field in fields if not isinstance(entry, dict) or field not in entry]:
         return f'has no {", ".join(absent)}, expected {", ".join(fields)}'
     wrong = [field for field in fields if field in NUMBERS and not _is_number(entry[field])]
@@ -191,12 +191,12 @@ def _problem(entry: Any, fields: tuple[str, ...]) -> str | None:
 
 def _check_refs(path: str, refs: Any):
     if not isinstance(refs, list) or not refs:
-        raise ValueError(f'{path} is no refs file: expected a list of refs, got {brief(refs)}')
+        raise ValueError(f'{path} is not a refs file: expected a list of refs, got {brief(refs)}')
     numbers, num_sentences = {}, 0
     for number, ref in enumerate(refs):
         if not _is_ref(ref):
             raise ValueError(
-                f"{path}: entry {number} is no ref of RefCOCO's: expected ints {', '.join(IDS)} (one object; "
+                f'{path}: entry {number} is not a ref of RefCOCO: expected ints {", ".join(IDS)} (one object; '
                 'gRefCOCO has lists), a split, and sentences with "raw", a text of at most '
                 f'{LONGEST_SENTENCE} characters: {brief(ref, 200)}'
             )

@@ -16,7 +16,7 @@ class LoadReferringMask(BaseTransform):
 
     Required keys: those of :class:`.ReferringSegDataset`, and ``ori_shape`` of the image loader. Added keys:
     ``gt_seg_map`` (uint8, H x W) and its name in ``seg_fields``. Without ``segmentation``, as when a test pipeline runs
-    on one's own image, it does nothing.
+    on your own image, it does nothing.
 
     Raises:
         ValueError: The segmentation is none of COCO's, or the image has another size than the annotations say.
@@ -46,7 +46,7 @@ class EvaluateAtInputSize(BaseTransform):
     """Compare prediction and truth at the size that the network sees, as the official evaluation of LAVT and VPD does.
 
     It makes the present size the original one, to which a segmentor resizes its prediction. Without ``gt_seg_map``, as
-    on one's own image, it does nothing, and the prediction has the image's own size.
+    on your own image, it does nothing, and the prediction has the image's own size.
 
     Required key: ``img_shape``. Modified key: ``ori_shape``.
     """

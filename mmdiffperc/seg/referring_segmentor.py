@@ -56,7 +56,7 @@ class ReferringSegmentor(EncoderDecoder):
 
 
 def _sentences(samples: Sequence[SegDataSample | dict] | None) -> list[str]:
-    """The sentences of samples, or of their meta information.
+    """Return the sentences of samples, or of their meta information.
 
     Raises:
         ValueError: There are none.

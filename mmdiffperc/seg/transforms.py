@@ -12,6 +12,8 @@ from mmdiffperc.validation import Label, PositiveInt, validated
 # Pillow's names of pixels that hold more than the 8 bits which mmseg keeps.
 WIDE_MODES = ('I', 'F', 'I;16', 'I;16L', 'I;16B', 'I;16N')
 HIGHEST_BYTE = 255
+# Label or depth maps that are judged together when a data set is built.
+NUM_JUDGED = 50
 
 
 @TRANSFORMS.register_module()
@@ -24,7 +26,7 @@ class CheckLabels(BaseTransform):
 
     Place it right after ``LoadAnnotations``. The image may have been resized before, as mmseg does in testing.
 
-    Required keys: none. Without ``gt_seg_map``, as when a test pipeline runs on one's own image, it does nothing. For
+    Required keys: none. Without ``gt_seg_map``, as when a test pipeline runs on your own image, it does nothing. For
     the size, ``ori_shape`` and ``img_shape``; for the message, ``seg_map_path`` and ``img_path``.
 
     Args:

@@ -89,7 +89,7 @@ def heads_of(model: dict) -> Iterator[dict]:
 
 
 def _readers(part, key='in_channels') -> Iterator[dict]:
-    """The head if it has ``in_channels``, and parts of it that have an ``in_index``."""
+    """Yield the head if it has ``in_channels``, and parts of it that have an ``in_index``."""
     if key in part and 'in_channels' in part:
         yield part
     for inner in part.values():
@@ -99,7 +99,7 @@ def _readers(part, key='in_channels') -> Iterator[dict]:
 
 
 def _indices(reader, number) -> Sequence[int]:
-    """Which of the features it reads."""
+    """Return which of the features it reads."""
     is_list = isinstance(reader['in_channels'], (list, tuple))
     if is_list and 'in_index' not in reader:
         _check_number(reader, number)

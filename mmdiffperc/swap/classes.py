@@ -40,7 +40,7 @@ def set_num_classes(model: dict, number: int) -> tuple[list[str], list[str]]:
 
 
 def _parts_with(name, part, key) -> Iterator[tuple[str, dict]]:
-    """The parts of a model with a setting of this name, by their keys in the config."""
+    """Yield the parts of a model with a setting of this name, by their keys in the config."""
     if isinstance(part, dict) and name in part:
         yield key, part
     for inner, value in part.items() if isinstance(part, dict) else enumerate(part):

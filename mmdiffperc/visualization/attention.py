@@ -54,7 +54,7 @@ def attention_maps(
 
 
 def _select_maps(backbone, classes, stride) -> tuple[dict[str, int], int]:
-    """The indices of the prompts by class, and the stride."""
+    """Return the indices of the prompts by class, and the stride."""
     if not isinstance(backbone, DiffusionUNet) or backbone.cross_attention is None:
         raise ValueError(
             'This model collects no cross-attention maps: expected a backbone of type DiffusionUNet whose config has '

@@ -57,5 +57,5 @@ def _draw_row(figure, axes, image, truth, prediction):
 
 
 def _measured(depth):
-    """The depth map, masked where there is no depth."""
+    """Return the depth map, masked where there is no depth."""
     return np.ma.array(depth, mask=~(np.isfinite(depth) & (depth > 0)))

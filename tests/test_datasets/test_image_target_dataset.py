@@ -145,7 +145,7 @@ def test_missing_files(tmp_path, toy_root):
     (tmp_path / 'targets').mkdir()
     (tmp_path / 'targets/a.png').touch()
     for prefix, message in (
-        (dict(img_path='nowhere'), 'nowhere is no folder of images'),
+        (dict(img_path='nowhere'), 'nowhere .*folder of images'),
         (dict(img_path='targets/..'), 'holds neither metadata.jsonl nor images'),
         (dict(img_path='images', target_path='nowhere'), 'nowhere: no such lmdb or folder of targets'),
         (dict(img_path='images', target_path='targets'), '1 of 2 targets are missing in .*targets, such as .* b.png'),

@@ -1,13 +1,19 @@
 import pytest
-from environments import imports, installed, missing
+from environments import imports, installed, machine, missing
 
-from mmdiffperc.doctor.findings import diagnose
+from mmdiffperc.doctor.findings import diagnose as diagnose_all
 from mmdiffperc.doctor.imports import Outcome
+from mmdiffperc.doctor.machine import GIB
 
 NUMPY_1 = (
     'ValueError: numpy.dtype size changed, may indicate binary incompatibility. Expected 96 from C header, got 88 from '
     'PyObject'
 )
+OFFLINE = 'not asked, because HF_HUB_OFFLINE is set'
+
+
+def diagnose(found, versions, computer=None):
+    return diagnose_all(found, versions, computer or machine())
 
 
 def summary(found):
@@ -167,3 +173,23 @@ def test_versions_cannot_be_compared_without_packaging():
     versions = installed(requirements={'mmdiffperc': ['torch>=2.6']}, torch='2.5.1')
     del versions.versions['packaging']
     assert diagnose(imports(), versions) == []
+
+
+@pytest.mark.parametrize(
+    ('found', 'facts', 'what', 'command'),
+    [
+        (dict(gpus=[]), dict(has_driver=False), 'GPU', ''),
+        (dict(gpus=[]), {}, 'GPU', 'nvidia-smi'),
+        (dict(gpus=[], platform=''), {}, 'GPU', 'pip install --force-reinstall torch torchvision'),
+        ({}, dict(free_in_cache=4 * GIB), 'disk space', 'export HF_HOME=/path/to/a/larger/disk'),
+        ({}, dict(hub_answer=OFFLINE), 'hub', 'unset HF_HUB_OFFLINE'),
+        ({}, dict(hub_answer='not reachable'), 'hub', 'hf download stable-diffusion-v1-5/stable-diffusion-v1-5'),
+    ],
+)
+def test_what_is_lacking(found, facts, what, command):
+    (finding,) = diagnose(imports(**found), installed(), machine(**facts))
+    assert (finding.kind, finding.what, finding.command) == ('missing', what, command)
+
+
+def test_gpus_are_not_known_without_torch():
+    assert summary(diagnose(imports(gpus=[], torch=missing('torch')), installed())) == [('broken', 'torch')]

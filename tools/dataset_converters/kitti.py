@@ -62,7 +62,7 @@ def read_frames(split_file: Path) -> list[tuple[str, str]]:
 
 
 def find_depth(root: Path, name: str) -> Path:
-    """Where a depth map lies, in the benchmark's training or validation folder or in one for both."""
+    """Return where a depth map lies, in the benchmark's training or validation folder or in one for both."""
     paths = [root / folder / name for folder in DEPTH_FOLDERS]
     return next((path for path in paths if path.is_file()), paths[0])
 

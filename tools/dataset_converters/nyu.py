@@ -78,7 +78,7 @@ class LabelledSet:
                 raise ValueError(f'{name}: no {", ".join(absent)} in it; is it the official file?')
 
     def files(self, phase: str) -> dict:
-        """What to write for the images of a phase, see ``write_folder``.
+        """Return what to write for the images of a phase, see ``write_folder``.
 
         Raises:
             ValueError: The name of a scene leads out of the folder.
@@ -105,7 +105,7 @@ class LabelledSet:
 
 
 def read_splits(path: Path) -> dict:
-    """What ``splits.mat`` holds.
+    """Read ``splits.mat``.
 
     Raises:
         FileNotFoundError: There is no such file.
@@ -114,7 +114,7 @@ def read_splits(path: Path) -> dict:
     import scipy.io
 
     if not path.is_file():
-        raise FileNotFoundError(f'{path} does not exist or is no file; expected splits.mat')
+        raise FileNotFoundError(f'{path} does not exist or is not a file; expected splits.mat')
     try:
         return scipy.io.loadmat(path)
     except Exception as error:  # damaged bytes can make the reader fail in any way
@@ -122,7 +122,7 @@ def read_splits(path: Path) -> dict:
 
 
 def listed_files(root: Path, split_file: Path, phase: str) -> dict:
-    """What to write for the "sync" frames of a list, see ``write_folder``.
+    """Return what to write for the "sync" frames of a list, see ``write_folder``.
 
     Raises:
         ValueError: Names are not those of the "sync" frames, or belong to different frames.

@@ -24,7 +24,7 @@ def write_folder(out: Path, files: dict[str, Callable[[Path], None]]) -> int:
         int: Number of files written by this call; 0 if the folder was there, with all of them.
 
     Raises:
-        FileExistsError: The folder, or its ``.part``, holds something else or is no folder.
+        FileExistsError: The folder, or its ``.part``, holds something else or is not a folder.
         ValueError: A path leads out of the folder.
     """
     for name in files:
@@ -33,7 +33,7 @@ def write_folder(out: Path, files: dict[str, Callable[[Path], None]]) -> int:
     part = out.with_name(f'{out.name}.part')
     for path in (out, part):
         if path.exists() and not path.is_dir():
-            raise FileExistsError(f'{path} exists and is no folder. Name another folder, or remove it')
+            raise FileExistsError(f'{path} exists and is not a folder. Name another folder, or remove it')
     if found := _files_in(out):
         if missing := sorted(files.keys() - found):
             raise FileExistsError(
@@ -75,6 +75,6 @@ def require_files(paths: list[Path]):
 
 
 def _files_in(folder):
-    """Paths within a folder of all files that are not hidden, as temporary ones are."""
+    """Return the paths within a folder of all files that are not hidden, as temporary ones are."""
     paths = (path for path in folder.rglob('*') if path.is_file() and not path.name.startswith('.'))
     return {path.relative_to(folder).as_posix() for path in paths}

@@ -80,7 +80,7 @@ def _images(size, number):
 
 
 def _numbers_of_classes(part) -> Iterator[int]:
-    """All that are told in a head, and in its parts."""
+    """Yield the numbers of classes in a head and its parts."""
     if isinstance(part, (list, tuple)):
         for inner in part:
             yield from _numbers_of_classes(inner)

@@ -77,6 +77,6 @@ def stock_configs() -> dict[str, list[StockConfig]]:
 
 
 def model_bases() -> list[str]:
-    """Names of all model bases of mmseg."""
+    """Return the names of all model bases of mmseg."""
     folder = Path(get_installed_path('mmseg'), '.mim', 'configs', '_base_', 'models')
     return sorted(path.stem for path in folder.glob('*.py'))

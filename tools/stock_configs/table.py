@@ -37,7 +37,7 @@ Of mmsegmentation these are all model bases, and a config of each further kind o
 
 
 def make_row(stock: StockConfig, trial: Trial) -> str:
-    """A line of the table."""
+    """Return a line of the table."""
     numbers = [' '.join(map(str, values)) for values in (trial.levels, trial.strides)]
     name = stock.name.partition('::')[2]
     return f'| `{name}` | {numbers[0]} | {numbers[1]} | {_verdict(stock, trial)} |'
@@ -54,7 +54,7 @@ def _verdict(stock, trial) -> str:
 
 
 def make_page(rows: Mapping[str, Iterable[str]]) -> str:
-    """The page.
+    """Return the page.
 
     Args:
         rows (dict[str, Iterable[str]]): Lines of each host's table, by its name.
@@ -64,7 +64,7 @@ def make_page(rows: Mapping[str, Iterable[str]]) -> str:
 
 
 def compare(page: str, rows: Iterable[str], full_mmcv: bool) -> list[str]:
-    """What a page says otherwise than found.
+    """Return the differences between a page and what was found.
 
     Args:
         page (str): The page.

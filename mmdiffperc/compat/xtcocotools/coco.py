@@ -9,7 +9,7 @@ class COCO(CocoIndex):
     """Index of a COCO json whose annotations may lack ``iscrowd`` and whose results may be empty."""
 
     def createIndex(self):
-        """Index images, annotations and categories; an annotation without ``iscrowd`` is no crowd."""
+        """Index images, annotations and categories; an annotation without ``iscrowd`` is not a crowd."""
         for annotation in self.dataset.get('annotations', []):
             annotation.setdefault('iscrowd', False)
         super().createIndex()

@@ -1,4 +1,4 @@
-"""Object keypoint similarity for other skeletons than that of COCO, for crowds and for whole bodies."""
+"""Object keypoint similarity for skeletons other than COCO's, for crowds and for whole bodies."""
 
 import contextlib
 import io
@@ -81,7 +81,7 @@ class COCOeval(CocoEvaluator):
 def _truth(annotation, kind, use_area):
     keypoints = _keypoints(annotation, kind)
     translated = annotation | {
-        'id': annotation['id'] + 1,  # pycocotools takes a match with annotation 0 for none
+        'id': annotation['id'] + 1,  # pycocotools treats a match with annotation 0 as no match
         'keypoints': keypoints,
         # CrowdPose counts only the visible ones.
         'num_keypoints': annotation['num_keypoints'] if kind == 'keypoints_crowd' else _count(keypoints),

@@ -141,7 +141,7 @@ def _limb(joints, root, middle, tip, start, lengths, pitches, roll):
 
 
 def _body(joints, clothes, skin):
-    """Parts of the body around the joints."""
+    """Return the parts of the body around the joints."""
     cloth, bare = _plain(clothes), _plain(skin)
     trousers, hair, eye = (_plain(colour) for colour in (0.6 * clothes, HAIR, EYES))
     parts = [_ball(joints['head'], HEAD_RADIUS, bare), _ball(joints['nose'], 0.028, bare)]

@@ -112,7 +112,7 @@ def verbalise(expression, rng):
 
 
 def _candidates(target, instances):
-    """Expressions that might single out an instance, from short to long."""
+    """Yield expressions that might single out an instance, from short to long."""
     nouns = [(target.class_name, None), (target.class_name, target.colour), (None, target.colour)]
     for class_name, colour in nouns:
         yield Expression(class_name, colour)

@@ -40,7 +40,7 @@ def random_object(rng, shape, camera, back, domain):
 
 
 def _solid(rng, shape, camera, back, domain):
-    """A solid, with what `random_object` returns of it."""
+    """Return a solid, with what `random_object` returns of it."""
     z = rng.uniform(back + 0.4, -NEAREST)
     # Sized by how wide it looks, so that far objects can still be made out.
     width = np.clip(rng.uniform(0.15, 0.34) * -z / camera.focal, 0.35, 1.5)
@@ -64,7 +64,7 @@ def _proportions(rng, shape):
 
 
 def _paint(rng, domain):
-    """A named colour and a material of about that colour."""
+    """Return a named colour and a material of about that colour."""
     name = str(rng.choice(list(OBJECT_COLOURS)))
     colour = np.clip(jittered(OBJECT_COLOURS[name], rng, 0.04) * domain.tint, 0.02, 0.98).astype(np.float32)
     accent = colour * rng.uniform(0.55, 0.8) if rng.random() < 0.5 else colour + rng.uniform(0.25, 0.45) * (1 - colour)
@@ -80,7 +80,7 @@ def _paint(rng, domain):
 
 
 def _figure(rng, back, domain):
-    """A figure, with what `random_object` returns of it."""
+    """Return a figure, with what `random_object` returns of it."""
     name, material = _paint(rng, domain)
     figure = make_figure(rng, name, material.colour, rng.uniform(1.2, 1.75))
     reach = max(np.hypot(part.centre[0], part.centre[2]) + part.half_extents[0] for part in figure.parts)

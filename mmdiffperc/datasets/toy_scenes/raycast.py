@@ -59,7 +59,7 @@ def lit(scene, points, normals):
 
 
 def _passes(points, directions, squared, centre, radius):
-    """Whether rays pass through a sphere ahead of them; the cheap test before the exact one."""
+    """Return whether rays pass through a sphere ahead of them; the cheap test before the exact one."""
     to_centre = centre - points
     along = np.einsum('nc,nc->n', to_centre, directions)
     distance = np.einsum('nc,nc->n', to_centre, to_centre)
@@ -68,7 +68,7 @@ def _passes(points, directions, squared, centre, radius):
 
 
 def _window(part, camera, height, width):
-    """Pixels that can show a part, as a pair of slices."""
+    """Return the pixels that can show a part, as a pair of slices."""
     signs = np.array([(x, y, z) for x in (-1, 1) for y in (-1, 1) for z in (-1, 1)], np.float32)
     corners = (signs * part.half_extents) @ part.rotation.T + part.centre
     xy, _ = camera.project(corners, height, width)

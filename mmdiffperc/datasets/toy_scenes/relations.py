@@ -93,7 +93,7 @@ def evaluate(expression, instances, width, strictness=0.0):
 
 
 def is_unambiguous(expression, instances, width, index):
-    """Whether an expression means the instance ``index`` clearly, and no other even by a close call."""
+    """Return whether an expression means the instance ``index`` clearly, and no other even by a close call."""
     return all(evaluate(expression, instances, width, strictness) == {index} for strictness in (-1, 0, 1))
 
 

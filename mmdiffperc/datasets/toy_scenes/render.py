@@ -110,7 +110,7 @@ def render(scene, size):
 
 
 def _surface_properties(scene, points, surface):
-    """Normals (N, 3), albedo (N, 3) and strength of the highlight (N,) at the points that were hit."""
+    """Return the normals (N, 3), albedo (N, 3) and strength of the highlight (N,) at the points that were hit."""
     normals, albedo = np.empty_like(points), np.empty_like(points)
     specular = np.zeros(len(points), np.float32)
     for index, plane in enumerate(scene.planes):
@@ -126,7 +126,7 @@ def _surface_properties(scene, points, surface):
 
 
 def _light_up(scene, points, normals, directions, reached, specular):
-    """Lambert's irradiance (N, 3) under lamp and sky, and Blinn-Phong's highlight (N,)."""
+    """Return Lambert's irradiance (N, 3) under lamp and sky, and Blinn-Phong's highlight (N,)."""
     to_light = scene.light.position - points
     to_light /= np.linalg.norm(to_light, axis=1, keepdims=True)
     cosine = np.where(reached, np.einsum('nc,nc->n', normals, to_light), 0).astype(np.float32)

@@ -92,7 +92,7 @@ def _room_material(rng, colour_name, patterns, domain):
 
 
 def _light(rng, back, sides, domain):
-    """A lamp above and mostly on the viewer's side, inside the room."""
+    """Return a lamp above and mostly on the viewer's side, inside the room."""
     azimuth, distance = rng.uniform(-1.3, 1.3), rng.uniform(3.0, 9.0)
     height = rng.uniform(*domain.lamp_height)
     position = np.array([distance * np.sin(azimuth), height, 0.6 * back + distance * np.cos(azimuth)])
@@ -103,7 +103,7 @@ def _light(rng, back, sides, domain):
 
 
 def _objects(rng, camera, back, sides, domain):
-    """Objects on the floor with circular footprints that do not meet; nearer ones may hide farther ones."""
+    """Return objects on the floor with circular footprints that do not meet; nearer ones may hide farther ones."""
     placed, footprints = [], []
     shapes = rng.choice(OBJECT_CLASSES, rng.integers(MIN_OBJECTS, MAX_OBJECTS + 1)).tolist()
     if rng.random() < FIGURE_PROBABILITY:

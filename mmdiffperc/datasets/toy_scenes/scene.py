@@ -101,7 +101,7 @@ class SceneObject:
         return np.mean([part.centre for part in self.parts], axis=0)
 
     def placed(self, angle, position):
-        """The same object, turned about the world's vertical axis by an angle and then moved by ``position`` (3,)."""
+        """Return the object, turned about the world's vertical axis by an angle and then moved by ``position`` (3,)."""
         turn, position = yaw(angle), np.asarray(position, np.float32)
         parts = tuple(
             replace(part, centre=turn @ part.centre + position, rotation=turn @ part.rotation) for part in self.parts

@@ -12,7 +12,7 @@ MISSING = (
 
 
 def captions_of(data_samples: Sequence[BaseDataElement] | None) -> list[str]:
-    """The captions that data samples hold as ``text``.
+    """Return the captions that data samples hold as ``text``.
 
     Raises:
         ValueError: One has none.
@@ -26,7 +26,7 @@ def captions_of(data_samples: Sequence[BaseDataElement] | None) -> list[str]:
 
 
 def clean_captions(captions: Sequence[str] | None, batch_size: int) -> list[str]:
-    """Captions ready for the text encoder, one for each image.
+    """Return the captions ready for the text encoder, one for each image.
 
     Raises:
         TypeError: One is no string.

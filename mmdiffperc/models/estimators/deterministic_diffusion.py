@@ -266,7 +266,7 @@ class DeterministicDiffusion(BaseModel):
 
 
 def check_guidance(guidance_scale: float, use_prompts: bool, sampler: str) -> float:
-    """The guidance scale, if there is something to be guided by.
+    """Return the guidance scale, if there is something to be guided by.
 
     Raises:
         ValueError: There are no prompts, or a single pass, which is trained without guidance.

@@ -25,7 +25,7 @@ Steps = Annotated[PositiveInt, Expected('a number from 1 to less than that of th
 
 
 def load_schedule(arch: str | Path, **options) -> DDIMScheduler:
-    """The noise schedule of an architecture, for DDIM.
+    """Load the noise schedule of an architecture, for DDIM.
 
     Args:
         arch (str | Path): See :func:`mmdiffperc.models.stable_diffusion.arch_folder`.
@@ -95,13 +95,13 @@ class DeterministicProcess:
         return self.scheduler.config.num_train_timesteps
 
     def draw_timesteps(self, batch_size: int, device: torch.device | str) -> torch.Tensor:
-        """Timesteps ``(B,)`` to train at: uniform; of a single pass, always the one at which it looks."""
+        """Draw timesteps ``(B,)`` to train at: uniform; of a single pass, always the one at which it looks."""
         if self.sampler == 'one_pass':
             return torch.full((batch_size,), ONE_PASS_TIMESTEP, device=device)
         return torch.randint(self.num_timesteps, (batch_size,), device=device)
 
     def mix(self, images: torch.Tensor, targets: torch.Tensor, timesteps: torch.Tensor) -> torch.Tensor:
-        """What the network looks at in training.
+        """Return what the network looks at in training.
 
         Args:
             images (Tensor): Latents of the images ``(B, C, h, w)``, in single precision: halves cannot tell the first
@@ -112,7 +112,7 @@ class DeterministicProcess:
         return images if self.sampler == 'one_pass' else self._copy_scheduler().add_noise(targets, images, timesteps)
 
     def expected(self, images: torch.Tensor, targets: torch.Tensor, timesteps: torch.Tensor) -> torch.Tensor:
-        """What the network shall predict; the arguments are those of :meth:`mix`."""
+        """Return what the network should predict; the arguments are those of :meth:`mix`."""
         if self.prediction_type == 'v_prediction':
             return self._copy_scheduler().get_velocity(targets, images, timesteps)
         return images if self.prediction_type == 'epsilon' else targets
@@ -131,7 +131,7 @@ class DeterministicProcess:
         return of_sample / dict(v_prediction=snr + 1, epsilon=snr, sample=1)[self.prediction_type]
 
     def timesteps(self, num_steps: int) -> list[int]:
-        """The timesteps of a run, from the image to the target.
+        """Return the timesteps of a run, from the image to the target.
 
         Raises:
             ValueError: The schedule does not have that many.
@@ -178,7 +178,7 @@ class DeterministicProcess:
         return self._mix_before(scheduler, timestep, images, step.pred_original_sample)
 
     def _mix_before(self, scheduler, timestep, images, targets):
-        """The mixture at the timestep that DDIM has before this one, the last of which the schedule defines."""
+        """Return the mixture at the timestep that DDIM has before this one, the last of which the schedule defines."""
         before = timestep - self.num_timesteps // scheduler.num_inference_steps
         if before < 0 and scheduler.config.set_alpha_to_one:
             return targets

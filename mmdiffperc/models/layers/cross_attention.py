@@ -52,7 +52,7 @@ class MapAttnProcessor(AttnProcessor2_0):
 
 
 def uncached_autocast(tensor: torch.Tensor):
-    """The present autocast without its cache of weights.
+    """Return the current autocast without its cache of weights.
 
     Weights that are cast without gradients would be kept so, and get none where they are used again: pytorch#112583.
     """

@@ -71,7 +71,7 @@ class SentenceEncoder(nn.Module):
         return super().train(False)
 
     def note_weights(self):
-        """The weights have come: what was encoded before does not count any longer."""
+        """Forget what was encoded before, because the weights have been loaded."""
         self._has_weights = True
         self._encoded.clear()
 

@@ -104,7 +104,7 @@ def check_inputs(neck: BaseModule, features: Sequence[torch.Tensor], prompts: to
 
 
 def conv_norm_relu(in_channels: int, out_channels: int, num_groups: int) -> nn.Sequential:
-    """A 3x3 convolution with group norm and ReLU."""
+    """Build a 3x3 convolution with group norm and ReLU."""
     return nn.Sequential(
         nn.Conv2d(in_channels, out_channels, 3, padding=1), nn.GroupNorm(num_groups, out_channels), nn.ReLU()
     )

@@ -24,7 +24,7 @@ _TEMPLATES = Path(__file__).parents[2] / 'assets' / 'imagenet_templates.txt'
 
 
 def imagenet_templates() -> list[str]:
-    """The 80 sentences with which CLIP describes a class of ImageNet, such as ``'a photo of a {}.'``."""
+    """Return the 80 sentences with which CLIP describes a class of ImageNet, such as ``'a photo of a {}.'``."""
     return _TEMPLATES.read_text().splitlines()
 
 
@@ -67,7 +67,7 @@ def _as_tuple(name):
 
 
 def _names(names: Sequence[str]) -> Sequence[str]:
-    """Class names that say something; the empty name is for the empty prompt, and stands by itself."""
+    """Check class names: none is empty, except a single one that stands for the empty prompt."""
     if list(names) != [''] and not all(name.strip() and name.isprintable() for name in names):
         raise ValueError
     return names

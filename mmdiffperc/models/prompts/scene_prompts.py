@@ -15,7 +15,7 @@ UNKNOWN = -1
 
 
 def without_mean(embeddings: torch.Tensor, num_classes: int) -> torch.Tensor:
-    """Embeddings as they are, or all but the last row where mmseg's VPD has added the mean of the others to them."""
+    """Return embeddings without their last row if it is the mean of the others, which mmseg's VPD adds."""
     if embeddings.dim() == 2 and len(embeddings) == num_classes + 1:
         scenes, mean = embeddings[:-1], embeddings[-1]
         if torch.allclose(scenes.mean(0), mean, rtol=1e-3, atol=1e-5):

@@ -52,6 +52,6 @@ def check_sentence(sentence: str):
 
 
 def is_readable(text: str) -> bool:
-    """Whether the text encoder can read a text: it has a Latin letter, or no letters at all."""
+    """Return whether the text encoder can read a text: it has a Latin letter, or no letters at all."""
     letters = [character for character in text if character.isalpha()]
     return not letters or any(unicodedata.name(letter, '').startswith('LATIN') for letter in letters)

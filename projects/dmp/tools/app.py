@@ -76,7 +76,7 @@ def parse_args(arguments=None):
 
 
 def shown(message: str) -> gr.Error:
-    """The error with this message, which may quote a stranger's file: Gradio would render its HTML."""
+    """Return the error with this message, which may quote a stranger's file: Gradio would render its HTML."""
     return gr.Error(html.escape(message), print_exception=False)
 
 
@@ -114,7 +114,7 @@ class Predictor:
         self.settings = {name: settings_of(inferencer.select(name).model) for name in inferencer.tasks}
 
     def choose(self, task: str) -> list[dict]:
-        """What becomes of the slider and of the caption box when a task is chosen."""
+        """Return what becomes of the slider and of the caption box when a task is chosen."""
         settings = self.settings[task]
         return [
             gr.update(value=settings.num_steps, interactive=settings.has_steps),
@@ -122,7 +122,7 @@ class Predictor:
         ]
 
     def show(self, file: str | None) -> np.ndarray | None:
-        """The uploaded image, RGB.
+        """Return the uploaded image, RGB.
 
         Raises:
             gr.Error: The file holds no image, or too large a one.
@@ -176,13 +176,13 @@ class Predictor:
 
 
 def settings_of(model: DeterministicDiffusion) -> Settings:
-    """The settings of a model."""
+    """Return the settings of a model."""
     has_steps = model.process.sampler != 'one_pass'
     return Settings(model.num_steps if has_steps else 1, has_steps, model.use_prompts)
 
 
 def build_page(predictor: Predictor) -> gr.Blocks:
-    """The page: what to predict, the image, and the prediction beside it."""
+    """Build the page: what to predict, the image, and the prediction beside it."""
     names = list(predictor.settings)
     first = predictor.settings[names[0]]
     most_steps = max(MOST_STEPS, *(settings.num_steps for settings in predictor.settings.values()))

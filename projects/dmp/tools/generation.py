@@ -74,7 +74,7 @@ def check_settings(path: Path, begun: bool, **settings):
 
 
 def in_batches(items: Sequence, size: int, done: int, what: str) -> Iterator[Sequence]:
-    """Batches of items, with a progress bar on which some are done already."""
+    """Yield batches of items, with a progress bar on which some are done already."""
     with tqdm(total=done + len(items), initial=done, desc=what, unit=what.rstrip('s')) as progress:
         for start in range(0, len(items), size):
             batch = items[start : start + size]
@@ -83,12 +83,12 @@ def in_batches(items: Sequence, size: int, done: int, what: str) -> Iterator[Seq
 
 
 def seed_of(seed: int, index: int) -> int:
-    """The seed of one item, so that neither the size of a batch nor an interruption changes what becomes of it."""
+    """Return the seed of one item, so that neither the batch size nor an interruption changes its result."""
     return int(np.random.SeedSequence([seed, index]).generate_state(1)[0])
 
 
 def generator_of(seed: int, index: int) -> torch.Generator:
-    """A random generator of its own for one item; on the CPU, which draws the same numbers everywhere."""
+    """Return a separate random generator for one item; on the CPU, which draws the same numbers everywhere."""
     return torch.Generator().manual_seed(seed_of(seed, index))
 
 

@@ -70,7 +70,7 @@ class Captioner:
 
     @torch.inference_mode()
     def __call__(self, keywords: Sequence[str], seed: int) -> list[str]:
-        """A caption for each keyword.
+        """Return a caption for each keyword.
 
         Raises:
             ValueError: Prompt and caption are longer together than what the model can read.
@@ -101,7 +101,7 @@ class Captioner:
 
 
 def first_sentence(text: str) -> str:
-    """The first sentence of the first line that is not empty, with single spaces; '' if there is none."""
+    """Return the first sentence of the first line that is not empty, with single spaces; '' if there is none."""
     line = next((line for line in text.splitlines() if line.strip()), '')
     found = SENTENCE.match(' '.join(line.split()))
     return found[0] if found else ''

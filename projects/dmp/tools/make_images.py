@@ -55,7 +55,7 @@ def parse_args(arguments=None):
 
 
 def load_pipeline(args):
-    """The text-to-image pipeline, without a progress bar of its own."""
+    """Load the text-to-image pipeline, without its progress bar."""
     folder = arch_folder(SHIPPED) if args.model == SHIPPED else args.model
     with model_errors(args.model):
         pipeline = AutoPipelineForText2Image.from_pretrained(folder, dtype=getattr(torch, args.dtype))

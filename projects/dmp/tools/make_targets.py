@@ -61,7 +61,7 @@ def parse_args(arguments=None):
 
 
 def load_predictor(args):
-    """The model that the command line asks for."""
+    """Load the model that the command line asks for."""
     if args.kind == 'segmentation':
         return Segmentor(args.config, args.checkpoint, args.palette, args.device)
     if args.library == 'transformers':
@@ -71,7 +71,7 @@ def load_predictor(args):
 
 
 def predict_batch(predictor, seed: int, images: list[np.ndarray], indices: list[int]) -> list[np.ndarray]:
-    """Targets of images of any sizes; neighbours of the same size are predicted together."""
+    """Predict the targets of images of any sizes; neighbours of the same size are predicted together."""
     targets = []
     for _, group in groupby(zip(indices, images, strict=True), lambda pair: pair[1].shape):
         numbers, same_size = zip(*group, strict=True)
@@ -89,7 +89,7 @@ def make_targets(args) -> int:
         FileExistsError: Those that are there were made with other settings.
         OSError: The images or the model are not there.
         ValueError: An image is damaged, and all others are done; two would be written to the same file, or the model
-            is none of that kind.
+            is of another kind.
     """
     names = [name for name, _ in list_images(args.images)]
     check_names([Path(name) for name in names])

@@ -64,7 +64,7 @@ class RequestLimits:
 
 
 def refuse(status: int, reason: str) -> PlainTextResponse:
-    """The answer to a request that is not accepted."""
+    """Return the answer to a request that is not accepted."""
     return PlainTextResponse(reason, status)
 
 
@@ -89,7 +89,7 @@ def replay(body: bytes, receive: Receive) -> Receive:
 
 
 def names_address(body: bytes) -> bool:
-    """Whether a file in the data of a request is an address; what is no JSON, Gradio refuses itself."""
+    """Return whether a file in the data of a request is an address; what is no JSON, Gradio refuses itself."""
     try:
         pending = [json.loads(body)]
     except (ValueError, RecursionError):

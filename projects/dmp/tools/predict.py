@@ -1,4 +1,4 @@
-"""Predict normals, depth, albedo, shading or segmentation of one's own images.
+"""Predict normals, depth, albedo, shading or segmentation of your own images.
 
     python projects/dmp/tools/predict.py CONFIG photo.jpg --checkpoint iter_50000.pth --prompt 'a bedroom'
     python projects/dmp/tools/predict.py CONFIG FOLDER --lora lora_iter_50000 --prompts captions.txt
@@ -85,7 +85,7 @@ def parse_args(arguments=None):
 
 
 def find_jobs(args) -> list[Job]:
-    """What the command line asks for.
+    """Return the jobs that the command line asks for.
 
     Raises:
         OSError: There is no such file.
@@ -119,19 +119,19 @@ def check_kept(images: Sequence[Path], stems: Sequence[Path]):
 
 
 def model_options(args) -> dict:
-    """Arguments of the model in which the command line differs from the config."""
+    """Return the arguments of the model in which the command line differs from the config."""
     given = dict(num_steps=args.steps, guidance_scale=args.guidance, sampler=args.sampler)
     given = {name: value for name, value in given.items() if value is not None}
     return dict(use_prompts=False, guidance_scale=1) | given if args.no_prompts else given
 
 
 def steps_folder(job: Job) -> Path:
-    """Where the pictures after each step go."""
+    """Return where the pictures after each step go."""
     return job.stem.parent / 'steps' / job.stem.name
 
 
 def is_done(job: Job, save_steps: bool) -> bool:
-    """Whether all files of an image are there."""
+    """Return whether all files of an image are there."""
     return all(file.is_file() for file in prediction_files(job.stem)) and (not save_steps or steps_folder(job).is_dir())
 
 
@@ -172,7 +172,7 @@ def draw_missing(model: DeterministicDiffusion, arch: str, jobs: list[Job], seed
 
 
 def run(args, jobs: list[Job], num_done: int):
-    """Do all jobs; so many had been done before.
+    """Run the remaining jobs; ``num_done`` are done already.
 
     Raises:
         ValueError: See :class:`TargetInferencer`; a caption is missing; an image cannot be read, and the others are

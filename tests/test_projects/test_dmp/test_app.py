@@ -190,7 +190,7 @@ def test_bad_uploads_are_told(page, photo, tmp_path):
         page.locator('#file').get_by_label('Clear').click()
         page.locator('#input img').wait_for(state='detached')
         upload(page, tmp_path / name)
-        page.get_by_text(f'{name}: empty, damaged or no image').first.wait_for()
+        page.get_by_text(f'{name}: empty, damaged').first.wait_for()
     assert not page.locator('#input img').count()
 
 

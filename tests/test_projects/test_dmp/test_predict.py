@@ -78,7 +78,7 @@ def test_folder_continues_where_it_was_interrupted(run, photos, tmp_path, capsys
     (photos / 'door.JPG').rename(tmp_path / 'door.JPG')
     (photos / 'door.JPG').write_bytes(b'damaged')
     assert run(photos, '--prompts', str(captions)) == 1
-    assert 'door.JPG: empty, damaged or no image' in capsys.readouterr().err.splitlines()[-1]
+    assert 'door.JPG: empty, damaged' in capsys.readouterr().err.splitlines()[-1]
     assert names(tmp_path / 'out') == ['bed.npz', 'bed.png']
     (tmp_path / 'door.JPG').replace(photos / 'door.JPG')
     (tmp_path / 'out/bed.npz').write_bytes(b'left as it is')

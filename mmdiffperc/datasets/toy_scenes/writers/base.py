@@ -64,7 +64,7 @@ class Writer:
 
 
 def image_path(root, sample):
-    """Where the image itself lies, once for all formats."""
+    """Return where the image itself lies, once for all formats."""
     return root / 'images' / sample.split / sample.file_name
 
 

@@ -22,7 +22,7 @@ MAX_OBJECTS_PER_IMAGE = 100
 
 
 def run_lengths(mask):
-    """COCO's uncompressed run-length code of a mask (H, W): runs down the columns, the first of them of zeros."""
+    """Return COCO's uncompressed run-length code of a mask (H, W): runs down the columns, the first one of zeros."""
     pixels = mask.ravel(order='F').astype(np.int8)
     changes = np.flatnonzero(np.diff(pixels)) + 1
     counts = np.diff([0, *changes, pixels.size]).tolist()
@@ -30,18 +30,18 @@ def run_lengths(mask):
 
 
 def image_entry(sample, file_name):
-    """The json entry of an image."""
+    """Return the json entry of an image."""
     height, width = sample.rendering.image.shape[:2]
     return dict(id=sample.image_id, file_name=file_name, height=height, width=width)
 
 
 def annotation_id(sample, instance):
-    """A number that no other object of the data set has."""
+    """Return a number that no other object of the data set has."""
     return sample.image_id * MAX_OBJECTS_PER_IMAGE + instance.index
 
 
 def object_entry(sample, instance):
-    """The json entry of an object: class, box, mask."""
+    """Return the json entry of an object: class, box, mask."""
     return dict(
         id=annotation_id(sample, instance),
         image_id=sample.image_id,

@@ -136,7 +136,7 @@ def make_sample(spec, split, index):
 
 
 def _is_written(out, spec):
-    """Whether ``out`` holds this very data set, maybe in more formats; an error if it holds anything else."""
+    """Return whether ``out`` holds this very data set, maybe in more formats; an error if it holds anything else."""
     if not out.exists() or (out.is_dir() and not any(out.iterdir())):
         return False
     manifest = out / MANIFEST
@@ -168,7 +168,7 @@ def _write(root, spec, workers):
 
 @contextmanager
 def _scene_records(root, spec, workers):
-    """What each scene's `write_scene` calls return, in the scenes' order; afterwards no worker writes any more."""
+    """Return what each scene's `write_scene` calls return, in the order of the scenes; all workers have finished."""
     work = partial(_write_scene, root, spec)
     if workers == 1:
         yield map(work, spec.scenes)

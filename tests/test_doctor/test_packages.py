@@ -3,7 +3,7 @@ from importlib.metadata import version
 import pytest
 from environments import installed
 
-from mmdiffperc.doctor.installed import find_installed, normalised
+from mmdiffperc.doctor.packages import find_installed, normalised
 
 
 @pytest.mark.parametrize('name', ['mmcv_lite', 'MMCV.Lite', 'mmcv-_lite'])
