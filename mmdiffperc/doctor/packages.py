@@ -12,7 +12,8 @@ SEG = "pip install '{source}[seg]'"
 POSE = "pip install '{source}[pose]' && pip install --no-deps mmpose==1.3.2"
 DET = "pip install '{source}[det]'"
 DMP = "pip install '{source}[dmp]'"
-EXTRAS = ('', 'seg', 'pose', 'det', 'dmp')
+# The requirements of an extra count where this distribution is installed.
+EXTRAS = {'seg': 'mmsegmentation', 'pose': 'mmpose', 'det': 'mmdet', 'dmp': 'lmdb'}
 
 
 @dataclass(frozen=True)
@@ -115,7 +116,8 @@ class Installed:
 
         requirement = Requirement(declared)
         version = self.versions.get(normalised(requirement.name))
-        applies = not requirement.marker or any(requirement.marker.evaluate({'extra': extra}) for extra in EXTRAS)
+        extras = ['', *(extra for extra, host in EXTRAS.items() if host in self.versions)]
+        applies = not requirement.marker or any(requirement.marker.evaluate({'extra': extra}) for extra in extras)
         if not version or not applies or requirement.specifier.contains(version, prereleases=True):
             return {}
         return {f'{requirement.name}{requirement.specifier}': f'{requirement.name} {version}'}

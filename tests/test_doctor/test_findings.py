@@ -144,7 +144,13 @@ def test_versions_that_mmdiffperc_does_not_support():
         'ruff<0; extra == "test"',
     ]
     versions = installed(
-        requirements={'mmdiffperc': needs}, torch='2.5.1', setuptools='82.0.1', mmcv_lite='2.2.0', numpy='2.4', ruff='1'
+        requirements={'mmdiffperc': needs},
+        torch='2.5.1',
+        setuptools='82.0.1',
+        mmcv_lite='2.2.0',
+        numpy='2.4',
+        ruff='1',
+        mmsegmentation='1.2.2',
     )
     found = diagnose(imports(), versions)
     assert summary(found) == [('broken', 'torch 2.5.1'), ('broken', 'setuptools 82.0.1'), ('broken', 'mmcv-lite 2.2.0')]

@@ -32,6 +32,14 @@ def test_unmet_requirements():
     assert versions.unmet('another') == []
 
 
+def test_the_limits_of_an_extra_count_where_its_host_is_installed():
+    needs = ['numpy>=1.26', 'numpy<2.4; extra == "pose"', 'numpy<2.4; extra == "all"']
+    without_mmpose = installed(requirements={'mmdiffperc': needs}, numpy='2.5.5', mmsegmentation='1.2.2')
+    with_mmpose = installed(requirements={'mmdiffperc': needs}, numpy='2.5.5', mmpose='1.3.2')
+    assert without_mmpose.unmet('mmdiffperc') == []
+    assert with_mmpose.unmet('mmdiffperc') == [('numpy<2.4', 'numpy 2.5.5')]
+
+
 def test_versions_before_a_release_count():
     versions = installed(requirements={'package': ['torch>=2.6']}, torch='2.16.0.dev20261101+cu132')
     assert versions.unmet('package') == []
