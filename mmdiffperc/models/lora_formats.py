@@ -113,7 +113,8 @@ def advise(shapes: Mapping[str, tuple[int, ...]], has_known_layers: bool) -> str
     if keys and not any('lora' in key for key in keys):
         return 'It is not a LoRA. If it holds all weights of a Stable Diffusion, give it as checkpoint'
     if len(adapters := sorted({found[1][1:] for key in keys if (found := _ADAPTER.search(key))})) > 1:
-        return f'It holds several adapters ({brief(', '.join(adapters))}): save the one that you need in a file by itself'
+        names = brief(', '.join(adapters))
+        return f'It holds several adapters ({names}): save the one that you need in a file by itself'
     if keys and not has_known_layers:
         return f'The U-Net has none of its layers, or their names are in an unknown format. {_EXPECTED}'
     return 'Load it into the base it was trained on (SD 1.4 for the released ones of DMP)'

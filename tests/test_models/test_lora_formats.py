@@ -240,7 +240,7 @@ FLAT = 'lora_unet_' + LAYER.replace('.', '_')
         (['base_model.model.transformer_blocks.0.attn.to_q.lora_A.weight'], 'SD 3 or FLUX'),
         (['diffusion_model.layers.0.attention.qkv.lora_A.weight'], 'diffusion transformer'),
         (['unet.encoder.to_q.lora_A.weight', f'unet.{LAYER}x.lora_A.weight'], 'none of its layers'),
-        ([f'unet.{LAYER}.lora_A.one.weight', f'unet.{LAYER}.lora_A.two.weight'], 'several adapters .*one, two'),
+        ([f'unet.{LAYER}.lora_A.one.weight', f'unet.{LAYER}.lora_A.two.weight'], "several adapters.*'one, two'"),
         (['transformer.single_transformer_blocks.0.attn.to_q.lora_A.weight'], 'FLUX'),
         (['lora_unet_double_blocks_0_img_attn_qkv.lora_down.weight'], 'FLUX'),
         (['lora_te_text_model_encoder_layers_0_mlp_fc1.lora_down.weight'], "kohya's.*text encoder only"),

@@ -17,7 +17,7 @@ from mmdiffperc.registry import MODELS, find_dataset, is_dotted
 from mmdiffperc.validation import Component, Expected, Listed, Location, Text, Width, validated
 
 from ..layers.sentence_encoder import MaxLength
-from .sentences import UNREADABLE, is_readable
+from .sentences import UNREADABLE, clean, is_readable
 
 _TEMPLATES = Path(__file__).parents[2] / 'assets' / 'imagenet_templates.txt'
 
@@ -118,7 +118,7 @@ def check_readable(classes: Sequence[str]):
     Raises:
         ValueError: All letters of a name are of another script than Latin.
     """
-    if unreadable := [name for name in classes if not is_readable(name)]:
+    if unreadable := [name for name in classes if not is_readable(clean(name))]:
         raise ValueError(f'classes: {brief(unreadable[0])} {UNREADABLE}, or give a file of `embeddings`')
 
 
@@ -205,7 +205,7 @@ class ClassPrompts(nn.Module):
     @torch.no_grad()
     def _encode(self, tokenizer: CLIPTokenizer, text_encoder: CLIPTextModel):
         for row, name in zip(self.embeddings, self.classes, strict=True):
-            sentences = [template.replace('{}', name.replace('_', ' ')) for template in self.templates]
+            sentences = [template.replace('{}', clean(name).replace('_', ' ')) for template in self.templates]
             tokens = tokenizer(
                 sentences, max_length=self.max_length, padding='max_length', truncation=True, return_tensors='pt'
             )

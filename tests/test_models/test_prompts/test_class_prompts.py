@@ -148,6 +148,14 @@ def test_names_that_can_be_read():
     assert ClassPrompts(names, embed_dims=8).classes == names
 
 
+def test_full_width_letters_are_plain_ones(arch):
+    sides = text_side(arch)
+    prompts = ClassPrompts(['tram', 'ｔｒａｍ'], embed_dims=12, templates=['a {}'])
+    prompts.init_embeddings(lambda: sides)
+    assert prompts.classes[1] == 'ｔｒａｍ'
+    torch.testing.assert_close(prompts.embeddings[1], prompts.embeddings[0])
+
+
 def test_embeddings_of_a_file(tmp_path):
     embeddings = torch.randn(3, 8)
     torch.save(embeddings, tmp_path / 'class_embeddings.pth')
