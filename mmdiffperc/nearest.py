@@ -13,25 +13,26 @@ from mmdiffperc.files import brief
 NUM_LISTED = 1000
 
 
-def what_is_there(folder: str, suffix: str, backend_args: dict | None = None) -> str:
+def what_is_there(folder: str, suffix: str | None = None, backend_args: dict | None = None) -> str:
     """Describe the files of a folder by their suffixes.
 
     Args:
         folder (str): The folder, whose subfolders count.
-        suffix (str): What was looked for.
+        suffix (str, optional): What was looked for. Default: nothing in particular.
         backend_args (dict, optional): Of the storage, as in the hosts' data sets.
 
     Returns:
-        str: The suffixes that there are, and which of them was likely meant.
+        str: The suffixes that there are, and which of them was likely meant, if one was looked for.
     """
     if not fileio.isdir(folder, backend_args):
-        return f'{folder} is not a folder; check data_root and data_prefix'
+        return f'{folder} does not exist or is not a folder; check data_root and data_prefix'
     listing = fileio.list_dir_or_file(folder, list_dir=False, recursive=True, backend_args=backend_args)
     files = {splitext(name)[1]: name for name in islice(listing, NUM_LISTED)}  # one for each suffix
     if not files:
         return f'{folder} holds no files; check data_root and data_prefix'
-    nearest = next((one for one in files if one.lower() == suffix.lower()), next(iter(files)))
-    guess = '' if nearest == suffix else f': did you mean {nearest!r}?'
+    wanted = suffix or ''
+    nearest = next((one for one in files if one.lower() == wanted.lower()), next(iter(files)))
+    guess = '' if suffix in (None, nearest) else f': did you mean {nearest!r}?'
     return f'{folder} holds files with {sorted(files)}, such as {brief(files[nearest])}{guess}'
 
 

@@ -21,3 +21,37 @@ __all__ = ['DATASETS', 'FUNCTIONS', 'HOOKS', 'METRICS', 'MODELS', 'OPTIM_WRAPPER
 for _root in (DATASETS, FUNCTIONS, HOOKS, METRICS, MODELS, OPTIM_WRAPPER_CONSTRUCTORS, TRANSFORMS):
     # Only core modules may stand in ``locations``: a look-up must never need a host that is not installed.
     Registry(_root.name, parent=_root, scope='mmdiffperc', locations=['mmdiffperc.models'])
+
+
+def find_dataset(name: str, scope: str | None = None) -> type | None:
+    """Return the data set of a name that a user gave, or None if there is none.
+
+    A name without a dot must be registered. ``Registry.get`` would import a module of that name, be it of the standard
+    library, such as ``wave``, or a file beside the script.
+
+    Args:
+        name (str): Name of a registered class, with or without its scope, or the dotted path of a class.
+        scope (str, optional): The host to search. Default: the current one.
+
+    Raises:
+        ValueError: The module of a dotted path cannot be imported.
+    """
+    with DATASETS.switch_scope_and_registry(scope) as registry:
+        if is_dotted(name):
+            return _get(registry, name)
+        registry.import_from_location()
+    while registry is not None and name not in registry.module_dict:
+        registry = registry.parent
+    return registry and registry.module_dict[name]
+
+
+def is_dotted(name: str) -> bool:
+    """Return whether a name is the path of an object in Python, such as ``'mmseg.ADE20KDataset'``."""
+    return '.' in name and all(part.isidentifier() for part in name.split('.'))
+
+
+def _get(registry, path):
+    try:
+        return registry.get(path)
+    except RuntimeError as error:  # raised by mmengine for whatever the import raises
+        raise ValueError(f'{path} cannot be imported: {error.__context__}') from error

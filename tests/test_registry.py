@@ -4,6 +4,7 @@ import subprocess
 import sys
 
 import pytest
+from mmengine.dataset import BaseDataset
 from mmengine.registry import DefaultScope
 
 from mmdiffperc import registry
@@ -40,3 +41,23 @@ def test_scope_in_the_type_imports_the_package():
     )
     found = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True)
     assert found.stdout.startswith('mmdiffperc.'), found.stderr
+
+
+def test_a_data_set_by_its_path():
+    assert registry.find_dataset('mmengine.dataset.BaseDataset') is BaseDataset
+    assert registry.find_dataset('mmengine.dataset.Nobody') is None
+
+
+def test_a_path_whose_module_is_damaged(monkeypatch, tmp_path):
+    package = tmp_path / 'own_package'
+    package.mkdir()
+    (package / '__init__.py').touch()
+    (package / 'data.py').write_text('1 / 0')
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(ValueError, match='own_package.data.OwnDataset.*division by zero'):
+        registry.find_dataset('own_package.data.OwnDataset')
+
+
+@pytest.mark.parametrize('name', ['wave', 'a.wave', '.wave', 'St. Bernard', ''])
+def test_no_data_set_of_that_name(name):
+    assert registry.find_dataset(name) is None

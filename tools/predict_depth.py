@@ -22,11 +22,12 @@ import mmdiffperc.compat  # noqa: F401  (comes before any host)
 from mmseg.apis import init_model  # isort: skip
 
 from mmdiffperc.command_line import config_file, device, one_line_errors, positive_float
-from mmdiffperc.datasets.metadata import visible_files
+from mmdiffperc.datasets.metadata import image_files
 from mmdiffperc.datasets.target_files import encode_png
 from mmdiffperc.files import whole_file, write_whole
 from mmdiffperc.inference import TolerantReader
 from mmdiffperc.inference.image_files import check_names
+from mmdiffperc.nearest import what_is_there
 from mmdiffperc.seg.inference import predict_depth
 from mmdiffperc.visualization import colour_depth
 
@@ -60,9 +61,9 @@ def find_images(path: Path) -> list[Path]:
     """
     if not path.is_dir():
         return [path]
-    images = visible_files(path, IMAGE_SUFFIXES)
+    images = image_files(path, IMAGE_SUFFIXES)
     if not images:
-        raise ValueError(f'{path}: expected images ({", ".join(IMAGE_SUFFIXES)}), found none')
+        raise ValueError(f'{path}: expected images ({", ".join(IMAGE_SUFFIXES)}); {what_is_there(str(path))}')
     check_names(images)
     return images
 

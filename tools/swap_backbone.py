@@ -12,7 +12,9 @@ from mmengine.config import Config, DictAction
 
 from mmdiffperc import swap_backbone
 from mmdiffperc.command_line import CONFIG_SUFFIXES, config_file, file_name, one_line_errors, positive
-from mmdiffperc.files import whole_file
+from mmdiffperc.files import brief, whole_file
+from mmdiffperc.models.prompts.class_prompts import names_dataset
+from mmdiffperc.swap.swap_backbone import read_config, scope_of
 
 
 def parse_args(arguments=None):
@@ -26,7 +28,7 @@ def parse_args(arguments=None):
         '--classes',
         nargs='+',
         metavar='NAME',
-        help='classes of the prompts, and so of the heads; a single word names a data set: ade',
+        help='classes of the prompts, and so of the heads; or the name of a data set: ade',
     )
     parser.add_argument(
         '--strides',
@@ -44,12 +46,21 @@ def parse_args(arguments=None):
     return parser.parse_args(arguments)
 
 
-def backbone_options(args) -> dict:
+def classes_of(names: list[str], scope: str) -> list[str] | str:
+    """Return the classes: the names, or the only one as a string if it stands for a data set of the host."""
+    if len(names) > 1:
+        return names
+    if names_dataset(names[0], scope):
+        return names[0]
+    print(f'{brief(names[0])} is taken for the only class, since no data set has this name')
+    return names
+
+
+def backbone_options(args, scope: str) -> dict:
     """Return the arguments of the backbone from the command line."""
     options = {}
     if args.classes:
-        classes = args.classes[0] if len(args.classes) == 1 else args.classes
-        options['prompts'] = dict(type='ClassPrompts', classes=classes)
+        options['prompts'] = dict(type='ClassPrompts', classes=classes_of(args.classes, scope))
     if args.checkpoint:
         options['init_cfg'] = dict(type='Pretrained', checkpoint=args.checkpoint)
     nested = Config(options)
@@ -63,7 +74,9 @@ def main(arguments=None):
     args = parse_args(arguments)
     if args.out.exists() and not args.force:
         raise ValueError(f'{args.out} exists: choose another name, or replace it with --force')
-    cfg = swap_backbone(args.config, args.strides, args.scope, args.arch, **backbone_options(args))
+    cfg = read_config(args.config)
+    scope = args.scope or scope_of(cfg, args.config)
+    cfg = swap_backbone(cfg, args.strides, scope, args.arch, **backbone_options(args, scope))
     with whole_file(args.out) as partial:
         cfg.dump(partial)
     backbone = cfg.model.backbone

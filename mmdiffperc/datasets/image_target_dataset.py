@@ -5,6 +5,8 @@ from pathlib import Path
 
 from mmengine.dataset import BaseDataset
 
+from mmdiffperc.files import brief
+from mmdiffperc.nearest import what_is_there
 from mmdiffperc.registry import DATASETS
 from mmdiffperc.validation import validated
 
@@ -51,10 +53,11 @@ class ImageTargetDataset(BaseDataset):
         """
         folder = Path(self.data_prefix['img_path'])
         images = read_metadata(self.ann_file) if self.ann_file else list_images(folder)
-        _require(
-            [name for name, _ in images if not (folder / name).is_file()],
-            f'of {len(images)} images are missing in {folder}',
-        )
+        if missing := [name for name, _ in images if not (folder / name).is_file()]:
+            raise FileNotFoundError(
+                f'{len(missing)} of {len(images)} images are missing in {folder}, such as {brief(missing[0])}; '
+                f'{what_is_there(str(folder), Path(missing[0]).suffix)}'
+            )
         target = self._target_info([name for name, _ in images])
         return [
             dict(img_path=str(folder / name), captions=captions, target_key=name, **target) for name, captions in images
@@ -72,10 +75,9 @@ class ImageTargetDataset(BaseDataset):
         if 'target_path' not in self.data_prefix:
             return {}
         targets = open_targets(self.data_prefix['target_path'])
-        _require(targets.missing(names), f'of {len(names)} targets are missing in {targets.path}')
+        if missing := targets.missing(names):
+            raise FileNotFoundError(
+                f'{len(missing)} of {len(names)} targets are missing in {targets.path}, such as that of '
+                f'{brief(missing[0])}: {targets.describe(missing[0])}'
+            )
         return dict(target_path=str(targets.path))
-
-
-def _require(missing, what):
-    if missing:
-        raise FileNotFoundError(f'{len(missing)} {what}, such as that of {missing[0]}; complete the data')

@@ -2,10 +2,14 @@
 
 import codecs
 import json
+import logging
 from collections.abc import Collection
 from pathlib import Path, PurePath
 
+from mmengine.logging import print_log
+
 from mmdiffperc.files import brief, relative_name
+from mmdiffperc.nearest import what_is_there
 
 METADATA = 'metadata.jsonl'
 IMAGE_SUFFIXES = ('.bmp', '.jpeg', '.jpg', '.png', '.tif', '.tiff', '.webp')
@@ -26,12 +30,26 @@ def list_images(folder: str | Path) -> list[tuple[str, list[str]]]:
         )
     if (folder / METADATA).is_file():
         return read_metadata(folder / METADATA)
-    images = [file.name for file in visible_files(folder, IMAGE_SUFFIXES)]
+    images = image_files(folder)
     if not images:
         raise FileNotFoundError(
-            f'{folder} holds neither {METADATA} nor images ({", ".join(IMAGE_SUFFIXES)}); check its path'
+            f'{folder}: neither {METADATA} nor images ({", ".join(IMAGE_SUFFIXES)}); {what_is_there(str(folder))}'
         )
-    return [(name, []) for name in images]
+    return [(image.name, []) for image in images]
+
+
+def image_files(folder: str | Path, suffixes: Collection[str] = IMAGE_SUFFIXES) -> list[Path]:
+    """Find the images of a folder, as :func:`visible_files` does, and log how many other files there are."""
+    images = visible_files(folder, suffixes)
+    others = sorted(file.name for file in _visible(folder) if file.suffix.lower() not in suffixes)
+    if images and others:
+        print_log(
+            f'{folder}: {len(others)} files are left out, such as {brief(others[0])}; images end in '
+            f'{", ".join(suffixes)}',
+            logger='current',
+            level=logging.WARNING,
+        )
+    return images
 
 
 def visible_files(folder: str | Path, suffixes: Collection[str]) -> list[Path]:
@@ -40,8 +58,11 @@ def visible_files(folder: str | Path, suffixes: Collection[str]) -> list[Path]:
     Hidden files are left out, such as ``._a.png``, which macOS writes beside ``a.png``, and files that are being
     written.
     """
-    files = (file for file in Path(folder).glob('*') if not file.name.startswith('.'))
-    return sorted(file for file in files if file.suffix.lower() in suffixes)
+    return sorted(file for file in _visible(folder) if file.suffix.lower() in suffixes)
+
+
+def _visible(folder):
+    return (file for file in Path(folder).glob('*') if not file.name.startswith('.') and file.is_file())
 
 
 def read_metadata(path: str | Path) -> list[tuple[str, list[str]]]:

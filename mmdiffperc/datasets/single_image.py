@@ -51,9 +51,11 @@ def _test_pipeline(cfg):
 def transforms_for_testing(cfg: Config) -> list[dict]:
     """Return the transforms of the test data, also where one data set wraps another, such as ``RepeatDataset``.
 
-    Of several data sets (``ConcatDataset``) the first one counts.
+    Of several data sets (``ConcatDataset``) or data loaders (a list of them) the first one counts.
     """
-    return _pipeline_of((cfg.get('test_dataloader') or {}).get('dataset') or {})
+    loader = cfg.get('test_dataloader') or {}
+    loader = next(iter(loader), {}) if isinstance(loader, (list, tuple)) else loader
+    return _pipeline_of(loader.get('dataset') or {})
 
 
 def _pipeline_of(dataset):
@@ -71,10 +73,13 @@ def check_image(image: str | Path | np.ndarray):
 
     Raises:
         TypeError: It is neither.
+        IsADirectoryError: It is a folder.
         ValueError: It is an array of another shape or type.
     """
     if not isinstance(image, (str, Path, np.ndarray)):
         raise TypeError(f'Expected an image file or an array (H, W, 3), got {type(image).__name__} {brief(image)}')
+    if not isinstance(image, np.ndarray) and Path(image).is_dir():
+        raise IsADirectoryError(f'{image} is a folder; expected an image file')
     if isinstance(image, np.ndarray) and not (
         image.ndim == 3 and image.shape[2] == 3 and image.size and image.dtype == np.uint8
     ):

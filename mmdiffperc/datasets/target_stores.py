@@ -6,6 +6,7 @@ from pathlib import Path
 from types import ModuleType
 
 from mmdiffperc.files import brief
+from mmdiffperc.nearest import what_is_there
 
 from .numpy_files import MOST_BYTES
 from .target_files import SUFFIXES
@@ -37,6 +38,13 @@ class LmdbTargets:
         """
         with open_environment(self.path).begin() as transaction, transaction.cursor() as cursor:
             return [key for key in keys if not cursor.set_key(encode_key(key))]
+
+    def describe(self, key: str) -> str:
+        """Say what was looked for in place of a missing target, and what is there."""
+        with open_environment(self.path).begin() as transaction, transaction.cursor() as cursor:
+            first = brief(cursor.key().decode(errors='replace')) if cursor.first() else 'none'
+            number = transaction.stat()['entries']
+        return f'looked for the entry {brief(key)}; {self.path} has {number} entries, the first being {first}'
 
     def read(self, key: str) -> tuple[bytes, str]:
         """Read an entry.
@@ -75,6 +83,11 @@ class FolderTargets:
     def missing(self, keys: Iterable[str]) -> list[str]:
         """Those of the images that have no file."""
         return [key for key in keys if self._find(key) is None]
+
+    def describe(self, key: str) -> str:
+        """Say what was looked for in place of a missing target, and what is there."""
+        names = ', '.join(brief(str(Path(key).with_suffix(suffix))) for suffix in SUFFIXES)
+        return f'looked for one of {names}; {what_is_there(str(self.path), SUFFIXES[-1])}'
 
     def read(self, key: str) -> tuple[bytes, str]:
         """Read a file.

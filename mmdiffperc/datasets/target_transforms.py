@@ -60,8 +60,9 @@ class LoadTarget:
                 f'{name}: the target is {target.shape[:2]}, its image {results.get("img_path")} is {size} (height, '
                 'width); check that the two belong together'
             )
+        check_finite(target, name)  # first, since NaN and infinity are no fault of the unit
         target = self._to_unit_range(target, name) if self.mode == 'RGB' else self._rescale(target.reshape(size), name)
-        results['gt_target'] = to_single(target, name)
+        results['gt_target'] = target.astype(np.float32)
         results.setdefault('seg_fields', []).append('gt_target')
         return results
 
@@ -97,20 +98,17 @@ class LoadTarget:
         return target
 
 
-def to_single(target: np.ndarray, name: str) -> np.ndarray:
-    """Convert a target map to single precision.
+def check_finite(target: np.ndarray, name: str):
+    """Check that a target map holds neither NaN nor infinity.
 
     Raises:
-        ValueError: It is not finite everywhere, or too large for single precision.
+        ValueError: It does; the message gives their number.
     """
-    with np.errstate(over='ignore'):
-        target = target.astype(np.float32)
-    if not np.isfinite(target).all():
+    if number := np.count_nonzero(~np.isfinite(target)):
         raise ValueError(
-            f'{name}: {(~np.isfinite(target)).sum()} of {target.size} numbers of the target are NaN or infinite; '
-            f'expected finite numbers only. {_HOLES}'
+            f'{name}: {number} of {target.size} numbers of the target are NaN or infinite; expected finite numbers '
+            f'only. {_HOLES}'
         )
-    return target
 
 
 @TRANSFORMS.register_module()

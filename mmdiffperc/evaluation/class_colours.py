@@ -5,9 +5,9 @@ from typing import Annotated
 
 import cv2
 import numpy as np
-from mmengine.registry import DATASETS
 from pydantic import Field
 
+from mmdiffperc.registry import find_dataset
 from mmdiffperc.validation import Expected, Listed, Text
 
 # The classes of ADE20K in bedrooms with which DMP is evaluated, and the colours of its second palette, which lie
@@ -74,9 +74,7 @@ def resolve_palette(palette: str | Sequence[Sequence[int]]) -> np.ndarray:
         if palette == 'ade20k_bedroom':
             colours[list(BEDROOM_CLASSES)] = list(BEDROOM_COLOURS.values())
         return colours
-    with DATASETS.switch_scope_and_registry(None) as registry:
-        dataset = registry.get(palette)
-    colours = getattr(dataset, 'METAINFO', {}).get('palette')
+    colours = getattr(find_dataset(palette), 'METAINFO', {}).get('palette')
     if not colours:
         raise ValueError(
             f"palette={palette!r}: expected 'ade20k', 'ade20k_bedroom', a data set with a palette in its METAINFO, "

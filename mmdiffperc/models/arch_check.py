@@ -15,6 +15,12 @@ EXTRA_INPUTS = {
     'dual_cross_attention': 'images beside the prompts, as in Versatile Diffusion',
     'class_embeddings_concat': 'class labels',
 }
+USUAL_LATENTS = 4
+# Why the U-Net and the autoencoder differ in channels: the U-Net takes more than latents, or they do not go together.
+LATENTS = {
+    True: 'Inpainting and image-editing models take more than the latents',
+    False: 'Both parts must belong to one model; the autoencoders of SD 3 and FLUX, for example, have 16',
+}
 CLIP_TEXT = 'clip_text_model'
 EXPECTED = 'Expected a text-to-image model such as Stable Diffusion 1.x or 2.x'
 
@@ -33,18 +39,21 @@ def check_unet_config(path: Path, unet: dict, vae: dict):
     for name, needed in EXTRA_INPUTS.items():
         if unet.get(name) not in (None, False):
             raise ValueError(f'{path}: {name}={brief(unet[name])}: the U-Net needs {needed}. {EXPECTED}')
-    latent_channels = vae.get('latent_channels', 4)
+    latent_channels = vae.get('latent_channels', USUAL_LATENTS)
     for name in ('in_channels', 'out_channels'):
-        if (channels := unet.get(name, 4)) != latent_channels:
+        if (channels := unet.get(name, USUAL_LATENTS)) != latent_channels:
             raise ValueError(
                 f'{path}: {name}={brief(channels)}, but the latents of the autoencoder have {brief(latent_channels)} '
-                f'channels. Inpainting and image-editing models take more than the latents. {EXPECTED}'
+                f'channels. {LATENTS[latent_channels == USUAL_LATENTS and name == "in_channels"]}. {EXPECTED}'
             )
     for name in ('down_block_types', 'up_block_types'):
         if blocks := [block for block in unet.get(name) or () if str(block).startswith('K')]:
             raise ValueError(f'{path}: {name}={brief(blocks)}: the blocks are those of a latent upscaler. {EXPECTED}')
-    if isinstance(width := unet.get('cross_attention_dim'), list):
-        raise ValueError(f'{path}: cross_attention_dim={brief(width)}: prompts have one width. {EXPECTED}')
+    if type(width := unet.get('cross_attention_dim', 1)) is not int or width < 1:
+        raise ValueError(
+            f'{path}: cross_attention_dim={brief(width)}: expected the width of the prompts, one whole number. '
+            f'{EXPECTED}'
+        )
 
 
 def check_text_encoder_config(path: Path, text_encoder: dict, unet: dict):

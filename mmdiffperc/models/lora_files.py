@@ -4,7 +4,7 @@ import json
 import math
 import re
 from collections import Counter, defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from logging import WARNING
 from pathlib import Path
 from typing import NamedTuple
@@ -16,7 +16,20 @@ from torch import Tensor, nn
 
 from mmdiffperc.files import brief, read_json
 
-from .lora_formats import ALPHA, DOWN, PEFT, UNET, UP, adapts_text_encoder, advise, format_name, peft_names
+from .compvis import unet_key_map
+from .lora_formats import (
+    ALPHA,
+    COMPVIS,
+    DOWN,
+    PEFT,
+    UNET,
+    UP,
+    adapts_text_encoder,
+    advise,
+    format_name,
+    layer_of,
+    peft_names,
+)
 from .weight_files import Assignment, Shapes, WeightFile
 
 # The names that diffusers gives them, then accelerate's, which holds the same, and PEFT's.
@@ -110,7 +123,8 @@ def read_lora(path: Path, unet: nn.Module) -> tuple[dict, dict[str, Tensor]]:
     """
     file, layers = WeightFile(path), _layers_of(unet)
     others = [key for key in file.shapes if adapts_text_encoder(key)]
-    keys = peft_names([key for key in file.shapes if not adapts_text_encoder(key)], layers)
+    keys = [key for key in file.shapes if not adapts_text_encoder(key)]
+    keys = peft_names(keys, _names_of(layers, keys, unet))
     alphas = {name.removesuffix(ALPHA): keys.pop(name) for name in list(keys) if name.endswith(ALPHA)}
     _refuse_misfits(file, keys, alphas, layers)
     ranks = {name.removesuffix(DOWN): file.shapes[key][0] for name, key in keys.items() if name.endswith(DOWN)}
@@ -134,6 +148,15 @@ def _layers_of(unet: nn.Module) -> dict[str, nn.Module]:
     }
 
 
+def _names_of(layers: Iterable[str], keys: Iterable[str], unet: nn.Module) -> dict[str, str]:
+    """Return the layers by their names in a file, which may be those of the original code."""
+    names = {layer: layer for layer in layers}
+    if any(COMPVIS.match(str(key)) for key in keys):
+        originals = unet_key_map(unet.config).items()
+        names |= {original.removesuffix('.weight'): weight.removesuffix('.weight') for weight, original in originals}
+    return names
+
+
 def _refuse_misfits(file: WeightFile, keys: dict[str, str], alphas: dict[str, str], layers: dict[str, nn.Module]):
     shapes = {name: file.shapes[key] for name, key in keys.items()}
     misfits = [misfit for name in shapes if (misfit := _misfit(name, shapes, layers))]
@@ -146,17 +169,18 @@ def _refuse_misfits(file: WeightFile, keys: dict[str, str], alphas: dict[str, st
         misfits.append('two names for the same weight')
     if misfits or not shapes:
         shown = '\n    '.join(misfits[:_MAX_SHOWN] or ['no weights for a U-Net' if file.shapes else 'it is empty'])
+        has_known_layers = any(layer_of(name) in layers for name in shapes)
         name = f'{file.path} (in the format of {program})' if (program := format_name(file.shapes)) else file.path
         raise ValueError(
             f'{name} holds no LoRA for this U-Net; nothing was changed. Of its {len(file.shapes)} '
-            f'weights, {len(misfits)} do not fit:\n    {shown}\n{advise(file.shapes)}'
+            f'weights, {len(misfits)} do not fit:\n    {shown}\n{advise(file.shapes, has_known_layers)}'
         )
 
 
 def _misfit(name: str, shapes: Shapes, layers: dict[str, nn.Module]) -> str | None:
     """Say what is wrong with a weight: a layer's input is as wide as its ``A``, its output as high as its ``B``."""
     shown, shape = brief(name, 200), shapes[name]
-    layer = name.removesuffix(DOWN).removesuffix(UP)
+    layer = layer_of(name)
     if layer == name or layer not in layers:
         return f'{shown}: no such layer in the U-Net'
     base = tuple(layers[layer].weight.shape)

@@ -69,8 +69,8 @@ def swap_backbone(
             head cannot take these. The old backbone does not run here, and ``strides`` is missing. ``arch`` has no
             default weights, and ``init_cfg`` is missing.
     """
-    cfg = deepcopy(config) if isinstance(config, Config) else _read_file(config)
-    scope = scope or _scope_of(cfg, config)
+    cfg = deepcopy(config) if isinstance(config, Config) else read_config(config)
+    scope = scope or scope_of(cfg, config)
     _check_backbone(cfg.get('model') or {})
     import_module(f'{scope}.models')
     import_modules_from_strings(import_names(cfg), allow_failed_imports=True)
@@ -88,8 +88,13 @@ def swap_backbone(
     return cfg
 
 
-def _read_file(name: str | Path) -> Config:
-    """Read a config file, given by its path or as PACKAGE::PATH, without running its imports."""
+def read_config(name: str | Path) -> Config:
+    """Read a config file, given by its path or as PACKAGE::PATH, without running its imports.
+
+    Raises:
+        OSError: There is no such file.
+        ValueError: There is no such package.
+    """
     package, separator, path = str(name).rpartition('::')
     if separator and (not package or find_spec(package) is None):
         raise ValueError(f'{brief(str(name))}: expected the config of an installed package, such as mmseg::pspnet/...')
@@ -97,7 +102,12 @@ def _read_file(name: str | Path) -> Config:
     return Config.fromfile(file, import_custom_modules=False)
 
 
-def _scope_of(cfg, name) -> str:
+def scope_of(cfg: Config, name: Config | str | Path) -> str:
+    """Return the host of a config: its ``default_scope``, or else the package in its name.
+
+    Raises:
+        ValueError: Neither names a host.
+    """
     scope = cfg.get('default_scope') or (str(name).rpartition('::')[0] if not isinstance(name, Config) else '')
     if not scope:
         raise ValueError(

@@ -145,20 +145,32 @@ def test_missing_files(tmp_path, toy_root):
     (tmp_path / 'targets').mkdir()
     (tmp_path / 'targets/a.png').touch()
     for prefix, message in (
-        (dict(img_path='nowhere'), 'nowhere .*folder of images'),
-        (dict(img_path='targets/..'), 'holds neither metadata.jsonl nor images'),
+        (dict(img_path='nowhere'), 'nowhere is not a folder'),
+        (dict(img_path='targets/..'), 'neither metadata.jsonl nor images'),
         (dict(img_path='images', target_path='nowhere'), 'nowhere: no such lmdb or folder of targets'),
-        (dict(img_path='images', target_path='targets'), '1 of 2 targets are missing in .*targets, such as .* b.png'),
+        (dict(img_path='images', target_path='targets'), r"1 of 2 .*targets.* 'b.png'.*'b.npz', 'b.npy', 'b.png'.*\['.png'\]"),
         (
             dict(img_path='images', target_path=str(toy_root / 'dmp/targets/train/depth')),
-            '2 of 2 targets are missing in .*depth, such as that of a.png',
+            r"2 of 2 .*depth.* 'a.png'.* entries",
         ),
     ):
         with pytest.raises(FileNotFoundError, match=message):
             ImageTargetDataset(prefix, data_root=str(tmp_path))
     (folder / 'a.png').unlink()
-    with pytest.raises(FileNotFoundError, match='1 of 2 images are missing in .*images, such as that of a.png'):
+    with pytest.raises(FileNotFoundError, match=r"1 of 2 .*images.* 'a.png'"):
         ImageTargetDataset(dict(img_path=str(folder)))
+
+
+def test_files_of_another_suffix(tmp_path):
+    folder = write_images(tmp_path / 'images', ['a.PNG'], captions=['one'])
+    (tmp_path / 'images/metadata.jsonl').write_text(metadata_line('a.png', 'one'))
+    with pytest.raises(FileNotFoundError, match=r"1 of 1 .*'a\.png'.*\.PNG'\?"):
+        ImageTargetDataset(dict(img_path=str(folder)))
+    (folder / 'metadata.jsonl').write_text(metadata_line('a.PNG', 'one'))
+    (tmp_path / 'depth').mkdir()
+    (tmp_path / 'depth/a.tif').touch()
+    with pytest.raises(FileNotFoundError, match=r"1 of 1 .*'a\.npz', 'a\.npy', 'a\.png'.*'a\.tif'.*'\.tif'\?"):
+        ImageTargetDataset(dict(img_path=str(folder), target_path=str(tmp_path / 'depth')))
 
 
 @pytest.mark.parametrize('prefix', [dict(), dict(img='a'), dict(img_path='a', targets='b')])

@@ -2,6 +2,7 @@ import json
 import re
 
 import pytest
+from mmengine.logging import MMLogger
 
 from mmdiffperc.datasets.metadata import list_images, metadata_line, read_metadata
 
@@ -79,6 +80,23 @@ def test_hidden_files_are_no_images(tmp_path):
     for name in ('b.PNG', 'a.jpg', '._a.jpg', '.part-host-7-ab.png', 'notes.txt'):
         (tmp_path / name).touch()
     assert list_images(tmp_path) == [('a.jpg', []), ('b.PNG', [])]
+
+
+def test_files_that_are_left_out_are_counted(tmp_path, caplog):
+    for name in ('a.png', 'b.heic', 'c.gif', '._a.png'):
+        (tmp_path / name).touch()
+    (tmp_path / 'folder.png').mkdir()
+    logger = MMLogger.get_current_instance()
+    logger.addHandler(caplog.handler)  # mmengine's logger passes nothing on
+    assert list_images(tmp_path) == [('a.png', [])]
+    logger.removeHandler(caplog.handler)
+    assert str(tmp_path) in caplog.text and '2 files' in caplog.text and "'b.heic'" in caplog.text
+
+
+def test_a_folder_of_other_files_says_what_is_there(tmp_path):
+    (tmp_path / 'b.heic').touch()
+    with pytest.raises(FileNotFoundError, match=r"metadata\.jsonl.*'b\.heic'"):
+        list_images(tmp_path)
 
 
 def test_another_encoding(tmp_path):

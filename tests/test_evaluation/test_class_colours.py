@@ -1,3 +1,5 @@
+import sys
+
 import numpy as np
 import pytest
 from mmengine.registry import init_default_scope
@@ -40,6 +42,9 @@ def test_palettes_by_name():
     np.testing.assert_array_equal(resolve_palette('ADE20KDataset'), ade)
 
 
-def test_unknown_palette():
-    with pytest.raises(ValueError, match="palette='nobody': expected 'ade20k', 'ade20k_bedroom', a data set"):
-        resolve_palette('nobody')
+@pytest.mark.parametrize('name', ['nobody', 'wave'])
+def test_unknown_palette(monkeypatch, name):
+    monkeypatch.delitem(sys.modules, 'wave', raising=False)
+    with pytest.raises(ValueError, match=f"palette='{name}': .*'ade20k', 'ade20k_bedroom'"):
+        resolve_palette(name)
+    assert 'wave' not in sys.modules

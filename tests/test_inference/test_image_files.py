@@ -15,7 +15,7 @@ def test_find_images(photos):
     with pytest.raises(ValueError, match='would be written to the same files'):
         find_images(photos)
     (photos / 'empty').mkdir()
-    with pytest.raises(FileNotFoundError, match='empty holds neither metadata.jsonl nor images'):
+    with pytest.raises(FileNotFoundError, match='empty: neither metadata.jsonl nor images'):
         find_images(photos / 'empty')
 
 
@@ -48,6 +48,9 @@ def test_what_is_no_image(photos, image):
             read_image(photos / name)
     with pytest.raises(FileNotFoundError, match='absent.png'):
         read_image(photos / 'absent.png')
+    (photos / 'folder.png').mkdir()
+    with pytest.raises(IsADirectoryError, match='folder.png'):
+        read_image(photos / 'folder.png')
     with pytest.raises(ValueError, match='Expected an image'):
         read_image(image[..., 0])
     with pytest.raises(TypeError, match='Expected an image file or an array'):

@@ -97,6 +97,52 @@ def test_diffusers_of_2023(tmp_path, prefix):
     torch.testing.assert_close(output_of(unet), output_of(adapted))
 
 
+def renamed(weights, prefix, down, up):
+    """Weights with another prefix and other names for the two products."""
+    names = {'.lora_A.weight': down, '.lora_B.weight': up}
+    return {prefix + name[:-14] + names[name[-14:]]: weight for name, weight in weights.items()}
+
+
+@pytest.mark.parametrize(
+    ('prefix', 'down', 'up'),
+    [
+        ('unet.', '.lora_linear_layer.down.weight', '.lora_linear_layer.up.weight'),
+        ('', '.lora_layer.down.weight', '.lora_layer.up.weight'),
+        ('diffusion_model.', '.lora_A.weight', '.lora_B.weight'),
+        ('diffusion_model.', '.lora_down.weight', '.lora_up.weight'),
+        ('model.diffusion_model.', '.lora_down.weight', '.lora_up.weight'),
+        ('unet.', '.lora_A.default_0.weight', '.lora_B.default_0.weight'),
+    ],
+)
+def test_other_names_for_the_same(tmp_path, prefix, down, up):
+    adapted = make_unet(r=2)
+    save_file(renamed(weights_of(adapted), prefix, down, up), tmp_path / 'other.safetensors')
+    unet = make_unet()
+    load_lora(unet, tmp_path / 'other.safetensors')
+    torch.testing.assert_close(output_of(unet), output_of(adapted))
+
+
+@pytest.mark.parametrize('prefix', ['diffusion_model.', 'lora_unet_'])
+def test_the_names_of_the_original_code(tmp_path, prefix):
+    """In tiny-sd, with one layer a level: the first attention is input block 1, the middle one is middle block 1."""
+    unet = make_unet()
+    layers = {
+        'input_blocks.1.1.transformer_blocks.0.attn1.to_q': LAYER,
+        'middle_block.1.transformer_blocks.0.attn2.to_out.0': 'mid_block.attentions.0.transformer_blocks.0.attn2.to_out.0',
+    }
+    weights = {}
+    for original, layer in layers.items():
+        height, width = unet.get_submodule(layer).weight.shape
+        name = original if '.' in prefix else original.replace('.', '_')
+        weights[f'{prefix}{name}.lora_down.weight'] = torch.ones(2, width)
+        weights[f'{prefix}{name}.lora_up.weight'] = torch.full((height, 2), 3.0)
+        weights[f'{prefix}{name}.alpha'] = torch.tensor(4.0)
+    save_file(weights, tmp_path / 'original.safetensors')
+    arguments, found = read_lora(tmp_path / 'original.safetensors', unet)
+    assert set(arguments['target_modules']) == set(layers.values())
+    assert arguments['lora_alpha'] == 4 and found[f'{LAYER}.lora_B.weight'].eq(3).all()
+
+
 def test_between_both(tmp_path):
     """Of diffusers 0.22: ``to_q.lora.down.weight``, with a scaling of 5 / 2 for one layer."""
     adapted = make_unet(r=2)
@@ -130,6 +176,15 @@ def test_peft(tmp_path, options, scaling):
     unet = make_unet()
     load_lora(unet, tmp_path)
     assert unet.get_submodule(LAYER).scaling['default'] == scaling
+    torch.testing.assert_close(output_of(unet), expected)
+
+
+def test_peft_with_the_name_of_the_adapter(tmp_path):
+    expected = write_with_peft(tmp_path, lora_alpha=6)
+    path = tmp_path / 'adapter_model.safetensors'
+    save_file({name.replace('.weight', '.default.weight'): weight for name, weight in load_file(path).items()}, path)
+    unet = make_unet()
+    load_lora(unet, tmp_path)
     torch.testing.assert_close(output_of(unet), expected)
 
 
@@ -175,6 +230,17 @@ FLAT = 'lora_unet_' + LAYER.replace('.', '_')
         ([f'unet.{LAYER}.lora_A.weight', f'unet.{LAYER}.lora_magnitude_vector'], 'diffusers.*DoRA'),
         (['lora_unet_input_blocks_4_1_transformer_blocks_0_attn1_to_q.lora_down.weight'], "kohya's.*SDXL"),
         (['unet.x.lora_A.weight', 'text_encoder_2.encoder.layers.0.q_proj.lora_A.weight'], 'diffusers.*SDXL'),
+        (['unet.down_blocks.2.attentions.1.transformer_blocks.9.attn1.to_q.lora_A.weight'], 'diffusers.*SDXL'),
+        (['base_model.model.mid_block.attentions.0.transformer_blocks.3.ff.net.2.lora_A.weight'], 'PEFT.*SDXL'),
+        (['lora_unet_down_blocks_1_attentions_0_transformer_blocks_1_attn1_to_q.lora_down.weight'], "kohya's.*SDXL"),
+        (['diffusion_model.output_blocks.0.1.transformer_blocks.5.attn1.to_q.lora_down.weight'], 'ComfyUI.*SDXL'),
+        (['unet.up_blocks.0.attentions.0.proj_in.lora_A.weight'], 'diffusers.*SDXL'),
+        (['unet.add_embedding.linear_1.lora_A.weight'], 'diffusers.*SDXL'),
+        (['down_blocks.0.motion_modules.0.transformer_blocks.0.attn1.to_q.lora_A.weight'], 'AnimateDiff'),
+        (['base_model.model.transformer_blocks.0.attn.to_q.lora_A.weight'], 'SD 3 or FLUX'),
+        (['diffusion_model.layers.0.attention.qkv.lora_A.weight'], 'diffusion transformer'),
+        (['unet.encoder.to_q.lora_A.weight', f'unet.{LAYER}x.lora_A.weight'], 'none of its layers'),
+        ([f'unet.{LAYER}.lora_A.one.weight', f'unet.{LAYER}.lora_A.two.weight'], "several adapters.*'one, two'"),
         (['transformer.single_transformer_blocks.0.attn.to_q.lora_A.weight'], 'FLUX'),
         (['lora_unet_double_blocks_0_img_attn_qkv.lora_down.weight'], 'FLUX'),
         (['lora_te_text_model_encoder_layers_0_mlp_fc1.lora_down.weight'], "kohya's.*text encoder only"),
@@ -191,3 +257,11 @@ def test_others_are_named(tmp_path, names, words):
         read_lora(path, make_unet())
     assert str(path) in str(error.value)
     assert ('base it was trained on' in str(error.value)) == ('trained on' in words)
+
+
+def test_sdxl_by_the_width_of_its_prompts(tmp_path):
+    """Where its other layers have the names of Stable Diffusion 1.x."""
+    key = 'unet.down_blocks.1.attentions.0.transformer_blocks.0.attn2.to_k.lora_{}.weight'
+    save_file({key.format('A'): torch.zeros(4, 2048), key.format('B'): torch.zeros(640, 4)}, tmp_path / 'x.safetensors')
+    with pytest.raises(ValueError, match='SDXL'):
+        read_lora(tmp_path / 'x.safetensors', make_unet())

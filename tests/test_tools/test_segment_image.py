@@ -50,6 +50,19 @@ def test_labels_are_those_of_the_model(run, image, tiny_vpd, tiny_checkpoint, tm
     assert '%' in capsys.readouterr().out
 
 
+def test_a_folder(run, image, tmp_path, capsys):
+    path, _ = image
+    folder = tmp_path / 'photos'
+    (folder / 'folder.png').mkdir(parents=True)
+    path.rename(folder / 'a.png')
+    for name in ('._a.png', 'b.png', 'c.heic'):
+        (folder / name).write_bytes(b'no image')
+    assert run(folder) == 1
+    assert sorted(file.name for file in (tmp_path / 'out').iterdir()) == ['a_labels.png', 'a_overlay.png']
+    captured = capsys.readouterr()
+    assert str(tmp_path / 'out/a') in captured.out and 'b.png' in captured.err and '._a' not in captured.err
+
+
 def test_errors_are_one_line(run, tmp_path, capsys):
     (tmp_path / 'text.png').write_text('no image')
     for wrong in ('absent.png', 'text.png'):

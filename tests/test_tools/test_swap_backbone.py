@@ -43,6 +43,23 @@ def test_own_strides_and_the_classes_of_a_data_set(main, tmp_path, capsys):
     assert '(0, 1, 2, 3)' in last and 'native' in last
 
 
+@pytest.mark.parametrize('name', ['tram', 'wave'])
+def test_one_class(main, tmp_path, capsys, name):
+    arch, out = write_arch(tmp_path / 'arch'), tmp_path / 'mine.py'
+    assert main([UPERNET, str(out), '--arch', arch, '--classes', name, '--strides', '8', '16', '32', '64']) == 0
+    cfg = Config.fromfile(out)
+    assert cfg.model.backbone.prompts.classes == [name] and cfg.model.decode_head.num_classes == 1
+    assert repr(name) in capsys.readouterr().out.splitlines()[-2]
+
+
+@pytest.mark.parametrize('name', ['CityscapesDataset', 'mmseg.datasets.CityscapesDataset'])
+def test_the_classes_of_a_data_set_of_the_host(main, tmp_path, name):
+    arch, out = write_arch(tmp_path / 'arch'), tmp_path / 'mine.py'
+    assert main([UPERNET, str(out), '--arch', arch, '--classes', name, '--strides', '8', '16', '32', '64']) == 0
+    cfg = Config.fromfile(out)
+    assert cfg.model.backbone.prompts.classes == name and cfg.model.decode_head.num_classes == 19
+
+
 def test_an_existing_file_is_not_replaced_unasked(main, tmp_path, capsys):
     arch, out = write_arch(tmp_path / 'arch'), tmp_path / 'mine.py'
     out.write_text('mine = True')

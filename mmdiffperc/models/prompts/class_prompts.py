@@ -7,18 +7,17 @@ from typing import Annotated
 
 import torch
 from mmengine.logging import print_log
-from mmengine.registry import DATASETS
 from pydantic import AfterValidator
 from torch import nn
 from transformers import CLIPTextModel, CLIPTokenizer
 
 from mmdiffperc.compat.checkpoint import load_file
 from mmdiffperc.files import brief
-from mmdiffperc.registry import MODELS
+from mmdiffperc.registry import MODELS, find_dataset, is_dotted
 from mmdiffperc.validation import Component, Expected, Listed, Location, Text, Width, validated
 
 from ..layers.sentence_encoder import MaxLength
-from .sentences import UNREADABLE, is_readable
+from .sentences import UNREADABLE, clean, is_readable
 
 _TEMPLATES = Path(__file__).parents[2] / 'assets' / 'imagenet_templates.txt'
 
@@ -37,29 +36,43 @@ def resolve_classes(classes: str | Sequence[str]) -> tuple[str, ...]:
     """
     if not isinstance(classes, str):
         return tuple(classes)
-    with DATASETS.switch_scope_and_registry(None) as registry:
-        dataset = registry.get(classes)
-    if dataset is None:
-        return _classes_of_alias(classes)
+    if (dataset := find_dataset(classes)) is not None:
+        return _classes_of(dataset, classes)
+    if (names := _classes_of_alias(classes)) is not None:
+        return names
+    raise ValueError(
+        f"classes={brief(classes)}: expected a list of class names, a registered dataset such as 'ADE20KDataset', or "
+        "an alias of mmseg, if it is installed, such as 'ade'. This is one string, and no dataset has this name. "
+        f'{_as_tuple(classes)}'
+    )
+
+
+def names_dataset(name: str, scope: str | None = None) -> bool:
+    """Return whether a name stands for the classes of a dataset, and not for a class.
+
+    Args:
+        name (str): The name. The path of a Python object can only be a dataset, even if there is none.
+        scope (str, optional): The host whose datasets count. Default: the current one.
+    """
+    return is_dotted(name) or find_dataset(name, scope) is not None or _classes_of_alias(name) is not None
+
+
+def _classes_of(dataset: type, name: str) -> tuple[str, ...]:
     names = getattr(dataset, 'METAINFO', {}).get('classes')
     if isinstance(names, str):
-        raise ValueError(f'{classes}: the classes in its METAINFO are one string, {brief(names)}. {_as_tuple(names)}')
+        raise ValueError(f'{name}: the classes in its METAINFO are one string, {brief(names)}. {_as_tuple(names)}')
     if not names:
-        raise ValueError(f'{classes} names no classes in its METAINFO: give ClassPrompts the list of class names')
+        raise ValueError(f'{name} names no classes in its METAINFO: give ClassPrompts the list of class names')
     return tuple(names)
 
 
-def _classes_of_alias(alias):
+def _classes_of_alias(alias: str) -> tuple[str, ...] | None:
     try:
         from mmseg.utils import get_classes  # the aliases are mmseg's; the core needs no host otherwise
 
         return tuple(get_classes(alias))
-    except (ModuleNotFoundError, ValueError) as error:
-        raise ValueError(
-            f"classes={brief(alias)}: expected a list of class names, a registered dataset such as 'ADE20KDataset', or "
-            "an alias of mmseg, if it is installed, such as 'ade'. This is one string, and no dataset has this name. "
-            f'{_as_tuple(alias)}'
-        ) from error
+    except (ModuleNotFoundError, ValueError):
+        return None
 
 
 def _as_tuple(name):
@@ -105,7 +118,7 @@ def check_readable(classes: Sequence[str]):
     Raises:
         ValueError: All letters of a name are of another script than Latin.
     """
-    if unreadable := [name for name in classes if not is_readable(name)]:
+    if unreadable := [name for name in classes if not is_readable(clean(name))]:
         raise ValueError(f'classes: {brief(unreadable[0])} {UNREADABLE}, or give a file of `embeddings`')
 
 
@@ -192,7 +205,7 @@ class ClassPrompts(nn.Module):
     @torch.no_grad()
     def _encode(self, tokenizer: CLIPTokenizer, text_encoder: CLIPTextModel):
         for row, name in zip(self.embeddings, self.classes, strict=True):
-            sentences = [template.replace('{}', name.replace('_', ' ')) for template in self.templates]
+            sentences = [template.replace('{}', clean(name).replace('_', ' ')) for template in self.templates]
             tokens = tokenizer(
                 sentences, max_length=self.max_length, padding='max_length', truncation=True, return_tensors='pt'
             )

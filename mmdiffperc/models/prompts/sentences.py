@@ -10,7 +10,7 @@ UNREADABLE = 'has no Latin letter; the text encoder knows English: translate it'
 
 
 def clean(sentence: str) -> str:
-    """Mend broken characters and resolve HTML entities, as CLIP does; the tokenizer does the rest."""
+    """Mend broken and full-width characters and resolve HTML entities, as CLIP does; the tokenizer does the rest."""
     return html.unescape(html.unescape(ftfy.fix_text(sentence))).strip()
 
 

@@ -8,7 +8,7 @@ from mmengine.logging import MMLogger
 from mmengine.registry import DATASETS, init_default_scope
 
 from mmdiffperc.models import ClassPrompts, ScenePrompts
-from mmdiffperc.models.prompts.class_prompts import imagenet_templates, resolve_classes
+from mmdiffperc.models.prompts.class_prompts import imagenet_templates, names_dataset, resolve_classes
 from mmdiffperc.models.stable_diffusion import build_text_encoder, build_tokenizer
 
 
@@ -101,6 +101,34 @@ def test_one_class_without_its_comma(monkeypatch, mmseg_is_installed):
         ClassPrompts(('tram'), embed_dims=8)
 
 
+@pytest.mark.parametrize('kind', [ClassPrompts, ScenePrompts])
+@pytest.mark.parametrize('name', ['wave', 'calendar', 'code', 'own_module'])
+def test_a_class_with_the_name_of_a_module_imports_nothing(monkeypatch, tmp_path, kind, name):
+    (tmp_path / f'{name}.py').write_text('raise SystemExit("imported")')
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, name, raising=False)
+    with pytest.raises(ValueError, match=rf"classes='{name}'.*\('{name}',\)"):
+        kind((name), embed_dims=8)
+    assert name not in sys.modules
+
+
+@pytest.mark.parametrize(
+    ('name', 'scope', 'is_dataset'),
+    [
+        ('ade', None, True),
+        ('CityscapesDataset', 'mmseg', True),
+        ('CityscapesDataset', None, False),
+        ('ImageTargetDataset', 'mmseg', True),
+        ('mmseg.CityscapesDataset', None, True),
+        ('tram', 'mmseg', False),
+        ('wave', 'mmseg', False),
+        ('St. Bernard', 'mmseg', False),
+    ],
+)
+def test_names_of_data_sets(name, scope, is_dataset):
+    assert names_dataset(name, scope) is is_dataset
+
+
 @pytest.mark.parametrize('name', ['道路', 'дорога', 'طريق'])
 @pytest.mark.parametrize('kind', [ClassPrompts, ScenePrompts])
 def test_a_name_that_the_text_encoder_cannot_read(kind, name):
@@ -118,6 +146,14 @@ def test_a_data_set_whose_names_the_text_encoder_cannot_read(registered):
 def test_names_that_can_be_read():
     names = ('Straße', 'café 红', '2', 'ice-cream')
     assert ClassPrompts(names, embed_dims=8).classes == names
+
+
+def test_full_width_letters_are_plain_ones(arch):
+    sides = text_side(arch)
+    prompts = ClassPrompts(['tram', 'ｔｒａｍ'], embed_dims=12, templates=['a {}'])
+    prompts.init_embeddings(lambda: sides)
+    assert prompts.classes[1] == 'ｔｒａｍ'
+    torch.testing.assert_close(prompts.embeddings[1], prompts.embeddings[0])
 
 
 def test_embeddings_of_a_file(tmp_path):
