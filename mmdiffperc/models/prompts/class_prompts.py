@@ -13,6 +13,7 @@ from torch import nn
 from transformers import CLIPTextModel, CLIPTokenizer
 
 from mmdiffperc.compat.checkpoint import load_file
+from mmdiffperc.compat.class_names import tuple_of_one
 from mmdiffperc.files import brief
 from mmdiffperc.registry import MODELS
 from mmdiffperc.validation import Component, Expected, Listed, Location, Text, Width, validated
@@ -43,7 +44,9 @@ def resolve_classes(classes: str | Sequence[str]) -> tuple[str, ...]:
         return _classes_of_alias(classes)
     names = getattr(dataset, 'METAINFO', {}).get('classes')
     if isinstance(names, str):
-        raise ValueError(f'{classes}: the classes in its METAINFO are one string, {brief(names)}. {_as_tuple(names)}')
+        raise ValueError(
+            f'{classes}: the classes in its METAINFO are one string, {brief(names)}. {tuple_of_one(names)}'
+        )
     if not names:
         raise ValueError(f'{classes} names no classes in its METAINFO: give ClassPrompts the list of class names')
     return tuple(names)
@@ -58,12 +61,8 @@ def _classes_of_alias(alias):
         raise ValueError(
             f"classes={brief(alias)}: expected a list of class names, a registered dataset such as 'ADE20KDataset', or "
             "an alias of mmseg, if it is installed, such as 'ade'. This is one string, and no dataset has this name. "
-            f'{_as_tuple(alias)}'
+            f'{tuple_of_one(alias)}'
         ) from error
-
-
-def _as_tuple(name):
-    return f'A tuple of one class is written ({brief(name)},), with a comma, and a list [{brief(name)}]'
 
 
 def _names(names: Sequence[str]) -> Sequence[str]:
