@@ -54,13 +54,13 @@ def check_content(dataset: BaseDataset):
 
 
 def _no_samples(dataset):
-    name = f'{type(dataset).__name__} has no samples'
+    name = type(dataset).__name__
     if dataset.ann_file:
         reason = f', or filter_cfg={brief(dataset.filter_cfg)} leaves none' if dataset.filter_cfg else ''
-        return ValueError(f'{name}. {dataset.ann_file} lists none{reason}')
+        return ValueError(f'{name} has no samples. {dataset.ann_file} lists none{reason}')
     folder, suffix = dataset.data_prefix.get('img_path') or '', getattr(dataset, 'img_suffix', '')
     there = what_is_there(folder, suffix, _backend_args(dataset))
-    return FileNotFoundError(f'{name}. {folder}: no image with img_suffix={suffix!r}. {there}')
+    return FileNotFoundError(f'{name} has no samples. {folder}: no image with img_suffix={suffix!r}. {there}')
 
 
 def _missing_source(dataset) -> str | None:

@@ -43,7 +43,7 @@ def check_seg_dataset(dataset: BaseDataset):
         _check_folders(dataset)
     if label_loader:
         _check_files(dataset, 'seg_map_path', 'seg_map_suffix')
-        judge_label_maps(dataset, label_loader, next((one for one in transforms if hasattr(one, 'color_type')), None))
+        judge_label_maps(dataset, label_loader, transforms)
     if loads_depth:
         _check_files(dataset, 'depth_map_path', 'seg_map_suffix')  # as mmseg calls it inside
         judge_depth(_with(dataset, 'depth_map_path'), transforms)

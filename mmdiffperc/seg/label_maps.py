@@ -10,7 +10,7 @@ from mmdiffperc.datasets.image_header import read_header
 from mmdiffperc.files import quoted
 
 from .checked_seg_dataset import CheckedSegDataset
-from .transforms import check_bits, check_channels, check_size, occurring_labels
+from .transforms import CheckLabels, check_bits, check_channels, check_size, occurring_labels
 
 NUM_JUDGED = 50
 # Of more classes, some are usually too rare to be in the first label maps.
@@ -20,8 +20,8 @@ SHARE_IGNORED = 0.5
 NUM_BINARY = 2  # a head of one output channel tells labels 0 and 1 apart, even where one class has a name
 
 
-def judge_label_maps(dataset: BaseDataset, loader: Any, image_loader: Any = None):
-    """Check the first 50 label maps of a data set one by one, and their labels together.
+def judge_label_maps(dataset: BaseDataset, loader: Any, transforms: Sequence[Any] = ()):
+    """Check the labels of the first 50 label maps of a data set together, and each map unless the pipeline does.
 
     Warnings are given for labels that no class has, for classes that never occur (of at most 10, unless hardly any
     occurs), and if most maps hold 0 and the ignored label only. So they are if the EXIF orientation of images turns
@@ -30,35 +30,48 @@ def judge_label_maps(dataset: BaseDataset, loader: Any, image_loader: Any = None
     Args:
         dataset (BaseDataset): One of mmseg's. Samples without ``seg_map_path`` are left out.
         loader (Any): mmseg's ``LoadAnnotations``, or one of its kind.
-        image_loader (Any): The transform that loads the images. It decides whether their EXIF orientation turns them.
+        transforms (Sequence[Any]): The pipeline of the data set. Its loader of images decides whether the EXIF
+            orientation turns them; :class:`.CheckLabels` checks each map later.
 
     Raises:
-        ValueError: A map cannot be read, has several channels, another size than its image, or numbers above 255; or
-            several maps hold no labels but 0 and the ignored one, or after ``reduce_zero_label`` the ignored one only.
+        ValueError: A map cannot be read; several hold no labels but 0 and the ignored one, or after
+            ``reduce_zero_label`` the ignored one only. Without :class:`.CheckLabels`, also: a map has several channels,
+            another size than its image, or numbers above 255.
     """
+    image_loader = next((transform for transform in transforms if hasattr(transform, 'color_type')), None)
+    is_checked = any(isinstance(transform, CheckLabels) for transform in transforms)
     samples = [sample for sample in dataset.data_list if sample.get('seg_map_path')][:NUM_JUDGED]
     if not samples:
         return
-    maps = [_labels_of(sample, loader, image_loader) for sample in samples]
+    maps = []
+    for sample in samples:
+        loaded = _load(sample, loader)
+        if not is_checked:
+            _check_map(loaded, image_loader)
+        maps.append(_labels_of(loaded, sample.get('label_map') or {}))
     where = _name(samples)
     _check_ignored(dataset, maps, where)
     _warn_of_classes(dataset, set().union(*maps), where)
     _warn_of_turned_images(samples, image_loader)
 
 
-def _labels_of(sample: dict, loader: Any, image_loader: Any) -> set[int]:
-    check_bits(sample)
+def _load(sample, loader):
     try:
-        loaded = loader.transform(sample | dict(label_map=None, seg_fields=[]))
+        return loader.transform(sample | dict(label_map=None, seg_fields=[]))
     except (OSError, SyntaxError, AttributeError) as error:  # of Pillow, and of OpenCV's None; they name no file
         raise ValueError(f'{sample["seg_map_path"]}: empty, damaged or no label map; get the file again') from error
+
+
+def _check_map(loaded, image_loader):
+    check_bits(loaded)
     check_channels(loaded)
-    if header := read_header(sample['img_path']):
+    if header := read_header(loaded['img_path']):
         check_size(loaded, header.sizes(image_loader))
-    labels = occurring_labels(loaded['gt_seg_map']).tolist()
-    # Of a few labels, and not of all pixels, as the loader would: Mapillary's maps are large and its list is long.
-    label_map = sample.get('label_map') or {}
-    return {label_map.get(label, label) for label in labels}
+
+
+def _labels_of(loaded: dict, label_map: dict[int, int]) -> set[int]:
+    """Map the few labels, and not all pixels as the loader would: Mapillary's maps are large and its list is long."""
+    return {label_map.get(label, label) for label in occurring_labels(loaded['gt_seg_map']).tolist()}
 
 
 def _name(samples: Sequence[dict]) -> str:
@@ -119,8 +132,8 @@ def _warn_of_classes(dataset, labels, where):
     numbers = set(range(max(len(classes), NUM_BINARY)))
     if unknown := sorted(labels - numbers - {dataset.ignore_index}):
         warnings.warn(
-            f'{where}: the labels {quoted(unknown)} belong to none of the {len(classes)} classes, whose labels are 0 to '
-            f'{len(classes) - 1}. Complete the classes in metainfo, or map the labels with label_map={{...}} of '
+            f'{where}: the labels {quoted(unknown)} belong to none of the {len(classes)} classes, whose labels are 0 '
+            f'to {len(classes) - 1}. Complete the classes in metainfo, or map the labels with label_map={{...}} of '
             "type='CheckedSegDataset'",
             stacklevel=2,
         )
@@ -140,8 +153,8 @@ def _warn_of_turned_images(samples, image_loader):
         sample, header = turned[0]
         warnings.warn(
             f'{sample["img_path"]} is turned or mirrored when it is loaded, by its EXIF orientation '
-            f'{header.orientation}, and its label map {sample["seg_map_path"]} is not. This concerns {len(turned)} of the '
-            f'first {len(samples)} images. If the maps were drawn on the stored pixels, load the images with '
+            f'{header.orientation}, and its label map {sample["seg_map_path"]} is not. This concerns '
+            f'{len(turned)} of {len(samples)} images. If the maps were drawn on the stored pixels, load the images by '
             "dict(type='LoadImageFromFile', color_type='color_ignore_orientation')",
             stacklevel=2,
         )

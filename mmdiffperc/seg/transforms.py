@@ -112,7 +112,7 @@ def check_size(results: dict, sizes: Sequence[tuple[int, int]]):
 def size_advice(shape: tuple[int, ...], size: tuple[int, int]) -> str:
     """Return what to do about a map of this shape for an image of this height and width."""
     if shape != size[::-1]:
-        return 'Check that the two belong together, and that the check comes right after the loading of the map'
+        return 'Check that the two belong together, and check the map right after it is loaded, before it is resized'
     return (
         'The image may have been turned by its EXIF orientation after the map was drawn: load it with '
         "dict(type='LoadImageFromFile', color_type='color_ignore_orientation'), or turn the map"
@@ -141,6 +141,6 @@ def check_bits(results: dict):
         return
     if lowest < 0 or highest > HIGHEST_BYTE:
         raise ValueError(
-            f'{path}: labels from {lowest} to {highest}, of which mmseg keeps 8 bits, for the image '
-            f'{results.get("img_path")}. Save the map as an 8-bit image with labels from 0 to 255'
+            f'{path}: labels from {lowest} to {highest}, of which mmseg keeps 8 bits. Save the map as an 8-bit image '
+            f'with labels from 0 to 255. Its image is {results.get("img_path")}'
         )

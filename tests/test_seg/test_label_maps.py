@@ -109,6 +109,13 @@ def test_many_classes(build):
         build(mask(0), mask(0), classes=classes)
 
 
+def test_check_labels_does_its_work_later(build):
+    """An error of one map then comes when the map is used."""
+    dataset = build(np.stack([GOOD] * 3, -1), GOOD, pipeline=[*LOAD, dict(type='CheckLabels', num_classes=2)])
+    with pytest.raises(ValueError, match=r'labels/0\.png: .* \(4, 6, 3\)'):
+        dataset[0]
+
+
 @pytest.mark.parametrize('channels', [2, 3, 4])
 def test_map_of_several_channels(build, channels):
     with pytest.raises(ValueError, match=rf'labels/0\.png: .* \(4, 6, {channels}\) .*images/0\.jpg'):

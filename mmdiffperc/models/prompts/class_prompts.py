@@ -14,7 +14,7 @@ from transformers import CLIPTextModel, CLIPTokenizer
 
 from mmdiffperc.compat.checkpoint import load_file
 from mmdiffperc.compat.class_names import tuple_of_one
-from mmdiffperc.files import brief
+from mmdiffperc.files import brief, quoted
 from mmdiffperc.registry import MODELS
 from mmdiffperc.validation import Component, Expected, Listed, Location, Text, Width, validated
 
@@ -91,7 +91,7 @@ def warn_of_repeated(classes: Sequence[str]):
     """Log class names that are listed more than once: their prompts, and so their maps, are the same."""
     if repeated := sorted({name for name in classes if classes.count(name) > 1}):
         print_log(
-            f'classes: {brief(repeated)} are listed more than once, and get the same prompt each time; expected each '
+            f'classes: {quoted(repeated)} are listed more than once, and get the same prompt each time; expected each '
             'class once',
             logger='current',
             level=logging.WARNING,
