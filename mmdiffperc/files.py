@@ -7,7 +7,7 @@ import os
 import secrets
 import shutil
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePath
 
@@ -160,6 +160,18 @@ def brief(value: object, length: int = 100) -> str:
     """
     quoted = _quote(value, depth=3, length=length)
     return quoted if len(quoted) <= length else f'{quoted[: length - 3]}...'
+
+
+def quoted(names: Iterable[object], limit: int = 8) -> str:
+    """Quote foreign names inside a sentence: ``'wall', 'crack' and 3 more``.
+
+    Args:
+        names (Iterable): What was found in files or configs.
+        limit (int): How many of them are shown. Defaults to 8.
+    """
+    names = list(names)
+    shown = ', '.join(brief(name) for name in names[:limit])
+    return f'{shown} and {len(names) - limit} more' if len(names) > limit else shown
 
 
 def _is_storable(name):

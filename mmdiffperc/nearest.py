@@ -3,14 +3,15 @@
 from collections.abc import Sequence
 from difflib import get_close_matches
 from itertools import islice
-from os.path import splitext
+from os.path import split, splitext
 
 from mmengine import fileio
 
-from mmdiffperc.files import brief
+from mmdiffperc.files import brief, quoted
 
 # Enough to see which suffixes a folder has.
 NUM_LISTED = 1000
+IMAGE_SUFFIXES = ('.jpg', '.jpeg', '.png', '.bmp', '.tif', '.tiff', '.webp')
 
 
 def what_is_there(folder: str, suffix: str | None = None, backend_args: dict | None = None) -> str:
@@ -25,15 +26,37 @@ def what_is_there(folder: str, suffix: str | None = None, backend_args: dict | N
         str: The suffixes that there are, and which of them was likely meant, if one was looked for.
     """
     if not fileio.isdir(folder, backend_args):
-        return f'{folder} does not exist or is not a folder; check data_root and data_prefix'
+        return f'{folder} does not exist or is not a folder; check data_root and data_prefix. {nearest_path(folder, backend_args)}'.rstrip()
     listing = fileio.list_dir_or_file(folder, list_dir=False, recursive=True, backend_args=backend_args)
-    files = {splitext(name)[1]: name for name in islice(listing, NUM_LISTED)}  # one for each suffix
-    if not files:
+    names = list(islice(listing, NUM_LISTED))
+    if not names:
         return f'{folder} holds no files; check data_root and data_prefix'
-    wanted = suffix or ''
-    nearest = next((one for one in files if one.lower() == wanted.lower()), next(iter(files)))
-    guess = '' if suffix in (None, nearest) else f': did you mean {nearest!r}?'
+    files = {splitext(name)[1]: name for name in names}  # one for each suffix
+    wanted = (splitext(suffix)[1] or f'.{suffix}').lower() if suffix else None
+    nearest = next((one for one in files if one.lower() == wanted), next(iter(files)))
+    guess = '' if not suffix or any(name.endswith(suffix) for name in names) else f': did you mean {nearest!r}?'
     return f'{folder} holds files with {sorted(files)}, such as {brief(files[nearest])}{guess}'
+
+
+def nearest_path(path: str, backend_args: dict | None = None) -> str:
+    """Describe what lies beside a file or folder that does not exist.
+
+    Args:
+        path (str): The file or folder.
+        backend_args (dict, optional): Of the storage, as in the hosts' data sets.
+
+    Returns:
+        str: Which name was likely meant, or else the names that there are; empty, if there are none.
+    """
+    parent, name = split(path.rstrip('/'))
+    if not fileio.isdir(parent or '.', backend_args):
+        return ''
+    is_file = bool(splitext(name)[1])
+    beside = fileio.list_dir_or_file(parent or '.', not is_file, is_file, backend_args=backend_args)
+    names = list(islice(beside, NUM_LISTED))
+    if near := nearest_names(name, names):
+        return f'Did you mean {brief(near[0])}?'
+    return f'{parent or "."} holds {quoted(sorted(names))}' if names else ''
 
 
 def check_listed(paths: Sequence[str], folder: str, option: str, suffix: str, backend_args: dict | None = None):
@@ -52,8 +75,20 @@ def check_listed(paths: Sequence[str], folder: str, option: str, suffix: str, ba
     if missing := [path for path in paths if not fileio.exists(path, backend_args)]:
         raise FileNotFoundError(
             f'{len(missing)} of {len(paths)} files are missing, such as {missing[0]} ({option}={suffix!r}). '
-            f'{what_is_there(folder, suffix, backend_args)}'
+            f'{_slip_of_suffix(missing[0], suffix)}{what_is_there(folder, suffix, backend_args)}'
         )
+
+
+def _slip_of_suffix(path, suffix):
+    """Recognise a suffix that was given twice, or without its dot."""
+    given = splitext(path.removesuffix(suffix))[1]
+    if given.lower() in IMAGE_SUFFIXES:
+        return f'The name has the suffix {given!r} already: leave it out in ann_file. '
+    if given == '.':  # 'a..png' beside 'a.jpg'
+        return "It has two dots, because the dot is missing in img_suffix: write '.jpg', not 'jpg'. "
+    if suffix and '.' not in suffix:
+        return f'The dot is missing: did you mean {f".{suffix}"!r}? '
+    return ''
 
 
 def nearest_names(name: str, known: Sequence[str]) -> list[str]:

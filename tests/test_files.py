@@ -8,7 +8,7 @@ import pytest
 from full_disk import full_disk
 
 from mmdiffperc import files
-from mmdiffperc.files import brief, read_json, read_text, relative_name, whole_file, whole_folder, write_whole
+from mmdiffperc.files import brief, quoted, read_json, read_text, relative_name, whole_file, whole_folder, write_whole
 
 
 @pytest.fixture(autouse=True)
@@ -118,6 +118,13 @@ def test_names_below_the_folder(name):
 def test_names_elsewhere_are_refused(name):
     with pytest.raises(ValueError, match=r'list\.json'):
         relative_name(name, 'list.json')
+
+
+def test_quoted_names():
+    assert quoted(['wall']) == "'wall'"
+    assert quoted(name for name in ('wall', 'crack', 255)) == "'wall', 'crack', 255"
+    assert quoted(range(10)) == '0, 1, 2, 3, 4, 5, 6, 7 and 2 more'
+    assert len(quoted(['x' * 10**8] * 9)) < 1000
 
 
 def test_quotes_are_brief():

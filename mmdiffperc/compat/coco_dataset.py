@@ -26,7 +26,7 @@ from mmengine import fileio
 from mmengine.dataset import BaseDataset
 
 from mmdiffperc.datasets.coco_images import CocoImage, check_images, warn_of_boxes_beyond
-from mmdiffperc.files import brief, read_json
+from mmdiffperc.files import brief, quoted, read_json
 from mmdiffperc.nearest import nearest_names
 
 READER = 'mmdet.datasets.api_wrappers.coco_api'
@@ -46,13 +46,13 @@ def check_categories(dataset: BaseDataset):
     """
     classes = dataset.metainfo.get('classes') or ()
     if repeated := [name for name, count in Counter(classes).items() if count > 1]:
-        raise ValueError(f'{dataset.ann_file}: metainfo lists the classes {brief(repeated)} more than once')
+        raise ValueError(f'{dataset.ann_file}: metainfo lists the classes {quoted(repeated)} more than once')
     if len(dataset.cat_ids) < len(classes):
         raise ValueError(f'{dataset.ann_file}: {_missing_classes(dataset, classes)}')
     if classes and len(dataset.cat_ids) > len(classes):
         raise ValueError(
-            f'{dataset.ann_file}: the ids {brief(dataset.cat_ids)} stand for the {len(classes)} classes '
-            f'{brief(classes)}. Expected one category for each name; merge categories of equal names'
+            f'{dataset.ann_file}: the ids {quoted(dataset.cat_ids)} stand for the {len(classes)} classes '
+            f'{quoted(classes)}. Expected one category for each name; merge categories of equal names'
         )
 
 
@@ -63,7 +63,7 @@ def _missing_classes(dataset, classes):
     nearest = [brief(near) for name in missing[:3] for near in nearest_names(name, names)]
     guess = f'. Did you mean {" or ".join(nearest)}?' if nearest else '.'
     return (
-        f'no category is called {brief(missing)}; there are {brief(names)}{guess} Set the classes in metainfo of the '
+        f'no category is called {quoted(missing)}; there are {quoted(names)}{guess} Set the classes in metainfo of the '
         'data set'
     )
 
@@ -164,10 +164,10 @@ def get_cat_ids(
     names = [cat_names] if isinstance(cat_names, str) else list(cat_names)
     ordered = sorted(found, key=lambda number: names.index(coco.cats[number]['name'])) if names else found
     if ordered != found:
-        in_file = brief([coco.cats[number]['name'] for number in found])
+        in_file = quoted(coco.cats[number]['name'] for number in found)
         warnings.warn(
             f'The categories of the COCO file are in the order {in_file}, the classes of the data set in the order '
-            f'{brief(names)}. Labels follow the classes. mmdet alone follows the file: for a model trained in its '
+            f'{quoted(names)}. Labels follow the classes. mmdet alone follows the file: for a model trained in its '
             'order, put the classes in the order of the file',
             stacklevel=2,
         )

@@ -3,6 +3,7 @@
 from .brief_force_default_constructor import BriefForceDefaultOptimWrapperConstructor
 from .checked_nyu_dataset import CheckedNYUDataset
 from .checked_seg_dataset import CheckedSegDataset
+from .dataset_check import check_seg_dataset
 from .depth_check import CheckDepth
 from .depth_estimator import DiffusionDepthEstimator
 from .depth_head import AnySizeDepthHead
@@ -52,6 +53,7 @@ __all__ = [
     'ReferringSegmentor',
     'SimpleDecodingHead',
     'ToyScenesDataset',
+    'check_seg_dataset',
     'predict_depth',
     'segment_phrase',
 ]

@@ -6,10 +6,8 @@ from mmengine import fileio
 from mmseg.datasets import NYUDataset
 from mmseg.registry import DATASETS
 
-from mmdiffperc.nearest import check_listed, what_is_there
+from mmdiffperc.nearest import what_is_there
 from mmdiffperc.validation import validated
-
-from .depth_check import judge_depth
 
 UNKNOWN_SCENE = -1
 
@@ -19,8 +17,8 @@ UNKNOWN_SCENE = -1
 class CheckedNYUDataset(NYUDataset):
     """mmseg's ``NYUDataset``, which says what is wrong with a folder instead of failing later.
 
-    A file whose name has no digit, before which the scene would stand, is of no known scene. Where the pipeline loads
-    depth, the first 50 depth maps are judged together, see :func:`.judge_depth`.
+    A file whose name has no digit, before which the scene would stand, is of no known scene. Like all data sets of
+    mmseg, it is checked when it is built, see :func:`.check_seg_dataset`.
 
     Args:
         **kwargs: Arguments of mmseg's ``NYUDataset``.
@@ -36,23 +34,14 @@ class CheckedNYUDataset(NYUDataset):
         folder, suffix = self.data_prefix['img_path'], self.img_suffix
         if not fileio.isdir(folder, self.backend_args):
             raise FileNotFoundError(
-                f'{what_is_there(folder, suffix, self.backend_args)}. tools/dataset_converters/nyu.py writes NYU '
-                'Depth v2, tools/make_toy_scenes.py --formats nyu toy scenes'
+                f'{folder} is not a folder; check data_root and data_prefix. tools/dataset_converters/nyu.py writes '
+                'NYU Depth v2, tools/make_toy_scenes.py --formats nyu toy scenes'
             )
         frames = super().load_data_list()
         if not frames:
-            there = what_is_there(folder, suffix, self.backend_args)
-            raise FileNotFoundError(f'{folder}: no image with img_suffix={suffix!r}. {there}')
-        self._check_depth(frames)
+            there = what_is_there(folder, self.img_suffix, self.backend_args)
+            raise FileNotFoundError(f'{folder}: no image with img_suffix={self.img_suffix!r}. {there}')
         return frames
-
-    def _check_depth(self, frames):
-        transforms = self.pipeline.transforms
-        if any(hasattr(transform, 'depth_rescale_factor') for transform in transforms):
-            paths = [frame['depth_map_path'] for frame in frames]
-            folder, suffix = self.data_prefix['depth_map_path'], self.seg_map_suffix
-            check_listed(paths, folder, 'depth_map_suffix', suffix, self.backend_args)
-            judge_depth(frames, transforms)
 
     def _get_category_id_from_filename(self, image_fname: str) -> int:
         if not any(map(str.isdigit, PurePath(image_fname).name)):

@@ -9,8 +9,6 @@ from mmseg.registry import DATASETS
 from mmdiffperc.datasets.depth_split import parse_depth_split
 from mmdiffperc.validation import validated
 
-from .depth_check import judge_depth
-
 DEFAULT_PREFIX = dict(img_path='images', depth_map_path='annotations')
 
 
@@ -62,7 +60,6 @@ class KITTIDepthDataset(BaseSegDataset):
         pairs = parse_depth_split(fileio.get(self.ann_file, self.backend_args), self.ann_file)
         frames = [self._frame(image, depth) for image, depth in pairs]
         self._check_files(frames)
-        judge_depth(frames, self.pipeline.transforms)
         return frames
 
     def _frame(self, image: str, depth: str) -> dict:

@@ -12,7 +12,8 @@ from torch import nn
 from transformers import CLIPTextModel, CLIPTokenizer
 
 from mmdiffperc.compat.checkpoint import load_file
-from mmdiffperc.files import brief
+from mmdiffperc.compat.class_names import tuple_of_one
+from mmdiffperc.files import brief, quoted
 from mmdiffperc.registry import MODELS, find_dataset, is_dotted
 from mmdiffperc.validation import Component, Expected, Listed, Location, Text, Width, validated
 
@@ -43,7 +44,7 @@ def resolve_classes(classes: str | Sequence[str]) -> tuple[str, ...]:
     raise ValueError(
         f"classes={brief(classes)}: expected a list of class names, a registered dataset such as 'ADE20KDataset', or "
         "an alias of mmseg, if it is installed, such as 'ade'. This is one string, and no dataset has this name. "
-        f'{_as_tuple(classes)}'
+        f'{tuple_of_one(classes)}'
     )
 
 
@@ -60,7 +61,7 @@ def names_dataset(name: str, scope: str | None = None) -> bool:
 def _classes_of(dataset: type, name: str) -> tuple[str, ...]:
     names = getattr(dataset, 'METAINFO', {}).get('classes')
     if isinstance(names, str):
-        raise ValueError(f'{name}: the classes in its METAINFO are one string, {brief(names)}. {_as_tuple(names)}')
+        raise ValueError(f'{name}: the classes in its METAINFO are one string, {brief(names)}. {tuple_of_one(names)}')
     if not names:
         raise ValueError(f'{name} names no classes in its METAINFO: give ClassPrompts the list of class names')
     return tuple(names)
@@ -73,10 +74,6 @@ def _classes_of_alias(alias: str) -> tuple[str, ...] | None:
         return tuple(get_classes(alias))
     except (ModuleNotFoundError, ValueError):
         return None
-
-
-def _as_tuple(name):
-    return f'A tuple of one class is written ({brief(name)},), with a comma, and a list [{brief(name)}]'
 
 
 def _names(names: Sequence[str]) -> Sequence[str]:
@@ -105,7 +102,7 @@ def warn_of_repeated(classes: Sequence[str]):
     """Log class names that are listed more than once: their prompts, and so their maps, are the same."""
     if repeated := sorted({name for name in classes if classes.count(name) > 1}):
         print_log(
-            f'classes: {brief(repeated)} are listed more than once, and get the same prompt each time; expected each '
+            f'classes: {quoted(repeated)} are listed more than once, and get the same prompt each time; expected each '
             'class once',
             logger='current',
             level=logging.WARNING,

@@ -1,0 +1,90 @@
+"""Checks every data set of mmseg when it is built: its files, and the first 50 label maps or depth maps together."""
+
+from collections.abc import Iterable, Iterator
+from os.path import dirname
+from typing import Any
+
+from mmcv.transforms import LoadAnnotations as AnnotationLoader
+from mmengine import fileio
+from mmengine.dataset import BaseDataset
+from mmseg.datasets import BaseCDDataset, BaseSegDataset
+from mmseg.datasets.transforms import LoadAnnotations
+
+from mmdiffperc.compat.empty_dataset import check_every_dataset
+from mmdiffperc.nearest import check_listed, what_is_there
+
+from .depth_check import judge_depth
+from .label_maps import judge_label_maps
+
+
+@check_every_dataset
+def check_seg_dataset(dataset: BaseDataset):
+    """Check the files of a data set of mmseg, where its pipeline loads them.
+
+    Data sets of other hosts, and files that are not on this machine, are left alone. Without a pipeline, mmseg's
+    ``LoadAnnotations`` is taken to load label maps.
+
+    Args:
+        dataset (BaseDataset): With samples.
+
+    Raises:
+        FileNotFoundError: An image that ``ann_file`` lists, a label map or a depth map does not exist. The message says
+            what is there.
+        ValueError: The label maps or the depth maps are wrong, see :func:`.judge_label_maps` and :func:`.judge_depth`.
+    """
+    if not isinstance(dataset, (BaseSegDataset, BaseCDDataset)) or not _is_local(dataset):
+        return
+    if dataset.ann_file:  # otherwise a folder has been listed
+        _check_files(dataset, 'img_path', 'img_suffix')
+    transforms = list(_all_transforms(dataset.pipeline.transforms))
+    label_loader = _label_loader(transforms)
+    loads_depth = any(hasattr(transform, 'depth_rescale_factor') for transform in transforms)
+    if label_loader or loads_depth:  # test images may have neither
+        _check_folders(dataset)
+    if label_loader:
+        _check_files(dataset, 'seg_map_path', 'seg_map_suffix')
+        judge_label_maps(dataset, label_loader, transforms)
+    if loads_depth:
+        _check_files(dataset, 'depth_map_path', 'seg_map_suffix')  # as mmseg calls it inside
+        judge_depth(_with(dataset, 'depth_map_path'), transforms)
+
+
+def _is_local(dataset):
+    path = dataset.data_list[0].get('img_path', '')
+    if '://' in path:
+        return False
+    return isinstance(fileio.get_file_backend(path, backend_args=dataset.backend_args), fileio.LocalBackend)
+
+
+def _all_transforms(transforms: Iterable[Any]) -> Iterator[Any]:
+    """Yield transforms, and those inside of others, such as ``TestTimeAug`` and ``RandomApply``."""
+    for transform in transforms:
+        yield transform
+        for name in ('transforms', 'subroutines'):
+            inner = getattr(transform, name, None)
+            yield from _all_transforms(inner if isinstance(inner, (list, tuple)) else getattr(inner, 'transforms', ()))
+
+
+def _label_loader(transforms):
+    if not transforms:
+        return LoadAnnotations()
+    loaders = (one for one in transforms if isinstance(one, AnnotationLoader) and one.with_seg)
+    return next((loader for loader in loaders if not loader.backend_args), None)
+
+
+def _with(dataset, key):
+    return [sample for sample in dataset.data_list if sample.get(key)]
+
+
+def _check_folders(dataset):
+    for folder in dataset.data_prefix.values():
+        if folder and not fileio.isdir(folder, dataset.backend_args):
+            raise FileNotFoundError(f'{type(dataset).__name__}: {what_is_there(folder, "", dataset.backend_args)}')
+
+
+def _check_files(dataset, key, option):
+    paths = [sample[key] for sample in _with(dataset, key)]
+    if paths:
+        folder, suffix = dataset.data_prefix.get(key) or dirname(paths[0]), getattr(dataset, option)
+        name = 'depth_map_suffix' if key == 'depth_map_path' else option
+        check_listed(paths, folder, name, suffix, dataset.backend_args)

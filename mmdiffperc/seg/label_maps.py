@@ -1,0 +1,164 @@
+"""The first label maps of a data set, judged together, because a single map may well lack most classes."""
+
+import warnings
+from collections.abc import Sequence
+from typing import Any
+
+from mmengine.dataset import BaseDataset
+
+from mmdiffperc.datasets.image_header import read_header
+from mmdiffperc.files import quoted
+
+from .checked_seg_dataset import CheckedSegDataset
+from .transforms import CheckLabels, check_bits, check_channels, check_size, occurring_labels
+
+NUM_JUDGED = 50
+# Of more classes, some are usually too rare to be in the first label maps.
+FEW_CLASSES = 10
+# Above this share of the label maps that hold anything but 0, those without a class beside it are worth a warning.
+SHARE_IGNORED = 0.5
+NUM_BINARY = 2  # a head of one output channel tells labels 0 and 1 apart, even where one class has a name
+
+
+def judge_label_maps(dataset: BaseDataset, loader: Any, transforms: Sequence[Any] = ()):
+    """Check the labels of the first 50 label maps of a data set together, and each map unless the pipeline does.
+
+    Warnings are given for labels that no class has, for classes that never occur (of at most 10, unless hardly any
+    occurs), and if most maps hold 0 and the ignored label only. So they are if the EXIF orientation of images turns
+    them without changing their size, because label maps are not turned.
+
+    Args:
+        dataset (BaseDataset): One of mmseg's. Samples without ``seg_map_path`` are left out.
+        loader (Any): mmseg's ``LoadAnnotations``, or one of its kind.
+        transforms (Sequence[Any]): The pipeline of the data set. Its loader of images decides whether the EXIF
+            orientation turns them; :class:`.CheckLabels` checks each map later.
+
+    Raises:
+        ValueError: A map cannot be read; several hold no labels but 0 and the ignored one, or after
+            ``reduce_zero_label`` the ignored one only. Without :class:`.CheckLabels`, also: a map has several channels,
+            another size than its image, or numbers above 255.
+    """
+    image_loader = next((transform for transform in transforms if hasattr(transform, 'color_type')), None)
+    is_checked = any(isinstance(transform, CheckLabels) for transform in transforms)
+    samples = [sample for sample in dataset.data_list if sample.get('seg_map_path')][:NUM_JUDGED]
+    if not samples:
+        return
+    maps = []
+    for sample in samples:
+        loaded = _load(sample, loader)
+        if not is_checked:
+            _check_map(loaded, image_loader)
+        maps.append(_labels_of(loaded, sample.get('label_map') or {}))
+    where = _name(samples)
+    _check_ignored(dataset, maps, where)
+    _warn_of_classes(dataset, set().union(*maps), where)
+    _warn_of_turned_images(samples, image_loader)
+
+
+def _load(sample, loader):
+    try:
+        return loader.transform(sample | dict(label_map=None, seg_fields=[]))
+    except (OSError, SyntaxError, AttributeError) as error:  # of Pillow, and of OpenCV's None; they name no file
+        raise ValueError(f'{sample["seg_map_path"]}: empty, damaged or no label map; get the file again') from error
+
+
+def _check_map(loaded, image_loader):
+    check_bits(loaded)
+    check_channels(loaded)
+    if header := read_header(loaded['img_path']):
+        check_size(loaded, header.sizes(image_loader))
+
+
+def _labels_of(loaded: dict, label_map: dict[int, int]) -> set[int]:
+    """Map the few labels, and not all pixels as the loader would: Mapillary's maps are large and its list is long."""
+    return {label_map.get(label, label) for label in occurring_labels(loaded['gt_seg_map']).tolist()}
+
+
+def _name(samples: Sequence[dict]) -> str:
+    first, others = samples[0]['seg_map_path'], len(samples) - 1
+    return f'{first} and {others} more label map{"s" * (others > 1)}' if others else first
+
+
+def _check_ignored(dataset, maps, where):
+    labels, ignored = set().union(*maps), dataset.ignore_index
+    # Where 0 means nothing, label 0 of a loaded map is a class like any other.
+    nothing = {ignored} if dataset.reduce_zero_label else {0, ignored}
+    num_ignored = sum(ignored in one and one <= nothing for one in maps)
+    num_told = sum(one != {0} for one in maps)  # a map of 0 alone tells neither way
+    if num_ignored < 2 or num_ignored <= SHARE_IGNORED * num_told:  # a single map may be so
+        return
+    if labels > nothing:
+        found = f'{num_ignored} hold no labels but {quoted(sorted(nothing))}, and {ignored} is ignored.'
+    else:
+        found = _describe(dataset, labels)
+    message = f'{where}: {found} {_advice(dataset)}'
+    if labels <= nothing and _is_refused(dataset, labels):
+        raise ValueError(message)
+    warnings.warn(message, stacklevel=2)
+
+
+def _is_refused(dataset, labels):
+    if labels == {dataset.ignore_index}:
+        # The maps of a test split that is not public, such as that of Cityscapes, hold nothing else.
+        return not dataset.test_mode or dataset.reduce_zero_label or bool(dataset.data_list[0].get('label_map'))
+    return len(_classes(dataset)) > 1
+
+
+def _describe(dataset, labels):
+    ignored = dataset.ignore_index
+    if labels == {ignored}:
+        reason = ', because reduce_zero_label=True ignores 0, too' if dataset.reduce_zero_label else ''
+        return f'the only label left is {ignored}, which is ignored{reason}. No class occurs.'
+    return (
+        f'the labels are {sorted(labels)} only, and {ignored} is ignored, so at most the first of the classes '
+        f'{quoted(_classes(dataset))} occurs.'
+    )
+
+
+def _advice(dataset):
+    ignored, name = dataset.ignore_index, type(dataset).__name__
+    options = f'{"reduce_zero_label=False, " * dataset.reduce_zero_label}label_map={{{ignored}: 1}}'
+    if isinstance(dataset, CheckedSegDataset):
+        way = f'set {options} of {name}'
+    else:
+        way = f"{name} has no label_map: use type='CheckedSegDataset' with {options} and the classes in metainfo"
+    return f'If {ignored} means class 1, {way}. Otherwise, check that these are the label maps of this data set'
+
+
+def _warn_of_classes(dataset, labels, where):
+    classes = _classes(dataset)
+    if not classes:
+        return
+    numbers = set(range(max(len(classes), NUM_BINARY)))
+    if unknown := sorted(labels - numbers - {dataset.ignore_index}):
+        warnings.warn(
+            f'{where}: the labels {quoted(unknown)} belong to none of the {len(classes)} classes, whose labels are 0 '
+            f'to {len(classes) - 1}. Complete the classes in metainfo, or map the labels with label_map={{...}} of '
+            "type='CheckedSegDataset'",
+            stacklevel=2,
+        )
+    missing = [name for label, name in enumerate(classes) if label not in labels]
+    if missing and (len(classes) <= FEW_CLASSES or len(classes) - len(missing) < 2):
+        warnings.warn(
+            f'{where}: no pixel belongs to {len(missing)} of the {len(classes)} classes ({quoted(missing)}). Check the '
+            'order of the class names and the numbers in the files, unless these classes are rare',
+            stacklevel=2,
+        )
+
+
+def _warn_of_turned_images(samples, image_loader):
+    headers = [(sample, read_header(sample['img_path'])) for sample in samples]
+    turned = [(sample, header) for sample, header in headers if header and header.is_turned_unseen(image_loader)]
+    if turned:
+        sample, header = turned[0]
+        warnings.warn(
+            f'{sample["img_path"]} is turned or mirrored when it is loaded, by its EXIF orientation '
+            f'{header.orientation}, and its label map {sample["seg_map_path"]} is not. This concerns '
+            f'{len(turned)} of {len(samples)} images. If the maps were drawn on the stored pixels, load the images by '
+            "dict(type='LoadImageFromFile', color_type='color_ignore_orientation')",
+            stacklevel=2,
+        )
+
+
+def _classes(dataset):
+    return dataset.metainfo.get('classes') or ()
