@@ -26,13 +26,14 @@ def what_is_there(folder: str, suffix: str | None = None, backend_args: dict | N
         str: The suffixes that there are, and which of them was likely meant, if one was looked for.
     """
     if not fileio.isdir(folder, backend_args):
-        return f'{folder} does not exist or is not a folder; check data_root and data_prefix. {nearest_path(folder, backend_args)}'.rstrip()
+        advice = f'check data_root and data_prefix. {nearest_path(folder, backend_args)}'
+        return f'{folder} is not a folder; {advice}'.rstrip()
     listing = fileio.list_dir_or_file(folder, list_dir=False, recursive=True, backend_args=backend_args)
     names = list(islice(listing, NUM_LISTED))
     if not names:
         return f'{folder} holds no files; check data_root and data_prefix'
     files = {splitext(name)[1]: name for name in names}  # one for each suffix
-    wanted = (splitext(suffix)[1] or f'.{suffix}').lower() if suffix else None
+    wanted = f'.{suffix.rpartition(".")[2]}'.lower() if suffix else None
     nearest = next((one for one in files if one.lower() == wanted), next(iter(files)))
     guess = '' if not suffix or any(name.endswith(suffix) for name in names) else f': did you mean {nearest!r}?'
     return f'{folder} holds files with {sorted(files)}, such as {brief(files[nearest])}{guess}'

@@ -31,7 +31,7 @@ class CheckedNYUDataset(NYUDataset):
 
     def load_data_list(self) -> list[dict]:
         """List the images with their depth maps and the number of their scene, ``category_id``."""
-        folder, suffix = self.data_prefix['img_path'], self.img_suffix
+        folder = self.data_prefix['img_path']
         if not fileio.isdir(folder, self.backend_args):
             raise FileNotFoundError(
                 f'{folder} is not a folder; check data_root and data_prefix. tools/dataset_converters/nyu.py writes '
