@@ -26,8 +26,8 @@ def what_is_there(folder: str, suffix: str | None = None, backend_args: dict | N
         str: The suffixes that there are, and which of them was likely meant, if one was looked for.
     """
     if not fileio.isdir(folder, backend_args):
-        advice = f'check data_root and data_prefix. {nearest_path(folder, backend_args)}'
-        return f'{folder} is not a folder; {advice}'.rstrip()
+        beside = nearest_path(folder, backend_args)
+        return f'{folder} is not a folder; check data_root and data_prefix. {beside}'.rstrip()
     listing = fileio.list_dir_or_file(folder, list_dir=False, recursive=True, backend_args=backend_args)
     names = list(islice(listing, NUM_LISTED))
     if not names:
