@@ -52,8 +52,8 @@ class MapillaryAsCityscapesDataset(MapillaryDataset_v1):
         classes = list(cls.METAINFO['classes'])
         if new_classes is not None and list(new_classes) != classes:
             raise ValueError(
-                f'{cls.__name__} has the 19 classes of Cityscapes, but metainfo asks for {quoted(new_classes)}. Leave it '
-                'out, or use MapillaryDataset_v1 for classes of Mapillary.'
+                f'{cls.__name__} has the 19 classes of Cityscapes, but metainfo asks for {quoted(new_classes)}. Leave '
+                'it out, or use MapillaryDataset_v1 for classes of Mapillary.'
             )
         train_ids = {source: classes.index(name) for name, sources in SOURCES.items() for source in sources}
         labels = enumerate(MapillaryDataset_v1.METAINFO['classes'])
