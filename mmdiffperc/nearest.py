@@ -34,7 +34,7 @@ def what_is_there(folder: str, suffix: str, backend_args: dict | None = None) ->
     if not names:
         return f'{folder} holds no files; check data_root and data_prefix'
     files = {splitext(name)[1]: name for name in names}  # one for each suffix
-    wanted = (splitext(suffix)[1] or f'.{suffix}').lower()
+    wanted = f'.{suffix.rpartition(".")[2]}'.lower()  # of '_mask.PNG', too
     nearest = next((one for one in files if one.lower() == wanted), next(iter(files)))
     guess = '' if any(name.endswith(suffix) for name in names) else f': did you mean {nearest!r}?'
     return f'{folder} holds files with {sorted(files)}, such as {brief(files[nearest])}{guess}'
