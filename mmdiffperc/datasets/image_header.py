@@ -50,7 +50,7 @@ def follows_exif(loader: Any) -> bool:
     return all(getattr(loader, option) in values for option, values in TURNING_LOADERS.items())
 
 
-def read_header(path: str) -> ImageHeader | None:
+def read_header(path: str | None) -> ImageHeader | None:
     """Read the header of an image file; None, if Pillow does not know it."""
     try:
         with Image.open(path) as image:

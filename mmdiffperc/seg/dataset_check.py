@@ -4,7 +4,6 @@ from collections.abc import Iterable, Iterator
 from os.path import dirname
 from typing import Any
 
-from mmcv.transforms import LoadAnnotations as AnnotationLoader
 from mmengine import fileio
 from mmengine.dataset import BaseDataset
 from mmseg.datasets import BaseCDDataset, BaseSegDataset
@@ -21,8 +20,8 @@ from .label_maps import judge_label_maps
 def check_seg_dataset(dataset: BaseDataset):
     """Check the files of a data set of mmseg, where its pipeline loads them.
 
-    Data sets of other hosts, and files that are not on this machine, are left alone. Without a pipeline, mmseg's
-    ``LoadAnnotations`` is taken to load label maps.
+    Data sets of other hosts, files that are not on this machine, and label maps that another transform than mmseg's
+    ``LoadAnnotations`` loads are left alone. Without a pipeline, ``LoadAnnotations`` is taken to load the maps.
 
     Args:
         dataset (BaseDataset): With samples.
@@ -50,7 +49,7 @@ def check_seg_dataset(dataset: BaseDataset):
 
 
 def _is_local(dataset):
-    path = dataset.data_list[0].get('img_path', '')
+    path = str(dataset.data_list[0].get('img_path', ''))
     if '://' in path:
         return False
     return isinstance(fileio.get_file_backend(path, backend_args=dataset.backend_args), fileio.LocalBackend)
@@ -68,7 +67,8 @@ def _all_transforms(transforms: Iterable[Any]) -> Iterator[Any]:
 def _label_loader(transforms):
     if not transforms:
         return LoadAnnotations()
-    loaders = (one for one in transforms if isinstance(one, AnnotationLoader) and one.with_seg)
+    # A class of one's own may need what other transforms leave, and know what 255 means.
+    loaders = (transform for transform in transforms if type(transform) is LoadAnnotations)
     return next((loader for loader in loaders if not loader.backend_args), None)
 
 

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from mmengine.dataset import BaseDataset
+from mmseg.datasets.transforms import LoadAnnotations
 
 from mmdiffperc.datasets.image_header import read_header
 from mmdiffperc.files import quoted
@@ -15,21 +16,21 @@ from .transforms import CheckLabels, check_bits, check_channels, check_size, occ
 NUM_JUDGED = 50
 # Of more classes, some are usually too rare to be in the first label maps.
 FEW_CLASSES = 10
-# Above this share of the label maps that hold anything but 0, those without a class beside it are worth a warning.
+# From this share on of the label maps that hold anything but 0, those without a class beside it are worth a warning.
 SHARE_IGNORED = 0.5
 NUM_BINARY = 2  # a head of one output channel tells labels 0 and 1 apart, even where one class has a name
 
 
-def judge_label_maps(dataset: BaseDataset, loader: Any, transforms: Sequence[Any] = ()):
+def judge_label_maps(dataset: BaseDataset, loader: LoadAnnotations, transforms: Sequence[Any] = ()):
     """Check the labels of the first 50 label maps of a data set together, and each map unless the pipeline does.
 
-    Warnings are given for labels that no class has, for classes that never occur (of at most 10, unless hardly any
-    occurs), and if most maps hold 0 and the ignored label only. So they are if the EXIF orientation of images turns
-    them without changing their size, because label maps are not turned.
+    It warns of labels that no class has, and of classes that never occur; among more than 10 classes, only if at most
+    one occurs. It warns if half of the maps hold 0 and the ignored label only, and if the EXIF orientation turns or
+    mirrors images without changing their size, because label maps are not turned.
 
     Args:
         dataset (BaseDataset): One of mmseg's. Samples without ``seg_map_path`` are left out.
-        loader (Any): mmseg's ``LoadAnnotations``, or one of its kind.
+        loader (LoadAnnotations): The transform of mmseg that loads the maps.
         transforms (Sequence[Any]): The pipeline of the data set. Its loader of images decides whether the EXIF
             orientation turns them; :class:`.CheckLabels` checks each map later.
 
@@ -65,7 +66,7 @@ def _load(sample, loader):
 def _check_map(loaded, image_loader):
     check_bits(loaded)
     check_channels(loaded)
-    if header := read_header(loaded['img_path']):
+    if header := read_header(loaded.get('img_path')):
         check_size(loaded, header.sizes(image_loader))
 
 
@@ -85,12 +86,12 @@ def _check_ignored(dataset, maps, where):
     nothing = {ignored} if dataset.reduce_zero_label else {0, ignored}
     num_ignored = sum(ignored in one and one <= nothing for one in maps)
     num_told = sum(one != {0} for one in maps)  # a map of 0 alone tells neither way
-    if num_ignored < 2 or num_ignored <= SHARE_IGNORED * num_told:  # a single map may be so
+    if num_ignored < 2 or num_ignored < SHARE_IGNORED * num_told:  # a single map may be so
         return
-    if labels > nothing:
-        found = f'{num_ignored} hold no labels but {quoted(sorted(nothing))}, and {ignored} is ignored.'
-    else:
+    if labels <= nothing:
         found = _describe(dataset, labels)
+    else:
+        found = f'{num_ignored} hold no labels but {quoted(sorted(nothing))}, and {ignored} is ignored.'
     message = f'{where}: {found} {_advice(dataset)}'
     if labels <= nothing and _is_refused(dataset, labels):
         raise ValueError(message)
@@ -147,7 +148,7 @@ def _warn_of_classes(dataset, labels, where):
 
 
 def _warn_of_turned_images(samples, image_loader):
-    headers = [(sample, read_header(sample['img_path'])) for sample in samples]
+    headers = [(sample, read_header(sample.get('img_path'))) for sample in samples]
     turned = [(sample, header) for sample, header in headers if header and header.is_turned_unseen(image_loader)]
     if turned:
         sample, header = turned[0]

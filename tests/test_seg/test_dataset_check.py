@@ -15,6 +15,7 @@ from mmseg.datasets import (
     NYUDataset,
     PascalVOCDataset,
 )
+from mmseg.datasets.transforms import LoadAnnotations
 from mmseg.registry import TRANSFORMS
 from PIL import Image
 
@@ -128,9 +129,15 @@ class OwnLoader(BaseTransform):
         return results
 
 
-def test_loader_of_one_s_own(build):
-    """It may well know what 255 means."""
-    assert len(build([0, 255], [0, 255], pipeline=[LOAD[0], OwnLoader()])) == 2
+class OwnLoadAnnotations(LoadAnnotations):
+    def transform(self, results):
+        return super().transform(results) | dict(shape=results['img_shape'])
+
+
+@pytest.mark.parametrize('loader', [OwnLoader, OwnLoadAnnotations])
+def test_loader_of_one_s_own(build, loader):
+    """It may need what other transforms leave, and know what 255 means."""
+    assert len(build([0, 255], [0, 255], pipeline=[LOAD[0], loader()])) == 2
 
 
 def test_other_storages(build):

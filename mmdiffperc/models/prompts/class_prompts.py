@@ -102,7 +102,7 @@ def warn_of_repeated(classes: Sequence[str]):
     """Log class names that are listed more than once: their prompts, and so their maps, are the same."""
     if repeated := sorted({name for name in classes if classes.count(name) > 1}):
         print_log(
-            f'classes: {quoted(repeated)} are listed more than once, and get the same prompt each time; expected each '
+            f'classes: listed more than once: {quoted(repeated)}. They get the same prompt each time; expected each '
             'class once',
             logger='current',
             level=logging.WARNING,

@@ -247,4 +247,4 @@ def test_a_class_that_stands_there_twice_is_logged(caplog):
     logger.addHandler(caplog.handler)  # mmengine's logger passes nothing on
     ClassPrompts(['road', 'tram', 'road'], embed_dims=8)
     logger.removeHandler(caplog.handler)
-    assert "classes: 'road'" in caplog.text
+    assert "more than once: 'road'." in caplog.text

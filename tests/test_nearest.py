@@ -1,0 +1,54 @@
+import pytest
+
+from mmdiffperc.nearest import check_listed, nearest_path, what_is_there
+
+
+@pytest.fixture
+def folder(tmp_path):
+    for name in ('images/a.png', 'images/kitchen/b.JPG', 'images/train.txt', 'labels/a_mask.png'):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ('suffix', 'nearest'),
+    [('.PNG', '.png'), ('.jpg', '.JPG'), ('jpg', '.JPG'), ('_mask.png', '.png'), ('_photo.jpg', '.JPG')],
+)
+def test_nearest_suffix(folder, suffix, nearest):
+    assert what_is_there(str(folder / 'images'), suffix).endswith(f'did you mean {nearest!r}?')
+
+
+def test_suffix_that_is_there(folder):
+    assert what_is_there(str(folder / 'labels'), '_mask.png').endswith("such as 'a_mask.png'")
+    assert what_is_there(str(folder / 'images'), '.png').endswith("such as 'a.png'")
+
+
+@pytest.mark.parametrize(
+    ('path', 'there'),
+    [
+        ('image', "Did you mean 'images'?"),
+        ('Labels/', "Did you mean 'labels'?"),
+        ('zebra', "holds 'images', 'labels'"),
+        ('images/trian.txt', "Did you mean 'train.txt'?"),
+        ('nowhere/images', ''),
+        ('labels/train', ''),
+    ],
+)
+def test_nearest_path(folder, path, there):
+    found = nearest_path(f'{folder}/{path}')
+    assert found.endswith(there) and bool(found) == bool(there)
+
+
+@pytest.mark.parametrize(
+    ('name', 'suffix', 'hint'),
+    [
+        ('a.png.png', '.png', "'.png' already"),
+        ('a.JPG.png', '.png', "'.JPG' already"),
+        ('a..png', '.png', 'img_suffix'),
+        ('apng', 'png', "did you mean '.png'"),
+    ],
+)
+def test_slips_of_suffixes(folder, name, suffix, hint):
+    with pytest.raises(FileNotFoundError, match=hint):
+        check_listed([f'{folder}/images/{name}'], f'{folder}/images', 'img_suffix', suffix)
