@@ -148,7 +148,10 @@ def test_missing_files(tmp_path, toy_root):
         (dict(img_path='nowhere'), 'nowhere is not a folder'),
         (dict(img_path='targets/..'), 'neither metadata.jsonl nor images'),
         (dict(img_path='images', target_path='nowhere'), 'nowhere: no such lmdb or folder of targets'),
-        (dict(img_path='images', target_path='targets'), r"1 of 2 .*targets.* 'b.png'.*'b.npz', 'b.npy', 'b.png'.*\['.png'\]"),
+        (
+            dict(img_path='images', target_path='targets'),
+            r"1 of 2 .*targets.* 'b.png'.*'b.npz', 'b.npy', 'b.png'.*\['.png'\]",
+        ),
         (
             dict(img_path='images', target_path=str(toy_root / 'dmp/targets/train/depth')),
             r"2 of 2 .*depth.* 'a.png'.* entries",

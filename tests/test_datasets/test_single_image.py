@@ -38,7 +38,10 @@ def test_a_folder_in_place_of_an_image(tmp_path):
         single_image_batch(nn.Module(), tmp_path)
 
 
-@pytest.mark.parametrize('cfg', [{}, dict(test_dataloader=None), dict(test_dataloader=[]), dict(test_dataloader=dict(dataset=dict(type='X')))])
+@pytest.mark.parametrize(
+    'cfg',
+    [{}, dict(test_dataloader=None), dict(test_dataloader=[]), dict(test_dataloader=dict(dataset=dict(type='X')))],
+)
 def test_config_without_test_data(cfg):
     model = nn.Module()
     model.cfg = Config(cfg)
