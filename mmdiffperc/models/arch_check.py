@@ -16,11 +16,8 @@ EXTRA_INPUTS = {
     'class_embeddings_concat': 'class labels',
 }
 USUAL_LATENTS = 4
-# Why the U-Net and the autoencoder differ in channels: the U-Net takes more than latents, or they do not go together.
-LATENTS = {
-    True: 'Inpainting and image-editing models take more than the latents',
-    False: 'Both parts must belong to one model; the autoencoders of SD 3 and FLUX, for example, have 16',
-}
+TAKES_MORE = 'Inpainting and image-editing models take more than the latents'
+OTHER_AUTOENCODER = 'Both parts must belong to one model; the latents of SD 3 and FLUX, for example, have 16 channels'
 CLIP_TEXT = 'clip_text_model'
 EXPECTED = 'Expected a text-to-image model such as Stable Diffusion 1.x or 2.x'
 
@@ -41,10 +38,13 @@ def check_unet_config(path: Path, unet: dict, vae: dict):
             raise ValueError(f'{path}: {name}={brief(unet[name])}: the U-Net needs {needed}. {EXPECTED}')
     latent_channels = vae.get('latent_channels', USUAL_LATENTS)
     for name in ('in_channels', 'out_channels'):
-        if (channels := unet.get(name, USUAL_LATENTS)) != latent_channels:
+        if type(channels := unet.get(name, USUAL_LATENTS)) is not int:
+            raise ValueError(f'{path}: {name}={brief(channels)}: expected a whole number. {EXPECTED}')
+        if channels != latent_channels:
+            reason = TAKES_MORE if name == 'in_channels' and latent_channels == USUAL_LATENTS else OTHER_AUTOENCODER
             raise ValueError(
-                f'{path}: {name}={brief(channels)}, but the latents of the autoencoder have {brief(latent_channels)} '
-                f'channels. {LATENTS[latent_channels == USUAL_LATENTS and name == "in_channels"]}. {EXPECTED}'
+                f'{path}: {name}={channels}, but the latents of the autoencoder have {brief(latent_channels)} '
+                f'channels. {reason}. {EXPECTED}'
             )
     for name in ('down_block_types', 'up_block_types'):
         if blocks := [block for block in unet.get(name) or () if str(block).startswith('K')]:

@@ -28,6 +28,8 @@ def write(folder, part, **changes):
         (SDXL, "addition_embed_type='text_time'"),
         (dict(in_channels=9), 'in_channels=9.* 4 '),  # inpainting
         (dict(in_channels=8), 'in_channels=8.* 4 '),  # instruct-pix2pix
+        (dict(in_channels='4'), "in_channels='4': "),
+        (dict(in_channels=[4]), 'in_channels=list of 1'),
         (dict(out_channels=8), 'out_channels=8.* 4 '),
         (dict(in_channels=7, num_class_embeds=1000), 'num_class_embeds=1000'),  # the x4 upscaler
         (dict(class_embed_type='projection'), "class_embed_type='projection'"),
