@@ -6,8 +6,9 @@ differ, a detector trained on one file is evaluated with the classes of the othe
 
 mmdet also silently leaves out classes that the file lacks (``coco.py:70``), and boxes that lie outside their
 image or are narrower than a pixel (``coco.py:144``). It does not compare the sizes in the file with the images. Missing
-fields end in a ``KeyError``: ``area`` when the data set is built (``coco.py:146``), ``iscrowd`` at the end of the first
-validation.
+fields end in a ``KeyError`` or ``TypeError`` that names no file: ``image_id`` and ``id`` when pycocotools builds its
+index, ``area`` when the data set is built (``coco.py:146``), ``segmentation`` when the first mask is loaded, and
+``iscrowd`` at the end of the first validation.
 
 mmdet is not imported here, because the core needs no host: its reader of COCO files is patched when a data set is
 built.
@@ -15,6 +16,7 @@ built.
 Delete when mmdet follows the order of the classes, says what it leaves out or misses, and checks the sizes of images.
 """
 
+import json
 import sys
 import warnings
 from collections import Counter
@@ -25,12 +27,17 @@ from typing import Any
 from mmengine import fileio
 from mmengine.dataset import BaseDataset
 
+from mmdiffperc.datasets.coco_fields import check_entries, check_exists, is_area, is_segmentation
 from mmdiffperc.datasets.coco_images import CocoImage, check_images, warn_of_boxes_beyond
 from mmdiffperc.files import brief, quoted, read_json
 from mmdiffperc.nearest import nearest_names
 
 READER = 'mmdet.datasets.api_wrappers.coco_api'
-FIELDS = dict(image=('file_name', 'height', 'width'), annotation=('image_id', 'category_id', 'bbox'))
+IMAGE = ('id', 'file_name', 'height', 'width')
+# Files of captions have no categories, and their annotations no boxes.
+ANNOTATION, OF_OBJECT = ('id', 'image_id'), ('category_id', 'bbox')
+# What json and pycocotools raise for a file that holds no JSON object.
+NO_JSON_OBJECT = (json.JSONDecodeError, UnicodeDecodeError, RecursionError, AssertionError)
 
 
 def is_coco(dataset: BaseDataset) -> bool:
@@ -76,7 +83,8 @@ def check_coco(dataset: BaseDataset):
 
     Raises:
         FileNotFoundError: An image does not exist.
-        ValueError: No box can be used, or an image has another size than the file says.
+        ValueError: No box can be used, an image has another size than the file says, or the pipeline loads masks and an
+            object has none.
     """
     samples = dataset.data_list
     if 'img_path' not in samples[0]:  # videos
@@ -86,6 +94,8 @@ def check_coco(dataset: BaseDataset):
         check_images(images, dataset.ann_file, dataset.data_prefix.get('img', ''), dataset.pipeline.transforms)
     if 'segments_info' not in samples[0]:  # of panoptic segments, only some become boxes
         _check_boxes(dataset)
+        if any(getattr(transform, 'with_mask', False) for transform in dataset.pipeline.transforms):
+            _check_masks(dataset)
 
 
 def _check_boxes(dataset):
@@ -109,37 +119,71 @@ def _check_boxes(dataset):
         warn_of_boxes_beyond([box for box, _ in boxes], sizes, dataset.ann_file)
 
 
-def check_fields(coco: Any, file: str | None):
-    """Check that images and annotations have the fields that mmdet reads.
+def _check_masks(dataset):
+    masks = (one.get('mask') for sample in dataset.data_list for one in sample['instances'])
+    if all(map(is_segmentation, masks)):
+        return
+    with fileio.get_local_path(dataset.ann_file, backend_args=dataset.backend_args) as path:  # for the id
+        annotations = read_json(path)['annotations']
+    objects = [one for one in annotations if one['category_id'] in dataset.cat_ids and not one.get('ignore')]
+    check_entries(dataset.ann_file, 'annotation', objects, ['segmentation'])
+
+
+def check_tables(content: dict, file: str):
+    """Check the tables of a file before pycocotools builds its index of them.
 
     Args:
-        coco (COCO): The file as mmdet has read it.
-        file (str, optional): Its name, for the message.
+        content (dict): The file's content.
+        file (str): Its name, for the message.
 
     Raises:
-        ValueError: A field is missing.
+        ValueError: A field that mmdet reads is missing or holds something else, or no annotation belongs to an image.
     """
-    for kind, entries in (('image', coco.imgs), ('annotation', coco.anns)):
-        for number, entry in entries.items():
-            if missing := [field for field in FIELDS[kind] if field not in entry]:
-                raise ValueError(
-                    f'{file}: {kind} {brief(number)} has no {missing[0]}; each needs {", ".join(FIELDS[kind])}'
-                )
+    tables = {name: content[name] for name in ('images', 'annotations', 'categories') if name in content}
+    needed = ANNOTATION + (OF_OBJECT if 'categories' in tables else ())
+    for name, kind, fields in (
+        ('images', 'image', IMAGE),
+        ('annotations', 'annotation', needed),
+        ('categories', 'category', ('id', 'name')),
+    ):
+        check_entries(file, kind, tables.get(name, []), fields)
+    for kind in ('image', 'category'):
+        _check_references(tables, kind, file)
+
+
+def _check_references(tables, kind, file):
+    """A number never equals a text: where one file mixes the two, all annotations would be lost."""
+    annotations, listed = tables.get('annotations'), tables.get('images' if kind == 'image' else 'categories')
+    if annotations and listed and not {one['id'] for one in listed} & {one[f'{kind}_id'] for one in annotations}:
+        raise ValueError(
+            f'{file}: no annotation belongs to a listed {kind}: annotation {brief(annotations[0]["id"])} has the '
+            f'{kind}_id {brief(annotations[0][f"{kind}_id"])}, the first {kind} the id {brief(listed[0]["id"])}'
+        )
 
 
 def complete_annotations(coco: Any, file: str | None):
-    """Fill in what annotations may lack: the area of the box as ``area``, 0 as ``iscrowd``.
+    """Fill in what annotations may lack or have as null: the area of the box as ``area``, 0 as ``iscrowd``.
 
     Args:
         coco (COCO): The file as mmdet has read it, changed in place.
         file (str, optional): Its name, for the message.
+
+    Raises:
+        ValueError: An area is no number of pixels.
     """
-    annotations = coco.anns.values()
-    without_area = [annotation for annotation in annotations if 'area' not in annotation]
+    annotations = [annotation for annotation in coco.anns.values() if 'bbox' in annotation]
+    without_area = [annotation for annotation in annotations if annotation.get('area') is None]
+    wrong = [one for one in annotations if one.get('area') is not None and not is_area(one['area'])]
+    if wrong:
+        raise ValueError(
+            f'{file}: annotation {brief(wrong[0]["id"])} has the area {brief(wrong[0]["area"])}, expected a number of '
+            'pixels, or none'
+        )
     for annotation in without_area:
         annotation['area'] = annotation['bbox'][2] * annotation['bbox'][3]
     for annotation in annotations:
-        annotation.setdefault('iscrowd', 0)
+        if annotation.get('iscrowd') is None:
+            annotation['iscrowd'] = 0
     if without_area:
         warnings.warn(
             f'{file}: {len(without_area)} of the {len(annotations)} annotations have no area, so the area of the box '
@@ -159,7 +203,14 @@ def get_cat_ids(
             file.
         sup_names (Sequence[str]): Names of the categories above them. By default, any.
         cat_ids (Sequence[int]): Choose from these ids. By default, any.
+
+    Raises:
+        ValueError: The file has no categories.
     """
+    if not coco.cats:
+        raise ValueError(
+            f"{coco.annotation_file}: not in COCO's format: it lists no categories, which give the classes their names"
+        )
     found = coco.getCatIds(cat_names, sup_names, cat_ids)
     names = [cat_names] if isinstance(cat_names, str) else list(cat_names)
     ordered = sorted(found, key=lambda number: names.index(coco.cats[number]['name'])) if names else found
@@ -179,16 +230,28 @@ def patch_reader():
     reader = getattr(sys.modules.get(READER), 'COCO', None)
     if reader is None or reader.get_cat_ids is get_cat_ids:
         return
-    read = reader.__init__
+    read, index = reader.__init__, reader.createIndex
 
     @wraps(read)
     def read_and_complete(coco, annotation_file=None):
-        read(coco, annotation_file)
+        coco.annotation_file = annotation_file
+        if annotation_file is not None:
+            check_exists(annotation_file)
+        try:
+            read(coco, annotation_file)
+        except NO_JSON_OBJECT as error:
+            problem = brief(f'{type(error).__name__}: {error}')
+            raise ValueError(f'{annotation_file}: damaged, or no JSON object {{...}} ({problem})') from error
         if type(coco) is reader:  # panoptic files have another structure
-            check_fields(coco, annotation_file)
             complete_annotations(coco, annotation_file)
 
-    reader.__init__ = read_and_complete
+    @wraps(index)
+    def check_and_index(coco):
+        if coco.annotation_file is not None:  # and not results that pycocotools has put together
+            check_tables(coco.dataset, coco.annotation_file)
+        index(coco)
+
+    reader.__init__, reader.createIndex = read_and_complete, check_and_index  # panoptic files have their own index
     reader.get_cat_ids = get_cat_ids
 
 

@@ -6,15 +6,20 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from PIL import ExifTags, Image
 
 from mmdiffperc.nearest import what_is_there
 
+from .image_headers import (
+    TURNED_FORMATS,
+    ImageHeader,
+    image_loader,
+    raw_pixels_option,
+    read_header,
+    registered_name,
+    turns_images,
+)
+
 NUM_COMPARED = 50
-QUARTER_TURNS = (5, 6, 7, 8)  # the EXIF orientations that exchange height and width
-# What OpenCV and Pillow turn alike; they disagree about WebP.
-TURNED_FORMATS = ('JPEG', 'MPO', 'PNG')
-TURNING_LOADERS = dict(imdecode_backend=('cv2', 'pillow'), color_type=('color', 'grayscale'))
 # Of the boxes. Objects that the edge of an image cuts may be annotated beyond it.
 SHARE_BEYOND = 0.1
 ROUNDING = 1  # pixel
@@ -48,24 +53,30 @@ def check_images(images: Sequence[CocoImage], ann_file: str, folder: str, transf
         transforms (Iterable[Any]): The pipeline of the data set. Its loader decides whether the EXIF orientation turns
             an image; without a loader, either size will do.
 
+    A warning says that a loader mirrors images, or turns them without a change of their sizes, unless the sizes of
+    other images show that the annotations were made for upright photos.
+
     Raises:
         FileNotFoundError: An image does not exist. The message says what the folder holds.
         ValueError: The size of an image differs. The message gives both sizes and says what to do.
     """
-    loader = next((transform for transform in transforms if hasattr(transform, 'color_type')), None)
+    loader = image_loader(transforms)
     if getattr(loader, 'backend_args', None):
         return
     local = [image for image in images if '://' not in image.path]
     compared = local[:: -(-len(local) // NUM_COMPARED) or 1]
     for image in compared:
         _check_exists(image, ann_file, folder)
-    wrong = [(image, advice) for image in compared if (advice := _advice(image, loader))]
+    read = [(image, header) for image in compared if (header := read_header(image.path))]
+    wrong = [(image, advice) for image, header in read if (advice := _advice(image, header, loader))]
     if wrong:
         (path, number, (height, width)), advice = wrong[0]
         raise ValueError(
             f'{ann_file}: image {number} has height {height} and width {width}, but {path} {advice}. Sizes '
             f'differ for {len(wrong)} of the {len(compared)} images that were compared'
         )
+    if loader is not None:
+        _warn_of_turned_images(read, ann_file, loader)
 
 
 def _check_exists(image, ann_file, folder):
@@ -76,44 +87,48 @@ def _check_exists(image, ann_file, folder):
         )
 
 
-def _advice(image: CocoImage, loader: Any) -> str | None:
+def _advice(image: CocoImage, header: ImageHeader, loader: Any) -> str | None:
     """Return the size of the file and what to do about it, if the size differs."""
-    try:
-        with Image.open(image.path) as header:
-            stored, kind = header.size[::-1], header.format
-            # Not the method of the format, which may decode the image to find the tag.
-            orientation = Image.Image.getexif(header).get(ExifTags.Base.Orientation)
-    except Exception:  # a damaged header can make a reader fail in any way; the loader will say so
-        return None
-    turned = stored[::-1] if orientation in QUARTER_TURNS and kind != 'TIFF' else stored  # Pillow has turned a TIFF
-    loaded = turned if loader is None or _turns(loader) else stored
-    is_certain = loader is not None and kind in TURNED_FORMATS
+    stored, turned = header.stored, header.turned
+    loaded = turned if loader is None or turns_images(loader) else stored
+    is_certain = loader is not None and header.kind in TURNED_FORMATS
     if image.size in ((loaded,) if is_certain else (stored, turned)):
         return None
     return _describe(image.size, stored, turned, loaded, loader)
 
 
-def _turns(loader):
-    return all(getattr(loader, option) in values for option, values in TURNING_LOADERS.items())
-
-
 def _describe(said, stored, turned, loaded, loader):
-    name = type(loader).__name__
     if said == stored:
         return (
             f'is turned to {_text(turned)} by its EXIF orientation. If the annotations were drawn on the stored '
-            f"pixels, load the images with dict(type='{name}', color_type='color_ignore_orientation'); if they were "
-            'drawn on the upright photo, exchange height and width in the file'
+            f'pixels, load the images with {raw_pixels_option(loader)}; if they were drawn on the upright photo, '
+            'exchange height and width in the file'
         )
     if said == turned:
         return (
-            f'has {_text(stored)}, because {name} with color_type={loader.color_type!r} ignores its EXIF orientation. '
-            'Leave color_type out if the annotations were drawn on the upright photo'
+            f'has {_text(stored)}, because {registered_name(type(loader))} with color_type={loader.color_type!r} and '
+            f'imdecode_backend={loader.imdecode_backend!r} ignores its EXIF orientation. Leave both out if the '
+            'annotations were drawn on the upright photo'
         )
     return (
         f'has {_text(loaded)}. If the images were resized or turned after they were annotated, use the original ones, '
         'or convert all coordinates; if the annotations fit the images, correct height and width in the file'
     )
+
+
+def _warn_of_turned_images(read, ann_file, loader):
+    """Where the loader keeps the size of a turned image, nothing tells which pixels the annotations are for."""
+    if any(header.turned != header.stored for _, header in read):  # the sizes of these fit the upright photos
+        return
+    turned = [(image, header) for image, header in read if header.is_turned_in_place(loader)]
+    if turned:
+        image, header = turned[0]
+        warnings.warn(
+            f'{ann_file}: {image.path} has the EXIF orientation {header.orientation} and is turned when it is loaded, '
+            f'as are {len(turned)} of the {len(read)} images that were compared. If the annotations were drawn on the '
+            f'stored pixels, load the images with {raw_pixels_option(loader)}',
+            stacklevel=2,
+        )
 
 
 def _text(size):

@@ -13,11 +13,11 @@ from mmengine.logging import print_log
 from mmpose.datasets.datasets import CocoDataset
 from mmpose.registry import DATASETS
 
+from mmdiffperc.datasets.coco_fields import check_exists, is_box, is_coordinate, is_count
 from mmdiffperc.datasets.coco_images import CocoImage, check_images, warn_of_boxes_beyond
 from mmdiffperc.files import brief, relative_name
 from mmdiffperc.validation import validated
 
-FARTHEST = 1e6  # pixels from the corner of an image
 # Of the labelled keypoints. People whom the edge of an image cuts are sometimes labelled beyond it.
 SHARE_OUTSIDE = 0.1
 FORMAT = (
@@ -51,11 +51,11 @@ class CheckedCocoDataset(CocoDataset):
         **kwargs: Arguments of mmpose's ``CocoDataset``.
 
     Raises:
-        FileNotFoundError: An image does not exist.
+        FileNotFoundError: An annotation file or an image does not exist.
         ValueError: A file is not in COCO's format, or names an image outside of its folder; the annotation file has no
             keypoints, another number of them than the data set, or some that are not finite; an image has another size
-            than the file says; the boxes are not in pixels; nothing usable is left of the annotations or of the
-            detections in ``bbox_file``; ``bbox_file`` is not a ``.json`` file.
+            than the file says; boxes or keypoints are not in pixels; nothing usable is left of the annotations or of
+            the detections in ``bbox_file``; ``bbox_file`` is not a ``.json`` file.
     """
 
     def load_data_list(self) -> list[dict]:
@@ -63,6 +63,8 @@ class CheckedCocoDataset(CocoDataset):
         # mmpose would read a pickle or yaml, too, which can execute code.
         if self.bbox_file and PurePath(self.bbox_file).suffix != '.json':
             raise ValueError(f'bbox_file={self.bbox_file!r}: expected a .json file; convert the boxes')
+        for file in filter(None, (self.ann_file, self.bbox_file)):
+            check_exists(file)
         try:
             return super().load_data_list()
         except NOT_COCO as error:
@@ -86,9 +88,10 @@ class CheckedCocoDataset(CocoDataset):
 
     def _check_keypoints(self, annotation):
         values, expected = annotation['keypoints'], self._metainfo['num_keypoints']
-        if len(values) != 3 * expected:
+        if not isinstance(values, list) or len(values) != 3 * expected:
+            found = f'{len(values)} values' if isinstance(values, list) else brief(values)
             raise ValueError(
-                f'{self.ann_file}: annotation {annotation["id"]} has {len(values)} values as keypoints, expected x, y '
+                f'{self.ann_file}: annotation {annotation["id"]} has {found} as keypoints, expected x, y '
                 f'and visibility of {expected}, {3 * expected} values; give another data set as metainfo'
             )
         if not all(map(is_coordinate, values)):
@@ -104,6 +107,7 @@ class CheckedCocoDataset(CocoDataset):
             raise self._no_keypoints()
         self._check_images(instances)
         self._check_boxes(instances)
+        self._check_keypoints_in_pixels(instances)
         self._warn_of_keypoints_outside(instances)
         return instances, images
 
@@ -122,10 +126,19 @@ class CheckedCocoDataset(CocoDataset):
         image = self.coco.imgs[number]
         return image['height'], image['width']
 
+    def _check_keypoints_in_pixels(self, instances):
+        keypoints, labelled = _joined(instances)
+        found = keypoints[labelled]
+        if found.size and 0 < found.max() <= 1 and found.min() >= 0:
+            raise ValueError(
+                f'{self.ann_file}: none of the {len(found)} labelled keypoints is farther than one pixel from the '
+                f'corner of its image, the first is {found[0][0]:.3g}, {found[0][1]:.3g}. Expected x and y in pixels. '
+                'If these are shares of the image, multiply them by its width and height'
+            )
+
     def _warn_of_keypoints_outside(self, instances):
         limits = np.array([self._size(one['img_id'])[::-1] for one in instances])[:, None]  # (N, 1, 2), x before y
-        keypoints = np.concatenate([one['keypoints'] for one in instances])  # (N, K, 2)
-        labelled = np.concatenate([one['keypoints_visible'] for one in instances]) > 0  # (N, K)
+        keypoints, labelled = _joined(instances)
         outside = ((keypoints < 0) | (keypoints > limits)).any(-1) & labelled
         if outside.sum() > SHARE_OUTSIDE * labelled.sum():
             first = instances[outside.any(1).argmax()]
@@ -195,19 +208,10 @@ class CheckedCocoDataset(CocoDataset):
         return usable
 
 
-def is_count(value: object) -> bool:
-    """Return whether a value of a JSON file is a whole number that an id or a size can be."""
-    return type(value) is int and 0 <= value < 2**63
-
-
-def is_coordinate(value: object) -> bool:
-    """Return whether a value of a JSON file is a number of pixels; NaN and infinity are none."""
-    return type(value) in (int, float) and abs(value) <= FARTHEST
-
-
-def is_box(value: object) -> bool:
-    """Return whether a value of a JSON file is a box: four numbers of pixels."""
-    return isinstance(value, list) and len(value) == 4 and all(map(is_coordinate, value))
+def _joined(instances):
+    """The keypoints ``(N, K, 2)`` of all objects, and which of them ``(N, K)`` are labelled."""
+    keypoints = np.concatenate([one['keypoints'] for one in instances])
+    return keypoints, np.concatenate([one['keypoints_visible'] for one in instances]) > 0
 
 
 def is_detection(value: object) -> bool:

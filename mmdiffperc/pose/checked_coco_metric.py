@@ -1,9 +1,13 @@
 """COCO's measures of keypoints, with annotations checked before the training starts."""
 
+import warnings
+
 from mmengine.logging import MessageHub
 from mmpose.evaluation.metrics import CocoMetric
 from mmpose.registry import METRICS
 
+from mmdiffperc.datasets.coco_fields import check_exists, is_area
+from mmdiffperc.files import brief
 from mmdiffperc.validation import validated
 
 # What the evaluation reads of every annotation, and what to do where it is missing.
@@ -28,11 +32,16 @@ class CheckedCocoMetric(CocoMetric):
         **kwargs: Arguments of mmpose's ``CocoMetric``.
 
     Raises:
-        ValueError: An annotation has no ``bbox``, no ``keypoints``, no ``area`` where ``use_area`` is true, or no
-            ``num_keypoints`` where ``iou_type`` is 'keypoints_crowd'.
+        FileNotFoundError: ``ann_file`` does not exist.
+        ValueError: An annotation has no ``bbox``, no ``keypoints``, or no ``num_keypoints`` where ``iou_type`` is
+            'keypoints_crowd'. Where ``use_area`` is true, an annotation has no ``area`` or one that is no number of
+            pixels, or all objects with labelled keypoints have the area 0. A warning says how many have, if a few do:
+            they count as missed, whatever the model predicts.
     """
 
     def __init__(self, **kwargs):
+        if file := kwargs.get('ann_file'):
+            check_exists(file)
         super().__init__(**kwargs)
         self._check_annotations(self.ann_file)
 
@@ -56,3 +65,26 @@ class CheckedCocoMetric(CocoMetric):
                     f'{file}: annotation {annotation["id"]} has no {missing[0]}, which CocoMetric needs. '
                     f'{needed[missing[0]]}'
                 )
+        if self.use_area:
+            self._check_areas(file)
+
+    def _check_areas(self, file):
+        annotations = self.coco.anns.values()
+        if wrong := [one for one in annotations if not is_area(one['area'])]:
+            raise ValueError(
+                f'{file}: annotation {wrong[0]["id"]} has the area {brief(wrong[0]["area"])}, expected a number of '
+                f'pixels. {AREA}'
+            )
+        labelled = [one for one in annotations if _has_keypoints(one)]
+        if empty := [one for one in labelled if not one['area']]:
+            problem = (
+                f'{file}: {len(empty)} of the {len(labelled)} objects with labelled keypoints have the area 0, first '
+                f'annotation {empty[0]["id"]}, and count as missed, whatever the model predicts. {AREA}'
+            )
+            if len(empty) == len(labelled):
+                raise ValueError(problem)
+            warnings.warn(problem, stacklevel=2)
+
+
+def _has_keypoints(annotation):
+    return not annotation.get('iscrowd') and any(annotation['keypoints'][2::3])

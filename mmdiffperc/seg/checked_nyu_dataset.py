@@ -12,7 +12,8 @@ from mmdiffperc.validation import validated
 UNKNOWN_SCENE = -1
 
 
-@DATASETS.register_module()
+# Under mmseg's name, too, so that the checks reach the configs that people have.
+@DATASETS.register_module(name=['CheckedNYUDataset', 'NYUDataset'], force=True)
 @validated
 class CheckedNYUDataset(NYUDataset):
     """mmseg's ``NYUDataset``, which says what is wrong with a folder instead of failing later.
@@ -26,7 +27,7 @@ class CheckedNYUDataset(NYUDataset):
     Raises:
         FileNotFoundError: The folder of the images does not exist, or holds none; an image has no depth map. The
             message says what is there.
-        ValueError: The depth maps are probably not in metres, or one cannot be read.
+        ValueError: The depth maps are probably not in metres, have no depth at all, or one cannot be read.
     """
 
     def load_data_list(self) -> list[dict]:

@@ -34,14 +34,32 @@ def draw_segmentation(segmentation: list | dict, height: int, width: int) -> np.
     return coco_mask.decode(coco_mask.merge(coco_mask.frPyObjects(polygons, height, width)))
 
 
-def check_polygons(segmentation: list | dict):
-    """Check one of COCO's segmentations as far as it takes no image: run-length codes have to be drawn.
+def check_polygons(segmentation: list | dict, height: int, width: int):
+    """Check one of COCO's segmentations without drawing it, as run-length codes have to be.
+
+    Args:
+        segmentation (list | dict): As in :func:`draw_segmentation`.
+        height (int): Of the image.
+        width (int): Of the image.
 
     Raises:
-        ValueError: It is no run-length code, and its polygons are damaged or have no area.
+        ValueError: It is no run-length code, and its polygons are damaged, have no area, lie outside of the image, or
+            are in shares of it.
     """
-    if not isinstance(segmentation, dict):
-        _areas(segmentation)
+    if isinstance(segmentation, dict):
+        return
+    points = np.concatenate([np.reshape(polygon, (-1, 2)) for polygon in _areas(segmentation)])
+    low, high = points.min(0), points.max(0)
+    if (low >= (width, height)).any() or (high <= 0).any():
+        raise ValueError(
+            f'expected polygons in an image of {height} x {width} (height x width), got x from {low[0]:g} to '
+            f'{high[0]:g} and y from {low[1]:g} to {high[1]:g}'
+        )
+    if low.min() >= 0 and high.max() <= 1 and min(height, width) > 1:
+        raise ValueError(
+            f'expected polygons in pixels, got numbers from {low.min():g} to {high.max():g}. If these are shares of '
+            'the image, multiply them by its width and height'
+        )
 
 
 def _draw_runs(runs, height, width):

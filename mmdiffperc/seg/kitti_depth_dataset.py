@@ -36,7 +36,7 @@ class KITTIDepthDataset(BaseSegDataset):
     Raises:
         FileNotFoundError: The split file, or files it lists, are missing; the message names the first.
         ValueError: A line of the split file is not as described, or no line has depth; the first 50 depth maps together
-            are probably not in metres, see :func:`.judge_depth`.
+            are probably not in metres or have no depth at all, see :func:`.judge_depth`.
     """
 
     METAINFO = dict(classes=('street',), palette=[[128, 64, 128]])

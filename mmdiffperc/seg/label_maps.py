@@ -7,7 +7,7 @@ from typing import Any
 from mmengine.dataset import BaseDataset
 from mmseg.datasets.transforms import LoadAnnotations
 
-from mmdiffperc.datasets.image_header import read_header
+from mmdiffperc.datasets.image_headers import read_header
 from mmdiffperc.files import quoted
 
 from .checked_seg_dataset import CheckedSegDataset
@@ -149,7 +149,7 @@ def _warn_of_classes(dataset, labels, where):
 
 def _warn_of_turned_images(samples, image_loader):
     headers = [(sample, read_header(sample.get('img_path'))) for sample in samples]
-    turned = [(sample, header) for sample, header in headers if header and header.is_turned_unseen(image_loader)]
+    turned = [(sample, header) for sample, header in headers if header and header.is_turned_in_place(image_loader)]
     if turned:
         sample, header = turned[0]
         warnings.warn(

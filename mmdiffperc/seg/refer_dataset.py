@@ -44,8 +44,8 @@ class ReferringSegDataset(BaseSegDataset):
         FileNotFoundError: A file, or an image that it names, is missing.
         pickle.UnpicklingError: The pickle asks for something that could execute code.
         ValueError: The files are not what they should be or do not belong together, there is no such split, or a
-            sentence is empty. An object has no polygon with an area, and no run-length code. An image has another size
-            than the json says, see :func:`.check_images`.
+            sentence is empty. An object has no run-length code, and no polygon with an area in its image. An image has
+            another size than the json says, see :func:`.check_images`.
     """
 
     METAINFO = dict(classes=('background', 'referred object'), palette=[[0, 0, 0], [220, 20, 60]])
@@ -100,7 +100,7 @@ class ReferringSegDataset(BaseSegDataset):
     def _object(self, ref: dict, instances: Instances) -> dict:
         image, annotation = instances.find(ref)
         try:
-            check_polygons(annotation['segmentation'])
+            check_polygons(annotation['segmentation'], image['height'], image['width'])
         except ValueError as error:
             raise ValueError(
                 f'{self.ann_file}, annotation {annotation["id"]} of ref {ref["ref_id"]}: {error}'

@@ -3,6 +3,7 @@
 from mmcv.transforms import BaseTransform
 from mmseg.registry import TRANSFORMS
 
+from mmdiffperc.files import brief
 from mmdiffperc.validation import validated
 
 from .coco_segmentation import draw_segmentation
@@ -19,7 +20,8 @@ class LoadReferringMask(BaseTransform):
     on your own image, it does nothing.
 
     Raises:
-        ValueError: The segmentation is none of COCO's, or the image has another size than the annotations say.
+        ValueError: The segmentation is none of COCO's or has no pixel in the image, or the image has another size than
+            the annotations say.
     """
 
     def transform(self, results: dict) -> dict:
@@ -36,6 +38,11 @@ class LoadReferringMask(BaseTransform):
             results['gt_seg_map'] = draw_segmentation(results['segmentation'], *size)
         except ValueError as error:
             raise ValueError(f'{results["img_path"]}, ref {results["ref_id"]}: {error}') from error
+        if not results['gt_seg_map'].any():
+            raise ValueError(
+                f'{results["img_path"]}, ref {results["ref_id"]}: the mask of the referred object is empty. Expected a '
+                f'segmentation with pixels inside the image, got {brief(results["segmentation"])}'
+            )
         results['seg_fields'].append('gt_seg_map')
         return results
 

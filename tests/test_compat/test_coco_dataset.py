@@ -97,20 +97,127 @@ def test_annotations_without_area_and_iscrowd(write, tmp_path):
     assert precision_of(truth, dataset, str(tmp_path / 'trams.json')) == (1, 1)
 
 
-@pytest.mark.parametrize('field', ['file_name', 'height', 'width'])
-def test_image_without_a_name_or_size(write, field):
+@pytest.fixture
+def change(write, tmp_path):
+    """Write a file after a change of its content; the arguments of the data set."""
+
+    def change(edit):
+        options = write()
+        content = json.loads((tmp_path / 'trams.json').read_text())
+        edit(content)
+        (tmp_path / 'trams.json').write_text(json.dumps(content))
+        return options
+
+    return change
+
+
+FIELDS = dict(
+    images=('id', 'file_name', 'height', 'width'),
+    annotations=('id', 'image_id', 'category_id', 'bbox'),
+    categories=('id', 'name'),
+)
+
+
+@pytest.mark.parametrize(('table', 'field'), [(table, field) for table, fields in FIELDS.items() for field in fields])
+@pytest.mark.parametrize('value', ['absent', None, [7]])
+def test_field_of_the_json(change, table, field, value):
+    """The second annotation has the number 2, the first image and category 1 and 4."""
+    position = 1 if table == 'annotations' else 0
+
+    def edit(content):
+        entry = content[table][position]
+        entry.pop(field) if value == 'absent' else entry.update({field: value})
+
+    kind = dict(images='image', annotations='annotation', categories='category')[table]
+    number = dict(images=1, annotations=2, categories=4)[table]
+    name = f'number {position} of the list' if field == 'id' and value == 'absent' else f'{number}'
+    name = '.*' if field == 'id' and value != 'absent' else name
+    with pytest.raises(ValueError, match=rf'trams\.json: {kind} {name} has .*{field}'):
+        build(change(edit))
+
+
+@pytest.mark.parametrize(
+    'edit',
+    [
+        lambda content: content.clear(),
+        lambda content: content.pop('categories'),
+        lambda content: content.update(categories=[]),
+        lambda content: content.update(categories=None),
+        lambda content: content.update(images=None),
+        lambda content: content.update(annotations={}),
+        lambda content: content['annotations'].append(7),
+    ],
+)
+def test_tables_of_the_json(change, edit):
+    with pytest.raises(ValueError, match=r'trams\.json: '):
+        build(change(edit))
+
+
+@pytest.mark.parametrize('content', ['[]', '{', '', '[' * 100_000, '7'])
+def test_json_that_holds_no_object(write, tmp_path, content):
     options = write()
-    path = f'{options["data_root"]}/trams.json'
-    content = json.loads(open(path).read())
-    del content['images'][0][field]
-    open(path, 'w').write(json.dumps(content))
-    with pytest.raises(ValueError, match=rf'trams\.json: image 1 has no {field}'):
+    (tmp_path / 'trams.json').write_text(content)
+    with pytest.raises(ValueError, match=r'trams\.json: '):
         build(options)
 
 
-def test_annotation_without_box(write):
-    with pytest.raises(ValueError, match=r'trams\.json: annotation 1 has no bbox'):
-        build(write(missing=('bbox',)))
+@pytest.mark.parametrize(('kind', 'number'), [('image', 1), ('category', 4)])
+def test_no_annotation_belongs_to_what_is_listed(change, kind, number):
+    """A text is no number, so pycocotools would find no annotation of the image."""
+
+    def edit(content):
+        for annotation in content['annotations']:
+            annotation[f'{kind}_id'] = str(annotation[f'{kind}_id'])
+
+    with pytest.raises(ValueError, match=rf"trams\.json: .*{kind}: annotation 1 .*'{number}', .* {number}$"):
+        build(change(edit))
+
+
+def test_missing_file(write, tmp_path):
+    options = write() | dict(ann_file='train.json')
+    with pytest.raises(FileNotFoundError, match=r"train\.json does not exist.*'trams\.json'"):
+        build(options)
+    with pytest.raises(FileNotFoundError, match=r"train\.json does not exist.*'trams\.json'"):
+        CocoMetric(ann_file=str(tmp_path / 'train.json'))
+
+
+@pytest.mark.parametrize('area', ['9', -3, float('nan'), [4]])
+def test_area_that_is_no_number(change, area):
+    with pytest.raises(ValueError, match=r'trams\.json: annotation 2 has the area'):
+        build(change(lambda content: content['annotations'][1].update(area=area)))
+
+
+def test_area_and_iscrowd_of_null(change, tmp_path):
+    def edit(content):
+        for annotation in content['annotations']:
+            annotation.update(area=None, iscrowd=None)
+
+    classes = ('tram', 'tram stop', 'road')
+    with pytest.warns(UserWarning, match=r'trams\.json: 3 of the 3 annotations have no area'):
+        dataset = build(change(edit), *classes)
+    truth = dataset.get_data_info(0)['instances']
+    assert precision_of(truth, dataset, str(tmp_path / 'trams.json')) == (1, 1)
+
+
+MASKS = [dict(type='mmdet.LoadImageFromFile'), dict(type='mmdet.LoadAnnotations', with_bbox=True, with_mask=True)]
+POLYGON = [[1, 1, 9, 1, 9, 9]]
+
+
+@pytest.mark.parametrize('segmentation', ['absent', None, [], POLYGON[0], 7, 'x', [7], {}])
+def test_segmentation_that_is_none(change, segmentation):
+    """An error only where the pipeline loads masks, and only of the classes that are learnt."""
+
+    def edit(content):
+        for annotation in content['annotations']:
+            annotation['segmentation'] = POLYGON if annotation['id'] == 1 else segmentation
+            if segmentation == 'absent' and annotation['id'] > 1:
+                del annotation['segmentation']
+
+    options = change(edit)
+    assert build(options, pipeline=MASKS)[0]['gt_masks'].masks.shape == (1, *SIZE)
+    assert build(options, 'tram', 'tram stop')
+    with pytest.raises(ValueError, match=r'trams\.json: annotation 2 has .*segmentation'):
+        build(options, 'tram', 'tram stop', pipeline=MASKS)
 
 
 def test_class_or_category_listed_twice(write):

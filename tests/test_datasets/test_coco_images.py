@@ -1,8 +1,11 @@
+import importlib
+import re
 import warnings
 
 import numpy as np
 import pytest
 from mmcv.transforms import LoadImageFromFile
+from mmengine.registry import init_default_scope
 from PIL import ExifTags, Image
 
 from mmdiffperc.datasets.coco_images import CocoImage, check_images, warn_of_boxes_beyond
@@ -58,7 +61,7 @@ def test_tiff_is_always_turned(save):
     ('size', 'orientation', 'colour', 'advice'),
     [
         (STORED, 6, 'color', "dict(type='LoadImageFromFile', color_type='color_ignore_orientation')"),
-        (TURNED, 6, 'color_ignore_orientation', "color_type='color_ignore_orientation' ignores"),
+        (TURNED, 6, 'color_ignore_orientation', "LoadImageFromFile with color_type='color_ignore_orientation'"),
         (TURNED, 1, 'color', 'resized or turned'),
         ((12, 20), 1, 'color', 'height 6 and width 10'),
     ],
@@ -68,6 +71,49 @@ def test_advice(save, size, orientation, colour, advice):
     with pytest.raises(ValueError) as caught:
         check_images([image], 'people.json', '', [LoadImageFromFile(color_type=colour)])
     assert advice in str(caught.value) and f'height {size[0]} and width {size[1]}' in str(caught.value)
+
+
+@pytest.mark.parametrize('scope', ['mmseg', 'mmdet', 'mmpose'])
+def test_advised_loader_can_be_built(save, scope):
+    """Also where the name of the class is not the name in the registry."""
+    registry = importlib.import_module(f'{scope}.registry').TRANSFORMS
+    importlib.import_module(dict(mmseg='mmdiffperc.seg').get(scope, f'{scope}.datasets'))
+    init_default_scope(scope)
+    loader = registry.build(dict(type='LoadImage' if scope == 'mmpose' else 'LoadImageFromFile'))
+    path = save(orientation=6)
+    with pytest.raises(ValueError) as caught:
+        check_images([CocoImage(path, 3, STORED)], 'people.json', '', [loader])
+    advised = eval(re.search(r'dict\(.*?\)', str(caught.value))[0])
+    loaded = registry.build(advised)(dict(img_path=path))
+    assert loaded['img'].shape[:2] == STORED
+
+
+def turned_images(save, orientation, others=(), size=STORED, **options):
+    """The warnings about an image of this orientation and others, each with the size as loaded."""
+    loader = LoadImageFromFile(**options)
+    paths = [save(f'{index}.jpg', one, size) for index, one in enumerate([orientation, *others])]
+    images = [CocoImage(path, 3, loader(dict(img_path=path))['ori_shape']) for path in paths]
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter('always')
+        check_images(images, 'people.json', '', [loader])
+    return [str(one.message) for one in caught]
+
+
+@pytest.mark.parametrize(
+    ('orientation', 'size'), [(2, STORED), (3, STORED), (4, STORED), *((number, (8, 8)) for number in range(2, 9))]
+)
+def test_images_that_are_turned_in_place(save, orientation, size):
+    (text,) = turned_images(save, orientation, [1, 1], size)
+    assert 'people.json' in text and '0.jpg' in text and f'orientation {orientation} ' in text
+    assert "dict(type='LoadImageFromFile', color_type='color_ignore_orientation')" in text and '1 of the 3' in text
+
+
+def test_images_whose_pixels_stay_or_are_known_to_be_upright(save):
+    assert not turned_images(save, 1)
+    assert not turned_images(save, 3, color_type='color_ignore_orientation')
+    assert not turned_images(save, 6)
+    assert not turned_images(save, 3, [6])  # the size of the second shows what was annotated
+    assert not turned_images(save, 0)  # no orientation of EXIF
 
 
 def test_images_are_spread_over_the_data_set(save):

@@ -256,3 +256,24 @@ def test_keypoints_outside(load, found, expected):
     texts = [str(one.message) for one in caught if 'people.json' in str(one.message)]
     assert len(texts) == (expected is not None)
     assert all(expected in text and 'annotation 1 ' in text and '1.png' in text for text in texts)
+
+
+@pytest.mark.parametrize('share', [0.5, 1.0])
+def test_keypoints_in_shares_of_the_image(load, share):
+    shares = np.tile([0.25, share, 2], 17).tolist()
+    with pytest.raises(ValueError, match=r'people\.json: none of the 34 labelled keypoints .*0\.25.*pixels'):
+        load(dict(FIGURE, keypoints=shares), dict(FIGURE, keypoints=shares))
+    load(dict(FIGURE, keypoints=shares), FIGURE)  # a hidden corner is possible
+
+
+@pytest.mark.parametrize('missing', ['ann_file', 'bbox_file'])
+def test_missing_file(load, tmp_path, missing):
+    load(FIGURE, detections=[FIGURE['bbox']])
+    files = dict(ann_file=str(tmp_path / 'people.json'), bbox_file=str(tmp_path / 'boxes.json'))
+    with pytest.raises(FileNotFoundError, match=r'nothing\.json does not exist.*\.json'):
+        CheckedCocoDataset(**files | {missing: str(tmp_path / 'nothing.json')}, test_mode=True)
+
+
+def test_keypoints_that_are_no_list(load):
+    with pytest.raises(ValueError, match=r'people\.json: annotation 1 has None as keypoints'):
+        load(dict(FIGURE, keypoints=None))

@@ -1,4 +1,6 @@
 import json
+import warnings
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -68,6 +70,43 @@ def test_average_precision(write, missing, options):
 def test_what_the_annotations_lack(write, missing, options, advice):
     with pytest.raises(ValueError, match=rf'people\.json: annotation 7 .* {missing}, .*{advice}'):
         METRICS.build(dict(type='CocoMetric', ann_file=write(missing), **options))
+
+
+@pytest.mark.parametrize('area', [None, '954', -1, float('nan'), 0, 0.0])
+def test_area_that_the_measure_cannot_use(write, area):
+    file = write(area=area)
+    with pytest.raises(ValueError, match=r'people\.json: .*annotation 7.*use_area=False'):
+        METRICS.build(dict(type='CocoMetric', ann_file=file))
+    assert average_precision(0, ann_file=file, use_area=False) == pytest.approx(1)
+
+
+def write_more(write, *figures):
+    """Add figures to the one in the file."""
+    path = Path(write())
+    content = json.loads(path.read_text())
+    content['annotations'] += [FIGURE | dict(id=8 + index) | figure for index, figure in enumerate(figures)]
+    path.write_text(json.dumps(content))
+    return str(path)
+
+
+def test_a_few_areas_of_0_are_a_warning(write):
+    with pytest.warns(UserWarning, match=r'people\.json: 1 of the 2 .* annotation 8.*use_area=False'):
+        METRICS.build(dict(type='CocoMetric', ann_file=write_more(write, dict(area=0))))
+
+
+def test_areas_of_0_that_do_not_count(write):
+    """A crowd, and an object without labelled keypoints."""
+    figures = dict(area=0, iscrowd=1), dict(area=0, keypoints=[0] * 51)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter('always')
+        METRICS.build(dict(type='CocoMetric', ann_file=write_more(write, *figures)))
+    assert not [one for one in caught if 'people.json' in str(one.message)]
+
+
+def test_missing_file(tmp_path):
+    (tmp_path / 'persons.json').touch()
+    with pytest.raises(FileNotFoundError, match=r"people\.json does not exist.*'persons\.json'"):
+        METRICS.build(dict(type='CocoMetric', ann_file=str(tmp_path / 'people.json')))
 
 
 def test_file_of_the_data_set(write):

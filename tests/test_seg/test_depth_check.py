@@ -7,9 +7,11 @@ from mmengine.dataset import Compose
 from mmengine.registry import init_default_scope
 from mmseg.datasets.transforms import LoadDepthAnnotation
 from mmseg.registry import DATASETS
+from PIL import ExifTags, Image
 
 import mmdiffperc.seg  # noqa: F401
 from mmdiffperc.seg.depth_check import CheckDepth, judge_depth
+from mmdiffperc.seg.image_loading import NamingImageLoader
 
 
 @pytest.fixture(autouse=True)
@@ -58,8 +60,8 @@ ROOM, STREET = np.linspace(0.9, 7.5, 40).reshape(5, 8), np.linspace(4, 75, 40).r
         (ROOM, 1000, 1.0, 10, '0.001, for millimetres'),
         (ROOM, 5000, 1.0, 10, "0.0002, for TUM's 0.2 mm"),
         (STREET, 256, 1.0, 80, "0.00390625, for KITTI's 1/256 m"),
-        # Already divided by ten: the whole factor is named.
-        (ROOM, 10000, 0.1, 10, '0.0001, for millimetres'),
+        # Loaded with another factor: the whole factor is named.
+        (ROOM, 10000, 0.1, 10, '0.0001, for 0.1 mm'),
         (ROOM, 1e6, 1.0, 10, 'none of the usual ones'),
     ],
 )
@@ -139,14 +141,15 @@ def test_each_kind_of_doubt_is_a_warning_of_its_own():
 
 @pytest.fixture
 def judge(tmp_path):
-    """Judge files with these numbers, loaded with a factor, for a range of 10 m."""
+    """Judge files with these numbers, loaded with a factor, for a range of 10 m by default."""
 
-    def judge(*maps, factor=1e-3):
+    def judge(*maps, factor=1e-3, max_depth=10):
         paths = [str(tmp_path / f'{number}.png') for number in range(len(maps))]
         for path, numbers in zip(paths, maps, strict=True):
             cv2.imwrite(path, numbers)
+        check = [CheckDepth(max_depth=max_depth)] if max_depth else []
         judge_depth(
-            [dict(depth_map_path=path) for path in paths], [LoadDepthAnnotation(depth_rescale_factor=factor), CHECK]
+            [dict(depth_map_path=path) for path in paths], [LoadDepthAnnotation(depth_rescale_factor=factor), *check]
         )
 
     return judge
@@ -154,6 +157,7 @@ def judge(tmp_path):
 
 CHECK = CheckDepth(max_depth=10)
 MILLIMETRES, BYTES = (ROOM * 1000).astype(np.uint16), (ROOM / 10 * 255).astype(np.uint8)
+NEAR = BYTES.astype(np.uint16)  # up to 191 mm
 MARKED = np.where(ROOM < 2, 65535, MILLIMETRES).astype(np.uint16)  # 7 of 40 pixels
 
 
@@ -161,24 +165,70 @@ MARKED = np.where(ROOM < 2, 65535, MILLIMETRES).astype(np.uint16)  # 7 of 40 pix
     ('maps', 'factor', 'named'),
     [
         ((BYTES, BYTES), 1e-3, r'255.*0\.0392157'),
+        ((NEAR, NEAR), 1e-3, r'255.*0\.0392157'),
+        ((BYTES, MILLIMETRES), 1e-3, r'1 of them have 8 bits, such as .*0\.png'),
         ((MARKED, MILLIMETRES), 1e-3, r'8\.75% .* 65535 .*write 0'),
         ((MILLIMETRES, MILLIMETRES), 1.0, '0.001, for millimetres'),
+        ((MILLIMETRES + 4000, MILLIMETRES), 1e-3, r'11% .* max_depth = 10'),  # 9 of 80 pixels are beyond
     ],
-    ids=['8 bits', '65535', 'unit'],
+    ids=['8 bits', 'small numbers', '8 and 16 bits', '65535', 'unit', 'range'],
 )
 def test_what_is_wrong_with_all_maps_is_an_error(judge, maps, factor, named):
     with pytest.raises(ValueError, match=rf'0\.png and 1 more .*{named}'):
         judge(*maps, factor=factor)
 
 
+def test_no_depth_at_all(judge):
+    for maps in ([MILLIMETRES * 0], [MILLIMETRES * 0] * 2):
+        with pytest.raises(ValueError, match=r'0\.png.*no pixel'):
+            judge(*maps)
+
+
+def test_depth_map_in_colour(judge):
+    with pytest.raises(ValueError, match=r'0\.png: .*\(5, 8, 3\)'):
+        judge(np.stack([MILLIMETRES] * 3, -1), MILLIMETRES)
+
+
+@pytest.mark.parametrize(('max_depth', 'named'), [(2, r'0\.00784314 .* 2 m'), (None, r'0\.0392157 .* 10 m')])
+def test_8_bits_of_a_short_or_unknown_range(judge, max_depth, named):
+    """Numbers up to 191 are 0.191 m, not within a tenth of 2 m, but in files of 8 bits that is too little."""
+    with pytest.raises(ValueError, match=rf'255.*0\.255 m.*0\.001.*{named}'):
+        judge(BYTES, BYTES, max_depth=max_depth)
+    judge(NEAR, NEAR, max_depth=2)
+    judge(BYTES, BYTES, factor=0.00784314, max_depth=max_depth)
+
+
+def test_mark_where_the_range_is_unknown(judge):
+    with pytest.raises(ValueError, match=r'8\.75% .* 65535 .*write 0'):
+        judge(MARKED, MILLIMETRES, max_depth=None)
+    judge(MILLIMETRES, MILLIMETRES, factor=1.0, max_depth=None)
+
+
+@pytest.mark.parametrize('orientation', [1, 3, 6])
+@pytest.mark.parametrize('colour', ['color', 'color_ignore_orientation'])
+def test_images_that_are_turned_in_place(tmp_path, orientation, colour):
+    """An image of 8 x 8 with its depth, which has no orientation."""
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = orientation
+    Image.new('RGB', (8, 8)).save(tmp_path / '0.jpg', exif=exif)
+    cv2.imwrite(str(tmp_path / '0.png'), np.full((8, 8), 2345, np.uint16))
+    sample = dict(img_path=str(tmp_path / '0.jpg'), depth_map_path=str(tmp_path / '0.png'))
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter('always')
+        judge_depth([sample], [NamingImageLoader(color_type=colour), LoadDepthAnnotation(depth_rescale_factor=1e-3)])
+    texts = [str(one.message) for one in caught if 'EXIF' in str(one.message)]
+    assert len(texts) == (orientation > 1 and colour == 'color')
+    assert all('0.jpg' in text and "type='LoadImageFromFile', color_type='color_ignore" in text for text in texts)
+
+
 def test_what_may_be_right(judge):
     judge(MILLIMETRES, MILLIMETRES)
     judge(BYTES)  # a single map
-    judge(BYTES, MILLIMETRES)  # one is near, or another scene
+    judge(NEAR, MILLIMETRES)  # one is near, or another scene
     judge(BYTES, BYTES, factor=0.0392157)  # what the message advises
+    judge(BYTES, BYTES * 0, MILLIMETRES * 0, factor=0.0392157)  # nothing was measured in two of them
     judge(np.where(MARKED == 65535, 0, MARKED), MILLIMETRES)
-    with pytest.warns(UserWarning, match=r'0\.png and 1 more .* 11% .* max_depth = 10'):
-        judge(MILLIMETRES + 4000, MILLIMETRES)  # 9 of 80 pixels are beyond
+    judge(with_value(MILLIMETRES, 4, np.arange(11000, 11004)), MILLIMETRES)  # 4 of 80 pixels are beyond
 
 
 def test_damaged_map(judge, tmp_path):

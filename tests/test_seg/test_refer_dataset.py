@@ -245,6 +245,32 @@ def test_segmentation_without_a_polygon(build, tmp_path, segmentation):
     assert len(build(split='val')) == 1  # of other objects
 
 
+@pytest.mark.parametrize(
+    ('points', 'named'),
+    [
+        ([0.1, 0.2, 0.5, 0.2, 0.5, 1], 'pixels, got numbers from 0.1 to 1'),
+        ([8, 1, 12, 1, 12, 3], '6 x 8 .* x from 8 to 12 and y from 1 to 3'),
+        ([1, 6, 5, 6, 5, 9], '6 x 8 .* y from 6 to 9'),
+        ([-4, 1, 0, 1, 0, 3], 'x from -4 to 0'),
+    ],
+)
+def test_polygons_that_draw_nothing(build, tmp_path, points, named):
+    """Of the second object, whose image has 6 x 8 pixels (height x width)."""
+    content = json.loads((tmp_path / 'instances.json').read_text())
+    content['annotations'][1]['segmentation'] = [points]
+    (tmp_path / 'instances.json').write_text(json.dumps(content))
+    with pytest.raises(ValueError, match=rf'instances\.json, annotation 20 of ref 2: expected .*{named}'):
+        build()
+
+
+@pytest.mark.parametrize('points', [[7, 5, 12, 5, 12, 9], [0, 0, 1, 0, 2, 1]])
+def test_polygons_at_the_edge_of_the_image(build, tmp_path, points):
+    content = json.loads((tmp_path / 'instances.json').read_text())
+    content['annotations'][1]['segmentation'] = [points]
+    (tmp_path / 'instances.json').write_text(json.dumps(content))
+    assert len(build()) == 2
+
+
 def test_images_of_another_size(build, tmp_path):
     Image.new('RGB', (8, 6)).save(tmp_path / '2.jpg')  # the annotations are for 6 x 8 (height x width)
     Image.new('RGB', (5, 8)).save(tmp_path / '1.jpg')

@@ -27,11 +27,15 @@ def mask():
         ([[1, 1, 4, 3]], 'polygons of at least three points'),
         (None, 'polygons .*None'),
         (dict(counts=[3, 4], size=[5, 8]), 'runs of 40 pixels in all, got 7'),
+        (dict(counts=[40], size=[5, 8]), 'empty'),
+        ([[0.1, 0.1, 0.3, 0.1, 0.3, 0.3]], 'empty'),
     ],
 )
 def test_segmentation_that_is_none(segmentation, message):
-    results = dict(segmentation=segmentation, height=5, width=8, ori_shape=(5, 8), img_path='a.jpg', ref_id=3)
-    with pytest.raises(ValueError, match=f'a.jpg, ref 3: expected .*{message}'):
+    results = dict(
+        segmentation=segmentation, height=5, width=8, ori_shape=(5, 8), img_path='a.jpg', ref_id=3, seg_fields=[]
+    )
+    with pytest.raises(ValueError, match=f'a.jpg, ref 3: .*{message}'):
         LoadReferringMask().transform(results)
 
 

@@ -2,7 +2,7 @@ import pytest
 from mmcv.transforms import LoadImageFromFile
 from PIL import Image
 
-from mmdiffperc.datasets.image_header import read_header
+from mmdiffperc.datasets.image_headers import read_header
 
 TURNING, RAW = LoadImageFromFile(), LoadImageFromFile(color_type='color_ignore_orientation')
 
@@ -21,13 +21,13 @@ def test_size_is_that_of_the_loaded_image(tmp_path, orientation, suffix, loader)
     path = tmp_path / f'a.{suffix}'
     header = save(path, orientation)
     assert header.sizes(loader) == [loader(dict(img_path=str(path)))['ori_shape']]
-    assert header.is_turned_unseen(loader) == (loader is TURNING and orientation in (2, 3, 4))
+    assert header.is_turned_in_place(loader) == (loader is TURNING and orientation in (2, 3, 4))
 
 
 @pytest.mark.parametrize('orientation', range(1, 9))
 def test_square_image(tmp_path, orientation):
     header = save(tmp_path / 'a.jpg', orientation, size=(4, 4))
-    assert header.is_turned_unseen(TURNING) == header.is_turned_unseen(None) == (orientation > 1)
+    assert header.is_turned_in_place(TURNING) == header.is_turned_in_place(None) == (orientation > 1)
 
 
 def test_either_size_will_do(tmp_path):
