@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from difflib import get_close_matches
 from itertools import islice
-from os.path import split, splitext
+from os.path import basename, split, splitext
 
 from mmengine import fileio
 
@@ -54,10 +54,10 @@ def nearest_path(path: str, backend_args: dict | None = None) -> str:
         return ''
     is_file = bool(splitext(name)[1])
     beside = fileio.list_dir_or_file(parent or '.', not is_file, is_file, backend_args=backend_args)
-    names = list(islice(beside, NUM_LISTED))
+    names = [one for one in islice(beside, NUM_LISTED) if not one.startswith('.')]
     if near := nearest_names(name, names):
         return f'Did you mean {brief(near[0])}?'
-    return f'{parent or "."} holds {quoted(sorted(names))}' if names else ''
+    return f'{parent or "The current folder"} holds {quoted(sorted(names))}' if names else ''
 
 
 def check_listed(paths: Sequence[str], folder: str, option: str, suffix: str, backend_args: dict | None = None):
@@ -81,7 +81,9 @@ def check_listed(paths: Sequence[str], folder: str, option: str, suffix: str, ba
 
 
 def _slip_of_suffix(path, suffix):
-    """Recognise a suffix that was given twice, or without its dot."""
+    """Recognise a suffix that was given twice, without its dot, or to no name."""
+    if basename(path) == suffix:
+        return 'A line of ann_file is empty. '
     given = splitext(path.removesuffix(suffix))[1]
     if given.lower() in IMAGE_SUFFIXES:
         return f'The name has the suffix {given!r} already: leave it out in ann_file. '

@@ -46,6 +46,7 @@ def test_nearest_path(folder, path, there):
         ('a.png.png', '.png', "'.png' already"),
         ('a.JPG.png', '.png', "'.JPG' already"),
         ('a..png', '.png', 'img_suffix'),
+        ('.png', '.png', 'ann_file is empty'),
         ('apng', 'png', "did you mean '.png'"),
     ],
 )

@@ -34,6 +34,7 @@ def check_seg_dataset(dataset: BaseDataset):
     if not isinstance(dataset, (BaseSegDataset, BaseCDDataset)) or not _is_local(dataset):
         return
     if dataset.ann_file:  # otherwise a folder has been listed
+        _check_list(dataset)
         _check_files(dataset, 'img_path', 'img_suffix')
     transforms = list(_all_transforms(dataset.pipeline.transforms))
     label_loader = _label_loader(transforms)
@@ -76,6 +77,11 @@ def _with(dataset, key):
     return [sample for sample in dataset.data_list if sample.get(key)]
 
 
+def _check_list(dataset):
+    if not fileio.isfile(dataset.ann_file, dataset.backend_args):  # mmseg has taken all images of the folder
+        raise FileNotFoundError(f'ann_file={dataset.ann_file!r} is not a file; it lists the names of the images')
+
+
 def _check_folders(dataset):
     for folder in dataset.data_prefix.values():
         if folder and not fileio.isdir(folder, dataset.backend_args):
@@ -83,7 +89,7 @@ def _check_folders(dataset):
 
 
 def _check_files(dataset, key, option):
-    paths = [sample[key] for sample in _with(dataset, key)]
+    paths = list(dict.fromkeys(sample[key] for sample in _with(dataset, key)))
     if paths:
         folder, suffix = dataset.data_prefix.get(key) or dirname(paths[0]), getattr(dataset, option)
         name = 'depth_map_suffix' if key == 'depth_map_path' else option

@@ -44,15 +44,17 @@ def judge_label_maps(dataset: BaseDataset, loader: LoadAnnotations, transforms: 
     samples = [sample for sample in dataset.data_list if sample.get('seg_map_path')][:NUM_JUDGED]
     if not samples:
         return
-    maps = []
+    stored, mapped = [], []
     for sample in samples:
         loaded = _load(sample, loader)
         if not is_checked:
             _check_map(loaded, image_loader)
-        maps.append(_labels_of(loaded, sample.get('label_map') or {}))
+        stored.append(set(occurring_labels(loaded['gt_seg_map']).tolist()))
+        mapped.append(_map(stored[-1], sample.get('label_map') or {}))
     where = _name(samples)
-    _check_ignored(dataset, maps, where)
-    _warn_of_classes(dataset, set().union(*maps), where)
+    # Both together, because a data set may take a few classes of many, and ignore all others.
+    _check_ignored(dataset, [one | other for one, other in zip(stored, mapped, strict=True)], where)
+    _warn_of_classes(dataset, set().union(*mapped), where)
     _warn_of_turned_images(samples, image_loader)
 
 
@@ -70,9 +72,9 @@ def _check_map(loaded, image_loader):
         check_size(loaded, header.sizes(image_loader))
 
 
-def _labels_of(loaded: dict, label_map: dict[int, int]) -> set[int]:
+def _map(labels: set[int], label_map: dict[int, int]) -> set[int]:
     """Map the few labels, and not all pixels as the loader would: Mapillary's maps are large and its list is long."""
-    return {label_map.get(label, label) for label in occurring_labels(loaded['gt_seg_map']).tolist()}
+    return {label_map.get(label, label) for label in labels}
 
 
 def _name(samples: Sequence[dict]) -> str:
@@ -101,7 +103,7 @@ def _check_ignored(dataset, maps, where):
 def _is_refused(dataset, labels):
     if labels == {dataset.ignore_index}:
         # The maps of a test split that is not public, such as that of Cityscapes, hold nothing else.
-        return not dataset.test_mode or dataset.reduce_zero_label or bool(dataset.data_list[0].get('label_map'))
+        return not dataset.test_mode or dataset.reduce_zero_label
     return len(_classes(dataset)) > 1
 
 

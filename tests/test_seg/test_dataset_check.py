@@ -210,6 +210,23 @@ def test_real_data_pass(build, dataset, labels):
         build(labels, labels, dataset=dataset)
 
 
+def test_a_few_classes_of_many(build):
+    """mmseg ignores all others; the first maps may hold none of the few."""
+    sink = dict(dataset=ADE20KDataset, metainfo=dict(classes=('sink', 'wall')))
+    with warnings.catch_warnings():
+        warnings.simplefilter('error')
+        build([1, 48], [2, 3], [2, 4], [5, 6], **sink)  # label 1 is a wall, 48 a sink
+    with pytest.warns(UserWarning, match=r"1 of the 2 classes \('sink'\)"):
+        build([1, 2], [2, 3], [2, 4], [5, 6], **sink)
+    with pytest.raises(ValueError, match=r'label_map=\{255: 1\}'):
+        build([0, 255], [0, 255], [0, 255], [0, 255], **sink)
+
+
+def test_folder_in_place_of_a_list(build):
+    with pytest.raises(FileNotFoundError, match=r"ann_file='.*/labels'"):
+        build([0, 1], ann_file='labels')
+
+
 def test_test_split_of_cityscapes(build):
     """Its label maps are not public; those that lie beside the images are ignored throughout."""
     with pytest.warns(UserWarning, match='255'):
