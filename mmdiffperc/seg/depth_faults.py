@@ -127,6 +127,6 @@ def _few_bits(factor, max_depth):
     farthest = max_depth if math.isfinite(max_depth) else 10.0
     return (
         f'no number in the file exceeds {HIGHEST_BYTE}, so all depth lies within {HIGHEST_BYTE * factor:.6g} m. A map '
-        f'of 8 bits is unlikely to have the unit of depth_rescale_factor = {factor:.6g}: set {farthest / HIGHEST_BYTE:.6g} if '
-        f'{HIGHEST_BYTE} stands for {farthest:g} m, or get the map of 16 bits'
+        f'of 8 bits is unlikely to have the unit of depth_rescale_factor = {factor:.6g}: set '
+        f'{farthest / HIGHEST_BYTE:.6g} if {HIGHEST_BYTE} stands for {farthest:g} m, or get the map of 16 bits'
     )
