@@ -6,7 +6,7 @@ from mmdiffperc.compat import (
     binary_tta,
     checkpoint,
     checkpoint_hook,
-    coco_dataset,
+    coco_reader,
     empty_dataset,
     flexible_runner,
     fsdp_strategy,
@@ -28,7 +28,7 @@ for _part in (
     flexible_runner,
     fsdp_strategy,
     binary_tta,
-    coco_dataset,
+    coco_reader,
     empty_dataset,
     init_log,
 ):
