@@ -1,8 +1,8 @@
 """Checks data sets of COCO's format against their classes and images.
 
-mmdet leaves out, without a word, classes that the file lacks (``mmdet/datasets/coco.py:70``), and boxes that lie outside
-their image or are narrower than a pixel (``coco.py:144``). It does not compare the sizes in the file with the images.
-An object without ``segmentation`` ends in a ``KeyError`` when its mask is loaded.
+mmdet leaves out, without a word, classes that the file lacks (``mmdet/datasets/coco.py:70``), and boxes that lie
+outside their image or are narrower than a pixel (``coco.py:144``). It does not compare the sizes in the file with the
+images. An object without ``segmentation`` ends in a ``KeyError`` when its mask is loaded.
 
 Delete when mmdet says what it leaves out or misses, and checks the sizes of images.
 """

@@ -4,8 +4,8 @@ mmdet numbers the classes in the order of the file's categories, not of ``metain
 ``mmdet/datasets/coco.py:68``). Where the two differ, predictions get the names of other classes. Where two files
 differ, a detector that has learnt from one file is evaluated with the classes of the other.
 
-Missing fields end in a ``KeyError`` or ``TypeError`` that names no file: ``image_id`` and ``id`` when pycocotools builds
-its index, ``area`` when the data set is built (``coco.py:146``), ``iscrowd`` at the end of the first validation.
+Missing fields end in a ``KeyError`` or ``TypeError`` that names no file: ``image_id`` and ``id`` when pycocotools
+builds its index, ``area`` when the data set is built (``coco.py:146``), ``iscrowd`` at the end of the first validation.
 
 mmdet is not imported here, because the core needs no host: its reader is mended when a data set is built.
 
