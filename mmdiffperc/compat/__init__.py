@@ -7,7 +7,7 @@ from mmdiffperc.compat import (
     checkpoint,
     checkpoint_hook,
     class_names,
-    coco_dataset,
+    coco_reader,
     empty_dataset,
     flexible_runner,
     fsdp_strategy,
@@ -30,7 +30,7 @@ for _part in (
     fsdp_strategy,
     binary_tta,
     class_names,
-    coco_dataset,
+    coco_reader,
     empty_dataset,
     init_log,
 ):

@@ -13,11 +13,17 @@ from mmengine.logging import print_log
 from mmpose.datasets.datasets import CocoDataset
 from mmpose.registry import DATASETS
 
-from mmdiffperc.datasets.coco_fields import check_exists, is_box, is_coordinate, is_count
+from mmdiffperc.datasets.coco_fields import check_entries, check_exists, is_box, is_coordinate, is_count
 from mmdiffperc.datasets.coco_images import CocoImage, check_images, warn_of_boxes_beyond
-from mmdiffperc.files import brief, relative_name
+from mmdiffperc.files import brief, read_json, relative_name
 from mmdiffperc.validation import validated
 
+# What mmpose reads of each entry; objects without a box or keypoints are left out.
+ENTRIES = dict(
+    images=('image', ('id', 'file_name', 'height', 'width')),
+    annotations=('annotation', ('id', 'image_id', 'category_id')),
+    categories=('category', ('id', 'name')),
+)
 # Of the labelled keypoints. People whom the edge of an image cuts are sometimes labelled beyond it.
 SHARE_OUTSIDE = 0.1
 FORMAT = (
@@ -68,9 +74,17 @@ class CheckedCocoDataset(CocoDataset):
         try:
             return super().load_data_list()
         except NOT_COCO as error:
+            self._check_entries()
             files = f'{self.ann_file} or {self.bbox_file}' if self.bbox_file else self.ann_file
             problem = brief(f'{type(error).__name__}: {error}')
             raise ValueError(f"{files}: damaged, or not in COCO's format ({problem}); {FORMAT}") from error
+
+    def _check_entries(self):
+        """Name the entry that lacks what pycocotools or mmpose looked for, if that was the error."""
+        with fileio.get_local_path(self.ann_file) as path:
+            content = read_json(path)
+        for table, (kind, fields) in ENTRIES.items():
+            check_entries(self.ann_file, kind, content.get(table, []), fields)
 
     def parse_data_info(self, raw_data_info: dict) -> dict | None:
         """Parse the annotation of an object; check that it has as many keypoints as the data set."""

@@ -30,7 +30,7 @@ class CheckDepth(BaseTransform):
       the value marks pixels that were not measured. The loss would learn it as a depth.
     - More than a tenth of the measured pixels lie beyond ``max_depth``.
     - The numbers in the file do not exceed 255, so that even the farthest lies within a tenth of ``max_depth``, or
-      within half of it if the file has 8 bits: a map of 8 bits was loaded with the unit of a map of 16 bits.
+      within a quarter of it if the file has 8 bits: a map of 8 bits was loaded with the unit of a map of 16 bits.
 
     Depth that is not finite counts as not measured. For the first 50 maps together, each of these is an error when a
     data set is built, see :func:`.judge_depth`.

@@ -11,12 +11,13 @@ HIGHEST_BYTE = 255
 # The highest numbers of 16 bits, with and without a sign, and the last but one. They hardly ever are a depth.
 MARKS = (65535, 65534, 32767)
 # Depth that ends below this share of the range has too few bits: numbers up to 255 in any file, and a file of 8 bits.
-NEAR, NEAR_IN_8_BITS = 0.1, 0.5
-SHORTEST_RANGE = 2.0  # metres; taken for the range where no CheckDepth tells it
+NEAR, NEAR_IN_8_BITS = 0.1, 0.25
+SHORTEST_RANGE = 4.0  # metres; taken for the range where no CheckDepth tells it
 # Shares of the measured pixels beyond the range from which on something is wrong: of any values, and of a single one.
 SHARE_BEYOND, SHARE_CONSTANT = 0.1, 1e-3
 # A value that marks pixels stands alone: all others stay below this share of it.
 ALONE = 0.9
+# From this share beyond the range on, the unit is a likelier cause than deep scenes.
 MOST = 0.5
 ROUNDING = 1 + 1e-5  # of factors that a config has in six digits
 
@@ -113,7 +114,6 @@ def _marked(marks, share, factor):
 
 
 def _beyond(depth, share, factor, max_depth):
-    # Where less than half is beyond, the scenes are a likelier cause than the unit, and no guess is due.
     likely = f' (likely {_likely_unit(depth, factor, max_depth)})' if share > MOST else ''
     return (
         f'{share:.0%} of the depth lies beyond max_depth = {max_depth}, up to {depth.max():.6g}. If the scenes are '
@@ -128,5 +128,6 @@ def _few_bits(factor, max_depth):
     return (
         f'no number in the file exceeds {HIGHEST_BYTE}, so all depth lies within {HIGHEST_BYTE * factor:.6g} m. A map '
         f'of 8 bits is unlikely to have the unit of depth_rescale_factor = {factor:.6g}: set '
-        f'{farthest / HIGHEST_BYTE:.6g} if {HIGHEST_BYTE} stands for {farthest:g} m, or get the map of 16 bits'
+        f'{farthest / HIGHEST_BYTE:.6g} if {HIGHEST_BYTE} stands for {farthest:g} m, or get the map of 16 '
+        'bits. If the scenes are that near, lower max_depth of the head, of CheckDepth and of the metric'
     )

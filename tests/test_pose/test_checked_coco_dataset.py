@@ -277,3 +277,23 @@ def test_missing_file(load, tmp_path, missing):
 def test_keypoints_that_are_no_list(load):
     with pytest.raises(ValueError, match=r'people\.json: annotation 1 has None as keypoints'):
         load(dict(FIGURE, keypoints=None))
+
+
+@pytest.mark.parametrize(
+    ('table', 'field', 'name'),
+    [
+        *(('images', field, 'image 1') for field in ('file_name', 'height', 'width')),
+        ('images', 'id', 'image number 0'),
+        *(('annotations', field, 'annotation 1') for field in ('image_id', 'category_id')),
+        ('annotations', 'id', 'annotation number 0'),
+        ('categories', 'id', 'category number 0'),
+        ('categories', 'name', 'category 1'),
+    ],
+)
+def test_field_of_the_json_that_is_missing(load, tmp_path, table, field, name):
+    load(FIGURE)
+    content = json.loads((tmp_path / 'people.json').read_text())
+    del content[table][0][field]
+    (tmp_path / 'people.json').write_text(json.dumps(content))
+    with pytest.raises(ValueError, match=rf'people\.json: {name} .*has no {field}'):
+        CheckedCocoDataset(ann_file=str(tmp_path / 'people.json'), data_prefix=dict(img=str(tmp_path)))

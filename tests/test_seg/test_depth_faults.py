@@ -72,7 +72,7 @@ def test_share_beyond_the_range(number_beyond, kind):
     [
         (MM, 2, True, 'bits'),  # 255 is 0.255 m
         (MM, 2, False, None),
-        (MM, 0.5, True, None),  # 0.255 m is more than half of it
+        (MM, 1, True, None),  # 0.255 m is more than a quarter of it
         (MM, 2.6, False, 'bits'),
         (2 / 255, 2, True, None),
         (MM, np.inf, True, 'bits'),
