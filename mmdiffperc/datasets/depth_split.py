@@ -24,7 +24,7 @@ def parse_depth_split(content: bytes, name: str) -> list[tuple[str, str]]:
     try:
         text = content.decode('utf-8-sig')
     except UnicodeDecodeError as error:
-        raise ValueError(f'{name} is no text: expected lines "image depth [focal length]"') from error
+        raise ValueError(f'{name} is not a text file: expected lines "image depth [focal length]"') from error
     frames = []
     for number, line in enumerate(text.splitlines(), 1):
         words = line.split()

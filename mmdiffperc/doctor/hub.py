@@ -39,7 +39,7 @@ def ask_hub(environment: Mapping[str, str], patience: float = PATIENCE) -> tuple
     except ValueError:  # a port that is no number, for instance
         parts, shown = urlsplit(''), 'HF_ENDPOINT'
     if parts.scheme not in ('http', 'https') or not parts.hostname:
-        return shown, 'not asked, because HF_ENDPOINT is no address of the form https://...'
+        return shown, 'not asked, because HF_ENDPOINT is not an address of the form https://...'
     for name in OFFLINE:
         if environment.get(name, '').upper() in ('1', 'ON', 'YES', 'TRUE'):
             return shown, f'not asked, because {name} is set'

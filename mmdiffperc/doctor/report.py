@@ -16,7 +16,7 @@ from .packages import PACKAGES
 HEADINGS = {
     BROKEN: 'Broken',
     DOUBTFUL: 'May fail, because the package that asks for another version was not tested with this one',
-    MISSING: 'Missing, which is no fault unless you need it',
+    MISSING: 'Missing, which matters only if you need it',
 }
 
 

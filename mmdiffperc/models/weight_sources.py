@@ -180,10 +180,10 @@ def _how_to_download(repo_id: str, parts: Sequence[str]) -> str:
     include = ' '.join(f'"{part}/*"' for part in parts)
     files = ', '.join(f'{part}/{_usual_file(part)}' for part in parts)
     return (
-        f'{repo_id!r} is no local file or folder, so it was taken for a repository of the Hugging Face hub. It is not '
-        'in the local cache and cannot be reached (no network, a wrong name, or a licence to accept first). Needed: '
-        f'{files}. Either run `hf download {repo_id} --include {include}` where there is network, with the same '
-        'HF_HOME, or download these files elsewhere, keep the subfolders, and give that folder as checkpoint.'
+        f'{repo_id!r} is not a local file or folder, so it was taken for a repository of the Hugging Face hub. It is '
+        'not in the local cache and cannot be reached (no network, a wrong name, or a licence to accept first). '
+        f'Needed: {files}. Either run `hf download {repo_id} --include {include}` where there is network, with the '
+        'same HF_HOME, or download these files elsewhere, keep the subfolders, and give that folder as checkpoint.'
     )
 
 

@@ -36,8 +36,8 @@ class CheckedNYUDataset(NYUDataset):
         folder = self.data_prefix['img_path']
         if not fileio.isdir(folder, self.backend_args):
             raise FileNotFoundError(
-                f'{folder} is no folder; check data_root and data_prefix. tools/dataset_converters/nyu.py writes NYU '
-                'Depth v2, tools/make_toy_scenes.py --formats nyu toy scenes'
+                f'{folder} does not exist or is not a folder; check data_root and data_prefix. '
+                'tools/dataset_converters/nyu.py writes NYU Depth v2, tools/make_toy_scenes.py --formats nyu toy scenes'
             )
         frames = super().load_data_list()
         if not frames:

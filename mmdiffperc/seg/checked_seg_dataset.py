@@ -63,9 +63,11 @@ class CheckedSegDataset(BaseSegDataset):
 
     def _check_source(self, folder):
         if self.ann_file and not fileio.isfile(self.ann_file):  # mmseg would take all images
-            raise FileNotFoundError(f'ann_file={self.ann_file!r} is no file; it lists the names of the images')
+            raise FileNotFoundError(
+                f'ann_file={self.ann_file!r} does not exist or is not a file; it lists the names of the images'
+            )
         if not fileio.isdir(folder, self.backend_args):
-            raise FileNotFoundError(f'{folder} is no folder; check data_root and data_prefix')
+            raise FileNotFoundError(f'{folder} does not exist or is not a folder; check data_root and data_prefix')
 
     def _check_files(self, samples, key, option):
         paths = [sample[key] for sample in samples]

@@ -120,7 +120,7 @@ class Instances:
             content = json.loads(_read(path, backend_args))
         except (ValueError, RecursionError) as error:
             raise ValueError(
-                f"{path} is not in COCO's format: it is no json, or nested too deeply. Get the file again"
+                f"{path} is not in COCO's format: it is not json, or nested too deeply. Get the file again"
             ) from error
         return cls(path, *(_table(path, content, name) for name in FIELDS))
 
@@ -191,12 +191,12 @@ def _problem(entry: Any, fields: tuple[str, ...]) -> str | None:
 
 def _check_refs(path: str, refs: Any):
     if not isinstance(refs, list) or not refs:
-        raise ValueError(f'{path} is no refs file: expected a list of refs, got {brief(refs)}')
+        raise ValueError(f'{path} is not a refs file: expected a list of refs, got {brief(refs)}')
     numbers, num_sentences = {}, 0
     for number, ref in enumerate(refs):
         if not _is_ref(ref):
             raise ValueError(
-                f"{path}: entry {number} is no ref of RefCOCO's: expected ints {', '.join(IDS)} (one object; "
+                f"{path}: entry {number} is not a ref of RefCOCO's: expected ints {', '.join(IDS)} (one object; "
                 'gRefCOCO has lists), a split, and sentences with "raw", a text of at most '
                 f'{LONGEST_SENTENCE} characters: {brief(ref, 200)}'
             )

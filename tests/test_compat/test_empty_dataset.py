@@ -58,7 +58,7 @@ def test_everything_is_filtered(build):
 
 
 def test_images_in_another_folder_or_of_another_suffix(build):
-    with pytest.raises(FileNotFoundError, match=r'elsewhere/a\.png.*trams\.json.*elsewhere is no folder'):
+    with pytest.raises(FileNotFoundError, match=r'elsewhere/a\.png.*trams\.json.*elsewhere .*data_root'):
         build('tram', data_prefix=dict(img='elsewhere'))
 
 

@@ -13,7 +13,7 @@ def test_frames_with_depth():
     [
         (b'a.png b.png\nc.png', r"split\.txt, line 2: expected .*, got 'c\.png'"),
         (b'a.png None 721.5', r'split\.txt: no line names an image with depth'),
-        (b'a.png \xff', r'split\.txt is no text: expected lines "image depth'),
+        (b'a.png \xff', r'split\.txt is not a text file: expected lines "image depth'),
     ],
 )
 def test_bad_split(content, message):

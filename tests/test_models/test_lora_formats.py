@@ -128,7 +128,7 @@ def test_the_names_of_the_original_code(tmp_path, prefix):
     unet = make_unet()
     layers = {
         'input_blocks.1.1.transformer_blocks.0.attn1.to_q': LAYER,
-        'middle_block.1.transformer_blocks.0.attn2.to_out.0': 'mid_block.attentions.0.transformer_blocks.0.attn2.to_out.0',
+        'middle_block.1.transformer_blocks.0.ff.net.2': 'mid_block.attentions.0.transformer_blocks.0.ff.net.2',
     }
     weights = {}
     for original, layer in layers.items():

@@ -51,7 +51,7 @@ def test_name_without_a_number_is_of_no_known_scene(write):
 
 
 def test_folder_that_does_not_exist(tmp_path):
-    with pytest.raises(FileNotFoundError, match='images/test is no folder; check data_root and data_prefix'):
+    with pytest.raises(FileNotFoundError, match='images/test .*data_root and data_prefix'):
         build(str(tmp_path))
 
 

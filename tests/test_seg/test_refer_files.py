@@ -99,7 +99,7 @@ def test_no_list_of_refs(write, content):
     ],
 )
 def test_entry_that_is_no_ref(write, change):
-    with pytest.raises(ValueError, match="entry 1 is no ref of RefCOCO's"):
+    with pytest.raises(ValueError, match="entry 1 .*RefCOCO's"):
         load_refs(write(pickle.dumps([REF, REF | change])))
 
 
@@ -134,8 +134,8 @@ def test_ref_of_another_data_set(instances, change, message):
 @pytest.mark.parametrize(
     ('content', 'message'),
     [
-        (b'{"images": [', 'it is no json'),
-        (b'\xff', 'it is no json'),
+        (b'{"images": [', 'not json'),
+        (b'\xff', 'not json'),
         (b'[]', 'expected images, annotations, categories, got no list of images'),
         (b'{"images": {}}', 'got no list of images'),
         (b'{"images": []}', 'got no list of annotations'),
@@ -198,7 +198,7 @@ def test_table_of_objects_is_not_made_as_long_as_the_file_says(write, content):
 
 @pytest.mark.parametrize('change', [dict(ref_id=-1), dict(ann_id=10**400), dict(sentences=[dict(raw='x' * 3000)])])
 def test_numbers_and_sentences_beyond_all_bounds(write, change):
-    with pytest.raises(ValueError, match='entry 1 is no ref') as error:
+    with pytest.raises(ValueError, match='entry 1 .*RefCOCO') as error:
         load_refs(write(pickle.dumps([REF, REF | change])))
     assert len(str(error.value)) < 1000
 

@@ -114,7 +114,7 @@ def read_splits(path: Path) -> dict:
     import scipy.io
 
     if not path.is_file():
-        raise FileNotFoundError(f'{path} does not exist or is no file; expected splits.mat')
+        raise FileNotFoundError(f'{path} does not exist or is not a file; expected splits.mat')
     try:
         return scipy.io.loadmat(path)
     except Exception as error:  # damaged bytes can make the reader fail in any way

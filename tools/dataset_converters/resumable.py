@@ -33,7 +33,7 @@ def write_folder(out: Path, files: dict[str, Callable[[Path], None]]) -> int:
     part = out.with_name(f'{out.name}.part')
     for path in (out, part):
         if path.exists() and not path.is_dir():
-            raise FileExistsError(f'{path} exists and is no folder. Name another folder, or remove it')
+            raise FileExistsError(f'{path} exists and is not a folder. Name another folder, or remove it')
     if found := _files_in(out):
         if missing := sorted(files.keys() - found):
             raise FileExistsError(

@@ -50,7 +50,7 @@ def pack(images: Path, targets: Path, out: Path) -> int:
     if out.exists():
         if not isinstance(open_targets(out), FolderTargets) and not open_targets(out).missing(names):
             return 0
-        raise FileExistsError(f'{out} exists and is no lmdb of these targets. Name another folder, or remove it')
+        raise FileExistsError(f'{out} exists and is not an lmdb of these targets. Name another folder, or remove it')
     with whole_folder(out) as partial, lmdb_errors(out):
         write_database(partial, names, source)
     return len(names)

@@ -114,7 +114,7 @@ def test_another_file(tmp_path, labelled, capsys, content, message):
 @pytest.mark.parametrize(
     ('content', 'message'),
     [
-        (None, 'splits.mat does not exist or is no file; expected splits.mat'),
+        (None, 'splits.mat does not exist or is not a file; expected splits.mat'),
         (b'', 'splits.mat: damaged or no MATLAB file; expected splits.mat'),
         (b'garbage' * 50, 'splits.mat: damaged or no MATLAB file; expected splits.mat'),
     ],
@@ -134,7 +134,7 @@ def test_list_that_is_no_text(tmp_path, sync, capsys):
 
     (tmp_path / 'train_list.txt').write_bytes(bytes(range(256)))
     assert main([str(tmp_path / 'out'), *sync]) == 1
-    assert 'train_list.txt is no text: expected lines "image depth [focal length]"' in capsys.readouterr().err
+    assert 'train_list.txt is not a text file: expected lines "image depth [focal length]"' in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

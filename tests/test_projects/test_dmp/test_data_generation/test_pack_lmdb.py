@@ -69,7 +69,7 @@ def test_something_else_is_kept(tool, images, targets, capsys):
     out.mkdir(parents=True)
     (out / 'precious').touch()
     assert run(tool, images, targets)[0] == 1
-    assert 'exists and is no lmdb of these targets' in capsys.readouterr().err and (out / 'precious').exists()
+    assert 'exists and is not an lmdb' in capsys.readouterr().err and (out / 'precious').exists()
 
 
 def test_names_that_are_no_keys(tool, images, targets, capsys):
