@@ -89,7 +89,7 @@ def config_file(text: str) -> str:
     if not text.strip() or path.is_dir() or (path.is_file() and not is_config):
         raise argparse.ArgumentTypeError(f'expected a config ({", ".join(CONFIG_SUFFIXES)}), got {brief(text)}')
     if is_config and '::' not in text and not path.is_file():
-        raise argparse.ArgumentTypeError(f'expected a config, but there is no file {brief(text)}')
+        raise argparse.ArgumentTypeError(f'expected a config, but the file {brief(text)} does not exist')
     return text
 
 
@@ -100,7 +100,7 @@ def existing_file(text: str) -> Path:
         argparse.ArgumentTypeError: There is no such file.
     """
     if not Path(text).is_file():
-        raise argparse.ArgumentTypeError(f'expected a file, but there is none of the name {brief(text)}')
+        raise argparse.ArgumentTypeError(f'expected a file, but {brief(text)} does not exist or is not a file')
     return Path(text)
 
 
@@ -130,7 +130,7 @@ def device(text: str) -> str:
         is_there = False
     if not is_there:
         raise argparse.ArgumentTypeError(
-            f'expected a device of this machine, which has cpu and {torch.cuda.device_count()} GPU(s) as cuda:INDEX, '
+            f'expected a device of this machine, which has cpu and, as cuda:INDEX, GPUs: {torch.cuda.device_count()}; '
             f'got {brief(text)}'
         )
     return text

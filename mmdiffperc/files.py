@@ -102,7 +102,7 @@ def read_text(path: str | Path) -> str:
         ValueError: It contains something else than text in UTF-8.
     """
     if not Path(path).is_file():
-        raise FileNotFoundError(f'{path}: expected a text file, but there is none of this name')
+        raise FileNotFoundError(f'{path}: expected a text file, but it does not exist or is not a file')
     content = Path(path).read_bytes()
     try:
         return content.decode('utf-8-sig')  # some editors put a byte order mark in front

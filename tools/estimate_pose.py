@@ -86,7 +86,7 @@ def main(arguments=None):
     stem = args.out / f'{args.image.stem}_pose'
     content = dict(keypoint_names=[names[index] for index in sorted(names)], people=people)
     write_whole(f'{stem}.json', json.dumps(content, indent=2))
-    print(f'{stem}.json: poses of {len(people)} person(s) written.')
+    print(f'{stem}.json: poses written: {len(people)}')
     highest = max(max(person['keypoint_scores']) for person in people)
     if highest < args.threshold:
         print(

@@ -106,7 +106,7 @@ def main(arguments=None):
     """Run the tool, with these arguments instead of the command line's if there are any."""
     args = parse_args(arguments)
     number = predict(args)
-    print(f'{args.out}: depth of {number} image(s) written.')
+    print(f'{args.out}: depth maps written: {number}')
 
 
 if __name__ == '__main__':

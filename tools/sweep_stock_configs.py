@@ -70,7 +70,7 @@ def main(arguments=None):
     if args.check:
         found = [row for lines in rows.values() for row in lines]
         if differing := compare(PAGE.read_text(encoding='utf-8'), found, mmcv_full_available()):
-            raise ValueError(f'{PAGE} should say otherwise of {len(differing)} config(s):\n' + '\n'.join(differing))
+            raise ValueError(f'{PAGE} is out of date; configs that differ: {len(differing)}\n' + '\n'.join(differing))
 
 
 if __name__ == '__main__':

@@ -1,4 +1,4 @@
-"""Patches mmdet's reader of COCO files: checks the fields, fills in what may be missing, keeps the order of the classes.
+"""Patches mmdet's reader of COCO files: checks fields, fills in what may be missing, keeps the order of the classes.
 
 mmdet numbers the classes in the order of the file's categories, not of ``metainfo['classes']`` (see the comment in
 ``mmdet/datasets/coco.py:68``). Where the two differ, predictions get the names of other classes. Where two files

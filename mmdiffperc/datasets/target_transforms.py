@@ -71,7 +71,7 @@ class LoadTarget:
         # Numbers of signed 8 bits are unsigned ones that have overflowed: neither colours nor depth fit into 127.
         if channels != CHANNELS[self.mode] or target.dtype.kind not in 'fiu' or target.dtype == np.int8:
             raise ValueError(
-                f'{name}: mode={self.mode!r} expects numbers of {CHANNELS[self.mode]} channel(s), got {target.dtype} '
+                f'{name}: mode={self.mode!r} expects numbers (channels: {CHANNELS[self.mode]}), got {target.dtype} '
                 f'of {target.shape} (height, width[, channels]); choose the mode of the data'
             )
 

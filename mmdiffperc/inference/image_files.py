@@ -81,7 +81,7 @@ def read_prompts(path: str | Path) -> list[str]:
     """
     prompts = read_lines(path)
     if not prompts:
-        raise ValueError(f'{path}: expected prompts, one a line, found none')
+        raise ValueError(f'{path}: expected prompts, one a line; the file is empty')
     return prompts
 
 
@@ -94,5 +94,5 @@ def read_captions(path: str | Path, number: int) -> list[str]:
     """
     captions = read_prompts(path)
     if len(captions) != number:
-        raise ValueError(f'{path}: expected a line for each of {number} image(s), got {len(captions)}')
+        raise ValueError(f'{path}: expected a line for each image, {number} in all, got {len(captions)}')
     return captions

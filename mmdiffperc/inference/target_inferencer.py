@@ -168,7 +168,7 @@ class TargetInferencer:
             ValueError: As for :meth:`__call__`, or there are more or fewer captions than images.
         """
         if captions is not None and len(captions) != len(images):
-            raise ValueError(f'Expected a caption for each of {len(images)} image(s), got {len(captions)}')
+            raise ValueError(f'Expected a caption for each image, {len(images)} in all, got {len(captions)}')
         deadline = math.inf if time_limit is None else time.monotonic() + time_limit
         images = [self.read(image) for image in images]
         inputs = [self._prepare(image) for image in images]

@@ -258,7 +258,7 @@ def report_outside(file: str, count: int):
     """Log how many boxes of a file are left out, if any."""
     if count:
         print_log(
-            f'{file}: left out {count} box(es) that are empty or lie outside of their image',
+            f'{file}: boxes left out, because they are empty or outside their image: {count}',
             logger='current',
             level=logging.WARNING,
         )

@@ -150,7 +150,7 @@ def test_missing_files(tmp_path, toy_root):
         (dict(img_path='images', target_path='nowhere'), 'nowhere: no such lmdb or folder of targets'),
         (
             dict(img_path='images', target_path='targets'),
-            r"1 of 2 .*targets.* 'b.png'.*'b.npz', 'b.npy', 'b.png'.*\['.png'\]",
+            r"1 of 2 .*targets.* 'b.png'.*'b.npz', 'b.npy'.*\['.png'\]",
         ),
         (
             dict(img_path='images', target_path=str(toy_root / 'dmp/targets/train/depth')),

@@ -59,9 +59,9 @@ def with_one(value, shape):
 @pytest.mark.parametrize(
     ('mode', 'target', 'message'),
     [
-        ('RGB', np.ones(SIZE), r"mode='RGB' expects numbers of 3 channel\(s\), got float64 of \(5, 7\)"),
+        ('RGB', np.ones(SIZE), r"mode='RGB' .* 3\).*float64 of \(5, 7\)"),
         ('RGB', np.ones((*SIZE, 4)), r"mode='RGB' expects .* \(5, 7, 4\)"),
-        ('F', np.ones((*SIZE, 3)), r"mode='F' expects numbers of 1 channel\(s\)"),
+        ('F', np.ones((*SIZE, 3)), r"mode='F' .* 1\)"),
         ('F', np.full(SIZE, 'far'), 'expected an array of numbers, got .*<U3'),
         ('F', np.ones(SIZE, np.int8), "mode='F' .* int8"),
         ('F', np.full(SIZE, -1e8), r'1e\+08.* 16777216'),

@@ -67,7 +67,7 @@ def test_captions_of_metadata(photos):
 def test_captions_of_a_text_file(photos):
     (photos / 'captions.txt').write_text('a bed\n\n a door \n')
     assert read_captions(photos / 'captions.txt', 2) == ['a bed', 'a door']
-    with pytest.raises(ValueError, match=r'captions.txt: expected a line for each of 3 image\(s\), got 2'):
+    with pytest.raises(ValueError, match=r'captions.txt: expected .* 3 .*got 2'):
         read_captions(photos / 'captions.txt', 3)
-    with pytest.raises(ValueError, match='notes.txt: expected prompts, one a line, found none'):
+    with pytest.raises(ValueError, match='notes.txt: expected prompts'):
         read_prompts(photos / 'notes.txt')

@@ -146,7 +146,7 @@ def test_batch_equals_one_by_one(adapters, image, photos):
     for target, *arguments in zip(batch, images, captions, strict=True):
         np.testing.assert_allclose(target, inferencer(*arguments, num_steps=2), atol=1e-3)
     assert np.abs(batch[0] - batch[3]).max() > 0.1
-    with pytest.raises(ValueError, match=r'Expected a caption for each of 4 image\(s\), got 3'):
+    with pytest.raises(ValueError, match=r'Expected a caption .* 4 .*got 3'):
         inferencer.predict_batch(images, captions[:3])
     with pytest.raises(ValueError, match='needs a caption for each image: expected 3, got 0'):
         inferencer.predict_batch(images)

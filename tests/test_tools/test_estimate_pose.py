@@ -42,7 +42,7 @@ def run(tool, model_files, tmp_path):
 def test_picture_and_keypoints(run, model_files, image, tmp_path, capsys):
     boxes = [[5, 6, 25, 50], [20, 10, 60, 60]]
     assert run(image, '--box', *'5 6 25 50'.split(), '--box', *'20 10 60 60'.split(), '--threshold', '-9') == 0
-    assert 'poses of 2 person(s) written' in capsys.readouterr().out
+    assert 'poses written: 2' in capsys.readouterr().out
     inferencer = MMPoseInferencer(*model_files, device='cpu', det_model='whole_image')
     people, picture = estimate_pose(inferencer, image, boxes, kpt_thr=-9, draw_bbox=True)
     content = json.loads((tmp_path / 'out/people_pose.json').read_text())

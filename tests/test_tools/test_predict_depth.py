@@ -43,7 +43,7 @@ def run(tool, model_files, tmp_path):
 
 def test_three_files_of_an_image(run, model_files, images, tmp_path, capsys):
     assert run(images / 'chair.png', '--scene', 'office') == 0
-    assert 'depth of 1 image(s) written' in capsys.readouterr().out
+    assert 'depth maps written: 1' in capsys.readouterr().out
     expected = predict_depth(init_model(*model_files, device='cpu'), images / 'chair.png', 'office')
     depth = np.load(tmp_path / 'out/chair.npy')
     assert depth.shape == (40, 70) and depth.dtype == np.float32

@@ -203,7 +203,7 @@ def main(arguments=None):
     missing = [job for job in jobs if not is_done(job, args.save_steps)]
     if missing:
         run(args, missing, len(jobs) - len(missing))
-    print(f'{args.out}: {len(missing)} prediction(s) written, {len(jobs) - len(missing)} had been there.')
+    print(f'{args.out}: predictions written: {len(missing)}; there before: {len(jobs) - len(missing)}')
 
 
 if __name__ == '__main__':
