@@ -114,7 +114,7 @@ def test_errors_are_one_clear_line(run, tiny_vpd, tmp_path, capsys):
     (tmp_path / 'empty.png').touch()
     assert run(tiny_vpd, '--classes', 'cat')[0] == 1
     assert capsys.readouterr().err.endswith(': No prompt for cat: choose from sphere, box, traffic cone\n')
-    for name, message in (('text', 'damaged or no image'), ('empty', 'empty, damaged'), ('absent', 'no such image')):
+    for name, message in (('text', 'not an image'), ('empty', 'empty, damaged'), ('absent', 'no such image')):
         assert run(tiny_vpd, '--classes', 'box', source=tmp_path / f'{name}.png')[0] == 1
         error = capsys.readouterr().err
         assert f'{name}.png' in error and message in error
