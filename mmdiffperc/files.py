@@ -7,9 +7,10 @@ import os
 import secrets
 import shutil
 import socket
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path, PurePath
+from typing import Any
 
 
 def _name_of_system() -> str:
@@ -223,3 +224,9 @@ def _is_running(process):
     except OSError:
         return True
     return True
+
+
+def spread(items: Sequence[Any], number: int = 50) -> list[Any]:
+    """Return at most this many items, spread evenly: a fair sample of files that are sorted by scene."""
+    count = min(len(items), number)
+    return [items[index * len(items) // count] for index in range(count)]

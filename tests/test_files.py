@@ -8,7 +8,17 @@ import pytest
 from full_disk import full_disk
 
 from mmdiffperc import files
-from mmdiffperc.files import brief, quoted, read_json, read_text, relative_name, whole_file, whole_folder, write_whole
+from mmdiffperc.files import (
+    brief,
+    quoted,
+    read_json,
+    read_text,
+    relative_name,
+    spread,
+    whole_file,
+    whole_folder,
+    write_whole,
+)
 
 
 @pytest.fixture(autouse=True)
@@ -149,3 +159,8 @@ def test_json_that_is_no_object(tmp_path, content):
     with pytest.raises(ValueError, match=r'a\.json: ') as error:
         read_json(tmp_path / 'a.json')
     assert len(str(error.value)) < 500
+
+
+@pytest.mark.parametrize(('count', 'expected'), [(0, []), (3, [0, 1, 2]), (4, [0, 1, 2]), (7, [0, 2, 4])])
+def test_a_sample_is_spread_evenly(count, expected):
+    assert list(spread(range(count), 3)) == expected

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from mmdiffperc.files import spread
 from mmdiffperc.nearest import what_is_there
 
 from .image_headers import (
@@ -19,7 +20,6 @@ from .image_headers import (
     turns_images,
 )
 
-NUM_COMPARED = 50
 # Of the boxes. Objects that the edge of an image cuts may be annotated beyond it.
 SHARE_BEYOND = 0.1
 ROUNDING = 1  # pixel
@@ -64,7 +64,7 @@ def check_images(images: Sequence[CocoImage], ann_file: str, folder: str, transf
     if getattr(loader, 'backend_args', None):
         return
     local = [image for image in images if '://' not in image.path]
-    compared = local[:: -(-len(local) // NUM_COMPARED) or 1]
+    compared = spread(local)
     for image in compared:
         _check_exists(image, ann_file, folder)
     read = [(image, header) for image in compared if (header := read_header(image.path))]

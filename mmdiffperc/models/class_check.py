@@ -13,6 +13,7 @@ from .backbones import DiffusionUNet
 from .prompts import ClassPrompts
 
 HEADS = ('decode_head', 'bbox_head', 'roi_head')
+SEG_HEADS = ('decode_head', 'auxiliary_head')
 NO_CLASSES = ('',)  # the empty prompt
 
 
@@ -56,4 +57,31 @@ def _shortened(classes: tuple[str, ...], shown: int = 3) -> str:
     return ', '.join(map(repr, classes[:shown])) + (', ...' if len(classes) > shown else '')
 
 
+def check_single_channel(model: nn.Module, name: str, part: nn.Module | None):
+    """Refuse a head of mmseg that learns one class by a softmax.
+
+    The softmax of a single channel is 1 everywhere: the loss is always 0, and nothing is learnt.
+
+    Args:
+        model (nn.Module): The segmentor that the head becomes a part of.
+        name (str): The head's name in it.
+        part (nn.Module): The head.
+
+    Raises:
+        ValueError: The head is one of these. The message gives the two ways out.
+    """
+    if name not in SEG_HEADS or not isinstance(model._modules.get('backbone'), DiffusionUNet):
+        return
+    for head in part if isinstance(part, nn.ModuleList) else [part]:
+        decoding = getattr(head, 'loss_decode', nn.Module())
+        losses = [loss for loss in decoding.modules() if getattr(loss, 'use_sigmoid', None) is False]
+        if losses and getattr(head, 'out_channels', None) == 1:
+            raise ValueError(
+                f'{name} {type(head).__name__} has one channel, and {type(losses[0]).__name__} with use_sigmoid=False '
+                'takes its softmax, which is 1 everywhere. List the background as a class, too, or set num_classes=2 '
+                'and out_channels=1 of the head, and use_sigmoid=True of its loss'
+            )
+
+
 register_module_module_registration_hook(check_num_classes)
+register_module_module_registration_hook(check_single_channel)

@@ -1,4 +1,4 @@
-"""Checks every data set of mmseg when it is built: its files, and the first 50 label maps or depth maps together."""
+"""Checks every data set of mmseg when it is built: its files, and 50 label maps or depth maps together."""
 
 from collections.abc import Iterable, Iterator
 from os.path import dirname

@@ -10,10 +10,11 @@ from mmcv.transforms import BaseTransform
 from mmseg.registry import TRANSFORMS
 
 from mmdiffperc.datasets.image_headers import image_loader, raw_pixels_option, read_header
+from mmdiffperc.files import spread
 from mmdiffperc.validation import PositiveFloat, validated
 
 from .depth_faults import DepthFault, find_fault, fits_byte, measured
-from .transforms import NUM_JUDGED, size_advice
+from .transforms import size_advice
 
 
 @TRANSFORMS.register_module()
@@ -32,7 +33,7 @@ class CheckDepth(BaseTransform):
     - The numbers in the file do not exceed 255, so that even the farthest lies within a tenth of ``max_depth``, or
       within a quarter of it if the file has 8 bits: a map of 8 bits was loaded with the unit of a map of 16 bits.
 
-    Depth that is not finite counts as not measured. For the first 50 maps together, each of these is an error when a
+    Depth that is not finite counts as not measured. For 50 maps together, each of these is an error when a
     data set is built, see :func:`.judge_depth`.
 
     Required keys: ``ori_shape``. Without ``gt_depth_map``, as when a test pipeline runs on your own image, it does
@@ -71,7 +72,7 @@ class CheckDepth(BaseTransform):
 
 
 def judge_depth(samples: Sequence[dict], transforms: Iterable[Any]):
-    """Check the first 50 depth maps of a data set together, because a single one may be an exception.
+    """Check 50 depth maps of a data set together, because a single one may be an exception.
 
     The pipeline says how the maps are loaded, and by :class:`.CheckDepth` which range they should have. Where nothing
     loads depth, nothing is checked; without :class:`.CheckDepth`, no range.
@@ -91,7 +92,7 @@ def judge_depth(samples: Sequence[dict], transforms: Iterable[Any]):
     transforms = list(transforms)
     loader = next((one for one in transforms if hasattr(one, 'depth_rescale_factor')), None)
     check = next((one for one in transforms if isinstance(one, CheckDepth)), None)
-    judged = samples[:NUM_JUDGED]
+    judged = spread(samples)
     if not loader or not judged:
         return
     _warn_of_turned_images(judged, image_loader(transforms))

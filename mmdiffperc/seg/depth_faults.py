@@ -81,7 +81,7 @@ def _split_marks(depth, factor, limit):
             if rest.size - others.size > enough:
                 marks, rest = [*marks, number * factor], others
     farthest = rest.max(initial=0)
-    if not marks and farthest > limit:
+    if not marks and ALONE * farthest > limit:
         others = rest[rest < farthest]
         second = others.max(initial=0)
         if 0 < second and (second <= limit or second < ALONE * farthest) and rest.size - others.size > enough:

@@ -35,7 +35,7 @@ class KITTIDepthDataset(BaseSegDataset):
 
     Raises:
         FileNotFoundError: The split file, or files it lists, are missing; the message names the first.
-        ValueError: A line of the split file is not as described, or no line has depth; the first 50 depth maps together
+        ValueError: A line of the split file is not as described, or no line has depth; 50 depth maps together
             are probably not in metres or have no depth at all, see :func:`.judge_depth`.
     """
 

@@ -8,12 +8,11 @@ from mmengine.dataset import BaseDataset
 from mmseg.datasets.transforms import LoadAnnotations
 
 from mmdiffperc.datasets.image_headers import read_header
-from mmdiffperc.files import quoted
+from mmdiffperc.files import quoted, spread
 
 from .checked_seg_dataset import CheckedSegDataset
 from .transforms import CheckLabels, check_bits, check_channels, check_size, occurring_labels
 
-NUM_JUDGED = 50
 # Of more classes, some are usually too rare to be in the first label maps.
 FEW_CLASSES = 10
 # From this share on of the label maps that hold anything but 0, those without a class beside it are worth a warning.
@@ -22,7 +21,7 @@ NUM_BINARY = 2  # a head of one output channel tells labels 0 and 1 apart, even 
 
 
 def judge_label_maps(dataset: BaseDataset, loader: LoadAnnotations, transforms: Sequence[Any] = ()):
-    """Check the labels of the first 50 label maps of a data set together, and each map unless the pipeline does.
+    """Check the labels of 50 label maps of a data set together, and each map unless the pipeline does.
 
     It warns of labels that no class has, and of classes that never occur; among more than 10 classes, only if at most
     one occurs. It warns if half of the maps hold 0 and the ignored label only, and if the EXIF orientation turns or
@@ -41,7 +40,7 @@ def judge_label_maps(dataset: BaseDataset, loader: LoadAnnotations, transforms: 
     """
     image_loader = next((transform for transform in transforms if hasattr(transform, 'color_type')), None)
     is_checked = any(isinstance(transform, CheckLabels) for transform in transforms)
-    samples = [sample for sample in dataset.data_list if sample.get('seg_map_path')][:NUM_JUDGED]
+    samples = spread([sample for sample in dataset.data_list if sample.get('seg_map_path')])
     if not samples:
         return
     stored, mapped = [], []

@@ -14,7 +14,6 @@ from mmdiffperc.validation import Label, PositiveInt, validated
 WIDE_MODES = ('I', 'F', 'I;16', 'I;16L', 'I;16B', 'I;16N')
 HIGHEST_BYTE = 255
 # Label or depth maps that are judged together when a data set is built.
-NUM_JUDGED = 50
 
 
 @TRANSFORMS.register_module()

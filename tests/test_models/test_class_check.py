@@ -52,3 +52,19 @@ def test_a_head_without_classes(arch):
     head = dict(type='FCNHead', in_channels=8, in_index=0, channels=8, num_classes=0)
     with pytest.raises(ValueError, match='decode_head FCNHead has num_classes=0: expected 1 or more'):
         MODELS.build(dict(type='EncoderDecoder', backbone=dict(type='DiffusionUNet', arch=arch), decode_head=head))
+
+
+@pytest.mark.parametrize('name', ['decode_head', 'auxiliary_head'])
+def test_a_softmax_over_one_channel_learns_nothing(arch, name):
+    init_default_scope('mmseg')
+    import mmseg.models  # noqa: F401
+
+    def build(**options):
+        head = dict(type='FCNHead', in_channels=8, in_index=0, channels=8, num_classes=2)
+        heads = dict(decode_head=head, auxiliary_head=head.copy())
+        heads[name].update(options)
+        return MODELS.build(dict(type='EncoderDecoder', backbone=dict(type='DiffusionUNet', arch=arch), **heads))
+
+    with pytest.raises(ValueError, match=f'{name} FCNHead.*CrossEntropyLoss.*use_sigmoid=True'):
+        build(num_classes=1)
+    build(out_channels=1, loss_decode=dict(type='CrossEntropyLoss', use_sigmoid=True))

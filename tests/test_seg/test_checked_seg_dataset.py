@@ -64,7 +64,7 @@ def test_a_single_mask_may_be_so(build):
         build([0, 255])
 
 
-def test_the_first_50_are_judged(build):
+def test_50_are_judged(build):
     masks = [[0, 255]] * 51
     masks[9] = [0, 1]  # 9.png is the last name
     with pytest.raises(ValueError, match='and 49 more'):
