@@ -68,7 +68,7 @@ def _all_transforms(transforms: Iterable[Any]) -> Iterator[Any]:
 def _label_loader(transforms):
     if not transforms:
         return LoadAnnotations()
-    # A class of one's own may need what other transforms leave, and know what 255 means.
+    # A user's subclass may need what other transforms leave, and know what 255 means.
     loaders = (transform for transform in transforms if type(transform) is LoadAnnotations)
     return next((loader for loader in loaders if not loader.backend_args), None)
 

@@ -1,4 +1,4 @@
-"""The first label maps of a data set, judged together, because a single map may well lack most classes."""
+"""A sample of label maps, judged together, because a single map may well lack most classes."""
 
 import warnings
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ from mmdiffperc.files import quoted, spread
 from .checked_seg_dataset import CheckedSegDataset
 from .transforms import CheckLabels, check_bits, check_channels, check_size, occurring_labels
 
-# Of more classes, some are usually too rare to be in the first label maps.
+# Of more classes, some are usually too rare to be in the sample.
 FEW_CLASSES = 10
 # From this share on of the label maps that hold anything but 0, those without a class beside it are worth a warning.
 SHARE_IGNORED = 0.5
@@ -61,7 +61,7 @@ def _load(sample, loader):
     try:
         return loader.transform(sample | dict(label_map=None, seg_fields=[]))
     except (OSError, SyntaxError, AttributeError) as error:  # of Pillow, and of OpenCV's None; they name no file
-        raise ValueError(f'{sample["seg_map_path"]}: empty, damaged or no label map; get the file again') from error
+        raise ValueError(f'{sample["seg_map_path"]}: empty, damaged, or not a label map; get the file again') from error
 
 
 def _check_map(loaded, image_loader):
@@ -86,7 +86,7 @@ def _check_ignored(dataset, maps, where):
     # Where 0 means nothing, label 0 of a loaded map is a class like any other.
     nothing = {ignored} if dataset.reduce_zero_label else {0, ignored}
     num_ignored = sum(ignored in one and one <= nothing for one in maps)
-    num_told = sum(one != {0} for one in maps)  # a map of 0 alone tells neither way
+    num_told = sum(one != {0} for one in maps)  # a map of 0 alone tells nothing
     if num_ignored < 2 or num_ignored < SHARE_IGNORED * num_told:  # a single map may be so
         return
     if labels <= nothing:
