@@ -15,6 +15,7 @@ Delete when mmdet follows the order of the classes, and names what a file lacks.
 import json
 import sys
 import warnings
+from collections import Counter
 from collections.abc import Sequence
 from functools import wraps
 from typing import Any
@@ -40,7 +41,8 @@ def check_tables(content: dict, file: str):
         file (str): Its name, for the message.
 
     Raises:
-        ValueError: A field that mmdet reads is missing or holds something else, or no annotation belongs to an image.
+        ValueError: A field that mmdet reads is missing or holds something else, several images have the same id,
+            or no annotation belongs to an image.
     """
     tables = {name: content[name] for name in ('images', 'annotations', 'categories') if name in content}
     needed = ANNOTATION + (OF_OBJECT if 'categories' in tables else ())
@@ -50,8 +52,26 @@ def check_tables(content: dict, file: str):
         ('categories', 'category', ('id', 'name')),
     ):
         check_entries(file, kind, tables.get(name, []), fields)
+    _check_repeated(tables.get('images', []), file)
+    _check_crowds(tables.get('annotations', []), file)
     for kind in ('image', 'category'):
         _check_references(tables, kind, file)
+
+
+def _check_repeated(images, file):
+    """Of two images with the same id, pycocotools keeps the last, with the annotations of both."""
+    repeated = [number for number, count in Counter(image['id'] for image in images).items() if count > 1]
+    if repeated:
+        raise ValueError(f'{file}: ids of images are repeated, such as {brief(repeated[0])}')
+
+
+def _check_crowds(annotations, file):
+    """Any text counts as a crowd, which no detector learns."""
+    wrong = [one for one in annotations if one.get('iscrowd') not in (None, 0, 1)]
+    if wrong:
+        raise ValueError(
+            f'{file}: annotation {brief(wrong[0]["id"])} has iscrowd={brief(wrong[0]["iscrowd"])}, expected 0 or 1'
+        )
 
 
 def _check_references(tables, kind, file):

@@ -173,6 +173,17 @@ def test_no_annotation_belongs_to_what_is_listed(change, kind, number):
         build(change(edit))
 
 
+def test_two_images_with_one_id(change):
+    with pytest.raises(ValueError, match=r'trams\.json: ids .* 1$'):
+        build(change(lambda content: content['images'].append(content['images'][0])))
+
+
+@pytest.mark.parametrize('value', ['0', 2, [1]])
+def test_crowds_are_marked_by_0_or_1(change, value):
+    with pytest.raises(ValueError, match=r'trams\.json: annotation 2 has iscrowd='):
+        build(change(lambda content: content['annotations'][1].update(iscrowd=value)))
+
+
 def test_missing_file(write, tmp_path):
     options = write() | dict(ann_file='train.json')
     with pytest.raises(FileNotFoundError, match=r"train\.json does not exist.*'trams\.json'"):
