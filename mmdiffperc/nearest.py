@@ -47,7 +47,7 @@ def nearest_path(path: str, backend_args: dict | None = None) -> str:
         backend_args (dict, optional): Of the storage, as in the hosts' data sets.
 
     Returns:
-        str: Which name was likely meant, or else the names that there are; empty, if there are none.
+        str: The name that was likely meant, or else all names; empty if the folder is.
     """
     parent, name = split(path.rstrip('/'))
     if not fileio.isdir(parent or '.', backend_args):

@@ -76,7 +76,7 @@ def build_model(cfg: Config) -> nn.Module:
 
 
 def stock_unet(backbone: DiffusionUNet) -> UNet2DConditionModel:
-    """Return the U-Net as diffusers has it, on the backbone's own weights, which take no memory again."""
+    """Return the U-Net as diffusers has it, sharing the backbone's weights, so that they take no extra memory."""
     with torch.device('meta'):
         unet = build_unet(backbone.arch)
     shared = {name.replace('.base_layer', ''): weight for name, weight in backbone.unet.state_dict().items()}

@@ -54,7 +54,7 @@ def install() -> None:
         return load(cls, metainfo)
 
     @wraps(initialise)
-    def initialise_checked(dataset, *args, **kwargs):  # mmpose has a _load_metainfo of its own
+    def initialise_checked(dataset, *args, **kwargs):  # mmpose overrides _load_metainfo
         _check(type(dataset), parameters.bind(dataset, *args, **kwargs).arguments.get('metainfo'))
         initialise(dataset, *args, **kwargs)
 

@@ -14,32 +14,32 @@ FARTHEST = 1e6  # pixels from the corner of an image
 
 
 def is_count(value: object) -> bool:
-    """Whether a value of a JSON file is a whole number that an id or a size can be."""
+    """Return whether a value of a JSON file is a whole number that an id or a size can be."""
     return type(value) is int and 0 <= value < 2**63
 
 
 def is_id(value: object) -> bool:
-    """Whether a value of a JSON file can be an id in mmdet: a number or a text."""
+    """Return whether a value of a JSON file can be an id in mmdet: a number or a text."""
     return type(value) in (int, float, str)
 
 
 def is_coordinate(value: object) -> bool:
-    """Whether a value of a JSON file is a number of pixels; NaN and infinity are none."""
+    """Return whether a value of a JSON file is a number of pixels; NaN and infinity are none."""
     return type(value) in (int, float) and abs(value) <= FARTHEST
 
 
 def is_box(value: object) -> bool:
-    """Whether a value of a JSON file is a box: four numbers of pixels."""
+    """Return whether a value of a JSON file is a box: four numbers of pixels."""
     return isinstance(value, list) and len(value) == 4 and all(map(is_coordinate, value))
 
 
 def is_area(value: object) -> bool:
-    """Whether a value of a JSON file is an area in pixels; 0 is one, of a degenerate object."""
+    """Return whether a value of a JSON file is an area in pixels; 0 is one, of a degenerate object."""
     return type(value) in (int, float) and math.isfinite(value) and value >= 0
 
 
 def is_segmentation(value: object) -> bool:
-    """Whether a value of a JSON file has the structure of a segmentation: a run-length code, or a list of polygons."""
+    """Return whether a value of a JSON file is built like a segmentation: a run-length code, or a list of polygons."""
     return bool(value) and (isinstance(value, dict) or isinstance(value, list) and all(map(_is_list, value)))
 
 

@@ -11,7 +11,6 @@ from mmdiffperc.files import spread
 from mmdiffperc.nearest import what_is_there
 
 from .image_headers import (
-    TURNED_FORMATS,
     ImageHeader,
     image_loader,
     raw_pixels_option,
@@ -90,10 +89,9 @@ def _check_exists(image, ann_file, folder):
 def _advice(image: CocoImage, header: ImageHeader, loader: Any) -> str | None:
     """Return the size of the file and what to do about it, if the size differs."""
     stored, turned = header.stored, header.turned
-    loaded = turned if loader is None or turns_images(loader) else stored
-    is_certain = loader is not None and header.kind in TURNED_FORMATS
-    if image.size in ((loaded,) if is_certain else (stored, turned)):
+    if image.size in header.sizes(loader):
         return None
+    loaded = turned if loader is None or turns_images(loader) else stored
     return _describe(image.size, stored, turned, loaded, loader)
 
 

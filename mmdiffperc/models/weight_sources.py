@@ -120,7 +120,7 @@ def _by_variant(names: Iterable[str]) -> dict[str, dict[str | None, list[tuple[r
 
 
 def _refuse_foreign_formats(names: Iterable[str], part: str, where: str):
-    """Name the program whose weights a folder holds, if there are none of PyTorch.
+    """Name the program whose weights a folder holds, if it holds none of PyTorch.
 
     Raises:
         FileNotFoundError: It holds such weights.

@@ -57,7 +57,7 @@ def _in_plain_numbers(person: dict) -> dict:
 
 
 def check_boxes(boxes: Sequence[Sequence[float]], size: Sequence[int]) -> np.ndarray:
-    """Convert the boxes to an array ``(N, 4)``, if a part of each lies in an image of this height and width.
+    """Convert the boxes to an array ``(N, 4)``, provided that each overlaps an image of this height and width.
 
     Raises:
         ValueError: There is none, or one is empty or lies outside.

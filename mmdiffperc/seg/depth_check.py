@@ -126,7 +126,7 @@ def _warn_of_turned_images(samples, loader):
     if turned:
         warnings.warn(
             f'{turned[0]} has the EXIF orientation {headers[turned[0]].orientation} and is turned when it is loaded, '
-            f'as are {len(turned)} of the first {len(headers)} images. The depth maps are not turned. If they '
+            f'as are {len(turned)} of the {len(headers)} images that were read. The depth maps are not turned. If they '
             f'belong to the stored pixels, load the images with {raw_pixels_option(loader)}',
             stacklevel=2,
         )

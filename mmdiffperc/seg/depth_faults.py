@@ -68,7 +68,7 @@ def find_fault(
 
 
 def fits_byte(farthest: float, factor: float) -> bool:
-    """Whether the farthest depth is at most 255 in the file."""
+    """Return whether the farthest depth is at most 255 in the file."""
     return farthest <= HIGHEST_BYTE * factor * ROUNDING
 
 

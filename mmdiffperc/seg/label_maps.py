@@ -7,7 +7,7 @@ from typing import Any
 from mmengine.dataset import BaseDataset
 from mmseg.datasets.transforms import LoadAnnotations
 
-from mmdiffperc.datasets.image_headers import read_header
+from mmdiffperc.datasets.image_headers import image_loader, read_header
 from mmdiffperc.files import quoted, spread
 
 from .checked_seg_dataset import CheckedSegDataset
@@ -38,7 +38,7 @@ def judge_label_maps(dataset: BaseDataset, loader: LoadAnnotations, transforms: 
             ``reduce_zero_label`` the ignored one only. Without :class:`.CheckLabels`, also: a map has several channels,
             another size than its image, or numbers above 255.
     """
-    image_loader = next((transform for transform in transforms if hasattr(transform, 'color_type')), None)
+    loader_of_images = image_loader(transforms)
     is_checked = any(isinstance(transform, CheckLabels) for transform in transforms)
     samples = spread([sample for sample in dataset.data_list if sample.get('seg_map_path')])
     if not samples:
@@ -47,14 +47,14 @@ def judge_label_maps(dataset: BaseDataset, loader: LoadAnnotations, transforms: 
     for sample in samples:
         loaded = _load(sample, loader)
         if not is_checked:
-            _check_map(loaded, image_loader)
+            _check_map(loaded, loader_of_images)
         stored.append(set(occurring_labels(loaded['gt_seg_map']).tolist()))
         mapped.append(_map(stored[-1], sample.get('label_map') or {}))
     where = _name(samples)
     # Both together, because a data set may take a few classes of many, and ignore all others.
     _check_ignored(dataset, [one | other for one, other in zip(stored, mapped, strict=True)], where)
     _warn_of_classes(dataset, set().union(*mapped), where)
-    _warn_of_turned_images(samples, image_loader)
+    _warn_of_turned_images(samples, loader_of_images)
 
 
 def _load(sample, loader):
@@ -64,11 +64,11 @@ def _load(sample, loader):
         raise ValueError(f'{sample["seg_map_path"]}: empty, damaged, or not a label map; get the file again') from error
 
 
-def _check_map(loaded, image_loader):
+def _check_map(loaded, loader):
     check_bits(loaded)
     check_channels(loaded)
     if header := read_header(loaded.get('img_path')):
-        check_size(loaded, header.sizes(image_loader))
+        check_size(loaded, header.sizes(loader))
 
 
 def _map(labels: set[int], label_map: dict[int, int]) -> set[int]:
@@ -148,9 +148,9 @@ def _warn_of_classes(dataset, labels, where):
         )
 
 
-def _warn_of_turned_images(samples, image_loader):
+def _warn_of_turned_images(samples, loader):
     headers = [(sample, read_header(sample.get('img_path'))) for sample in samples]
-    turned = [(sample, header) for sample, header in headers if header and header.is_turned_in_place(image_loader)]
+    turned = [(sample, header) for sample, header in headers if header and header.is_turned_in_place(loader)]
     if turned:
         sample, header = turned[0]
         warnings.warn(

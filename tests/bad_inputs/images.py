@@ -117,7 +117,7 @@ SAMPLES = {
 
 
 def cases() -> Iterator[Case]:
-    """Of backbone, autoencoder, generator, and one's own image."""
+    """Of the backbone, the autoencoder, the generator, and a user's image."""
     for title, images in TENSORS.items():
         for kind in (DiffusionUNet, LatentAutoencoder, DeterministicDiffusion):
             if not (kind is DeterministicDiffusion and title in CONVERTED):

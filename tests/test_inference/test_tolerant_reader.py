@@ -37,7 +37,7 @@ def test_nothing_to_report(photos):
 
 
 def test_other_errors_pass(photos, bad):
-    """A fault of the reader is not one of the file; what stops the loop is what the user is told."""
+    """An error of the reader is not blamed on the file; it stops the loop and reaches the user."""
     with pytest.raises(TypeError), TolerantReader(lambda path: path + 1) as read:
         read(bad[0])
     with pytest.raises(KeyboardInterrupt), TolerantReader() as read:

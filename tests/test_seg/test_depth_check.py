@@ -3,6 +3,7 @@ import warnings
 import cv2
 import numpy as np
 import pytest
+from depth_frames import frame, transform
 from mmengine.dataset import Compose
 from mmengine.registry import init_default_scope
 from mmseg.datasets.transforms import LoadDepthAnnotation
@@ -17,17 +18,6 @@ from mmdiffperc.seg.image_loading import NamingImageLoader
 @pytest.fixture(autouse=True)
 def scope():
     init_default_scope('mmseg')
-
-
-def frame(depth, height=5, width=8, **extra):
-    image = np.arange(height * width * 3, dtype=np.uint8).reshape(height, width, 3)
-    names = dict(img_path='image.png', depth_map_path='depth.png', seg_fields=['gt_depth_map'])
-    names['ori_shape'] = height, width
-    return dict(img=image, gt_depth_map=np.asarray(depth, np.float32), **names, **extra)
-
-
-def transform(results, **config):
-    return Compose([config])(results)
 
 
 @pytest.mark.parametrize('shape', [(8, 5), (5, 8, 3), (10, 16)])

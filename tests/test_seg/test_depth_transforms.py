@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from mmengine.dataset import Compose
+from depth_frames import frame, transform
 from mmengine.registry import init_default_scope
 
 import mmdiffperc.seg.depth_transforms  # noqa: F401
@@ -9,17 +9,6 @@ import mmdiffperc.seg.depth_transforms  # noqa: F401
 @pytest.fixture(autouse=True)
 def scope():
     init_default_scope('mmseg')
-
-
-def frame(depth, height=5, width=8, **extra):
-    image = np.arange(height * width * 3, dtype=np.uint8).reshape(height, width, 3)
-    names = dict(img_path='image.png', depth_map_path='depth.png', seg_fields=['gt_depth_map'])
-    names['ori_shape'] = height, width
-    return dict(img=image, gt_depth_map=np.asarray(depth, np.float32), **names, **extra)
-
-
-def transform(results, **config):
-    return Compose([config])(results)
 
 
 def test_bottom_and_middle():
