@@ -13,11 +13,11 @@ from mmdiffperc.version import __version__
 
 try:
     # ``compat`` comes first: the hosts that the models may touch import only after its shims are in place.
-    from mmdiffperc import compat, datasets, evaluation, hooks, models, optim
+    from mmdiffperc import compat, engine, generative, models
     from mmdiffperc.swap import swap_backbone
 except Exception as error:  # whatever a broken installation raises
     _doctor = shlex.join([sys.executable, str(Path(__file__).with_name('doctor'))])
     error.add_note(f'mmdiffperc could not be imported. This command says what is missing or broken: {_doctor}')
     raise
 
-__all__ = ['__version__', 'compat', 'datasets', 'evaluation', 'hooks', 'models', 'optim', 'swap_backbone']
+__all__ = ['__version__', 'compat', 'engine', 'generative', 'models', 'swap_backbone']

@@ -9,14 +9,18 @@ os.environ.setdefault('HF_HUB_OFFLINE', '1')
 os.environ.setdefault('CUDA_VISIBLE_DEVICES', '')
 
 import random
+from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import torch
 from mmengine.config import config
 from mmengine.registry import DefaultScope
+from tiny_arch import ARCHS, write_arch
 
 import mmdiffperc  # noqa: F401  (its compat part has to come before any host)
+from mmdiffperc.toy_scenes.writers import DatasetSpec, write_dataset
 
 
 @pytest.fixture(scope='session', autouse=True)
@@ -58,3 +62,47 @@ def no_default_scope():
     """Runners and ``init_default_scope`` set a scope for the whole process; the next test starts without one."""
     yield
     DefaultScope._instance_dict.clear()
+
+
+@pytest.fixture(scope='session')
+def archs(tmp_path_factory):
+    """Folders of tiny architectures by name, see `tiny_arch`."""
+    return {name: write_arch(tmp_path_factory.mktemp('arch') / 'arch', name) for name in ARCHS}
+
+
+@pytest.fixture(scope='session')
+def arch(archs):
+    """The folder of the tiny architecture for tests that are not about architectures."""
+    return archs['sd1']
+
+
+@pytest.fixture(scope='session')
+def toy_spec():
+    """A small data set of images that are not square."""
+    return DatasetSpec(num_train=5, num_val=8, size=(48, 64), seed=7, domain='b')
+
+
+@pytest.fixture(scope='session')
+def toy_root(tmp_path_factory, toy_spec):
+    """Where `toy_spec` has been written."""
+    root = tmp_path_factory.mktemp('toy') / 'scenes'
+    write_dataset(root, toy_spec)
+    return root
+
+
+@pytest.fixture
+def image() -> np.ndarray:
+    """BGR, taller than wide; a size that no network takes as it is."""
+    random = np.random.default_rng(0)
+    return cv2.resize(random.integers(0, 256, (5, 4, 3), np.uint8), (51, 67), interpolation=cv2.INTER_CUBIC)
+
+
+@pytest.fixture
+def photos(tmp_path, image) -> Path:
+    """A folder with two images of different sizes, and something else."""
+    folder = tmp_path / 'photos'
+    folder.mkdir()
+    cv2.imwrite(str(folder / 'bed.png'), image)
+    cv2.imwrite(str(folder / 'door.JPG'), image[:45, ::-1])
+    (folder / 'notes.txt').write_text('')
+    return folder

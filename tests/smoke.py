@@ -40,7 +40,7 @@ def import_all():
 
 def make_scenes(folder: Path):
     """Render a few toy scenes in the formats of the three hosts."""
-    from mmdiffperc.datasets.toy_scenes.writers import DatasetSpec, write_dataset
+    from mmdiffperc.toy_scenes.writers import DatasetSpec, write_dataset
 
     write_dataset(folder / 'scenes', DatasetSpec(num_train=8, num_val=4, formats=('ade', 'coco')))
 

@@ -31,7 +31,7 @@ from mmengine.runner import FlexibleRunner
 from mmengine.visualization import Visualizer
 from torch import nn
 
-from mmdiffperc.hooks import CheckFiniteHook, RandomStateHook
+from mmdiffperc.engine import CheckFiniteHook, RandomStateHook
 from mmdiffperc.models import MetaPrompts
 
 CONFIGS = Path(__file__).parents[1] / 'configs'

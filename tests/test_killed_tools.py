@@ -9,8 +9,8 @@ import child_processes
 import numpy as np
 import pytest
 
-from mmdiffperc.datasets.target_files import encode_npz, encode_png
-from mmdiffperc.datasets.toy_scenes.writers import DatasetSpec, write_dataset
+from mmdiffperc.generative.target_files import encode_npz, encode_png
+from mmdiffperc.toy_scenes.writers import DatasetSpec, write_dataset
 
 ROOT = Path(__file__).parents[1]
 MAPS = 3

@@ -13,11 +13,11 @@ from mmengine.config import Config
 from safetensors import SafetensorError
 
 from mmdiffperc.files import whole_file, write_whole
-from mmdiffperc.inference.prediction_files import write_prediction
-from mmdiffperc.models.estimators import TargetCodec
-from mmdiffperc.models.lora import add_attention_lora, save_lora
-from mmdiffperc.seg.depth_metric import MonocularDepthMetric
-from mmdiffperc.seg.refer_metric import ReferringSegMetric
+from mmdiffperc.generative import TargetCodec
+from mmdiffperc.generative.prediction_files import write_prediction
+from mmdiffperc.seg.depth.depth_metric import MonocularDepthMetric
+from mmdiffperc.seg.referring.refer_metric import ReferringSegMetric
+from mmdiffperc.weights.lora import add_attention_lora, save_lora
 
 ROOT = Path(__file__).parents[1]
 SIZE = 64
@@ -31,8 +31,8 @@ ALLOWED = {
     'mmdiffperc/files.py': 'the mechanism',
     'mmdiffperc/compat/checkpoint_hook.py': 'has the runner save through a backend that writes whole files',
     'mmdiffperc/compat/flexible_runner.py': 'leaves folders, which several processes fill, to the runner',
-    'mmdiffperc/datasets/target_files.py': 'writes to memory',
-    'mmdiffperc/datasets/toy_scenes/writers': 'the data set is a whole folder',
+    'mmdiffperc/generative/target_files.py': 'writes to memory',
+    'mmdiffperc/toy_scenes/writers': 'the data set is a whole folder',
     'mmdiffperc/doctor/child.py': 'writes line by line, so that a crash leaves the lines before it',
     'tools/dataset_converters': 'gets the name of a partial file',
     'projects/dmp/tools/make_captions.py': 'appends lines, of which the next run drops a broken one',

@@ -6,7 +6,7 @@ import torch
 from mmengine.config import Config
 from tiny_arch import write_arch
 
-from mmdiffperc.datasets.toy_scenes.writers import DatasetSpec, write_dataset
+from mmdiffperc.toy_scenes.writers import DatasetSpec, write_dataset
 
 CONFIG = Path(__file__).parents[1] / 'configs/vpd/vpd_tiny-sd_1xb4-1800_toy-nyu-128x128.py'
 

@@ -8,7 +8,7 @@ from mmengine.hub import get_config
 from mmengine.registry import MODELS, init_default_scope
 from tiny_arch import write_arch
 
-from mmdiffperc.datasets.toy_scenes.writers import DatasetSpec, write_dataset
+from mmdiffperc.toy_scenes.writers import DatasetSpec, write_dataset
 
 CONFIGS = Path(__file__).parents[1] / 'configs' / 'detection'
 RETINANET = CONFIGS / 'retinanet_tiny-sd-fpn_1xb4-1800_toy-coco-128x128.py'

@@ -7,7 +7,7 @@ from mmengine.config import Config
 from mmengine.registry import MODELS, init_default_scope
 from tiny_arch import write_arch
 
-from mmdiffperc.datasets.toy_scenes.writers import DatasetSpec, write_dataset
+from mmdiffperc.toy_scenes.writers import DatasetSpec, write_dataset
 
 CONFIG = Path(__file__).parents[1] / 'configs/metaprompts/td-hm_metaprompts-tiny-sd_1xb4-1800_toy-coco-128x96.py'
 NUM_PROMPTS, NUM_LEVELS = 3, 4

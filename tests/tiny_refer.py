@@ -5,7 +5,7 @@ from pathlib import Path
 import torch
 from mmengine.config import Config
 
-from mmdiffperc.datasets.toy_scenes.writers import DatasetSpec, write_dataset
+from mmdiffperc.toy_scenes.writers import DatasetSpec, write_dataset
 
 CONFIG = Path(__file__).parents[1] / 'configs/vpd/vpd_tiny-sd-refer_1xb4-1800_toy-refcoco-128x128.py'
 

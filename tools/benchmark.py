@@ -35,7 +35,7 @@ from torch import nn
 from mmdiffperc.command_line import config_file, device, one_line_errors, positive
 from mmdiffperc.files import write_whole
 from mmdiffperc.models import DiffusionUNet, TextPrompts
-from mmdiffperc.models.stable_diffusion import build_unet
+from mmdiffperc.weights.stable_diffusion import build_unet
 
 PROC = Path('/proc/self')
 MIB = 2**20

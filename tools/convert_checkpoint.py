@@ -19,7 +19,7 @@ from mmengine.runner import save_checkpoint
 from mmdiffperc.command_line import one_line_errors
 from mmdiffperc.compat.checkpoint import load_file
 from mmdiffperc.files import whole_file
-from mmdiffperc.models.official_checkpoints import convert, recognise, unwrap
+from mmdiffperc.weights.official_checkpoints import convert, recognise, unwrap
 
 CONFIGS = Path(__file__).parents[1] / 'configs'
 

@@ -21,7 +21,7 @@ from mmengine.registry import DATASETS, init_default_scope
 
 from mmdiffperc.command_line import FIGURE_SUFFIXES, bounded, device, file_name, one_line_errors, seed
 from mmdiffperc.files import whole_file
-from mmdiffperc.inference.target_inferencer import build_model
+from mmdiffperc.generative.target_inferencer import build_model
 
 PREFIX = 'dmp-'
 PANEL_INCHES = 1.6

@@ -4,7 +4,7 @@ import argparse
 import sys
 
 from mmdiffperc.command_line import bounded, one_line_errors, positive, seed
-from mmdiffperc.datasets.toy_scenes.writers import FORMATS, DatasetSpec, write_dataset
+from mmdiffperc.toy_scenes.writers import FORMATS, DatasetSpec, write_dataset
 
 
 def parse_args(arguments=None):

@@ -22,11 +22,11 @@ import mmdiffperc.compat  # noqa: F401  (comes before any host)
 from mmseg.apis import init_model  # isort: skip
 
 from mmdiffperc.command_line import config_file, device, one_line_errors, positive_float
-from mmdiffperc.datasets.metadata import image_files
-from mmdiffperc.datasets.target_files import encode_png
 from mmdiffperc.files import whole_file, write_whole
+from mmdiffperc.generative.target_files import encode_png
 from mmdiffperc.inference import TolerantReader
 from mmdiffperc.inference.image_files import check_names
+from mmdiffperc.inference.metadata import image_files
 from mmdiffperc.nearest import what_is_there
 from mmdiffperc.seg.inference import predict_depth
 from mmdiffperc.visualization import colour_depth

@@ -40,9 +40,9 @@ from tqdm import tqdm
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
 from mmdiffperc.command_line import bounded, one_line_errors, positive, positive_float, seed
-from mmdiffperc.datasets.toy_scenes import caption, render, sample_scene
 from mmdiffperc.files import brief, whole_file, whole_folder, write_whole
 from mmdiffperc.processes import end_with_parent
+from mmdiffperc.toy_scenes import caption, render, sample_scene
 
 SIZE = 128  # pixels; the autoencoder makes 16 x 16 latents of it
 CROP = 64  # pixels the autoencoder sees at a time

@@ -18,7 +18,7 @@ import torch
 from mmdiffperc.command_line import one_line_errors
 from mmdiffperc.compat.checkpoint import load_file
 from mmdiffperc.files import whole_file
-from mmdiffperc.models.shipped_autoencoder import SHIPPED, is_shipped, shipped_autoencoder
+from mmdiffperc.weights.shipped_autoencoder import SHIPPED, is_shipped, shipped_autoencoder
 
 AUTOENCODER = 'backbone.autoencoder.'
 DTYPES = ('float16', 'bfloat16', 'float32')

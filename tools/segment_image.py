@@ -21,8 +21,8 @@ import mmdiffperc.compat  # noqa: F401  (comes before any host)
 from mmseg.apis import inference_model, init_model  # isort: skip
 
 from mmdiffperc.command_line import config_file, device, one_line_errors
-from mmdiffperc.datasets.target_files import encode_png
 from mmdiffperc.files import write_whole
+from mmdiffperc.generative.target_files import encode_png
 from mmdiffperc.inference import TolerantReader
 from mmdiffperc.inference.image_files import find_images
 

@@ -20,8 +20,8 @@ import mmcv  # isort: skip
 from mmseg.apis import init_model  # isort: skip
 
 from mmdiffperc.command_line import config_file, device, one_line_errors
-from mmdiffperc.datasets.target_files import encode_png
 from mmdiffperc.files import write_whole
+from mmdiffperc.generative.target_files import encode_png
 from mmdiffperc.seg.inference import segment_phrase
 from mmdiffperc.visualization import mask_overlay
 

@@ -2,7 +2,7 @@
 
 import os
 
-from mmdiffperc.compat import (
+from . import (
     binary_tta,
     checkpoint,
     checkpoint_hook,

@@ -15,9 +15,10 @@ from typing import Any
 
 from mmengine.fileio import LocalBackend
 
-from mmdiffperc.compat.checkpoint import checked_checkpoint, load_file
-from mmdiffperc.compat.checkpoint_integrity import find_damage, verified
 from mmdiffperc.files import brief
+
+from .checkpoint import checked_checkpoint, load_file
+from .checkpoint_integrity import find_damage, verified
 
 
 class CheckpointFolder:

@@ -20,12 +20,13 @@ from mmengine.dist import is_main_process
 from mmengine.fileio import FileClient, LocalBackend, get_file_backend, register_backend
 from mmengine.hooks import CheckpointHook
 
-from mmdiffperc.compat.checkpoint_folder import CheckpointFolder
-from mmdiffperc.compat.latest_checkpoint import latest_checkpoint, record_checkpoint, recorded_checkpoint
-from mmdiffperc.compat.training_lock import lock_folder
 from mmdiffperc.files import brief, whole_file
 from mmdiffperc.finite import first_non_finite
 from mmdiffperc.registry import HOOKS
+
+from .checkpoint_folder import CheckpointFolder
+from .latest_checkpoint import latest_checkpoint, record_checkpoint, recorded_checkpoint
+from .training_lock import lock_folder
 
 
 class AtomicLocalBackend(LocalBackend):

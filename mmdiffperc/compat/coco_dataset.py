@@ -13,8 +13,8 @@ from collections import Counter
 from mmengine import fileio
 from mmengine.dataset import BaseDataset
 
-from mmdiffperc.datasets.coco_fields import check_entries, is_segmentation
-from mmdiffperc.datasets.coco_images import CocoImage, check_images, warn_of_boxes_beyond
+from mmdiffperc.coco_fields import check_entries, is_segmentation
+from mmdiffperc.coco_images import CocoImage, check_images, warn_of_boxes_beyond
 from mmdiffperc.files import brief, quoted, read_json
 from mmdiffperc.nearest import nearest_names
 

@@ -22,7 +22,7 @@ from typing import Any
 
 from mmengine.dataset import BaseDataset
 
-from mmdiffperc.datasets.coco_fields import check_entries, check_exists, is_area
+from mmdiffperc.coco_fields import check_entries, check_exists, is_area
 from mmdiffperc.files import brief, quoted
 
 READER = 'mmdet.datasets.api_wrappers.coco_api'

@@ -15,8 +15,9 @@ from mmengine.fileio import LocalBackend, get_file_backend
 from mmengine.registry import RUNNERS
 from mmengine.runner import FlexibleRunner
 
-from mmdiffperc.compat.checkpoint_hook import SafeCheckpointHook
 from mmdiffperc.files import whole_file
+
+from .checkpoint_hook import SafeCheckpointHook
 
 
 class SafeFlexibleRunner(FlexibleRunner):
@@ -44,7 +45,7 @@ class SafeFlexibleRunner(FlexibleRunner):
 
     def _leave_weights_to_checkpoint(self) -> None:
         # What is initialised counts as deliberate, and a head that the checkpoint lacks would predict noise: see
-        # mmdiffperc.models.complete_model. Sharding needs initialised weights.
+        # mmdiffperc.models.checks.complete_model. Sharding needs initialised weights.
         if self._load_from and type(self.strategy) in (SingleDeviceStrategy, DDPStrategy):
             self.cfg.setdefault('init_weights_for_test_or_val', False)
 

@@ -10,8 +10,9 @@ Delete when mmengine's ``find_latest_checkpoint`` returns a checkpoint that can 
 from logging import Logger
 from pathlib import Path
 
-from mmdiffperc.compat.checkpoint_folder import CheckpointFolder
 from mmdiffperc.files import brief, whole_file
+
+from .checkpoint_folder import CheckpointFolder
 
 POINTER = 'last_checkpoint'
 

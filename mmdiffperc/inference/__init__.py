@@ -1,7 +1,5 @@
-"""Prediction for your own images, without any host."""
+"""What the prediction of every task shares: readers of images, and what happens to those that cannot be read."""
 
-from .multi_target_inferencer import MultiTargetInferencer
-from .target_inferencer import TargetInferencer
 from .tolerant_reader import TolerantReader
 
-__all__ = ['MultiTargetInferencer', 'TargetInferencer', 'TolerantReader']
+__all__ = ['TolerantReader']

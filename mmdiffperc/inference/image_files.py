@@ -6,10 +6,11 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from mmdiffperc.datasets.image_limits import check_pixels, unreadable
-from mmdiffperc.datasets.metadata import list_images
-from mmdiffperc.datasets.single_image import check_image
 from mmdiffperc.files import read_text
+
+from .image_limits import check_pixels, unreadable
+from .metadata import list_images
+from .single_image import check_image
 
 
 def find_images(path: str | Path) -> list[tuple[Path, str | None]]:

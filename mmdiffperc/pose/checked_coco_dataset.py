@@ -13,8 +13,8 @@ from mmengine.logging import print_log
 from mmpose.datasets.datasets import CocoDataset
 from mmpose.registry import DATASETS
 
-from mmdiffperc.datasets.coco_fields import check_entries, check_exists, is_box, is_coordinate, is_count
-from mmdiffperc.datasets.coco_images import CocoImage, check_images, warn_of_boxes_beyond
+from mmdiffperc.coco_fields import check_entries, check_exists, is_box, is_coordinate, is_count
+from mmdiffperc.coco_images import CocoImage, check_images, warn_of_boxes_beyond
 from mmdiffperc.files import brief, read_json, relative_name
 from mmdiffperc.validation import validated
 

@@ -6,7 +6,7 @@ from mmengine.logging import MessageHub
 from mmpose.evaluation.metrics import CocoMetric
 from mmpose.registry import METRICS
 
-from mmdiffperc.datasets.coco_fields import check_exists, is_area
+from mmdiffperc.coco_fields import check_exists, is_area
 from mmdiffperc.files import brief
 from mmdiffperc.validation import validated
 

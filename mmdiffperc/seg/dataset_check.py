@@ -11,9 +11,8 @@ from mmseg.datasets.transforms import LoadAnnotations
 
 from mmdiffperc.compat.empty_dataset import check_every_dataset
 from mmdiffperc.nearest import check_listed, what_is_there
-
-from .depth_check import judge_depth
-from .label_maps import judge_label_maps
+from mmdiffperc.seg.depth.depth_check import judge_depth
+from mmdiffperc.seg.semantic.label_maps import judge_label_maps
 
 
 @check_every_dataset

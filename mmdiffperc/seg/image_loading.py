@@ -7,7 +7,7 @@ import numpy as np
 from mmcv.transforms import LoadImageFromFile
 from mmseg.registry import TRANSFORMS
 
-from mmdiffperc.datasets.image_limits import check_pixels, unreadable
+from mmdiffperc.inference.image_limits import check_pixels, unreadable
 from mmdiffperc.validation import validated
 
 

@@ -7,12 +7,11 @@ import torch
 from mmseg.models import DepthEstimator
 from torch import nn
 
-from mmdiffperc.datasets.single_image import single_image_batch
+from mmdiffperc.inference.single_image import single_image_batch
 from mmdiffperc.models.prompts.sentences import check_sentence
-
-from .checked_nyu_dataset import UNKNOWN_SCENE
-from .refer_metric import REFERRED
-from .referring_segmentor import ReferringSegmentor
+from mmdiffperc.seg.depth.checked_nyu_dataset import UNKNOWN_SCENE
+from mmdiffperc.seg.referring.refer_metric import REFERRED
+from mmdiffperc.seg.referring.referring_segmentor import ReferringSegmentor
 
 
 @torch.no_grad()
@@ -61,7 +60,7 @@ def segment_phrase(model: nn.Module, image: str | Path | np.ndarray, text: str) 
         TypeError: The text is no string; the image is neither file nor array.
         ValueError: The model is no referring segmentor; the text is empty or not in Latin script; the file holds no
             image, or the array is of another shape or type.
-        RuntimeError: The model has no text encoder, see :class:`mmdiffperc.models.TextPrompts`.
+        RuntimeError: The model has no text encoder, see :class:`.TextPrompts`.
     """
     if not isinstance(model, ReferringSegmentor):
         raise ValueError(f'Expected a referring segmentor, got {type(model).__name__}: check the config')

@@ -13,7 +13,7 @@ from mmengine.utils import get_installed_path, import_modules_from_strings
 
 from mmdiffperc.files import brief
 from mmdiffperc.models import DiffusionUNet
-from mmdiffperc.models.class_check import names_classes
+from mmdiffperc.models.checks.class_check import names_classes
 from mmdiffperc.models.layers import feature_table
 
 from .channels import heads_of, read_by_heads, set_head_channels, set_neck_channels

@@ -12,7 +12,7 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from torch import nn
 
-from mmdiffperc.datasets.single_image import single_image_batch
+from mmdiffperc.inference.single_image import single_image_batch
 from mmdiffperc.models import DiffusionUNet
 
 COLOUR_MAP = 'inferno'  # perceptually uniform: equal steps of attention look equal

@@ -10,15 +10,15 @@ from typing import get_type_hints
 import torch
 from mmengine.registry import DATASETS, HOOKS, METRICS, MODELS, OPTIM_WRAPPER_CONSTRUCTORS, PARAM_SCHEDULERS, TRANSFORMS
 
-from mmdiffperc.datasets.toy_scenes.writers.dataset import DatasetSpec
-from mmdiffperc.models.estimators import DeterministicProcess, TargetCodec
-from mmdiffperc.models.estimators.deterministic_process import load_schedule
+from mmdiffperc.generative import DeterministicProcess, TargetCodec
+from mmdiffperc.generative.deterministic_process import load_schedule
 from mmdiffperc.models.layers.sentence_encoder import SentenceEncoder
+from mmdiffperc.toy_scenes.writers.dataset import DatasetSpec
 
 from .case import Case
 from .values import bad_values
 
-PARTS = ('datasets.target_transforms', 'evaluation', 'hooks', 'models', 'optim', 'pose', 'seg')
+PARTS = ('engine', 'generative', 'models', 'pose', 'seg')
 REGISTRIES = (DATASETS, HOOKS, METRICS, MODELS, OPTIM_WRAPPER_CONSTRUCTORS, PARAM_SCHEDULERS, TRANSFORMS)
 UNREGISTERED = (DatasetSpec, DeterministicProcess, SentenceEncoder, TargetCodec)
 

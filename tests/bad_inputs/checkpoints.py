@@ -20,8 +20,8 @@ from torch import nn
 
 from mmdiffperc.compat.checkpoint import load_file
 from mmdiffperc.models import ClassPrompts
-from mmdiffperc.models.lora import load_lora, save_lora
-from mmdiffperc.models.stable_diffusion import build_unet, load_weights
+from mmdiffperc.weights.lora import load_lora, save_lora
+from mmdiffperc.weights.stable_diffusion import build_unet, load_weights
 
 from .case import Case
 from .damage import damaged, give, safetensors

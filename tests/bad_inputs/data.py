@@ -14,12 +14,13 @@ import cv2
 import lmdb
 import numpy as np
 
-from mmdiffperc.datasets import ImageTargetDataset, LoadTarget
+from mmdiffperc.generative import ImageTargetDataset, LoadTarget
 from mmdiffperc.inference.image_files import read_image
 from mmdiffperc.pose import CheckedCocoDataset
-from mmdiffperc.seg import CheckedNYUDataset, KITTIDepthDataset, ReferringSegDataset
+from mmdiffperc.seg.depth import CheckedNYUDataset, KITTIDepthDataset
 from mmdiffperc.seg.image_loading import NamingImageLoader
-from mmdiffperc.seg.refer_transforms import LoadReferringMask
+from mmdiffperc.seg.referring import ReferringSegDataset
+from mmdiffperc.seg.referring.refer_transforms import LoadReferringMask
 
 from .case import Case
 from .damage import damaged

@@ -8,9 +8,10 @@ import torch
 from mmengine.structures import BaseDataElement, PixelData
 from torch import nn
 
-from mmdiffperc.datasets.single_image import single_image_batch
+from mmdiffperc.generative import DeterministicDiffusion
 from mmdiffperc.inference.image_files import read_image
-from mmdiffperc.models import DeterministicDiffusion, DiffusionUNet
+from mmdiffperc.inference.single_image import single_image_batch
+from mmdiffperc.models import DiffusionUNet
 from mmdiffperc.models.layers import LatentAutoencoder
 from mmdiffperc.models.layers.image_check import ImageCheck
 

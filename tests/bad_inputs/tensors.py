@@ -7,8 +7,8 @@ import numpy as np
 import torch
 from mmengine.registry import METRICS, TRANSFORMS, DefaultScope
 
+from mmdiffperc.generative import TargetCodec
 from mmdiffperc.models import MetaPromptsDepthNeck, MetaPromptsNeck, ScenePrompts, TextPrompts
-from mmdiffperc.models.estimators import TargetCodec
 from mmdiffperc.pose import MetaPromptsHeatmapNeck
 
 from .case import Case

@@ -7,7 +7,7 @@ import pytest
 import torch
 from mmengine.registry import MODELS, init_default_scope
 
-from mmdiffperc.models.official_checkpoints import convert, recognise
+from mmdiffperc.weights.official_checkpoints import convert, recognise
 
 
 def read_manifest(path):

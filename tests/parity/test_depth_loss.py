@@ -2,7 +2,7 @@
 
 import pytest
 
-from mmdiffperc.seg.depth_loss import MaskedSiLogLoss
+from mmdiffperc.seg.depth.depth_loss import MaskedSiLogLoss
 
 from .detweights import make_depth_pair
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from mmdiffperc.evaluation.depth_measures import MEASURES
-from mmdiffperc.seg.depth_metric import MonocularDepthMetric
+from mmdiffperc.seg.depth.depth_metric import MonocularDepthMetric
 
 from .detweights import make_depth_pair, make_image
 

@@ -7,9 +7,8 @@ import pytest
 import torch
 from mmengine.config import Config
 
-from mmdiffperc.inference import TargetInferencer
-from mmdiffperc.inference.prediction_files import to_picture
-from mmdiffperc.models.estimators import TargetCodec
+from mmdiffperc.generative import TargetCodec, TargetInferencer
+from mmdiffperc.generative.prediction_files import to_picture
 
 from .test_dmp_network import ARCH, FOLDER, base, model, recorded  # noqa: F401  (fixtures)
 

@@ -9,8 +9,8 @@ import pytest
 import torch
 from mmengine.structures import BaseDataElement, PixelData
 
-from mmdiffperc.evaluation import ColouredSegMetric, DepthMapMetric, ImageErrorMetric, NormalMapMetric
-from mmdiffperc.evaluation.class_colours import BEDROOM_CLASSES, colours_to_classes, resolve_palette
+from mmdiffperc.generative import ColouredSegMetric, DepthMapMetric, ImageErrorMetric, NormalMapMetric
+from mmdiffperc.generative.class_colours import BEDROOM_CLASSES, colours_to_classes, resolve_palette
 
 from .detweights import make_depth_pair, make_input, make_mask
 

@@ -9,11 +9,10 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from mmdiffperc.models import DeterministicDiffusion
-from mmdiffperc.models.estimators import DeterministicProcess, TargetCodec
-from mmdiffperc.models.estimators.deterministic_process import load_schedule
-from mmdiffperc.models.lora import load_lora
-from mmdiffperc.models.stable_diffusion import build_unet
+from mmdiffperc.generative import DeterministicDiffusion, DeterministicProcess, TargetCodec
+from mmdiffperc.generative.deterministic_process import load_schedule
+from mmdiffperc.weights.lora import load_lora
+from mmdiffperc.weights.stable_diffusion import build_unet
 
 from .agreement import assert_agrees
 from .detweights import make_image, make_state_dict

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-from mmdiffperc.models.estimators import DeterministicProcess, TargetCodec
-from mmdiffperc.models.estimators.deterministic_process import PREDICTION_TYPES, load_schedule
+from mmdiffperc.generative import DeterministicProcess, TargetCodec
+from mmdiffperc.generative.deterministic_process import PREDICTION_TYPES, load_schedule
 
 from .agreement import assert_agrees
 from .detweights import make_input

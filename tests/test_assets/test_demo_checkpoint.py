@@ -8,8 +8,8 @@ from mmengine.registry import DATASETS, METRICS, init_default_scope
 from mmseg.apis import init_model
 
 from mmdiffperc.compat.checkpoint import load_file
-from mmdiffperc.datasets.toy_scenes import TOY_CLASSES
-from mmdiffperc.datasets.toy_scenes.writers import DatasetSpec, write_dataset
+from mmdiffperc.toy_scenes import TOY_CLASSES
+from mmdiffperc.toy_scenes.writers import DatasetSpec, write_dataset
 
 ROOT = Path(__file__).parents[2]
 CHECKPOINT = ROOT / 'mmdiffperc' / 'assets' / 'demo' / 'vpd_toy.pth'

@@ -6,8 +6,8 @@ import torch
 import torch.nn.functional as F
 from diffusers import DDPMScheduler, StableDiffusionPipeline
 
-from mmdiffperc.datasets.toy_scenes import caption, render, sample_scene
-from mmdiffperc.models.stable_diffusion import arch_folder
+from mmdiffperc.toy_scenes import caption, render, sample_scene
+from mmdiffperc.weights.stable_diffusion import arch_folder
 
 NUM_SCENES, SIZE = 48, 128
 MAX_BYTES = 15_000_000

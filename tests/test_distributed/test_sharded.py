@@ -11,7 +11,7 @@ from mmengine.runner import FlexibleRunner
 from torch import nn
 
 from mmdiffperc.compat.fsdp_strategy import ResumableFSDPStrategy
-from mmdiffperc.models import wrap_diffusion_blocks
+from mmdiffperc.engine import wrap_diffusion_blocks
 
 from .tiny_configs import FSDP, sharded
 

@@ -12,7 +12,7 @@ from mmengine.registry import MODELS, DefaultScope
 from tiny_arch import write_arch
 from tiny_det import RETINANET, shrink, use_scenes
 
-from mmdiffperc.datasets.toy_scenes.writers import DatasetSpec, write_dataset
+from mmdiffperc.toy_scenes.writers import DatasetSpec, write_dataset
 
 CONFIGS = Path(__file__).parents[2] / 'configs'
 VPD = CONFIGS / 'vpd/vpd_tiny-sd-fpn_1xb4-1800_toy-128x128.py'

@@ -6,8 +6,9 @@ import pytest
 import torch
 from torch.utils.checkpoint import checkpoint
 
-from mmdiffperc.models import DeterministicDiffusion, DiffusionUNet
-from mmdiffperc.models.stable_diffusion import build_unet
+from mmdiffperc.generative import DeterministicDiffusion
+from mmdiffperc.models import DiffusionUNet
+from mmdiffperc.weights.stable_diffusion import build_unet
 
 PROMPTS = dict(type='MetaPrompts', num_prompts=5)
 IMAGES = 2, 3, 48, 40

@@ -7,7 +7,8 @@ from threading import Barrier
 import pytest
 import torch
 
-from mmdiffperc.models import DeterministicDiffusion, DiffusionUNet
+from mmdiffperc.generative import DeterministicDiffusion
+from mmdiffperc.models import DiffusionUNet
 
 CALLERS = 3
 SIZES = [(48, 40), (40, 64), (72, 24)]  # another one for every caller

@@ -71,7 +71,7 @@ def test_other_ways_to_write_the_test_data(model, image, monkeypatch):
     types = [
         'mmseg.LoadImageFromFile',
         'mmseg.datasets.LoadDepthAnnotation',
-        'mmdiffperc.seg.CheckDepth',
+        'mmdiffperc.seg.depth.CheckDepth',
         PackSegInputs,
     ]
     old = [transform['type'] for transform in loader.pipeline]

@@ -7,8 +7,8 @@ import pytest
 import torch
 from mmengine.config import Config
 
-from mmdiffperc.datasets.toy_scenes.writers import DatasetSpec, write_dataset
 from mmdiffperc.registry import MODELS
+from mmdiffperc.toy_scenes.writers import DatasetSpec, write_dataset
 
 ROOT = Path(__file__).parents[2]
 TARGETS = ('depth', 'albedo')

@@ -3,7 +3,7 @@ import torch
 from mmseg.apis import init_model
 
 from mmdiffperc.compat.checkpoint import load_file
-from mmdiffperc.models.shipped_autoencoder import shipped_autoencoder
+from mmdiffperc.weights.shipped_autoencoder import shipped_autoencoder
 
 
 @pytest.fixture

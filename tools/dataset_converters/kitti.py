@@ -21,8 +21,8 @@ from pathlib import Path
 from resumable import link_or_copy, require_files, write_folder
 
 from mmdiffperc.command_line import existing_file, one_line_errors
-from mmdiffperc.datasets.depth_split import parse_depth_split
 from mmdiffperc.files import relative_name
+from mmdiffperc.seg.depth.depth_split import parse_depth_split
 
 PHASES = ('train', 'test')
 IMAGE = re.compile(r'\d{4}_\d\d_\d\d/.+')

@@ -23,8 +23,8 @@ import numpy as np
 from resumable import link_or_copy, require_files, write_folder
 
 from mmdiffperc.command_line import existing_file, one_line_errors
-from mmdiffperc.datasets.depth_split import parse_depth_split
 from mmdiffperc.files import relative_name
+from mmdiffperc.seg.depth.depth_split import parse_depth_split
 
 FRAME = (slice(7, 474), slice(7, 632))
 MILLIMETRES = 1000

@@ -7,12 +7,8 @@ from mmengine.logging import print_log
 from mmengine.model import BaseModule
 from torch import nn
 
-from mmdiffperc.registry import MODELS
-from mmdiffperc.validation import Strides, validated
-
-from ..checkpointing import enable_checkpointing
-from ..complete_weights import RefuseIncomplete
-from ..config_checks import (
+from mmdiffperc.models.checkpointing import enable_checkpointing
+from mmdiffperc.models.config_checks import (
     COMPONENTS,
     Arch,
     InitCfg,
@@ -25,16 +21,19 @@ from ..config_checks import (
     check_out_strides,
     check_refine_steps,
 )
-from ..layers.feature_resize import resize_features
-from ..layers.feature_taps import Tap, feature_table, remove_untapped
-from ..layers.given_time_embedding import GivenTimeEmbedding
-from ..layers.image_check import split_inputs
-from ..layers.latent_autoencoder import LatentAutoencoder
-from ..layers.recorder import Recorder
-from ..layers.skip_resize import resize_skip_connections
-from ..lora import add_lora, train_dropout
-from ..shipped_autoencoder import complete_autoencoder
-from ..stable_diffusion import TEXT_SIDE, build_unet, load_text_encoder, load_weights, locate_parts
+from mmdiffperc.models.layers.feature_resize import resize_features
+from mmdiffperc.models.layers.feature_taps import Tap, feature_table, remove_untapped
+from mmdiffperc.models.layers.given_time_embedding import GivenTimeEmbedding
+from mmdiffperc.models.layers.image_check import split_inputs
+from mmdiffperc.models.layers.latent_autoencoder import LatentAutoencoder
+from mmdiffperc.models.layers.recorder import Recorder
+from mmdiffperc.models.layers.skip_resize import resize_skip_connections
+from mmdiffperc.registry import MODELS
+from mmdiffperc.validation import Strides, validated
+from mmdiffperc.weights.completeness import RefuseIncomplete
+from mmdiffperc.weights.lora import add_lora, train_dropout
+from mmdiffperc.weights.shipped_autoencoder import complete_autoencoder
+from mmdiffperc.weights.stable_diffusion import TEXT_SIDE, build_unet, load_text_encoder, load_weights, locate_parts
 
 EMPTY_PROMPT = dict(type='ClassPrompts', classes=[''], templates=['{}'])
 REFUSE_INCOMPLETE = RefuseIncomplete(
@@ -83,7 +82,7 @@ class DiffusionUNet(BaseModule):
         with_cp (bool): Save memory in training by gradient checkpointing. Defaults to False.
         out_prompts (bool): Append the prompt embeddings ``(B, K, C)`` to the returned tuple. Defaults to False.
         init_cfg (dict, optional): ``dict(type='Pretrained', checkpoint=...)`` with a hub id, a diffusers folder or a
-            CompVis single file, see :func:`mmdiffperc.models.stable_diffusion.load_weights`, whose ``variant`` and
+            CompVis single file, see :func:`.load_weights`, whose ``variant`` and
             ``use_ema`` may stand beside it. ``components`` names the parts to load, all of ``('unet', 'vae')`` by
             default. With a ``prefix`` it is an OpenMMLab checkpoint, loaded as by any other backbone.
 

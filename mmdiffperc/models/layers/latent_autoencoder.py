@@ -4,10 +4,10 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from mmdiffperc.models.config_checks import Arch
 from mmdiffperc.validation import validated
+from mmdiffperc.weights.stable_diffusion import build_vae
 
-from ..config_checks import Arch
-from ..stable_diffusion import build_vae
 from .image_check import ImageCheck
 
 
@@ -18,7 +18,7 @@ class LatentAutoencoder(nn.Module):
     It is never trained: its parameters carry no gradient and it stays in evaluation mode.
 
     Args:
-        arch (str): Architecture preset or folder, see :func:`mmdiffperc.models.stable_diffusion.arch_folder`.
+        arch (str): Architecture preset or folder, see :func:`.arch_folder`.
         scale_latents (bool): Multiply the latents by the autoencoder's scaling factor (0.18215 for SD 1.x). The U-Net
             was pre-trained on scaled latents, yet VPD and MetaPrompts feed them unscaled. Defaults to False.
         with_decoder (bool): Keep the half that turns latents into images. Defaults to False.

@@ -9,10 +9,9 @@ from mmengine.logging import print_log
 from pydantic import Field
 from torch import nn
 
+from mmdiffperc.models.config_checks import Arch
 from mmdiffperc.validation import Expected, Location, NonNegativeInt, validated
-
-from ..config_checks import Arch
-from ..stable_diffusion import build_text_encoder, build_tokenizer, load_weights
+from mmdiffperc.weights.stable_diffusion import build_text_encoder, build_tokenizer, load_weights
 
 SHORTEST = 3  # a token between the two that mark beginning and end
 LONGEST = 77  # positions of CLIP's text encoders, in all versions of Stable Diffusion
@@ -36,11 +35,11 @@ class SentenceEncoder(nn.Module):
     are loaded from ``checkpoint``, or an error asks for them.
 
     Args:
-        arch (str): Architecture preset or folder, see :func:`mmdiffperc.models.stable_diffusion.arch_folder`. The
+        arch (str): Architecture preset or folder, see :func:`.arch_folder`. The
             tokenizer is that of ``arch``, too.
         max_length (int): Sentences are cut and padded to this many tokens.
         checkpoint (str, optional): Where to load the weights from, see
-            :func:`mmdiffperc.models.stable_diffusion.load_weights`.
+            :func:`.load_weights`.
         cache_size (int): How many encoded sentences are remembered, in main memory. Defaults to 0.
 
     Raises:

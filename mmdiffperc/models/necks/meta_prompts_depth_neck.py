@@ -6,10 +6,10 @@ import torch
 from mmengine.model import BaseModule
 from torch import nn
 
+from mmdiffperc.models.layers.deconv_tower import DeconvTower
 from mmdiffperc.registry import MODELS
 from mmdiffperc.validation import Initialisation, PositiveInt, Width, Widths, validated
 
-from ..layers.deconv_tower import DeconvTower
 from .meta_prompts_neck import check_groups, check_inputs, conv_norm_relu
 
 INIT = dict(type='TruncNormal', std=0.02, layer='Conv2d')

@@ -14,10 +14,10 @@ from transformers import CLIPTextModel, CLIPTokenizer
 from mmdiffperc.compat.checkpoint import load_file
 from mmdiffperc.compat.class_names import tuple_of_one
 from mmdiffperc.files import brief, quoted
+from mmdiffperc.models.layers.sentence_encoder import MaxLength
 from mmdiffperc.registry import MODELS, find_dataset, is_dotted
 from mmdiffperc.validation import Component, Expected, Listed, Location, Text, Width, validated
 
-from ..layers.sentence_encoder import MaxLength
 from .sentences import UNREADABLE, clean, is_readable
 
 _TEMPLATES = Path(__file__).parents[2] / 'assets' / 'imagenet_templates.txt'

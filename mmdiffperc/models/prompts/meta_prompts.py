@@ -5,10 +5,9 @@ from collections.abc import Callable
 import torch
 from torch import nn
 
+from mmdiffperc.models.config_checks import Passes
 from mmdiffperc.registry import MODELS
 from mmdiffperc.validation import Component, Width, validated
-
-from ..config_checks import Passes
 
 
 @MODELS.register_module()

@@ -6,11 +6,11 @@ import torch
 from torch import nn
 from transformers import CLIPTextModel, CLIPTokenizer
 
+from mmdiffperc.models.config_checks import Arch
+from mmdiffperc.models.layers.sentence_encoder import MaxLength, SentenceEncoder
 from mmdiffperc.registry import MODELS
 from mmdiffperc.validation import Component, Location, NonNegativeInt, Width, validated
 
-from ..config_checks import Arch
-from ..layers.sentence_encoder import MaxLength, SentenceEncoder
 from .sentences import check_sentences, clean
 
 
@@ -33,7 +33,7 @@ class TextPrompts(nn.Module):
             40 for RefCOCO and RefCOCO+, 77 (CLIP's own limit) for RefCOCOg. Defaults to 40.
         adapter (dict, optional): Config of a module that refines the prompts, such as ``dict(type='TextAdapter')``.
         checkpoint (str, optional): Where the text encoder's weights come from if neither ``init_cfg`` nor the loaded
-            checkpoint has them, see :func:`mmdiffperc.models.stable_diffusion.load_weights`.
+            checkpoint has them, see :func:`.load_weights`.
         cache_size (int): How many encoded sentences are remembered, in main memory: 120 kB each with SD 1.x and 40
             tokens. Defaults to 4096.
 

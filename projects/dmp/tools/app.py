@@ -29,12 +29,11 @@ from page_limits import Limits, RequestLimits
 from starlette.middleware import Middleware
 
 from mmdiffperc.command_line import bounded, device, image_side, one_line_errors
-from mmdiffperc.datasets.image_limits import check_pixels
-from mmdiffperc.inference import MultiTargetInferencer
+from mmdiffperc.generative import DeterministicDiffusion, MultiTargetInferencer
+from mmdiffperc.generative.prediction_files import prediction_files, write_prediction
+from mmdiffperc.generative.target_inferencer import PRECISIONS, TargetInferencer
 from mmdiffperc.inference.image_files import read_image
-from mmdiffperc.inference.prediction_files import prediction_files, write_prediction
-from mmdiffperc.inference.target_inferencer import PRECISIONS, TargetInferencer
-from mmdiffperc.models import DeterministicDiffusion
+from mmdiffperc.inference.image_limits import check_pixels
 
 MOST_STEPS = 50
 LONGEST_CAPTION = 1000  # characters; the text encoder reads 77 tokens

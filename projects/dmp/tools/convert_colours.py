@@ -15,16 +15,11 @@ import numpy as np
 from generation import check_settings, in_batches
 
 from mmdiffperc.command_line import one_line_errors
-from mmdiffperc.datasets.metadata import visible_files
-from mmdiffperc.datasets.target_files import decode_target, encode_png
-from mmdiffperc.evaluation.class_colours import (
-    BEDROOM_CLASSES,
-    classes_to_colours,
-    colours_to_classes,
-    resolve_palette,
-)
 from mmdiffperc.files import write_whole
+from mmdiffperc.generative.class_colours import BEDROOM_CLASSES, classes_to_colours, colours_to_classes, resolve_palette
+from mmdiffperc.generative.target_files import decode_target, encode_png
 from mmdiffperc.inference import TolerantReader
+from mmdiffperc.inference.metadata import visible_files
 
 SETTINGS = 'convert_colours.json'
 NOT_SETTINGS = ('maps', 'out')

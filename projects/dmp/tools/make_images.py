@@ -26,10 +26,10 @@ from generation import (
 )
 
 from mmdiffperc.command_line import bounded, guidance_scale, one_line_errors, positive
-from mmdiffperc.datasets.metadata import METADATA, metadata_line, visible_files
-from mmdiffperc.datasets.target_files import encode_png
 from mmdiffperc.files import write_whole
-from mmdiffperc.models.stable_diffusion import arch_folder
+from mmdiffperc.generative.target_files import encode_png
+from mmdiffperc.inference.metadata import METADATA, metadata_line, visible_files
+from mmdiffperc.weights.stable_diffusion import arch_folder
 
 SHIPPED = 'tiny-sd'
 SETTINGS = 'make_images.json'

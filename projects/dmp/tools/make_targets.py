@@ -22,11 +22,11 @@ from generation import add_options, check_settings, generator_of, in_batches, pa
 from target_predictors import MARIGOLD, Marigold, Segmentor, TransformersDepth
 
 from mmdiffperc.command_line import bounded, config_file, one_line_errors, positive
-from mmdiffperc.datasets.metadata import list_images
-from mmdiffperc.datasets.target_files import encode_npz, encode_png
 from mmdiffperc.files import write_whole
+from mmdiffperc.generative.target_files import encode_npz, encode_png
 from mmdiffperc.inference import TolerantReader
 from mmdiffperc.inference.image_files import check_names
+from mmdiffperc.inference.metadata import list_images
 
 KINDS = (*MARIGOLD, 'segmentation')
 SETTINGS = 'make_targets.json'

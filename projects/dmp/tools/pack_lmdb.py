@@ -13,11 +13,11 @@ from pathlib import Path
 from tqdm import tqdm
 
 from mmdiffperc.command_line import one_line_errors
-from mmdiffperc.datasets.lmdb_writing import lmdb_errors, new_database, put
-from mmdiffperc.datasets.metadata import list_images
-from mmdiffperc.datasets.target_files import decode_target
-from mmdiffperc.datasets.target_stores import FolderTargets, open_targets
 from mmdiffperc.files import whole_folder
+from mmdiffperc.generative.lmdb_writing import lmdb_errors, new_database, put
+from mmdiffperc.generative.target_files import decode_target
+from mmdiffperc.generative.target_stores import FolderTargets, open_targets
+from mmdiffperc.inference.metadata import list_images
 
 # The most a database may grow to, not what it takes; only addresses are reserved.
 MAP_SIZE = 1 << 40

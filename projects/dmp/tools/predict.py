@@ -29,16 +29,16 @@ from generation import in_batches
 from mmengine.config import Config
 
 from mmdiffperc.command_line import config_file, device, guidance_scale, image_side, one_line_errors, positive, seed
-from mmdiffperc.datasets.target_files import encode_png
 from mmdiffperc.files import write_whole
-from mmdiffperc.inference import TargetInferencer, TolerantReader
-from mmdiffperc.inference.drawing import draw_image
+from mmdiffperc.generative import DeterministicDiffusion, TargetInferencer
+from mmdiffperc.generative.captions import MISSING
+from mmdiffperc.generative.deterministic_process import SAMPLERS, load_schedule
+from mmdiffperc.generative.drawing import draw_image
+from mmdiffperc.generative.prediction_files import prediction_files, to_picture, write_prediction
+from mmdiffperc.generative.target_files import encode_png
+from mmdiffperc.generative.target_inferencer import PRECISIONS
+from mmdiffperc.inference import TolerantReader
 from mmdiffperc.inference.image_files import find_images, read_captions, read_prompts
-from mmdiffperc.inference.prediction_files import prediction_files, to_picture, write_prediction
-from mmdiffperc.inference.target_inferencer import PRECISIONS
-from mmdiffperc.models import DeterministicDiffusion
-from mmdiffperc.models.estimators.captions import MISSING
-from mmdiffperc.models.estimators.deterministic_process import SAMPLERS, load_schedule
 
 PROMPTS_SUFFIX = '.txt'
 

@@ -7,7 +7,7 @@ from mmengine.runner import load_checkpoint
 
 from mmdiffperc.models import DiffusionUNet
 from mmdiffperc.models.layers.feature_resize import resize_features
-from mmdiffperc.models.stable_diffusion import build_text_encoder, build_tokenizer, build_unet, build_vae
+from mmdiffperc.weights.stable_diffusion import build_text_encoder, build_tokenizer, build_unet, build_vae
 
 PROMPTS = dict(type='ClassPrompts', classes=['wall', 'sky', 'tree'], adapter=dict(type='TextAdapter', gamma=0.1))
 MAPS = dict(strides=(16, 32))

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from mmdiffperc.models import LatentAutoencoder
-from mmdiffperc.models.stable_diffusion import build_vae, load_weights
+from mmdiffperc.weights.stable_diffusion import build_vae, load_weights
 
 
 @pytest.mark.parametrize('factor', [1, 0.18215])

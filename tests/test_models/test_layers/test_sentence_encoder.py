@@ -8,7 +8,7 @@ from mmengine.runner.checkpoint import load_state_dict
 from torch import nn
 
 from mmdiffperc.models.layers import SentenceEncoder
-from mmdiffperc.models.stable_diffusion import build_text_encoder, build_tokenizer, load_weights
+from mmdiffperc.weights.stable_diffusion import build_text_encoder, build_tokenizer, load_weights
 
 LENGTH = 12
 

@@ -9,7 +9,7 @@ from mmengine.registry import DATASETS, init_default_scope
 
 from mmdiffperc.models import ClassPrompts, ScenePrompts
 from mmdiffperc.models.prompts.class_prompts import imagenet_templates, names_dataset, resolve_classes
-from mmdiffperc.models.stable_diffusion import build_text_encoder, build_tokenizer
+from mmdiffperc.weights.stable_diffusion import build_text_encoder, build_tokenizer
 
 
 def no_text_encoder():

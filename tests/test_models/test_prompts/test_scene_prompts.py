@@ -7,7 +7,7 @@ from mmengine.registry import init_default_scope
 
 from mmdiffperc.models import ScenePrompts
 from mmdiffperc.models.prompts.scene_prompts import without_mean
-from mmdiffperc.models.stable_diffusion import build_text_encoder, build_tokenizer
+from mmdiffperc.weights.stable_diffusion import build_text_encoder, build_tokenizer
 
 SCENES = ['living_room', 'cafe', 'office']
 

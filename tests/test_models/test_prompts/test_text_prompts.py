@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from mmdiffperc.models import DiffusionUNet, TextPrompts
-from mmdiffperc.models.stable_diffusion import load_text_encoder
+from mmdiffperc.weights.stable_diffusion import load_text_encoder
 
 SENTENCES = ['the red sphere', 'a box left of the cone']
 

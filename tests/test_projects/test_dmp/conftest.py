@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from mmdiffperc.models import DeterministicDiffusion
+from mmdiffperc.generative import DeterministicDiffusion
 
 TOOLS = Path(__file__).parents[3] / 'projects' / 'dmp' / 'tools'
 

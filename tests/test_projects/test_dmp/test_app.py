@@ -16,7 +16,7 @@ from browser import open_browser
 from mmengine.config import Config
 from playwright.sync_api import expect
 
-from mmdiffperc.inference import TargetInferencer
+from mmdiffperc.generative import TargetInferencer
 
 from .conftest import TOOLS
 

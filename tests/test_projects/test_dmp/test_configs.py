@@ -21,10 +21,11 @@ from mmengine.registry import (
     init_default_scope,
 )
 
-from mmdiffperc.datasets.toy_scenes.vocabulary import TOY_PALETTE
-from mmdiffperc.evaluation.class_colours import BEDROOM_CLASSES
-from mmdiffperc.hooks import CheckFiniteHook, RandomStateHook, SaveLoRAHook
-from mmdiffperc.inference.target_inferencer import resized_side
+from mmdiffperc.engine import CheckFiniteHook, RandomStateHook
+from mmdiffperc.generative import SaveLoRAHook
+from mmdiffperc.generative.class_colours import BEDROOM_CLASSES
+from mmdiffperc.generative.target_inferencer import resized_side
+from mmdiffperc.toy_scenes.vocabulary import TOY_PALETTE
 
 CONFIGS = Path(__file__).parents[3] / 'projects' / 'dmp' / 'configs'
 PAPER = dict(

@@ -8,8 +8,8 @@ import pytest
 from host_scripts import read_log, run, train
 from mmengine.config import Config
 
-from mmdiffperc.datasets.toy_scenes.writers import DatasetSpec, write_dataset
-from mmdiffperc.inference import TargetInferencer
+from mmdiffperc.generative import TargetInferencer
+from mmdiffperc.toy_scenes.writers import DatasetSpec, write_dataset
 
 CONFIG = Path(__file__).parents[3] / 'projects/dmp/configs/dmp_tiny-sd_1xb8-600_toy-depth-128x128.py'
 ITERATIONS = 3

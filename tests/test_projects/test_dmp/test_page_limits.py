@@ -13,7 +13,7 @@ from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
 from mmengine.config import Config
 
-from mmdiffperc.inference import MultiTargetInferencer
+from mmdiffperc.generative import MultiTargetInferencer
 
 MODEL = dict(
     type='DeterministicDiffusion',

@@ -4,9 +4,9 @@ import cv2
 import numpy as np
 import pytest
 
-from mmdiffperc.inference import TargetInferencer
-from mmdiffperc.models.lora import add_attention_lora, save_lora
-from mmdiffperc.models.stable_diffusion import build_unet
+from mmdiffperc.generative import TargetInferencer
+from mmdiffperc.weights.lora import add_attention_lora, save_lora
+from mmdiffperc.weights.stable_diffusion import build_unet
 
 SIZE = 40
 

@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 from mmengine.registry import init_default_scope
 
-from mmdiffperc.seg.kitti_depth_dataset import KITTIDepthDataset
+from mmdiffperc.seg.depth.kitti_depth_dataset import KITTIDepthDataset
 
 TRAIN, TEST, WITHOUT_DEPTH = (f'2011_09_26_drive_{number}_sync' for number in ('0001', '0002', '0117'))
 

@@ -13,9 +13,9 @@ from diffusers import (
 from tokenizers import ByteLevelBPETokenizer
 from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast
 
-from mmdiffperc.datasets.metadata import metadata_line
-from mmdiffperc.datasets.target_files import encode_png
-from mmdiffperc.models.stable_diffusion import build_tokenizer, build_unet, build_vae, load_text_encoder
+from mmdiffperc.generative.target_files import encode_png
+from mmdiffperc.inference.metadata import metadata_line
+from mmdiffperc.weights.stable_diffusion import build_tokenizer, build_unet, build_vae, load_text_encoder
 
 
 @pytest.fixture(scope='session')

@@ -4,7 +4,7 @@ import torch
 from mmengine.dataset import pseudo_collate
 from mmengine.registry import DATASETS, init_default_scope
 
-from mmdiffperc.models import DeterministicDiffusion
+from mmdiffperc.generative import DeterministicDiffusion
 
 
 def test_from_keywords_to_a_loss(tmp_path, tool, language_model, marigold_folder):

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from mmdiffperc.datasets.target_files import decode_target, encode_png
-from mmdiffperc.evaluation.class_colours import resolve_palette
+from mmdiffperc.generative.class_colours import resolve_palette
+from mmdiffperc.generative.target_files import decode_target, encode_png
 
 
 @pytest.fixture

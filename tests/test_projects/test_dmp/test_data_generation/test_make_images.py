@@ -8,8 +8,8 @@ from diffusers import StableDiffusionPipeline
 from diffusers.pipelines.stable_diffusion import StableDiffusionSafetyChecker
 from transformers import CLIPConfig, CLIPImageProcessor
 
-from mmdiffperc.datasets import ImageTargetDataset
-from mmdiffperc.models.stable_diffusion import arch_folder
+from mmdiffperc.generative import ImageTargetDataset
+from mmdiffperc.weights.stable_diffusion import arch_folder
 
 CAPTIONS = ['a red sphere', 'two boxes', 'a blue cone']
 

@@ -6,8 +6,8 @@ import pytest
 import torch
 from mmengine.config import Config
 
-from mmdiffperc.datasets.target_files import decode_target
-from mmdiffperc.datasets.target_stores import FolderTargets
+from mmdiffperc.generative.target_files import decode_target
+from mmdiffperc.generative.target_stores import FolderTargets
 
 SIZES = dict(a=(32, 48), b=(32, 48), c=(40, 32))
 
@@ -111,7 +111,7 @@ def test_segmentation_by_mmseg(tmp_path, tool, images):
     shutil.rmtree(tmp_path / 'segmentation')
     assert main(arguments) == 0
 
-    from mmdiffperc.evaluation.class_colours import resolve_palette
+    from mmdiffperc.generative.class_colours import resolve_palette
 
     allowed = {tuple(colour) for colour in resolve_palette('ade20k')[:5]}
     for name, target in read(tmp_path / 'segmentation').items():

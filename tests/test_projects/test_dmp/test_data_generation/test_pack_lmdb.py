@@ -2,10 +2,10 @@ import numpy as np
 import pytest
 from full_disk import full_disk
 
-from mmdiffperc.datasets import ImageTargetDataset
-from mmdiffperc.datasets.metadata import metadata_line
-from mmdiffperc.datasets.target_files import encode_npz
-from mmdiffperc.datasets.target_stores import open_targets
+from mmdiffperc.generative import ImageTargetDataset
+from mmdiffperc.generative.target_files import encode_npz
+from mmdiffperc.generative.target_stores import open_targets
+from mmdiffperc.inference.metadata import metadata_line
 
 
 @pytest.fixture

@@ -1,0 +1,40 @@
+"""Captions of images."""
+
+from collections.abc import Sequence
+
+from mmengine.structures import BaseDataElement
+
+from mmdiffperc.models.prompts.sentences import check_sentence, clean
+
+MISSING = (
+    'use_prompts=True needs a caption for each image: {}. Give them, or set use_prompts=False (and guidance_scale=1)'
+)
+
+
+def captions_of(data_samples: Sequence[BaseDataElement] | None) -> list[str]:
+    """Return the captions that data samples hold as ``text``.
+
+    Raises:
+        ValueError: One has none.
+    """
+    captions = []
+    for sample in data_samples or ():
+        if 'text' not in sample:
+            raise ValueError(MISSING.format(f'the data sample of {sample.get("img_path")} has no `text`'))
+        captions.append(sample.text)
+    return captions
+
+
+def clean_captions(captions: Sequence[str] | None, batch_size: int) -> list[str]:
+    """Return the captions ready for the text encoder, one for each image.
+
+    Raises:
+        TypeError: One is no string.
+        ValueError: There are none, more or fewer than images, or one cannot be understood.
+    """
+    found = 'one string' if isinstance(captions, str) else len(captions or ())
+    if found != batch_size:
+        raise ValueError(MISSING.format(f'expected {batch_size}, got {found}'))
+    for caption in captions:
+        check_sentence(caption)
+    return [clean(caption) for caption in captions]

@@ -1,0 +1,108 @@
+"""Tell a wrong ``in_channels`` or ``num_prompts`` while the model is built, not at the first iteration.
+
+Hosts build a backbone and what follows it apart from each other, so neither can check the other. PyTorch tells when one
+module becomes part of another; that is the moment when both are known. Of a list of heads it is not told: hosts fill
+the list after it has become part of the model.
+"""
+
+from torch import nn
+from torch.nn.modules.module import register_module_module_registration_hook
+
+from mmdiffperc.models.backbones import DiffusionUNet
+from mmdiffperc.models.necks import FinerLevelNeck, MetaPromptsDepthNeck, MetaPromptsNeck
+
+HEADS = ('decode_head', 'auxiliary_head')
+CONSUMERS = ('neck', *HEADS)
+
+
+def check_in_channels(model: nn.Module, name: str, part: nn.Module | None):
+    """Compare the ``in_channels`` of a part with the ``out_channels`` of what feeds it.
+
+    Args:
+        model (nn.Module): The detector, segmentor or pose estimator that the part becomes a part of, or a sequence of
+            necks.
+        name (str): The part's name in it.
+        part (nn.Module): The neck, or a head if there is no neck. Of a sequence of necks the first gets the features.
+
+    Raises:
+        ValueError: They differ, or ``in_index`` names a feature that is not there; the message gives the right value.
+    """
+    feeder = _feeder(model, name)
+    if feeder is None or part is None:
+        return
+    consumer = next(iter(part)) if isinstance(part, nn.Sequential) and len(part) else part
+    given = getattr(consumer, 'in_channels', None)
+    wanted = _wanted(consumer, given, feeder)
+    if wanted is not None and given != wanted:
+        where = 'neck' if isinstance(model, nn.Sequential) else name
+        raise ValueError(
+            f'{where} {type(consumer).__name__} has in_channels={given}, but the features it gets from '
+            f'{type(feeder).__name__} have {wanted} channels: set in_channels={wanted}'
+        )
+
+
+def _feeder(model: nn.Module, name: str) -> nn.Module | None:
+    """Return the module that feeds the part of this name, if its channels are known."""
+    if isinstance(model, nn.Sequential):
+        last = next(reversed(model._modules.values()), None)
+        return last if isinstance(last, FinerLevelNeck) else None
+    backbone, neck = model._modules.get('backbone'), model._modules.get('neck')
+    if name not in CONSUMERS or not isinstance(backbone, DiffusionUNet):
+        return None
+    if neck is None:
+        return backbone
+    return neck if name in HEADS and isinstance(getattr(neck, 'out_channels', None), (int, tuple)) else None
+
+
+def _out_channels(feeder: nn.Module) -> tuple[int, ...]:
+    """Return the channels of each feature; the necks of hosts say how many there are of how many channels."""
+    channels = feeder.out_channels
+    return channels if isinstance(channels, tuple) else (channels,) * getattr(feeder, 'num_outs', 1)
+
+
+def _wanted(consumer: nn.Module, given, feeder: nn.Module) -> int | list[int] | None:
+    """Return what ``in_channels`` must be: of all levels for a neck, of those that ``in_index`` selects for a head."""
+    out_channels = _out_channels(feeder)
+    in_index = getattr(consumer, 'in_index', None)
+    if in_index is None:
+        return type(given)(out_channels) if isinstance(given, (list, tuple)) else None
+    indices = [in_index] if isinstance(in_index, int) else in_index
+    number = len(out_channels)
+    if any(index not in range(-number, number) for index in indices):
+        raise ValueError(
+            f'{type(consumer).__name__} has in_index={in_index}, but {type(feeder).__name__} returns {number} '
+            f'features: choose from 0 to {number - 1}, or add the level to out_indices of the backbone'
+        )
+    selected = [out_channels[index] for index in indices]
+    return type(given)(selected) if isinstance(given, (list, tuple)) else sum(selected)
+
+
+def check_prompts(model: nn.Module, name: str, part: nn.Module | None):
+    """Compare the prompts that a neck of MetaPrompts expects with those of the backbone that feeds it.
+
+    Args:
+        model (nn.Module): The model that the neck becomes a part of.
+        name (str): Its name in the model.
+        part (nn.Module): The neck.
+
+    Raises:
+        ValueError: The backbone does not hand on its prompts, or they are of another number or width.
+    """
+    backbone = model._modules.get('backbone')
+    if not isinstance(part, (MetaPromptsNeck, MetaPromptsDepthNeck)) or not isinstance(backbone, DiffusionUNet):
+        return
+    if not backbone.out_prompts:
+        raise ValueError(
+            f'{name} {type(part).__name__} needs the prompts of DiffusionUNet: set out_prompts=True in the backbone'
+        )
+    available = dict(num_prompts=backbone.prompts.num_prompts, embed_dims=backbone.unet.config.cross_attention_dim)
+    for argument, wanted in available.items():
+        if (given := getattr(part, argument)) != wanted:
+            raise ValueError(
+                f'{name} {type(part).__name__} has {argument}={given}, but the prompts of DiffusionUNet have {wanted}: '
+                f'set {argument}={wanted}'
+            )
+
+
+register_module_module_registration_hook(check_in_channels)
+register_module_module_registration_hook(check_prompts)

@@ -1,0 +1,82 @@
+"""Check while a model is built that its ``data_preprocessor`` gives the backbone what it was pre-trained on.
+
+How the moment is found, see :mod:`mmdiffperc.models.checks.channel_check`.
+"""
+
+import logging
+
+import torch
+from mmengine.logging import print_log
+from torch import nn
+from torch.nn.modules.module import register_module_module_registration_hook
+
+from mmdiffperc.models.backbones import DiffusionUNet
+from mmdiffperc.models.layers import LatentAutoencoder
+
+HALF = 127.5  # of the range of 8 bits
+ADVICE = (
+    'Stable Diffusion was trained on RGB in [-1, 1]: set mean=[127.5, 127.5, 127.5], std=[127.5, 127.5, 127.5] and '
+    'bgr_to_rgb=True in data_preprocessor'
+)
+
+
+def check_data_preprocessor(model: nn.Module, name: str, part: nn.Module | None):
+    """Compare the normalisation of the images with that of Stable Diffusion's.
+
+    Another one is no error, because images may be anything and a network may learn it; it is logged.
+
+    Args:
+        model (nn.Module): The model that the backbone, or the autoencoder of a generative model, becomes a part of.
+        name (str): The part's name in it.
+        part (nn.Module): The backbone or the autoencoder.
+
+    Raises:
+        ValueError: There are neither 1 nor 3 means or standard deviations; one is not finite, or a standard deviation
+            is not positive.
+    """
+    preprocessor = model._modules.get('data_preprocessor')
+    if not isinstance(part, (DiffusionUNet, LatentAutoencoder)) or not _normalises(preprocessor):
+        return
+    statistics = {key: getattr(preprocessor, key, None) for key in ('mean', 'std')}
+    for key, values in statistics.items():
+        if values is not None:
+            _check(key, values)
+    if differences := _differences(preprocessor, statistics):
+        print_log(
+            f'data_preprocessor {type(preprocessor).__name__} has {", ".join(differences)}. {ADVICE}, unless that is '
+            'meant',
+            logger='current',
+            level=logging.WARNING,
+        )
+
+
+def _normalises(preprocessor) -> bool:
+    """Return whether it is of a class of mmengine or a host that normalises images."""
+    return hasattr(preprocessor, '_enable_normalize')
+
+
+def _check(key: str, values: torch.Tensor):
+    if values.is_meta:
+        return
+    values = values.flatten().tolist()
+    limit = 0 if key == 'std' else -float('inf')
+    if len(values) not in (1, 3) or not all(limit < value < float('inf') for value in values):
+        kind = 'positive numbers' if key == 'std' else 'finite numbers'
+        raise ValueError(f'data_preprocessor has {key}={values}: expected 3 {kind}. {ADVICE}')
+
+
+def _differences(preprocessor, statistics) -> list[str]:
+    found = [f'{key}={_shown(values)}' for key, values in statistics.items() if not _is_half(values)]
+    converts = [getattr(preprocessor, name, None) for name in ('channel_conversion', '_channel_conversion')]
+    return found if any(converts) else [*found, 'bgr_to_rgb=False']
+
+
+def _is_half(values) -> bool:
+    return values is not None and (values.is_meta or bool((values == HALF).all()))
+
+
+def _shown(values):
+    return None if values is None else [round(value, 3) for value in values.flatten().tolist()]
+
+
+register_module_module_registration_hook(check_data_preprocessor)

@@ -1,0 +1,16 @@
+"""mmseg's constructor of VPD's depth estimation, with a short log."""
+
+from mmseg.engine import ForceDefaultOptimWrapperConstructor
+from mmseg.registry import OPTIM_WRAPPER_CONSTRUCTORS
+
+from mmdiffperc.engine.parameter_summary import LogsGroups
+from mmdiffperc.validation import validated
+
+
+@OPTIM_WRAPPER_CONSTRUCTORS.register_module()
+@validated
+class BriefForceDefaultOptimWrapperConstructor(LogsGroups, ForceDefaultOptimWrapperConstructor):
+    """mmseg's ``ForceDefaultOptimWrapperConstructor``, with one line of the log per kind of parameters.
+
+    The parameter groups, and so the state of the optimizer in a checkpoint, are the same.
+    """

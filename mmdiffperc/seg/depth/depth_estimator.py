@@ -1,0 +1,108 @@
+"""A depth estimator for images of any size, with the official test procedure."""
+
+import math
+
+import torch
+from mmengine.config import ConfigDict
+from mmseg.models import DepthEstimator, EncoderDecoder
+from mmseg.registry import MODELS
+from torch import nn
+from torch.nn.modules.module import register_module_module_registration_hook
+
+from mmdiffperc.models.checks.test_cfg_check import check_inference_mode
+from mmdiffperc.validation import validated
+
+TEST_MODES = ('whole', 'slide', 'slide_flip', 'shift')
+
+
+@MODELS.register_module()
+@validated
+class DiffusionDepthEstimator(DepthEstimator):
+    """mmseg's ``DepthEstimator`` for images of any size, with the official test procedure of VPD and MetaPrompts.
+
+    A head with a method ``fit_images`` makes of the images what the network is to see, such as padded ones. It gets the
+    features of that, and after them the height and the width that the images had.
+
+    ``test_cfg['mode']``, the whole image if nothing is said, is one of
+
+    - ``'whole'``: the image at once.
+    - ``'slide'``: windows of ``crop_size`` at every ``stride``, the last one moved back into the image.
+    - ``'slide_flip'``: the same, each window averaged with its mirror image.
+    - ``'shift'``: ``num_windows`` square windows, the official procedure; see :meth:`shift_inference`.
+
+    Args:
+        test_cfg (dict, optional): How images are tested.
+        **kwargs: Arguments of mmseg's ``DepthEstimator``.
+
+    Raises:
+        ValueError: There is no such test mode, or it is not told its windows.
+    """
+
+    def __init__(self, test_cfg: dict | None = None, **kwargs):
+        test_cfg = ConfigDict(dict(mode='whole') | (test_cfg or {}))
+        check_inference_mode(test_cfg, TEST_MODES)
+        super().__init__(test_cfg=test_cfg, **kwargs)
+
+    def extract_feat(self, inputs: torch.Tensor, batch_img_metas: list[dict] | None = None) -> tuple:
+        """Compute features of images ``(B, 3, H, W)``, fitted as the head wants them."""
+        if not hasattr(self.decode_head, 'fit_images'):
+            return super().extract_feat(inputs, batch_img_metas)
+        fitted = self.decode_head.fit_images(inputs)
+        return (*super().extract_feat(fitted, batch_img_metas), tuple(inputs.shape[-2:]))
+
+    def inference(self, inputs: torch.Tensor, batch_img_metas: list[dict]) -> torch.Tensor:
+        """Predict depth ``(B, 1, H, W)`` in the test mode. (mmseg's own does 'whole' where 'slide' is asked for.)"""
+        return getattr(self, f'{self.test_cfg.mode}_inference')(inputs, batch_img_metas)
+
+    def shift_inference(self, inputs: torch.Tensor, batch_img_metas: list[dict]) -> torch.Tensor:
+        """Predict depth by square windows along the longer side: ``test.py`` of VPD, also used by MetaPrompts.
+
+        The windows are as large as the shorter side and lie ``(longer - shorter) // (num_windows - 1)`` pixels apart.
+        All of them, and their mirror images unless ``flip`` is false, go through the network in one batch. Each is
+        first averaged with its mirror image, then the windows are averaged where they overlap. As the interval is an
+        integer, the last few columns may be in no window: their depth is NaN, which is for the metric to judge. Where
+        an image is so long that there would be gaps between the windows, more are taken.
+
+        Args:
+            inputs (Tensor): Images ``(B, 3, H, W)``.
+            batch_img_metas (list[dict]): Their meta information.
+
+        Returns:
+            Tensor: Depth ``(B, 1, H, W)``.
+        """
+        axis = 3 if inputs.shape[3] >= inputs.shape[2] else 2
+        side, longer = inputs.shape[5 - axis], inputs.shape[axis]
+        num_windows = max(self.test_cfg['num_windows'], math.ceil(longer / side))
+        interval = (longer - side) // (num_windows - 1)
+        starts = [index * interval for index in range(num_windows)]
+        windows = torch.cat([inputs.narrow(axis, start, side) for start in starts])  # (S * B, 3, side, side)
+        depths = self._window_depths(windows, batch_img_metas * len(starts)).split(len(inputs))
+        total, count = (inputs.new_zeros(len(inputs), 1, *inputs.shape[2:]) for _ in range(2))
+        for start, depth in zip(starts, depths, strict=True):
+            total.narrow(axis, start, side).add_(depth)
+            count.narrow(axis, start, side).add_(1)
+        return total / count
+
+    def _window_depths(self, windows: torch.Tensor, metas: list[dict]) -> torch.Tensor:
+        metas = [dict(meta, img_shape=windows.shape[2:]) for meta in metas]
+        if not self.test_cfg.get('flip', True):
+            return self.encode_decode(windows, metas)
+        depths, mirrored = self.encode_decode(torch.cat([windows, windows.flip(3)]), metas * 2).chunk(2)
+        return (depths + mirrored.flip(3)) / 2
+
+
+def refuse_other_estimator(model: nn.Module, name: str, part: nn.Module | None):
+    """When a head becomes part of a model: one that fits the images must be told their sizes.
+
+    Raises:
+        ValueError: The model does not do so.
+    """
+    is_other = isinstance(model, EncoderDecoder) and not isinstance(model, DiffusionDepthEstimator)
+    if is_other and hasattr(part, 'fit_images'):
+        raise ValueError(
+            f'{name} {type(part).__name__} fits images to the network, for which {type(model).__name__} does not ask: '
+            "use type='DiffusionDepthEstimator'"
+        )
+
+
+register_module_module_registration_hook(refuse_other_estimator)

@@ -1,0 +1,177 @@
+"""Evaluation of depth maps."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Literal
+
+import numpy as np
+import torch
+from mmengine.evaluator import BaseMetric
+from mmengine.logging import MMLogger
+from mmseg.registry import METRICS
+
+from mmdiffperc.evaluation.depth_measures import ALIGNMENTS, CROPS, MEASURES, align_depth, crop_mask, depth_measures
+from mmdiffperc.files import relative_name, write_whole
+from mmdiffperc.generative.target_files import encode_png
+from mmdiffperc.validation import (
+    Expected,
+    Listed,
+    Location,
+    NonNegativeFloat,
+    PositiveFloat,
+    PositiveOrInfinite,
+    Text,
+    validated,
+)
+
+MAX_UINT16 = np.iinfo(np.uint16).max
+DepthMeasures = Annotated[Listed[Literal[MEASURES]], Expected(f'a list of some of {", ".join(MEASURES)}')]
+
+
+@METRICS.register_module()
+@validated
+class MonocularDepthMetric(BaseMetric):
+    """Measures of depth as the official evaluation of VPD and MetaPrompts computes them, mean over images.
+
+    It takes the arguments of mmseg's ``DepthMetric``, which knows neither the crops of KITTI nor alignment, and lets
+    NaN through. Pixels count where the true depth lies between the limits (both excluded) and inside the crop. In the
+    prediction infinity becomes ``max_depth_eval`` and NaN ``min_depth_eval``; otherwise it is taken as it is. (Windows
+    of integer stride leave the last columns of a KITTI image without a prediction, which is NaN.) An image without a
+    pixel that counts is left out of the means, with a warning. One whose measures are not finite, as the logarithmic
+    ones of a prediction of 0, is not, since the official evaluation has it so; a warning names it.
+
+    Args:
+        depth_metrics (Sequence[str], optional): Some of d1, d2, d3, abs_rel, sq_rel, rmse, rmse_log, log10, silog, see
+            :func:`.depth_measures`. Default: all.
+        min_depth_eval (float): In metres. Defaults to 0.001.
+        max_depth_eval (float): In metres; 80 for KITTI. Defaults to 10.
+        crop_type (str, optional): 'nyu_crop', 'garg_crop' or 'eigen_crop', see :func:`.crop_mask`. Default: none.
+        align (str, optional): Fit each prediction to the truth before comparing: 'median' or 'least_squares', see
+            :func:`.align_depth`. Aligned predictions are clamped to the limits. Default: no.
+        clamp (bool): Clamp predictions to the limits in any case. The official evaluation does not. Defaults to False.
+        output_dir (str, optional): Folder for the predictions, as 16-bit PNG files named after the images (or after
+            ``sample_name``, where a data set gives it).
+        depth_scale_factor (float): Units of those files in a metre; KITTI's is 256. Defaults to 1000.
+        format_only (bool): Write the predictions without evaluating; no true depth is needed. Defaults to False.
+        keep_results (bool): What is written to ``output_dir`` stays there in any case; mmseg's ``test.py --out DIR``
+            sets this beside it. Defaults to False.
+        collect_device (str): 'cpu' or 'gpu', for results of several processes. Defaults to 'cpu'.
+        prefix (str, optional): Of the names of the results.
+
+    Raises:
+        ValueError: When building: an unknown name or no measure, limits that hold nothing, nowhere to write to, or
+            depth that does not fit into 16 bits. When evaluating: prediction and truth differ in size; a prediction
+            cannot be aligned.
+    """
+
+    def __init__(
+        self,
+        depth_metrics: DepthMeasures | None = None,
+        min_depth_eval: NonNegativeFloat = 1e-3,
+        max_depth_eval: PositiveOrInfinite = 10.0,
+        crop_type: Literal[CROPS] | None = None,
+        align: Literal[ALIGNMENTS] | None = None,
+        clamp: bool = False,
+        output_dir: Location | None = None,
+        depth_scale_factor: PositiveFloat = 1000.0,
+        format_only: bool = False,
+        keep_results: bool = False,
+        collect_device: Literal['cpu', 'gpu'] = 'cpu',
+        prefix: Text | None = None,
+    ):
+        super().__init__(collect_device=collect_device, prefix=prefix)
+        self.depth_metrics = tuple(depth_metrics or MEASURES)
+        if not 0 <= min_depth_eval < max_depth_eval:
+            raise ValueError(f'Expected 0 <= min_depth_eval < max_depth_eval, got {min_depth_eval}, {max_depth_eval}')
+        if format_only and output_dir is None:
+            raise ValueError('format_only writes predictions and nothing else: name their folder with output_dir')
+        if output_dir and max_depth_eval * depth_scale_factor > MAX_UINT16:
+            raise ValueError(
+                f'max_depth_eval {max_depth_eval} times depth_scale_factor {depth_scale_factor} does not fit into 16 '
+                'bits: lower one of them (KITTI: 80 and 256)'
+            )
+        self.min_depth_eval = min_depth_eval
+        self.max_depth_eval = max_depth_eval
+        self.crop_type = crop_type
+        self.align = align
+        self.clamp = clamp or align is not None
+        self.output_dir = output_dir and Path(output_dir)
+        self.depth_scale_factor = depth_scale_factor
+        self.format_only = format_only
+
+    def process(self, data_batch: dict, data_samples: Sequence[dict]):
+        """Measure, and write if asked to, the predictions of one batch.
+
+        Args:
+            data_batch (dict): Not used.
+            data_samples (Sequence[dict]): With ``pred_depth_map`` and ``gt_depth_map``, ``data`` of ``(1, H, W)``.
+        """
+        for sample in data_samples:
+            pred = sample['pred_depth_map']['data'].squeeze(0)
+            pred = pred.nan_to_num(self.min_depth_eval, self.max_depth_eval, self.max_depth_eval)
+            if not self.format_only:
+                self.results.append(self._measure(pred, sample['gt_depth_map']['data'].squeeze(0), sample))
+            if self.output_dir:
+                self._write(pred, sample)
+
+    def compute_metrics(self, results: list) -> dict[str, float]:
+        """Average over the images.
+
+        Args:
+            results (list): Measures of every image, None where no pixel counts.
+
+        Returns:
+            dict[str, float]: The chosen measures; NaN if no image has a pixel that counts.
+        """
+        if self.format_only:
+            return {}
+        measured = [measures for measures in results if measures is not None]
+        if len(measured) < len(results):
+            MMLogger.get_current_instance().warning(
+                f'{len(results) - len(measured)} of {len(results)} images have no true depth between '
+                f'{self.min_depth_eval} and {self.max_depth_eval} inside the crop {self.crop_type}: left out'
+            )
+        return {name: float(sum(m[name] for m in measured) / (len(measured) or np.nan)) for name in self.depth_metrics}
+
+    def _measure(self, pred: torch.Tensor, gt: torch.Tensor, sample: dict) -> dict[str, float] | None:
+        if pred.shape != gt.shape:
+            raise ValueError(
+                f'{sample.get("img_path")}: predicted depth is {_size(pred)}, true depth {_size(gt)} (height x width). '
+                'The prediction has the size that the image has when it is loaded: is the depth file of this image, '
+                'and is it loaded after, and cropped with, the image?'
+            )
+        counts = (gt > self.min_depth_eval) & (gt < self.max_depth_eval)
+        if self.crop_type:
+            counts &= torch.from_numpy(crop_mask(*gt.shape, self.crop_type)).to(gt.device)
+        if not counts.any():
+            return None
+        pred, gt = (depth[counts.to(depth.device)].double().cpu().numpy() for depth in (pred, gt))
+        if self.align:
+            pred = self._align(pred, gt, sample)
+        if self.clamp:
+            pred = pred.clip(self.min_depth_eval, self.max_depth_eval)
+        measures = depth_measures(pred, gt)
+        self._warn_if_not_finite(measures, sample)
+        return measures
+
+    def _align(self, pred: np.ndarray, gt: np.ndarray, sample: dict) -> np.ndarray:
+        try:
+            return align_depth(pred, gt, self.align)
+        except ValueError as error:
+            raise ValueError(f'{sample.get("img_path")}: {error}') from error
+
+    def _warn_if_not_finite(self, measures: dict[str, float], sample: dict):
+        if spoilt := [name for name in self.depth_metrics if not np.isfinite(measures[name])]:
+            MMLogger.get_current_instance().warning(
+                f'{sample.get("img_path")}: {", ".join(spoilt)} not finite, and so their means, because the predicted '
+                'depth is 0 or below somewhere; clamp=True raises it to min_depth_eval'
+            )
+
+    def _write(self, pred: torch.Tensor, sample: dict):
+        name = relative_name(sample.get('sample_name') or Path(sample['img_path']).stem, 'sample_name')
+        units = (pred.double().cpu().numpy() * self.depth_scale_factor).round().clip(0, MAX_UINT16)
+        write_whole(self.output_dir / f'{name}.png', encode_png(units.astype(np.uint16)))
+
+
+def _size(depth):
+    return ' x '.join(map(str, depth.shape))

@@ -1,0 +1,89 @@
+"""KITTI for monocular depth."""
+
+from pathlib import PurePosixPath
+
+from mmengine import fileio
+from mmseg.datasets import BaseSegDataset
+from mmseg.registry import DATASETS
+
+from mmdiffperc.validation import validated
+
+from .depth_split import parse_depth_split
+
+DEFAULT_PREFIX = dict(img_path='images', depth_map_path='annotations')
+
+
+@DATASETS.register_module()
+@validated
+class KITTIDepthDataset(BaseSegDataset):
+    """KITTI raw images with the annotated depth of the KITTI depth benchmark, in the frames that a split file lists.
+
+    Split files are those of the field for the split of Eigen et al. (NeurIPS 2014). A line names an image, its depth
+    map and, in some files, the focal length, which is not used; both paths are relative to their prefix, and a leading
+    slash does not matter. So the lists of VPD and MetaPrompts (``/raw_data/... /data_depth_annotated/val/...``) want
+    empty prefixes, those of BTS (``2011_09_26/... 2011_09_26_drive_0002_sync/proj_depth/... 721.5377``) the folders of
+    images and depth. Lines whose depth is ``None``, 45 of the 697 test images in BTS's list, are skipped.
+
+    Depth files hold 256 units a metre: load them with ``LoadDepthAnnotation(depth_rescale_factor=1 / 256)``. Every
+    frame has ``category_id`` 0, the only class, and a ``sample_name`` that is unique, as the number of a frame is not:
+    ``2011_09_26_drive_0002_sync_image_02_0000000069``.
+
+    Args:
+        ann_file (str): The split file.
+        data_prefix (dict, optional): Folders of the images (``img_path``) and the depth maps (``depth_map_path``).
+            Default: 'images' and 'annotations'.
+        **kwargs: Arguments of mmseg's ``BaseSegDataset``.
+
+    Raises:
+        FileNotFoundError: The split file, or files it lists, are missing; the message names the first.
+        ValueError: A line of the split file is not as described, or no line has depth; 50 depth maps together
+            are probably not in metres or have no depth at all, see :func:`.judge_depth`.
+    """
+
+    METAINFO = dict(classes=('street',), palette=[[128, 64, 128]])
+
+    def __init__(self, ann_file: str, data_prefix: dict | None = None, **kwargs):
+        data_prefix = DEFAULT_PREFIX if data_prefix is None else data_prefix
+        super().__init__(ann_file=ann_file, data_prefix=data_prefix, **kwargs)
+
+    def load_data_list(self) -> list[dict]:
+        """Read the split file.
+
+        Returns:
+            list[dict]: Of every frame that has depth: ``img_path``, ``depth_map_path``, ``category_id``,
+            ``sample_name`` and mmseg's ``seg_fields``.
+        """
+        if not self.ann_file or not fileio.exists(self.ann_file, self.backend_args):
+            raise FileNotFoundError(
+                f'Split file {self.ann_file!r} not found. It comes with the code of BTS, VPD or MetaPrompts '
+                '(eigen_test_files_with_gt.txt, test_list.txt); give its path as ann_file'
+            )
+        pairs = parse_depth_split(fileio.get(self.ann_file, self.backend_args), self.ann_file)
+        frames = [self._frame(image, depth) for image, depth in pairs]
+        self._check_files(frames)
+        return frames
+
+    def _frame(self, image: str, depth: str) -> dict:
+        return dict(
+            img_path=fileio.join_path(self.data_prefix['img_path'], image),
+            depth_map_path=fileio.join_path(self.data_prefix['depth_map_path'], depth),
+            category_id=0,
+            sample_name=_sample_name(image),
+            seg_fields=[],
+        )
+
+    def _check_files(self, frames: list[dict]):
+        """Check at once that files exist, not when training reads the first missing one."""
+        paths = [frame[key] for frame in frames for key in ('img_path', 'depth_map_path')]
+        missing = [path for path in paths if not fileio.exists(path, self.backend_args)]
+        if missing:
+            raise FileNotFoundError(
+                f'{len(missing)} of {len(paths)} files that {self.ann_file} lists are missing, such as {missing[0]}. '
+                'Check data_root and data_prefix, or complete the data'
+            )
+
+
+def _sample_name(image: str) -> str:
+    """Drive, camera and number of a frame ``<date>/<drive>/<camera>/data/<number>.png``."""
+    path = PurePosixPath(image)
+    return '_'.join([*path.parts[-4:-2], path.stem])

@@ -1,0 +1,18 @@
+"""Referring segmentation."""
+
+from .input_size_visualizer import InputSizeVisualizer
+from .refer_dataset import ReferringSegDataset
+from .refer_metric import ReferringSegMetric
+from .refer_transforms import EvaluateAtInputSize, LoadReferringMask
+from .referring_segmentor import ReferringSegmentor
+from .simple_decoding_head import SimpleDecodingHead
+
+__all__ = [
+    'EvaluateAtInputSize',
+    'InputSizeVisualizer',
+    'LoadReferringMask',
+    'ReferringSegDataset',
+    'ReferringSegMetric',
+    'ReferringSegmentor',
+    'SimpleDecodingHead',
+]

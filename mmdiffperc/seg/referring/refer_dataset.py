@@ -1,0 +1,153 @@
+"""RefCOCO for referring segmentation."""
+
+from typing import Annotated
+
+import numpy as np
+from mmengine import fileio
+from mmengine.logging import MMLogger
+from mmengine.utils import is_abs
+from mmseg.datasets import BaseSegDataset
+from mmseg.registry import DATASETS
+from pydantic import Field
+
+from mmdiffperc.coco_images import CocoImage, check_images
+from mmdiffperc.validation import Expected, validated
+
+from .coco_segmentation import check_polygons
+from .refer_files import Instances, load_refs
+
+Seed = Annotated[int, Field(ge=0, lt=2**32), Expected('a whole number from 0 to 2**32 - 1')]
+
+
+@DATASETS.register_module()
+@validated
+class ReferringSegDataset(BaseSegDataset):
+    """RefCOCO, RefCOCO+ and RefCOCOg: segment the object that a sentence refers to.
+
+    It reads the files of Yu et al. (ECCV 2016), and takes the arguments, of mmdet's ``RefCocoDataset``. A training
+    sample is an object with one of its sentences, drawn anew each time from NumPy's generator, which mmengine seeds;
+    with ``test_mode=True`` every sentence is a sample. Sentences are handed on as they were typed (``raw``).
+
+    Args:
+        ann_file (str): COCO's json with the objects, ``refcoco/instances.json``.
+        split_file (str): Pickle of the sentences; nothing in it is executed. ``refs(unc).p`` has the splits train, val,
+            testA and testB, RefCOCO's and RefCOCO+'s own; ``refs(umd).p`` train, val and test, of RefCOCOg;
+            ``refs(google).p`` train and val, for RefCOCO also test.
+        split (str): One of them. Defaults to 'train'.
+        filter_cfg (dict, optional): ``dict(filter_empty_sentences=True)`` leaves out sentences without a word, which
+            are an error otherwise. Default: None.
+        shuffle_seed (int, optional): Give every sample the sentences of another one, by this seed. What a model scores
+            then tells how much it reads of them. Default: None, every sample has its own.
+        **kwargs: Arguments of mmseg's ``BaseSegDataset``.
+
+    Raises:
+        FileNotFoundError: A file, or an image that it names, is missing.
+        pickle.UnpicklingError: The pickle asks for something that could execute code.
+        ValueError: The files are not what they should be or do not belong together, there is no such split, or a
+            sentence is empty. An object has no run-length code, and no polygon with an area in its image. An image has
+            another size than the json says, see :func:`.check_images`.
+    """
+
+    METAINFO = dict(classes=('background', 'referred object'), palette=[[0, 0, 0], [220, 20, 60]])
+
+    def __init__(
+        self, ann_file: str, split_file: str, split: str = 'train', shuffle_seed: Seed | None = None, **kwargs
+    ):
+        self.split_file = split_file
+        self.split = split
+        self.shuffle_seed = shuffle_seed
+        super().__init__(ann_file=ann_file, **kwargs)
+
+    def load_data_list(self) -> list[dict]:
+        """Read the files.
+
+        Returns:
+            list[dict]: Of every sample ``img_path``, ``img_id``, ``ref_id``, ``height``, ``width``, ``segmentation``
+            (COCO's polygons or run-length code), ``sentences`` and mmseg's ``seg_fields``; with ``test_mode`` also
+            ``sentence_number``, that of the sentence among the object's.
+        """
+        instances = Instances.load(self.ann_file, self.backend_args)
+        objects = [self._object(ref, instances) for ref in self._refs_of_split()]
+        objects = [one for one in objects if one['sentences']]
+        self._check_images(objects)
+        if self.test_mode:
+            objects = [
+                one | dict(sentences=[sentence], sentence_number=number)
+                for one in objects
+                for number, sentence in enumerate(one['sentences'])
+            ]
+        return objects if self.shuffle_seed is None else exchange_sentences(objects, self.shuffle_seed)
+
+    def get_data_info(self, idx: int) -> dict:
+        """Get a sample with its sentence, ``text``: in training a random one of its ``sentences``."""
+        info = super().get_data_info(idx)
+        sentences = info.pop('sentences')
+        return info | dict(text=sentences[np.random.randint(len(sentences))])
+
+    def _join_prefix(self):
+        if self.split_file and not is_abs(self.split_file):
+            self.split_file = fileio.join_path(self.data_root, self.split_file)
+        super()._join_prefix()
+
+    def _refs_of_split(self) -> list[dict]:
+        refs = load_refs(self.split_file, self.backend_args)
+        found = [ref for ref in refs if ref['split'] == self.split]
+        if not found:
+            splits = ', '.join(sorted({ref['split'] for ref in refs}))
+            raise ValueError(f'{self.split_file} has no split {self.split!r}; expected one of: {splits[:200]}')
+        return found
+
+    def _object(self, ref: dict, instances: Instances) -> dict:
+        image, annotation = instances.find(ref)
+        try:
+            check_polygons(annotation['segmentation'], image['height'], image['width'])
+        except ValueError as error:
+            raise ValueError(
+                f'{self.ann_file}, annotation {annotation["id"]} of ref {ref["ref_id"]}: {error}'
+            ) from error
+        return dict(
+            img_path=fileio.join_path(self.data_prefix['img_path'], image['file_name']),
+            img_id=image['id'],
+            ref_id=ref['ref_id'],
+            height=image['height'],
+            width=image['width'],
+            segmentation=annotation['segmentation'],
+            sentences=self._sentences(ref),
+            seg_fields=[],
+        )
+
+    def _sentences(self, ref: dict) -> list[str]:
+        sentences = [one['raw'] for one in ref['sentences'] if one['raw'].strip()]
+        if sentences and len(sentences) == len(ref['sentences']):
+            return sentences
+        problem = f'{self.split_file}: ref {ref["ref_id"]} has an empty sentence, or none at all'
+        if not (self.filter_cfg or {}).get('filter_empty_sentences'):
+            raise ValueError(f'{problem}. To leave such out, set filter_cfg=dict(filter_empty_sentences=True)')
+        MMLogger.get_current_instance().warning(f'{problem}: left out')
+        return sentences
+
+    def _check_images(self, objects: list[dict]):
+        """Check the images at once, not when training reads the first bad one."""
+        sizes = {(one['img_path'], one['img_id']): (one['height'], one['width']) for one in objects}
+        images = [CocoImage(*image, size) for image, size in sizes.items()]
+        missing = sorted(image.path for image in images if not fileio.exists(image.path, self.backend_args))
+        if missing:
+            raise FileNotFoundError(
+                f'{len(missing)} of {len(images)} images that {self.ann_file} names are missing, such as {missing[0]}. '
+                "Check data_root and data_prefix; RefCOCO's images are those of COCO's train2014"
+            )
+        if not self.backend_args:
+            check_images(images, self.ann_file, self.data_prefix['img_path'], self.pipeline.transforms)
+
+
+def exchange_sentences(samples: list[dict], seed: int) -> list[dict]:
+    """Give every sample the sentences of another one.
+
+    Raises:
+        ValueError: There is no other one.
+    """
+    if len(samples) < 2:
+        raise ValueError(f'shuffle_seed gives every sample the sentences of another one; there is only {len(samples)}')
+    order = np.random.RandomState(seed).permutation(len(samples))
+    others = dict(zip(order, np.roll(order, 1), strict=True))  # one cycle through all: nobody keeps its own
+    return [sample | dict(sentences=samples[others[index]]['sentences']) for index, sample in enumerate(samples)]

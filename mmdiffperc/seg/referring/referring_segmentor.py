@@ -1,0 +1,70 @@
+"""A segmentor that is told by a sentence what to segment."""
+
+from collections.abc import Sequence
+
+import torch
+from mmengine.config import ConfigDict
+from mmseg.models import EncoderDecoder
+from mmseg.registry import MODELS
+from mmseg.structures import SegDataSample
+
+from mmdiffperc.models.checks.test_cfg_check import check_inference_mode
+from mmdiffperc.validation import validated
+
+TEST_MODES = ('whole', 'slide')
+
+
+@MODELS.register_module()
+@validated
+class ReferringSegmentor(EncoderDecoder):
+    """mmseg's ``EncoderDecoder``, whose backbone gets the sentence of each sample with its image.
+
+    The sentence is ``data_sample.text``, which ``ReferringSegDataset`` and ``PackSegInputs`` put there; the class 1 is
+    what it refers to, 0 everything else.
+
+    Args:
+        test_cfg (dict, optional): How images are tested: ``dict(mode='slide', crop_size=..., stride=...)``, or the
+            whole image, which is the default.
+        **kwargs: Arguments of mmseg's ``EncoderDecoder``. The backbone's prompts read sentences: ``TextPrompts``.
+
+    Raises:
+        ValueError: When building: the backbone's prompts read no sentences; there is no such test mode, or it is not
+            told its windows. Later: a sample has no sentence.
+    """
+
+    def __init__(self, test_cfg: dict | None = None, **kwargs):
+        test_cfg = ConfigDict(dict(mode='whole') | (test_cfg or {}))
+        check_inference_mode(test_cfg, TEST_MODES)
+        super().__init__(test_cfg=test_cfg, **kwargs)
+        prompts = getattr(self.backbone, 'prompts', None)
+        if not getattr(prompts, 'by_sentence', False):
+            raise ValueError(
+                'ReferringSegmentor hands sentences to its backbone: expected prompts of type TextPrompts there, got '
+                f'{type(prompts).__name__}'
+            )
+
+    def loss(self, inputs: torch.Tensor, data_samples: Sequence[SegDataSample]) -> dict[str, torch.Tensor]:
+        """Compute the losses of images ``(B, 3, H, W)`` with their samples."""
+        return super().loss((inputs, _sentences(data_samples)), data_samples)
+
+    def encode_decode(self, inputs: torch.Tensor, batch_img_metas: Sequence[dict]) -> torch.Tensor:
+        """Predict logits ``(B, 2, H, W)`` of images ``(B, 3, H, W)`` with their meta information."""
+        return super().encode_decode((inputs, _sentences(batch_img_metas)), batch_img_metas)
+
+    def _forward(self, inputs: torch.Tensor, data_samples: Sequence[SegDataSample] | None = None) -> torch.Tensor:
+        return super()._forward((inputs, _sentences(data_samples)), data_samples)
+
+
+def _sentences(samples: Sequence[SegDataSample | dict] | None) -> list[str]:
+    """Return the sentences of samples, or of their meta information.
+
+    Raises:
+        ValueError: There are none.
+    """
+    sentences = [sample.get('text') for sample in samples or ()]
+    if not sentences or None in sentences:
+        raise ValueError(
+            'A sample has no sentence: its meta information lacks `text`. PackSegInputs must have it among its '
+            'meta_keys; for an image of your own, call mmdiffperc.seg.segment_phrase'
+        )
+    return sentences

@@ -1,0 +1,15 @@
+"""Semantic segmentation."""
+
+from .check_labels import CheckLabels
+from .checked_seg_dataset import CheckedSegDataset
+from .mapillary_as_cityscapes import MapillaryAsCityscapesDataset
+from .masked_cross_entropy import MaskedCrossEntropyLoss
+from .toy_scenes_dataset import ToyScenesDataset
+
+__all__ = [
+    'CheckLabels',
+    'CheckedSegDataset',
+    'MapillaryAsCityscapesDataset',
+    'MaskedCrossEntropyLoss',
+    'ToyScenesDataset',
+]

@@ -1,0 +1,253 @@
+"""Checkpoints of the research repositories, and how their names map to the names here."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from mmdiffperc.models.prompts.scene_prompts import without_mean
+
+from .compvis import unet_key_map, vae_key_map
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How one research repository lays out its checkpoints.
+
+    Args:
+        name (str): What is trained, for messages.
+        marks (tuple[str]): Patterns each of which some key matches, in this layout and in no other.
+        config (str): The shipped config of the same model, below ``configs/``.
+        unet (str): Prefix of the U-Net, which is in CompVis names.
+        vae (str): Prefix of the autoencoder, which is in CompVis names.
+        renamed (Mapping[str, str]): Beginnings of our names to beginnings of theirs; other names are the same.
+        unused (str): Pattern of keys that no prediction depends on.
+        absent (str, optional): Beginning of our names that have no counterpart. Default: none.
+    """
+
+    name: str
+    marks: tuple[str, ...]
+    config: str
+    unet: str
+    vae: str
+    renamed: Mapping[str, str]
+    unused: str
+    absent: str | None = None
+
+
+# LAVT numbers its fusions 4, 3, 2, by the level that comes in, and the two convolutions of each 1 and 2.
+SIMPLE_DECODING = {
+    f'decode_head.fusions.{4 - level}.{number - 1}.{layer}.': f'classifier.{layer}{number}_{level}.'
+    for level in (4, 3, 2)
+    for number in (1, 2)
+    for layer in ('conv', 'bn')
+}
+
+MAX_NUMBERED = 9  # more passes or levels than any official model has
+
+
+def by_number(ours: str, theirs: str) -> dict[str, str]:
+    """Return the names of what is counted, from 0 here and from 1 in the research repositories."""
+    return {ours.format(index): theirs.format(index + 1) for index in range(MAX_NUMBERED)}
+
+
+LAYOUTS = (
+    Layout(
+        name='VPD segmentation',
+        marks=(r'class_embeddings$', r'encoder_vq\.', r'unet\.unet\.diffusion_model\.', r'decode_head\.scale_heads\.'),
+        config='vpd/vpd_sd1-5-fpn_8xb2-80k_ade20k-512x512.py',
+        unet='unet.unet.diffusion_model.',
+        vae='encoder_vq.',
+        renamed={
+            'backbone.prompts.embeddings': 'class_embeddings',
+            'backbone.prompts.adapter.gamma': 'gamma',
+            'backbone.prompts.adapter.mlp.': 'text_adapter.fc.',
+        },
+        # The noise schedule; the decoder's side of the autoencoder; the U-Net's output layer.
+        unused=r'sd_model\.|encoder_vq\.post_quant_conv\.|unet\.unet\.diffusion_model\.out\.',
+    ),
+    Layout(
+        name='VPD referring segmentation',
+        marks=(r'text_adapter\.', r'encoder_vq\.', r'unet\.unet\.diffusion_model\.', r'classifier\.conv1_4\.'),
+        config='vpd/vpd_sd1-5-refer_8xb4-40e_refcoco-512x512.py',
+        unet='unet.unet.diffusion_model.',
+        vae='encoder_vq.',
+        renamed={
+            'backbone.prompts.adapter.gamma': 'gamma',
+            'backbone.prompts.adapter.mlp.': 'text_adapter.fc.',
+            'decode_head.conv_seg.': 'classifier.conv1_1.',
+            **SIMPLE_DECODING,
+        },
+        unused=r'sd_model\.|encoder_vq\.post_quant_conv\.|unet\.unet\.diffusion_model\.out\.',
+        absent='backbone.prompts.text_encoder.',
+    ),
+    Layout(
+        name='MetaPrompts segmentation',
+        marks=(r'meta_prompts$', r'encoder_vq\.', r'unet\.unet\.diffusion_model\.', r'upconv1\.'),
+        config='metaprompts/metaprompts_sd1-5-upernet_8xb1-80k_ade20k-512x512.py',
+        unet='unet.unet.diffusion_model.',
+        vae='encoder_vq.',
+        renamed={
+            'backbone.prompts.embeddings.0': 'meta_prompts',
+            **by_number('backbone.learned_timesteps.{}', 't{}'),
+            **by_number('neck.levels.{}.', 'upconv{}.'),
+        },
+        # Beside those of VPD: the output layer under one more name per pass; the replaced time embedding.
+        unused=(
+            r'sd_model\.|encoder_vq\.post_quant_conv\.|cross_unet_conv\d\.|'
+            r'unet\.unet\.diffusion_model\.(out|time_embed)\.'
+        ),
+    ),
+    Layout(
+        name='VPD depth',
+        marks=(
+            r'encoder\.class_embeddings$',
+            r'encoder\.encoder_vq\.',
+            r'encoder\.unet\.unet\.diffusion_model\.',
+            r'last_layer_depth\.',
+        ),
+        config='vpd/vpd_sd1-5_8xb3-25e_nyu-480x480.py',
+        unet='encoder.unet.unet.diffusion_model.',
+        vae='encoder.encoder_vq.',
+        renamed={
+            'backbone.prompts.embeddings': 'encoder.class_embeddings',
+            'backbone.prompts.adapter.gamma': 'encoder.gamma',
+            'backbone.prompts.adapter.mlp.': 'encoder.text_adapter.fc.',
+            'decode_head.conv1.': 'encoder.layer1.',
+            'decode_head.conv2.': 'encoder.layer2.0.',
+            'decode_head.conv_aggregation.': 'encoder.out_layer.',
+            'decode_head.decoder.': 'decoder.',
+            'decode_head.depth_pred_layer.': 'last_layer_depth.',
+        },
+        unused=r'encoder\.encoder_vq\.post_quant_conv\.',
+    ),
+    Layout(
+        name='MetaPrompts depth',
+        marks=(
+            r'encoder\.meta_prompts1$',
+            r'encoder\.encoder_vq\.',
+            r'encoder\.unet\.unet\.diffusion_model\.',
+            r'last_layer_depth\.',
+        ),
+        config='metaprompts/metaprompts_sd1-5_8xb3-25e_nyu-480x480.py',
+        unet='encoder.unet.unet.diffusion_model.',
+        vae='encoder.encoder_vq.',
+        renamed={
+            **by_number('backbone.prompts.embeddings.{}', 'encoder.meta_prompts{}'),
+            **by_number('backbone.prompts.adapters.{}.mlp.', 'encoder.text_adapter{}.fc.'),
+            **by_number('backbone.learned_timesteps.{}', 'encoder.t{}'),
+            **by_number('neck.levels.{}.', 'encoder.layer{}.'),
+            'neck.join.': 'encoder.out_layer.',
+            'decode_head.decoder.': 'decoder.',
+            'decode_head.depth_pred_layer.': 'last_layer_depth.',
+        },
+        unused=r'encoder\.(encoder_vq\.post_quant_conv|cross_unet_conv\d|unet\.unet\.diffusion_model\.out)\.',
+    ),
+    Layout(
+        name='VPD depth of mmsegmentation',
+        marks=(
+            r'backbone\.class_embeddings$',
+            r'backbone\.encoder_vq\.',
+            r'backbone\.unet\.unet\.diffusion_model\.',
+            r'decode_head\.depth_pred_layer\.',
+        ),
+        config='vpd/vpd_sd1-5_4xb8-25k_nyu-480x480.py',
+        unet='backbone.unet.unet.diffusion_model.',
+        vae='backbone.encoder_vq.',
+        renamed={
+            'backbone.prompts.embeddings': 'backbone.class_embeddings',
+            'backbone.prompts.adapter.gamma': 'backbone.gamma',
+            'backbone.prompts.adapter.mlp.': 'backbone.text_adapter.fc.',
+        },
+        unused=r'backbone\.(encoder_vq\.(decoder|post_quant_conv)|unet\.unet\.diffusion_model\.out)\.',
+    ),
+)
+
+
+def unwrap(checkpoint: Mapping) -> dict[str, torch.Tensor]:
+    """Return the weights of a checkpoint file: under ``state_dict`` or ``model`` if wrapped, without ``module.``.
+
+    Raises:
+        ValueError: It does not hold weights by their names.
+    """
+    for wrapper in ('state_dict', 'model'):
+        if isinstance(checkpoint, Mapping) and isinstance(checkpoint.get(wrapper), Mapping):
+            checkpoint = checkpoint[wrapper]
+    if not isinstance(checkpoint, Mapping) or not all(isinstance(key, str) for key in checkpoint):
+        raise ValueError(f'Unknown checkpoint: expected weights by their names, got {_kind(checkpoint)}')
+    return {key.removeprefix('module.'): value for key, value in checkpoint.items()}
+
+
+def _kind(content) -> str:
+    keys = list(content) if isinstance(content, Mapping) else []
+    return f'a {type(content).__name__}' + (f' with the keys {keys[:3]}' if keys else '')
+
+
+def recognise(keys) -> Layout:
+    """Find the layout of a checkpoint by its keys.
+
+    Raises:
+        ValueError: No known layout has such keys.
+    """
+    keys = list(keys)
+    for layout in LAYOUTS:
+        if all(any(re.match(mark, key) for key in keys) for mark in layout.marks):
+            return layout
+    known = ', '.join(layout.name for layout in LAYOUTS)
+    raise ValueError(f'Unknown checkpoint: expected one of {known}; got {len(keys)} keys, first {keys[:3]}')
+
+
+def convert(weights: Mapping[str, torch.Tensor], layout: Layout, model: nn.Module) -> dict[str, torch.Tensor]:
+    """Rename the weights of a research checkpoint to those of ``model``, every name and every shape checked.
+
+    Args:
+        weights (Mapping[str, Tensor]): As :func:`unwrap` gives them.
+        layout (Layout): As :func:`recognise` gives it.
+        model (nn.Module): The same network here; it is only looked at and may be on the meta device.
+
+    Raises:
+        ValueError: A weight is missing, left over or of another shape.
+    """
+    sources = _source_names(layout, model)
+    faults = [f'missing {source} (our {name})' for name, source in sources.items() if source not in weights]
+    left = set(weights) - set(sources.values())
+    faults += [f'unexpected {key}' for key in sorted(left) if not re.match(layout.unused, key)]
+    converted = {}
+    targets = model.state_dict()
+    for name, source in sources.items():
+        if source not in weights:
+            continue
+        target = targets[name]
+        value = _reshape(weights[source], target)
+        if value.shape != target.shape:
+            faults.append(f'{source} is {tuple(value.shape)}, expected {tuple(target.shape)} (our {name})')
+        converted[name] = value
+    if faults:
+        shown = '\n  '.join(faults[:10])
+        raise ValueError(f'{layout.name}: {len(faults)} weights do not fit the config:\n  {shown}')
+    return converted
+
+
+def _reshape(value: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+    if value.shape == (*target.shape, 1, 1):  # the autoencoder's attention: 1x1 convolutions there, linear here
+        return value[..., 0, 0]
+    return without_mean(value, len(target)) if target.dim() == 2 else value
+
+
+def _source_names(layout: Layout, model: nn.Module) -> dict[str, str]:
+    unet, vae = unet_key_map(model.backbone.unet.config), vae_key_map(model.backbone.autoencoder.vae.config)
+    names = [name for name in model.state_dict() if not (layout.absent and name.startswith(layout.absent))]
+
+    def source_of(name: str) -> str:
+        if name.startswith('backbone.unet.'):
+            return layout.unet + unet[name.removeprefix('backbone.unet.')]
+        if name.startswith('backbone.autoencoder.vae.'):
+            return layout.vae + vae[name.removeprefix('backbone.autoencoder.vae.')]
+        for ours, theirs in layout.renamed.items():
+            if name.startswith(ours):
+                return theirs + name.removeprefix(ours)
+        return name
+
+    return {name: source_of(name) for name in names}

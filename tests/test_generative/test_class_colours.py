@@ -1,0 +1,45 @@
+import sys
+
+import numpy as np
+import pytest
+from mmengine.registry import init_default_scope
+
+from mmdiffperc.generative.class_colours import BEDROOM_CLASSES, classes_to_colours, colours_to_classes, resolve_palette
+from mmdiffperc.toy_scenes.vocabulary import TOY_PALETTE
+
+
+def test_there_and_back():
+    palette = resolve_palette(TOY_PALETTE)
+    labels = np.random.randint(len(palette), size=(7, 9))
+    noisy = classes_to_colours(labels, palette).astype(int) + np.random.randint(-9, 10, size=(7, 9, 3))
+    np.testing.assert_array_equal(colours_to_classes(noisy.clip(0, 255).astype(np.uint8), palette), labels)
+
+
+def test_no_class_is_black():
+    painted = classes_to_colours(np.array([[1, 255]]), resolve_palette([(9, 9, 9), (1, 2, 3)]))
+    assert painted.dtype == np.uint8 and painted.tolist() == [[[1, 2, 3], [0, 0, 0]]]
+
+
+def test_only_some_classes():
+    palette = resolve_palette([(250, 0, 0), (0, 250, 0), (0, 0, 250), (250, 250, 0)])
+    image = np.array([[(240, 0, 0), (0, 240, 0), (20, 10, 10)]], np.uint8)
+    assert colours_to_classes(image, palette).tolist()[0][:2] == [0, 1]
+    assert colours_to_classes(image, palette, classes=[0, 3]).tolist() == [[0, 3, 1]]  # 1 is the first that is black
+
+
+def test_palettes_by_name():
+    ade, bedroom = resolve_palette('ade20k'), resolve_palette('ade20k_bedroom')
+    assert ade.shape == bedroom.shape == (150, 3)
+    others = np.setdiff1d(np.arange(150), BEDROOM_CLASSES)
+    assert len(others) == 150 - 29 and (ade[others] == bedroom[others]).all()
+    assert bedroom[7].tolist() == [251, 128, 114]
+    init_default_scope('mmseg')
+    np.testing.assert_array_equal(resolve_palette('ADE20KDataset'), ade)
+
+
+@pytest.mark.parametrize('name', ['nobody', 'wave'])
+def test_unknown_palette(monkeypatch, name):
+    monkeypatch.delitem(sys.modules, 'wave', raising=False)
+    with pytest.raises(ValueError, match=f"palette='{name}': .*'ade20k', 'ade20k_bedroom'"):
+        resolve_palette(name)
+    assert 'wave' not in sys.modules

@@ -1,0 +1,266 @@
+import pytest
+import torch
+from mmengine.config import ConfigDict
+from mmengine.registry import MODELS, init_default_scope
+from mmengine.runner import Runner
+from mmengine.structures import BaseDataElement, PixelData
+from torch.utils.data import Dataset
+
+from mmdiffperc.generative import DeterministicDiffusion
+
+TINY_SD = dict(type='Pretrained', checkpoint='tiny-sd')
+# One step, and it begins where the U-Net has the most to say.
+ONE_STEP = dict(num_steps=1, scheduler=dict(timestep_spacing='trailing'))
+CAPTIONS = ['a red sphere', 'two boxes']
+
+
+def make_model(**options):
+    model = DeterministicDiffusion('tiny-sd', init_cfg=TINY_SD, **options)
+    model.init_weights()
+    return model.eval()
+
+
+@pytest.fixture(scope='module')
+def guided():
+    return make_model(guidance_scale=2.0, num_steps=2)
+
+
+@pytest.fixture
+def images():
+    return torch.rand(2, 3, 40, 56) * 2 - 1
+
+
+def make_samples(channels, size, captions=CAPTIONS, **metainfo):
+    return [
+        BaseDataElement(metainfo=dict(metainfo, text=caption), gt_target=PixelData(data=torch.rand(channels, *size)))
+        for caption in captions
+    ]
+
+
+def test_estimate(guided, images):
+    maps = guided(images, make_samples(3, (40, 56)))
+    assert maps.shape == (2, 3, 40, 56) and 0 <= maps.min() < maps.max() <= 1
+    *_, latents = guided.trace(images, CAPTIONS)
+    torch.testing.assert_close(guided.decode(latents, (40, 56)), maps)
+    torch.testing.assert_close(guided.estimate(images[1:], CAPTIONS[1:]), maps[1:], rtol=1e-3, atol=1e-3)
+
+
+def test_trace_has_as_many_steps_as_asked_for(guided, images):
+    steps = list(guided.trace(images, CAPTIONS, num_steps=3))
+    assert [tuple(latents.shape) for latents in steps] == [(2, 4, 5, 7)] * 3
+    with pytest.raises(ValueError, match='num_steps=0'):
+        guided.estimate(images, CAPTIONS, num_steps=0)
+
+
+def test_guidance(images):
+    """One step: with guidance g it is u + g (c - u) of those without caption and with it, by linearity of DDIM."""
+    model = make_model(**ONE_STEP)
+    (told,) = model.trace(images, CAPTIONS)
+    model.guidance_scale = 3.0
+    (guided,) = model.trace(images, CAPTIONS)
+    model.use_prompts, model.guidance_scale = False, 1.0
+    (untold,) = model.trace(images)
+    assert not torch.allclose(told, untold, atol=1e-3)
+    torch.testing.assert_close(guided, untold + 3 * (told - untold), rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize(('mode', 'scale', 'channels'), [('RGB', 1.0, 3), ('F', 8.0, 1), ('F', 'per_image', 1)])
+def test_loss_trains_the_adapter_alone(images, mode, scale, channels):
+    model = make_model(target_mode=mode, target_scale=scale, lora=dict(r=2)).train()
+    losses = model(images, make_samples(channels, (40, 56)), mode='loss')
+    assert list(losses) == ['loss_latents'] and losses['loss_latents'].ndim == 0
+    losses['loss_latents'].backward()
+    changed = {name for name, weight in model.named_parameters() if weight.grad is not None and weight.grad.any()}
+    assert changed == {name for name, _ in model.named_parameters() if '.lora_B.' in name}  # A follows when B moves
+    assert not model.autoencoder.training and not model.text_encoder.training and model.unet.training
+
+
+def test_loss_of_a_single_pass_is_that_of_its_estimate(images):
+    model = make_model(sampler='one_pass', prediction_type='sample', use_prompts=False)
+    samples = make_samples(3, (40, 56))
+    (estimated,) = model.trace(images)
+    targets = model.autoencoder.encode(torch.stack([sample.gt_target.data for sample in samples]) * 2 - 1)
+    loss = model.loss(images, samples)['loss_latents']
+    assert loss.item() == pytest.approx((estimated - targets).square().mean().item(), rel=1e-4)
+
+
+def test_prediction_has_the_size_of_the_loaded_image(guided, images):
+    samples = make_samples(3, (50, 90), ori_shape=(50, 90), img_shape=(40, 53))
+    predictions = [sample.pred_target.data for sample in guided(images, samples, mode='predict')]
+    assert [tuple(prediction.shape) for prediction in predictions] == [(3, 50, 90)] * 2
+    maps = guided.estimate(images, CAPTIONS)[..., :53]
+    torch.testing.assert_close(predictions[0].mean(), maps[0].mean(), rtol=0.01, atol=0)
+
+
+def test_without_data_samples(images):
+    model = make_model(use_prompts=False, num_steps=1)
+    (first, second) = model(images, mode='predict')
+    assert first.pred_target.data.shape == (3, 40, 56)
+
+
+def test_half_precision(images):
+    model = make_model(use_prompts=False, num_steps=2)
+    expected = model.estimate(images)
+    found = model.bfloat16().estimate(images)
+    assert found.dtype == torch.float and (found - expected).abs().mean() < 0.02
+
+
+def test_weights_of_parts(images):
+    model = DeterministicDiffusion('tiny-sd', init_cfg=dict(TINY_SD, components=('vae', 'text_encoder')))
+    model.init_weights()
+    whole = make_model()
+    assert not torch.equal(model.unet.conv_in.weight, whole.unet.conv_in.weight)
+    torch.testing.assert_close(model.autoencoder.state_dict(), whole.autoencoder.state_dict())
+
+
+def test_whole_unet(images):
+    model = make_model(lora=None, use_prompts=False, with_cp=True).train()
+    model.loss(images, make_samples(3, (40, 56)))['loss_latents'].backward()
+    assert all(weight.grad is not None for weight in model.unet.parameters())
+
+
+def test_adapter_is_exchanged(tmp_path, images):
+    model, other = (make_model(use_prompts=False, **ONE_STEP) for _ in range(2))
+    for name, weight in model.unet.named_parameters():
+        if '.lora_B.' in name:
+            torch.nn.init.normal_(weight, std=0.2)
+    model.save_lora(tmp_path)
+    assert not torch.allclose(other.estimate(images), model.estimate(images), atol=1e-2)
+    other.load_lora(tmp_path)
+    torch.testing.assert_close(other.estimate(images), model.estimate(images))
+
+
+def test_networks_are_shared(images):
+    """Two kinds of target by the same weights."""
+    model = make_model(lora=dict(r=2), **ONE_STEP)
+    other = DeterministicDiffusion(
+        'tiny-sd', 'F', 8.0, use_prompts=False, lora=dict(r=5), networks_of=model, **ONE_STEP
+    )
+    assert [id(weight) for weight in other.parameters()] == [id(weight) for weight in model.parameters()]
+    (latents,) = model.trace(images, CAPTIONS)
+    model.use_prompts = False
+    (untold,) = model.trace(images)
+    assert not torch.allclose(latents, untold, atol=1e-3)
+    torch.testing.assert_close(other.estimate(images), model.decode(untold, (40, 56)).mean(1, keepdim=True) * 8)
+
+
+def test_missing_captions(guided, images):
+    with pytest.raises(ValueError, match='use_prompts=True needs a caption for each image: expected 2, got 0'):
+        guided.estimate(images)
+    with pytest.raises(ValueError, match='the data sample of a.png has no `text`'):
+        guided(images, [BaseDataElement(metainfo=dict(img_path='a.png'))] * 2, mode='predict')
+    with pytest.raises(ValueError, match='expected 2, got one string'):
+        guided.estimate(images, 'a red sphere')
+    with pytest.raises(ValueError, match='A sentence is empty'):
+        guided.estimate(images, ['a red sphere', ' '])
+
+
+def test_bad_targets(guided, images):
+    with pytest.raises(ValueError, match="target_mode='RGB' expects floating-point targets of 3"):
+        guided.loss(images, make_samples(1, (40, 56)))
+    with pytest.raises(ValueError, match=r'a.png: the target is \(41, 56\), the images \(40, 56\)'):
+        guided.loss(images, make_samples(3, (41, 56), img_path='a.png'))
+    with pytest.raises(ValueError, match='a.png has no gt_target'):
+        guided.loss(images, [BaseDataElement(metainfo=dict(img_path='a.png', text='a box'))] * 2)
+    for number, samples in ((0, None), (1, make_samples(3, (40, 56), CAPTIONS[:1]))):
+        with pytest.raises(ValueError, match=f'each of 2 images, got {number}'):
+            guided.loss(images, samples)
+
+
+@pytest.mark.parametrize(
+    'images', [None, 'a.png', torch.zeros(3, 40, 56), torch.zeros(1, 3, 40, 56).byte()], ids=range(4)
+)
+def test_bad_images(guided, images):
+    with pytest.raises((TypeError, ValueError), match='images: expected'):
+        guided.estimate(images, ['a box'])
+
+
+@pytest.mark.parametrize(
+    ('options', 'message'),
+    [
+        (dict(guidance_scale=2.0, use_prompts=False), 'guidance_scale=2.0 needs prompts'),
+        (dict(guidance_scale=2.0, sampler='one_pass', prediction_type='sample'), 'a single pass has no guidance'),
+        (dict(num_steps=0), 'num_steps=0: expected a number from 1'),
+        (dict(num_steps=1001), 'num_steps=1001: expected a number from 1 to less than 1000'),
+        (dict(num_steps=True), 'num_steps=True: expected a number from 1'),
+        (dict(target_scale=float('inf')), "target_scale=inf: expected a positive number or 'per_image'"),
+        (dict(guidance_scale=float('nan')), 'guidance_scale=nan: expected a finite number of 0 or more'),
+        (dict(use_prompts='no'), "use_prompts='no': expected a valid boolean"),
+        (dict(scheduler=dict(foo=1)), "no argument 'foo'"),
+        (dict(lora=dict(r=0)), 'lora.r=0: expected a rank'),
+        (dict(init_cfg='x'), "init_cfg='x': expected dict"),
+        (dict(init_cfg=dict(type='Pretrained')), "expected an entry 'checkpoint'"),
+        (dict(networks_of=5), 'networks_of=5: expected an instance of DeterministicDiffusion'),
+        (dict(target_mode='L'), "target_mode='L'"),
+        (dict(lora=dict(attention='cross')), "attention='cross'"),
+        (dict(arch='sd9'), "Unknown arch 'sd9'"),
+    ],
+)
+def test_bad_configuration_fails_while_building(options, message):
+    with pytest.raises(ValueError, match=message):
+        DeterministicDiffusion(**dict(dict(arch='tiny-sd'), **options))
+
+
+def test_checkpoint_without_all_weights(guided):
+    fresh = DeterministicDiffusion('tiny-sd')
+    weights = guided.state_dict()
+    fresh.load_state_dict(weights)
+    torch.testing.assert_close(fresh.text_encoder(CAPTIONS), guided.text_encoder(CAPTIONS))
+    weights.pop('unet.conv_in.weight')
+    with pytest.raises(
+        RuntimeError, match='lacks 1 of the .* weights of DeterministicDiffusion, first unet.conv_in.weight'
+    ):
+        DeterministicDiffusion('tiny-sd').load_state_dict(weights)
+
+
+class Scenes(Dataset):
+    """Images whose target is their negative, as a data set of an OpenMMLab package gives them."""
+
+    metainfo = dict()
+
+    def __len__(self):
+        return 4
+
+    def __getitem__(self, index):
+        image = torch.randint(256, (3, 16, 24), dtype=torch.uint8)
+        target = PixelData(data=1 - image.flip(0) / 255)
+        return dict(inputs=image, data_samples=BaseDataElement(metainfo=dict(text='a box'), gt_target=target))
+
+
+def test_ordinary_runner(tmp_path):
+    """Trains and tests under the scope of a host; a checkpoint is tested without the pre-trained weights."""
+    init_default_scope('mmseg')
+    loader = dict(batch_size=2, num_workers=0, dataset=Scenes(), collate_fn=dict(type='pseudo_collate'))
+    config = dict(
+        model=dict(type='DeterministicDiffusion', arch='tiny-sd', num_steps=1, init_cfg=TINY_SD),
+        work_dir=str(tmp_path),
+        default_scope='mmseg',
+        experiment_name='scenes',
+        test_dataloader=dict(loader, sampler=dict(type='DefaultSampler', shuffle=False)),
+        test_cfg=dict(),
+        test_evaluator=dict(type='ImageErrorMetric', measures=['mse', 'psnr']),
+    )
+    training = dict(
+        train_dataloader=dict(loader, sampler=dict(type='DefaultSampler', shuffle=True)),
+        train_cfg=dict(by_epoch=True, max_epochs=1),
+        optim_wrapper=dict(optimizer=dict(type='AdamW', lr=1e-3)),
+    )
+    runner = Runner(**config, **training)
+    before = {name: weight.clone() for name, weight in runner.model.named_parameters()}
+    runner.train()
+    # Loading the pre-trained weights changed the others.
+    assert any(not torch.equal(weight, before[name]) for name, weight in runner.model.named_parameters())
+    measured = runner.test()
+
+    config['model'] = ConfigDict(config['model'], init_cfg=None)
+    other = Runner(**dict(config, experiment_name='again'), load_from=str(tmp_path / 'epoch_1.pth'))
+    torch.manual_seed(0)
+    assert set(other.test()) == set(measured) == {'mse', 'psnr'}
+    weights = zip(other.model.state_dict().items(), runner.model.state_dict().items(), strict=True)
+    assert all(name == same and torch.equal(weight, other) for (name, weight), (same, other) in weights)
+
+
+def test_found_by_hosts_and_by_scope():
+    init_default_scope('mmseg')
+    for name in ('DeterministicDiffusion', 'mmdiffperc.DeterministicDiffusion'):
+        assert isinstance(MODELS.build(dict(type=name, arch='tiny-sd')), DeterministicDiffusion)

@@ -1,0 +1,104 @@
+import os
+import pickle
+
+import lmdb
+import pytest
+
+from mmdiffperc.generative import target_stores
+from mmdiffperc.generative.target_stores import FolderTargets, LmdbTargets, open_targets
+
+ENTRIES = {'a.png': b'first', 'scenes/ü.png': b'second', 'big.png': bytes(9000)}
+
+
+@pytest.fixture
+def database(tmp_path):
+    """An lmdb of a few entries, one of them of several pages."""
+    path = tmp_path / 'normals'
+    with lmdb.open(str(path)) as environment, environment.begin(write=True) as transaction:
+        for key, value in ENTRIES.items():
+            transaction.put(key.encode(), value)
+    return path
+
+
+def test_entries(database):
+    targets = open_targets(database)
+    assert {key: targets.read(key)[0] for key in ENTRIES} == ENTRIES
+    assert targets.read('a.png')[1] == f"{database}, entry 'a.png'"
+    assert targets.missing(['a.png', 'b.png', 'a.pn', *ENTRIES]) == ['b.png', 'a.pn']
+    assert pickle.loads(pickle.dumps(targets)).read('a.png')[0] == b'first'
+
+
+def test_single_file(tmp_path, database):
+    file = (database / 'data.mdb').rename(tmp_path / 'normals.lmdb')
+    assert open_targets(file).read('a.png') == (b'first', f"{file}, entry 'a.png'")
+
+
+def test_writes_nothing(database):
+    for path in (*database.iterdir(), database):
+        path.chmod(path.stat().st_mode & ~0o222)
+    before = {path.name: path.stat().st_mtime_ns for path in database.iterdir()}
+    open_targets(database).read('a.png')
+    assert {path.name: path.stat().st_mtime_ns for path in database.iterdir()} == before
+    database.chmod(0o755)
+
+
+def test_a_fork_opens_its_own(database):
+    targets = LmdbTargets(database)
+    targets.read('a.png')
+    if not (child := os.fork()):
+        os._exit(0 if targets.read('a.png')[0] == b'first' else 1)
+    assert os.waitpid(child, 0)[1] == 0
+    assert targets.read('a.png')[0] == b'first'
+
+
+def test_missing_entry(database):
+    with pytest.raises(FileNotFoundError, match="normals has no entry 'b.png'; the key of a target is the file_name"):
+        open_targets(database).read('b.png')
+
+
+def test_limits_of_keys_and_entries(database, monkeypatch):
+    targets = open_targets(database)
+    for ask in (targets.read, lambda key: targets.missing([key])):
+        with pytest.raises(ValueError, match='ü.* 511 bytes, this one 512'):
+            ask('ü' * 256)
+    monkeypatch.setattr(target_stores, 'MOST_BYTES', 8999)
+    with pytest.raises(ValueError, match="entry 'big.png': 9000 bytes, at most 8999"):
+        targets.read('big.png')
+    assert targets.read('a.png')[0] == b'first'
+
+
+def test_missing_database(tmp_path):
+    with pytest.raises(FileNotFoundError, match='depth: no such lmdb or folder of targets'):
+        open_targets(tmp_path / 'depth')
+
+
+@pytest.mark.parametrize(
+    ('damage', 'message'),
+    [
+        (lambda content: content[: len(content) // 2], 'data.mdb: cut short, .* of .* bytes; copy or make it again'),
+        (lambda content: b'x' * 9000, 'data.mdb: no LMDB database, or damaged'),
+        (lambda content: b'', 'data.mdb: no LMDB database, or damaged'),
+    ],
+)
+def test_damaged_database(database, damage, message):
+    file = database / 'data.mdb'
+    file.write_bytes(damage(file.read_bytes()))
+    with pytest.raises(ValueError, match=message):
+        open_targets(database).read('a.png')
+
+
+def test_files(tmp_path):
+    targets = open_targets(tmp_path)
+    assert isinstance(targets, FolderTargets)
+    (tmp_path / 'room').mkdir()
+    for name in ('a.png', 'a.npz', 'b.png', 'room/c.npy'):
+        (tmp_path / name).write_bytes(name.encode())
+    found = {key: targets.read(key) for key in ('a.jpg', 'b.png', 'room/c.jpg')}
+    assert found == {
+        'a.jpg': (b'a.npz', str(tmp_path / 'a.npz')),
+        'b.png': (b'b.png', str(tmp_path / 'b.png')),
+        'room/c.jpg': (b'room/c.npy', str(tmp_path / 'room/c.npy')),
+    }
+    assert targets.missing(['a.jpg', 'c.jpg', 'd.png']) == ['c.jpg', 'd.png']
+    with pytest.raises(FileNotFoundError, match='d.png: no such target, nor with one of the suffixes'):
+        targets.read('d.png')

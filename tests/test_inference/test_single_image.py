@@ -1,0 +1,49 @@
+import numpy as np
+import pytest
+from mmengine.config import Config
+from mmengine.dataset import ConcatDataset
+from torch import nn
+
+from mmdiffperc.inference.single_image import single_image_batch, transforms_for_testing
+
+LOAD, FLIP, PACK = (dict(type=name) for name in ('LoadImageFromFile', 'RandomFlip', 'PackSegInputs'))
+OWN = dict(type='NYUDataset', pipeline=[LOAD, PACK], lazy_init=True)
+
+
+@pytest.mark.parametrize(
+    ('dataset', 'expected'),
+    [
+        (OWN, [LOAD, PACK]),
+        (dict(type='RepeatDataset', times=2, dataset=OWN), [LOAD, PACK]),
+        (dict(type='ConcatDataset', datasets=[OWN, dict(OWN, pipeline=[FLIP])]), [LOAD, PACK]),
+        (dict(type=ConcatDataset, datasets=[dict(type='RepeatDataset', times=2, dataset=OWN)]), [LOAD, PACK]),
+        # mmseg's, whose transforms come after those of the data set, and mmpose's, whose data sets may have none
+        (
+            dict(type='MultiImageMixDataset', dataset=dict(OWN, pipeline=[LOAD]), pipeline=[FLIP, PACK]),
+            [LOAD, FLIP, PACK],
+        ),
+        (dict(type='CombinedDataset', datasets=[dict(OWN, pipeline=[])], pipeline=[LOAD, PACK]), [LOAD, PACK]),
+    ],
+)
+def test_pipeline_of_a_wrapped_data_set(dataset, expected):
+    assert transforms_for_testing(Config(dict(test_dataloader=dict(dataset=dataset)))) == expected
+
+
+def test_the_first_of_several_data_loaders():
+    assert transforms_for_testing(Config(dict(test_dataloader=[dict(dataset=OWN), dict(dataset={})]))) == [LOAD, PACK]
+
+
+def test_a_folder_in_place_of_an_image(tmp_path):
+    with pytest.raises(IsADirectoryError, match=str(tmp_path)):
+        single_image_batch(nn.Module(), tmp_path)
+
+
+@pytest.mark.parametrize(
+    'cfg',
+    [{}, dict(test_dataloader=None), dict(test_dataloader=[]), dict(test_dataloader=dict(dataset=dict(type='X')))],
+)
+def test_config_without_test_data(cfg):
+    model = nn.Module()
+    model.cfg = Config(cfg)
+    with pytest.raises(ValueError, match=r'test_dataloader\.dataset\.pipeline'):
+        single_image_batch(model, np.zeros((4, 4, 3), np.uint8))

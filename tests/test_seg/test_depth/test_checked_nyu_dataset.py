@@ -1,0 +1,94 @@
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from mmengine.config import Config
+from mmengine.registry import init_default_scope
+from mmseg.datasets import NYUDataset
+from mmseg.registry import DATASETS
+
+from mmdiffperc.seg.depth import CheckDepth, CheckedNYUDataset  # noqa: F401  (registers them)
+
+CONFIGS = Path(__file__).parents[3] / 'configs' / '_base_' / 'datasets'
+
+
+@pytest.fixture(autouse=True)
+def scope():
+    init_default_scope('mmseg')
+
+
+@pytest.fixture
+def write(tmp_path):
+    """Write images of 48 x 64 and their depth maps in NYU's folders, and return their root."""
+
+    def write(*names, phase='test', depth_size=(48, 64)):
+        for folder in ('images', 'annotations'):
+            (tmp_path / folder / phase).mkdir(parents=True, exist_ok=True)
+        for name in names:
+            cv2.imwrite(str(tmp_path / 'images' / phase / f'{name}.jpg'), np.full((48, 64, 3), 90, np.uint8))
+            cv2.imwrite(str(tmp_path / 'annotations' / phase / f'{name}.png'), np.full(depth_size, 2345, np.uint16))
+        return str(tmp_path)
+
+    return write
+
+
+def build(root, dataset_type=CheckedNYUDataset, phase='test', **arguments):
+    prefix = dict(img_path=f'images/{phase}', depth_map_path=f'annotations/{phase}')
+    return dataset_type(data_root=root, data_prefix=prefix, serialize_data=False, **arguments)
+
+
+def test_is_the_data_set_of_mmseg(write):
+    root = write('kitchen_0028b_00045', 'dining_room_0001', 'cave_3')
+    ours, theirs = build(root), build(root, NYUDataset)
+    assert ours.metainfo == theirs.metainfo
+    assert [ours.get_data_info(i) for i in range(3)] == [theirs.get_data_info(i) for i in range(len(theirs))]
+    assert [ours.get_data_info(i)['category_id'] for i in range(3)] == [-1, 21, 6]
+
+
+def test_name_without_a_number_is_of_no_known_scene(write):
+    assert build(write('kitchen')).get_data_info(0)['category_id'] == -1
+
+
+def test_folder_that_does_not_exist(tmp_path):
+    with pytest.raises(FileNotFoundError, match='images/test .*data_root.*data_prefix'):
+        build(str(tmp_path))
+
+
+def test_folder_without_images(write):
+    root = write('kitchen_1')
+    with pytest.raises(FileNotFoundError, match=r"images/test: .*'\.png'.*did you mean '\.jpg'"):
+        build(root, img_suffix='.png')
+
+
+@pytest.mark.parametrize('name', ['nyu_480x480', 'nyu_512x512', 'toy_nyu_128x128'])
+def test_shipped_configs_check_the_depth_they_test_with(name, write):
+    config = Config.fromfile(CONFIGS / f'{name}.py')
+    root = write('kitchen_1')
+    for phase in ('val', 'test'):
+        loader = config[f'{phase}_dataloader'].dataset | dict(data_root=root, img_suffix='.jpg')
+        for pipeline in (loader['pipeline'], config.tta_pipeline):
+            write('kitchen_1')
+            dataset = DATASETS.build(loader | dict(pipeline=pipeline))
+            assert isinstance(dataset, CheckedNYUDataset)
+            assert dataset[0] is not None
+            write('kitchen_1', depth_size=(24, 64))
+            with pytest.raises(ValueError, match=r'depth map of shape \(24, 64\) for an image of \(48, 64\)'):
+                dataset[0]
+
+
+def test_shipped_configs_train_with_it():
+    for name in ('nyu_480x480', 'nyu_512x512', 'toy_nyu_128x128'):
+        dataset = Config.fromfile(CONFIGS / f'{name}.py').train_dataloader.dataset
+        assert DATASETS.get(dataset.type) is CheckedNYUDataset
+        assert 'CheckDepth' in [transform.type for transform in dataset.pipeline]
+
+
+def test_configs_of_mmseg_get_the_checks(write):
+    assert DATASETS.get('NYUDataset') is DATASETS.get('mmseg.NYUDataset') is CheckedNYUDataset
+    root = write('kitchen_1', 'kitchen_2')
+    for number in (1, 2):
+        cv2.imwrite(f'{root}/annotations/test/kitchen_{number}.png', np.full((48, 64), 65535, np.uint16))
+    loader = dict(type='LoadDepthAnnotation', depth_rescale_factor=1e-3)
+    with pytest.raises(ValueError, match=r'kitchen_1\.png and 1 more .* 65535 '):
+        build(root, pipeline=[loader])

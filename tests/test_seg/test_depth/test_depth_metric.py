@@ -1,0 +1,194 @@
+from contextlib import contextmanager
+
+import cv2
+import numpy as np
+import pytest
+import torch
+import torch.distributed as dist
+import torch.multiprocessing as mp
+from mmengine.evaluator import Evaluator
+from mmengine.logging import MMLogger
+from mmengine.registry import init_default_scope
+from mmengine.structures import PixelData
+from mmseg.structures import SegDataSample
+
+from mmdiffperc.evaluation.depth_measures import MEASURES
+from mmdiffperc.seg.depth.depth_metric import MonocularDepthMetric
+
+
+@contextmanager
+def heard(caplog):
+    """Let caplog hear mmengine's logger, which passes nothing on."""
+    logger = MMLogger.get_current_instance()
+    logger.addHandler(caplog.handler)
+    try:
+        yield
+    finally:
+        logger.removeHandler(caplog.handler)
+
+
+def sample(pred, gt=None, **meta):
+    """Depth maps as a segmentor of mmseg returns them and its pipeline packs them."""
+    data = SegDataSample(metainfo=dict(img_path='folder/a.b.png', **meta))
+    data.pred_depth_map = PixelData(data=torch.as_tensor(pred, dtype=torch.float32)[None])
+    if gt is not None:
+        data.gt_depth_map = PixelData(data=torch.as_tensor(gt, dtype=torch.float32)[None])
+    return data
+
+
+def evaluate(samples, **arguments):
+    init_default_scope('mmseg')
+    evaluator = Evaluator([dict(type='MonocularDepthMetric', **arguments)])
+    evaluator.process(samples)
+    return evaluator.evaluate(len(samples))
+
+
+def test_mean_over_images_not_pixels():
+    """One pixel is wrong by 1 m, three are right."""
+    images = [sample([[3.0]], [[2.0]]), sample([[1.0, 2.0, 3.0]], [[1.0, 2.0, 3.0]])]
+    results = evaluate(images)
+    assert tuple(results) == MEASURES
+    assert results['rmse'] == pytest.approx(0.5)
+    assert results['abs_rel'] == pytest.approx(0.25)
+    assert results['d1'] == pytest.approx(0.5)
+
+
+def test_chosen_measures_and_prefix():
+    results = evaluate([sample([[3.0]], [[2.0]])], depth_metrics=['rmse', 'd3'], prefix='kitti')
+    assert results == pytest.approx({'kitti/rmse': 1.0, 'kitti/d3': 1.0})
+    assert list(results) == ['kitti/rmse', 'kitti/d3']
+
+
+def test_limits_are_excluded():
+    """Of the true depths only 2 and 3 lie between 1 and 4."""
+    gt = [[0.0, 1.0, 2.0], [3.0, 4.0, 5.0]]
+    results = evaluate([sample(np.full((2, 3), 3.0), gt)], min_depth_eval=1.0, max_depth_eval=4.0)
+    assert results['rmse'] == pytest.approx(np.sqrt(0.5))
+
+
+def test_not_finite_and_clamped_predictions():
+    pred, gt = [[float('inf'), float('-inf'), float('nan'), 9.0]], [[2.0, 2.0, 2.0, 2.0]]
+    limits = dict(min_depth_eval=1.0, max_depth_eval=4.0, depth_metrics=['rmse'])
+    assert evaluate([sample(pred, gt)], **limits)['rmse'] == pytest.approx(np.sqrt((4 + 4 + 1 + 49) / 4))
+    assert evaluate([sample(pred, gt)], clamp=True, **limits)['rmse'] == pytest.approx(np.sqrt((4 + 4 + 1 + 4) / 4))
+
+
+def test_crop():
+    """Wrong outside of Garg's crop, rows 8 to 18 and columns 1 to 28 of 20 x 30, right inside."""
+    pred = np.full((20, 30), 5.0)
+    pred[8:19, 1:28] = 2.0
+    results = evaluate([sample(pred, np.full((20, 30), 2.0))], crop_type='garg_crop')
+    assert results['rmse'] == 0
+    assert evaluate([sample(pred, np.full((20, 30), 2.0))])['rmse'] > 1
+
+
+@pytest.mark.parametrize('align', ['median', 'least_squares'])
+def test_alignment(align):
+    gt = np.linspace(1, 6, 12).reshape(3, 4)
+    pred = 0.3 * gt + (0.7 if align == 'least_squares' else 0)
+    pred[0, 0], gt[0, 0] = 1e6, 0  # not measured, so it must not count in the fit
+    assert evaluate([sample(pred, gt)], align=align)['rmse'] == pytest.approx(0, abs=1e-5)
+    assert evaluate([sample(pred, gt)])['rmse'] > 0.1
+
+
+def test_aligned_predictions_are_clamped():
+    """The fitted line is below zero, where there is no logarithm, at the first pixel."""
+    pred, gt = [[-10.0, 2.0, 3.0, 4.0, 5.0]], [[0.1, 0.2, 3.0, 6.0, 9.0]]
+    results = evaluate([sample(pred, gt)], align='least_squares', depth_metrics=['rmse_log', 'rmse'])
+    slope, intercept = np.polyfit(pred[0], gt[0], 1)
+    fitted = slope * np.array(pred[0]) + intercept
+    assert fitted.min() < 0
+    assert results['rmse'] == pytest.approx(np.sqrt(np.mean((fitted.clip(1e-3, 10) - gt[0]) ** 2)), rel=1e-5)
+    assert np.isfinite(results['rmse_log'])
+
+
+def test_image_without_depth_is_left_out(caplog):
+    images = [sample([[3.0]], [[2.0]]), sample([[3.0]], [[0.0]]), sample([[3.0]], [[50.0]])]
+    with heard(caplog):
+        assert evaluate(images)['rmse'] == pytest.approx(1.0)
+        assert '2 of 3 images have no true depth between 0.001 and 10.0 inside the crop None: left out' in caplog.text
+        caplog.clear()
+        assert np.isnan(evaluate(images[1:])['rmse'])
+        assert '2 of 2 images have no true depth' in caplog.text
+
+
+def test_measure_that_is_not_finite_is_named(caplog):
+    images = [sample([[3.0, 2.0]], [[2.0, 2.0]]), sample([[0.0, 2.0]], [[2.0, 2.0]])]
+    with heard(caplog):
+        assert evaluate(images, depth_metrics=['rmse']) == pytest.approx(dict(rmse=(np.sqrt(0.5) + np.sqrt(2)) / 2))
+        assert 'not finite' not in caplog.text
+        assert np.isinf(evaluate(images)['rmse_log'])
+        assert 'a.b.png: rmse_log, log10, silog not finite' in caplog.text
+        caplog.clear()
+        assert np.isfinite(list(evaluate(images, clamp=True).values())).all()
+        assert 'not finite' not in caplog.text
+
+
+@pytest.mark.parametrize('pred', [[[0.0, 0.0, 2.0]], [[-1.0, -3.0, 2.0]]])
+def test_prediction_that_no_scale_aligns(pred):
+    with pytest.raises(ValueError, match=r'a\.b\.png: no scale makes the median of the prediction, (0|-1), that of'):
+        evaluate([sample(pred, [[1.0, 2.0, 3.0]])], align='median')
+
+
+def test_size_that_differs():
+    with pytest.raises(ValueError, match=r'a\.b\.png: predicted depth is 2 x 3, true depth 3 x 2 \(height x width\)'):
+        evaluate([sample(np.ones((2, 3)), np.ones((3, 2)))])
+
+
+def test_nothing_is_written_outside_of_the_folder(tmp_path):
+    with pytest.raises(ValueError, match=r"sample_name: .*'\.\./0001'"):
+        evaluate([sample([[1.0]], sample_name='../0001')], format_only=True, output_dir=str(tmp_path / 'out'))
+    assert not list(tmp_path.rglob('*.png'))
+
+
+def test_predictions_are_written_without_truth(tmp_path):
+    folder = tmp_path / 'out'
+    images = [sample([[1.5, float('nan'), 20.0]]), sample([[1.0]], sample_name='drive_0001')]
+    assert evaluate(images, format_only=True, output_dir=str(folder), depth_scale_factor=4000) == {}
+    written = cv2.imread(str(folder / 'a.b.png'), cv2.IMREAD_UNCHANGED)
+    assert written.dtype == np.uint16
+    assert written.tolist() == [[6000, 4, 65535]]
+    assert sorted(path.name for path in folder.iterdir()) == ['a.b.png', 'drive_0001.png']
+
+
+def test_predictions_are_written_beside_the_results(tmp_path):
+    assert evaluate([sample([[3.0]], [[2.0]])], output_dir=str(tmp_path))['rmse'] == pytest.approx(1.0)
+    assert cv2.imread(str(tmp_path / 'a.b.png'), cv2.IMREAD_UNCHANGED).tolist() == [[3000]]
+
+
+@pytest.mark.parametrize(
+    ('arguments', 'message'),
+    [
+        (
+            dict(depth_metrics=['rmse', 'mae']),
+            r"depth_metrics=\['rmse', 'mae'\]: expected a list of some of d1, .*silog",
+        ),
+        (dict(depth_metrics=[]), r'depth_metrics=\[\]: expected a list of some of d1, '),
+        (dict(depth_metrics='rmse'), "depth_metrics='rmse': expected a list of some of d1, "),
+        (dict(crop_type='garg'), "crop_type='garg': expected 'nyu_crop', 'garg_crop' or 'eigen_crop', or None"),
+        (dict(align='lsq'), "align='lsq': expected 'median' or 'least_squares', or None"),
+        (dict(depth_scale_factor=0), 'depth_scale_factor=0: expected a positive, finite number'),
+        (dict(min_depth_eval=5, max_depth_eval=5), 'got 5, 5'),
+        (dict(format_only=True), 'name their folder with output_dir'),
+        (dict(max_depth_eval=80, output_dir='out'), '80 times depth_scale_factor 1000.* does not fit into 16 bits'),
+    ],
+)
+def test_bad_configuration(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        MonocularDepthMetric(**arguments)
+
+
+def evaluate_three_on_two_processes(rank, folder):
+    """As the sampler does it: images 0 and 2, images 1 and - to make both equally long - 0 again."""
+    dist.init_process_group('gloo', init_method=f'file://{folder}/rendezvous', rank=rank, world_size=2)
+    images = [sample([[2.0 + error]], [[2.0]]).to_dict() for error in ((0.0, 3.0), (1.5, 0.0))[rank]]
+    metric = MonocularDepthMetric(depth_metrics=['rmse'])
+    metric.process({}, images)
+    (folder / str(rank)).write_text(str(metric.evaluate(3)['rmse']))
+    dist.destroy_process_group()
+
+
+def test_mean_over_the_images_of_two_processes(tmp_path):
+    mp.start_processes(evaluate_three_on_two_processes, (tmp_path,), nprocs=2, start_method='fork')
+    for rank in '01':
+        assert float((tmp_path / rank).read_text()) == pytest.approx((0 + 1.5 + 3) / 3)

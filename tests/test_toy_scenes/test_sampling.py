@@ -1,0 +1,123 @@
+from collections import Counter
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from mmdiffperc.toy_scenes import OBJECT_COLOURS, TOY_CLASSES, render, sample_scene
+
+NUM_SCENES = 60
+
+
+@pytest.fixture(scope='module')
+def renderings():
+    return [render(sample_scene([7, index]), 64) for index in range(NUM_SCENES)]
+
+
+@pytest.mark.parametrize('domain', ['a', 'b'])
+def test_equal_seeds_give_equal_bits(domain):
+    one, other = (render(sample_scene([1, 2], domain), (40, 56)) for _ in range(2))
+    for name in ('image', 'semantic', 'depth', 'normals', 'albedo', 'shading', 'instance_map'):
+        assert getattr(one, name).tobytes() == getattr(other, name).tobytes()
+
+
+def test_other_seeds_and_domains_give_other_scenes():
+    image = render(sample_scene([1, 2]), 48).image
+    for other in (sample_scene([1, 3]), sample_scene([2, 2]), sample_scene([1, 2], 'b')):
+        assert (render(other, 48).image != image).mean() > 0.5
+
+
+def test_generator_is_taken_as_a_seed():
+    rng = np.random.default_rng(4)
+    first, second = sample_scene(rng), sample_scene(rng)
+    assert (render(first, 48).image == render(sample_scene(4), 48).image).all()
+    assert (render(first, 48).image != render(second, 48).image).any()
+
+
+def test_domains_share_no_pattern_and_differ_in_contrast():
+    scenes = {domain: [sample_scene([8, index], domain) for index in range(20)] for domain in 'ab'}
+    patterns = {
+        domain: {
+            part.material.pattern
+            for scene in some
+            for thing in scene.objects
+            for part in thing.parts
+            if thing.class_name != 'figure'
+        }
+        for domain, some in scenes.items()
+    }
+    ratios = {
+        domain: np.mean([scene.light.colour.mean() / scene.light.ambient.mean() for scene in some])
+        for domain, some in scenes.items()
+    }
+    assert not patterns['a'] & patterns['b']
+    assert ratios['b'] > 1.5 * ratios['a']
+
+
+def test_unknown_domain_is_an_error():
+    with pytest.raises(ValueError, match="got 'c'"):
+        sample_scene(0, 'c')
+
+
+def test_every_class_and_colour_occurs(renderings):
+    pixels = Counter(TOY_CLASSES[label] for one in renderings for label in np.unique(one.semantic))
+    colours = Counter(instance.colour for one in renderings for instance in one.instances)
+    assert set(pixels) == set(TOY_CLASSES) and min(pixels.values()) >= 5
+    assert set(colours) == set(OBJECT_COLOURS)
+
+
+def test_three_to_seven_objects_that_can_be_seen(renderings):
+    counts = [len(one.instances) for one in renderings]
+    assert min(counts) >= 3 and max(counts) == 7
+    assert min(instance.area for one in renderings for instance in one.instances) >= 0.003 * 64**2
+    widths = [instance.bbox[2] for one in renderings for instance in one.instances if instance.class_name != 'figure']
+    assert 8 <= np.quantile(widths, 0.2) and np.quantile(widths, 0.8) <= 24
+
+
+def test_occlusion_and_shadows_occur(renderings):
+    hidden = 0
+    for one in renderings:
+        for instance in one.instances:
+            alone = render(replace(one.scene, objects=(one.scene.objects[instance.index],)), 64)
+            hidden += instance.area < 0.9 * alone.instances[0].area
+    floors = [one.semantic == TOY_CLASSES.index('floor') for one in renderings]
+    cast = [(one.shadow & floor).sum() / floor.sum() for one, floor in zip(renderings, floors, strict=True)]
+    assert hidden > 0.1 * sum(len(one.instances) for one in renderings)
+    assert np.mean(np.array(cast) > 0.01) > 0.7
+
+
+def test_objects_do_not_touch():
+    rng = np.random.default_rng(0)
+    for index in range(12):
+        objects = sample_scene([9, index]).objects
+        for one in objects:
+            for part in one.parts:
+                points = part.centre + (rng.uniform(-1, 1, (300, 3)) * part.half_extents) @ part.rotation.T
+                inside = contains(part, points)
+                others = [other for thing in objects if thing is not one for other in thing.parts]
+                assert not any((contains(other, points) & inside).any() for other in others)
+
+
+def contains(part, points):
+    """Whether a vertical ray through each point enters below and leaves above it."""
+    up = np.tile(np.array([[0, 1, 0]], np.float32), (len(points), 1))
+    t_in, t_out = part.intersect(points.astype(np.float32), up)
+    return (t_in < 0) & (t_out > 0)
+
+
+def test_objects_stand_on_the_floor():
+    for index in range(12):
+        for thing in sample_scene([10, index]).objects:
+            lowest = min(
+                part.centre[1] - part.half_extents[1]
+                for part in thing.parts
+                if part.shape == 'sphere' or thing.class_name != 'figure'
+            )
+            assert lowest == pytest.approx(0, abs=0.06)
+
+
+def test_light_and_pictures_are_varied(renderings):
+    brightness = np.array([one.image.mean() for one in renderings])
+    lights = np.array([one.scene.light.position for one in renderings])
+    assert 50 < brightness.min() and brightness.max() < 220 and brightness.std() > 10
+    assert (lights.std(axis=0) > 0.5).all()

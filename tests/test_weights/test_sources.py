@@ -1,0 +1,226 @@
+"""Choosing files among those of a folder or of a repository, and downloading no others."""
+
+import hashlib
+import json
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+from mmengine.logging import MMLogger
+
+from mmdiffperc.weights.sources import locate_checkpoint, weight_files
+
+FILES = [
+    'README.md',
+    'v1-5-pruned.safetensors',
+    'unet/config.json',
+    'unet/diffusion_pytorch_model.bin',
+    'unet/diffusion_pytorch_model.safetensors',
+    'unet/diffusion_pytorch_model.fp16.safetensors',
+    'unet/diffusion_pytorch_model.non_ema.bin',
+    'vae/config.json',
+    'vae/diffusion_pytorch_model-00001-of-00002.safetensors',
+    'vae/diffusion_pytorch_model-00002-of-00002.safetensors',
+    'vae/diffusion_pytorch_model.safetensors.index.json',
+    'text_encoder/config.json',
+    'text_encoder/flax_model.msgpack',
+    'text_encoder/openvino_model.bin',
+    'text_encoder/pytorch_model.fp16.bin',
+    'tokenizer/merges.txt',
+    'tokenizer/tokenizer_config.json',
+    'tokenizer/vocab.json',
+]
+COMMIT = 'c0ffee' * 6 + 'c0ff'
+
+
+def _names(folder):
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob('*') if path.is_file())
+
+
+@pytest.fixture
+def folder(tmp_path):
+    for name in FILES:
+        path = tmp_path / 'repository' / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(name)
+    return tmp_path / 'repository'
+
+
+@pytest.mark.parametrize(
+    'part, variant, expected',
+    [
+        ('unet', None, ['diffusion_pytorch_model.safetensors']),
+        ('unet', 'fp16', ['diffusion_pytorch_model.fp16.safetensors']),
+        ('unet', 'non_ema', ['diffusion_pytorch_model.non_ema.bin']),
+        ('vae', None, [f'diffusion_pytorch_model-0000{n}-of-00002.safetensors' for n in (1, 2)]),
+        ('text_encoder', None, ['pytorch_model.fp16.bin']),
+    ],
+)
+def test_files_of_a_part(folder, part, variant, expected):
+    assert [path.name for path in weight_files(folder, part, variant)] == expected
+
+
+def test_another_variant_is_not_taken_silently(folder, caplog, monkeypatch):
+    monkeypatch.setattr(MMLogger.get_current_instance(), 'handlers', [caplog.handler])  # it does not propagate
+    weight_files(folder, 'unet')
+    assert not caplog.messages
+    weight_files(folder, 'text_encoder')
+    assert "no plain weights of 'text_encoder'; taking the fp16" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ('part', 'variant', 'expected', 'taken'),
+    [
+        ('vae', 'fp16', [f'diffusion_pytorch_model-0000{n}-of-00002.safetensors' for n in (1, 2)], 'plain'),
+        ('text_encoder', 'non_ema', ['pytorch_model.fp16.bin'], 'fp16'),
+    ],
+)
+def test_part_without_the_variant(folder, caplog, monkeypatch, part, variant, expected, taken):
+    """Where another part has the variant: plain files of this one, or else the only variant that it has."""
+    monkeypatch.setattr(MMLogger.get_current_instance(), 'handlers', [caplog.handler])
+    assert [path.name for path in weight_files(folder, part, variant)] == expected
+    (message,) = caplog.messages
+    assert all(word in message for word in (str(folder), part, variant, f'taking the {taken}'))
+
+
+@pytest.mark.parametrize(
+    ('name', 'program'),
+    [
+        ('diffusion_flax_model.msgpack', 'Flax'),
+        ('model.onnx', 'ONNX'),
+        ('openvino_model.xml', 'OpenVINO'),
+        ('diffusion_pytorch_model.gguf', 'GGUF'),
+    ],
+)
+def test_weights_of_another_program(tmp_path, name, program):
+    (tmp_path / 'unet').mkdir()
+    (tmp_path / 'unet' / name).touch()
+    with pytest.raises(FileNotFoundError, match=f"'unet' .* {program} .*{name}"):
+        weight_files(tmp_path, 'unet')
+
+
+def test_variant_that_no_part_has(folder):
+    with pytest.raises(
+        FileNotFoundError, match=r"'vae'.*fp61.*'unet': \['fp16', 'non_ema', 'plain'\].*'vae': \['plain'\]"
+    ):
+        weight_files(folder, 'vae', 'fp61')
+    (folder / 'text_encoder/pytorch_model.bf16.bin').touch()
+    with pytest.raises(FileNotFoundError, match=r"'text_encoder'.*non_ema.*\['bf16', 'fp16'\]"):
+        weight_files(folder, 'text_encoder', 'non_ema')
+
+
+@pytest.mark.parametrize(
+    'stem', ['model.fp16-00001-of-00001', 'model-00001-of-00001.fp16'], ids=['variant first', 'variant last']
+)
+def test_both_names_of_a_sharded_variant(tmp_path, stem):
+    (tmp_path / 'text_encoder').mkdir()
+    (tmp_path / 'text_encoder' / f'{stem}.safetensors').touch()
+    assert weight_files(tmp_path, 'text_encoder', 'fp16')[0].name == f'{stem}.safetensors'
+
+
+def test_local_paths(folder):
+    assert locate_checkpoint(str(folder), ['unet']) == folder
+    assert locate_checkpoint(folder / 'v1-5-pruned.safetensors', ['unet']) == folder / 'v1-5-pruned.safetensors'
+
+
+class _Hub(BaseHTTPRequestHandler):
+    """As much of the hub's protocol as a download takes."""
+
+    def do_GET(self):
+        self._answer()
+
+    def do_HEAD(self):
+        self._answer()
+
+    def log_message(self, *args):
+        pass
+
+    def _answer(self):
+        root, path = self.server.root, self.path.partition('?')[0]
+        file = root / path.partition(f'/resolve/{COMMIT}/')[2]
+        if path.startswith('/api/models/org/name/tree/'):
+            self._send(json.dumps([self._entry(name) for name in _names(root)]).encode())
+        elif path.startswith('/api/models/org/name'):
+            self._send(json.dumps({'id': 'org/name', 'sha': COMMIT, 'siblings': []}).encode())
+        elif '/resolve/' in path and file.is_file():
+            self._send(file.read_bytes())
+        else:
+            self.send_error(404)
+
+    def _entry(self, name):
+        size = (self.server.root / name).stat().st_size
+        return {'type': 'file', 'path': name, 'size': size, 'oid': hashlib.sha1(name.encode()).hexdigest()}
+
+    def _send(self, content):
+        self.send_response(200)
+        self.send_header('Content-Type', 'application/json')
+        self.send_header('Content-Length', str(len(content)))
+        self.send_header('X-Repo-Commit', COMMIT)
+        self.send_header('ETag', f'"{hashlib.sha1(content).hexdigest()}"')
+        self.end_headers()
+        if self.command == 'GET':
+            self.wfile.write(content)
+
+
+@pytest.fixture
+def hub(folder, tmp_path, monkeypatch):
+    """A hub on this machine that serves ``folder`` as ``org/name``."""
+    server = ThreadingHTTPServer(('127.0.0.1', 0), _Hub)
+    server.root = folder
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    url = f'http://127.0.0.1:{server.server_port}'
+    monkeypatch.setattr('huggingface_hub.constants.ENDPOINT', url)
+    template = f'{url}/{{repo_id}}/resolve/{{revision}}/{{filename}}'
+    monkeypatch.setattr('huggingface_hub.constants.HUGGINGFACE_CO_URL_TEMPLATE', template)
+    monkeypatch.setattr('huggingface_hub.constants.HF_HUB_CACHE', str(tmp_path / 'cache'))
+    monkeypatch.setattr('huggingface_hub.constants.HF_HUB_OFFLINE', False)
+    yield server
+    server.shutdown()
+    server.server_close()
+
+
+def test_only_what_is_needed_is_downloaded_and_only_once(hub, monkeypatch):
+    located = locate_checkpoint('org/name', ['unet', 'vae'])
+
+    expected = [name for name in FILES if name.startswith('vae/') and 'index' not in name]
+    expected += ['unet/config.json', 'unet/diffusion_pytorch_model.safetensors']
+    assert _names(located) == sorted(expected)
+    assert (located / 'unet/diffusion_pytorch_model.safetensors').read_text().startswith('unet/')
+
+    monkeypatch.setattr('huggingface_hub.constants.HF_HUB_OFFLINE', True)
+    assert locate_checkpoint('org/name', ['vae']) == located
+    with pytest.raises(RuntimeError, match=r'tokenizer/\*'):
+        locate_checkpoint('org/name', ['tokenizer'])
+
+    monkeypatch.setattr('huggingface_hub.constants.HF_HUB_OFFLINE', False)
+    locate_checkpoint('org/name', ['unet', 'tokenizer'], variant='fp16')
+    tokenizer = [name for name in FILES if name.startswith('tokenizer/')]
+    assert _names(located) == sorted([*expected, *tokenizer, 'unet/diffusion_pytorch_model.fp16.safetensors'])
+
+
+def test_repository_without_the_part_or_variant(hub):
+    with pytest.raises(FileNotFoundError, match="'org/name' holds no weights of 'unet_2'"):
+        locate_checkpoint('org/name', ['unet_2'])
+    with pytest.raises(FileNotFoundError, match=r"bf16, there: .*'unet': \['fp16', 'non_ema', 'plain'\]"):
+        locate_checkpoint('org/name', ['unet'], variant='bf16')
+
+
+def test_variant_of_some_parts_is_downloaded(hub, monkeypatch):
+    located = locate_checkpoint('org/name', ['unet', 'text_encoder'], variant='non_ema')
+    names = ['unet/diffusion_pytorch_model.non_ema.bin', 'text_encoder/pytorch_model.fp16.bin']
+    assert _names(located) == sorted([*names, 'unet/config.json', 'text_encoder/config.json'])
+    monkeypatch.setattr('huggingface_hub.constants.HF_HUB_OFFLINE', True)
+    assert locate_checkpoint('org/name', ['unet', 'text_encoder'], variant='non_ema') == located
+
+
+def test_wrong_name_of_a_repository(hub):
+    with pytest.raises(RuntimeError, match="'org/nothing'.*a wrong name"):
+        locate_checkpoint('org/nothing', ['unet'])
+
+
+def test_neither_path_nor_repository(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for checkpoint in ('org/name.ckpt', './org/name', 'a/b/c', 'name', Path('/nowhere/name')):
+        with pytest.raises(FileNotFoundError, match='No weights at'):
+            locate_checkpoint(checkpoint, ['unet'])
