@@ -1,34 +1,33 @@
 """Dense prediction by a deterministic diffusion process."""
 
-import logging
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import torch
-from mmengine.logging import print_log
 from mmengine.model import BaseModel, ImgDataPreprocessor
 from mmengine.structures import BaseDataElement, PixelData
 
-from mmdiffperc.models.checkpointing import enable_checkpointing
+from mmdiffperc.models.checkpointing import enable_checkpointing, refuse_reentrant_checkpointing
 from mmdiffperc.models.config_checks import Arch, AttentionLora, GeneratorInitCfg, Schedule
 from mmdiffperc.models.layers.image_check import REMEDY, check_form
 from mmdiffperc.models.layers.latent_autoencoder import LatentAutoencoder
 from mmdiffperc.models.layers.sentence_encoder import LONGEST, SentenceEncoder
 from mmdiffperc.registry import MODELS
 from mmdiffperc.validation import Component, NonNegativeFloat, PositiveFloat, validated
-from mmdiffperc.weights.completeness import RefuseIncomplete
+from mmdiffperc.weights.architectures import build_unet
+from mmdiffperc.weights.completeness import Completeness
+from mmdiffperc.weights.loading import initialise
 from mmdiffperc.weights.lora import add_attention_lora, load_lora, save_lora
-from mmdiffperc.weights.stable_diffusion import build_unet, load_weights
 
 from .captions import captions_of, clean_captions
 from .deterministic_process import DeterministicProcess, PredictionType, Sampler, Steps, check_choice, load_schedule
 from .target_codec import TargetCodec, TargetMode, TargetScale, check_number, targets_of
 
 CACHED_SENTENCES = 1024
-REFUSE_INCOMPLETE = RefuseIncomplete(
+COMPLETENESS = Completeness(
     'Check that its config has the same arch and lora as this one; Stable Diffusion weights are loaded by init_cfg, a '
     'LoRA file by load_lora',
-    may_lack='text_encoder.',  # SentenceEncoder decides about it
+    whole=True,
 )
 IMAGES = dict(type=ImgDataPreprocessor, mean=[127.5] * 3, std=[127.5] * 3, bgr_to_rgb=True)
 
@@ -114,12 +113,13 @@ class DeterministicDiffusion(BaseModel):
         else:
             self.autoencoder, self.text_encoder = networks_of.autoencoder, networks_of.text_encoder
             self.unet = networks_of.unet
-        self.register_load_state_dict_pre_hook(REFUSE_INCOMPLETE)
+        COMPLETENESS.attach(self)
 
     def _build_networks(self, arch, lora, with_cp):
         self.autoencoder = LatentAutoencoder(arch, scale_latents=True, with_decoder=True)
         self.text_encoder = SentenceEncoder(arch, LONGEST, cache_size=CACHED_SENTENCES)
         self.unet = build_unet(arch)
+        refuse_reentrant_checkpointing(self.unet)
         if lora is not None:
             add_attention_lora(self.unet, **lora)
         if with_cp:
@@ -127,21 +127,10 @@ class DeterministicDiffusion(BaseModel):
 
     def init_weights(self):
         """Load the pre-trained weights that ``init_cfg`` names."""
-        source = dict(self.init_cfg or {})
-        if source.pop('type', None) != 'Pretrained':
-            print_log(
-                'DeterministicDiffusion has no init_cfg of type Pretrained: without a checkpoint loaded later, its '
-                'weights are random',
-                logger='current',
-                level=logging.WARNING,
-            )
-            return super().init_weights()
         parts = dict(unet=self.unet, vae=self.autoencoder.vae, text_encoder=self.text_encoder.clip)
-        components = source.pop('components', tuple(parts))
-        load_weights(**source, **{name: parts[name] for name in components})
-        if 'text_encoder' in components:
+        source = initialise(self, parts)
+        if source and 'text_encoder' in source.files:
             self.text_encoder.note_weights()
-        self._is_init = True
 
     def load_lora(self, path: str | Path):
         """Exchange the adapter for that of a file or folder, see :func:`.load_lora`."""

@@ -10,11 +10,9 @@ from torch import nn
 from torch.nn.modules.module import register_module_module_registration_hook
 
 from mmdiffperc.models.backbones import DiffusionUNet
-from mmdiffperc.models.prompts import ClassPrompts
 
 HEADS = ('decode_head', 'bbox_head', 'roi_head')
 SEG_HEADS = ('decode_head', 'auxiliary_head')
-NO_CLASSES = ('',)  # the empty prompt
 
 
 def check_num_classes(model: nn.Module, name: str, part: nn.Module | None):
@@ -36,21 +34,16 @@ def check_num_classes(model: nn.Module, name: str, part: nn.Module | None):
     if isinstance(found, int) and found < 1:
         raise ValueError(f'{name} {type(part).__name__} has num_classes={found}: expected 1 or more')
     prompts = model._modules['backbone'].prompts
-    if not names_classes(prompts):
+    if not prompts.class_names:
         return
     if found not in (None, prompts.num_prompts):
         print_log(
             f'The prompts of {DiffusionUNet.__name__} name {prompts.num_prompts} classes, but {name} '
             f'{type(part).__name__} predicts {found}: set both to those of the data set, unless that is meant. The '
-            f'prompts are of {_shortened(prompts.classes)}',
+            f'prompts are of {_shortened(prompts.class_names)}',
             logger='current',
             level=logging.WARNING,
         )
-
-
-def names_classes(prompts: nn.Module | None) -> bool:
-    """Check whether prompts are made of class names; scenes and sentences are not."""
-    return type(prompts) is ClassPrompts and prompts.classes != NO_CLASSES
 
 
 def _shortened(classes: tuple[str, ...], shown: int = 3) -> str:

@@ -29,7 +29,7 @@ from mmdiffperc.command_line import bounded, guidance_scale, one_line_errors, po
 from mmdiffperc.files import write_whole
 from mmdiffperc.generative.target_files import encode_png
 from mmdiffperc.inference.metadata import METADATA, metadata_line, visible_files
-from mmdiffperc.weights.stable_diffusion import arch_folder
+from mmdiffperc.weights.architectures import arch_folder
 
 SHIPPED = 'tiny-sd'
 SETTINGS = 'make_images.json'
