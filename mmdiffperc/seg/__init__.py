@@ -1,4 +1,4 @@
-"""What mmsegmentation needs beside its own parts."""
+"""The parts for mmsegmentation."""
 
 from .dataset_check import check_seg_dataset
 from .depth import (
@@ -15,8 +15,8 @@ from .depth import (
     MonocularDepthMetric,
     PolyRiseFallLR,
 )
-from .image_loading import NamingImageLoader
 from .inference import predict_depth, segment_phrase
+from .load_rgb_image import LoadRGBImageFromFile
 from .referring import (
     EvaluateAtInputSize,
     InputSizeVisualizer,
@@ -47,13 +47,13 @@ __all__ = [
     'InputSizeVisualizer',
     'KBCrop',
     'KITTIDepthDataset',
+    'LoadRGBImageFromFile',
     'LoadReferringMask',
     'MapillaryAsCityscapesDataset',
     'MaskedCrossEntropyLoss',
     'MaskedSiLogLoss',
     'MetaPromptsDepthHead',
     'MonocularDepthMetric',
-    'NamingImageLoader',
     'PolyRiseFallLR',
     'ReferringSegDataset',
     'ReferringSegMetric',

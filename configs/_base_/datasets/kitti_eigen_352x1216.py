@@ -11,7 +11,7 @@ max_depth = 80.0
 meta_keys = (*_base_.meta_keys, 'sample_name')
 
 train_pipeline = [
-    dict(type='LoadImageFromFile'),
+    dict(type='LoadRGBImageFromFile'),
     dict(type='LoadDepthAnnotation', depth_rescale_factor=1 / 256),
     dict(type='CheckDepth', max_depth=max_depth),
     dict(type='KBCrop', size=(352, 1216)),

@@ -3,7 +3,7 @@
 _base_ = ['mmseg::_base_/datasets/nyu_512x512.py', './depth_parts.py']
 
 train_pipeline = [
-    dict(type='LoadImageFromFile'),
+    dict(type='LoadRGBImageFromFile'),
     dict(type='LoadDepthAnnotation', depth_rescale_factor=1e-3),
     dict(type='CheckDepth', max_depth=10.0),
     dict(type='RandomDepthMix', prob=0.25),

@@ -5,7 +5,7 @@ data_root = 'data/toy/ade'
 size = 128
 
 train_pipeline = [
-    dict(type='LoadImageFromFile'),
+    dict(type='LoadRGBImageFromFile'),
     dict(type='LoadAnnotations', reduce_zero_label=True),
     dict(type='CheckLabels', num_classes=11),
     dict(type='RandomResize', scale=(size, size), ratio_range=(1.0, 1.25), keep_ratio=True),

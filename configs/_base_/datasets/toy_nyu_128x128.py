@@ -8,7 +8,7 @@ size = 128
 max_depth = 10.0
 
 train_pipeline = [
-    dict(type='LoadImageFromFile'),
+    dict(type='LoadRGBImageFromFile'),
     dict(type='LoadDepthAnnotation', depth_rescale_factor=1e-3),
     dict(type='CheckDepth', max_depth=max_depth),
     dict(type='RandomDepthMix', prob=0.25),

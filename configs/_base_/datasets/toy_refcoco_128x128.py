@@ -10,7 +10,7 @@ size = 128
 
 resize = dict(type='Resize', scale=(size, size), keep_ratio=False, backend='pillow')
 pack = _base_.pack
-train_pipeline = [dict(type='LoadImageFromFile'), dict(type='LoadReferringMask'), resize, pack]
+train_pipeline = [dict(type='LoadRGBImageFromFile'), dict(type='LoadReferringMask'), resize, pack]
 test_pipeline = [
     dict(type='LoadImageFromFile'),
     dict(type='LoadReferringMask'),

@@ -8,7 +8,7 @@ from mmcv.transforms import LoadImageFromFile
 from mmengine.registry import init_default_scope
 from PIL import ExifTags, Image
 
-from mmdiffperc.coco_images import CocoImage, check_images, warn_of_boxes_beyond
+from mmdiffperc.coco import CocoImage, check_images, warn_of_boxes_beyond
 
 STORED, TURNED = (6, 10), (10, 6)  # (height, width)
 

@@ -15,7 +15,7 @@ from mmdiffperc.inference.image_files import read_image
 @pytest.fixture
 def loader():
     init_default_scope('mmseg')
-    return TRANSFORMS.build(dict(type='LoadImageFromFile'))
+    return TRANSFORMS.build(dict(type='LoadRGBImageFromFile'))
 
 
 def test_loads_as_mmcv_does(loader, tmp_path):
@@ -104,7 +104,7 @@ def test_what_cannot_become_rgb_is_named(loader, tmp_path, load):
 )
 def test_settings_that_keep_other_channels(loader, tmp_path, options, name, found):
     write_pictures(tmp_path)
-    loader = TRANSFORMS.build(dict(type='LoadImageFromFile', **options))
+    loader = TRANSFORMS.build(dict(type='LoadRGBImageFromFile', **options))
     with pytest.raises(ValueError, match=f'{name}: .*{found}.*RGB'):
         loader(dict(img_path=str(tmp_path / name)))
 
@@ -112,5 +112,5 @@ def test_settings_that_keep_other_channels(loader, tmp_path, options, name, foun
 def test_settings_that_keep_rgb(loader, tmp_path):
     expected = write_pictures(tmp_path)['rgba.png']
     for options in (dict(to_float32=True), dict(color_type='color_ignore_orientation')):
-        loader = TRANSFORMS.build(dict(type='LoadImageFromFile', **options))
+        loader = TRANSFORMS.build(dict(type='LoadRGBImageFromFile', **options))
         np.testing.assert_array_equal(loader(dict(img_path=str(tmp_path / 'rgba.png')))['img'], expected)

@@ -4,11 +4,11 @@ from warnings import catch_warnings
 import numpy as np
 import pytest
 from mmengine.logging import MMLogger
-from mmpose.registry import DATASETS
+from mmpose.datasets.datasets import CocoDataset
 from PIL import ExifTags, Image
 
 from mmdiffperc.pose import CheckedCocoDataset
-from mmdiffperc.pose.checked_coco_dataset import overlaps
+from mmdiffperc.pose.dataset_check import overlaps
 
 CATEGORY = dict(id=1, name='person')
 KEYPOINTS = np.tile([20.0, 30.0, 2.0], 17).tolist()
@@ -20,7 +20,7 @@ def load(tmp_path):
     """The data set of an image, 90 wide and 80 high, with these annotations."""
     Image.new('RGB', (90, 80)).save(tmp_path / '1.png')
 
-    def load(*annotations, detections=None, file_name='1.png', size=(80, 90), pipeline=()):
+    def load(*annotations, detections=None, file_name='1.png', size=(80, 90), pipeline=(), kind=CocoDataset):
         numbered = [dict(one, id=index, image_id=1) for index, one in enumerate(annotations, start=1)]
         images = [dict(id=1, file_name=file_name, width=size[1], height=size[0])]
         path = tmp_path / 'people.json'
@@ -31,7 +31,7 @@ def load(tmp_path):
             (tmp_path / 'boxes.json').write_text(json.dumps(found))
             options = dict(bbox_file=str(tmp_path / 'boxes.json'), test_mode=True)
         options.update(data_prefix=dict(img=str(tmp_path)), pipeline=list(pipeline))
-        return CheckedCocoDataset(ann_file=str(path), **options)
+        return kind(ann_file=str(path), **options)
 
     return load
 
@@ -51,8 +51,13 @@ def test_good_file_is_that_of_mmpose(load, warnings):
     assert not [text for text in warnings if 'left out' in text]
 
 
-def test_configs_of_mmpose_get_the_checks():
-    assert DATASETS.get('mmpose.CocoDataset') is CheckedCocoDataset
+def test_data_sets_of_another_format_are_left_alone(load):
+    class Own(CocoDataset):
+        def parse_data_info(self, raw_data_info):
+            """Parse keypoints of another number."""
+            return super().parse_data_info(raw_data_info)
+
+    assert len(load(dict(FIGURE, keypoints=KEYPOINTS[:42]), kind=Own)) == 1
 
 
 def test_file_without_keypoints(load):
@@ -82,7 +87,7 @@ def test_other_number_of_keypoints(load):
 
 def test_nothing_usable(load):
     unlabelled = dict(FIGURE, keypoints=[0] * 51, num_keypoints=0)
-    with pytest.raises(ValueError, match='of its 2 objects with keypoints none can be used'):
+    with pytest.raises(ValueError, match='none of its 2 objects with keypoints can be used'):
         load(unlabelled, dict(FIGURE, iscrowd=1))
 
 
@@ -93,13 +98,13 @@ def test_boxes_outside_are_left_out(load, warnings):
     assert [sample['id'] for sample in dataset] == [2, 3]
     assert dataset[1]['bbox'].tolist() == [[0, 40, 10, 79]]
     assert sum('image: 2' in text for text in warnings) == 1
-    with pytest.raises(ValueError, match='has a box outside of its image'):
+    with pytest.raises(ValueError, match='has a box outside its image'):
         load(outside)
 
 
 def test_detections_outside_are_left_out(load, warnings):
     good, outside, empty, partly = [10, 5, 30, 60], [10, -70, 30, 60], [10, 5, 30, 0], [-20, 40, 30, 60]
-    dataset = load(FIGURE, detections=[outside, good, empty, partly])
+    dataset = load(FIGURE, detections=[outside, good, empty, partly], kind=CheckedCocoDataset)
     assert [sample['bbox'].tolist() for sample in dataset] == [[[10, 5, 40, 65]], [[-20, 40, 10, 100]]]
     assert sum('boxes.json: ' in text and 'image: 2' in text for text in warnings) == 1
     with pytest.raises(ValueError, match=r'boxes\.json: none of its 1 boxes of persons'):
@@ -123,7 +128,7 @@ def test_keypoints_that_are_not_finite(load, value):
 def test_file_that_is_not_in_the_format_of_coco(tmp_path, content):
     (tmp_path / 'people.json').write_bytes(content.encode(errors='surrogateescape'))
     with pytest.raises(ValueError, match=r'people\.json'):
-        CheckedCocoDataset(ann_file=str(tmp_path / 'people.json'))
+        CocoDataset(ann_file=str(tmp_path / 'people.json'))
 
 
 @pytest.mark.parametrize('box', [dict(image_id=7), dict(bbox=None)])
@@ -132,9 +137,7 @@ def test_boxes_that_cannot_be_used(load, tmp_path, box):
     found = [dict(image_id=1, category_id=1, bbox=FIGURE['bbox'], score=0.5) | box]
     (tmp_path / 'boxes.json').write_text(json.dumps(found))
     with pytest.raises(ValueError, match=r'boxes\.json'):
-        CheckedCocoDataset(
-            ann_file=str(tmp_path / 'people.json'), bbox_file=str(tmp_path / 'boxes.json'), test_mode=True
-        )
+        CocoDataset(ann_file=str(tmp_path / 'people.json'), bbox_file=str(tmp_path / 'boxes.json'), test_mode=True)
 
 
 @pytest.mark.parametrize('suffix', ['.pkl', '.pickle', '.yaml', '.yml'])
@@ -143,7 +146,7 @@ def test_boxes_that_could_execute_code(load, tmp_path, suffix):
     path.write_text(f'!!python/object/apply:os.mkdir ["{tmp_path / "executed"}"]')
     load(FIGURE)
     with pytest.raises(ValueError, match=f'boxes{suffix}.*json'):
-        CheckedCocoDataset(ann_file=str(tmp_path / 'people.json'), bbox_file=str(path), test_mode=True)
+        CocoDataset(ann_file=str(tmp_path / 'people.json'), bbox_file=str(path), test_mode=True)
     assert not (tmp_path / 'executed').exists()
 
 
@@ -178,7 +181,7 @@ def test_detections_of_another_type(load, tmp_path, change):
     (tmp_path / 'boxes.json').write_text(json.dumps(found))
     files = dict(ann_file=str(tmp_path / 'people.json'), bbox_file=str(tmp_path / 'boxes.json'))
     with pytest.raises(ValueError, match=r'boxes\.json: expected .*bbox'):
-        CheckedCocoDataset(**files, test_mode=True)
+        CocoDataset(**files, test_mode=True)
 
 
 @pytest.mark.parametrize('categories', [[], [dict(id='1', name='person')], [dict(id=1, name=5)]])
@@ -186,8 +189,8 @@ def test_categories_of_another_type(load, tmp_path, categories):
     load(FIGURE)
     content = json.loads((tmp_path / 'people.json').read_text())
     (tmp_path / 'people.json').write_text(json.dumps(content | dict(categories=categories)))
-    with pytest.raises(ValueError, match=r'people\.json: .*categories'):
-        CheckedCocoDataset(ann_file=str(tmp_path / 'people.json'), data_prefix=dict(img=str(tmp_path)))
+    with pytest.raises(ValueError, match=r'people\.json: .*categor'):
+        CocoDataset(ann_file=str(tmp_path / 'people.json'), data_prefix=dict(img=str(tmp_path)))
 
 
 TURNED_PHOTO, UPRIGHT = (80, 90), (90, 80)  # (height, width) of the stored pixels, and as the photo is shown
@@ -271,7 +274,7 @@ def test_missing_file(load, tmp_path, missing):
     load(FIGURE, detections=[FIGURE['bbox']])
     files = dict(ann_file=str(tmp_path / 'people.json'), bbox_file=str(tmp_path / 'boxes.json'))
     with pytest.raises(FileNotFoundError, match=r'nothing\.json does not exist.*\.json'):
-        CheckedCocoDataset(**files | {missing: str(tmp_path / 'nothing.json')}, test_mode=True)
+        CocoDataset(**files | {missing: str(tmp_path / 'nothing.json')}, test_mode=True)
 
 
 def test_keypoints_that_are_no_list(load):
@@ -296,4 +299,4 @@ def test_field_of_the_json_that_is_missing(load, tmp_path, table, field, name):
     del content[table][0][field]
     (tmp_path / 'people.json').write_text(json.dumps(content))
     with pytest.raises(ValueError, match=rf'people\.json: {name} .*has no {field}'):
-        CheckedCocoDataset(ann_file=str(tmp_path / 'people.json'), data_prefix=dict(img=str(tmp_path)))
+        CocoDataset(ann_file=str(tmp_path / 'people.json'), data_prefix=dict(img=str(tmp_path)))

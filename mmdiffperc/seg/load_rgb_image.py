@@ -11,18 +11,18 @@ from mmdiffperc.inference.image_limits import check_pixels, unreadable
 from mmdiffperc.validation import validated
 
 
-@TRANSFORMS.register_module(name='LoadImageFromFile')
+@TRANSFORMS.register_module()
 @validated
-class NamingImageLoader(LoadImageFromFile):
-    """``LoadImageFromFile`` under its own name, which the inferencer of mmseg insists on.
+class LoadRGBImageFromFile(LoadImageFromFile):
+    """mmcv's ``LoadImageFromFile``, which refuses everything but an RGB image of 8 bits and names the file.
 
     OpenCV's error for an empty file does not name the file, and OpenCV silently changes RGB images of floating-point
-    numbers.
+    numbers. Test pipelines keep ``LoadImageFromFile``, because mmseg's ``MMSegInferencer`` looks for that name.
 
     Raises:
-        FileNotFoundError: There is no such file.
-        ValueError: The file holds no image that can be decoded, or one with too many pixels; ``color_type`` or
-            ``imdecode_backend`` make something else of it than RGB of 8 bits.
+        FileNotFoundError: The file does not exist.
+        ValueError: The file is not an image that can be decoded, it has too many pixels, or ``color_type`` or
+            ``imdecode_backend`` turn it into something other than an RGB image of 8 bits.
     """
 
     def transform(self, results: dict) -> dict | None:
@@ -43,7 +43,7 @@ class NamingImageLoader(LoadImageFromFile):
         expected = np.float32 if self.to_float32 else np.uint8
         if image is not None and (image.ndim != 3 or image.shape[2] != 3 or image.dtype != expected):
             raise ValueError(
-                f'{path}: loaded as an array {image.shape} of {image.dtype}; expected RGB images of 8 bits, '
-                '(height, width, 3). Leave color_type and imdecode_backend out of LoadImageFromFile'
+                f'{path}: loaded as an array {image.shape} of {image.dtype}; expected an RGB image of 8 bits, '
+                f'(height, width, 3). Remove color_type and imdecode_backend from {type(self).__name__}'
             )
         return results
