@@ -3,7 +3,6 @@
 import os
 
 from . import (
-    binary_tta,
     checkpoint,
     checkpoint_hook,
     class_names,
@@ -28,7 +27,6 @@ for _part in (
     checkpoint_hook,
     flexible_runner,
     fsdp_strategy,
-    binary_tta,
     class_names,
     coco_reader,
     empty_dataset,

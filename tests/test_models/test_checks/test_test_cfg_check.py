@@ -8,7 +8,7 @@ from mmdiffperc.models.checks.test_cfg_check import check_inference_mode
 
 SLIDE = dict(mode='slide', crop_size=(64, 64), stride=(48, 48))
 BAD = [
-    (dict(mode='slid'), "mode is one of whole, slide; got 'slid'"),
+    (dict(mode='slid'), "one of whole, slide; got 'slid'"),
     (dict(mode='slide'), "mode 'slide' needs crop_size and stride"),
     (dict(SLIDE, stride=(0, 48)), 'each (height, width) in pixels'),
     (dict(SLIDE, stride=(True, 48)), 'each (height, width) in pixels'),
@@ -40,5 +40,5 @@ def test_stock_segmentor_is_checked_at_its_first_call(arch):
     images = torch.zeros(1, 3, 64, 64)
     assert model(images).shape[1] == 3
     model.test_cfg = dict(mode='shift')
-    with pytest.raises(ValueError, match="mode is one of whole, slide; got 'shift'"):
+    with pytest.raises(ValueError, match="mode .* whole, slide; got 'shift'"):
         model(images)
