@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mmdiffperc.generative.target_files import encode_png
+from mmdiffperc.inference.writers import encode_png
 from mmdiffperc.toy_scenes.render import Rendering
 
 SPLITS = ('train', 'val')

@@ -6,8 +6,9 @@ An image folder with captions, and an lmdb for each target.
 import numpy as np
 
 from mmdiffperc.generative.lmdb_writing import lmdb_errors, new_database, put
-from mmdiffperc.generative.target_files import encode_npz, encode_png
+from mmdiffperc.generative.target_files import encode_npz
 from mmdiffperc.inference.metadata import METADATA, metadata_line
+from mmdiffperc.inference.writers import encode_png
 from mmdiffperc.toy_scenes.vocabulary import TOY_PALETTE
 
 from .base import SPLITS, Writer, make_folder, share_image, to_uint8
