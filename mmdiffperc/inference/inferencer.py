@@ -21,6 +21,7 @@ from tqdm import tqdm
 
 from mmdiffperc.files import write_whole
 
+from .controls import Control
 from .image_files import read_image
 from .inputs import Frame, ImageInput, Source, find_sources, read_frames
 from .single_image import test_pipeline
@@ -82,6 +83,11 @@ class ImageInferencer(BaseInferencer):
     def call_options(cls) -> set[str]:
         """Return the names of the task's options in ``__call__``."""
         return cls.preprocess_kwargs | cls.forward_kwargs | cls.visualize_kwargs | cls.postprocess_kwargs
+
+    @property
+    def controls(self) -> tuple[Control, ...]:
+        """The options of a call that the browser page offers. Default: none."""
+        return ()
 
     @property
     def device(self) -> torch.device:

@@ -1,26 +1,30 @@
-"""What the page accepts: limits of its own, and of the requests that reach Gradio."""
+"""The limits of the browser page: of a prediction, and of the requests that reach Gradio."""
 
 import json
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import NamedTuple
 
 from gradio_client.utils import is_http_url_like
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from torch import nn
 
 UPLOAD = '/upload'
-LARGEST_MESSAGE = 2**16  # bytes of a request that is no upload: a caption, a few numbers, and the name of a file
-LARGEST_FORM = 2**12  # bytes of an upload around the file
+LARGEST_MESSAGE = 2**16  # bytes of a request other than an upload: a sentence, a few numbers, the name of a file
+LARGEST_FORM = 2**12  # bytes of an upload besides the file
 LONGEST_NUMBER = 18  # digits
 
 
 class Limits(NamedTuple):
-    """Limits of the page.
+    """What a visitor of the page may ask for.
 
     Attributes:
         num_bytes (int): Size of an uploaded file.
         num_pixels (int): Size of an uploaded image.
-        queue_size (int): Requests that may wait.
-        seconds (float): Time of a prediction, after which it takes no further step.
+        queue_size (int): Number of waiting requests.
+        seconds (float): Duration of a prediction.
     """
 
     num_bytes: int = 50_000_000
@@ -29,15 +33,39 @@ class Limits(NamedTuple):
     seconds: float = 300
 
 
-class RequestLimits:
-    """ASGI middleware that refuses requests before Gradio sees them.
+@contextmanager
+def time_limit(model: nn.Module, seconds: float) -> Iterator[None]:
+    """Stop the model when the time is over: none of its layers runs after that.
 
-    Gradio limits the size of a file, but neither the number of files nor the size of other requests, and it downloads
-    any address that stands in place of the name of an uploaded file.
+    Raises:
+        TimeoutError: A layer was called too late.
+    """
+    deadline = time.monotonic() + seconds
+
+    def check(*_):
+        if time.monotonic() > deadline:
+            raise TimeoutError(
+                f'The prediction took longer than {seconds:g} seconds, the limit of this page: use a smaller image, or '
+                'fewer steps if the task has steps'
+            )
+
+    hooks = [module.register_forward_pre_hook(check) for module in model.modules()]
+    try:
+        yield
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
+class RequestLimits:
+    """ASGI middleware that rejects requests before they reach Gradio.
+
+    Gradio limits the size of a file, but not the number of files or the size of other requests. It also downloads any
+    URL that is given instead of the name of an uploaded file.
 
     Args:
-        app (ASGIApp): The application behind it.
-        num_bytes (int): Size of an uploaded file.
+        app (ASGIApp): The application to protect.
+        num_bytes (int): Largest size of an uploaded file.
     """
 
     def __init__(self, app: ASGIApp, num_bytes: int):
@@ -52,24 +80,24 @@ class RequestLimits:
         limit = self.num_bytes + LARGEST_FORM if is_upload else LARGEST_MESSAGE
         length = dict(scope['headers']).get(b'content-length', b'')
         if not length.isdigit() or len(length) > LONGEST_NUMBER:
-            return await refuse(411, 'Expected a request that says how long it is')(scope, receive, send)
+            return await refuse(411, 'Expected a request with a Content-Length')(scope, receive, send)
         if int(length) > limit:
             return await refuse(413, f'Expected at most {limit} bytes, got {int(length)}')(scope, receive, send)
         if not is_upload:
             body = await read(receive)
-            if names_address(body):
-                return await refuse(400, 'Expected an uploaded file, got an address')(scope, receive, send)
+            if names_url(body):
+                return await refuse(400, 'Expected an uploaded file, got a URL')(scope, receive, send)
             receive = replay(body, receive)
         await self.app(scope, receive, send)
 
 
 def refuse(status: int, reason: str) -> PlainTextResponse:
-    """Return the answer to a request that is not accepted."""
+    """Return the response to a rejected request."""
     return PlainTextResponse(reason, status)
 
 
 async def read(receive: Receive) -> bytes:
-    """Read the body of a request, whose length the server has checked."""
+    """Read the body of a request. The server has checked its length."""
     body, more = b'', True
     while more:
         message = await receive()
@@ -79,7 +107,7 @@ async def read(receive: Receive) -> bytes:
 
 
 def replay(body: bytes, receive: Receive) -> Receive:
-    """Hand out a body that has been read, and then what else is received."""
+    """Return a ``receive`` that repeats a body before it receives anything else."""
     messages = [dict(type='http.request', body=body, more_body=False)]
 
     async def receive_again() -> Message:
@@ -88,8 +116,8 @@ def replay(body: bytes, receive: Receive) -> Receive:
     return receive_again
 
 
-def names_address(body: bytes) -> bool:
-    """Return whether a file in the data of a request is an address; what is no JSON, Gradio refuses itself."""
+def names_url(body: bytes) -> bool:
+    """Return whether a file in the data of a request is a URL. Gradio itself rejects what is not JSON."""
     try:
         pending = [json.loads(body)]
     except (ValueError, RecursionError):
