@@ -18,7 +18,7 @@ os.environ.setdefault('HF_HUB_OFFLINE', '1')  # read when the client of the hub 
 
 CONFIGS = Path(__file__).parents[1] / 'configs'
 PACKAGES = ('mmdiffperc', 'mmdiffperc.seg', 'mmdiffperc.pose', 'mmseg.apis', 'mmdet.apis', 'mmpose.apis', 'mim')
-SEGMENTATION = 'vpd/vpd_tiny-sd-fpn_1xb4-1800_toy-128x128.py'
+SEGMENTATION = 'vpd/vpd_tiny-sd-fpn_1xb4-1800_toy-ade-128x128.py'
 # A config for each host, and the folder of the toy scenes that it reads.
 TRAININGS = {
     'mmseg': (SEGMENTATION, 'ade'),

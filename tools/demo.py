@@ -16,7 +16,7 @@ from pathlib import Path
 from mmdiffperc.command_line import one_line_errors
 
 ROOT = Path(__file__).resolve().parents[1]
-CONFIG = 'configs/vpd/vpd_tiny-sd-fpn_1xb4-1800_toy-128x128.py'
+CONFIG = 'configs/vpd/vpd_tiny-sd-fpn_1xb4-1800_toy-ade-128x128.py'
 DATA = 'data/toy'
 WORK_DIR = 'work_dirs/demo'
 FIGURE = f'{WORK_DIR}/demo.png'

@@ -15,9 +15,9 @@ from tiny_det import RETINANET, shrink, use_scenes
 from mmdiffperc.toy_scenes.writers import DatasetSpec, write_dataset
 
 CONFIGS = Path(__file__).parents[2] / 'configs'
-VPD = CONFIGS / 'vpd/vpd_tiny-sd-fpn_1xb4-1800_toy-128x128.py'
+VPD = CONFIGS / 'vpd/vpd_tiny-sd-fpn_1xb4-1800_toy-ade-128x128.py'
 FSDP = CONFIGS / 'vpd/vpd_sd1-5-fpn_fsdp_8xb2-80k_ade20k-512x512.py'
-METAPROMPTS = CONFIGS / 'metaprompts/metaprompts_tiny-sd-upernet_1xb4-1800_toy-128x128.py'
+METAPROMPTS = CONFIGS / 'metaprompts/metaprompts_tiny-sd-upernet_1xb4-1800_toy-ade-128x128.py'
 
 ITERATIONS = 4
 SIZE = (64, 64)

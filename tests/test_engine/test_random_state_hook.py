@@ -25,7 +25,7 @@ from mmdiffperc.engine import RandomStateHook
 from mmdiffperc.toy_scenes.writers import DatasetSpec, write_dataset
 
 ROOT = Path(__file__).parents[2]
-CONFIG = ROOT / 'configs/vpd/vpd_tiny-sd-fpn_1xb4-1800_toy-128x128.py'
+CONFIG = ROOT / 'configs/vpd/vpd_tiny-sd-fpn_1xb4-1800_toy-ade-128x128.py'
 MAX_EPOCHS = 3
 
 names = count()

@@ -11,7 +11,7 @@ from mmengine.config import Config
 from mmdiffperc.generative import TargetInferencer
 from mmdiffperc.toy_scenes.writers import DatasetSpec, write_dataset
 
-CONFIG = Path(__file__).parents[3] / 'projects/dmp/configs/dmp_tiny-sd_1xb8-600_toy-depth-128x128.py'
+CONFIG = Path(__file__).parents[3] / 'projects/dmp/configs/dmp_tiny-sd_1xb8-600_toy-dmp-depth-128x128.py'
 ITERATIONS = 3
 
 

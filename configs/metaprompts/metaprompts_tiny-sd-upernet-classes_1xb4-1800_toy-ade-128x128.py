@@ -1,6 +1,6 @@
 """A control of the miniature: the names of the classes in place of learned prompts."""
 
-_base_ = './metaprompts_tiny-sd-upernet_1xb4-1800_toy-128x128.py'
+_base_ = './metaprompts_tiny-sd-upernet_1xb4-1800_toy-ade-128x128.py'
 
 num_classes = 11
 

@@ -2,7 +2,7 @@
 
 _base_ = [
     './_base_/models/dmp_tiny-sd.py',
-    './_base_/datasets/toy_128x128.py',
+    './_base_/datasets/toy_dmp_128x128.py',
     './_base_/schedules/toy_600.py',
     './_base_/default_runtime.py',
 ]
@@ -10,7 +10,9 @@ _base_ = [
 train_dataloader = dict(
     dataset=dict(data_prefix=dict(target_path='targets/train/normals'), pipeline=_base_.normals_train_pipeline)
 )
-val_dataloader = dict(dataset=dict(data_prefix=dict(target_path='targets/val/normals')))
-test_dataloader = val_dataloader
+# Each of the two keeps the images of the base: domain a for validation, domain b for testing.
+evaluation = dict(dataset=dict(data_prefix=dict(target_path='targets/val/normals')))
+val_dataloader = evaluation
+test_dataloader = evaluation
 val_evaluator = dict(type='NormalMapMetric')
 test_evaluator = val_evaluator

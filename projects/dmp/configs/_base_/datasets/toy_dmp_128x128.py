@@ -1,11 +1,7 @@
-"""Toy scenes, trained on in domain a and tested in domain b, of other textures, colours and light.
+"""Toy scenes: domain a for training and validation, domain b, with other textures, colours and light, for testing."""
 
-python tools/make_toy_scenes.py data/toy_dmp --formats dmp
-python tools/make_toy_scenes.py data/toy_dmp_b --formats dmp --domain b --num-train 1
-"""
-
-data_root = 'data/toy_dmp/dmp'
-test_root = 'data/toy_dmp_b/dmp'
+data_root = 'data/toy/dmp'
+test_root = 'data/toy/dmp_b'
 scale = (128, 128)
 
 load_image = dict(type='LoadImageFromFile')

@@ -2,14 +2,16 @@
 
 _base_ = [
     './_base_/models/dmp_tiny-sd.py',
-    './_base_/datasets/toy_128x128.py',
+    './_base_/datasets/toy_dmp_128x128.py',
     './_base_/schedules/toy_600.py',
     './_base_/default_runtime.py',
 ]
 
 train_dataloader = dict(dataset=dict(data_prefix=dict(target_path='targets/train/segmentation')))
-val_dataloader = dict(dataset=dict(data_prefix=dict(target_path='targets/val/segmentation')))
-test_dataloader = val_dataloader
+# Each of the two keeps the images of the base: domain a for validation, domain b for testing.
+evaluation = dict(dataset=dict(data_prefix=dict(target_path='targets/val/segmentation')))
+val_dataloader = evaluation
+test_dataloader = evaluation
 palette = [
     (120, 120, 120),
     (80, 50, 50),
