@@ -22,8 +22,8 @@ SEGMENTATION = 'vpd/vpd_tiny-sd-fpn_1xb4-1800_toy-ade-128x128.py'
 # A config for each host, and the folder of the toy scenes that it reads.
 TRAININGS = {
     'mmseg': (SEGMENTATION, 'ade'),
-    'mmdet': ('detection/retinanet_tiny-sd-fpn_1xb4-1800_toy-coco-128x128.py', ''),
-    'mmpose': ('metaprompts/td-hm_metaprompts-tiny-sd_1xb4-1800_toy-coco-128x96.py', ''),
+    'mmdet': ('detection/retinanet_tiny-sd-fpn_1xb4-1800_toy-coco-128x128.py', 'coco'),
+    'mmpose': ('metaprompts/td-hm_metaprompts-tiny-sd_1xb4-1800_toy-coco-128x96.py', 'coco'),
 }
 ITERATIONS = 20
 NAMED = (

@@ -14,10 +14,7 @@ in_channels = [width + num_classes * maps for width, maps in _base_.tiny_taps]
 roi_extractor = dict(out_channels=channels, finest_scale=14)
 
 model = dict(
-    backbone=dict(
-        **_base_.tiny_backbone,
-        prompts=dict(classes=_base_.metainfo['classes']),
-    ),
+    backbone=dict(**_base_.tiny_backbone, prompts=dict(classes=_base_.metainfo['classes'])),
     neck=[
         dict(type='FinerLevelNeck', in_channels=in_channels),
         dict(type='FPN', in_channels=[in_channels[0] // 2, *in_channels], out_channels=channels, num_outs=5),

@@ -11,10 +11,7 @@ num_classes = 9
 channels = 64
 
 model = dict(
-    backbone=dict(
-        **_base_.tiny_backbone,
-        prompts=dict(classes=_base_.metainfo['classes']),
-    ),
+    backbone=dict(**_base_.tiny_backbone, prompts=dict(classes=_base_.metainfo['classes'])),
     neck=dict(
         in_channels=[width + num_classes * maps for width, maps in _base_.tiny_taps],
         out_channels=channels,

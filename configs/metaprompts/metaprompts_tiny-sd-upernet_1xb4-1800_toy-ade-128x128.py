@@ -16,10 +16,7 @@ small_head = dict(channels=channels, num_classes=num_classes, norm_cfg=norm_cfg)
 
 model = dict(
     data_preprocessor=dict(size=(128, 128)),
-    backbone=dict(
-        **_base_.tiny_backbone,
-        prompts=dict(num_prompts=num_prompts),
-    ),
+    backbone=dict(**_base_.tiny_backbone, prompts=dict(num_prompts=num_prompts)),
     neck=dict(in_channels=_base_.tiny_channels, num_prompts=num_prompts, embed_dims=_base_.tiny_embed_dims),
     decode_head=dict(in_channels=[num_prompts] * 4, **small_head),
     auxiliary_head=dict(in_channels=num_prompts, **small_head),

@@ -11,10 +11,7 @@ num_prompts = 32
 max_iters = 1800
 
 model = dict(
-    backbone=dict(
-        **_base_.tiny_backbone,
-        prompts=dict(num_prompts=num_prompts),
-    ),
+    backbone=dict(**_base_.tiny_backbone, prompts=dict(num_prompts=num_prompts)),
     neck=dict(in_channels=_base_.tiny_channels, num_prompts=num_prompts, embed_dims=_base_.tiny_embed_dims),
     head=dict(in_channels=4 * num_prompts, conv_out_channels=(64,), decoder=_base_.codec),
     test_cfg=dict(shift_heatmap=False),

@@ -14,10 +14,7 @@ num_tokens = 32
 
 model = dict(
     data_preprocessor=dict(size=(128, 128)),
-    backbone=dict(
-        **_base_.tiny_backbone,
-        prompts=dict(max_length=num_tokens, checkpoint='tiny-sd'),
-    ),
+    backbone=dict(**_base_.tiny_backbone, prompts=dict(max_length=num_tokens, checkpoint='tiny-sd')),
     decode_head=dict(
         in_channels=[width + num_tokens * maps for width, maps in _base_.tiny_taps],
         channels=64,

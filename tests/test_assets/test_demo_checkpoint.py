@@ -33,7 +33,7 @@ def test_it_is_complete(model):
 
 
 def test_it_segments_scenes_it_has_not_seen(model, tmp_path):
-    write_dataset(tmp_path, DatasetSpec(1, NUM_SCENES, 128, 0, 'a', ('ade',)), 1)
+    write_dataset(tmp_path, DatasetSpec(1, NUM_SCENES, formats=('ade',)))
     cfg = Config.fromfile(CONFIG)
     init_default_scope(cfg.default_scope)
     dataset = DATASETS.build(dict(cfg.test_dataloader.dataset, data_root=str(tmp_path / 'ade')))

@@ -77,7 +77,7 @@ def tiny_metaprompts(folder: Path, scenes: Path) -> Config:
 
 def tiny_retinanet(folder: Path, scenes: Path) -> Config:
     """RetinaNet, in batches of two: its losses are divided by the number of boxes of a process's images."""
-    cfg = make_comparable(use_scenes(shrink(Config.fromfile(RETINANET), folder), scenes))
+    cfg = make_comparable(use_scenes(shrink(Config.fromfile(RETINANET), folder), scenes / 'coco'))
     cfg.train_dataloader.batch_size = 2
     for evaluator in (cfg.val_evaluator, cfg.test_evaluator):
         evaluator.metric = ['bbox', 'proposal']  # the recall of a network that has learned little is not zero
