@@ -178,7 +178,7 @@ def toy_config(tmp_path_factory, toy_spec):
     write_dataset(root, toy_spec)
     config = Config.fromfile(CONFIGS / 'toy_refcoco_128x128.py')
     for phase in ('train', 'val', 'test'):
-        config[f'{phase}_dataloader'].dataset.data_root = str(root)
+        config[f'{phase}_dataloader'].dataset.data_root = str(root / 'refcoco')
     init_default_scope('mmseg')
     return config
 
