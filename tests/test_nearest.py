@@ -43,11 +43,11 @@ def test_nearest_path(folder, path, there):
 @pytest.mark.parametrize(
     ('name', 'suffix', 'hint'),
     [
-        ('a.png.png', '.png', "'.png' already"),
-        ('a.JPG.png', '.png', "'.JPG' already"),
+        ('a.png.png', '.png', "'.png'"),
+        ('a.JPG.png', '.png', "'.JPG'"),
         ('a..png', '.png', 'img_suffix'),
-        ('.png', '.png', 'ann_file is empty'),
-        ('apng', 'png', "did you mean '.png'"),
+        ('.png', '.png', 'ann_file.*empty'),
+        ('apng', 'png', "'.png'"),
     ],
 )
 def test_slips_of_suffixes(folder, name, suffix, hint):

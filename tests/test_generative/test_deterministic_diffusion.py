@@ -145,25 +145,25 @@ def test_networks_are_shared(images):
 
 
 def test_missing_captions(guided, images):
-    with pytest.raises(ValueError, match='use_prompts=True needs a caption for each image: expected 2, got 0'):
+    with pytest.raises(ValueError, match=r'use_prompts=True.*caption.*\b2\b.*\b0\b'):
         guided.estimate(images)
-    with pytest.raises(ValueError, match='the data sample of a.png has no `text`'):
+    with pytest.raises(ValueError, match='a.png.*`text`'):
         guided(images, [BaseDataElement(metainfo=dict(img_path='a.png'))] * 2, mode='predict')
-    with pytest.raises(ValueError, match='expected 2, got one string'):
+    with pytest.raises(ValueError, match=r'\b2\b.*string'):
         guided.estimate(images, 'a red sphere')
-    with pytest.raises(ValueError, match='A sentence is empty'):
+    with pytest.raises(ValueError, match='empty'):
         guided.estimate(images, ['a red sphere', ' '])
 
 
 def test_bad_targets(guided, images):
-    with pytest.raises(ValueError, match="target_mode='RGB' expects floating-point targets of 3"):
+    with pytest.raises(ValueError, match=r"target_mode='RGB'.*\b3\b"):
         guided.loss(images, make_samples(1, (40, 56)))
-    with pytest.raises(ValueError, match=r'a.png: the target is \(41, 56\), the images \(40, 56\)'):
+    with pytest.raises(ValueError, match=r'a.png.*\(41, 56\).*\(40, 56\)'):
         guided.loss(images, make_samples(3, (41, 56), img_path='a.png'))
-    with pytest.raises(ValueError, match='a.png has no gt_target'):
+    with pytest.raises(ValueError, match='a.png.*gt_target'):
         guided.loss(images, [BaseDataElement(metainfo=dict(img_path='a.png', text='a box'))] * 2)
     for number, samples in ((0, None), (1, make_samples(3, (40, 56), CAPTIONS[:1]))):
-        with pytest.raises(ValueError, match=f'each of 2 images, got {number}'):
+        with pytest.raises(ValueError, match=rf'\b2\b.*{number}'):
             guided.loss(images, samples)
 
 
@@ -171,29 +171,29 @@ def test_bad_targets(guided, images):
     'images', [None, 'a.png', torch.zeros(3, 40, 56), torch.zeros(1, 3, 40, 56).byte()], ids=range(4)
 )
 def test_bad_images(guided, images):
-    with pytest.raises((TypeError, ValueError), match='images: expected'):
+    with pytest.raises((TypeError, ValueError), match='images'):
         guided.estimate(images, ['a box'])
 
 
 @pytest.mark.parametrize(
     ('options', 'message'),
     [
-        (dict(guidance_scale=2.0, use_prompts=False), 'guidance_scale=2.0 needs prompts'),
-        (dict(guidance_scale=2.0, sampler='one_pass', prediction_type='sample'), 'a single pass has no guidance'),
-        (dict(num_steps=0), 'num_steps=0: expected a number from 1'),
-        (dict(num_steps=1001), 'num_steps=1001: expected a number from 1 to less than 1000'),
-        (dict(num_steps=True), 'num_steps=True: expected a number from 1'),
-        (dict(target_scale=float('inf')), "target_scale=inf: expected a positive number or 'per_image'"),
-        (dict(guidance_scale=float('nan')), 'guidance_scale=nan: expected a finite number of 0 or more'),
-        (dict(use_prompts='no'), "use_prompts='no': expected a valid boolean"),
-        (dict(scheduler=dict(foo=1)), "no argument 'foo'"),
-        (dict(lora=dict(r=0)), 'lora.r=0: expected a rank'),
-        (dict(init_cfg='x'), "init_cfg='x': expected dict"),
-        (dict(init_cfg=dict(type='Pretrained')), "expected an entry 'checkpoint'"),
-        (dict(networks_of=5), 'networks_of=5: expected an instance of DeterministicDiffusion'),
+        (dict(guidance_scale=2.0, use_prompts=False), 'guidance_scale=2.0'),
+        (dict(guidance_scale=2.0, sampler='one_pass', prediction_type='sample'), 'guidance'),
+        (dict(num_steps=0), r'num_steps=0.*\b1\b'),
+        (dict(num_steps=1001), r'num_steps=1001.*\b1\b.*1000'),
+        (dict(num_steps=True), r'num_steps=True.*\b1\b'),
+        (dict(target_scale=float('inf')), "target_scale=inf.*'per_image'"),
+        (dict(guidance_scale=float('nan')), r'guidance_scale=nan.*\b0\b'),
+        (dict(use_prompts='no'), "use_prompts='no'"),
+        (dict(scheduler=dict(foo=1)), "'foo'"),
+        (dict(lora=dict(r=0)), 'lora.r=0'),
+        (dict(init_cfg='x'), "init_cfg='x'"),
+        (dict(init_cfg=dict(type='Pretrained')), "'checkpoint'"),
+        (dict(networks_of=5), 'networks_of=5.*DeterministicDiffusion'),
         (dict(target_mode='L'), "target_mode='L'"),
         (dict(lora=dict(attention='cross')), "attention='cross'"),
-        (dict(arch='sd9'), "Unknown arch 'sd9'"),
+        (dict(arch='sd9'), "'sd9'"),
     ],
 )
 def test_bad_configuration_fails_while_building(options, message):
@@ -207,9 +207,7 @@ def test_checkpoint_without_all_weights(guided):
     fresh.load_state_dict(weights)
     torch.testing.assert_close(fresh.text_encoder(CAPTIONS), guided.text_encoder(CAPTIONS))
     weights.pop('unet.conv_in.weight')
-    with pytest.raises(
-        RuntimeError, match='lacks 1 of the .* weights of DeterministicDiffusion, first unet.conv_in.weight'
-    ):
+    with pytest.raises(RuntimeError, match=r'\b1\b.*DeterministicDiffusion.*unet.conv_in.weight'):
         DeterministicDiffusion('tiny-sd').load_state_dict(weights)
 
 

@@ -55,14 +55,14 @@ def test_data_set_with_more_formats_is_left_alone(written, asked):
 
 def test_data_set_of_other_arguments_is_refused(written):
     before = contents(written)
-    with pytest.raises(FileExistsError, match='other arguments'):
+    with pytest.raises(FileExistsError, match='arguments'):
         write_dataset(written, DatasetSpec(3, 1, 32, seed=5))
     assert contents(written) == before
 
 
 def test_data_set_of_fewer_formats_is_refused(tmp_path):
     write_dataset(tmp_path / 'out', DatasetSpec(1, 1, 32, formats=('ade', 'nyu')))
-    with pytest.raises(FileExistsError, match='other arguments'):
+    with pytest.raises(FileExistsError, match='arguments'):
         write_dataset(tmp_path / 'out', DatasetSpec(1, 1, 32, formats=('ade', 'coco')))
 
 
@@ -72,7 +72,7 @@ def test_foreign_folder_or_file_is_refused_and_empty_folder_is_filled(tmp_path):
         path.parent.mkdir(exist_ok=True)
         path.write_text('precious')
     for name in ('file', 'folder'):
-        with pytest.raises(FileExistsError, match='not a finished toy data set'):
+        with pytest.raises(FileExistsError, match='toy'):
             write_dataset(tmp_path / name, SMALL)
     (tmp_path / 'empty').mkdir()
     assert write_dataset(tmp_path / 'empty', DatasetSpec(1, 1, 32, formats=('nyu',)))
@@ -111,16 +111,16 @@ def test_manifest_states_the_arguments_and_order_of_formats_is_none(written):
 @pytest.mark.parametrize(
     ('arguments', 'message'),
     [
-        (dict(num_train=0), 'num_train=0: expected a positive whole number'),
-        (dict(num_val=0), 'num_val=0: expected a positive whole number'),
-        (dict(size=31), r'size=31: expected a side or \(height, width\), in pixels from 32'),
-        (dict(size=(64, 20)), r'size=\(64, 20\): expected a side'),
-        (dict(size=(64, 64, 3)), r'size=\(64, 64, 3\): expected a side'),
-        (dict(size=10**9), 'size=1000000000: expected a side'),
-        (dict(seed=-1), 'seed=-1: expected a whole number of 0 or more'),
-        (dict(domain='c'), "domain='c': expected 'a' or 'b'"),
-        (dict(formats=('voc',)), r"formats\[0\]='voc': expected 'ade', "),
-        (dict(formats=()), r'formats=\(\): expected at least 1 item'),
+        (dict(num_train=0), 'num_train=0'),
+        (dict(num_val=0), 'num_val=0'),
+        (dict(size=31), r'size=31.*\(height, width\).*pixels.*\b32\b'),
+        (dict(size=(64, 20)), r'size=\(64, 20\)'),
+        (dict(size=(64, 64, 3)), r'size=\(64, 64, 3\)'),
+        (dict(size=10**9), 'size=1000000000'),
+        (dict(seed=-1), r'seed=-1.*\b0\b'),
+        (dict(domain='c'), "domain='c'.*'a'.*'b'"),
+        (dict(formats=('voc',)), r"formats\[0\]='voc'.*'ade'"),
+        (dict(formats=()), r'formats=\(\).*\b1\b'),
     ],
 )
 def test_bad_arguments_are_errors(arguments, message):
