@@ -56,13 +56,13 @@ def test_name_without_a_number_is_of_no_known_scene(write):
 
 
 def test_folder_that_does_not_exist(tmp_path):
-    with pytest.raises(FileNotFoundError, match='images/test .*data_root.*data_prefix'):
+    with pytest.raises(FileNotFoundError, match='images/test.*data_root.*data_prefix'):
         build(str(tmp_path))
 
 
 def test_folder_without_images(write):
     root = write('kitchen_1')
-    with pytest.raises(FileNotFoundError, match=r"images/test: .*'\.png'.*did you mean '\.jpg'"):
+    with pytest.raises(FileNotFoundError, match=r"images/test.*'\.png'.*'\.jpg'"):
         build(root, img_suffix='.png')
 
 
@@ -78,7 +78,7 @@ def test_shipped_configs_check_the_depth_they_test_with(name, write):
             assert isinstance(dataset, CheckedNYUDataset)
             assert dataset[0] is not None
             write('kitchen_1', depth_size=(24, 64))
-            with pytest.raises(ValueError, match=r'depth map of shape \(24, 64\) for an image of \(48, 64\)'):
+            with pytest.raises(ValueError, match=r'\(24, 64\).*\(48, 64\)'):
                 dataset[0]
 
 
