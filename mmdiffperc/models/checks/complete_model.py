@@ -6,14 +6,16 @@ reports them.
 
 from mmengine.model import BaseModule
 from torch import nn
-from torch.nn.modules.module import register_module_module_registration_hook
 
 from mmdiffperc.weights.completeness import Completeness
+
+from .dispatcher import model_check
 
 _PACKAGE = __name__.partition('.')[0]
 COMPLETENESS = Completeness('Check that the checkpoint belongs to a model with this config')
 
 
+@model_check
 def hold_to_completeness(model: nn.Module, name: str, part: nn.Module | None):
     """Check what will be loaded into a model with a part of this package.
 
@@ -30,6 +32,3 @@ def hold_to_completeness(model: nn.Module, name: str, part: nn.Module | None):
 
 def _is_ours(module: nn.Module) -> bool:
     return type(module).__module__.partition('.')[0] == _PACKAGE
-
-
-register_module_module_registration_hook(hold_to_completeness)

@@ -97,18 +97,18 @@ def test_cutting_is_reported_once(encoder, messages):
     encoder(['word ' * 400])
     encoder(['other words ' * 200])
     (message,) = messages(logging.WARNING)
-    assert re.match(r'A sentence has \d{3,} tokens, of which only the first 12 \(max_length\) are used', message)
+    assert re.search(r'\d{3,}.*\b12\b.*max_length', message)
     assert len(message) < 500
 
 
 @pytest.mark.parametrize('length', [0, 2, 78])
 def test_length_out_of_range(length):
-    with pytest.raises(ValueError, match=f'max_length={length}: expected 3 to 77 tokens'):
+    with pytest.raises(ValueError, match=f'max_length={length}.*3.*77'):
         SentenceEncoder('tiny-sd', length)
 
 
 def test_nothing_is_loaded_in_a_forward_pass():
-    with pytest.raises(RuntimeError, match='no weights: load a checkpoint .* init_cfg'):
+    with pytest.raises(RuntimeError, match='text encoder.*init_cfg'):
         SentenceEncoder('tiny-sd', LENGTH, checkpoint='tiny-sd')(['a box'])
 
 
@@ -133,7 +133,7 @@ def test_checkpoint_without_a_text_encoder(clip, messages, load):
     model = Model(checkpoint='tiny-sd')
     load(model, OrderedDict(HEAD))
     assert (model.head.weight == 1).all()
-    assert 'it was loaded from tiny-sd' in messages(logging.INFO)[-1]
+    assert 'tiny-sd' in messages(logging.INFO)[-1]
     torch.testing.assert_close(model.text_encoder(['a box'])[0], hidden_states(clip, 'a box'), rtol=1e-4, atol=1e-4)
 
 
@@ -148,10 +148,10 @@ def test_checkpoint_without_a_text_encoder_that_is_there_already(encoder, messag
 
 @BOTH_LOADERS
 def test_checkpoint_without_a_text_encoder_and_no_source(load):
-    message = r'lacks (\d+) of the \1 weights of SentenceEncoder.*set model\.backbone\.prompts\.checkpoint'
+    message = r'(\d+) .*\1 .*SentenceEncoder.*model\.backbone\.prompts\.checkpoint'
     with pytest.raises(RuntimeError, match=message):
         load(Model(), OrderedDict(HEAD))
-    with pytest.raises(RuntimeError, match=r"no text encoder.*prompts\.checkpoint='/nowhere': No weights"):
+    with pytest.raises(RuntimeError, match=r"prompts\.checkpoint='/nowhere'"):
         load(Model(checkpoint='/nowhere'), OrderedDict(HEAD))
 
 
@@ -167,7 +167,7 @@ def test_checkpoint_with_a_part_of_it(encoder, is_init):
     states = encoder.state_dict()
     states.pop('clip.final_layer_norm.weight')
     encoder.is_init = is_init
-    with pytest.raises(RuntimeError, match=r'lacks 1 of the \d+ weights of SentenceEncoder.*first clip\.final_layer'):
+    with pytest.raises(RuntimeError, match=r'1.*clip\.final_layer'):
         encoder.load_state_dict(states)
 
 
