@@ -120,7 +120,7 @@ def test_images_are_spread_over_the_data_set(save):
     """Of 120 images 50 are looked at: numbers 0, 2, 4, 7, 9, 12, ..., 117."""
     right = CocoImage(save(), 0, STORED)
     images = [right._replace(number=number, size=STORED if number < 60 else TURNED) for number in range(120)]
-    with pytest.raises(ValueError, match='image 60 .* 25 of the 50 images'):
+    with pytest.raises(ValueError, match=r'image 60.*\b25\b.*\b50\b'):
         check_images(images, 'people.json', '')
 
 
@@ -134,7 +134,7 @@ def test_what_is_not_looked_at(tmp_path):
 
 def test_missing_image(save, tmp_path):
     save('a.jpg')
-    with pytest.raises(FileNotFoundError, match=r"b\.png, image 3 of people\.json.*'\.jpg'\?"):
+    with pytest.raises(FileNotFoundError, match=r"b\.png, image 3.*people\.json.*'\.jpg'\?"):
         check_images([CocoImage(str(tmp_path / 'b.png'), 3, STORED)], 'people.json', str(tmp_path))
 
 

@@ -56,7 +56,7 @@ def test_a_path_whose_module_is_damaged(monkeypatch, tmp_path):
     (package / '__init__.py').touch()
     (package / 'data.py').write_text('1 / 0')
     monkeypatch.syspath_prepend(tmp_path)
-    with pytest.raises(ValueError, match='own_package.data.OwnDataset.*division by zero'):
+    with pytest.raises(ValueError, match='own_package.data.OwnDataset.*zero'):
         registry.find_dataset('own_package.data.OwnDataset')
 
 

@@ -45,7 +45,7 @@ def test_classes_that_the_annotations_have(build):
     ],
 )
 def test_misspelt_class(build, classes, missing, nearest):
-    with pytest.raises(ValueError, match=rf'trams\.json: .*{missing}.*Did you mean {nearest}'):
+    with pytest.raises(ValueError, match=rf'trams\.json.*{missing}.*{nearest}'):
         build(*classes)
 
 
@@ -55,12 +55,12 @@ def test_class_like_none_that_is_there(build):
 
 
 def test_everything_is_filtered(build):
-    with pytest.raises(ValueError, match=r'CocoDataset has no samples.*trams\.json.*min_size'):
+    with pytest.raises(ValueError, match=r'CocoDataset.*trams\.json.*min_size'):
         build('tram', filter_cfg=dict(min_size=99))
 
 
 def test_images_in_another_folder_or_of_another_suffix(build):
-    with pytest.raises(FileNotFoundError, match=r'elsewhere/a\.png.*trams\.json.*elsewhere .*data_prefix'):
+    with pytest.raises(FileNotFoundError, match=r'elsewhere/a\.png.*trams\.json.*elsewhere.*data_prefix'):
         build('tram', data_prefix=dict(img='elsewhere'))
 
 
@@ -71,7 +71,7 @@ def test_images_of_another_suffix(build, tmp_path):
 
 def test_other_data_sets(tmp_path):
     Image.new('RGB', (8, 8)).save(tmp_path / 'a.png')
-    with pytest.raises(FileNotFoundError, match=r"ADE20KDataset has no samples.*'\.jpg'.*'a\.png'.*'\.png'\?"):
+    with pytest.raises(FileNotFoundError, match=r"ADE20KDataset.*'\.jpg'.*'a\.png'.*'\.png'\?"):
         ADE20KDataset(data_prefix=dict(img_path=str(tmp_path)))
 
 
@@ -79,18 +79,18 @@ def test_other_data_sets(tmp_path):
 @pytest.mark.parametrize('dataset', [ADE20KDataset, CityscapesDataset, NYUDataset, LEVIRCDDataset])
 def test_folder_that_does_not_exist(tmp_path, dataset, packed):
     (tmp_path / 'images').mkdir()
-    with pytest.raises(FileNotFoundError, match=rf"{dataset.__name__}: .*/image is not a folder.*'images'\?"):
+    with pytest.raises(FileNotFoundError, match=rf"{dataset.__name__}.*/image.*'images'\?"):
         dataset(data_root=str(tmp_path), data_prefix=dict(img_path='image', img_path2='image'), serialize_data=packed)
 
 
 def test_list_that_does_not_exist(tmp_path):
     (tmp_path / 'train.txt').write_text('a')
-    with pytest.raises(FileNotFoundError, match=r"ann_file='.*/trian\.txt' .*'train\.txt'\?"):
+    with pytest.raises(FileNotFoundError, match=r"ann_file='.*/trian\.txt'.*'train\.txt'\?"):
         ADE20KDataset(data_root=str(tmp_path), ann_file='trian.txt', data_prefix=dict(img_path='', seg_map_path=''))
 
 
 def test_unpacked_data_set_is_checked(tmp_path):
-    with pytest.raises(FileNotFoundError, match='ADE20KDataset has no samples'):
+    with pytest.raises(FileNotFoundError, match='ADE20KDataset'):
         ADE20KDataset(data_prefix=dict(img_path=str(tmp_path)), serialize_data=False)
 
 

@@ -62,7 +62,7 @@ def test_labels_follow_the_order_of_the_classes(write, classes):
 
 
 def test_another_order_is_a_warning(write):
-    with pytest.warns(UserWarning, match=r"order .*'tram', 'road'.* order .*'road', 'tram'"):
+    with pytest.warns(UserWarning, match=r"order.*'tram', 'road'.*order.*'road', 'tram'"):
         build(write(), 'road', 'tram')
 
 
@@ -90,7 +90,7 @@ def test_files_of_different_orders_have_the_same_labels(write, tmp_path):
 
 def test_annotations_without_area_and_iscrowd(write, tmp_path):
     classes = ('tram', 'tram stop', 'road')
-    with pytest.warns(UserWarning, match=r'trams\.json: 3 of the 3 annotations have no area'):
+    with pytest.warns(UserWarning, match=r'trams\.json.*\b3\b.*3 annotations.*area'):
         dataset = build(write(missing=('area', 'iscrowd')), *classes)
     truth = dataset.get_data_info(0)['instances']
     assert named_boxes(dataset) == NAMED
@@ -132,7 +132,7 @@ def test_field_of_the_json(change, table, field, value):
     number = dict(images=1, annotations=2, categories=4)[table]
     name = f'number {position} of the list' if field == 'id' and value == 'absent' else f'{number}'
     name = '.*' if field == 'id' and value != 'absent' else name
-    with pytest.raises(ValueError, match=rf'trams\.json: {kind} {name} has .*{field}'):
+    with pytest.raises(ValueError, match=rf'trams\.json.*{kind} {name}.*{field}'):
         build(change(edit))
 
 
@@ -149,7 +149,7 @@ def test_field_of_the_json(change, table, field, value):
     ],
 )
 def test_tables_of_the_json(change, edit):
-    with pytest.raises(ValueError, match=r'trams\.json: '):
+    with pytest.raises(ValueError, match=r'trams\.json'):
         build(change(edit))
 
 
@@ -157,7 +157,7 @@ def test_tables_of_the_json(change, edit):
 def test_json_that_holds_no_object(write, tmp_path, content):
     options = write()
     (tmp_path / 'trams.json').write_text(content)
-    with pytest.raises(ValueError, match=r'trams\.json: '):
+    with pytest.raises(ValueError, match=r'trams\.json'):
         build(options)
 
 
@@ -169,7 +169,7 @@ def test_no_annotation_belongs_to_what_is_listed(change, kind, number):
         for annotation in content['annotations']:
             annotation[f'{kind}_id'] = str(annotation[f'{kind}_id'])
 
-    with pytest.raises(ValueError, match=rf"trams\.json: .*{kind}: annotation 1 .*'{number}', .* {number}$"):
+    with pytest.raises(ValueError, match=rf"trams\.json.*{kind}.*annotation 1.*'{number}'.*{number}"):
         build(change(edit))
 
 
@@ -180,21 +180,21 @@ def test_two_images_with_one_id(change):
 
 @pytest.mark.parametrize('value', ['0', 2, [1]])
 def test_crowds_are_marked_by_0_or_1(change, value):
-    with pytest.raises(ValueError, match=r'trams\.json: annotation 2 has iscrowd='):
+    with pytest.raises(ValueError, match=r'trams\.json.*annotation 2.*iscrowd='):
         build(change(lambda content: content['annotations'][1].update(iscrowd=value)))
 
 
 def test_missing_file(write, tmp_path):
     options = write() | dict(ann_file='train.json')
-    with pytest.raises(FileNotFoundError, match=r"train\.json does not exist.*'trams\.json'"):
+    with pytest.raises(FileNotFoundError, match=r"train\.json.*'trams\.json'"):
         build(options)
-    with pytest.raises(FileNotFoundError, match=r"train\.json does not exist.*'trams\.json'"):
+    with pytest.raises(FileNotFoundError, match=r"train\.json.*'trams\.json'"):
         CocoMetric(ann_file=str(tmp_path / 'train.json'))
 
 
 @pytest.mark.parametrize('area', ['9', -3, float('nan'), [4]])
 def test_area_that_is_no_number(change, area):
-    with pytest.raises(ValueError, match=r'trams\.json: annotation 2 has the area'):
+    with pytest.raises(ValueError, match=r'trams\.json.*annotation 2.*area'):
         build(change(lambda content: content['annotations'][1].update(area=area)))
 
 
@@ -204,7 +204,7 @@ def test_area_and_iscrowd_of_null(change, tmp_path):
             annotation.update(area=None, iscrowd=None)
 
     classes = ('tram', 'tram stop', 'road')
-    with pytest.warns(UserWarning, match=r'trams\.json: 3 of the 3 annotations have no area'):
+    with pytest.warns(UserWarning, match=r'trams\.json.*\b3\b.*3 annotations.*area'):
         dataset = build(change(edit), *classes)
     truth = dataset.get_data_info(0)['instances']
     assert precision_of(truth, dataset, str(tmp_path / 'trams.json')) == (1, 1)
@@ -227,37 +227,37 @@ def test_segmentation_that_is_none(change, segmentation):
     options = change(edit)
     assert build(options, pipeline=MASKS)[0]['gt_masks'].masks.shape == (1, *SIZE)
     assert build(options, 'tram', 'tram stop')
-    with pytest.raises(ValueError, match=r'trams\.json: annotation 2 has .*segmentation'):
+    with pytest.raises(ValueError, match=r'trams\.json.*annotation 2.*segmentation'):
         build(options, 'tram', 'tram stop', pipeline=MASKS)
 
 
 def test_class_or_category_listed_twice(write):
-    with pytest.raises(ValueError, match=r"trams\.json: .*'tram'"):
+    with pytest.raises(ValueError, match=r"trams\.json.*'tram'"):
         build(write(), 'tram', 'tram')
     options = write()
     path = f'{options["data_root"]}/trams.json'
     content = json.loads(open(path).read())
     content['categories'][1]['name'] = 'tram'  # what was the stop's
     open(path, 'w').write(json.dumps(content))
-    with pytest.raises(ValueError, match=r'trams\.json: .*4, 9.* 1 classes'):
+    with pytest.raises(ValueError, match=r'trams\.json.*4, 9.*1 classes'):
         build(options)
 
 
 def test_boxes_that_mmdet_leaves_out(write):
     outside, partly, thin = [70, 5, 9, 9], [60, 5, 9, 9], [5, 5, 0.5, 9]
-    with pytest.warns(UserWarning, match=r'trams\.json: 2 of the 3 boxes'):
+    with pytest.warns(UserWarning, match=r'trams\.json.*\b2\b.*3 boxes'):
         dataset = build(write(outside, partly, thin))
     assert named_boxes(dataset) == {'tram': partly}
 
 
 @pytest.mark.parametrize('box', [[70, 5, 9, 9], [0.1, 0.1, 0.4, 0.8]], ids=['outside', 'in shares of the image'])
 def test_no_box_that_can_be_used(write, box):
-    with pytest.raises(ValueError, match=r'trams\.json: none of the 2 boxes.*pixels'):
+    with pytest.raises(ValueError, match=r'trams\.json.*2 boxes.*pixels'):
         build(write(box, box))
 
 
 def test_corners_instead_of_sizes(write):
-    with pytest.warns(UserWarning, match=r'trams\.json: 1 of the 2 boxes .*x1, y1, x2, y2'):
+    with pytest.warns(UserWarning, match=r'trams\.json.*\b1\b.*2 boxes.*x1, y1, x2, y2'):
         build(write([20, 10, 20, 30], [50, 10, 60, 40]))  # corners of boxes of 10 x 30
 
 
@@ -272,7 +272,7 @@ def test_test_images_without_annotations(write):
 
 @pytest.mark.parametrize('size', [(64, 48), (96, 128)])
 def test_images_of_another_size(write, size):
-    with pytest.raises(ValueError, match=rf'trams\.json: image 1 .*{size[0]}.*{size[1]}.*a\.png .*48.*64'):
+    with pytest.raises(ValueError, match=rf'trams\.json.*image 1.*{size[0]}.*{size[1]}.*a\.png.*\b48\b.*\b64\b'):
         build(write(size=size))
 
 

@@ -48,7 +48,7 @@ def warnings(monkeypatch):
 def test_good_file_is_that_of_mmpose(load, warnings):
     (sample,) = load(FIGURE)
     assert sample['bbox'].tolist() == [[10, 5, 40, 65]] and sample['keypoints'].shape == (1, 17, 2)
-    assert not [text for text in warnings if 'left out' in text]
+    assert not [text for text in warnings if 'people.json' in text]
 
 
 def test_data_sets_of_another_format_are_left_alone(load):
@@ -62,11 +62,11 @@ def test_data_sets_of_another_format_are_left_alone(load):
 
 def test_file_without_keypoints(load):
     boxes_only = {key: value for key, value in FIGURE.items() if 'keypoints' not in key}
-    with pytest.raises(ValueError, match=r'people\.json: none of its 2 objects has .*like person_keypoints_train2017'):
+    with pytest.raises(ValueError, match=r'people\.json.*\b2\b.*person_keypoints_train2017'):
         load(boxes_only, boxes_only)
-    with pytest.raises(ValueError, match='none of its 1 objects has .*keypoints'):
+    with pytest.raises(ValueError, match=r'\b1\b.*keypoints'):
         load(boxes_only, detections=[FIGURE['bbox']])
-    with pytest.raises(ValueError, match='none of its 0 objects'):
+    with pytest.raises(ValueError, match=r'people\.json.*\b0\b'):
         load()
 
 
@@ -81,7 +81,7 @@ def test_other_objects_do_not_matter(load):
 
 
 def test_other_number_of_keypoints(load):
-    with pytest.raises(ValueError, match='annotation 2 has 42 values as keypoints, expected .* of 17, 51 values'):
+    with pytest.raises(ValueError, match=r'annotation 2.*\b42\b.*keypoints.*17, 51'):
         load(FIGURE, dict(FIGURE, keypoints=KEYPOINTS[:42]))
 
 
@@ -107,20 +107,20 @@ def test_detections_outside_are_left_out(load, warnings):
     dataset = load(FIGURE, detections=[outside, good, empty, partly], kind=CheckedCocoDataset)
     assert [sample['bbox'].tolist() for sample in dataset] == [[[10, 5, 40, 65]], [[-20, 40, 10, 100]]]
     assert sum('boxes.json: ' in text and 'image: 2' in text for text in warnings) == 1
-    with pytest.raises(ValueError, match=r'boxes\.json: none of its 1 boxes of persons'):
+    with pytest.raises(ValueError, match=r'boxes\.json.*1 boxes'):
         load(FIGURE, detections=[outside])
 
 
 @pytest.mark.parametrize('name', ['../1.png', '/1.png'])
 @pytest.mark.parametrize('detections', [None, [FIGURE['bbox']]])
 def test_images_outside_of_their_folder(load, name, detections):
-    with pytest.raises(ValueError, match=rf"people\.json, image 1: .*'{name}'"):
+    with pytest.raises(ValueError, match=rf"people\.json, image 1.*'{name}'"):
         load(FIGURE, detections=detections, file_name=name)
 
 
 @pytest.mark.parametrize('value', [float('nan'), float('inf')])
 def test_keypoints_that_are_not_finite(load, value):
-    with pytest.raises(ValueError, match=r'people\.json: annotation 2'):
+    with pytest.raises(ValueError, match=r'people\.json.*annotation 2'):
         load(FIGURE, dict(FIGURE, keypoints=[value, *KEYPOINTS[1:]]))
 
 
@@ -209,7 +209,7 @@ def photo(tmp_path):
 def test_annotations_of_the_raw_pixels_of_a_turned_photo(load, photo, detections):
     loader = dict(type='mmpose.LoadImage')
     options = dict(detections=detections, file_name=photo, size=TURNED_PHOTO)
-    with pytest.raises(ValueError, match=r"people\.json: image 1 .*1\.jpg .*LoadImage.*'color_ignore_orientation'"):
+    with pytest.raises(ValueError, match=r"people\.json.*image 1.*1\.jpg.*LoadImage.*'color_ignore_orientation'"):
         load(FIGURE, pipeline=[loader], **options)
     (sample,) = load(FIGURE, pipeline=[loader | dict(color_type='color_ignore_orientation')], **options)
     assert sample['img_shape'] == TURNED_PHOTO
@@ -221,19 +221,19 @@ def test_annotations_of_an_upright_photo(load, photo):
 
 
 def test_missing_image(load):
-    with pytest.raises(FileNotFoundError, match=r"2\.png, image 1 of .*people\.json.*'1\.png'"):
+    with pytest.raises(FileNotFoundError, match=r"2\.png, image 1.*people\.json.*'1\.png'"):
         load(FIGURE, file_name='2.png')
 
 
 def test_corners_instead_of_sizes(load):
-    with pytest.warns(UserWarning, match=r'people\.json: 1 of the 1 boxes .*x1, y1, x2, y2'):
+    with pytest.warns(UserWarning, match=r'people\.json.*\b1\b.*1 boxes.*x1, y1, x2, y2'):
         load(dict(FIGURE, bbox=[40, 5, 70, 65]))  # [40, 5, 30, 60] as corners
 
 
 @pytest.mark.parametrize('boxes', ['annotations', 'detections'])
 def test_boxes_in_shares_of_the_image(load, boxes):
     share = [0.1, 0.1, 0.4, 0.8]
-    with pytest.raises(ValueError, match=r'(people|boxes)\.json: .* 1 boxes .*0\.4, 0\.8.*pixels'):
+    with pytest.raises(ValueError, match=r'(people|boxes)\.json.*1 boxes.*0\.4, 0\.8.*pixels'):
         load(dict(FIGURE, bbox=share)) if boxes == 'annotations' else load(FIGURE, detections=[share])
 
 
@@ -264,7 +264,7 @@ def test_keypoints_outside(load, found, expected):
 @pytest.mark.parametrize('share', [0.5, 1.0])
 def test_keypoints_in_shares_of_the_image(load, share):
     shares = np.tile([0.25, share, 2], 17).tolist()
-    with pytest.raises(ValueError, match=r'people\.json: none of the 34 labelled keypoints .*0\.25.*pixels'):
+    with pytest.raises(ValueError, match=r'people\.json.*\b34\b.*keypoints.*0\.25.*pixels'):
         load(dict(FIGURE, keypoints=shares), dict(FIGURE, keypoints=shares))
     load(dict(FIGURE, keypoints=shares), FIGURE)  # a hidden corner is possible
 
@@ -278,7 +278,7 @@ def test_missing_file(load, tmp_path, missing):
 
 
 def test_keypoints_that_are_no_list(load):
-    with pytest.raises(ValueError, match=r'people\.json: annotation 1 has None as keypoints'):
+    with pytest.raises(ValueError, match=r'people\.json.*annotation 1.*keypoints'):
         load(dict(FIGURE, keypoints=None))
 
 
@@ -286,10 +286,10 @@ def test_keypoints_that_are_no_list(load):
     ('table', 'field', 'name'),
     [
         *(('images', field, 'image 1') for field in ('file_name', 'height', 'width')),
-        ('images', 'id', 'image number 0'),
+        ('images', 'id', r'image\b.*\b0\b'),
         *(('annotations', field, 'annotation 1') for field in ('image_id', 'category_id')),
-        ('annotations', 'id', 'annotation number 0'),
-        ('categories', 'id', 'category number 0'),
+        ('annotations', 'id', r'annotation\b.*\b0\b'),
+        ('categories', 'id', r'category\b.*\b0\b'),
         ('categories', 'name', 'category 1'),
     ],
 )

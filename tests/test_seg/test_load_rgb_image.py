@@ -30,7 +30,7 @@ def test_loads_as_mmcv_does(loader, tmp_path):
 def test_names_the_file_without_an_image(loader, tmp_path, content):
     path = tmp_path / 'scene.jpg'
     path.write_bytes(content)
-    with pytest.raises(ValueError, match=r'scene\.jpg: empty, damaged'):
+    with pytest.raises(ValueError, match=r'scene\.jpg.*empty, damaged'):
         loader(dict(img_path=str(path)))
 
 
@@ -46,7 +46,7 @@ def test_too_many_pixels(loader, tmp_path):
     content[16:24] = struct.pack('>II', 20_000, 15_000)
     content[29:33] = struct.pack('>I', zlib.crc32(content[12:29]))
     path.write_bytes(content)
-    with pytest.raises(ValueError, match=r'bomb\.png: too many pixels'):
+    with pytest.raises(ValueError, match=r'bomb\.png.*pixels'):
         loader(dict(img_path=str(path)))
 
 
@@ -89,17 +89,17 @@ def test_what_cannot_become_rgb_is_named(loader, tmp_path, load):
     np.save(tmp_path / 'array.npy', np.zeros((5, 7, 3), np.uint8))
     for name in ('float.tif', 'depth.tif', 'array.npy'):
         path = str(tmp_path / name)
-        with pytest.raises(ValueError, match=f'{name}: .*8 or 16 bits'):
+        with pytest.raises(ValueError, match=rf'{name}.*\b8\b.*16 bits'):
             loader(dict(img_path=path)) if load == 'mmseg' else read_image(path)
 
 
 @pytest.mark.parametrize(
     ('options', 'name', 'found'),
     [
-        (dict(color_type='unchanged'), 'rgba.png', r'\(20, 28, 4\) of uint8'),
-        (dict(color_type='unchanged'), 'rgb16.png', r'\(20, 28, 3\) of uint16'),
-        (dict(color_type='grayscale'), 'rgba.png', r'\(20, 28\) of uint8'),
-        (dict(color_type='unchanged', to_float32=True), 'grey.png', r'\(20, 28\) of float32'),
+        (dict(color_type='unchanged'), 'rgba.png', r'\(20, 28, 4\).*uint8'),
+        (dict(color_type='unchanged'), 'rgb16.png', r'\(20, 28, 3\).*uint16'),
+        (dict(color_type='grayscale'), 'rgba.png', r'\(20, 28\).*uint8'),
+        (dict(color_type='unchanged', to_float32=True), 'grey.png', r'\(20, 28\).*float32'),
     ],
 )
 def test_settings_that_keep_other_channels(loader, tmp_path, options, name, found):

@@ -1,4 +1,4 @@
-"""COCO 2017 person keypoints in ``data/coco``, top-down; a file for each codec adds the pipelines.
+"""COCO 2017 person keypoints in ``data/coco``, top-down. A config adds its codec and pipelines.
 
 Validation uses the detected boxes (56.4 AP on persons) that mmpose's published results use.
 """
@@ -13,6 +13,7 @@ augmentation = [
     dict(type='RandomHalfBody'),
     dict(type='RandomBBoxTransform'),
 ]
+pack = dict(type='PackPoseInputs')
 
 train_dataloader = dict(
     batch_size=64,

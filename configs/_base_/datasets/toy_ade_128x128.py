@@ -1,4 +1,4 @@
-"""Toy scenes in ADE20K's folders: ``python tools/make_toy_scenes.py data/toy --formats ade``."""
+"""Toy scenes in the layout of ADE20K."""
 
 dataset_type = 'ToyScenesDataset'
 data_root = 'data/toy/ade'

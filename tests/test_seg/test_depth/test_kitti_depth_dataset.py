@@ -67,7 +67,7 @@ def test_split_file_of_vpd(kitti):
 
 
 def test_missing_split_file(kitti):
-    with pytest.raises(FileNotFoundError, match=r'Split file .*absent\.txt.* not found'):
+    with pytest.raises(FileNotFoundError, match=r'absent\.txt'):
         DATASETS.build(dict(type='KITTIDepthDataset', data_root=str(kitti), ann_file='absent.txt'))
 
 
@@ -81,8 +81,8 @@ def test_missing_files(kitti):
 @pytest.mark.parametrize(
     ('line', 'message'),
     [
-        ('image.png', r'split\.txt, line 1: expected "image depth \[focal length\]", got \'image\.png\''),
-        ('image.png None 721.5', 'no line names an image with depth'),
+        ('image.png', r'split\.txt, line 1.*\'image\.png\''),
+        ('image.png None 721.5', r'split\.txt'),
     ],
 )
 def test_bad_split_file(kitti, line, message):
