@@ -202,7 +202,7 @@ def test_every_quoted_message_names_its_source():
 
 def test_a_message_that_nobody_raises_is_noticed():
     assert not says('mmdiffperc.models.checks.channel_check', '... has in_channels=..., but the backbone has')
-    assert not says('mmdiffperc.weights.stable_diffusion', 'Finds the folder with the configs of an architecture')
+    assert not says('mmdiffperc.weights.architectures', 'Finds the folder with the configs of an architecture')
 
 
 def test_reference_lists_every_public_class():

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from mmdiffperc.generative import DiffusionNetworks
-from mmdiffperc.weights.stable_diffusion import build_unet
+from mmdiffperc.weights.architectures import build_unet
 
 
 @pytest.fixture(scope='module')

@@ -89,7 +89,7 @@ def test_unknown_scene(model, image):
 
 
 def test_scene_for_a_model_without_scenes(model, image, monkeypatch):
-    monkeypatch.setattr(type(model.backbone.prompts), 'by_category', False)
+    monkeypatch.setattr(type(model.backbone.prompts), 'condition', None)
     with pytest.raises(ValueError, match="'kitchen'"):
         predict_depth(model, image, 'kitchen')
 

@@ -9,7 +9,7 @@ from diffusers.pipelines.stable_diffusion import StableDiffusionSafetyChecker
 from transformers import CLIPConfig, CLIPImageProcessor
 
 from mmdiffperc.generative import ImageTargetDataset
-from mmdiffperc.weights.stable_diffusion import arch_folder
+from mmdiffperc.weights.architectures import arch_folder
 
 CAPTIONS = ['a red sphere', 'two boxes', 'a blue cone']
 
