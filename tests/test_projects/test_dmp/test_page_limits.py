@@ -73,9 +73,9 @@ def test_images_are_limited(predictor, write):
     for ask in (predictor.show, lambda file: next(predictor.predict('depth', 2, None, file))):
         with pytest.raises(gr.Error, match='large.png.*101 x 100.*10000'):
             ask(write('large.png', 100, 101))
-    with pytest.raises(gr.Error, match='1 x 3000 pixels.* 8 times'):
+    with pytest.raises(gr.Error, match=r'1 x 3000 pixels.*\b8\b'):
         next(predictor.predict('depth', 2, None, write('line.png', 3000, 1)))
-    with pytest.raises(gr.Error, match=r'1001 characters.* 1000'):
+    with pytest.raises(gr.Error, match=r'\b1001\b.*\b1000\b'):
         next(predictor.predict('normals', 2, 'a' * 1001, write('fits.png', 10, 10)))
 
 
@@ -83,7 +83,7 @@ def test_time_is_limited(predictor, limits, write):
     """After the limit no step is begun, and the next visitor is served."""
     image = write('bed.png', 51, 67)
     predictor.limits = limits._replace(seconds=0)
-    with pytest.raises(gr.Error, match='longer than 0 seconds'):
+    with pytest.raises(gr.Error, match=r'\b0 seconds'):
         next(predictor.predict('depth', 3, None, image))
     predictor.limits = limits
     picture, files = next(predictor.predict('depth', 3, None, image))
@@ -160,7 +160,7 @@ def test_page_as_it_is_served(tool, predictor, limits, write):
         assert list(client.view_api(return_format='dict')['named_endpoints']) == ['/predict']
         picture, files = client.predict('depth', 2, '', handle_file(write('bed.png', 51, 67)), api_name='/predict')
         assert cv2.imread(picture, cv2.IMREAD_UNCHANGED).shape == (51, 67)
-        with pytest.raises(AppError, match='large.png.*too many pixels'):
+        with pytest.raises(AppError, match='large.png.*pixels'):
             client.predict('depth', 2, '', handle_file(write('large.png', 101, 100)), api_name='/predict')
         api = f'{page.local_url}gradio_api'
         content = open(write('heavy.bmp', 60, 60), 'rb').read()
