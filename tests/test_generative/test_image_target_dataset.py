@@ -10,8 +10,8 @@ from mmengine.registry import DATASETS, init_default_scope
 from torch.utils.data import DataLoader
 
 from mmdiffperc.generative import ImageTargetDataset
-from mmdiffperc.generative.target_files import encode_png
 from mmdiffperc.inference.metadata import metadata_line
+from mmdiffperc.inference.writers import encode_png
 from mmdiffperc.toy_scenes.writers import make_sample
 
 

@@ -4,7 +4,8 @@ import cv2
 import numpy as np
 import pytest
 
-from mmdiffperc.generative.target_files import decode_target, encode_npz, encode_png
+from mmdiffperc.generative.target_files import decode_target, encode_npz
+from mmdiffperc.inference.writers import encode_png
 
 
 @pytest.mark.parametrize('dtype', [np.uint8, np.uint16])

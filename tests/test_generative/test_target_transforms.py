@@ -6,7 +6,8 @@ from mmengine.registry import TRANSFORMS, init_default_scope
 
 from mmdiffperc.generative import DeterministicDiffusion, LoadTarget, PackTargetInputs
 from mmdiffperc.generative.lmdb_writing import new_database, put
-from mmdiffperc.generative.target_files import encode_npz, encode_png
+from mmdiffperc.generative.target_files import encode_npz
+from mmdiffperc.inference.writers import encode_png
 
 SIZE = 5, 7
 

@@ -34,6 +34,21 @@ def test_other_pictures_become_colours(tmp_path, image):
     np.testing.assert_array_equal(read_image(tmp_path / 'alpha.png'), image)
 
 
+def test_pil_images(image):
+    red_green_blue = Image.fromarray(image[..., ::-1])
+    np.testing.assert_array_equal(read_image(red_green_blue), image)
+    with_alpha = red_green_blue.copy()
+    with_alpha.putalpha(7)
+    np.testing.assert_array_equal(read_image(with_alpha), image)
+    grey = np.asarray(red_green_blue.convert('L'))
+    np.testing.assert_array_equal(read_image(Image.fromarray(grey)), np.dstack([grey] * 3))
+    with pytest.raises(ValueError, match='8 bits.*mode'):
+        read_image(Image.fromarray(grey.astype(np.uint16)))
+    turned = red_green_blue.copy()
+    turned.getexif()[0x0112] = 6
+    assert read_image(turned).shape == (51, 67, 3)
+
+
 def test_photograph_is_turned_upright(tmp_path, image):
     exif = Image.Exif()
     exif[0x0112] = 6  # to be turned to the right
@@ -53,7 +68,7 @@ def test_what_is_no_image(photos, image):
         read_image(photos / 'folder.png')
     with pytest.raises(ValueError, match='image'):
         read_image(image[..., 0])
-    with pytest.raises(TypeError, match='image'):
+    with pytest.raises(TypeError, match='Expected an image file, an array'):
         read_image(3)
 
 

@@ -48,7 +48,7 @@ def test_input_that_is_no_multiple_of_a_coarser_stride(config):
 
 def test_heatmaps_of_another_size(config):
     config.model.head.decoder.heatmap_size = (32, 24)
-    assert_fails(config, r'heatmap_size=\(32, 24\).*heatmap_size=\(24, 32\)')
+    assert_fails(config, r'heatmap_size=\(32, 24\).*size \(24, 32\): set heatmap_size=\(24, 32\)')
 
 
 def test_deconvolutions_enlarge_heatmaps(config):

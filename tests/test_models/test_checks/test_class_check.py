@@ -28,7 +28,8 @@ def retinanet(arch, prompts):
 def test_other_classes(arch, warnings):
     retinanet(arch, dict(type='ClassPrompts', classes='CityscapesDataset'))
     (message,) = warnings()
-    assert re.search("DiffusionUNet.* 8 .*bbox_head.*RetinaHead.* 5.*'person', 'rider', 'car', ...", message)
+    assert 'name 8 classes, but bbox_head RetinaHead predicts 5' in message
+    assert message.endswith("'person', 'rider', 'car', ...")
 
 
 @pytest.mark.parametrize(
@@ -42,7 +43,7 @@ def test_what_is_meant(arch, warnings, prompts):
 def test_classes_of_regions(arch, warnings):
     build_stock(FASTER_RCNN, arch, FINER, dict(type='ClassPrompts', classes=['a', 'b']), rpn_head=NARROW)
     (message,) = warnings()
-    assert re.search("2.*roi_head.*StandardRoIHead.*80.*'a', 'b'", message)
+    assert 'name 2 classes, but roi_head StandardRoIHead predicts 80' in message and "'a', 'b'" in message
 
 
 def test_a_head_without_classes(arch):

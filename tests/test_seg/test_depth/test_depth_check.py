@@ -11,8 +11,8 @@ from mmseg.registry import DATASETS
 from PIL import ExifTags, Image
 
 import mmdiffperc.seg  # noqa: F401
+from mmdiffperc.seg import LoadRGBImageFromFile
 from mmdiffperc.seg.depth.depth_check import CheckDepth, judge_depth
-from mmdiffperc.seg.image_loading import NamingImageLoader
 
 
 @pytest.fixture(autouse=True)
@@ -205,10 +205,10 @@ def test_images_that_are_turned_in_place(tmp_path, orientation, colour):
     sample = dict(img_path=str(tmp_path / '0.jpg'), depth_map_path=str(tmp_path / '0.png'))
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter('always')
-        judge_depth([sample], [NamingImageLoader(color_type=colour), LoadDepthAnnotation(depth_rescale_factor=1e-3)])
+        judge_depth([sample], [LoadRGBImageFromFile(color_type=colour), LoadDepthAnnotation(depth_rescale_factor=1e-3)])
     texts = [str(one.message) for one in caught if 'EXIF' in str(one.message)]
     assert len(texts) == (orientation > 1 and colour == 'color')
-    assert all('0.jpg' in text and "type='LoadImageFromFile', color_type='color_ignore" in text for text in texts)
+    assert all('0.jpg' in text and "type='LoadRGBImageFromFile', color_type='color_ignore" in text for text in texts)
 
 
 def test_what_may_be_right(judge):

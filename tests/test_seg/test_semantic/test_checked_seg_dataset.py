@@ -6,7 +6,7 @@ from mmengine.registry import init_default_scope
 from mmseg.registry import DATASETS
 from PIL import Image
 
-from mmdiffperc.seg.semantic import CheckedSegDataset
+import mmdiffperc.seg  # noqa: F401
 
 
 @pytest.fixture(autouse=True)
@@ -29,11 +29,6 @@ def build(tmp_path):
         return DATASETS.build(dict(dict(img_suffix='.png'), **config) | options)
 
     return build
-
-
-def test_stands_in_for_the_data_set_of_mmseg(build):
-    dataset = build([0, 1], [1, 0], type='BaseSegDataset')
-    assert isinstance(dataset, CheckedSegDataset) and len(dataset) == 2
 
 
 def test_masks_of_0_and_255(build):
@@ -121,7 +116,14 @@ def test_list_of_images(build, tmp_path):
 def test_damaged_label_map(build, tmp_path):
     build([0, 1])
     (tmp_path / 'labels' / '0.png').write_bytes(b'')
-    with pytest.raises(ValueError, match=r'labels/0\.png.*empty, damaged'):
+    with pytest.raises(ValueError, match=r'labels/0\.png: empty'):
+        build()
+
+
+def test_empty_image(build, tmp_path):
+    build([0, 1])
+    (tmp_path / 'images' / '0.png').write_bytes(b'')
+    with pytest.raises(ValueError, match=r'images/0\.png: empty'):
         build()
 
 
