@@ -170,7 +170,7 @@ def test_embeddings_of_a_file(tmp_path):
 def test_a_file_that_does_not_fit_the_classes(tmp_path, content, found):
     torch.save(content, tmp_path / 'other.pth')
     prompts = ClassPrompts(['a', 'b', 'c'], embed_dims=8, embeddings=str(tmp_path / 'other.pth'))
-    with pytest.raises(ValueError, match=rf'other\.pth.*\(3, 8\).*3.*classes.*{found}'):
+    with pytest.raises(ValueError, match=rf'other\.pth.*\(3, 8\).*\b3\b.*classes.*{found}'):
         prompts.init_embeddings(no_text_encoder)
 
 
