@@ -14,7 +14,7 @@ from toy_runs import latest_results, run
 
 from mmdiffperc.command_line import one_line_errors, tool_parser
 
-CONFIG = 'configs/vpd/vpd_tiny-sd-fpn_1xb4-1800_toy-128x128.py'
+CONFIG = 'configs/vpd/vpd_tiny-sd-fpn_1xb4-1800_toy-ade-128x128.py'
 DATA = 'data/toy'
 WORK_DIR = 'work_dirs/demo'
 FIGURE = f'{WORK_DIR}/demo.png'

@@ -34,7 +34,7 @@ class Task:
 
 def dmp(target: str, metrics: dict) -> Task:
     """Return the task of predicting one of DMP's targets, which is also tested in the other domain."""
-    folder, suffix = 'projects/dmp/configs', f'1xb8-600_toy-{target}-128x128.py'
+    folder, suffix = 'projects/dmp/configs', f'1xb8-600_toy-dmp-{target}-128x128.py'
     models = {'DMP': 'dmp_tiny-sd', 'plain regression': 'regression_tiny-sd', 'DMP, random U-Net': 'dmp_tiny-sd-random'}
     configs = {name: f'{folder}/{model}_{suffix}' for name, model in models.items()}
     return Task(configs, metrics, tests={'domain b': []})
@@ -43,8 +43,8 @@ def dmp(target: str, metrics: dict) -> Task:
 TASKS = {
     'segmentation': Task(
         {
-            'pre-trained': 'configs/vpd/vpd_tiny-sd-fpn_1xb4-1800_toy-128x128.py',
-            'random': 'configs/vpd/vpd_tiny-sd-random-fpn_1xb4-1800_toy-128x128.py',
+            'pre-trained': 'configs/vpd/vpd_tiny-sd-fpn_1xb4-1800_toy-ade-128x128.py',
+            'random': 'configs/vpd/vpd_tiny-sd-random-fpn_1xb4-1800_toy-ade-128x128.py',
         },
         {'mIoU': '.1f'},
     ),
@@ -66,14 +66,14 @@ TASKS = {
     ),
     'metaprompts': Task(
         {
-            'three passes': 'configs/metaprompts/metaprompts_tiny-sd-upernet_1xb4-1800_toy-128x128.py',
-            'two passes': 'configs/metaprompts/metaprompts_tiny-sd-upernet-2pass_1xb4-1800_toy-128x128.py',
-            'one pass': 'configs/metaprompts/metaprompts_tiny-sd-upernet-1pass_1xb4-1800_toy-128x128.py',
+            'three passes': 'configs/metaprompts/metaprompts_tiny-sd-upernet_1xb4-1800_toy-ade-128x128.py',
+            'two passes': 'configs/metaprompts/metaprompts_tiny-sd-upernet-2pass_1xb4-1800_toy-ade-128x128.py',
+            'one pass': 'configs/metaprompts/metaprompts_tiny-sd-upernet-1pass_1xb4-1800_toy-ade-128x128.py',
             'three passes, class names as prompts': (
-                'configs/metaprompts/metaprompts_tiny-sd-upernet-classes_1xb4-1800_toy-128x128.py'
+                'configs/metaprompts/metaprompts_tiny-sd-upernet-classes_1xb4-1800_toy-ade-128x128.py'
             ),
             'three passes, random U-Net': (
-                'configs/metaprompts/metaprompts_tiny-sd-random-upernet_1xb4-1800_toy-128x128.py'
+                'configs/metaprompts/metaprompts_tiny-sd-random-upernet_1xb4-1800_toy-ade-128x128.py'
             ),
         },
         {'mIoU': '.1f'},

@@ -26,8 +26,8 @@ from generation import (
 
 from mmdiffperc.command_line import add_shared, bounded, one_line_errors, tool_parser
 from mmdiffperc.files import write_whole
-from mmdiffperc.generative.target_files import encode_png
 from mmdiffperc.inference.metadata import METADATA, metadata_line, visible_files
+from mmdiffperc.inference.writers import encode_png
 from mmdiffperc.weights.stable_diffusion import arch_folder
 
 SHIPPED = 'tiny-sd'

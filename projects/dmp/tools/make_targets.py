@@ -23,10 +23,11 @@ from target_predictors import MARIGOLD, Marigold, Segmentor, TransformersDepth
 
 from mmdiffperc.command_line import add_shared, bounded, one_line_errors, positive, tool_parser
 from mmdiffperc.files import write_whole
-from mmdiffperc.generative.target_files import encode_npz, encode_png
+from mmdiffperc.generative.target_files import encode_npz
 from mmdiffperc.inference import TolerantReader
 from mmdiffperc.inference.image_files import check_names
 from mmdiffperc.inference.metadata import list_images
+from mmdiffperc.inference.writers import encode_png
 
 KINDS = (*MARIGOLD, 'segmentation')
 SETTINGS = 'make_targets.json'
