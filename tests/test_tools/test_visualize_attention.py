@@ -97,15 +97,15 @@ def run(tool, tiny_checkpoint, tmp_path, image):
     cv2.imwrite(str(source), image)
 
     def run(config, *arguments, source=source, checkpoint=tiny_checkpoint):
-        options = [*arguments, '--device', 'cpu', '--out', str(out)]
+        options = [*arguments, '--device', 'cpu', '--out-file', str(out)]
         return visualize_attention.main([config, checkpoint, str(source), *options]), cv2.imread(str(out))
 
     return run
 
 
 def test_writes_a_png(run, tiny_vpd, capsys):
-    status, picture = run(tiny_vpd, '--classes', 'box', 'traffic cone', '--stride', '32')
-    assert status == 0 and 'attention.png' in capsys.readouterr().out
+    status, picture = run(tiny_vpd, '--classes', 'box', 'traffic cone', '--strides', '32')
+    assert status == 0 and 'attention.png: written.' in capsys.readouterr().out
     # Three panels of 1.6 x 3.2 inches and their margins, at 150 dots per inch.
     assert picture.shape == (555, 1080, 3)
 

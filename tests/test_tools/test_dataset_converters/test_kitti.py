@@ -32,7 +32,7 @@ def arguments(tmp_path):
     (tmp_path / 'vpd.txt').write_text(f'/raw_data/{image_of(TRAIN)} /data_depth_annotated/train/{depth_of(TRAIN)}\n')
     folders = ['--raw', str(tmp_path / 'raw'), '--depth', str(tmp_path / 'depth')]
     lists = ['--train-list', str(tmp_path / 'vpd.txt'), '--test-list', str(tmp_path / 'bts.txt')]
-    return [str(tmp_path / 'out'), *folders, *lists]
+    return ['--out', str(tmp_path / 'out'), *folders, *lists]
 
 
 def read(out, phase):
@@ -97,5 +97,5 @@ def test_needs_a_list(arguments, capsys):
     from kitti import main
 
     with pytest.raises(SystemExit):
-        main(arguments[:5])
-    assert '--test-list' in capsys.readouterr().err
+        main(arguments[:6])
+    assert 'give --train-list or --test-list' in capsys.readouterr().err

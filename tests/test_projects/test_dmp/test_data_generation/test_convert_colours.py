@@ -16,7 +16,7 @@ def classes(tmp_path):
 
 
 def run(tool, tmp_path, source, out, to, *options):
-    status = tool('convert_colours').main([str(tmp_path / source), str(tmp_path / out), '--to', to, *options])
+    status = tool('convert_colours').main([str(tmp_path / source), '--out', str(tmp_path / out), '--to', to, *options])
     file = tmp_path / out / 'a.png'
     return status, decode_target(file.read_bytes(), 'a.png') if file.exists() else None
 

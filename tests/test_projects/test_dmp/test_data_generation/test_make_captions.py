@@ -12,7 +12,14 @@ def arguments(tmp_path, language_model):
     """Two captions for each of three keywords, in batches of four."""
     (tmp_path / 'keywords.txt').write_text(KEYWORDS)
     options = ['--per-keyword', '2', '--batch-size', '4', '--max-tokens', '6', '--device', 'cpu']
-    return [str(tmp_path / 'keywords.txt'), str(tmp_path / 'out.jsonl'), '--model', str(language_model), *options]
+    return [
+        str(tmp_path / 'keywords.txt'),
+        '--out-file',
+        str(tmp_path / 'out.jsonl'),
+        '--model',
+        str(language_model),
+        *options,
+    ]
 
 
 def test_captions(tmp_path, tool, arguments, capsys):

@@ -18,8 +18,8 @@ CAPTIONS = ['a red sphere', 'two boxes', 'a blue cone']
 def arguments(tmp_path):
     """Three small images of tiny-sd, two at once."""
     (tmp_path / 'captions.txt').write_text('\n'.join(CAPTIONS))
-    options = ['--steps', '1', '--size', '32', '48', '--batch-size', '2', '--device', 'cpu']
-    return [str(tmp_path / 'captions.txt'), str(tmp_path / 'out'), '--model', 'tiny-sd', *options]
+    options = ['--num-steps', '1', '--size', '32', '48', '--batch-size', '2', '--device', 'cpu']
+    return [str(tmp_path / 'captions.txt'), '--out', str(tmp_path / 'out'), '--model', 'tiny-sd', *options]
 
 
 def read(tmp_path):
@@ -65,8 +65,8 @@ def test_bad_input(tmp_path, tool, arguments, capsys):
     (tmp_path / 'captions.txt').write_text('')
     assert main(arguments) == 1 and 'expected captions' in capsys.readouterr().err
     for options in (
-        ['--guidance', 'nan'],
-        ['--guidance', '-1'],
+        ['--guidance-scale', 'nan'],
+        ['--guidance-scale', '-1'],
         ['--size', '7', '8'],
         ['--size', '20', '24'],
         ['--seed', '-1'],

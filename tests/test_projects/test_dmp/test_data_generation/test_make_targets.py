@@ -13,7 +13,7 @@ SIZES = dict(a=(32, 48), b=(32, 48), c=(40, 32))
 
 
 def arguments_of(images, kind, *options):
-    return [str(images), str(images.parent / kind), '--kind', kind, '--device', 'cpu', *options]
+    return [str(images), '--out', str(images.parent / kind), '--kind', kind, '--device', 'cpu', *options]
 
 
 def read(folder):
@@ -104,7 +104,7 @@ def test_segmentation_by_mmseg(tmp_path, tool, images):
     model = init_model(str(tmp_path / 'seg.py'), device='cpu')
     meta = dict(dataset_meta=dict(classes=list('abcde'), palette=[[0, 0, 0]] * 5))
     torch.save(dict(state_dict=model.state_dict(), meta=meta), tmp_path / 'seg.pth')
-    options = ['--config', str(tmp_path / 'seg.py'), '--checkpoint', str(tmp_path / 'seg.pth'), '--palette', 'ade20k']
+    options = ['--config', str(tmp_path / 'seg.py'), '--weights', str(tmp_path / 'seg.pth'), '--palette', 'ade20k']
     main, arguments = tool('make_targets').main, arguments_of(images, 'segmentation', *options)
     assert main([*arguments, '--batch-size', '3']) == 0
     together = read(tmp_path / 'segmentation')
@@ -132,9 +132,9 @@ def test_bad_input(tmp_path, tool, images, marigold_folder, capsys):
     main = tool('make_targets').main
     for kind, options in (
         ('segmentation', []),
-        ('depth', ['--config', 'a', '--checkpoint', 'b']),
+        ('depth', ['--config', 'a', '--weights', 'b']),
         ('normals', ['--library', 'transformers', '--model', 'a']),
-        ('segmentation', ['--config', 'a', '--checkpoint', 'b', '--dtype', 'float16']),
+        ('segmentation', ['--config', 'a', '--weights', 'b', '--dtype', 'float16']),
         ('normals', ['--model', 'a', '--dtype', 'float16']),
     ):
         with pytest.raises(SystemExit):

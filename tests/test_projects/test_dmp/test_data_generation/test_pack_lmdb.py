@@ -21,7 +21,7 @@ def targets(images):
 
 def run(tool, images, targets):
     out = images.parent / 'packed' / 'depth'
-    return tool('pack_lmdb').main([str(images), str(targets), str(out)]), out
+    return tool('pack_lmdb').main([str(images), '--targets', str(targets), '--out', str(out)]), out
 
 
 def test_pack(tool, images, targets, capsys):
