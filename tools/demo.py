@@ -17,7 +17,6 @@ from mmdiffperc.command_line import one_line_errors
 
 ROOT = Path(__file__).resolve().parents[1]
 CONFIG = 'configs/vpd/vpd_tiny-sd-fpn_1xb4-1800_toy-ade-128x128.py'
-DATA = 'data/toy'
 WORK_DIR = 'work_dirs/demo'
 FIGURE = f'{WORK_DIR}/demo.png'
 SCENES = ('61', '60', '198', '165')  # of the validation set; chosen because the model gets their classes right
@@ -52,7 +51,7 @@ def main(arguments=None):
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.parse_args(arguments)
     checkpoint = f'{WORK_DIR}/iter_1800.pth'
-    run('python', 'tools/make_toy_scenes.py', DATA, '--formats', 'ade', '--workers', '2')
+    run('python', 'tools/make_toy_scenes.py', '--formats', 'ade', '--workers', '2')
     run('mim', 'train', 'mmseg', CONFIG, '--work-dir', WORK_DIR)
     run('mim', 'test', 'mmseg', CONFIG, '--checkpoint', checkpoint, '--work-dir', f'{WORK_DIR}/single-scale')
     run('mim', 'test', 'mmseg', CONFIG, '--checkpoint', checkpoint, '--work-dir', f'{WORK_DIR}/multi-scale', '--tta')
