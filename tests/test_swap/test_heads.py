@@ -112,7 +112,7 @@ def test_a_neck_that_cannot_take_them():
 BACKBONE = dict(type='Backbone', num_classes=1000)
 
 
-def classifier(num_classes, **others):
+def head_of(num_classes, **others):
     return dict(type='Head', num_classes=num_classes, **others)
 
 
@@ -120,24 +120,24 @@ def classifier(num_classes, **others):
     ('model', 'expected', 'keys'),
     [
         (
-            dict(decode_head=classifier(150, out_channels=150), auxiliary_head=[classifier(150), classifier(150)]),
-            dict(decode_head=classifier(3, out_channels=3), auxiliary_head=[classifier(3), classifier(3)]),
+            dict(decode_head=head_of(150, out_channels=150), auxiliary_head=[head_of(150), head_of(150)]),
+            dict(decode_head=head_of(3, out_channels=3), auxiliary_head=[head_of(3), head_of(3)]),
             ['decode_head', 'auxiliary_head.0', 'auxiliary_head.1'],
         ),
         (
             dict(
-                rpn_head=classifier(1),
-                roi_head=dict(bbox_head=[classifier(80)], mask_head=classifier(80, out_channels=256)),
+                rpn_head=head_of(1),
+                roi_head=dict(bbox_head=[head_of(80)], mask_head=head_of(80, out_channels=256)),
             ),
             dict(
-                rpn_head=classifier(1),
-                roi_head=dict(bbox_head=[classifier(3)], mask_head=classifier(3, out_channels=256)),
+                rpn_head=head_of(1),
+                roi_head=dict(bbox_head=[head_of(3)], mask_head=head_of(3, out_channels=256)),
             ),
             ['roi_head.bbox_head.0', 'roi_head.mask_head'],
         ),
         (
-            dict(decode_head=dict(type='KNet', generator=classifier(19), updates=(classifier(19), classifier(19)))),
-            dict(decode_head=dict(type='KNet', generator=classifier(3), updates=(classifier(3), classifier(3)))),
+            dict(decode_head=dict(type='KNet', generator=head_of(19), updates=(head_of(19), head_of(19)))),
+            dict(decode_head=dict(type='KNet', generator=head_of(3), updates=(head_of(3), head_of(3)))),
             ['decode_head.generator', 'decode_head.updates.0', 'decode_head.updates.1'],
         ),
     ],
@@ -150,10 +150,8 @@ def test_every_head_of_the_data_set_changes(model, expected, keys):
 
 
 def test_settings_that_a_number_does_not_fix_are_named():
-    weighted = classifier(19, loss_decode=dict(type='Loss', class_weight=[1.0] * 19))
-    model = dict(
-        decode_head=weighted, auxiliary_head=[classifier(19), classifier(2)], fusion=dict(num_things_classes=8)
-    )
+    weighted = head_of(19, loss_decode=dict(type='Loss', class_weight=[1.0] * 19))
+    model = dict(decode_head=weighted, auxiliary_head=[head_of(19), head_of(2)], fusion=dict(num_things_classes=8))
     changed, left = set_num_classes(model, 4)
     assert changed == ['model.decode_head.num_classes', 'model.auxiliary_head.0.num_classes']
     assert [setting.partition('=')[0] for setting in left] == [
@@ -164,9 +162,7 @@ def test_settings_that_a_number_does_not_fix_are_named():
     assert model['auxiliary_head'][1]['num_classes'] == 2
 
 
-@pytest.mark.parametrize(
-    'model', [dict(decode_head=classifier(7)), dict(head=dict(type='HeatmapHead')), dict(neck=None)]
-)
+@pytest.mark.parametrize('model', [dict(decode_head=head_of(7)), dict(head=dict(type='HeatmapHead')), dict(neck=None)])
 def test_nothing_to_change(model):
     before = deepcopy(model)
     assert set_num_classes(model, 7) == ([], [])
