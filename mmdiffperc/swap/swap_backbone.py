@@ -15,10 +15,8 @@ from mmdiffperc.files import brief
 from mmdiffperc.models import DiffusionUNet
 from mmdiffperc.models.layers import feature_table
 
-from .channels import heads_of, read_by_heads, set_head_channels, set_neck_channels
-from .classes import set_num_classes
-from .features import Feature, backbone_features, build_empty, neck_features
-from .levels import choose_levels, replace_unread
+from .features import Feature, backbone_features, build_empty, choose_levels, neck_features, replace_unread
+from .heads import heads_of, read_by_heads, set_head_channels, set_neck_channels, set_num_classes
 from .settings import drop_layer_decay, drop_old_weights, import_names, set_imports, set_preprocessor
 
 WEIGHTS = {
