@@ -3,7 +3,7 @@ import pytest
 
 from mmdiffperc.visualization.depth import colour_depth, depth_figure
 
-NEAREST, FARTHEST = [252, 253, 191], [0, 0, 3]  # the ends of matplotlib's magma_r
+NEAREST, FARTHEST = [251, 252, 191], [0, 0, 3]  # the ends of matplotlib's magma_r
 
 
 def test_colours_of_depth():

@@ -94,16 +94,12 @@ def test_attention_of_an_autoencoder_may_be_a_convolution(tmp_path, shape):
     assert len(planned(plan_filling(folder_of(tmp_path, 'vae', a=weights), dict(vae=vae)))) == len(weights)
 
 
-def test_faults_are_counted_and_only_the_first_are_listed(tmp_path):
-    module = nn.ModuleDict({f'layer{index}': nn.Linear(2, 3) for index in range(4)})
-    tensors = {f'layer{index}.weight': torch.zeros(4, 2) for index in range(4)}
+def test_faults_are_counted_and_the_first_are_listed(tmp_path):
+    module = nn.ModuleDict({f'layer{index}': nn.Linear(2, 3) for index in range(9)})
+    tensors = {f'layer{index}.weight': torch.zeros(4, 2) for index in range(3)}
     with pytest.raises(ValueError) as error:
         plan_filling(folder_of(tmp_path, 'unet', a=tensors), dict(unet=module))
     message = str(error.value)
-    assert '4 missing' in message and 'layer3.bias' in message
-    assert '4 ' in message and 'layer0.weight: (3, 2)' in message and '(4, 2)' in message
     assert 'a.safetensors' in message and 'unet' in message
-    module = nn.ModuleDict({f'layer{index}': nn.Linear(2, 3) for index in range(9)})
-    with pytest.raises(ValueError, match=r'9 missing(?s:.*)layer4\.bias(?s:.*)\.\.\.') as error:
-        plan_filling(folder_of(tmp_path, 'unet', a=tensors), dict(unet=module))
-    assert 'layer5.bias' not in str(error.value)
+    assert '15 missing' in message and 'layer0.bias' in message and '...' in message and 'layer5' not in message
+    assert '3 of another shape' in message and 'layer2.weight: (3, 2)' in message and '(4, 2)' in message
