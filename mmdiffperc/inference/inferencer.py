@@ -5,6 +5,7 @@ from abc import abstractmethod
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import cached_property
 from itertools import groupby, islice
 from pathlib import Path
 from typing import NamedTuple
@@ -15,7 +16,7 @@ from mmengine.config import Config
 from mmengine.dataset import pseudo_collate
 from mmengine.infer import BaseInferencer
 from mmengine.logging import print_log
-from mmengine.registry import DATASETS, DefaultScope
+from mmengine.registry import DefaultScope
 from mmengine.visualization import Visualizer
 from torch import nn
 from tqdm import tqdm
@@ -24,7 +25,7 @@ from mmdiffperc.files import write_whole
 
 from .image_files import read_image
 from .inputs import Frame, ImageInput, Source, find_sources, read_frames
-from .single_image import pipeline_for_testing
+from .single_image import metainfo_for_testing, pipeline_for_testing
 from .tolerant_reader import TolerantReader
 from .videos import frames_per_second, video_writer
 from .writers import encode_png
@@ -99,10 +100,15 @@ class ImageInferencer(BaseInferencer):
         """Return the names of the task's options in ``__call__``."""
         return cls.preprocess_kwargs | cls.forward_kwargs | cls.visualize_kwargs | cls.postprocess_kwargs
 
+    @cached_property
+    def dataset_meta(self) -> dict:
+        """The meta information, such as classes and palette, in the checkpoint, or else of the config's test data."""
+        return self._checkpoint_meta or metainfo_for_testing(self.model.cfg)
+
     @property
     def classes(self) -> Sequence[str]:
         """The names of the classes with which the model was trained."""
-        return self.model.dataset_meta['classes']
+        return self.dataset_meta['classes']
 
     @property
     def device(self) -> torch.device:
@@ -258,7 +264,7 @@ class ImageInferencer(BaseInferencer):
 
     def _load_weights_to_model(self, model: nn.Module, checkpoint: dict | None, cfg: Config):
         super()._load_weights_to_model(model, checkpoint, cfg)
-        model.dataset_meta = (checkpoint or {}).get('meta', {}).get('dataset_meta') or dataset_meta(cfg)
+        self._checkpoint_meta = (checkpoint or {}).get('meta', {}).get('dataset_meta')
 
     def _remaining(self, sources: list[Source], out_dir: str | Path | None, skip_existing: bool) -> list[Source]:
         """Return the sources whose files are to be written, which must not be inputs themselves."""
@@ -320,12 +326,6 @@ class ImageInferencer(BaseInferencer):
     def _write(self, stem: Path, contents: dict[str, bytes]):
         for ending, content in contents.items():
             write_whole(f'{stem}{ending}', content)
-
-
-def dataset_meta(cfg: Config) -> dict:
-    """Return the meta information, such as classes and palette, of a config's test data, which need not exist."""
-    dataset = cfg.test_dataloader.dataset
-    return DATASETS.build(dict(dataset, lazy_init=True)).metainfo
 
 
 def same_sizes(inputs: Sequence[torch.Tensor]) -> list[list[int]]:

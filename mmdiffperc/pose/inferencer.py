@@ -97,7 +97,7 @@ class PoseInferencer(ImageInferencer):
         """Estimate the poses in a batch of images; all persons go through the model together."""
         boxes_of_frames = self._find_boxes(frames, boxes)
         samples = [
-            self.pipeline(dict(img=frame.pixels, bbox=box[None, :4], bbox_score=box[4:], **self.model.dataset_meta))
+            self.pipeline(dict(img=frame.pixels, bbox=box[None, :4], bbox_score=box[4:], **self.dataset_meta))
             for frame, boxes in zip(frames, boxes_of_frames, strict=True)
             for box in boxes
         ]
@@ -128,7 +128,7 @@ class PoseInferencer(ImageInferencer):
 
     def encode(self, prediction: dict) -> dict[str, bytes]:
         """List the persons in JSON."""
-        names = self.model.dataset_meta['keypoint_id2name']
+        names = self.dataset_meta['keypoint_id2name']
         keys = dict(keypoints='keypoints', keypoint_scores='keypoint_scores', boxes='box', box_scores='box_score')
         rows = zip(*(prediction[name].tolist() for name in keys), strict=True)
         people = [dict(zip(keys.values(), row, strict=True)) for row in rows]
@@ -157,7 +157,7 @@ class PoseInferencer(ImageInferencer):
 
     def _init_visualizer(self, cfg: Config) -> PoseLocalVisualizer:
         visualizer = PoseLocalVisualizer()
-        visualizer.set_dataset_meta(self.model.dataset_meta)
+        visualizer.set_dataset_meta(self.dataset_meta)
         return visualizer
 
 
