@@ -2,13 +2,13 @@
 
 from .coloured_seg_metric import ColouredSegMetric
 from .depth_map_metric import DepthMapMetric
-from .deterministic_diffusion import DeterministicDiffusion
+from .deterministic_diffusion import DeterministicDiffusion, PixelRegression
 from .deterministic_process import DeterministicProcess
+from .diffusion_networks import DiffusionNetworks
 from .image_error_metric import ImageErrorMetric
 from .image_target_dataset import ImageTargetDataset
 from .multi_target_inferencer import MultiTargetInferencer
 from .normal_map_metric import NormalMapMetric
-from .pixel_regression import PixelRegression
 from .save_lora_hook import SaveLoRAHook
 from .target_codec import TargetCodec
 from .target_inferencer import TargetInferencer
@@ -19,6 +19,7 @@ __all__ = [
     'DepthMapMetric',
     'DeterministicDiffusion',
     'DeterministicProcess',
+    'DiffusionNetworks',
     'ImageErrorMetric',
     'ImageTargetDataset',
     'LoadTarget',

@@ -4,6 +4,7 @@ import math
 import time
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -108,8 +109,8 @@ class TargetInferencer:
                 f'Expected a config on {self.base or "the weights of its own checkpoint"}, got '
                 f'{base_of(config.model | options)}: build another TargetInferencer for it'
             )
-        model = MODELS.build(config.model | options | dict(networks_of=self.model))
-        model.unet = share_weights(model.unet)
+        networks = replace(self.model.networks, unet=share_weights(self.model.unet))
+        model = MODELS.build(config.model | options | dict(networks=networks))
         model.load_lora(lora)
         self.model = model.eval().to(self.device, self.dtype)
         self.size = resized_side(config) if self.given_size is None else self.given_size

@@ -23,6 +23,7 @@ from tqdm import tqdm
 
 from mmdiffperc.files import write_whole
 
+from .controls import Control
 from .image_files import read_image
 from .inputs import Frame, ImageInput, Source, find_sources, read_frames
 from .single_image import metainfo_for_testing, pipeline_for_testing
@@ -109,6 +110,11 @@ class ImageInferencer(BaseInferencer):
     def classes(self) -> Sequence[str]:
         """The names of the classes with which the model was trained."""
         return self.dataset_meta['classes']
+
+    @property
+    def controls(self) -> tuple[Control, ...]:
+        """The options of a call that the browser page offers. Default: none."""
+        return ()
 
     @property
     def device(self) -> torch.device:

@@ -18,7 +18,7 @@ from mmdiffperc.inference.inferencer import ImageInferencer
 from mmdiffperc.inference.inputs import Frame
 from mmdiffperc.inference.writers import encode_json
 
-from .checked_coco_dataset import has_area, overlaps
+from .dataset_check import has_area, overlaps
 
 # Of the persons that a detector finds, as in mmpose's own inferencer.
 LEAST_SCORE = 0.3

@@ -1,4 +1,4 @@
-"""What mmsegmentation needs beside its own parts."""
+"""The parts for mmsegmentation."""
 
 from .dataset_check import check_seg_dataset
 from .depth import (
@@ -16,7 +16,7 @@ from .depth import (
     MonocularDepthMetric,
     PolyRiseFallLR,
 )
-from .image_loading import NamingImageLoader
+from .load_rgb_image import LoadRGBImageFromFile
 from .referring import (
     EvaluateAtInputSize,
     InputSizeVisualizer,
@@ -50,13 +50,13 @@ __all__ = [
     'InputSizeVisualizer',
     'KBCrop',
     'KITTIDepthDataset',
+    'LoadRGBImageFromFile',
     'LoadReferringMask',
     'MapillaryAsCityscapesDataset',
     'MaskedCrossEntropyLoss',
     'MaskedSiLogLoss',
     'MetaPromptsDepthHead',
     'MonocularDepthMetric',
-    'NamingImageLoader',
     'PolyRiseFallLR',
     'ReferringInferencer',
     'ReferringSegDataset',

@@ -33,9 +33,9 @@ def test_no_pixel_counts():
 @pytest.mark.parametrize(
     ('arguments', 'message'),
     [
-        (dict(measures=['abs_rel'], normalise=True), r"normalise=True goes with .* not with \['abs_rel'\]"),
-        (dict(min_depth=2.0, max_depth=1.0), 'Expected 0 < min_depth < max_depth, got 2.0, 1.0'),
-        (dict(measures=['delta']), 'no measure delta'),
+        (dict(measures=['abs_rel'], normalise=True), r"normalise=True.*\['abs_rel'\]"),
+        (dict(min_depth=2.0, max_depth=1.0), 'min_depth.*max_depth.*2.0.*1.0'),
+        (dict(measures=['delta']), 'delta'),
     ],
 )
 def test_bad_arguments(arguments, message):

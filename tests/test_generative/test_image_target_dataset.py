@@ -160,25 +160,25 @@ def test_missing_files(tmp_path, toy_root):
         with pytest.raises(FileNotFoundError, match=message):
             ImageTargetDataset(prefix, data_root=str(tmp_path))
     (folder / 'a.png').unlink()
-    with pytest.raises(FileNotFoundError, match=r"1 of 2 .*images.* 'a.png'"):
+    with pytest.raises(FileNotFoundError, match=r"\b1\b.*\b2\b.*images.*'a.png'"):
         ImageTargetDataset(dict(img_path=str(folder)))
 
 
 def test_files_of_another_suffix(tmp_path):
     folder = write_images(tmp_path / 'images', ['a.PNG'], captions=['one'])
     (tmp_path / 'images/metadata.jsonl').write_text(metadata_line('a.png', 'one'))
-    with pytest.raises(FileNotFoundError, match=r"1 of 1 .*'a\.png'.*\.PNG'\?"):
+    with pytest.raises(FileNotFoundError, match=r"\b1\b.*\b1\b.*'a\.png'.*\.PNG'\?"):
         ImageTargetDataset(dict(img_path=str(folder)))
     (folder / 'metadata.jsonl').write_text(metadata_line('a.PNG', 'one'))
     (tmp_path / 'depth').mkdir()
     (tmp_path / 'depth/a.tif').touch()
-    with pytest.raises(FileNotFoundError, match=r"1 of 1 .*'a\.npz', 'a\.npy', 'a\.png'.*'a\.tif'.*'\.tif'\?"):
+    with pytest.raises(FileNotFoundError, match=r"\b1\b.*\b1\b.*'a\.npz', 'a\.npy', 'a\.png'.*'a\.tif'.*'\.tif'\?"):
         ImageTargetDataset(dict(img_path=str(folder), target_path=str(tmp_path / 'depth')))
 
 
 @pytest.mark.parametrize('prefix', [dict(), dict(img='a'), dict(img_path='a', targets='b')])
 def test_misspelt_prefix(prefix):
-    with pytest.raises(ValueError, match='data_prefix: expected img_path and, for targets, target_path'):
+    with pytest.raises(ValueError, match='data_prefix.*img_path.*target_path'):
         ImageTargetDataset(prefix)
 
 
@@ -187,7 +187,7 @@ def test_without_lmdb_only_databases_are_refused(tmp_path, toy_root, monkeypatch
     monkeypatch.setattr('mmdiffperc.generative.target_stores._environments', {})
     monkeypatch.setitem(sys.modules, 'lmdb', None)
     ImageTargetDataset(dict(img_path=str(folder), target_path=str(folder)))
-    with pytest.raises(ImportError, match=r"need that package: pip install 'mmdiffperc\[dmp\]'"):
+    with pytest.raises(ImportError, match=r"'mmdiffperc\[dmp\]'"):
         ImageTargetDataset(dict(img_path=str(folder), target_path=str(toy_root / 'dmp/targets/val/depth')))
 
 

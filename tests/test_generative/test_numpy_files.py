@@ -41,7 +41,7 @@ def test_arrays_of_numbers(array):
 @pytest.mark.parametrize('array', [np.array([[print]]), np.array(['far']), np.ones(2, 'f4,i4'), np.ones(2, complex)])
 def test_other_types_are_refused(array):
     for read in (lambda: read_npy(npy(array)), lambda: read_npz(npz(x=npy(array)), 'x')):
-        with pytest.raises(UnsuitableArray, match='expected an array of numbers, got'):
+        with pytest.raises(UnsuitableArray, match='array'):
             read()
 
 
@@ -66,11 +66,11 @@ def test_members_that_unpack_to_too_much(monkeypatch):
     monkeypatch.setattr(numpy_files, 'MOST_BYTES', 3_900_000)
     content = npz(x=npy(np.zeros((1000, 1000), np.float32)))
     assert len(content) < 10_000
-    with pytest.raises(UnsuitableArray, match='4000128 bytes, at most 3900000'):
+    with pytest.raises(UnsuitableArray, match='4000128 bytes.*3900000'):
         read_npz(content, 'x')
     # A header that pretends to be longer than any, version 2.
     endless = npz(x=npy_of_header('', version=b'\x02\x00')[:8] + struct.pack('<I', 10**7) + bytes(10**7))
-    with pytest.raises(UnsuitableArray, match='at most 3900000'):
+    with pytest.raises(UnsuitableArray, match='3900000'):
         read_npz(endless, 'x')
 
 
@@ -84,5 +84,5 @@ def test_size_that_lies():
 
 
 def test_other_compression():
-    with pytest.raises(UnsuitableArray, match='method 14'):
+    with pytest.raises(UnsuitableArray, match=r'\b14\b'):
         read_npz(npz(zipfile.ZIP_LZMA, x=npy(MAP)), 'x')

@@ -37,13 +37,13 @@ def test_transparency_stays_a_channel():
 def test_several_arrays():
     content = io.BytesIO()
     np.savez(content, near=np.ones((2, 3)), far=np.ones((2, 3)))
-    with pytest.raises(ValueError, match=r"a.npz: expected an array named 'x' .* found \['far', 'near'\]"):
+    with pytest.raises(ValueError, match=r"a.npz.*'x'.*\['far', 'near'\]"):
         decode_target(content.getvalue(), 'a.npz')
 
 
 @pytest.mark.parametrize('content', [b'', b'no image', encode_png(np.ones((9, 9), np.uint8))[:30]])
 def test_no_image(content):
-    with pytest.raises(ValueError, match=f'some.png: expected a target map .* found {len(content)} bytes'):
+    with pytest.raises(ValueError, match=f'some.png.*{len(content)} bytes'):
         decode_target(content, 'some.png')
 
 
@@ -51,10 +51,10 @@ def test_damaged_arrays():
     whole = encode_npz(np.random.default_rng(0).random((20, 30)))
     flipped = whole[:400] + bytes([whole[400] ^ 255]) + whole[401:]
     for content in (whole[:100], flipped, b'\x93NUMPY'):
-        with pytest.raises(ValueError, match='some.npz: damaged npy or npz'):
+        with pytest.raises(ValueError, match='some.npz.*damaged'):
             decode_target(content, 'some.npz')
 
 
 def test_other_arrays():
-    with pytest.raises(ValueError, match=r'some.npz: expected .* an array of shape \(4,\)'):
+    with pytest.raises(ValueError, match=r'some.npz.*\(4,\)'):
         decode_target(encode_npz(np.ones(4)), 'some.npz')

@@ -45,7 +45,7 @@ def test_truth_is_resized_by_area():
 
 def test_another_size():
     sample = make_sample(np.zeros((3, 2, 4)), np.zeros((3, 4, 2)), img_path='a.png')
-    with pytest.raises(ValueError, match=r'a.png: the prediction is \(3, 2, 4\), the truth \(3, 4, 2\)'):
+    with pytest.raises(ValueError, match=r'a.png.*\(3, 2, 4\).*\(3, 4, 2\)'):
         ImageErrorMetric().process({}, [sample.to_dict()])
 
 
@@ -59,5 +59,5 @@ def test_prediction_that_is_not_finite(normalise):
 
 
 def test_unknown_measure():
-    with pytest.raises(ValueError, match='ImageErrorMetric: no measure lpips; expected'):
+    with pytest.raises(ValueError, match='ImageErrorMetric.*lpips'):
         ImageErrorMetric(['l1', 'lpips'])

@@ -59,29 +59,29 @@ def with_one(value, shape):
 @pytest.mark.parametrize(
     ('mode', 'target', 'message'),
     [
-        ('RGB', np.ones(SIZE), r"mode='RGB' .* 3\).*float64 of \(5, 7\)"),
-        ('RGB', np.ones((*SIZE, 4)), r"mode='RGB' expects .* \(5, 7, 4\)"),
-        ('F', np.ones((*SIZE, 3)), r"mode='F' .* 1\)"),
-        ('F', np.full(SIZE, 'far'), 'expected an array of numbers, got .*<U3'),
-        ('F', np.ones(SIZE, np.int8), "mode='F' .* int8"),
-        ('F', np.full(SIZE, -1e8), r'1e\+08.* 16777216'),
-        ('RGB', np.ones((*SIZE, 3), np.int8), "mode='RGB' .* int8"),
+        ('RGB', np.ones(SIZE), r"mode='RGB'.*3\).*float64.*\(5, 7\)"),
+        ('RGB', np.ones((*SIZE, 4)), r"mode='RGB'.*\(5, 7, 4\)"),
+        ('F', np.ones((*SIZE, 3)), r"mode='F'.*1\)"),
+        ('F', np.full(SIZE, 'far'), '<U3'),
+        ('F', np.ones(SIZE, np.int8), "mode='F'.*int8"),
+        ('F', np.full(SIZE, -1e8), r'1e\+08.*16777216'),
+        ('RGB', np.ones((*SIZE, 3), np.int8), "mode='RGB'.*int8"),
         ('RGB', np.ones((*SIZE, 3), np.int32), 'int32'),
-        ('F', with_one(np.nan, SIZE), '1 of 35 .*NaN'),
-        ('F', with_one(-np.inf, SIZE), '1 of 35 .*infinite'),
-        ('F', with_one(np.inf, SIZE).astype(np.float16), '1 of 35 .*infinite'),
-        ('F', np.full(SIZE, np.inf), '35 of 35 .*infinite'),
-        ('F', np.full(SIZE, 1e39), r'1e\+39.* 16777216'),
-        ('RGB', with_one(np.nan, (*SIZE, 3)), '1 of 105 .*NaN'),
-        ('RGB', with_one(np.inf, (*SIZE, 3)), '1 of 105 .*infinite'),
-        ('RGB', with_one(-np.inf, (*SIZE, 3)), '1 of 105 .*infinite'),
-        ('RGB', np.full((*SIZE, 3), -0.5), r'RGB targets in \[0, 1\], got -0.5 to -0.5; normals'),
-        ('F', np.ones((7, 5)), r'the target is \(7, 5\), its image a.jpg is \(5, 7\)'),
+        ('F', with_one(np.nan, SIZE), r'\b1\b.*\b35\b.*NaN'),
+        ('F', with_one(-np.inf, SIZE), r'\b1\b.*\b35\b.*infinite'),
+        ('F', with_one(np.inf, SIZE).astype(np.float16), r'\b1\b.*\b35\b.*infinite'),
+        ('F', np.full(SIZE, np.inf), r'\b35\b.*\b35\b.*infinite'),
+        ('F', np.full(SIZE, 1e39), r'1e\+39.*16777216'),
+        ('RGB', with_one(np.nan, (*SIZE, 3)), r'\b1\b.*\b105\b.*NaN'),
+        ('RGB', with_one(np.inf, (*SIZE, 3)), r'\b1\b.*\b105\b.*infinite'),
+        ('RGB', with_one(-np.inf, (*SIZE, 3)), r'\b1\b.*\b105\b.*infinite'),
+        ('RGB', np.full((*SIZE, 3), -0.5), r'RGB.*\[0, 1\].*-0.5.*-0.5'),
+        ('F', np.ones((7, 5)), r'\(7, 5\).*a.jpg.*\(5, 7\)'),
     ],
 )
 def test_unsuitable_target_is_named(results, tmp_path, mode, target, message):
     (tmp_path / 'a.npz').write_bytes(encode_npz(target))
-    with pytest.raises(ValueError, match=f'a.npz: .*{message}') as error:
+    with pytest.raises(ValueError, match=f'a.npz.*{message}') as error:
         LoadTarget(mode)(results)
     if 'infinite' in message:
         assert 'rescale_factor' not in str(error.value) and 'normals' not in str(error.value)
@@ -101,19 +101,19 @@ def test_one_number_that_is_not_finite(results, tmp_path, store, value):
         with new_database(tmp_path / 'db', 2**20) as database:
             put(database, 'a.jpg', encode_npz(target))
         results['target_path'], name = str(tmp_path / 'db'), "db, entry 'a.jpg'"
-    with pytest.raises(ValueError, match=f'{name}: .*(NaN|inf)'):
+    with pytest.raises(ValueError, match=f'{name}.*(NaN|inf)'):
         LoadTarget('F')(results)
 
 
 def test_corrupt_target_is_named(results, tmp_path):
     (tmp_path / 'a.png').write_bytes(b'broken')
-    with pytest.raises(ValueError, match='a.png: expected a target map'):
+    with pytest.raises(ValueError, match='a.png'):
         LoadTarget()(results)
 
 
 @pytest.mark.parametrize(
     ('options', 'message'),
-    [(dict(mode='L'), "mode='L': expected 'RGB' or 'F'"), (dict(rescale_factor=0.5), 'rescale_factor=0.5 is for')],
+    [(dict(mode='L'), "mode='L'.*'RGB'.*'F'"), (dict(rescale_factor=0.5), 'rescale_factor=0.5')],
 )
 def test_bad_configuration(options, message):
     with pytest.raises(ValueError, match=message):

@@ -6,6 +6,7 @@ import numpy as np
 from mmseg.structures import SegDataSample
 
 from mmdiffperc.command_line import positive_float
+from mmdiffperc.inference.controls import Control
 from mmdiffperc.inference.inferencer import ImageInferencer
 from mmdiffperc.inference.inputs import Frame
 from mmdiffperc.inference.writers import encode_npz, encode_png
@@ -48,6 +49,16 @@ class DepthInferencer(ImageInferencer):
             help='units of the 16-bit PNG per metre (default: 1000)',
         )
 
+    @property
+    def controls(self) -> tuple[Control, ...]:
+        """The scene, if the model takes one."""
+        return (Control('scene', 'choice', 'Scene', choices=self._scenes),) if self._scenes else ()
+
+    @property
+    def _scenes(self) -> tuple[str, ...]:
+        backbone = self.model.backbone
+        return tuple(backbone.prompts.classes) if getattr(backbone, 'class_embed_select', False) else ()
+
     def describe(self, frame: Frame, scene: str | None = None) -> dict:
         """Return the number of the scene class."""
         return dict(category_id=self._scene_index(scene))
@@ -79,9 +90,7 @@ class DepthInferencer(ImageInferencer):
     def _scene_index(self, scene: str | None) -> int:
         if scene is None:
             return UNKNOWN_SCENE
-        backbone = self.model.backbone
-        scenes = backbone.prompts.classes if getattr(backbone, 'class_embed_select', False) else ()
-        if scene not in scenes:
-            known = ', '.join(scenes) or 'none, because this model takes no scene'
+        if scene not in self._scenes:
+            known = ', '.join(self._scenes) or 'none, because this model takes no scene'
             raise ValueError(f'Unknown scene {scene!r}: choose from {known}; or leave it out')
-        return scenes.index(scene)
+        return self._scenes.index(scene)
