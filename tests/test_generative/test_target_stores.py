@@ -52,7 +52,7 @@ def test_a_fork_opens_its_own(database):
 
 
 def test_missing_entry(database):
-    with pytest.raises(FileNotFoundError, match="normals has no entry 'b.png'; the key of a target is the file_name"):
+    with pytest.raises(FileNotFoundError, match="normals has no entry 'b.png'"):
         open_targets(database).read('b.png')
 
 
@@ -75,9 +75,9 @@ def test_missing_database(tmp_path):
 @pytest.mark.parametrize(
     ('damage', 'message'),
     [
-        (lambda content: content[: len(content) // 2], 'data.mdb: cut short, .* of .* bytes; copy or make it again'),
-        (lambda content: b'x' * 9000, 'data.mdb: no LMDB database, or damaged'),
-        (lambda content: b'', 'data.mdb: no LMDB database, or damaged'),
+        (lambda content: content[: len(content) // 2], 'data.mdb: cut short, .* of .* bytes'),
+        (lambda content: b'x' * 9000, 'data.mdb: .*LMDB'),
+        (lambda content: b'', 'data.mdb: .*LMDB'),
     ],
 )
 def test_damaged_database(database, damage, message):
@@ -100,5 +100,5 @@ def test_files(tmp_path):
         'room/c.jpg': (b'room/c.npy', str(tmp_path / 'room/c.npy')),
     }
     assert targets.missing(['a.jpg', 'c.jpg', 'd.png']) == ['c.jpg', 'd.png']
-    with pytest.raises(FileNotFoundError, match='d.png: no such target, nor with one of the suffixes'):
+    with pytest.raises(FileNotFoundError, match='d.png: no such target'):
         targets.read('d.png')

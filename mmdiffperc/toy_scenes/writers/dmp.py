@@ -5,8 +5,8 @@ An image folder with captions, and an lmdb for each target.
 
 import numpy as np
 
-from mmdiffperc.generative.lmdb_writing import lmdb_errors, new_database, put
 from mmdiffperc.generative.target_files import encode_npz, encode_png
+from mmdiffperc.generative.target_stores import lmdb_errors, new_database, put
 from mmdiffperc.inference.metadata import METADATA, metadata_line
 from mmdiffperc.toy_scenes.vocabulary import TOY_PALETTE
 

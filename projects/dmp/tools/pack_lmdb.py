@@ -14,9 +14,8 @@ from tqdm import tqdm
 
 from mmdiffperc.command_line import one_line_errors
 from mmdiffperc.files import whole_folder
-from mmdiffperc.generative.lmdb_writing import lmdb_errors, new_database, put
 from mmdiffperc.generative.target_files import decode_target
-from mmdiffperc.generative.target_stores import FolderTargets, open_targets
+from mmdiffperc.generative.target_stores import FolderTargets, lmdb_errors, new_database, open_targets, put
 from mmdiffperc.inference.metadata import list_images
 
 # The most a database may grow to, not what it takes; only addresses are reserved.
