@@ -1,4 +1,4 @@
-"""What the command-line tools share: types of options, and errors in one line."""
+"""What the command-line tools share: their vocabulary of options, the types of these, and errors in one line."""
 
 import argparse
 import functools
@@ -10,28 +10,33 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from math import inf, nan
 from pathlib import Path
+from typing import Any
+
+from mmengine.config import DictAction
 
 from mmdiffperc.files import brief
 
 CONFIG_SUFFIXES = ('.py', '.json', '.yaml', '.yml')
 FIGURE_SUFFIXES = ('.png', '.jpg', '.pdf', '.svg')
-INTERRUPTED = 130  # the exit status that shells have for it
+DTYPES = ('float32', 'bfloat16', 'float16')
+AUTO = 'auto'
+INTERRUPTED = 130  # the exit status that shells use for an interrupted program
 
 
 def bounded(
     kind: type, least: float = -inf, most: float = inf, above: float = -inf, multiple_of: int = 1
 ) -> Callable[[str], float]:
-    """Return the type of an option that is a finite number within bounds, which are included.
+    """Return the type of an option whose value is a finite number within inclusive bounds.
 
     Args:
         kind (type): ``int`` or ``float``.
-        least (float): The lower bound. Default: none.
-        most (float): The upper bound. Default: none.
-        above (float): A lower bound that is not included. Default: none.
-        multiple_of (int): The number must be divisible by this; for whole numbers. Defaults to 1.
+        least (float): Lower bound. Default: no bound.
+        most (float): Upper bound. Default: no bound.
+        above (float): Exclusive lower bound. Default: no bound.
+        multiple_of (int): The number must be divisible by this integer. Defaults to 1.
 
     Returns:
-        Callable[[str], float]: A ``type`` for ``argparse``. Its error says what was expected and what came.
+        Callable[[str], float]: A ``type`` for ``argparse``. Its error states the expected and the given value.
     """
     wanted = 'a whole number' if kind is int else 'a finite number'
     wanted += f' divisible by {multiple_of}' if multiple_of > 1 else ''
@@ -56,14 +61,14 @@ positive = bounded(int, 1)
 positive_float = bounded(float, above=0)
 guidance_scale = bounded(float, 0)
 seed = bounded(int, 0, 2**32 - 1)
-image_side = bounded(int, 8, 8192)  # what a Stable Diffusion can encode, and what fits into a memory
+image_side = bounded(int, 8, 8192)  # the least that Stable Diffusion can encode, and the most that fits into memory
 
 
 def file_name(*suffixes: str) -> Callable[[str], Path]:
-    """Return the type of an option that is the name of a file with one of these suffixes, such as ``'.png'``.
+    """Return the type of an option whose value is a file name with one of these suffixes, such as ``'.png'``.
 
     Returns:
-        Callable[[str], Path]: A ``type`` for ``argparse``. Its error says what was expected and what came.
+        Callable[[str], Path]: A ``type`` for ``argparse``. Its error states the expected suffixes and the given value.
     """
 
     def convert(text: str) -> Path:
@@ -76,13 +81,13 @@ def file_name(*suffixes: str) -> Callable[[str], Path]:
 
 
 def config_file(text: str) -> str:
-    """Check that an option is a config, and no file of another kind.
+    """Check that a value names a config file.
 
-    A name that a host understands, such as ``mmseg::pspnet/...``, is left to the host.
+    A name such as ``mmseg::pspnet/...`` is left for the host to resolve.
 
     Raises:
-        argparse.ArgumentTypeError: It is empty, a folder, a file of another kind, for instance an image, or there is no
-            such file.
+        argparse.ArgumentTypeError: The value is empty, names a folder or another type of file, such as an image, or the
+            file does not exist.
     """
     path = Path(text)
     is_config = path.suffix in CONFIG_SUFFIXES
@@ -94,10 +99,10 @@ def config_file(text: str) -> str:
 
 
 def existing_file(text: str) -> Path:
-    """Check that an option is a file.
+    """Check that a value names an existing file.
 
     Raises:
-        argparse.ArgumentTypeError: There is no such file.
+        argparse.ArgumentTypeError: The file does not exist.
     """
     if not Path(text).is_file():
         raise argparse.ArgumentTypeError(f'expected a file, but {brief(text)} does not exist or is not a file')
@@ -105,10 +110,10 @@ def existing_file(text: str) -> Path:
 
 
 def key_value(text: str) -> str:
-    """Check that an option has the form ``KEY=VALUE``, before anything is run with it.
+    """Check that a value has the form ``KEY=VALUE``.
 
     Raises:
-        argparse.ArgumentTypeError: It has another form.
+        argparse.ArgumentTypeError: The value has another form.
     """
     key, separator, _ = text.partition('=')
     if not key.strip() or not separator:
@@ -117,37 +122,116 @@ def key_value(text: str) -> str:
 
 
 def device(text: str) -> str:
-    """Check that an option is a device of this machine.
+    """Return a device of this machine; ``auto`` selects a GPU if PyTorch finds one, and the CPU otherwise.
 
     Raises:
-        argparse.ArgumentTypeError: It is not.
+        argparse.ArgumentTypeError: This machine has no such device.
     """
     import torch  # not all tools need it
 
+    if text == AUTO:
+        return 'cuda' if torch.cuda.is_available() else 'cpu'
     try:
         is_there = torch.empty(0, device=text).device.type != 'meta'
     except (RuntimeError, AssertionError, ImportError):
         is_there = False
     if not is_there:
         raise argparse.ArgumentTypeError(
-            f'expected a device of this machine, which has cpu and, as cuda:INDEX, GPUs: {torch.cuda.device_count()}; '
-            f'got {brief(text)}'
+            f'expected a device of this machine, which has cpu and {torch.cuda.device_count()} GPUs (cuda:INDEX), got '
+            f'{brief(text)}'
         )
     return text
 
 
-def one_line_errors(*expected: type[Exception]) -> Callable:
-    """Decorate a tool's ``main``: errors that its user can mend are told in one line, without a traceback.
+# The arguments that tools share. A tool can add a note in parentheses to the help, but cannot change the wording.
+SHARED = {
+    'config': dict(metavar='CONFIG', type=config_file, help='config file'),
+    'weights': dict(metavar='WEIGHTS', help='checkpoint file'),
+    'input': dict(metavar='INPUT', type=Path),  # each tool says in `help` what it takes
+    '--config': dict(metavar='CONFIG', type=config_file, help='config file'),
+    '--weights': dict(metavar='WEIGHTS', help='checkpoint file'),
+    '--out': dict(metavar='FOLDER', type=Path, help='folder to write'),
+    '--out-file': dict(metavar='FILE', type=Path, help='file to write'),
+    '--device': dict(type=device, default=AUTO, help='device to compute on'),
+    '--dtype': dict(choices=DTYPES, default=DTYPES[0], help='floating-point type'),
+    '--batch-size': dict(type=positive, default=1, metavar='N', help='batch size'),
+    '--seed': dict(type=seed, default=0, metavar='N', help='random seed'),
+    '--workers': dict(type=positive, default=1, metavar='N', help='number of processes'),
+    '--cfg-options': dict(
+        nargs='+',
+        type=key_value,
+        action=DictAction,
+        metavar='KEY=VALUE',
+        help='settings that replace those of the config',
+    ),
+    '--arch': dict(help='architecture of the diffusion model'),
+    '--classes': dict(nargs='+', metavar='NAME', help='class names'),
+    '--guidance-scale': dict(type=guidance_scale, metavar='SCALE', help='scale of classifier-free guidance'),
+    '--indices': dict(nargs='+', type=bounded(int, 0), metavar='INDEX', help='indices of images in the test set'),
+    '--model': dict(help='hub id or folder of a model'),
+    '--num-steps': dict(type=positive, metavar='N', help='number of denoising steps'),
+    '--size': dict(type=image_side, metavar='PIXELS', help='image size'),
+    '--strides': dict(nargs='+', type=positive, metavar='PIXELS', help='strides of the features'),
+}
 
-    SIGTERM ends the tool as Ctrl+C does, so that it removes what it has half written.
+
+def tool_parser(description: str) -> argparse.ArgumentParser:
+    """Return a parser without arguments.
 
     Args:
-        *expected (type[Exception]): Those errors; any other stays a traceback, since it is a fault of ours.
+        description (str): The docstring of the tool. Its line breaks are kept.
+    """
+    return argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+
+
+def add_shared(parser: argparse.ArgumentParser, name: str, note: str = '', **settings: Any) -> argparse.Action:
+    """Add an argument of the vocabulary that all tools share.
+
+    Args:
+        parser (argparse.ArgumentParser): The parser, or a group of it.
+        name (str): A key of ``SHARED``, such as ``'config'`` or ``'--device'``.
+        note (str): What the help adds for this tool, in parentheses. The default value is added to it.
+        **settings: Arguments of ``add_argument`` that replace the shared ones, such as ``default``.
+    """
+    settings = SHARED[name] | settings
+    default = settings.get('default')
+    if default is not None:
+        shown = ' '.join(map(str, default)) if isinstance(default, (list, tuple)) else default
+        note = f'{note}; default: {shown}'.removeprefix('; ')
+    if note:
+        settings['help'] += f' ({note})'.replace('%', '%%')
+    return parser.add_argument(name, **settings)
+
+
+def check_indices(indices: Sequence[int] | None, number: int, default: int) -> Sequence[int]:
+    """Return the indices given by ``--indices``, or the first ``default`` ones.
+
+    Args:
+        indices (Sequence[int] | None): The option.
+        number (int): Number of images in the test set.
+        default (int): Number of images to select without the option.
+
+    Raises:
+        ValueError: The test set has no image with one of these indices.
+    """
+    indices = range(min(default, number)) if indices is None else indices
+    if absent := [index for index in indices if index >= number]:
+        raise ValueError(f'--indices: expected indices of the test set, 0 to {number - 1}, got {absent}')
+    return indices
+
+
+def one_line_errors(*expected: type[Exception]) -> Callable:
+    """Decorate the ``main`` function of a tool to report expected errors in one line, without a traceback.
+
+    SIGTERM ends the tool as Ctrl+C does, so that it removes partial files.
+
+    Args:
+        *expected (type[Exception]): Errors that the user can fix. Any other error is a bug and keeps its traceback.
 
     Returns:
-        Callable: Decorator of a function of the command-line arguments (``None``: those of the process). The decorated
-        function returns the exit status: 0; 1 after an expected error, told on stderr after the tool's name; or 130 if
-        it was interrupted.
+        Callable: Decorator for a function that takes the command-line arguments (``None``: ``sys.argv``). The decorated
+        function returns the exit status: 0; 1 after an expected error, which is printed to stderr after the name of the
+        tool; or 130 after an interruption.
     """
 
     def decorate(main: Callable) -> Callable[[Sequence[str] | None], int]:
@@ -172,11 +256,11 @@ def one_line_errors(*expected: type[Exception]) -> Callable:
 
 @contextmanager
 def _sigterm_interrupts() -> Iterator[None]:
-    if threading.current_thread() is not threading.main_thread():  # only that one may handle signals
+    if threading.current_thread() is not threading.main_thread():  # only the main thread may handle signals
         yield
         return
     before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before or signal.SIG_DFL)  # None: a handler that is not of Python
+        signal.signal(signal.SIGTERM, before or signal.SIG_DFL)  # None: the handler was not installed from Python

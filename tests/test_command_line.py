@@ -4,8 +4,10 @@ import signal
 from pathlib import Path
 
 import pytest
+import torch
 
 from mmdiffperc.command_line import (
+    add_shared,
     bounded,
     config_file,
     device,
@@ -16,6 +18,7 @@ from mmdiffperc.command_line import (
     positive,
     positive_float,
     seed,
+    tool_parser,
 )
 from mmdiffperc.files import whole_file
 
@@ -112,6 +115,23 @@ def test_options_out_of_range(kind, text, capsys):
         parse(kind, text)
     error = capsys.readouterr().err.splitlines()[-1]
     assert '--option' in error and 'expected' in error and text[:50] in error and len(error) < 250
+
+
+def test_shared_arguments():
+    parser = tool_parser('Do.\n\n    python do.py')
+    add_shared(parser, 'config', 'of a segmentor')
+    add_shared(parser, '--out', default=Path('50%'))
+    add_shared(parser, '--batch-size', 'images', default=4)
+    add_shared(parser, '--indices', default=[0, 3])
+    add_shared(parser, '--device')
+    add_shared(parser, '--cfg-options')
+    args = parser.parse_args([__file__, '--out', 'a', '--cfg-options', 'model.a=2', 'b=[x,y]'])
+    gpu_or_cpu = 'cuda' if torch.cuda.is_available() else 'cpu'
+    assert (args.config, args.out, args.batch_size, args.indices) == (__file__, Path('a'), 4, [0, 3])
+    assert (args.device, args.cfg_options) == (gpu_or_cpu, {'model.a': 2, 'b': ['x', 'y']})
+    text = ' '.join(parser.format_help().split())
+    for expected in ('Do. python', '(of a segmentor)', '(default: 50%)', '(images; default: 4)', '(default: 0 3)'):
+        assert expected in text
 
 
 @pytest.mark.parametrize('number', [signal.SIGTERM, signal.SIGINT])

@@ -9,7 +9,8 @@ import child_processes
 import numpy as np
 import pytest
 
-from mmdiffperc.generative.target_files import encode_npz, encode_png
+from mmdiffperc.generative.target_files import encode_npz
+from mmdiffperc.inference.writers import encode_png
 from mmdiffperc.toy_scenes.writers import DatasetSpec, write_dataset
 
 ROOT = Path(__file__).parents[1]

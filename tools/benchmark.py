@@ -1,22 +1,23 @@
-"""Measure time and peak memory of a config's model, beside the least that its diffusion model can need.
+"""Measure the time and peak memory of a model, and compare them with a lower bound for its diffusion model.
 
-The floor is what diffusers itself does with the same weights, images and number of prompts: encode the images, then one
-forward pass of the stock ``UNet2DConditionModel`` with fused attention, without taps or maps. Floor, backbone and model
-run in turns, so that whatever else the machine does hits them alike; a ratio of times is the median over the turns.
+The lower bound, called the floor, is what diffusers itself does with the same weights, images and number of prompts: it
+encodes the images and runs one forward pass of the stock ``UNet2DConditionModel`` with fused attention, without feature
+taps or attention maps. Floor, backbone and model run in turns, so that other load on the machine affects all of them. A
+ratio of times is the median over the turns.
 
-    python tools/benchmark.py configs/vpd/vpd_sd1-5-fpn_8xb2-80k_ade20k-512x512.py --size 512 512 --out vpd.json
+    python tools/benchmark.py configs/vpd/vpd_sd1-5-fpn_8xb2-80k_ade20k-512x512.py --out-file vpd.json
 
-Nothing is downloaded: the weights are random ones of the config's architecture. Weights stay in float32, and --dtype
-is that of autocast, as when mmengine trains or tests. Peak memory is what a run needs on top of weights and inputs:
-tensors on a GPU; on a CPU all resident memory, which needs Linux.
+Nothing is downloaded, because the weights are random. They stay in float32; --dtype sets the type of autocast, as in
+mmengine's training and testing. Peak memory is what a run needs in addition to weights and inputs: allocated tensors on
+a GPU, and resident memory on a CPU, where it is measured on Linux only.
 """
 
-import argparse
 import ctypes
 import gc
 import json
 import sys
 import time
+from argparse import ArgumentParser
 from collections.abc import Callable
 from contextlib import nullcontext
 from functools import partial
@@ -25,14 +26,14 @@ from statistics import median
 
 import torch
 from diffusers import UNet2DConditionModel
-from mmengine.config import Config, DictAction
+from mmengine.config import Config
 from mmengine.logging import MMLogger
 from mmengine.model import revert_sync_batchnorm
 from mmengine.optim import OptimWrapper, build_optim_wrapper
 from mmengine.registry import MODELS, init_default_scope
 from torch import nn
 
-from mmdiffperc.command_line import config_file, device, one_line_errors, positive
+from mmdiffperc.command_line import add_shared, one_line_errors, positive, tool_parser
 from mmdiffperc.files import write_whole
 from mmdiffperc.models import DiffusionUNet, TextPrompts
 from mmdiffperc.weights.stable_diffusion import build_unet
@@ -41,22 +42,22 @@ PROC = Path('/proc/self')
 MIB = 2**20
 
 
-def parse_args(arguments=None):
-    """Read the command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('config', type=config_file, help='config whose model has the backbone DiffusionUNet')
-    parser.add_argument('--size', type=positive, nargs=2, default=[512, 512], metavar=('H', 'W'))
-    parser.add_argument('--batch', type=positive, default=1, metavar='N', help='images at once')
-    parser.add_argument('--train', action='store_true', help='time a training step of the model too (mmseg only)')
-    parser.add_argument('--compile', action='store_true', help='measure all of it through torch.compile')
-    parser.add_argument('--dtype', choices=['float32', 'bfloat16', 'float16'], default='float32')
-    parser.add_argument('--device', type=device, default='cuda' if torch.cuda.is_available() else 'cpu')
-    parser.add_argument('--repeats', type=positive, default=5, metavar='N', help='turns of which the median counts')
-    parser.add_argument('--out', metavar='FILE', help='json file to write')
+def build_parser() -> ArgumentParser:
+    """Return the parser of the command line."""
+    parser = tool_parser(__doc__)
+    add_shared(parser, 'config', 'of a model whose backbone is a DiffusionUNet')
+    add_shared(parser, '--size', 'height and width', nargs=2, type=positive, default=[512, 512], metavar=('H', 'W'))
+    add_shared(parser, '--batch-size')
+    parser.add_argument('--train', action='store_true', help='also measure a training step of the model (mmseg only)')
+    parser.add_argument('--compile', action='store_true', help='measure everything through torch.compile')
+    add_shared(parser, '--dtype', 'of autocast')
+    add_shared(parser, '--device')
     parser.add_argument(
-        '--cfg-options', nargs='+', action=DictAction, metavar='KEY=VALUE', help='changes to the config'
+        '--repeats', type=positive, default=5, metavar='N', help='turns, whose median counts (default: %(default)s)'
     )
-    return parser.parse_args(arguments)
+    add_shared(parser, '--out-file', 'JSON')
+    add_shared(parser, '--cfg-options')
+    return parser
 
 
 def build_model(cfg: Config) -> nn.Module:
@@ -265,23 +266,24 @@ def benchmark(args) -> dict:
     if args.train and (scope := cfg.get('default_scope')) != 'mmseg':
         raise ValueError(f'--train makes labels for models of mmseg only; this one is of {scope}')
     model = build_model(cfg).to(args.device)
-    inputs = torch.rand(args.batch, 3, *args.size, device=args.device) * 2 - 1
+    inputs = torch.rand(args.batch_size, 3, *args.size, device=args.device) * 2 - 1
     results = measure_inference(model, cfg, inputs, args)
     if args.train:
         results |= measure_training(model, cfg, inputs, args)
     setting = dict(arch=model.backbone.arch, torch=torch.__version__, threads=torch.get_num_threads())
-    return dict(vars(args), **setting, results=results)
+    options = {name: value for name, value in vars(args).items() if name != 'out_file'}
+    return dict(options, **setting, results=results)
 
 
 @one_line_errors(ValueError, OSError, RuntimeError)
 def main(arguments=None):
     """Run the tool, with these arguments instead of the command line's if there are any."""
-    args = parse_args(arguments)
-    if args.out:
-        Path(args.out).parent.mkdir(parents=True, exist_ok=True)  # fails before the minutes of measuring
+    args = build_parser().parse_args(arguments)
+    if args.out_file:
+        args.out_file.parent.mkdir(parents=True, exist_ok=True)  # fails before the minutes of measuring
     report = benchmark(args)
-    if args.out:
-        write_whole(args.out, json.dumps(report, indent=2) + '\n')
+    if args.out_file:
+        write_whole(args.out_file, json.dumps(report, indent=2) + '\n')
     print(table(report['results']))
 
 

@@ -3,8 +3,9 @@
 python tools/constant_depth.py configs/vpd/vpd_tiny-sd_1xb4-1800_toy-nyu-128x128.py
 """
 
-import argparse
+import json
 import sys
+from argparse import ArgumentParser
 
 import numpy as np
 import torch
@@ -15,7 +16,16 @@ from mmengine.registry import DATASETS, init_default_scope
 from mmengine.structures import BaseDataElement, PixelData
 
 import mmdiffperc.compat  # noqa: F401  (comes before any host)
-from mmdiffperc.command_line import config_file, one_line_errors
+from mmdiffperc.command_line import add_shared, one_line_errors, tool_parser
+from mmdiffperc.files import write_whole
+
+
+def build_parser() -> ArgumentParser:
+    """Return the parser of the command line."""
+    parser = tool_parser(__doc__)
+    add_shared(parser, 'config', 'of a depth estimator')
+    add_shared(parser, '--out-file', 'JSON')
+    return parser
 
 
 def build_dataset(config: Config, split: str) -> BaseDataset:
@@ -71,9 +81,11 @@ def constant_scores(config: str) -> dict[str, float]:
 @one_line_errors(ValueError, OSError)
 def main(arguments=None):
     """Print the scores, with these arguments instead of the command line's if there are any."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('config', type=config_file)
-    for name, value in constant_scores(parser.parse_args(arguments).config).items():
+    args = build_parser().parse_args(arguments)
+    scores = constant_scores(args.config)
+    if args.out_file:
+        write_whole(args.out_file, json.dumps(scores))
+    for name, value in scores.items():
         print(f'{name}: {value:.4f}')
 
 

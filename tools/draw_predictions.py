@@ -1,18 +1,17 @@
-"""Draw what a segmentation model learnt: image, truth, prediction, and the cross-attention maps of two classes.
+"""Draw predictions of a segmentation model on its test set: image, truth, prediction, and two cross-attention maps.
 
-    python tools/draw_predictions.py CONFIG CHECKPOINT --indices 0 1 2 --out figure.png
+    python tools/draw_predictions.py CONFIG WEIGHTS --indices 0 1 2 --out-file figure.png
 
-A legend below names the colours of the classes.
+The maps belong to two of the classes in the image. A legend below the figure names the colours of the classes.
 """
 
-import argparse
 import pickle
 import sys
+from argparse import ArgumentParser
 from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
-from draw_depth import check_indices
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
@@ -24,25 +23,31 @@ import mmdiffperc.compat  # noqa: F401  (comes before any host)
 import mmcv  # isort: skip
 from mmseg.apis import inference_model, init_model  # isort: skip
 
-from mmdiffperc.command_line import FIGURE_SUFFIXES, bounded, config_file, device, file_name, one_line_errors
+from mmdiffperc.command_line import (
+    FIGURE_SUFFIXES,
+    add_shared,
+    check_indices,
+    file_name,
+    one_line_errors,
+    tool_parser,
+)
 from mmdiffperc.files import whole_file
 from mmdiffperc.visualization import attention_maps, overlay
 
+NUM_ROWS = 4
 COLUMNS = 5
 LEGEND_INCHES = 0.4
 
 
-def parse_args(arguments=None):
-    """Read the command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('config', type=config_file)
-    parser.add_argument('checkpoint')
-    parser.add_argument(
-        '--indices', type=bounded(int, 0), nargs='+', help='images of the test set, one a row (default: the first)'
-    )
-    parser.add_argument('--out', type=file_name(*FIGURE_SUFFIXES), default=Path('predictions.png'))
-    parser.add_argument('--device', type=device, default='cpu')
-    return parser.parse_args(arguments)
+def build_parser() -> ArgumentParser:
+    """Return the parser of the command line."""
+    parser = tool_parser(__doc__)
+    add_shared(parser, 'config', 'of a segmentation model')
+    add_shared(parser, 'weights')
+    add_shared(parser, '--indices', f'one row each; default: the first {NUM_ROWS}')
+    add_shared(parser, '--out-file', type=file_name(*FIGURE_SUFFIXES), default=Path('predictions.png'))
+    add_shared(parser, '--device')
+    return parser
 
 
 def draw_row(axes: list[Axes], model: nn.Module, sample) -> set[int]:
@@ -90,10 +95,10 @@ def smallest_classes(truth: np.ndarray, names: tuple[str, ...]) -> list[str]:
 @one_line_errors(ValueError, OSError, RuntimeError, pickle.UnpicklingError)
 def main(arguments=None):
     """Draw the figure, with these arguments instead of the command line's if there are any."""
-    args = parse_args(arguments)
-    model = init_model(args.config, args.checkpoint, device=args.device)
+    args = build_parser().parse_args(arguments)
+    model = init_model(args.config, args.weights, device=args.device)
     dataset = DATASETS.build(model.cfg.test_dataloader.dataset)
-    indices = check_indices(args.indices, len(dataset))
+    indices = check_indices(args.indices, len(dataset), NUM_ROWS)
     size = (2 * COLUMNS, 2.2 * len(indices) + LEGEND_INCHES)
     figure, grid = plt.subplots(len(indices), COLUMNS, figsize=size, squeeze=False, layout='constrained')
     for ax in grid.flat:
@@ -101,9 +106,9 @@ def main(arguments=None):
     rows = zip(grid, indices, strict=True)
     labels = set().union(*(draw_row(axes, model, dataset[index]['data_samples']) for axes, index in rows))
     add_legend(figure, labels, model.dataset_meta['classes'], model.dataset_meta['palette'])
-    with whole_file(args.out) as partial:
+    with whole_file(args.out_file) as partial:
         figure.savefig(partial, dpi=120)
-    print(f'{args.out} written')
+    print(f'{args.out_file} written')
 
 
 if __name__ == '__main__':

@@ -25,7 +25,7 @@ from mmpose.apis import MMPoseInferencer  # isort: skip
 
 from mmdiffperc.command_line import bounded, config_file, device, one_line_errors
 from mmdiffperc.files import write_whole
-from mmdiffperc.generative.target_files import encode_png
+from mmdiffperc.inference.writers import encode_png
 from mmdiffperc.pose import estimate_pose
 
 WHOLE_IMAGE = 'whole_image'  # what mmpose calls it when the image is the box

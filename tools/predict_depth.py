@@ -23,10 +23,10 @@ from mmseg.apis import init_model  # isort: skip
 
 from mmdiffperc.command_line import config_file, device, one_line_errors, positive_float
 from mmdiffperc.files import whole_file, write_whole
-from mmdiffperc.generative.target_files import encode_png
 from mmdiffperc.inference import TolerantReader
 from mmdiffperc.inference.image_files import check_names
 from mmdiffperc.inference.metadata import image_files
+from mmdiffperc.inference.writers import encode_png
 from mmdiffperc.nearest import what_is_there
 from mmdiffperc.seg.inference import predict_depth
 from mmdiffperc.visualization import colour_depth

@@ -1,27 +1,27 @@
-"""Pre-train tiny-sd: a complete Stable Diffusion in miniature, on captioned toy scenes.
+"""Pre-train tiny-sd, a complete Stable Diffusion in miniature, on captioned toy scenes.
 
-Six stages, each resumable, each leaving its result in ``WORK_DIR``::
+The six stages can be resumed. Each leaves its result in ``WORK_DIR``::
 
-    scenes       renders toy scenes and writes captions for them        scenes/*.npz
-    autoencoder  AutoencoderKL: L1 + MSE + a little KL, on crops        autoencoder.pt
-    tokenizer    CLIP's byte-level BPE, learnt from the captions        tokenizer/
-    text         CLIPTextModel, by CLIP's own objective: to tell which caption belongs to which image   text.pt
-    unet         UNet2DConditionModel, with the text encoder going on to learn, on the objective of Stable Diffusion
-                 2.x (scaled-linear DDPM, velocity prediction, captions dropped at random)   unet.pt
-    export       the diffusers folder (half precision), its card and pictures drawn from captions
+    scenes       renders toy scenes and writes captions for them                          scenes/*.npz
+    autoencoder  trains the AutoencoderKL on crops, with L1, MSE and a small KL loss      autoencoder.pt
+    tokenizer    learns CLIP's byte-level BPE from the captions                           tokenizer/
+    text         trains the CLIPTextModel with CLIP's objective, to match captions and images            text.pt
+    unet         trains the UNet2DConditionModel and the text encoder with the objective of Stable Diffusion 2.x:
+                 scaled-linear DDPM, velocity prediction, captions dropped at random                     unet.pt
+    export       writes the diffusers folder in half precision, with a card and sample pictures
 
-Run the same command again to go on where a run was stopped. A file appears when it is whole; a damaged one is an error.
+Run the same command again to resume an interrupted run. A file appears when it is complete; a damaged file is an error.
 ``log.jsonl`` keeps every logged loss.
 
-    python tools/pretrain_tiny_sd.py work_dirs/tiny-sd --export mmdiffperc/assets/tiny-sd
+    python tools/pretrain_tiny_sd.py --out mmdiffperc/assets/tiny-sd
 """
 
-import argparse
 import json
 import math
 import shutil
 import sys
 import time
+from argparse import ArgumentParser
 from collections.abc import Callable
 from functools import partial
 from multiprocessing import Pool
@@ -39,7 +39,7 @@ from torch import nn
 from tqdm import tqdm
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
-from mmdiffperc.command_line import bounded, one_line_errors, positive, positive_float, seed
+from mmdiffperc.command_line import add_shared, bounded, one_line_errors, positive, positive_float, tool_parser
 from mmdiffperc.files import brief, whole_file, whole_folder, write_whole
 from mmdiffperc.processes import end_with_parent
 from mmdiffperc.toy_scenes import caption, render, sample_scene
@@ -90,6 +90,23 @@ SCHEDULER = dict(
     # Noise prediction hardly counts what is wrong where noise hides nearly all, and there captions matter most.
     prediction_type='v_prediction',
 )
+# Options by their type: default and help.
+OPTIONS = {
+    positive: {
+        '--num-scenes': (12000, 'number of toy scenes'),
+        '--autoencoder-steps': (10000, 'training steps of the autoencoder'),
+        '--text-steps': (3000, 'training steps of the text encoder'),
+        '--text-batch-size': (128, 'batch size of the text encoder'),
+        '--unet-steps': (12000, 'training steps of the U-Net'),
+        '--log-every': (50, 'steps between two log entries'),
+    },
+    positive_float: {
+        '--autoencoder-lr': (2e-3, 'peak learning rate of the autoencoder'),
+        '--lr': (8e-4, 'peak learning rate of the U-Net and the text encoder'),
+    },
+    bounded(int, 3, MAX_LENGTH): {'--train-tokens': (48, 'tokens to which captions are padded')},
+    bounded(float, 0): {'--save-every': (120, 'seconds between two training states')},
+}
 PARTS = dict(autoencoder='vae', text='text_encoder', unet='unet')  # stage -> folder of what it trains
 
 
@@ -318,7 +335,7 @@ def train_text_encoder(run: Run, tokenizer, moments: torch.Tensor, ids: torch.Te
     text_encoder = start_of(args, 'text', CLIPTextModel) or build_text_encoder(tokenizer)
     model = nn.ModuleDict(dict(text_encoder=text_encoder, image=ImageTower(TEXT_ENCODER['projection_dim'])))
     model.register_parameter('log_scale', nn.Parameter(torch.tensor(math.log(10.0))))
-    target = torch.arange(args.text_batch)
+    target = torch.arange(args.text_batch_size)
 
     def loss_of(indices, generator):
         latents = moments[indices, : AUTOENCODER['latent_channels']]
@@ -329,7 +346,7 @@ def train_text_encoder(run: Run, tokenizer, moments: torch.Tensor, ids: torch.Te
         hits = (logits.argmax(dim=1) == target).float().mean()
         return dict(loss=(F.cross_entropy(logits, target) + F.cross_entropy(logits.T, target)) / 2, hits=hits)
 
-    steps, batch = args.text_steps, args.text_batch
+    steps, batch = args.text_steps, args.text_batch_size
     return fit(run, 'text', model, loss_of, len(moments), args, steps=steps, batch=batch, lr=1e-3)['text_encoder']
 
 
@@ -393,27 +410,28 @@ def forget_origin(config: Path):
     write_whole(config, json.dumps(values, indent=2) + '\n')
 
 
+def build_parser() -> ArgumentParser:
+    """Return the parser of the command line."""
+    parser = tool_parser(__doc__)
+    parser.add_argument(
+        '--work-dir', type=Path, default=Path('work_dirs/tiny-sd'), metavar='FOLDER',
+        help='folder of intermediate results (default: %(default)s)',
+    )  # fmt: skip
+    add_shared(parser, '--out', 'diffusers format; default: WORK_DIR/tiny-sd')
+    parser.add_argument(
+        '--start-from', type=Path, metavar='FOLDER', help='exported folder whose parts are trained further'
+    )
+    for kind, options in OPTIONS.items():
+        for name, (default, text) in options.items():
+            parser.add_argument(name, type=kind, default=default, metavar='N', help=f'{text} (default: %(default)s)')
+    add_shared(parser, '--seed')
+    add_shared(parser, '--workers', default=2)
+    return parser
+
+
 def parse_args(arguments=None):
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('work_dir', type=Path)
-    parser.add_argument('--export', type=Path, help='diffusers folder to write (default: WORK_DIR/tiny-sd)')
-    parser.add_argument('--start-from', type=Path, help='exported folder to go on from; what it lacks starts anew')
-    parser.add_argument('--num-scenes', type=positive, default=12000)
-    parser.add_argument('--autoencoder-steps', type=positive, default=10000)
-    parser.add_argument('--autoencoder-lr', type=positive_float, default=2e-3)
-    parser.add_argument('--text-steps', type=positive, default=3000)
-    parser.add_argument('--text-batch', type=positive, default=128)
-    parser.add_argument('--unet-steps', type=positive, default=12000)
-    parser.add_argument(
-        '--lr', type=positive_float, default=8e-4, help='peak learning rate of the U-Net and the text encoder'
-    )
-    parser.add_argument(
-        '--train-tokens', type=bounded(int, 3, MAX_LENGTH), default=48, help='captions are padded to this many tokens'
-    )
-    parser.add_argument('--seed', type=seed, default=0)
-    parser.add_argument('--workers', type=positive, default=2, help='processes that render')
-    parser.add_argument('--log-every', type=positive, default=50)
-    parser.add_argument('--save-every', type=bounded(float, 0), default=120, help='seconds between training states')
+    """Read the command line."""
+    parser = build_parser()
     args = parser.parse_args(arguments)
     if args.start_from and not args.start_from.is_dir():
         parser.error(f'--start-from: expected an exported folder, got {args.start_from}')
@@ -432,7 +450,7 @@ def main(arguments=None):
     ids, empty = tokenize(tokenizer, captions, args)
     text_encoder = train_text_encoder(run, tokenizer, moments, ids, args)
     model = train_unet(run, vae, text_encoder, moments, ids, empty, args)
-    export(run, vae, tokenizer, model, args, args.export or run.dir / 'tiny-sd')
+    export(run, vae, tokenizer, model, args, args.out or run.dir / 'tiny-sd')
 
 
 if __name__ == '__main__':

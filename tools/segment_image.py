@@ -22,9 +22,9 @@ from mmseg.apis import inference_model, init_model  # isort: skip
 
 from mmdiffperc.command_line import config_file, device, one_line_errors
 from mmdiffperc.files import write_whole
-from mmdiffperc.generative.target_files import encode_png
 from mmdiffperc.inference import TolerantReader
 from mmdiffperc.inference.image_files import find_images
+from mmdiffperc.inference.writers import encode_png
 
 OPACITY = 0.5
 

@@ -21,7 +21,7 @@ from mmseg.apis import init_model  # isort: skip
 
 from mmdiffperc.command_line import config_file, device, one_line_errors
 from mmdiffperc.files import write_whole
-from mmdiffperc.generative.target_files import encode_png
+from mmdiffperc.inference.writers import encode_png
 from mmdiffperc.seg.inference import segment_phrase
 from mmdiffperc.visualization import mask_overlay
 

@@ -7,9 +7,9 @@
 Each config gets a small backbone with random weights, is built, trained for a step and used to predict.
 """
 
-import argparse
 import sys
 import warnings
+from argparse import ArgumentParser
 from pathlib import Path
 
 import torch
@@ -18,7 +18,7 @@ from stock_configs.entries import stock_configs
 from stock_configs.table import compare, make_page, make_row
 from stock_configs.trial import try_config
 
-from mmdiffperc.command_line import one_line_errors
+from mmdiffperc.command_line import add_shared, one_line_errors, tool_parser
 from mmdiffperc.files import write_whole
 
 PAGE = Path(__file__).parents[1] / 'configs' / 'README.md'
@@ -28,18 +28,24 @@ NO_MMCV = (
 )
 
 
-def parse_args(arguments=None):
-    """Read the command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('--arch', default='tiny-sd', help='architecture of the backbone (default: %(default)s)')
-    parser.add_argument('--only', default='', metavar='TEXT', help='try only those with this in their name')
-    parser.add_argument('--full-mmcv', action='store_true', help='do so only where full mmcv is installed')
+def build_parser() -> ArgumentParser:
+    """Return the parser of the command line."""
+    parser = tool_parser(__doc__)
+    add_shared(parser, '--arch', default='tiny-sd')
+    parser.add_argument('--only', default='', metavar='TEXT', help='try only configs whose name contains this text')
+    parser.add_argument('--full-mmcv', action='store_true', help='skip everything unless full mmcv is installed')
     what = parser.add_mutually_exclusive_group()
     what.add_argument('--write', action='store_true', help=f'write {PAGE.parent.name}/{PAGE.name}')
-    what.add_argument('--check', action='store_true', help='fail where that page says something else')
+    what.add_argument('--check', action='store_true', help=f'fail if {PAGE.parent.name}/{PAGE.name} is out of date')
+    return parser
+
+
+def parse_args(arguments=None):
+    """Read the command line."""
+    parser = build_parser()
     args = parser.parse_args(arguments)
     if args.write and (args.only or mmcv_full_available()):
-        parser.error('--write: the page is written about all configs, with mmcv-lite; leave --only out')
+        parser.error('--write: expected all configs and mmcv-lite; leave out --only')
     return args
 
 

@@ -3,12 +3,9 @@
 import os
 
 from . import (
-    binary_tta,
     checkpoint,
     checkpoint_hook,
-    class_names,
-    coco_reader,
-    empty_dataset,
+    dataset_content,
     flexible_runner,
     fsdp_strategy,
     init_log,
@@ -28,10 +25,7 @@ for _part in (
     checkpoint_hook,
     flexible_runner,
     fsdp_strategy,
-    binary_tta,
-    class_names,
-    coco_reader,
-    empty_dataset,
+    dataset_content,
     init_log,
 ):
     _part.install()

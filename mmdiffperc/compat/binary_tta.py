@@ -1,12 +1,13 @@
-"""Merges the views of a binary segmentor, of which mmseg's ``SegTTAModel`` would make foreground everywhere.
+"""Merge the test-time views of a binary segmentor; mmseg's ``SegTTAModel`` predicts foreground everywhere.
 
-A head with ``out_channels=1`` predicts one logit, of which ``BaseSegmentor.postprocess_result`` takes the sigmoid
-(``mmseg/models/segmentors/base.py:190``). ``SegTTAModel.merge_preds`` takes the sigmoid again (``seg_tta.py:34``), and
-the sigmoid of a probability is at least 0.5.
+A head with ``out_channels=1`` predicts one logit, and ``BaseSegmentor.postprocess_result`` applies the sigmoid to it
+(``mmseg/models/segmentors/base.py:190``). ``SegTTAModel.merge_preds`` applies the sigmoid again (``seg_tta.py:34``),
+and the sigmoid of a probability is at least 0.5.
 
-mmseg is not imported here, because the core needs no host: a model is mended when it is put into a ``SegTTAModel``.
+The core must not import mmseg, so :mod:`mmdiffperc.models.checks` calls :func:`mend` when a model is put into a
+``SegTTAModel``.
 
-Delete when mmseg, 1.2.2 today, averages the probabilities of a binary head as they are.
+Delete when mmseg (1.2.2 today) averages the probabilities of a binary head without a second sigmoid.
 """
 
 import sys
@@ -16,7 +17,6 @@ from types import MethodType
 from mmengine.model import BaseTTAModel
 from mmengine.structures import BaseDataElement, PixelData
 from torch import nn
-from torch.nn.modules.module import register_module_module_registration_hook
 
 SEG_TTA = 'mmseg.models.segmentors.seg_tta'
 
@@ -24,7 +24,7 @@ SEG_TTA = 'mmseg.models.segmentors.seg_tta'
 def merge_probabilities(
     model: BaseTTAModel, data_samples_list: Sequence[Sequence[BaseDataElement]]
 ) -> list[BaseDataElement]:
-    """Average the probabilities of foreground, in place of ``SegTTAModel.merge_preds``.
+    """Average the foreground probabilities; replaces ``SegTTAModel.merge_preds``.
 
     Args:
         model (BaseTTAModel): Has the segmentor as ``module``.
@@ -32,7 +32,7 @@ def merge_probabilities(
             ``(1, H, W)`` as ``seg_logits``.
 
     Returns:
-        list[SegDataSample]: For each image its first view, with the mask ``(1, H, W)`` that the mean gives.
+        list[SegDataSample]: For each image its first view, with the mask ``(1, H, W)`` of the averaged probability.
     """
     merged = []
     for views in data_samples_list:
@@ -44,10 +44,10 @@ def merge_probabilities(
 
 
 def mend(model: nn.Module, name: str, segmentor: nn.Module | None):
-    """Replace how a ``SegTTAModel`` merges views, when it gets a binary segmentor.
+    """Replace ``merge_preds`` of a ``SegTTAModel`` whose segmentor is binary.
 
     Args:
-        model (nn.Module): Any module that gets a submodule.
+        model (nn.Module): The module to which a submodule is being added.
         name (str): Name of the submodule.
         segmentor (nn.Module, optional): The submodule.
     """
@@ -58,8 +58,3 @@ def mend(model: nn.Module, name: str, segmentor: nn.Module | None):
 def _merges_as_mmseg_does(model):
     stock = getattr(sys.modules.get(SEG_TTA), 'SegTTAModel', None)
     return stock is not None and getattr(type(model), 'merge_preds', None) is stock.merge_preds
-
-
-def install() -> None:
-    """Watch for models that are put into a ``SegTTAModel``."""
-    register_module_module_registration_hook(mend)

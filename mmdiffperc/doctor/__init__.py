@@ -1,5 +1,5 @@
-"""``python -m mmdiffperc doctor``: what is installed, what is broken or missing, and what to type.
+"""``python -m mmdiffperc doctor``: report what is installed, what is broken or missing, and how to repair it.
 
-Only the standard library is imported here, and the rest of the package is not: where ``import mmdiffperc`` fails,
-``python /path/to/mmdiffperc/doctor`` runs the same program from its folder.
+The doctor imports the standard library only. If ``import mmdiffperc`` fails, run ``python /path/to/mmdiffperc/doctor``:
+the same program, started from its folder.
 """

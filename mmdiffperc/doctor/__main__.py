@@ -1,4 +1,4 @@
-"""The doctor as a program, for environments in which the package cannot be imported."""
+"""Run the doctor in environments in which the package cannot be imported."""
 
 import sys
 from pathlib import Path

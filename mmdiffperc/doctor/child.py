@@ -1,6 +1,7 @@
-"""A process that imports modules and records how each import went, so that a crash ends it and not the doctor.
+"""Import packages in a separate process, so that a crash does not end the doctor.
 
-Arguments: the file to write to, a line of JSON per package, and the packages, each as ``PACKAGE=MODULE,MODULE``.
+The first argument is the file for the results, one line of JSON per package. Each further argument is a package and the
+modules to import: ``PACKAGE=MODULE,MODULE``.
 """
 
 import json
@@ -12,7 +13,7 @@ from pathlib import Path
 
 
 def import_all(modules: Sequence[str]) -> dict:
-    """Import modules up to the first that fails.
+    """Import modules in order, up to the first that fails.
 
     Returns:
         dict: ``origin``, the file of the last module; or ``error`` and ``lacks``, the module that was not found.
@@ -27,7 +28,7 @@ def import_all(modules: Sequence[str]) -> dict:
 
 
 def describe_torch() -> dict:
-    """Return a line for each GPU that torch finds, and the platform that torch was built for."""
+    """Return a description of each GPU that torch finds, and the platform that torch was built for."""
     import torch
 
     versions = {'CUDA': torch.version.cuda, 'ROCm': torch.version.hip}
@@ -38,10 +39,10 @@ def describe_torch() -> dict:
 
 
 def main(path: str, *groups: str):
-    """Import all packages, and write what was found to the file."""
-    sys.path.insert(0, '')  # as `python -m` does: finds a clone that is not installed
+    """Import all packages and write the results to the file."""
+    sys.path.insert(0, '')  # like `python -m`, so that a clone is found that is not installed
     packages = {name: modules.split(',') for name, _, modules in (group.partition('=') for group in groups)}
-    # Found out before mmdiffperc puts its stand-ins in the place of what is not there.
+    # Look before mmdiffperc is imported: it registers stand-ins for some missing packages.
     missing = {name for name in packages if find_spec(name) is None}
     with Path(path).open('w') as file:
         for name, modules in packages.items():
@@ -58,7 +59,7 @@ def _describe_gpu(cuda, index):
         with cuda.device(index):
             free, total = (f'{size / 2**30:.1f} GiB' for size in cuda.mem_get_info())
             bf16 = 'bf16' if cuda.is_bf16_supported(including_emulation=False) else 'no bf16'
-    except RuntimeError as error:  # another process has taken it for itself, for instance
+    except RuntimeError as error:  # for instance, another process has exclusive use of it
         return f'cannot be used: {" ".join(str(error).split())}'
     return f'{cuda.get_device_name(index)}, {free} free of {total}, {bf16}'
 

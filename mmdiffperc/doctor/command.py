@@ -1,4 +1,4 @@
-"""The command line of the doctor, and the report that it prints."""
+"""The command line of the doctor, and its report."""
 
 import argparse
 import os
@@ -15,15 +15,15 @@ from .machine import GIB, Machine, find_machine
 from .packages import PACKAGES, Installed, find_installed
 
 DESCRIPTION = """\
-Say what is installed, what is broken or missing, what that prevents, and what to type.
+Report what is installed, what is broken or missing, what does not work as a result, and how to repair it.
 
-The exit status is 1 if something that is installed cannot work, and 0 otherwise. At most one request is sent, to the
-hub of Hugging Face; HF_HUB_OFFLINE=1 prevents it.
+The exit status is 1 if an installed package does not work, and 0 otherwise. The doctor sends one request, to the
+Hugging Face hub. Set HF_HUB_OFFLINE=1 to prevent it.
 """
 HEADINGS = {
     BROKEN: 'Broken',
-    DOUBTFUL: 'May fail, because the package that asks for another version was not tested with this one',
-    MISSING: 'Missing, which matters only if you need it',
+    DOUBTFUL: 'May fail: another package requires a different version',
+    MISSING: 'Missing, but needed only for what is listed here',
 }
 
 
@@ -31,17 +31,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Print the report.
 
     Args:
-        arguments (Sequence[str] | None): The command line. Default: the one of the process.
+        arguments (Sequence[str] | None): The command-line arguments. Default: those of the process.
 
     Returns:
-        int: 1 if something that is installed cannot work, otherwise 0.
+        int: 1 if an installed package does not work, otherwise 0.
     """
     parser = argparse.ArgumentParser(
         prog='doctor', description=DESCRIPTION, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.parse_args(arguments)
     installed, machine = find_installed(), find_machine(os.environ)
-    print('Importing what is installed, which takes some seconds ...', file=sys.stderr)
+    print('Importing the installed packages; this takes a few seconds ...', file=sys.stderr)
     imports = import_all(PACKAGES)
     findings = [_with_source(finding, installed) for finding in diagnose(imports, installed, machine)]
     print(write_report(imports, installed, machine, findings))
@@ -49,7 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _with_source(finding: Finding, installed: Installed) -> Finding:
-    """Fill in what stands for mmdiffperc on the command line of pip: its name, or the folder of a clone."""
+    """Replace ``{source}`` in the command by what pip installs: ``mmdiffperc``, or the folder of a clone."""
     source = 'mmdiffperc' if 'mmdiffperc' in installed.versions else str(Path(__file__).parents[2])
     return replace(finding, command=finding.command.replace('{source}', source))
 
@@ -58,10 +58,10 @@ def write_report(imports: Imports, installed: Installed, machine: Machine, findi
     """Return the report.
 
     Args:
-        imports (Imports): How the imports went, and the GPUs.
+        imports (Imports): The outcome of each import, and the GPUs.
         installed (Installed): The installed distributions.
-        machine (Machine): What the machine offers.
-        findings (Sequence[Finding]): What is wrong or missing.
+        machine (Machine): The resources of the machine.
+        findings (Sequence[Finding]): What is broken or missing.
     """
     folder = Path(__file__).parents[1]
     lines = [
@@ -80,7 +80,7 @@ def write_report(imports: Imports, installed: Installed, machine: Machine, findi
 
 
 def _row(module: str, imports: Imports, installed: Installed) -> tuple[str, str]:
-    """Return version and state of a package."""
+    """Return the version and the state of a package."""
     outcome = imports.outcomes[module]
     stands_in = Path(__file__).parents[1] / 'compat' in Path(outcome.origin).parents
     version = 'stand-in of mmdiffperc' if stands_in else installed.provided(module)
@@ -96,7 +96,7 @@ def _machine_rows(imports: Imports, machine: Machine) -> Iterator[tuple[str, str
         yield f'GPU {index}', gpu
     if not imports.gpus:
         yield 'GPU', _reason_for_no_gpu(imports)
-    memory = '{} free of {}'.format(*map(_gib, machine.memory)) if machine.memory else 'not known without psutil'
+    memory = '{} free of {}'.format(*map(_gib, machine.memory)) if machine.memory else 'unknown without psutil'
     yield 'memory', memory
     yield 'disk', f'{_gib(machine.free_here)} free here, {_gib(machine.free_in_cache)} in {_short(machine.cache)}'
     yield 'hub', f'{machine.hub} {machine.hub_answer}'
@@ -104,8 +104,8 @@ def _machine_rows(imports: Imports, machine: Machine) -> Iterator[tuple[str, str
 
 def _reason_for_no_gpu(imports: Imports) -> str:
     if imports.outcomes['torch'].error:
-        return 'not known without torch'
-    return f'none that torch can use (built for {imports.platform or "the CPU alone"})'
+        return 'unknown without torch'
+    return f'none that torch can use (built for {imports.platform or "the CPU only"})'
 
 
 def _section(heading, findings):
@@ -127,7 +127,7 @@ def _columns(rows: Iterable[tuple[str, ...]]) -> Iterator[str]:
 
 
 def _short(path):
-    """Return a path without the name of the user, because reports are published."""
+    """Replace the home folder by ``~``: users publish their reports, and the path contains their name."""
     home = os.path.expanduser('~')
     return f'~/{path.relative_to(home)}' if path.is_relative_to(home) else str(path)
 

@@ -1,4 +1,4 @@
-"""What is wrong or missing, and the commands that mend it: :func:`.diagnose`."""
+"""Find what is broken or missing, and the commands that repair it: :func:`.diagnose`."""
 
 import re
 from collections import defaultdict
@@ -18,20 +18,20 @@ FULL_MMCV = (
     'pip install --no-build-isolation mmcv==2.1.0'
 )
 SIZE_OF_WEIGHTS = 5 * GIB
-# For a machine with internet, whose cache is then copied.
+# To be run on a machine with internet access, whose cache is then copied.
 DOWNLOAD = 'hf download stable-diffusion-v1-5/stable-diffusion-v1-5'
 
 
 @dataclass(frozen=True)
 class Finding:
-    """Something to know about an environment.
+    """A fact about an environment that its user should know.
 
     Args:
-        kind (str): ``'broken'``: something installed does not work; ``'doubtful'``: it works, but another package
-            declares that it needs another version; ``'missing'``: something that not everybody needs is not there.
+        kind (str): ``'broken'``: an installed package does not work. ``'doubtful'``: it works, but another package
+            declares that it needs a different version. ``'missing'``: an optional package or resource is missing.
         what (str): The packages.
         why (str): The error, or what does not work.
-        command (str): What to type; empty if no command helps.
+        command (str): The command that helps; empty if none does.
     """
 
     kind: str
@@ -42,12 +42,12 @@ class Finding:
 
 @dataclass(frozen=True)
 class Remedy:
-    """What helps against an error.
+    """The cause of a known error, and the command that repairs it.
 
     Args:
-        pattern (str): Regular expression that finds the error, in upper or lower case.
-        cause (str): What the error means.
-        command (str): What to type. ``{distributions}`` stands for the packages that cannot be imported.
+        pattern (str): Regular expression for the error; case is ignored.
+        cause (str): What causes the error.
+        command (str): The command. ``{distributions}`` stands for the packages that cannot be imported.
     """
 
     pattern: str
@@ -61,19 +61,17 @@ REMEDIES = (
         'mmsegmentation and mmdetection accept mmcv and mmcv-lite from 2.0 to below 2.2',
         MMCV_LITE,
     ),
-    Remedy(r'mmcv\W_ext', 'mmcv was compiled for another torch', MMCV_LITE),
+    Remedy(r'mmcv\W_ext', 'mmcv was compiled for another version of torch', MMCV_LITE),
     Remedy('ImpImporter', 'setuptools is too old for this Python', "pip install --upgrade 'setuptools<81'"),
     Remedy(
         'torchvision',
-        'torch and torchvision are not of the same release',
+        'torch and torchvision belong to different releases',
         'pip install --force-reinstall torch torchvision',
     ),
-    Remedy(
-        r'libGL\.so|libgthread|libglib', 'OpenCV needs libraries of the system', 'apt-get install libgl1 libglib2.0-0'
-    ),
+    Remedy(r'libGL\.so|libgthread|libglib', 'OpenCV needs system libraries', 'apt-get install libgl1 libglib2.0-0'),
     Remedy(
         r'numpy\.dtype size changed|compiled using NumPy 1|numpy\.core\.multiarray failed to import',
-        'it was built for another numpy',
+        'the package was built for another version of numpy',
         'pip install --upgrade --force-reinstall --no-deps {distributions}',
     ),
 )
@@ -83,12 +81,12 @@ def diagnose(imports: Imports, installed: Installed, machine: Machine) -> list[F
     """Return what is broken, doubtful and missing.
 
     Args:
-        imports (Imports): How the import of each package went, and the GPUs that torch can use.
+        imports (Imports): The outcome of each import, and the GPUs that torch can use.
         installed (Installed): The installed distributions.
-        machine (Machine): What the machine offers.
+        machine (Machine): The resources of the machine.
 
     Returns:
-        list[Finding]: Empty if there is nothing to say.
+        list[Finding]: Empty if nothing is wrong.
     """
     return [
         *_clashes(installed),
@@ -102,7 +100,7 @@ def diagnose(imports: Imports, installed: Installed, machine: Machine) -> list[F
 
 
 def _clashes(installed: Installed) -> Iterator[Finding]:
-    """Find distributions that have written different files under the same names."""
+    """Find distributions that install different files under the same names."""
     opencv = installed.providers.get('cv2', [])
     if len({installed.versions[name] for name in opencv}) > 1:
         command = f'pip uninstall -y {" ".join(opencv)} && pip install opencv-python'
@@ -117,7 +115,7 @@ def _unsupported(installed: Installed) -> Iterator[Finding]:
 
 
 def _disagreements(installed: Installed) -> Iterator[Finding]:
-    """Find versions that a package rejects; packages that are installed with ``--no-deps`` do not count."""
+    """Find versions that a package rejects. Packages installed with ``--no-deps`` are left out."""
     modules = [package.module for package in PACKAGES if '--no-deps' not in package.command]
     names = {name for module in modules for name in installed.providers.get(module, [])}
     for name in sorted(names - {'mmdiffperc'}):
@@ -127,7 +125,7 @@ def _disagreements(installed: Installed) -> Iterator[Finding]:
 
 
 def _broken(imports: Imports, installed: Installed) -> Iterator[Finding]:
-    """Find packages that fail although nothing is missing; those with the same error are one finding."""
+    """Find packages that fail although nothing is missing. Packages with the same error share a finding."""
     groups = defaultdict(list)
     for package in PACKAGES:
         error = imports.outcomes[package.module].error
@@ -143,7 +141,7 @@ def _broken(imports: Imports, installed: Installed) -> Iterator[Finding]:
 
 
 def find_remedy(error: str) -> Remedy | None:
-    """Return what helps against an error, if it is a known one."""
+    """Return the remedy for an error, if the error is known."""
     matching = (remedy for remedy in REMEDIES if re.search(remedy.pattern, error, re.IGNORECASE))
     return next(matching, None)
 
@@ -154,7 +152,7 @@ def _repair(error: str, package: Package, names: str) -> str:
 
 
 def _missing(imports: Imports) -> Iterator[Finding]:
-    """Find missing packages; those that serve the same purpose and come with the same command are one finding."""
+    """Find missing packages. Packages with the same purpose and the same command share a finding."""
     groups = defaultdict(list)
     for package in PACKAGES:
         if imports.is_missing(package.module):
@@ -166,30 +164,30 @@ def _missing(imports: Imports) -> Iterator[Finding]:
 
 def _without_operators(imports: Imports) -> Iterator[Finding]:
     mmcv = imports.outcomes['mmcv']
-    if not mmcv.error and not mmcv.origin:  # its extension is the stand-in of mmdiffperc.compat
+    if not mmcv.error and not mmcv.origin:  # mmcv._ext is mmdiffperc.compat's stand-in
         why = (
-            'not installed; needed for the operators that mmcv compiles, such as the focal loss of mmdetection on a '
-            'GPU; NMS, RoIAlign and deformable convolution work without it'
+            'not installed; needed for the compiled operators of mmcv, such as the focal loss of mmdetection on a GPU; '
+            'NMS, RoIAlign and deformable convolution work without it'
         )
         yield Finding(MISSING, 'full mmcv', why, FULL_MMCV)
 
 
 def _lacking(imports: Imports, machine: Machine) -> Iterator[Finding]:
-    """Find what the machine lacks for training models of full size."""
+    """Find what the machine lacks for training full-size models."""
     if not imports.gpus and not imports.outcomes['torch'].error:
-        why = 'needed to train models of full size; those with tiny-sd train without'
+        why = 'needed to train full-size models; models with tiny-sd train on the CPU'
         yield Finding(MISSING, 'GPU', why, _command_for_gpu(imports, machine))
     if machine.free_in_cache < SIZE_OF_WEIGHTS:
         why = f'{SIZE_OF_WEIGHTS // GIB} GiB needed for the weights of Stable Diffusion 1.5'
         yield Finding(MISSING, 'disk space', why, 'export HF_HOME=/path/to/a/larger/disk')
     if machine.hub_answer != REACHABLE:
         switches = [name for name in OFFLINE if name in machine.hub_answer]
-        why = 'needed for weights named by their id on the hub; a local file or folder needs no hub'
+        why = 'needed for weights given by their id on the hub; local files and folders need no hub'
         yield Finding(MISSING, 'hub', why, f'unset {switches[0]}' if switches else DOWNLOAD)
 
 
 def _command_for_gpu(imports, machine):
     if not machine.has_driver:
         return ''
-    # Another build of torch helps where this one is for the CPU alone, and another driver where this one is too old.
+    # A CPU-only build of torch must be replaced; with a CUDA build, the driver may be too old.
     return 'nvidia-smi' if imports.platform else 'pip install --force-reinstall torch torchvision'

@@ -1,4 +1,4 @@
-"""Which packages can be imported: :func:`.import_all`, in a separate process."""
+"""Find out which packages can be imported: :func:`.import_all`, in a separate process."""
 
 import json
 import os
@@ -20,7 +20,7 @@ SILENT = dict.fromkeys(('stdin', 'stdout', 'stderr'), subprocess.DEVNULL)
 
 @dataclass(frozen=True)
 class Outcome:
-    """How the import of a package went.
+    """The outcome of importing a package.
 
     Args:
         error (str): Type and text of the error; empty if there was none.
@@ -35,12 +35,12 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Imports:
-    """What the process has found out.
+    """The outcomes of all imports, and what torch found.
 
     Args:
-        outcomes (dict[str, Outcome]): For each package, by its module.
-        gpus (list[str]): A line for each GPU that torch finds: its name, memory, and whether it computes in bf16.
-        platform (str): What torch was built for, such as ``'CUDA 13.2'``; empty for a build for the CPU alone.
+        outcomes (dict[str, Outcome]): The outcome for each package, by its module.
+        gpus (list[str]): A description of each GPU that torch finds: name, memory, and whether it supports bfloat16.
+        platform (str): The platform that torch was built for, such as ``'CUDA 13.2'``; empty for a CPU-only build.
     """
 
     outcomes: dict[str, Outcome] = field(default_factory=dict)
@@ -52,12 +52,12 @@ class Imports:
         return self.outcomes[module].lacks == module
 
     def missing_need(self, module: str) -> str:
-        """Return the missing package that makes this one fail; empty if there is none."""
+        """Return the missing package that makes the import of this one fail; empty if no package is missing."""
         needed = self.outcomes[module].lacks.partition('.')[0]
         return needed if needed != module and needed in self.outcomes and self.is_missing(needed) else ''
 
     def have_failed(self) -> bool:
-        """Return whether a package that is installed cannot be imported, whatever the reason."""
+        """Return whether any installed package cannot be imported."""
         return any(outcome.error and not self.is_missing(module) for module, outcome in self.outcomes.items())
 
 
@@ -85,7 +85,7 @@ def import_all(packages: Iterable[Package], patience: float = PATIENCE) -> Impor
 
 
 def _run_child(packages, patience):
-    """Return what the process has recorded, and how it ended."""
+    """Return the records of the process, and how it ended."""
     groups = [f'{package.module}={",".join(package.probes)}' for package in packages]
     with TemporaryDirectory() as folder:
         report = Path(folder, 'report.jsonl')

@@ -1,4 +1,4 @@
-"""Memory, disk and hub of this machine; its GPUs are found by the process that imports torch."""
+"""Memory, disk space and hub access of this machine. GPUs are found by the process that imports torch."""
 
 import os
 import shutil
@@ -22,16 +22,16 @@ PATIENCE = 3  # seconds
 
 @dataclass(frozen=True)
 class Machine:
-    """What a machine offers.
+    """The resources of a machine.
 
     Args:
-        memory (tuple[int, int] | None): Free and total main memory in bytes; ``None`` if it is not known.
-        cache (Path): The folder that the client of the hub downloads to.
+        memory (tuple[int, int] | None): Free and total main memory in bytes; ``None`` if unknown.
+        cache (Path): The folder to which the hub client downloads.
         free_in_cache (int): Free bytes there.
         free_here (int): Free bytes in the current folder.
         hub (str): Address of the hub.
-        hub_answer (str): ``'reachable'``, or why the hub is not.
-        has_driver (bool): Whether there is a driver of NVIDIA.
+        hub_answer (str): ``'reachable'``, or the reason why the hub is not.
+        has_driver (bool): Whether an NVIDIA driver is installed.
     """
 
     memory: tuple[int, int] | None
@@ -44,7 +44,7 @@ class Machine:
 
 
 def find_machine(environment: Mapping[str, str]) -> Machine:
-    """Look at this machine, and send one request to the hub unless the environment forbids it."""
+    """Inspect this machine, and send one request to the hub unless the environment forbids it."""
     cache = hub_cache(environment)
     return Machine(
         _memory(),
@@ -57,7 +57,7 @@ def find_machine(environment: Mapping[str, str]) -> Machine:
 
 
 def hub_cache(environment: Mapping[str, str]) -> Path:
-    """Return the folder that the client of the hub downloads to."""
+    """Return the folder to which the hub client downloads."""
     caches = Path(environment.get('XDG_CACHE_HOME', '~/.cache'))
     home = Path(environment.get('HF_HOME', caches / 'huggingface'))
     return Path(os.path.expanduser(environment.get('HF_HUB_CACHE', home / 'hub'))).absolute()
@@ -65,39 +65,39 @@ def hub_cache(environment: Mapping[str, str]) -> Path:
 
 def _memory():
     try:
-        import psutil  # comes with accelerate, so it may be missing
+        import psutil  # a dependency of accelerate, which may be missing
     except ImportError:
         return None
     machine = psutil.virtual_memory()
     limit = CGROUP_LIMIT.read_text().strip() if CGROUP_LIMIT.exists() else ''
-    total = min(machine.total, int(limit)) if limit.isdigit() else machine.total  # of a container
+    total = min(machine.total, int(limit)) if limit.isdigit() else machine.total  # a container's limit
     return min(machine.available, total), total
 
 
 def _free(folder):
-    """Return the free space of a folder that may not exist yet, or may not be looked into."""
+    """Return the free space of a folder that may not exist yet or may not be readable."""
     while not os.path.exists(folder):
         folder = folder.parent
     return shutil.disk_usage(folder).free
 
 
 class _NoRedirect(HTTPRedirectHandler):
-    """Take a redirection for the answer, so that a single request is sent."""
+    """Treat a redirection as the answer, so that only one request is sent."""
 
     def redirect_request(self, *arguments):
-        """Do not follow it."""
+        """Do not follow the redirection."""
 
 
 def ask_hub(environment: Mapping[str, str], patience: float = PATIENCE) -> tuple[str, str]:
     """Send one HEAD request to the hub, unless the environment forbids it.
 
     Args:
-        environment (Mapping[str, str]): The variables that the client of the hub reads: ``HF_ENDPOINT``,
+        environment (Mapping[str, str]): The variables that the hub client reads: ``HF_ENDPOINT``,
             ``HF_HUB_OFFLINE``, ``TRANSFORMERS_OFFLINE``.
         patience (float): Seconds to wait for an answer.
 
     Returns:
-        tuple[str, str]: The address without its user and password, and ``'reachable'`` or the reason why it is not.
+        tuple[str, str]: The address without user name and password; and ``'reachable'``, or the reason why it is not.
     """
     endpoint = environment.get('HF_ENDPOINT', DEFAULT_ENDPOINT)
     try:
@@ -114,7 +114,7 @@ def ask_hub(environment: Mapping[str, str], patience: float = PATIENCE) -> tuple
 
 
 def _ask_in_time(address, patience):
-    """Ask in a thread that is abandoned after a while, because looking up a host name has no time limit."""
+    """Ask in a thread that is abandoned at the time limit, because resolving a host name has none."""
     answers = SimpleQueue()
     Thread(target=lambda: answers.put(_ask(address, patience)), daemon=True).start()
     try:
@@ -127,7 +127,7 @@ def _ask(address, patience):
     try:
         with build_opener(_NoRedirect).open(Request(address, method='HEAD'), timeout=patience):
             return REACHABLE
-    except HTTPError:  # refused or redirected, but it answers
+    except HTTPError:  # an error or a redirection, but an answer
         return REACHABLE
     except (URLError, OSError, HTTPException, ValueError) as error:
         return f'not reachable ({getattr(error, "reason", error)})'

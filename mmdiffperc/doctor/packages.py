@@ -1,4 +1,4 @@
-"""The packages that mmdiffperc uses (``PACKAGES``), and what is installed, read without importing any of it."""
+"""The packages that mmdiffperc uses (``PACKAGES``), and the installed distributions, read without importing them."""
 
 import re
 from contextlib import suppress
@@ -12,7 +12,7 @@ SEG = "pip install '{source}[seg]'"
 POSE = "pip install '{source}[pose]' && pip install --no-deps mmpose==1.3.2"
 DET = "pip install '{source}[det]'"
 DMP = "pip install '{source}[dmp]'"
-# The requirements of an extra count where this distribution is installed.
+# The requirements of an extra apply if this distribution is installed.
 EXTRAS = {'seg': 'mmsegmentation', 'pose': 'mmpose', 'det': 'mmdet', 'dmp': 'lmdb'}
 
 
@@ -22,9 +22,9 @@ class Package:
 
     Args:
         module (str): Its top-level module.
-        serves (str): What does not work without it.
-        command (str): The command that installs it. ``{source}`` stands for mmdiffperc: its name, or its folder.
-        imports (tuple[str, ...]): The modules to import in order to see whether it works. Default: ``module``.
+        serves (str): What does not work without it, for the report.
+        command (str): The command that installs it. ``{source}`` stands for ``mmdiffperc`` or the folder of a clone.
+        imports (tuple[str, ...]): The modules to import to check that it works. Default: ``module``.
     """
 
     module: str
@@ -38,7 +38,7 @@ class Package:
         return self.imports or (self.module,)
 
 
-# The hosts come after mmdiffperc, because they import on today's versions only with its shims.
+# The hosts come after mmdiffperc, because current versions of their dependencies need its shims.
 PACKAGES = (
     Package('numpy', EVERYTHING, CORE),
     Package('cv2', EVERYTHING, CORE),
@@ -64,11 +64,11 @@ PACKAGES = (
     Package('mim', 'the commands mim train and mim test', SEG),
     Package(
         'albumentations',
-        'the augmentation Albu, which only the recipes for NYU use',
+        'the augmentation Albu, which only the NYU recipes use',
         "pip install '{source}[seg]' && pip install --no-deps albumentations==2.0.8 albucore==0.0.24",
     ),
-    Package('h5py', 'the converter of the NYU data, tools/dataset_converters/nyu.py', SEG),
-    Package('lmdb', 'data sets of DMP that are stored in an lmdb', DMP),
+    Package('h5py', 'the NYU converter, tools/dataset_converters/nyu.py', SEG),
+    Package('lmdb', 'DMP data sets stored in an lmdb', DMP),
     Package('gradio', 'the browser page of DMP, projects/dmp/tools/app.py', DMP),
 )
 
@@ -80,7 +80,7 @@ class Installed:
     Args:
         versions (dict[str, str]): Version of each distribution, by its normalised name.
         providers (dict[str, list[str]]): Normalised names of the distributions that provide a top-level module.
-        requirements (dict[str, list[str]]): What each distribution declares that it needs.
+        requirements (dict[str, list[str]]): The declared requirements of each distribution.
     """
 
     versions: dict[str, str]
@@ -88,26 +88,26 @@ class Installed:
     requirements: dict[str, list[str]]
 
     def provided(self, module: str) -> str:
-        """Return names and versions of the distributions that provide a module, in one line."""
+        """Return the names and versions of the distributions that provide a module, on one line."""
         return ', '.join(f'{name} {self.versions[name]}' for name in self.providers.get(module, []))
 
     def unmet(self, name: str) -> list[tuple[str, str]]:
         """Return the requirements of a distribution that the installed versions do not meet.
 
-        The list leaves out packages that are not installed and requirements that are not valid. Without the package
-        ``packaging``, which comes with transformers, it is empty.
+        Packages that are not installed and invalid requirements are left out. The list is empty if the package
+        ``packaging``, a dependency of transformers, is missing.
 
         Args:
             name (str): The normalised name of the distribution.
 
         Returns:
-            list[tuple[str, str]]: Requirement and what is installed, such as ``('torch>=2.6', 'torch 2.5.1')``.
+            list[tuple[str, str]]: Requirement and installed version, such as ``('torch>=2.6', 'torch 2.5.1')``.
         """
         if 'packaging' not in self.versions:
             return []
         found = {}
         for declared in self.requirements.get(name, []):
-            with suppress(ValueError):  # the requirement or its marker is not valid
+            with suppress(ValueError):  # invalid requirement or marker
                 found |= self._compare(declared)
         return list(found.items())
 
@@ -124,7 +124,7 @@ class Installed:
 
 
 def find_installed() -> Installed:
-    """Read the metadata of this Python's packages."""
+    """Read the metadata of all distributions that this Python finds."""
     found = {normalised(name): each for each in metadata.distributions() if (name := each.metadata['Name'])}
     providers = {
         module: sorted({normalised(name) for name in names} & set(found))
@@ -138,5 +138,5 @@ def find_installed() -> Installed:
 
 
 def normalised(name: str) -> str:
-    """Return the name of a distribution in the form in which names are compared."""
+    """Return the normalised name of a distribution, by which names are compared."""
     return re.sub('[-_.]+', '-', name).lower()

@@ -5,10 +5,11 @@ from pathlib import Path
 import numpy as np
 
 from mmdiffperc.files import write_whole
+from mmdiffperc.inference.writers import encode_png
 
 from . import TargetCodec
 from .target_codec import PER_IMAGE
-from .target_files import encode_npz, encode_png
+from .target_files import encode_npz
 
 
 def prediction_files(stem: Path) -> tuple[Path, Path]:

@@ -47,11 +47,6 @@ def decode_target(content: bytes, name: str) -> np.ndarray:
     return array
 
 
-def encode_png(target: np.ndarray) -> bytes:
-    """Encode ``(H, W)`` or RGB ``(H, W, 3)``, with 8 or 16 bits, as PNG."""
-    return cv2.imencode('.png', target[..., ::-1] if target.ndim == 3 else target)[1].tobytes()
-
-
 def encode_npz(target: np.ndarray) -> bytes:
     """Encode a target map of any numbers as npz."""
     content = io.BytesIO()

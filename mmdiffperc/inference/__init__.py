@@ -1,5 +1,7 @@
-"""What the prediction of every task shares: readers of images, and what happens to those that cannot be read."""
+"""Prediction: the base of every task's inferencer, what it reads and what it writes."""
 
+from .builder import build_inferencer
+from .inferencer import ImageInferencer
 from .tolerant_reader import TolerantReader
 
-__all__ = ['TolerantReader']
+__all__ = ['ImageInferencer', 'TolerantReader', 'build_inferencer']

@@ -5,12 +5,12 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+from PIL import Image, ImageOps
 
-from mmdiffperc.files import read_text
+from mmdiffperc.files import brief, read_text
 
 from .image_limits import check_pixels, unreadable
 from .metadata import list_images
-from .single_image import check_image
 
 
 def find_images(path: str | Path) -> list[tuple[Path, str | None]]:
@@ -42,17 +42,27 @@ def check_names(images: Sequence[Path]):
             raise ValueError(f'{other} and {image} would be written to the same files; rename one')
 
 
-def read_image(image: str | Path | np.ndarray) -> np.ndarray:
-    """Read an image ``(H, W, 3)`` in BGR, uint8, upright as its EXIF data say, from a file or as it is.
+def read_image(image: str | Path | np.ndarray | Image.Image) -> np.ndarray:
+    """Read an image ``(H, W, 3)`` in BGR, uint8, upright as its EXIF data say.
+
+    Args:
+        image: A file, such an array, which is returned, or a PIL image of 8 bits.
 
     Raises:
         OSError: There is no such file.
-        TypeError: It is neither file nor array.
-        ValueError: The file holds no image, or too many pixels; or the array is of another shape or type.
+        TypeError: It is none of these.
+        ValueError: The file holds no image, or too many pixels; or the array has another shape or type.
     """
-    check_image(image)
+    if isinstance(image, Image.Image):
+        return _from_pil(image)
     if isinstance(image, np.ndarray):
-        return image
+        return _checked(image)
+    if not isinstance(image, (str, Path)):
+        raise TypeError(
+            f'Expected an image file, an array (H, W, 3) or a PIL image, got {type(image).__name__} {brief(image)}'
+        )
+    if Path(image).is_dir():
+        raise IsADirectoryError(f'{image} is a folder; expected an image file')
     if not Path(image).exists():
         raise FileNotFoundError(f'{image}: no such image; check the path')
     content = Path(image).read_bytes()
@@ -61,6 +71,21 @@ def read_image(image: str | Path | np.ndarray) -> np.ndarray:
     if decoded is None:
         raise unreadable(str(image))
     return decoded
+
+
+def _from_pil(image):
+    if image.mode[0] in 'IF':  # Pillow would clip its numbers to 8 bits
+        raise ValueError(f'Expected a PIL image of 8 bits, got one of mode {image.mode!r}; convert it first')
+    return np.ascontiguousarray(np.asarray(ImageOps.exif_transpose(image).convert('RGB'))[..., ::-1])
+
+
+def _checked(array):
+    if not (array.ndim == 3 and array.shape[2] == 3 and array.size and array.dtype == np.uint8):
+        raise ValueError(
+            f'Expected an image (H, W, 3) in BGR, of uint8, got an array {array.shape} of {array.dtype}: convert it '
+            'first, or give the name of an image file'
+        )
+    return array
 
 
 def read_lines(path: str | Path) -> list[str]:

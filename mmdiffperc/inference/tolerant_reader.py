@@ -1,6 +1,7 @@
 """Read many files, some of which may be damaged."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -33,12 +34,17 @@ class TolerantReader:
 
     def __call__(self, path: Path) -> np.ndarray | None:
         """Read a file; return None if it cannot be read."""
+        with self.attempt():
+            return self._read(path)
+
+    @contextmanager
+    def attempt(self) -> Iterator[None]:
+        """Read a file in the body of a ``with`` statement, which an error ends without stopping the others."""
         self._count += 1
         try:
-            return self._read(path)
+            yield
         except (OSError, ValueError) as error:
             self._reasons.append(str(error))
-            return None
 
     def __enter__(self):
         return self

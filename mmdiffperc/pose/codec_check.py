@@ -1,28 +1,25 @@
-"""Tell sizes of a codec that do not go together with the model while the model is built, not in the first loss.
-
-mmpose builds backbone, neck and head apart from each other. PyTorch tells when one of them becomes part of the pose
-estimator; the head comes last, so that is the moment when all are known.
-"""
+"""Refuse codec sizes that do not fit the model while the model is built instead of in the first loss."""
 
 from mmpose.models.heads import HeatmapHead
 from torch import nn
-from torch.nn.modules.module import register_module_module_registration_hook
 
 from mmdiffperc.models import DiffusionUNet
+from mmdiffperc.models.checks.dispatcher import model_check
 
 from .meta_prompts_heatmap_neck import MetaPromptsHeatmapNeck
 
 
+@model_check
 def check_heatmap_head(model: nn.Module, name: str, part: nn.Module | None):
-    """Compare a heatmap head, and the sizes in its codec, with the backbone and neck that feed it.
+    """Compare a heatmap head, and the sizes in its codec, with the backbone and neck before it.
 
     Args:
-        model (nn.Module): The pose estimator that the head becomes a part of.
-        name (str): The part's name in it.
+        model (nn.Module): The pose estimator that contains the head; mmpose adds the head last.
+        name (str): The part's name in the model.
         part (nn.Module): The head.
 
     Raises:
-        ValueError: ``in_channels`` of the head, or ``input_size`` or ``heatmap_size`` of its codec, do not fit; the
+        ValueError: ``in_channels`` of the head, or ``input_size`` or ``heatmap_size`` of its codec, is wrong; the
             message gives the right value.
     """
     backbone, neck = model._modules.get('backbone'), model._modules.get('neck')
@@ -43,13 +40,13 @@ def _check_in_channels(head, neck):
     (wanted,) = neck.out_channels
     if head.in_channels != wanted:
         raise ValueError(
-            f'head {type(head).__name__} has in_channels={head.in_channels}, but the feature it gets from '
+            f'head {type(head).__name__} has in_channels={head.in_channels}, but the feature from '
             f'{type(neck).__name__} has {wanted} channels: set in_channels={wanted}'
         )
 
 
 def _check_input_size(codec, stride):
-    # A side with a rest would be padded, and the heatmap would cover more than the codec takes it to cover.
+    # Any other side would be padded, and the heatmap would cover a larger area than the codec assumes.
     if any(side % stride for side in codec.input_size):
         nearest = tuple(max(1, round(side / stride)) * stride for side in codec.input_size)
         raise ValueError(
@@ -64,9 +61,6 @@ def _check_heatmap_size(head, stride):
     if tuple(head.decoder.heatmap_size) != wanted:
         raise ValueError(
             f'codec {type(head.decoder).__name__} has heatmap_size={tuple(head.decoder.heatmap_size)} (width, height), '
-            f'but with input_size={tuple(head.decoder.input_size)} the heatmaps of the model have the size {wanted}: '
+            f'but with input_size={tuple(head.decoder.input_size)} the heatmaps have size {wanted}: '
             f'set heatmap_size={wanted}'
         )
-
-
-register_module_module_registration_hook(check_heatmap_head)

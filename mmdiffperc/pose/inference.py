@@ -8,7 +8,7 @@ from mmpose.apis import MMPoseInferencer
 
 from mmdiffperc.inference.image_files import read_image
 
-from .checked_coco_dataset import has_area, overlaps
+from .dataset_check import has_area, overlaps
 from .given_boxes import given_boxes
 
 

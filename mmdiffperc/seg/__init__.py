@@ -1,4 +1,4 @@
-"""What mmsegmentation needs beside its own parts."""
+"""The parts for mmsegmentation."""
 
 from .dataset_check import check_seg_dataset
 from .depth import (
@@ -6,6 +6,7 @@ from .depth import (
     BriefForceDefaultOptimWrapperConstructor,
     CheckDepth,
     CheckedNYUDataset,
+    DepthInferencer,
     DepthTTAModel,
     DiffusionDepthEstimator,
     KBCrop,
@@ -15,8 +16,8 @@ from .depth import (
     MonocularDepthMetric,
     PolyRiseFallLR,
 )
-from .image_loading import NamingImageLoader
 from .inference import predict_depth, segment_phrase
+from .load_rgb_image import LoadRGBImageFromFile
 from .referring import (
     EvaluateAtInputSize,
     InputSizeVisualizer,
@@ -41,19 +42,20 @@ __all__ = [
     'CheckLabels',
     'CheckedNYUDataset',
     'CheckedSegDataset',
+    'DepthInferencer',
     'DepthTTAModel',
     'DiffusionDepthEstimator',
     'EvaluateAtInputSize',
     'InputSizeVisualizer',
     'KBCrop',
     'KITTIDepthDataset',
+    'LoadRGBImageFromFile',
     'LoadReferringMask',
     'MapillaryAsCityscapesDataset',
     'MaskedCrossEntropyLoss',
     'MaskedSiLogLoss',
     'MetaPromptsDepthHead',
     'MonocularDepthMetric',
-    'NamingImageLoader',
     'PolyRiseFallLR',
     'ReferringSegDataset',
     'ReferringSegMetric',

@@ -7,11 +7,11 @@ from mmseg.models.segmentors import BaseSegmentor, SegTTAModel
 from mmseg.structures import SegDataSample
 from torch import nn
 
-import mmdiffperc  # noqa: F401
+from mmdiffperc.models import TextAdapter
 
 
 class Segmentor(BaseModel):
-    """The simplest one: its logits are the image. It ends as every one of mmseg does."""
+    """The simplest one with a part of ours: its logits are the image, and it ends as every segmentor of mmseg does."""
 
     align_corners = False
     postprocess_result = BaseSegmentor.postprocess_result
@@ -19,6 +19,7 @@ class Segmentor(BaseModel):
     def __init__(self, out_channels, threshold=0.5):
         super().__init__()
         self.out_channels = out_channels
+        self.adapter = TextAdapter(3)
         self.decode_head = nn.Module()
         self.decode_head.threshold = threshold
 

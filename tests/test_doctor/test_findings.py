@@ -61,25 +61,25 @@ def test_what_is_missing_is_no_failure():
         (
             'mmcv',
             'ImportError: /site/mmcv/_ext.cpython-311-x86_64-linux-gnu.so: undefined symbol: _ZNK3c105Error4whatEv',
-            ('another torch',),
+            ('version of torch',),
             "pip uninstall -y mmcv mmcv-lite && pip install 'mmcv-lite<2.2'",
         ),
         (
             'torchvision',
             'RuntimeError: operator torchvision::nms does not exist',
-            ('same release',),
+            ('different releases',),
             'pip install --force-reinstall torch torchvision',
         ),
         (
             'cv2',
             'ImportError: libGL.so.1: cannot open shared object file: No such file or directory',
-            ('libraries of the system',),
+            ('system libraries',),
             'apt-get install libgl1 libglib2.0-0',
         ),
         (
             'xtcocotools',
             NUMPY_1,
-            ('another numpy',),
+            ('version of numpy',),
             'pip install --upgrade --force-reinstall --no-deps xtcocotools',
         ),
         (

@@ -24,7 +24,7 @@ def test_crop(size, crop_type, box):
 
 
 def test_crop_of_nyu_needs_the_size_of_nyu():
-    with pytest.raises(ValueError, match='480 x 640, got 352 x 1216: evaluate at the original size'):
+    with pytest.raises(ValueError, match='480 x 640.*352 x 1216'):
         crop_mask(352, 1216, 'nyu_crop')
 
 
@@ -54,7 +54,7 @@ def test_median_alignment_of_an_even_number():
 
 @pytest.mark.parametrize('pred', [[0.0, 0.0, 5.0], [-2.0, -1.0, 3.0]])
 def test_median_alignment_needs_a_positive_median(pred):
-    with pytest.raises(ValueError, match='no scale makes the median of the prediction, (0|-1), that of the true depth'):
+    with pytest.raises(ValueError, match='median.*(0|-1)'):
         align_depth(np.array(pred), np.array([1.0, 2.0, 3.0]), 'median')
 
 

@@ -47,7 +47,7 @@ def test_palettes_by_name():
 @pytest.mark.parametrize('name', ['nobody', 'wave'])
 def test_unknown_palette(monkeypatch, name):
     monkeypatch.delitem(sys.modules, 'wave', raising=False)
-    with pytest.raises(ValueError, match=f"palette='{name}': .*'ade20k', 'ade20k_bedroom'"):
+    with pytest.raises(ValueError, match=f"palette='{name}'.*'ade20k', 'ade20k_bedroom'"):
         resolve_palette(name)
     assert 'wave' not in sys.modules
 
@@ -73,17 +73,17 @@ def test_measures():
 
 def test_other_size():
     sample = dict(pred_target=painted([[0, 1]]), gt_target=painted([[0]]), img_path='a.png')
-    with pytest.raises(ValueError, match=r'a.png: the prediction is \(1, 2\), the truth \(1, 1\)'):
+    with pytest.raises(ValueError, match=r'a.png.*\(1, 2\).*\(1, 1\)'):
         ColouredSegMetric(PALETTE).process({}, [sample])
 
 
 def test_true_classes_that_the_palette_lacks():
     truth = torch.tensor([[[4, 1, 255, 7]]])
     sample = dict(pred_target=painted([[0, 1, 1, 2]]), gt_sem_seg=dict(data=truth), img_path='a.png')
-    with pytest.raises(ValueError, match=r'a\.png: the palette has classes 0 to 3, but the truth has \[4, 7\]: check'):
+    with pytest.raises(ValueError, match=r'a\.png.*\b0\b.*\b3\b.*\[4, 7\]'):
         ColouredSegMetric(PALETTE).process({}, [sample])
 
 
 def test_classes_that_the_palette_lacks():
-    with pytest.raises(ValueError, match=r'classes \[4\]: the palette has classes 0 to 3'):
+    with pytest.raises(ValueError, match=r'classes \[4\].*\b0\b.*\b3\b'):
         ColouredSegMetric(PALETTE, classes=[0, 4])

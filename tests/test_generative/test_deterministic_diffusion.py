@@ -169,25 +169,25 @@ def test_networks_are_shared(images):
 
 
 def test_missing_captions(guided, images):
-    with pytest.raises(ValueError, match='use_prompts=True needs a caption for each image: expected 2, got 0'):
+    with pytest.raises(ValueError, match=r'use_prompts=True.*caption.*\b2\b.*\b0\b'):
         guided.estimate(images)
-    with pytest.raises(ValueError, match='the data sample of a.png has no `text`'):
+    with pytest.raises(ValueError, match='a.png.*`text`'):
         guided(images, [BaseDataElement(metainfo=dict(img_path='a.png'))] * 2, mode='predict')
-    with pytest.raises(ValueError, match='expected 2, got one string'):
+    with pytest.raises(ValueError, match=r'\b2\b.*string'):
         guided.estimate(images, 'a red sphere')
-    with pytest.raises(ValueError, match='A sentence is empty'):
+    with pytest.raises(ValueError, match='empty'):
         guided.estimate(images, ['a red sphere', ' '])
 
 
 def test_bad_targets(guided, images):
-    with pytest.raises(ValueError, match="target_mode='RGB' expects floating-point targets of 3"):
+    with pytest.raises(ValueError, match=r"target_mode='RGB'.*\b3\b"):
         guided.loss(images, make_samples(1, (40, 56)))
-    with pytest.raises(ValueError, match=r'a.png: the target is \(41, 56\), the images \(40, 56\)'):
+    with pytest.raises(ValueError, match=r'a.png.*\(41, 56\).*\(40, 56\)'):
         guided.loss(images, make_samples(3, (41, 56), img_path='a.png'))
-    with pytest.raises(ValueError, match='a.png has no gt_target'):
+    with pytest.raises(ValueError, match='a.png.*gt_target'):
         guided.loss(images, [BaseDataElement(metainfo=dict(img_path='a.png', text='a box'))] * 2)
     for number, samples in ((0, None), (1, make_samples(3, (40, 56), CAPTIONS[:1]))):
-        with pytest.raises(ValueError, match=f'each of 2 images, got {number}'):
+        with pytest.raises(ValueError, match=rf'\b2\b.*{number}'):
             guided.loss(images, samples)
 
 
@@ -195,7 +195,7 @@ def test_bad_targets(guided, images):
     'images', [None, 'a.png', torch.zeros(3, 40, 56), torch.zeros(1, 3, 40, 56).byte()], ids=range(4)
 )
 def test_bad_images(guided, images):
-    with pytest.raises((TypeError, ValueError), match='images: expected'):
+    with pytest.raises((TypeError, ValueError), match='images'):
         guided.estimate(images, ['a box'])
 
 
@@ -214,7 +214,7 @@ def test_bad_images(guided, images):
         (dict(lora=dict(r=0)), 'lora.r=0: expected a rank'),
         (dict(init_cfg='x'), "init_cfg='x': expected dict"),
         (dict(init_cfg=dict(type='Pretrained')), "expected an entry 'checkpoint'"),
-        (dict(networks=5), 'networks=5: .*DiffusionNetworks'),
+        (dict(networks=5), 'networks=5.*DiffusionNetworks'),
         (dict(target_mode='L'), "target_mode='L'"),
         (dict(lora=dict(attention='cross')), "attention='cross'"),
         (dict(arch='sd9'), "Unknown arch 'sd9'"),
@@ -233,9 +233,7 @@ def test_checkpoint_without_all_weights(guided):
     fresh.load_state_dict(weights)
     torch.testing.assert_close(fresh.text_encoder(CAPTIONS), guided.text_encoder(CAPTIONS))
     weights.pop('unet.conv_in.weight')
-    with pytest.raises(
-        RuntimeError, match='lacks 1 of the .* weights of DeterministicDiffusion, first unet.conv_in.weight'
-    ):
+    with pytest.raises(RuntimeError, match=r'\b1\b.*DeterministicDiffusion.*unet.conv_in.weight'):
         DeterministicDiffusion('tiny-sd').load_state_dict(weights)
 
 

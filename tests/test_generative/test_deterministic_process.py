@@ -69,7 +69,7 @@ def test_loss_is_weighted_by_image():
 
 @pytest.mark.parametrize('num_steps', [0, -1, 1000, 1001, 2.5, None])
 def test_impossible_number_of_steps(num_steps):
-    with pytest.raises(ValueError, match=f'num_steps={num_steps}: expected a number from 1 to less than 1000'):
+    with pytest.raises(ValueError, match=rf'num_steps={num_steps}.*\b1\b.*1000'):
         make_process().timesteps(num_steps)
 
 
@@ -106,5 +106,5 @@ def test_bad_arguments(arguments, message):
 
 
 def test_folder_without_schedule(arch):
-    with pytest.raises(ValueError, match='has no scheduler/scheduler_config.json'):
+    with pytest.raises(ValueError, match='scheduler/scheduler_config.json'):
         load_schedule(arch)

@@ -57,7 +57,7 @@ def test_model_predicts_while_it_draws(model, schedule):
 
 
 def test_what_cannot_be_drawn(model, schedule):
-    with pytest.raises(ValueError, match='A sentence is empty'):
+    with pytest.raises(ValueError, match='empty'):
         draw_image(model, schedule, ' ')
-    with pytest.raises(ValueError, match='Expected a model with an adapter'):
+    with pytest.raises(ValueError, match='adapter'):
         draw_image(DeterministicDiffusion('tiny-sd', lora=None), schedule, 'a box')

@@ -85,7 +85,7 @@ def test_a_task_that_does_not_fit_leaves_the_others(tasks, adapters, image, tmp_
     inferencer = MultiTargetInferencer(tasks | wrong, **CPU)
     before = predict(inferencer, 'depth', image)
     for name, error, message in (
-        ('empty', FileNotFoundError, 'No LoRA in the folder'),
+        ('empty', FileNotFoundError, 'LoRA'),
         ('guided', ValueError, 'guidance_scale=2.0 needs prompts'),
         ('albedo', KeyError, 'albedo'),
     ):

@@ -11,9 +11,10 @@ from mmengine.registry import DATASETS, TRANSFORMS, init_default_scope
 from torch.utils.data import DataLoader
 
 from mmdiffperc.generative import DeterministicDiffusion, ImageTargetDataset, LoadTarget, PackTargetInputs
-from mmdiffperc.generative.target_files import encode_npz, encode_png
+from mmdiffperc.generative.target_files import encode_npz
 from mmdiffperc.generative.target_stores import new_database, put
 from mmdiffperc.inference.metadata import metadata_line
+from mmdiffperc.inference.writers import encode_png
 from mmdiffperc.toy_scenes.writers import make_sample
 
 
@@ -162,25 +163,25 @@ def test_missing_files(tmp_path, toy_root):
         with pytest.raises(FileNotFoundError, match=message):
             ImageTargetDataset(prefix, data_root=str(tmp_path))
     (folder / 'a.png').unlink()
-    with pytest.raises(FileNotFoundError, match=r"1 of 2 .*images.* 'a.png'"):
+    with pytest.raises(FileNotFoundError, match=r"\b1\b.*\b2\b.*images.*'a.png'"):
         ImageTargetDataset(dict(img_path=str(folder)))
 
 
 def test_files_of_another_suffix(tmp_path):
     folder = write_images(tmp_path / 'images', ['a.PNG'], captions=['one'])
     (tmp_path / 'images/metadata.jsonl').write_text(metadata_line('a.png', 'one'))
-    with pytest.raises(FileNotFoundError, match=r"1 of 1 .*'a\.png'.*\.PNG'\?"):
+    with pytest.raises(FileNotFoundError, match=r"\b1\b.*\b1\b.*'a\.png'.*\.PNG'\?"):
         ImageTargetDataset(dict(img_path=str(folder)))
     (folder / 'metadata.jsonl').write_text(metadata_line('a.PNG', 'one'))
     (tmp_path / 'depth').mkdir()
     (tmp_path / 'depth/a.tif').touch()
-    with pytest.raises(FileNotFoundError, match=r"1 of 1 .*'a\.npz', 'a\.npy', 'a\.png'.*'a\.tif'.*'\.tif'\?"):
+    with pytest.raises(FileNotFoundError, match=r"\b1\b.*\b1\b.*'a\.npz', 'a\.npy', 'a\.png'.*'a\.tif'.*'\.tif'\?"):
         ImageTargetDataset(dict(img_path=str(folder), target_path=str(tmp_path / 'depth')))
 
 
 @pytest.mark.parametrize('prefix', [dict(), dict(img='a'), dict(img_path='a', targets='b')])
 def test_misspelt_prefix(prefix):
-    with pytest.raises(ValueError, match='data_prefix: expected img_path and, for targets, target_path'):
+    with pytest.raises(ValueError, match='data_prefix.*img_path.*target_path'):
         ImageTargetDataset(prefix)
 
 
@@ -189,7 +190,7 @@ def test_without_lmdb_only_databases_are_refused(tmp_path, toy_root, monkeypatch
     monkeypatch.setattr('mmdiffperc.generative.target_stores._environments', {})
     monkeypatch.setitem(sys.modules, 'lmdb', None)
     ImageTargetDataset(dict(img_path=str(folder), target_path=str(folder)))
-    with pytest.raises(ImportError, match=r"lmdb: pip install 'mmdiffperc\[dmp\]'"):
+    with pytest.raises(ImportError, match=r"'mmdiffperc\[dmp\]'"):
         ImageTargetDataset(dict(img_path=str(folder), target_path=str(toy_root / 'dmp/targets/val/depth')))
 
 
@@ -248,29 +249,29 @@ def with_one(value, shape):
 @pytest.mark.parametrize(
     ('mode', 'target', 'message'),
     [
-        ('RGB', np.ones(SIZE), r"mode='RGB' .* 3\).*float64 of \(5, 7\)"),
-        ('RGB', np.ones((*SIZE, 4)), r"mode='RGB' expects .* \(5, 7, 4\)"),
-        ('F', np.ones((*SIZE, 3)), r"mode='F' .* 1\)"),
-        ('F', np.full(SIZE, 'far'), 'expected an array of numbers, got .*<U3'),
-        ('F', np.ones(SIZE, np.int8), "mode='F' .* int8"),
-        ('F', np.full(SIZE, -1e8), r'1e\+08.* 16777216'),
-        ('RGB', np.ones((*SIZE, 3), np.int8), "mode='RGB' .* int8"),
+        ('RGB', np.ones(SIZE), r"mode='RGB'.*3\).*float64.*\(5, 7\)"),
+        ('RGB', np.ones((*SIZE, 4)), r"mode='RGB'.*\(5, 7, 4\)"),
+        ('F', np.ones((*SIZE, 3)), r"mode='F'.*1\)"),
+        ('F', np.full(SIZE, 'far'), '<U3'),
+        ('F', np.ones(SIZE, np.int8), "mode='F'.*int8"),
+        ('F', np.full(SIZE, -1e8), r'1e\+08.*16777216'),
+        ('RGB', np.ones((*SIZE, 3), np.int8), "mode='RGB'.*int8"),
         ('RGB', np.ones((*SIZE, 3), np.int32), 'int32'),
-        ('F', with_one(np.nan, SIZE), '1 of 35 .*NaN'),
-        ('F', with_one(-np.inf, SIZE), '1 of 35 .*infinite'),
-        ('F', with_one(np.inf, SIZE).astype(np.float16), '1 of 35 .*infinite'),
-        ('F', np.full(SIZE, np.inf), '35 of 35 .*infinite'),
-        ('F', np.full(SIZE, 1e39), r'1e\+39.* 16777216'),
-        ('RGB', with_one(np.nan, (*SIZE, 3)), '1 of 105 .*NaN'),
-        ('RGB', with_one(np.inf, (*SIZE, 3)), '1 of 105 .*infinite'),
-        ('RGB', with_one(-np.inf, (*SIZE, 3)), '1 of 105 .*infinite'),
-        ('RGB', np.full((*SIZE, 3), -0.5), r'RGB targets in \[0, 1\], got -0.5 to -0.5; normals'),
-        ('F', np.ones((7, 5)), r'the target is \(7, 5\), its image a.jpg is \(5, 7\)'),
+        ('F', with_one(np.nan, SIZE), r'\b1\b.*\b35\b.*NaN'),
+        ('F', with_one(-np.inf, SIZE), r'\b1\b.*\b35\b.*infinite'),
+        ('F', with_one(np.inf, SIZE).astype(np.float16), r'\b1\b.*\b35\b.*infinite'),
+        ('F', np.full(SIZE, np.inf), r'\b35\b.*\b35\b.*infinite'),
+        ('F', np.full(SIZE, 1e39), r'1e\+39.*16777216'),
+        ('RGB', with_one(np.nan, (*SIZE, 3)), r'\b1\b.*\b105\b.*NaN'),
+        ('RGB', with_one(np.inf, (*SIZE, 3)), r'\b1\b.*\b105\b.*infinite'),
+        ('RGB', with_one(-np.inf, (*SIZE, 3)), r'\b1\b.*\b105\b.*infinite'),
+        ('RGB', np.full((*SIZE, 3), -0.5), r'RGB.*\[0, 1\].*-0.5.*-0.5'),
+        ('F', np.ones((7, 5)), r'\(7, 5\).*a.jpg.*\(5, 7\)'),
     ],
 )
 def test_unsuitable_target_is_named(results, tmp_path, mode, target, message):
     (tmp_path / 'a.npz').write_bytes(encode_npz(target))
-    with pytest.raises(ValueError, match=f'a.npz: .*{message}') as error:
+    with pytest.raises(ValueError, match=f'a.npz.*{message}') as error:
         LoadTarget(mode)(results)
     if 'infinite' in message:
         assert 'rescale_factor' not in str(error.value) and 'normals' not in str(error.value)
@@ -290,19 +291,19 @@ def test_one_number_that_is_not_finite(results, tmp_path, store, value):
         with new_database(tmp_path / 'db', 2**20) as database:
             put(database, 'a.jpg', encode_npz(target))
         results['target_path'], name = str(tmp_path / 'db'), "db, entry 'a.jpg'"
-    with pytest.raises(ValueError, match=f'{name}: .*(NaN|inf)'):
+    with pytest.raises(ValueError, match=f'{name}.*(NaN|inf)'):
         LoadTarget('F')(results)
 
 
 def test_corrupt_target_is_named(results, tmp_path):
     (tmp_path / 'a.png').write_bytes(b'broken')
-    with pytest.raises(ValueError, match='a.png: expected a target map'):
+    with pytest.raises(ValueError, match='a.png'):
         LoadTarget()(results)
 
 
 @pytest.mark.parametrize(
     ('options', 'message'),
-    [(dict(mode='L'), "mode='L': expected 'RGB' or 'F'"), (dict(rescale_factor=0.5), 'rescale_factor=0.5 is for')],
+    [(dict(mode='L'), "mode='L'.*'RGB'.*'F'"), (dict(rescale_factor=0.5), 'rescale_factor=0.5')],
 )
 def test_bad_configuration(options, message):
     with pytest.raises(ValueError, match=message):

@@ -46,7 +46,7 @@ def test_size(adapters, image):
 def test_no_image_is_made_endless(adapters, inferencer, tmp_path):
     """A shorter side of one pixel would make 40 x 120,000 of 1 x 3,000; without resizing it is small as it is."""
     assert inferencer.read(np.zeros((5, 40, 3), np.uint8)).shape == (5, 40, 3)
-    with pytest.raises(ValueError, match='41 x 5 pixels.* 8 times'):
+    with pytest.raises(ValueError, match=r'41 x 5 pixels.*\b8\b'):
         inferencer(np.zeros((5, 41, 3), np.uint8))
     cv2.imwrite(str(tmp_path / 'line.png'), np.zeros((3000, 1, 3), np.uint8))
     for predict in (
@@ -54,7 +54,7 @@ def test_no_image_is_made_endless(adapters, inferencer, tmp_path):
         lambda image: inferencer.predict_batch([image]),
         lambda image: [*inferencer.trace(image)],
     ):
-        with pytest.raises(ValueError, match='line.png has 1 x 3000 pixels'):
+        with pytest.raises(ValueError, match='line.png.*1 x 3000 pixels'):
             predict(tmp_path / 'line.png')
     model = dict(make_config(**UNTOLD).model)
     as_it_is = TargetInferencer(Config(dict(model=model)), lora=adapters[0], device='cpu')
@@ -115,8 +115,8 @@ def test_another_target_on_another_base(adapters, image, inferencer, tmp_path):
     other = make_config(**UNTOLD)
     other.model.init_cfg.checkpoint = 'no/such-model'
     for config, lora, error, message in (
-        (other, adapters[1], ValueError, "Expected a config on .*'tiny-sd'.* got .*'no/such-model'.*: build another"),
-        (make_config(**UNTOLD, target_mode='F'), tmp_path, FileNotFoundError, 'No LoRA in the folder'),
+        (other, adapters[1], ValueError, "'tiny-sd'.*'no/such-model'"),
+        (make_config(**UNTOLD, target_mode='F'), tmp_path, FileNotFoundError, f'LoRA.*{tmp_path}'),
         (make_config(**UNTOLD, num_steps=0), adapters[1], ValueError, 'num_steps=0'),
     ):
         with pytest.raises(error, match=message):
@@ -125,7 +125,7 @@ def test_another_target_on_another_base(adapters, image, inferencer, tmp_path):
     torch.save(dict(state_dict=inferencer.model.state_dict()), tmp_path / 'model.pth')
     config = make_config(**UNTOLD, lora=dict(r=3))
     trained = TargetInferencer(config, tmp_path / 'model.pth', device='cpu')
-    with pytest.raises(ValueError, match='Expected a config on the weights of its own checkpoint'):
+    with pytest.raises(ValueError, match='checkpoint'):
         trained.switch(config, adapters[1])
 
 
@@ -145,9 +145,9 @@ def test_batch_equals_one_by_one(adapters, image, photos):
     for target, *arguments in zip(batch, images, captions, strict=True):
         np.testing.assert_allclose(target, inferencer(*arguments, num_steps=2), atol=1e-3)
     assert np.abs(batch[0] - batch[3]).max() > 0.1
-    with pytest.raises(ValueError, match=r'Expected a caption .* 4 .*got 3'):
+    with pytest.raises(ValueError, match=r'caption.*\b4\b.*\b3\b'):
         inferencer.predict_batch(images, captions[:3])
-    with pytest.raises(ValueError, match='needs a caption for each image: expected 3, got 0'):
+    with pytest.raises(ValueError, match=r'caption.*\b3\b.*\b0\b'):
         inferencer.predict_batch(images)
 
 
@@ -175,19 +175,19 @@ def test_checkpoint_needs_no_stable_diffusion(adapters, image, inferencer, tmp_p
 def test_captions(adapters, image):
     inferencer = TargetInferencer(make_config(guidance_scale=2.0), lora=adapters[0], device='cpu')
     assert np.abs(inferencer(image, 'a red sphere') - inferencer(image, 'two boxes')).max() > 1e-3
-    with pytest.raises(ValueError, match='use_prompts=True needs a caption for each image: expected 1, got 0'):
+    with pytest.raises(ValueError, match=r'use_prompts=True.*caption.*\b1\b.*\b0\b'):
         inferencer(image)
 
 
 @pytest.mark.parametrize(
     ('arguments', 'message'),
     [
-        (dict(), 'Expected a checkpoint or an adapter'),
-        (dict(lora=0, precision='int8'), "precision='int8': expected one of fp32, fp16, bf16"),
-        (dict(lora=0, size=0), 'size=0: expected a positive number of pixels'),
-        (dict(lora=0, guidance_scale=2.0), 'guidance_scale=2.0 needs prompts'),
-        (dict(lora=0, num_steps=0), 'num_steps=0: expected'),
-        (dict(lora=0, num_steps=1001), 'num_steps=1001: expected a number from 1 to less than 1000'),
+        (dict(), 'checkpoint'),
+        (dict(lora=0, precision='int8'), "precision='int8'.*fp32, fp16, bf16"),
+        (dict(lora=0, size=0), 'size=0.*pixels'),
+        (dict(lora=0, guidance_scale=2.0), 'guidance_scale=2.0'),
+        (dict(lora=0, num_steps=0), 'num_steps=0'),
+        (dict(lora=0, num_steps=1001), r'num_steps=1001.*\b1\b.*1000'),
     ],
 )
 def test_what_cannot_work_fails_while_building(adapters, arguments, message):
@@ -198,7 +198,7 @@ def test_what_cannot_work_fails_while_building(adapters, arguments, message):
 
 @pytest.mark.parametrize('num_steps', [0, 1001])
 def test_impossible_number_of_steps(inferencer, image, num_steps):
-    with pytest.raises(ValueError, match=f'num_steps={num_steps}: expected a number from 1'):
+    with pytest.raises(ValueError, match=rf'num_steps={num_steps}.*\b1\b'):
         inferencer(image, num_steps=num_steps)
 
 
@@ -209,19 +209,19 @@ def test_adapter_of_another_base(inferencer, image, tmp_path):
     add_attention_lora(unet, r=2)
     save_lora(unet, tmp_path / 'other')
     before = inferencer(image)
-    with pytest.raises(ValueError, match='holds no LoRA for this U-Net; nothing was changed'):
+    with pytest.raises(ValueError, match=str(tmp_path / 'other')):
         inferencer.load_lora(tmp_path / 'other')
-    with pytest.raises(FileNotFoundError, match='No LoRA in the folder'):
+    with pytest.raises(FileNotFoundError, match=f'LoRA.*{tmp_path}'):
         inferencer.load_lora(tmp_path)
     np.testing.assert_array_equal(inferencer(image), before)
 
 
 def test_config_of_another_model(adapters):
     config = Config(dict(model=dict(type='DiffusionUNet', arch='tiny-sd')))
-    with pytest.raises(ValueError, match='Expected a config of DeterministicDiffusion, got one of DiffusionUNet'):
+    with pytest.raises(ValueError, match='DeterministicDiffusion.*DiffusionUNet'):
         TargetInferencer(config, lora=adapters[0])
     config.model.type = 'EncoderDecoder'  # of a host
-    with pytest.raises(ValueError, match='Expected a config of DeterministicDiffusion, got one of EncoderDecoder'):
+    with pytest.raises(ValueError, match='DeterministicDiffusion.*EncoderDecoder'):
         TargetInferencer(config, lora=adapters[0])
 
 

@@ -48,7 +48,7 @@ def test_truth_is_resized_by_area():
 
 def test_another_size():
     sample = make_sample(np.zeros((3, 2, 4)), np.zeros((3, 4, 2)), img_path='a.png')
-    with pytest.raises(ValueError, match=r'a.png: the prediction is \(3, 2, 4\), the truth \(3, 4, 2\)'):
+    with pytest.raises(ValueError, match=r'a.png.*\(3, 2, 4\).*\(3, 4, 2\)'):
         ImageErrorMetric().process({}, [sample.to_dict()])
 
 
@@ -62,7 +62,7 @@ def test_prediction_that_is_not_finite(normalise):
 
 
 def test_unknown_measure():
-    with pytest.raises(ValueError, match='ImageErrorMetric: no measure lpips; expected'):
+    with pytest.raises(ValueError, match='ImageErrorMetric.*lpips'):
         ImageErrorMetric(['l1', 'lpips'])
 
 
@@ -167,9 +167,9 @@ def test_no_pixel_counts():
 @pytest.mark.parametrize(
     ('arguments', 'message'),
     [
-        (dict(measures=['abs_rel'], normalise=True), r"normalise=True .*\['abs_rel'\]"),
-        (dict(min_depth=2.0, max_depth=1.0), 'Expected 0 < min_depth < max_depth, got 2.0, 1.0'),
-        (dict(measures=['delta']), 'no measure delta'),
+        (dict(measures=['abs_rel'], normalise=True), r"normalise=True.*\['abs_rel'\]"),
+        (dict(min_depth=2.0, max_depth=1.0), 'min_depth.*max_depth.*2.0.*1.0'),
+        (dict(measures=['delta']), 'delta'),
     ],
 )
 def test_bad_arguments(arguments, message):

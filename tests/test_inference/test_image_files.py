@@ -12,10 +12,10 @@ def test_find_images(photos):
     assert find_images(photos) == [(photos / 'bed.png', None), (photos / 'door.JPG', None)]
     assert find_images(photos / 'notes.txt') == [(photos / 'notes.txt', None)]  # reading it says what it is
     (photos / 'bed.jpg').touch()
-    with pytest.raises(ValueError, match='would be written to the same files'):
+    with pytest.raises(ValueError, match=r'bed\.\w+.*bed\.\w+'):
         find_images(photos)
     (photos / 'empty').mkdir()
-    with pytest.raises(FileNotFoundError, match='empty: neither metadata.jsonl nor images'):
+    with pytest.raises(FileNotFoundError, match='empty.*metadata.jsonl'):
         find_images(photos / 'empty')
 
 
@@ -34,6 +34,21 @@ def test_other_pictures_become_colours(tmp_path, image):
     np.testing.assert_array_equal(read_image(tmp_path / 'alpha.png'), image)
 
 
+def test_pil_images(image):
+    red_green_blue = Image.fromarray(image[..., ::-1])
+    np.testing.assert_array_equal(read_image(red_green_blue), image)
+    with_alpha = red_green_blue.copy()
+    with_alpha.putalpha(7)
+    np.testing.assert_array_equal(read_image(with_alpha), image)
+    grey = np.asarray(red_green_blue.convert('L'))
+    np.testing.assert_array_equal(read_image(Image.fromarray(grey)), np.dstack([grey] * 3))
+    with pytest.raises(ValueError, match='8 bits.*mode'):
+        read_image(Image.fromarray(grey.astype(np.uint16)))
+    turned = red_green_blue.copy()
+    turned.getexif()[0x0112] = 6
+    assert read_image(turned).shape == (51, 67, 3)
+
+
 def test_photograph_is_turned_upright(tmp_path, image):
     exif = Image.Exif()
     exif[0x0112] = 6  # to be turned to the right
@@ -44,16 +59,16 @@ def test_photograph_is_turned_upright(tmp_path, image):
 def test_what_is_no_image(photos, image):
     (photos / 'bad.png').write_bytes(b'nothing')
     for name in ('bad.png', 'notes.txt'):
-        with pytest.raises(ValueError, match=f'{name}: empty, damaged'):
+        with pytest.raises(ValueError, match=f'{name}.*empty, damaged'):
             read_image(photos / name)
     with pytest.raises(FileNotFoundError, match='absent.png'):
         read_image(photos / 'absent.png')
     (photos / 'folder.png').mkdir()
     with pytest.raises(IsADirectoryError, match='folder.png'):
         read_image(photos / 'folder.png')
-    with pytest.raises(ValueError, match='Expected an image'):
+    with pytest.raises(ValueError, match='image'):
         read_image(image[..., 0])
-    with pytest.raises(TypeError, match='Expected an image file or an array'):
+    with pytest.raises(TypeError, match='Expected an image file, an array'):
         read_image(3)
 
 
@@ -67,7 +82,7 @@ def test_captions_of_metadata(photos):
 def test_captions_of_a_text_file(photos):
     (photos / 'captions.txt').write_text('a bed\n\n a door \n')
     assert read_captions(photos / 'captions.txt', 2) == ['a bed', 'a door']
-    with pytest.raises(ValueError, match=r'captions.txt: expected .* 3 .*got 2'):
+    with pytest.raises(ValueError, match=r'captions.txt.*\b3\b.*\b2\b'):
         read_captions(photos / 'captions.txt', 3)
-    with pytest.raises(ValueError, match='notes.txt: expected prompts'):
+    with pytest.raises(ValueError, match='notes.txt'):
         read_prompts(photos / 'notes.txt')

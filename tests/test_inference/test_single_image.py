@@ -33,11 +33,6 @@ def test_the_first_of_several_data_loaders():
     assert transforms_for_testing(Config(dict(test_dataloader=[dict(dataset=OWN), dict(dataset={})]))) == [LOAD, PACK]
 
 
-def test_a_folder_in_place_of_an_image(tmp_path):
-    with pytest.raises(IsADirectoryError, match=str(tmp_path)):
-        single_image_batch(nn.Module(), tmp_path)
-
-
 @pytest.mark.parametrize(
     'cfg',
     [{}, dict(test_dataloader=None), dict(test_dataloader=[]), dict(test_dataloader=dict(dataset=dict(type='X')))],

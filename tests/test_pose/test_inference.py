@@ -1,5 +1,3 @@
-import re
-
 import cv2
 import numpy as np
 import pytest
@@ -87,15 +85,15 @@ def test_detector_comes_back_after_an_error(inferencer):
 @pytest.mark.parametrize(
     ('boxes', 'message'),
     [
-        ([], 'Expected boxes x1, y1, x2, y2, got an array of shape (0,)'),
-        ([[1, 2, 3]], 'got an array of shape (1, 3)'),
-        ([[1, 2, 3, 4], [9, 2, 9, 4]], 'Box [9.0, 2.0, 9.0, 4.0] is empty'),
-        ([[0, 0, float('nan'), 9]], 'is empty'),
-        ([[70, 0, 90, 9]], 'Box [70.0, 0.0, 90.0, 9.0] lies outside of the image, which is 70 wide and 60 high'),
+        ([], r'\(0,\)'),
+        ([[1, 2, 3]], r'\(1, 3\)'),
+        ([[1, 2, 3, 4], [9, 2, 9, 4]], r'\[9\.0, 2\.0, 9\.0, 4\.0\]'),
+        ([[0, 0, float('nan'), 9]], 'nan'),
+        ([[70, 0, 90, 9]], r'\[70\.0, 0\.0, 90\.0, 9\.0\].*70.*60'),
     ],
 )
 def test_bad_boxes(inferencer, image, boxes, message):
-    with pytest.raises(ValueError, match=re.escape(message)):
+    with pytest.raises(ValueError, match=message):
         estimate_pose(inferencer, image, boxes)
 
 
@@ -105,7 +103,7 @@ def test_bad_images(inferencer, tmp_path):
     for name, error in {'text.png': ValueError, 'empty.png': ValueError, 'absent.png': FileNotFoundError}.items():
         with pytest.raises(error, match=name):
             estimate_pose(inferencer, tmp_path / name)
-    with pytest.raises(ValueError, match=r'got an array \(4, 5\) of float64'):
+    with pytest.raises(ValueError, match=r'\(4, 5\).*float64'):
         estimate_pose(inferencer, np.zeros((4, 5)))
 
 

@@ -84,24 +84,24 @@ def test_other_ways_to_write_the_test_data(model, image, monkeypatch):
 
 
 def test_unknown_scene(model, image):
-    with pytest.raises(ValueError, match=r"Unknown scene 'spaceship': choose from printer_room, bathroom, .*leave it"):
+    with pytest.raises(ValueError, match=r"'spaceship'.*printer_room"):
         predict_depth(model, image, 'spaceship')
 
 
 def test_scene_for_a_model_without_scenes(model, image, monkeypatch):
     monkeypatch.setattr(type(model.backbone.prompts), 'by_category', False)
-    with pytest.raises(ValueError, match="Unknown scene 'kitchen': choose from none, for this model asks for no"):
+    with pytest.raises(ValueError, match="'kitchen'"):
         predict_depth(model, image, 'kitchen')
 
 
 def test_no_depth_estimator(model, image):
-    with pytest.raises(ValueError, match='Expected a depth estimator, got DiffusionUNet: check the config'):
+    with pytest.raises(ValueError, match='DiffusionUNet'):
         predict_depth(model.backbone, image)
 
 
 def test_no_image(model, tmp_path):
     (tmp_path / 'text.png').write_text('no image')
-    with pytest.raises(ValueError, match=re.escape('text.png: empty, damaged')):
+    with pytest.raises(ValueError, match=r'text\.png'):
         predict_depth(model, tmp_path / 'text.png')
 
 
@@ -136,16 +136,16 @@ def test_mask_has_the_size_of_the_image(segmentor, image, tmp_path):
 
 
 def test_text_that_is_no_sentence(segmentor, image):
-    with pytest.raises(TypeError, match=r"Expected one sentence for each image, a string, got list \['a', 'b'\]"):
+    with pytest.raises(TypeError, match=r"\['a', 'b'\]"):
         segment_phrase(segmentor, image, ['a', 'b'])
-    with pytest.raises(TypeError, match='Expected one sentence for each image, a string, got NoneType None'):
+    with pytest.raises(TypeError, match='NoneType'):
         segment_phrase(segmentor, image, None)
-    with pytest.raises(ValueError, match='A sentence is empty'):
+    with pytest.raises(ValueError, match='empty'):
         segment_phrase(segmentor, image, '')
 
 
 def test_no_referring_segmentor(model, image):
-    with pytest.raises(ValueError, match='Expected a referring segmentor, got DiffusionDepthEstimator: check the conf'):
+    with pytest.raises(ValueError, match='DiffusionDepthEstimator'):
         segment_phrase(model, image, 'the red sphere')
 
 
@@ -156,10 +156,10 @@ def test_no_referring_segmentor(model, image):
 )
 def test_array_that_is_no_image(model, segmentor, array):
     for predict in (lambda: predict_depth(model, array), lambda: segment_phrase(segmentor, array, 'the red sphere')):
-        with pytest.raises(ValueError, match='Expected an image .*got an array ' + re.escape(str(array.shape))):
+        with pytest.raises(ValueError, match=re.escape(str(array.shape))):
             predict()
 
 
 def test_neither_file_nor_array(model):
-    with pytest.raises(TypeError, match=r'Expected an image file or an array \(H, W, 3\), got NoneType None'):
+    with pytest.raises(TypeError, match='got NoneType None'):
         predict_depth(model, None)

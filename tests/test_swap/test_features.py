@@ -55,7 +55,7 @@ def test_features_are_those_of_the_host():
     'config', [dict(VIT, with_cls_token=True, output_cls_token=True), dict(type='DDRNet', channels=4)]
 )
 def test_what_is_no_feature_map(config):
-    with pytest.raises(ValueError, match=f'^{config["type"]} '):
+    with pytest.raises(ValueError, match=f'^{config["type"]}'):
         backbone_features(config, 'mmseg')
 
 

@@ -21,7 +21,7 @@ def repository(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(str(ROOT / 'tools'))
         from draw_transfer import TASKS
-    write_dataset(folder / 'data', DatasetSpec(1, 2, (64, 64), seed=0, domain='b', formats=('dmp',)))
+    write_dataset(folder / 'data', DatasetSpec(1, 2, (64, 64), seed=0, formats=('dmp_b',)))
     torch.manual_seed(0)
     return folder, {f'dmp-{target}': small(TASKS[f'dmp-{target}'], target, folder) for target in TARGETS}
 
@@ -43,7 +43,7 @@ def small(task, target, folder):
     for name, path in list(task.configs.items())[:2]:
         config = Config.fromfile(ROOT / path)
         config.model.num_steps = 1
-        config.test_dataloader.dataset.data_root = str(folder / 'data/dmp')
+        config.test_dataloader.dataset.data_root = str(folder / 'data/dmp_b')
         next(one for one in config.test_dataloader.dataset.pipeline if one.type == 'Resize').scale = (64, 64)
         config.dump(folder / f'{target}-{name}.py')
         run = folder / f'work_dirs/prior/dmp-{target}-{name}-seed1'
@@ -66,7 +66,7 @@ def test_draws_a_row_for_each_target(draw, tmp_path, capsys):
 def test_panels_are_image_truth_and_predictions(draw):
     panels = draw.draw_row('dmp-depth', 1, 1, 'cpu')
     assert list(panels) == ['image', 'truth', 'DMP', 'plain regression']
-    image = cv2.imread(str(sorted(Path('data/dmp/val').glob('*.png'))[1]))[..., ::-1]
+    image = cv2.imread(str(sorted(Path('data/dmp_b/val').glob('*.png'))[1]))[..., ::-1]
     np.testing.assert_allclose(panels['image'], image / 255, atol=1e-6)
     assert {panel.shape for title, panel in panels.items() if title != 'image'} == {(64, 64, 1)}
     assert panels['truth'].min() > 0.1 and np.abs(panels['DMP'] - panels['plain regression']).mean() > 0.1

@@ -124,7 +124,7 @@ def test_runs_of_dmp_differ_in_one_thing(tool, target):
     random.optim_wrapper.optimizer.lr = dmp.optim_wrapper.optimizer.lr
     for config in (regression, random):
         assert config.optim_wrapper == dmp.optim_wrapper and config.train_dataloader == dmp.train_dataloader
-    assert 'toy_dmp_b' in dmp.test_dataloader.dataset.data_root != dmp.val_dataloader.dataset.data_root
+    assert 'data/toy/dmp_b' == dmp.test_dataloader.dataset.data_root != dmp.val_dataloader.dataset.data_root
 
 
 def test_referring_segmentation_is_scored_with_shuffled_sentences(tool, tmp_path, monkeypatch):

@@ -3,7 +3,7 @@
 _base_ = 'mmseg::_base_/datasets/cityscapes_1024x1024.py'
 
 train_pipeline = [
-    dict(type='LoadImageFromFile'),
+    dict(type='LoadRGBImageFromFile'),
     dict(type='LoadAnnotations'),
     dict(type='CheckLabels', num_classes=19),
     dict(type='RandomResize', scale=(2048, 1024), ratio_range=(0.5, 2.0), keep_ratio=True),

@@ -28,7 +28,7 @@ pack = dict(
         'scale_factor',
     ),
 )
-train_pipeline = [dict(type='LoadImageFromFile'), dict(type='LoadReferringMask'), resize, pack]
+train_pipeline = [dict(type='LoadRGBImageFromFile'), dict(type='LoadReferringMask'), resize, pack]
 test_pipeline = [
     dict(type='LoadImageFromFile'),
     dict(type='LoadReferringMask'),

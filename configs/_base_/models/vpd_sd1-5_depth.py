@@ -10,7 +10,7 @@ model = dict(
     ),
     decode_head=dict(
         type='AnySizeDepthHead',
-        in_channels=[320, 640, 1280, 1280],
+        in_channels=_base_.channels,
         max_depth=10.0,
         loss_decode=dict(type='MaskedSiLogLoss'),
     ),

@@ -1,5 +1,18 @@
-"""What is checked while a model is built."""
+"""What is checked while a model is built: one dispatcher, and a file for each check."""
+
+from mmdiffperc.compat.binary_tta import mend
 
 from . import channel_check, class_check, complete_model, preprocessor_check, stride_check, test_cfg_check
+from .dispatcher import model_check
 
-__all__ = ['channel_check', 'class_check', 'complete_model', 'preprocessor_check', 'stride_check', 'test_cfg_check']
+model_check(mend)
+
+__all__ = [
+    'channel_check',
+    'class_check',
+    'complete_model',
+    'model_check',
+    'preprocessor_check',
+    'stride_check',
+    'test_cfg_check',
+]

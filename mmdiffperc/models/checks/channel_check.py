@@ -1,31 +1,27 @@
-"""Tell a wrong ``in_channels`` or ``num_prompts`` while the model is built, not at the first iteration.
-
-Hosts build a backbone and what follows it apart from each other, so neither can check the other. PyTorch tells when one
-module becomes part of another; that is the moment when both are known. Of a list of heads it is not told: hosts fill
-the list after it has become part of the model.
-"""
+"""Refuse a wrong ``in_channels`` or ``num_prompts`` while the model is built instead of at the first iteration."""
 
 from torch import nn
-from torch.nn.modules.module import register_module_module_registration_hook
 
 from mmdiffperc.models.backbones import DiffusionUNet
 from mmdiffperc.models.necks import FinerLevelNeck, MetaPromptsDepthNeck, MetaPromptsNeck
+
+from .dispatcher import model_check
 
 HEADS = ('decode_head', 'auxiliary_head')
 CONSUMERS = ('neck', *HEADS)
 
 
+@model_check
 def check_in_channels(model: nn.Module, name: str, part: nn.Module | None):
     """Compare the ``in_channels`` of a part with the ``out_channels`` of what feeds it.
 
     Args:
-        model (nn.Module): The detector, segmentor or pose estimator that the part becomes a part of, or a sequence of
-            necks.
-        name (str): The part's name in it.
-        part (nn.Module): The neck, or a head if there is no neck. Of a sequence of necks the first gets the features.
+        model (nn.Module): The detector, segmentor or pose estimator that contains the part, or a sequence of necks.
+        name (str): The part's name in the model.
+        part (nn.Module): A neck or a head. In a sequence of necks, the first one receives the features.
 
     Raises:
-        ValueError: They differ, or ``in_index`` names a feature that is not there; the message gives the right value.
+        ValueError: They differ, or ``in_index`` names a feature that does not exist; the message gives the right value.
     """
     feeder = _feeder(model, name)
     if feeder is None or part is None:
@@ -36,7 +32,7 @@ def check_in_channels(model: nn.Module, name: str, part: nn.Module | None):
     if wanted is not None and given != wanted:
         where = 'neck' if isinstance(model, nn.Sequential) else name
         raise ValueError(
-            f'{where} {type(consumer).__name__} has in_channels={given}, but the features it gets from '
+            f'{where} {type(consumer).__name__} has in_channels={given}, but the features from '
             f'{type(feeder).__name__} have {wanted} channels: set in_channels={wanted}'
         )
 
@@ -55,13 +51,13 @@ def _feeder(model: nn.Module, name: str) -> nn.Module | None:
 
 
 def _out_channels(feeder: nn.Module) -> tuple[int, ...]:
-    """Return the channels of each feature; the necks of hosts say how many there are of how many channels."""
+    """Return the channels of each feature; a host's neck gives one number and ``num_outs``."""
     channels = feeder.out_channels
     return channels if isinstance(channels, tuple) else (channels,) * getattr(feeder, 'num_outs', 1)
 
 
 def _wanted(consumer: nn.Module, given, feeder: nn.Module) -> int | list[int] | None:
-    """Return what ``in_channels`` must be: of all levels for a neck, of those that ``in_index`` selects for a head."""
+    """Return the right ``in_channels``: of all levels for a neck, of the levels in ``in_index`` for a head."""
     out_channels = _out_channels(feeder)
     in_index = getattr(consumer, 'in_index', None)
     if in_index is None:
@@ -77,16 +73,17 @@ def _wanted(consumer: nn.Module, given, feeder: nn.Module) -> int | list[int] | 
     return type(given)(selected) if isinstance(given, (list, tuple)) else sum(selected)
 
 
+@model_check
 def check_prompts(model: nn.Module, name: str, part: nn.Module | None):
-    """Compare the prompts that a neck of MetaPrompts expects with those of the backbone that feeds it.
+    """Compare the prompts that a MetaPrompts neck expects with the prompts of its backbone.
 
     Args:
-        model (nn.Module): The model that the neck becomes a part of.
-        name (str): Its name in the model.
+        model (nn.Module): The model that contains the neck.
+        name (str): The neck's name in the model.
         part (nn.Module): The neck.
 
     Raises:
-        ValueError: The backbone does not hand on its prompts, or they are of another number or width.
+        ValueError: The backbone does not return its prompts, or their number or width differs.
     """
     backbone = model._modules.get('backbone')
     if not isinstance(part, (MetaPromptsNeck, MetaPromptsDepthNeck)) or not isinstance(backbone, DiffusionUNet):
@@ -102,7 +99,3 @@ def check_prompts(model: nn.Module, name: str, part: nn.Module | None):
                 f'{name} {type(part).__name__} has {argument}={given}, but the prompts of DiffusionUNet have {wanted}: '
                 f'set {argument}={wanted}'
             )
-
-
-register_module_module_registration_hook(check_in_channels)
-register_module_module_registration_hook(check_prompts)

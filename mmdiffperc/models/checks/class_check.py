@@ -1,34 +1,33 @@
-"""Tell while the model is built that the prompts name other classes than the head predicts.
-
-How the moment is found, see :mod:`mmdiffperc.models.checks.channel_check`.
-"""
+"""Compare the classes of the prompts and of the heads while the model is built."""
 
 import logging
 
 from mmengine.logging import print_log
 from torch import nn
-from torch.nn.modules.module import register_module_module_registration_hook
 
 from mmdiffperc.models.backbones import DiffusionUNet
 from mmdiffperc.models.prompts import ClassPrompts
+
+from .dispatcher import model_check
 
 HEADS = ('decode_head', 'bbox_head', 'roi_head')
 SEG_HEADS = ('decode_head', 'auxiliary_head')
 NO_CLASSES = ('',)  # the empty prompt
 
 
+@model_check
 def check_num_classes(model: nn.Module, name: str, part: nn.Module | None):
-    """Warn if the number of classes that a head predicts is not that of the backbone's class prompts.
+    """Warn if a head predicts another number of classes than the backbone's prompts name.
 
-    It is no error, because the prompts may name what else is in the images.
+    It is not an error, because the prompts may also name other things in the images.
 
     Args:
-        model (nn.Module): The detector or segmentor that the head becomes a part of.
-        name (str): The head's name in it.
+        model (nn.Module): The detector or segmentor that contains the head.
+        name (str): The head's name in the model.
         part (nn.Module): The head.
 
     Raises:
-        ValueError: The head predicts no class at all.
+        ValueError: The head predicts no class.
     """
     if name not in HEADS or not isinstance(model._modules.get('backbone'), DiffusionUNet):
         return
@@ -41,15 +40,15 @@ def check_num_classes(model: nn.Module, name: str, part: nn.Module | None):
     if found not in (None, prompts.num_prompts):
         print_log(
             f'The prompts of {DiffusionUNet.__name__} name {prompts.num_prompts} classes, but {name} '
-            f'{type(part).__name__} predicts {found}: set both to those of the data set, unless that is meant. The '
-            f'prompts are of {_shortened(prompts.classes)}',
+            f'{type(part).__name__} predicts {found}: set both to the classes of the data set, unless this is '
+            f'intended. The prompts name {_shortened(prompts.classes)}',
             logger='current',
             level=logging.WARNING,
         )
 
 
 def names_classes(prompts: nn.Module | None) -> bool:
-    """Check whether prompts are made of class names; scenes and sentences are not."""
+    """Return whether prompts are made of class names, and not of scenes or sentences."""
     return type(prompts) is ClassPrompts and prompts.classes != NO_CLASSES
 
 
@@ -57,18 +56,19 @@ def _shortened(classes: tuple[str, ...], shown: int = 3) -> str:
     return ', '.join(map(repr, classes[:shown])) + (', ...' if len(classes) > shown else '')
 
 
+@model_check
 def check_single_channel(model: nn.Module, name: str, part: nn.Module | None):
-    """Refuse a head of mmseg that learns one class by a softmax.
+    """Refuse a head of mmseg with one output channel and a softmax loss.
 
-    The softmax of a single channel is 1 everywhere: the loss is always 0, and nothing is learnt.
+    The softmax of a single channel is 1 everywhere, so the loss is always 0 and the head learns nothing.
 
     Args:
-        model (nn.Module): The segmentor that the head becomes a part of.
-        name (str): The head's name in it.
-        part (nn.Module): The head.
+        model (nn.Module): The segmentor that contains the head.
+        name (str): The head's name in the model.
+        part (nn.Module): The head, or a list of heads.
 
     Raises:
-        ValueError: The head is one of these. The message gives the two ways out.
+        ValueError: The head has one channel and such a loss. The message gives two ways to correct it.
     """
     if name not in SEG_HEADS or not isinstance(model._modules.get('backbone'), DiffusionUNet):
         return
@@ -78,10 +78,6 @@ def check_single_channel(model: nn.Module, name: str, part: nn.Module | None):
         if losses and getattr(head, 'out_channels', None) == 1:
             raise ValueError(
                 f'{name} {type(head).__name__} has one channel, and {type(losses[0]).__name__} with use_sigmoid=False '
-                'takes its softmax, which is 1 everywhere. List the background as a class, too, or set num_classes=2 '
-                'and out_channels=1 of the head, and use_sigmoid=True of its loss'
+                'applies the softmax to it, which is 1 everywhere. Either list the background as a class, or set '
+                'num_classes=2 and out_channels=1 for the head and use_sigmoid=True for its loss'
             )
-
-
-register_module_module_registration_hook(check_num_classes)
-register_module_module_registration_hook(check_single_channel)

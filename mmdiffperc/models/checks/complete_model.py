@@ -21,9 +21,10 @@ import torch
 from mmengine.logging import print_log
 from mmengine.model import BaseModule
 from torch import nn
-from torch.nn.modules.module import register_module_module_registration_hook
 
 from mmdiffperc.models.backbones import DiffusionUNet
+
+from .dispatcher import model_check
 
 _PACKAGE = __name__.partition('.')[0]
 _NOT_FOR_PREDICTION = re.compile(r'(^|\.)(loss\w*\.|num_batches_tracked$)')
@@ -32,6 +33,7 @@ _AUXILIARY = 'auxiliary_head'
 _held = WeakSet()
 
 
+@model_check
 def hold_to_completeness(model: nn.Module, name: str, part: nn.Module | None):
     """Check what will be loaded into a model that a part of this package becomes part of.
 
@@ -88,6 +90,3 @@ def _uninitialised(model: BaseModule) -> Iterator[tuple[str, torch.Tensor]]:
 
 def _is_ours(module: nn.Module) -> bool:
     return type(module).__module__.partition('.')[0] == _PACKAGE
-
-
-register_module_module_registration_hook(hold_to_completeness)

@@ -1,38 +1,37 @@
-"""Check while a model is built that its ``data_preprocessor`` gives the backbone what it was pre-trained on.
-
-How the moment is found, see :mod:`mmdiffperc.models.checks.channel_check`.
-"""
+"""Check while a model is built that its ``data_preprocessor`` normalises images as in the pre-training."""
 
 import logging
 
 import torch
 from mmengine.logging import print_log
 from torch import nn
-from torch.nn.modules.module import register_module_module_registration_hook
 
 from mmdiffperc.models.backbones import DiffusionUNet
 from mmdiffperc.models.layers import LatentAutoencoder
 
-HALF = 127.5  # of the range of 8 bits
+from .dispatcher import model_check
+
+HALF = 127.5  # of the range of 8-bit pixels
 ADVICE = (
     'Stable Diffusion was trained on RGB in [-1, 1]: set mean=[127.5, 127.5, 127.5], std=[127.5, 127.5, 127.5] and '
     'bgr_to_rgb=True in data_preprocessor'
 )
 
 
+@model_check
 def check_data_preprocessor(model: nn.Module, name: str, part: nn.Module | None):
-    """Compare the normalisation of the images with that of Stable Diffusion's.
+    """Warn if the images are normalised differently from those that Stable Diffusion was trained on.
 
-    Another one is no error, because images may be anything and a network may learn it; it is logged.
+    It is not an error, because a network may learn any normalisation.
 
     Args:
-        model (nn.Module): The model that the backbone, or the autoencoder of a generative model, becomes a part of.
-        name (str): The part's name in it.
+        model (nn.Module): The model that contains the backbone, or the autoencoder of a generative model.
+        name (str): The part's name in the model.
         part (nn.Module): The backbone or the autoencoder.
 
     Raises:
-        ValueError: There are neither 1 nor 3 means or standard deviations; one is not finite, or a standard deviation
-            is not positive.
+        ValueError: There are neither 1 nor 3 means or standard deviations, a value is not finite, or a standard
+            deviation is not positive.
     """
     preprocessor = model._modules.get('data_preprocessor')
     if not isinstance(part, (DiffusionUNet, LatentAutoencoder)) or not _normalises(preprocessor):
@@ -43,15 +42,15 @@ def check_data_preprocessor(model: nn.Module, name: str, part: nn.Module | None)
             _check(key, values)
     if differences := _differences(preprocessor, statistics):
         print_log(
-            f'data_preprocessor {type(preprocessor).__name__} has {", ".join(differences)}. {ADVICE}, unless that is '
-            'meant',
+            f'data_preprocessor {type(preprocessor).__name__} has {", ".join(differences)}. {ADVICE}, unless this '
+            'is intended',
             logger='current',
             level=logging.WARNING,
         )
 
 
 def _normalises(preprocessor) -> bool:
-    """Return whether it is of a class of mmengine or a host that normalises images."""
+    """Return whether a preprocessor is one of mmengine's or a host's that normalises images."""
     return hasattr(preprocessor, '_enable_normalize')
 
 
@@ -77,6 +76,3 @@ def _is_half(values) -> bool:
 
 def _shown(values):
     return None if values is None else [round(value, 3) for value in values.flatten().tolist()]
-
-
-register_module_module_registration_hook(check_data_preprocessor)

@@ -1,28 +1,26 @@
-"""Tell a detector's wrong strides while it is built: anchors and regions would lie beside their features in silence.
-
-How the moment is found, see :mod:`mmdiffperc.models.checks.channel_check`.
-"""
+"""Refuse wrong strides of a detector while it is built; they would silently misplace its anchors and regions."""
 
 from collections.abc import Sequence
 
 from torch import nn
-from torch.nn.modules.module import register_module_module_registration_hook
 
 from mmdiffperc.models.backbones import DiffusionUNet
 from mmdiffperc.models.necks import FinerLevelNeck
 
+from .dispatcher import model_check
+
 ADVICE = (
-    'DiffusionUNet has strides {}: choose the start_level of the neck by them, or put a FinerLevelNeck before it for '
-    'stride 4, or set the strides of the head'
+    'DiffusionUNet has strides {}: choose start_level of the neck accordingly, put a FinerLevelNeck before it to get '
+    'stride 4, or change the strides of the head'
 )
 
 
 def strides_behind(neck: nn.Module | None, strides: Sequence[int]) -> list[int] | None:
-    """Return the strides of the features that a neck returns, or None for one that is not known.
+    """Return the strides of the features that a neck returns, or None for an unknown neck.
 
     Args:
-        neck (nn.Module, optional): A :class:`.FinerLevelNeck`, an FPN of a host, a sequence of them, or none.
-        strides (Sequence[int]): Those of the features it gets.
+        neck (nn.Module, optional): A :class:`.FinerLevelNeck`, a host's FPN, or a sequence of them. Default: no neck.
+        strides (Sequence[int]): Strides of the neck's inputs.
     """
     if neck is None:
         return list(strides)
@@ -40,12 +38,13 @@ def strides_behind(neck: nn.Module | None, strides: Sequence[int]) -> list[int] 
     return found
 
 
+@model_check
 def check_strides(model: nn.Module, name: str, part: nn.Module | None):
-    """Compare the strides that a detector's head is told with those of the features it gets.
+    """Compare the strides in the config of a detector's head with the strides of its features.
 
     Args:
-        model (nn.Module): The detector that the head becomes a part of.
-        name (str): The head's name in it.
+        model (nn.Module): The detector that contains the head.
+        name (str): The head's name in the model.
         part (nn.Module): The head.
 
     Raises:
@@ -55,23 +54,20 @@ def check_strides(model: nn.Module, name: str, part: nn.Module | None):
     if name not in ('bbox_head', 'rpn_head', 'roi_head') or not isinstance(backbone, DiffusionUNet):
         return
     strides = strides_behind(model._modules.get('neck'), backbone.out_strides)
-    for what, told in _told_strides(part).items():
-        if strides is not None and told != strides[: len(told)]:
+    for what, given in _given_strides(part).items():
+        if strides is not None and given != strides[: len(given)]:
             raise ValueError(
-                f'{name} {type(part).__name__}: {what} has strides {told}, but the features it gets have {strides}. '
+                f'{name} {type(part).__name__}: {what} has strides {given}, but its features have {strides}. '
                 + ADVICE.format(list(backbone.out_strides))
             )
 
 
-def _told_strides(head: nn.Module) -> dict[str, list[int]]:
+def _given_strides(head: nn.Module) -> dict[str, list[int]]:
     """Return the strides of a head's anchors or points, and of its RoI extractors."""
-    told = {}
+    given = {}
     if generator := getattr(head, 'prior_generator', None):
-        told[type(generator).__name__] = [max(stride) for stride in generator.strides]
+        given[type(generator).__name__] = [max(stride) for stride in generator.strides]
     for extractor in head.modules():
         if strides := getattr(extractor, 'featmap_strides', None):
-            told[type(extractor).__name__] = list(strides)
-    return told
-
-
-register_module_module_registration_hook(check_strides)
+            given[type(extractor).__name__] = list(strides)
+    return given

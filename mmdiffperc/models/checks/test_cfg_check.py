@@ -1,7 +1,7 @@
-"""Check how a model is tested, ``test_cfg``, before its first image and not after hours of training.
+"""Check ``test_cfg``, which says how a model is tested, before its first image and not after hours of training.
 
-mmsegmentation's models keep ``test_cfg`` when their parts have been built, so those of its own classes are checked at
-their first call, which in training is the first iteration.
+mmsegmentation's segmentors store ``test_cfg`` after their parts have been built, so it is checked at the first call,
+which is the first iteration of a training.
 """
 
 from collections.abc import Mapping, Sequence
@@ -9,29 +9,30 @@ from typing import Any
 
 import torch
 from torch import nn
-from torch.nn.modules.module import register_module_module_registration_hook
 
 from mmdiffperc.models.backbones import DiffusionUNet
+
+from .dispatcher import model_check
 
 MODES = ('whole', 'slide', 'slide_flip', 'shift')
 SLIDING = ('slide', 'slide_flip')
 
 
 def check_inference_mode(test_cfg: Mapping, modes: Sequence[str]):
-    """Refuse a mode that does not exist, or whose windows are missing or leave gaps.
+    """Refuse an unknown mode, or one whose windows are missing or leave gaps.
 
     Args:
-        test_cfg (Mapping): With the ``mode``; windows that slide have ``crop_size`` and ``stride``, in pixels of height
-            and width, those that shift ``num_windows``.
-        modes (Sequence[str]): What the model can do.
+        test_cfg (Mapping): Has the ``mode``. Sliding windows need ``crop_size`` and ``stride``, each (height, width)
+            in pixels; shifted windows need ``num_windows``.
+        modes (Sequence[str]): The modes that the model supports.
 
     Raises:
-        ValueError: There is no such mode, or its windows are missing, not numbers of pixels, or further apart than
-            they are large.
+        ValueError: The mode is unknown, or its windows are missing, not in whole pixels, or further apart than their
+            size.
     """
     mode = test_cfg['mode']
     if mode not in modes:
-        raise ValueError(f'test_cfg: mode is one of {", ".join(modes)}; got {mode!r}')
+        raise ValueError(f'test_cfg: expected mode to be one of {", ".join(modes)}; got {mode!r}')
     if mode in SLIDING:
         _check_windows(test_cfg)
     if mode == 'shift' and not (_is_count(test_cfg.get('num_windows')) and test_cfg['num_windows'] > 1):
@@ -60,12 +61,13 @@ def _is_count(value: Any) -> bool:
     return type(value) is int and value > 0
 
 
+@model_check
 def check_at_first_call(model: nn.Module, name: str, part: nn.Module | None):
-    """Have the ``test_cfg`` of a segmentor of mmsegmentation checked when it is first called.
+    """Have the ``test_cfg`` of an mmsegmentation segmentor checked when the segmentor is first called.
 
     Args:
-        model (nn.Module): The segmentor that the backbone becomes a part of.
-        name (str): The backbone's name in it.
+        model (nn.Module): The segmentor that contains the backbone.
+        name (str): The backbone's name in the model.
         part (nn.Module): The backbone.
     """
     if isinstance(part, DiffusionUNet) and hasattr(type(model), 'whole_inference'):
@@ -77,6 +79,3 @@ def _check_model(model, args):
         return
     test_cfg = dict(mode='whole') | dict(model.test_cfg or {})
     check_inference_mode(test_cfg, [mode for mode in MODES if hasattr(model, f'{mode}_inference')])
-
-
-register_module_module_registration_hook(check_at_first_call)

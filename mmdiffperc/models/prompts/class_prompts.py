@@ -12,7 +12,7 @@ from torch import nn
 from transformers import CLIPTextModel, CLIPTokenizer
 
 from mmdiffperc.compat.checkpoint import load_file
-from mmdiffperc.compat.class_names import tuple_of_one
+from mmdiffperc.compat.dataset_content import tuple_of_one
 from mmdiffperc.files import brief, quoted
 from mmdiffperc.models.layers.sentence_encoder import MaxLength
 from mmdiffperc.registry import MODELS, find_dataset, is_dotted

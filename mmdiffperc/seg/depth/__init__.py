@@ -9,6 +9,7 @@ from .depth_loss import MaskedSiLogLoss
 from .depth_metric import MonocularDepthMetric
 from .depth_transforms import KBCrop
 from .depth_tta_model import DepthTTAModel
+from .inferencer import DepthInferencer
 from .kitti_depth_dataset import KITTIDepthDataset
 from .meta_prompts_depth_head import MetaPromptsDepthHead
 from .poly_rise_fall_lr import PolyRiseFallLR
@@ -18,6 +19,7 @@ __all__ = [
     'BriefForceDefaultOptimWrapperConstructor',
     'CheckDepth',
     'CheckedNYUDataset',
+    'DepthInferencer',
     'DepthTTAModel',
     'DiffusionDepthEstimator',
     'KBCrop',

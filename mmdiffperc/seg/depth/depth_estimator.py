@@ -7,8 +7,8 @@ from mmengine.config import ConfigDict
 from mmseg.models import DepthEstimator, EncoderDecoder
 from mmseg.registry import MODELS
 from torch import nn
-from torch.nn.modules.module import register_module_module_registration_hook
 
+from mmdiffperc.models.checks.dispatcher import model_check
 from mmdiffperc.models.checks.test_cfg_check import check_inference_mode
 from mmdiffperc.validation import validated
 
@@ -91,18 +91,16 @@ class DiffusionDepthEstimator(DepthEstimator):
         return (depths + mirrored.flip(3)) / 2
 
 
+@model_check
 def refuse_other_estimator(model: nn.Module, name: str, part: nn.Module | None):
-    """When a head becomes part of a model: one that fits the images must be told their sizes.
+    """Refuse a head that resizes the images in a model that does not let it.
 
     Raises:
-        ValueError: The model does not do so.
+        ValueError: The head has ``fit_images``, and the model is another segmentor than ours.
     """
     is_other = isinstance(model, EncoderDecoder) and not isinstance(model, DiffusionDepthEstimator)
     if is_other and hasattr(part, 'fit_images'):
         raise ValueError(
-            f'{name} {type(part).__name__} fits images to the network, for which {type(model).__name__} does not ask: '
-            "use type='DiffusionDepthEstimator'"
+            f'{name} {type(part).__name__} resizes the images for the network, which {type(model).__name__} does not '
+            "support: use type='DiffusionDepthEstimator'"
         )
-
-
-register_module_module_registration_hook(refuse_other_estimator)

@@ -12,7 +12,7 @@ from mmseg.registry import METRICS
 
 from mmdiffperc.evaluation.depth_measures import ALIGNMENTS, CROPS, MEASURES, align_depth, crop_mask, depth_measures
 from mmdiffperc.files import relative_name, write_whole
-from mmdiffperc.generative.target_files import encode_png
+from mmdiffperc.inference.writers import encode_png
 from mmdiffperc.validation import (
     Expected,
     Listed,

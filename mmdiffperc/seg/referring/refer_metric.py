@@ -10,7 +10,7 @@ from mmseg.registry import METRICS
 from pydantic import Field
 
 from mmdiffperc.files import write_whole
-from mmdiffperc.generative.target_files import encode_png
+from mmdiffperc.inference.writers import encode_png
 from mmdiffperc.validation import Expected, Listed, Location, validated
 
 REFERRED = 1

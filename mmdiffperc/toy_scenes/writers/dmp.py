@@ -1,46 +1,43 @@
-"""Image-to-image targets, read by :class:`.ImageTargetDataset`.
-
-An image folder with captions, and an lmdb for each target.
-"""
+"""Image-to-image targets: an image folder with captions, and an lmdb for each target."""
 
 import numpy as np
 
-from mmdiffperc.generative.target_files import encode_npz, encode_png
+from mmdiffperc.generative.target_files import encode_npz
 from mmdiffperc.generative.target_stores import lmdb_errors, new_database, put
 from mmdiffperc.inference.metadata import METADATA, metadata_line
+from mmdiffperc.inference.writers import encode_png
 from mmdiffperc.toy_scenes.vocabulary import TOY_PALETTE
 
-from .base import SPLITS, Writer, make_folder, share_image, to_uint8
+from .base import SPLITS, Writer, to_uint8, write_file
 
 TARGETS = ('normals', 'depth', 'albedo', 'shading', 'segmentation')
-MAP_SIZE = 1 << 36  # bytes a file may grow to; it is sparse while being written
+MAP_SIZE = 1 << 36  # the number of bytes that a file can hold; it takes only what it needs
 
 
 class DmpWriter(Writer):
-    """``dmp/{train,val}/`` with images and ``metadata.jsonl``, and ``dmp/targets/{train,val}/<target>/`` (lmdb).
+    """``{train,val}/`` with images and ``metadata.jsonl``, and ``targets/{train,val}/<target>/`` (lmdb).
 
-    A line of ``metadata.jsonl`` holds ``file_name`` and ``text`` (a list of captions). An lmdb maps the file name to
+    :class:`.ImageTargetDataset` reads them. A line of ``metadata.jsonl`` holds ``file_name`` and ``text``, a list of
+    captions. An lmdb maps the file name to
 
     - ``normals``: PNG, ``(n + 1) / 2`` in eight bits;
     - ``albedo``, ``shading``: PNG, [0, 1] in eight bits (shading above 1 is clipped);
-    - ``segmentation``: PNG, ``TOY_PALETTE``'s colours;
-    - ``depth``: npz, array ``x`` (H, W), float32, metres.
+    - ``segmentation``: PNG, the colours of ``TOY_PALETTE``;
+    - ``depth``: npz, array ``x`` (H, W), float32, in metres.
     """
 
-    def __init__(self, root):
-        super().__init__(root)
-        self.metadata = {split: [] for split in SPLITS}
+    def __init__(self, root, splits=SPLITS):
+        super().__init__(root, splits)
+        self.metadata = {split: [] for split in splits}
         with lmdb_errors(root):
             self.databases = {
-                (split, target): new_database(make_folder(root / 'dmp/targets' / split / target), MAP_SIZE)
-                for split in SPLITS
-                for target in TARGETS
+                (split, target): self._new_database(split, target) for split in splits for target in TARGETS
             }
 
     @staticmethod
     def write_scene(root, sample):
         """Write the image; return its line of metadata and its encoded targets."""
-        share_image(root, sample, f'dmp/{sample.split}')
+        write_file(root / sample.split / sample.file_name, sample.png)
         line = metadata_line(sample.file_name, sample.captions)
         return sample.split, sample.file_name, line, encode_targets(sample.rendering)
 
@@ -59,7 +56,12 @@ class DmpWriter(Writer):
                 database.sync(True)
                 database.close()
         for split, lines in self.metadata.items():
-            (make_folder(self.root / 'dmp' / split) / METADATA).write_text(''.join(lines))
+            write_file(self.root / split / METADATA, ''.join(lines))
+
+    def _new_database(self, split, target):
+        folder = self.root / 'targets' / split / target
+        folder.mkdir(parents=True)
+        return new_database(folder, MAP_SIZE)
 
 
 def encode_targets(rendering):

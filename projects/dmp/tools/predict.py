@@ -35,10 +35,10 @@ from mmdiffperc.generative.captions import MISSING
 from mmdiffperc.generative.deterministic_process import SAMPLERS, load_schedule
 from mmdiffperc.generative.drawing import draw_image
 from mmdiffperc.generative.prediction_files import prediction_files, to_picture, write_prediction
-from mmdiffperc.generative.target_files import encode_png
 from mmdiffperc.generative.target_inferencer import PRECISIONS
 from mmdiffperc.inference import TolerantReader
 from mmdiffperc.inference.image_files import find_images, read_captions, read_prompts
+from mmdiffperc.inference.writers import encode_png
 
 PROMPTS_SUFFIX = '.txt'
 

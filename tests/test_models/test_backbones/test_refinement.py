@@ -163,17 +163,17 @@ def test_a_copy_computes_the_same(backbone):
 
 
 def test_passes_without_the_finest_level(arch):
-    with pytest.raises(ValueError, match=r'num_refine_steps=3 needs the finest level.*out_indices=\(1, 2\): add 0'):
+    with pytest.raises(ValueError, match=r'num_refine_steps=3.*out_indices=\(1, 2\).*0'):
         build(arch, out_indices=(1, 2))
     build(arch, out_indices=(1, 2), num_refine_steps=1)
     build(arch, out_indices=(2, 0))
 
 
 def test_no_pass_at_all(arch):
-    with pytest.raises(ValueError, match='num_refine_steps=0: expected the number of passes, 1 or more'):
+    with pytest.raises(ValueError, match='num_refine_steps=0.*1'):
         build(arch, num_refine_steps=0)
 
 
 def test_resized_skips_with_attention_maps(arch):
-    with pytest.raises(ValueError, match='resize_skips=True goes with no cross_attention'):
+    with pytest.raises(ValueError, match='resize_skips=True.*cross_attention'):
         build(arch, resize_skips=True, cross_attention=dict(strides=(16,)))

@@ -138,5 +138,5 @@ def test_another_latent_stride(archs):
 
 
 def test_a_stride_without_cross_attention(arch):
-    with pytest.raises(ValueError, match=r'strides \[12, 64\] have no cross-attention.*choose from \[8, 16, 32\]'):
+    with pytest.raises(ValueError, match=r'\[12, 64\].*\[8, 16, 32\]'):
         CrossAttentionMaps((64, 16, 12)).attach(build_unet(arch), 8, Recorder())

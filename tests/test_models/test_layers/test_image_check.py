@@ -80,5 +80,5 @@ def test_inputs_are_images_and_at_most_one_condition():
 
 @pytest.mark.parametrize('prompts', [CLASSES, LEARNED])
 def test_only_some_prompts_take_a_condition(prompts):
-    with pytest.raises(ValueError, match=f'inputs: .*{type(prompts).__name__} takes no condition'):
+    with pytest.raises(ValueError, match=f'inputs.*{type(prompts).__name__}'):
         split_inputs((GOOD, 'ids'), prompts)

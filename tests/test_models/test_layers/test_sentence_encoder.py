@@ -92,20 +92,20 @@ def test_cutting_is_reported_once(encoder, messages):
     encoder(['word ' * 400])
     encoder(['other words ' * 200])
     (message,) = messages(logging.WARNING)
-    assert re.match(r'A sentence has \d{3,} tokens, of which only the first 12 \(max_length\) are read', message)
+    assert re.search(r'\d{3,}.*\b12\b.*max_length', message)
     assert len(message) < 500
 
 
 @pytest.mark.parametrize('length', [0, 2, 78])
 def test_length_out_of_range(length):
-    with pytest.raises(ValueError, match=f'max_length={length}: expected 3 to 77 tokens'):
+    with pytest.raises(ValueError, match=f'max_length={length}.*3.*77'):
         SentenceEncoder('tiny-sd', length)
 
 
 def test_never_random():
-    with pytest.raises(RuntimeError, match=r'no weights: neither init_cfg .* Set model\.backbone\.prompts\.checkpoint'):
+    with pytest.raises(RuntimeError, match=r'init_cfg.*model\.backbone\.prompts\.checkpoint'):
         SentenceEncoder('tiny-sd', LENGTH)(['a box'])
-    with pytest.raises(RuntimeError, match=r'no weights: .*; from /nowhere they cannot be loaded: No weights at'):
+    with pytest.raises(RuntimeError, match=r'/nowhere'):
         SentenceEncoder('tiny-sd', LENGTH, checkpoint='/nowhere')(['a box'])
 
 
@@ -117,7 +117,7 @@ def test_checkpoint_without_a_text_encoder(encoder, messages, load):
     load(model, states)
     assert (model.head.weight == 1).all() and len(states) == 2
     encoder(['a box'])
-    assert 'it was loaded from tiny-sd' in messages(logging.INFO)[-1]
+    assert 'tiny-sd' in messages(logging.INFO)[-1]
 
 
 def test_checkpoint_with_a_text_encoder_needs_nothing_else(encoder, clip):
@@ -130,5 +130,5 @@ def test_checkpoint_with_a_text_encoder_needs_nothing_else(encoder, clip):
 def test_checkpoint_with_a_part_of_it(encoder):
     states = encoder.state_dict()
     states.pop('clip.final_layer_norm.weight')
-    with pytest.raises(RuntimeError, match=r'lacks 1 of the \d+ weights of the text encoder, first clip\.final_layer'):
+    with pytest.raises(RuntimeError, match=r'1.*clip\.final_layer'):
         encoder.load_state_dict(states)

@@ -64,12 +64,12 @@ def test_an_unknown_scene_is_reported_once(prompts, warnings):
     for _ in range(2):
         prompts(2, [0, -1])
     (message,) = warnings()
-    assert 'mean of all scene prompts' in message and 'living_room_0001.jpg' in message and 'cafe, office' in message
+    assert 'living_room_0001.jpg' in message and 'cafe, office' in message
 
 
 @pytest.mark.parametrize('ids', [[0, 3], [-2, 0]])
 def test_a_scene_that_does_not_exist(prompts, ids):
-    with pytest.raises(ValueError, match=r'category ids .*expected 0 to 2, or -1 for an unknown scene'):
+    with pytest.raises(ValueError, match=r'0.*2.*-1'):
         prompts(2, torch.tensor(ids))
 
 
@@ -97,7 +97,7 @@ def test_embeddings_of_a_file(tmp_path, with_mean):
 def test_a_file_of_other_scenes(tmp_path, content):
     torch.save(content, tmp_path / 'other.pth')
     prompts = ScenePrompts(SCENES, embed_dims=8, embeddings=str(tmp_path / 'other.pth'))
-    with pytest.raises(ValueError, match=r'expected embeddings of shape \(3, 8\).*of the 3 classes'):
+    with pytest.raises(ValueError, match=r'\(3, 8\).*3.*classes'):
         prompts.init_embeddings(no_text_encoder)
 
 

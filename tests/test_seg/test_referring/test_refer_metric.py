@@ -74,12 +74,12 @@ def test_empty_union_counts_as_zero():
 def test_other_thresholds_and_prefix():
     results = evaluate([overlap(1, 4)], thresholds=[0.25], prefix='refer')
     assert results == {'refer/oIoU': 25, 'refer/mIoU': 25, 'refer/precision@0.25': 100}
-    with pytest.raises(ValueError, match=r'thresholds=\[50\]: expected a list of IoUs in \(0, 1\]'):
+    with pytest.raises(ValueError, match=r'thresholds=\[50\].*IoUs.*\(0, 1\]'):
         ReferringSegMetric(thresholds=[50])
 
 
 def test_size_that_differs():
-    with pytest.raises(ValueError, match='a.jpg: the predicted mask is 1 x 2, the true one 2 x 1.*EvaluateAtInputSize'):
+    with pytest.raises(ValueError, match='a.jpg.*mask.*1 x 2.*2 x 1.*EvaluateAtInputSize'):
         evaluate([sample([[1, 0]], [[1], [0]])])
 
 
@@ -93,7 +93,7 @@ def test_masks_are_written(tmp_path):
 
 
 def test_masks_that_cannot_be_named(tmp_path):
-    with pytest.raises(ValueError, match='the samples lack sentence_number: add it to the meta_keys of PackSegInputs'):
+    with pytest.raises(ValueError, match='sentence_number.*meta_keys.*PackSegInputs'):
         evaluate([sample([[1]], [[1]], ref_id=7)], output_dir=str(tmp_path))
 
 

@@ -13,8 +13,8 @@ from diffusers import (
 from tokenizers import ByteLevelBPETokenizer
 from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast
 
-from mmdiffperc.generative.target_files import encode_png
 from mmdiffperc.inference.metadata import metadata_line
+from mmdiffperc.inference.writers import encode_png
 from mmdiffperc.weights.stable_diffusion import build_tokenizer, build_unet, build_vae, load_text_encoder
 
 

@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 
 from mmdiffperc.generative.coloured_segmentation import resolve_palette
-from mmdiffperc.generative.target_files import decode_target, encode_png
+from mmdiffperc.generative.target_files import decode_target
+from mmdiffperc.inference.writers import encode_png
 
 
 @pytest.fixture

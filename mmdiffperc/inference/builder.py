@@ -1,0 +1,54 @@
+"""The inferencer of a config."""
+
+from importlib import import_module
+from pathlib import Path
+
+from mmengine.config import Config
+from mmengine.registry import MODELS
+
+from mmdiffperc.files import brief
+
+from .inferencer import ImageInferencer
+
+# By the class of the model or the nearest of its bases; imported when needed, because most need a host.
+INFERENCERS = {
+    'DepthEstimator': 'mmdiffperc.seg.depth.inferencer.DepthInferencer',
+}
+
+
+def build_inferencer(config: str | Path | Config, weights: str | Path | None = None, **settings) -> ImageInferencer:
+    """Build the inferencer for the model of a config.
+
+    Args:
+        config (str | Path | Config): The config.
+        weights (str | Path, optional): A checkpoint of a model trained with it.
+        **settings: Further arguments of the inferencer, such as ``device`` and ``dtype``.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        ImportError: The host of the model is not installed.
+        RuntimeError: The checkpoint is damaged or belongs to another model.
+        ValueError: There is no inferencer for such a model; the config or the settings cannot work.
+    """
+    config = config if isinstance(config, Config) else Config.fromfile(config)
+    return inferencer_class(config)(config, weights, **settings)
+
+
+def inferencer_class(config: Config) -> type[ImageInferencer]:
+    """Return the class of the inferencer for the model of a config.
+
+    Raises:
+        ImportError: The host of the model is not installed.
+        ValueError: There is no inferencer for such a model.
+    """
+    kind = config.get('model', {}).get('type')
+    with MODELS.switch_scope_and_registry(config.get('default_scope', 'mmengine')) as registry:
+        model = registry.get(kind) if isinstance(kind, str) else kind
+    for base in getattr(model, '__mro__', ()):
+        if base.__name__ in INFERENCERS:
+            module, _, name = INFERENCERS[base.__name__].rpartition('.')
+            return getattr(import_module(module), name)
+    raise ValueError(
+        f'No inferencer for a model of type {brief(kind)}: expected a config whose model is one of '
+        f'{", ".join(INFERENCERS)}, or derives from one'
+    )

@@ -1,0 +1,91 @@
+"""Predict depth."""
+
+import argparse
+
+import numpy as np
+from mmseg.structures import SegDataSample
+
+from mmdiffperc.command_line import positive_float
+from mmdiffperc.inference.controls import Control
+from mmdiffperc.inference.inferencer import ImageInferencer
+from mmdiffperc.inference.inputs import Frame
+from mmdiffperc.inference.writers import encode_npz, encode_png
+from mmdiffperc.visualization.depth import colour_depth
+
+from .checked_nyu_dataset import UNKNOWN_SCENE
+
+
+class DepthInferencer(ImageInferencer):
+    """Predict depth with one of mmseg's depth estimators.
+
+    An image goes through the test pipeline of the config and is tested in the config's mode. (mmseg's own inferencer
+    cannot be given the scene.) A prediction is ``dict(depth=...)``, ``(H, W)`` in metres, float32, at the size of the
+    image, or that of its crop where the pipeline has one (``KBCrop``).
+
+    For each image, ``NAME_depth.npz`` holds this array as ``depth``; ``NAME_depth.png`` has 16 bits, in millimetres
+    unless ``png_scale`` says otherwise, and 0 where no window of the test mode lies; ``NAME_colour.png`` is to look at.
+
+    Options of a call: ``scene`` (str, optional), one of the scene classes with which the model was trained, such as
+    ``'kitchen'``, by default unknown, for which the mean prompt of all stands; ``png_scale`` (float), units of
+    ``NAME_depth.png`` per metre, 1000 by default.
+
+    Raises:
+        ValueError: In a call: an unknown scene; a depth does not fit into 16 bits.
+    """
+
+    preprocess_kwargs = {'scene'}
+    postprocess_kwargs = {'png_scale'}
+    endings = ('_depth.npz', '_depth.png')
+    picture_ending = '_colour'
+
+    @classmethod
+    def add_options(cls, parser: argparse.ArgumentParser):
+        """Add ``--scene`` and ``--png-scale``."""
+        parser.add_argument('--scene', help='scene class of the images, such as kitchen (default: unknown)')
+        parser.add_argument(
+            '--png-scale',
+            type=positive_float,
+            metavar='UNITS',
+            help='units of the 16-bit PNG per metre (default: 1000)',
+        )
+
+    @property
+    def controls(self) -> tuple[Control, ...]:
+        """The scene, if the model takes one."""
+        return (Control('scene', 'choice', 'Scene', choices=self._scenes),) if self._scenes else ()
+
+    @property
+    def _scenes(self) -> tuple[str, ...]:
+        backbone = self.model.backbone
+        return tuple(backbone.prompts.classes) if getattr(backbone, 'class_embed_select', False) else ()
+
+    def describe(self, frame: Frame, scene: str | None = None) -> dict:
+        """Return the number of the scene class."""
+        return dict(category_id=self._scene_index(scene))
+
+    def to_prediction(self, result: SegDataSample, frame: Frame) -> dict:
+        """Return the depth in metres."""
+        return dict(depth=result.pred_depth_map.data[0].float().cpu().numpy())
+
+    def draw(self, image: np.ndarray, prediction: dict) -> np.ndarray:
+        """Colour the depth from its nearest to its farthest point."""
+        return colour_depth(prediction['depth'])
+
+    def encode(self, prediction: dict, png_scale: float = 1000) -> dict[str, bytes]:
+        """Encode the depth as npz and as a PNG of 16 bits."""
+        depth = prediction['depth']
+        units = np.round(np.nan_to_num(depth) * png_scale)
+        if units.max() > np.iinfo(np.uint16).max:
+            raise ValueError(
+                f'A depth of {np.nanmax(depth):.1f} m does not fit into 16 bits at {png_scale:g} units per metre: '
+                'choose a smaller png_scale, such as 256, which KITTI uses'
+            )
+        return {'_depth.npz': encode_npz(depth=depth), '_depth.png': encode_png(units.astype(np.uint16))}
+
+    def _scene_index(self, scene: str | None) -> int:
+        if scene is None:
+            return UNKNOWN_SCENE
+        if scene not in self._scenes:
+            known = ', '.join(self._scenes) or 'none, because this model takes no scene'
+            raise ValueError(f'Unknown scene {scene!r}: choose from {known}; or leave it out')
+        return self._scenes.index(scene)

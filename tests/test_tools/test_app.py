@@ -1,0 +1,243 @@
+"""The page is used in a real browser, to which everything beyond it is closed. One server serves all tests."""
+
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import cv2
+import numpy as np
+import pytest
+import tiny_depth
+from browser import open_browser
+from playwright.sync_api import expect
+
+LIMIT = 20_000  # bytes and pixels
+PATIENCE = 300_000  # milliseconds at most; the machine may have other things to do
+TASKS = ('depth',)
+
+
+@pytest.fixture(scope='module')
+def app():
+    """The tool as a module."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(Path(__file__).parents[2] / 'tools'))
+        import app
+
+        yield app
+
+
+@pytest.fixture(scope='module')
+def tasks(tiny_vpd, tiny_checkpoint, tmp_path_factory):
+    """The config and the checkpoint of each task, of tiny width."""
+    tasks = dict(classes=(tiny_vpd, tiny_checkpoint))
+    for name, tiny in dict(depth=tiny_depth).items():
+        folder = tmp_path_factory.mktemp(name)
+        config = tiny.write_config(folder)
+        tasks[name] = config, tiny.write_checkpoint(config, folder / f'{name}.pth')
+    return {name: tasks[name] for name in TASKS if name in tasks}
+
+
+def words(tasks):
+    return [word for name, task in tasks.items() for word in ('--task', name, *task)]
+
+
+@pytest.fixture(scope='module')
+def server(app, tasks, tmp_path_factory):
+    """The page as it is served, with its inferencers."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv('GRADIO_TEMP_DIR', str(tmp_path_factory.mktemp('cache')))
+        limits = ['--max-bytes', str(LIMIT), '--max-pixels', str(LIMIT)]
+        page = app.start(
+            app.parse_args([*words(tasks), '--device', 'cpu', *limits]), prevent_thread_lock=True, quiet=True
+        )
+        yield page
+        page.close()
+
+
+@pytest.fixture(scope='module')
+def inferencers(app, tasks):
+    """The inferencers of the tasks, apart from those of the page."""
+    return {name: app.build_inferencer(*task, device='cpu', show_progress=False) for name, task in tasks.items()}
+
+
+@pytest.fixture(scope='module')
+def browser():
+    with open_browser() as browser:
+        yield browser
+
+
+@contextmanager
+def visit(browser, server):
+    """A fresh visit; whatever is asked of other hosts fails the test."""
+    context = browser.new_context()
+    context.set_default_timeout(PATIENCE)
+    expect.set_options(timeout=PATIENCE)
+    strangers = []
+
+    def answer(route):
+        if urlsplit(route.request.url).hostname == '127.0.0.1':
+            return route.continue_()
+        strangers.append(route.request.url)
+        route.abort()
+
+    context.route('**/*', answer)
+    page = context.new_page()
+    page.goto(server.local_url)
+    yield page
+    context.close()
+    assert not strangers
+
+
+@pytest.fixture
+def page(browser, server):
+    with visit(browser, server) as page:
+        yield page
+
+
+def write_photo(path, seed=0):
+    """Write an image of no special size."""
+    pixels = np.random.default_rng(seed).integers(0, 256, (6, 5, 3), np.uint8)
+    cv2.imwrite(str(path), cv2.resize(pixels, (51, 67), interpolation=cv2.INTER_CUBIC))
+    return path
+
+
+@pytest.fixture
+def photo(tmp_path):
+    return write_photo(tmp_path / 'bed.png')
+
+
+def upload(page, file):
+    page.locator('#file input[type=file]').set_input_files(file)
+
+
+def choose(page, task):
+    """Open the tab of a task."""
+    page.get_by_role('tab', name=task).click()
+
+
+def predict(page):
+    page.get_by_role('button', name='Predict').click()
+
+
+def picture(page, place):
+    """Wait for a picture; return what the browser shows, as it is sent, in BGR."""
+    source = page.locator(f'#{place} img').get_attribute('src')
+    return cv2.imdecode(np.frombuffer(page.request.get(source).body(), np.uint8), cv2.IMREAD_COLOR)
+
+
+def result(page, task):
+    return picture(page, f'prediction-{TASKS.index(task)}')
+
+
+def download(page, task, name, folder):
+    """Return the downloaded file."""
+    with page.expect_download() as download:
+        page.locator(f'#files-{TASKS.index(task)} a[download="{name}"]').click()
+    download.value.save_as(folder / name)
+    return folder / name
+
+
+def pixels(inferencer, photo, **options):
+    """Return the picture that the inferencer draws, in BGR."""
+    return inferencer(photo, return_vis=True, **options)['visualization'][0][..., ::-1]
+
+
+def test_depth_of_a_scene(page, inferencers, photo, tmp_path):
+    upload(page, photo)
+    np.testing.assert_array_equal(picture(page, 'input'), cv2.imread(str(photo)))
+    page.get_by_label('Scene').click()
+    page.get_by_role('option', name='kitchen', exact=True).click()
+    predict(page)
+    np.testing.assert_array_equal(result(page, 'depth'), pixels(inferencers['depth'], photo, scene='kitchen'))
+    depth = np.load(download(page, 'depth', 'bed_depth.npz', tmp_path))['depth']
+    (expected,) = inferencers['depth'](photo, scene='kitchen')['predictions']
+    np.testing.assert_array_equal(depth, expected['depth'])
+
+
+def test_two_users_at_once(browser, server, inferencers, tmp_path):
+    """Each gets the result of the own image, task and settings."""
+    with visit(browser, server) as one, visit(browser, server) as two:
+        photos = [write_photo(tmp_path / f'{seed}.png', seed) for seed in (1, 2)]
+        for page, photo, scene in zip((one, two), photos, ('kitchen', 'bookstore'), strict=True):
+            upload(page, photo)
+            picture(page, 'input')
+            page.get_by_label('Scene').click()
+            page.get_by_role('option', name=scene, exact=True).click()
+        predict(one)
+        predict(two)
+        for page, photo, scene in zip((one, two), photos, ('kitchen', 'bookstore'), strict=True):
+            np.testing.assert_array_equal(result(page, 'depth'), pixels(inferencers['depth'], photo, scene=scene))
+            assert page.locator('#files-0 a').count() == 3
+
+
+def test_bad_uploads_are_reported(page, photo, tmp_path):
+    """Nothing of the image before stays, and the next good one is shown."""
+    upload(page, photo)
+    predict(page)
+    result(page, 'depth')
+    (tmp_path / 'notes.txt').write_text('no image')
+    (tmp_path / 'cut.png').write_bytes(photo.read_bytes()[:300])
+    (tmp_path / 'empty.jpg').touch()
+    for name in ('notes.txt', 'cut.png', 'empty.jpg'):
+        page.locator('#file').get_by_label('Clear').click()
+        page.locator('#input img').wait_for(state='detached')
+        upload(page, tmp_path / name)
+        page.get_by_text(f'{name}: empty, damaged').first.wait_for()
+    assert not page.locator('#input img').count() and not page.locator('#prediction-0 img').count()
+    page.locator('#file').get_by_label('Clear').click()
+    upload(page, photo)
+    picture(page, 'input')
+
+
+@pytest.mark.parametrize(
+    ('name', 'shape', 'message'),
+    [
+        ('large.png', (101, 200, 3), 'large.png: too many pixels, 200 x 101'),
+        ('heavy.bmp', (100, 100, 3), 'exceed the maximum allowed size'),
+    ],
+)
+def test_limits_are_reported(page, name, shape, message, tmp_path):
+    cv2.imwrite(str(tmp_path / name), np.full(shape, 99, np.uint8))
+    upload(page, tmp_path / name)
+    page.get_by_text(message).first.wait_for()
+
+
+def test_no_image(page):
+    predict(page)
+    page.get_by_text('There is no image yet').wait_for()
+
+
+def test_nothing_is_reported_to_others(page, server):
+    assert page.request.get(f'{server.local_url}config').json()['analytics_enabled'] is False
+
+
+def test_options(app, tasks):
+    config, weights = tasks['depth']
+    args = app.parse_args(['--task', 'depth', config, weights, 'model.test_cfg.mode=slide', '--max-pixels', '3'])
+    assert args.task['depth'][0].model.test_cfg.mode == 'slide' and args.task['depth'][1] == weights
+    assert (args.max_bytes, args.max_pixels, args.max_queue, args.time_limit) == (50_000_000, 3, 100, 300)
+
+
+@pytest.mark.parametrize(
+    ('arguments', 'message'),
+    [
+        (['--task', 'depth', 'CONFIG'], 'NAME CONFIG WEIGHTS'),
+        (['--task', 'depth', 'absent.py', 'depth.pth'], 'absent.py'),
+        (['--task', 'depth', 'CONFIG', 'depth.pth', 'mode'], 'KEY=VALUE'),
+        (['--task', 'depth', 'CONFIG', 'a.pth', '--task', 'depth', 'CONFIG', 'b.pth'], 'distinct names'),
+        (['--task', 'a/b', 'CONFIG', 'depth.pth'], 'distinct names'),
+        (['--task', '', 'CONFIG', 'depth.pth'], 'distinct names'),
+        (['--task', 'depth', 'CONFIG', 'depth.pth', '--port', '0'], '--port'),
+        (['--task', 'depth', 'CONFIG', 'depth.pth', '--max-queue', '0'], '--max-queue'),
+    ],
+)
+def test_bad_options(app, tasks, arguments, message, capsys):
+    with pytest.raises(SystemExit):
+        app.main([tasks['depth'][0] if word == 'CONFIG' else word for word in arguments])
+    assert message in capsys.readouterr().err.splitlines()[-1]
+
+
+def test_wrong_weights_are_an_error_before_the_page_opens(app, tasks, tmp_path, capsys):
+    (tmp_path / 'damaged.pth').write_bytes(b'garbage' * 100)
+    assert app.main(['--task', 'depth', tasks['depth'][0], str(tmp_path / 'damaged.pth'), '--device', 'cpu']) == 1
+    assert 'damaged.pth' in capsys.readouterr().err.splitlines()[-1]

@@ -1,0 +1,115 @@
+"""Serve a page for the browser: drop an image, choose a task, and see the prediction beside the image.
+
+    python tools/app.py --task depth CONFIG WEIGHTS --task phrase CONFIG WEIGHTS --dtype bfloat16
+    python tools/app.py --task normals CONFIG lora_iter_50000 model.num_steps=3 --host 0.0.0.0 --port 8000
+
+Each task has a name, a config and its weights, followed by settings that replace those of the config, if any. A visitor
+can download the files that tools/predict.py writes. The page works without internet access and sends nothing elsewhere.
+
+The page serves one prediction at a time; other requests wait. The options --max-bytes and --max-pixels (of an image),
+--max-queue (waiting requests) and --time-limit (seconds of a prediction) limit what a visitor may ask for.
+"""
+
+import argparse
+import pickle
+import sys
+from pathlib import Path
+
+import gradio as gr
+from mmengine.config import Config, DictAction
+
+from mmdiffperc.command_line import add_shared, bounded, config_file, key_value, one_line_errors, positive, tool_parser
+from mmdiffperc.inference import build_inferencer
+from mmdiffperc.inference.page import Predictor, build_page, serve
+from mmdiffperc.inference.page_limits import Limits
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Return the parser of the command line."""
+    parser = tool_parser(__doc__)
+    parser.add_argument(
+        '--task',
+        nargs='+',
+        action='append',
+        required=True,
+        metavar=('NAME CONFIG WEIGHTS', 'KEY=VALUE'),
+        help='a task; can be repeated',
+    )
+    add_shared(parser, '--device')
+    add_shared(parser, '--dtype')
+    parser.add_argument('--host', default='127.0.0.1', help='address to serve; 0.0.0.0: all (default: %(default)s)')
+    parser.add_argument('--port', type=bounded(int, 1, 65535), help='port (default: the first free one from 7860)')
+    default, number = Limits(), dict(type=positive, metavar='N')
+    parser.add_argument(
+        '--max-bytes', default=default.num_bytes, help='size of a file (default: %(default)s)', **number
+    )
+    parser.add_argument(
+        '--max-pixels', default=default.num_pixels, help='size of an image (default: %(default)s)', **number
+    )
+    parser.add_argument(
+        '--max-queue', default=default.queue_size, help='number of waiting requests (default: %(default)s)', **number
+    )
+    parser.add_argument(
+        '--time-limit', default=default.seconds, help='seconds of a prediction (default: %(default)s)', **number
+    )
+    return parser
+
+
+def parse_args(arguments=None) -> argparse.Namespace:
+    """Read the command line; ``task`` becomes a dict from the name of a task to its config and weights."""
+    parser = build_parser()
+    args = parser.parse_args(arguments)
+    names = [name for name, *_ in args.task]
+    if len(set(names)) < len(names) or any(not name or Path(name).name != name for name in names):
+        parser.error(f'--task: expected distinct names without a slash, got {names}')
+    try:
+        args.task = {name: read_task(*parts) for name, *parts in args.task}
+    except argparse.ArgumentTypeError as error:
+        parser.error(f'--task: {error}')
+    return args
+
+
+def read_task(*parts: str) -> tuple[Config, str]:
+    """Read the config of a task, and replace its settings.
+
+    Args:
+        *parts (str): The config, the weights, and any number of settings ``KEY=VALUE``.
+
+    Returns:
+        tuple[Config, str]: The config and the weights.
+
+    Raises:
+        argparse.ArgumentTypeError: A part is missing or wrong.
+    """
+    if len(parts) < 2:
+        raise argparse.ArgumentTypeError(f'expected NAME CONFIG WEIGHTS, got {" ".join(parts)} after the name')
+    path, weights, *settings = parts
+    config, replaced = Config.fromfile(config_file(path)), argparse.Namespace()
+    DictAction([], 'settings')(None, replaced, [key_value(setting) for setting in settings])
+    config.merge_from_dict(replaced.settings)
+    return config, weights
+
+
+def start(args: argparse.Namespace, **options) -> gr.Blocks:
+    """Load all models, so that any error shows before the page opens, and serve the page.
+
+    Args:
+        args (argparse.Namespace): The command line.
+        **options: Further arguments of Gradio's ``launch``.
+    """
+    settings = dict(device=args.device, dtype=args.dtype, show_progress=False)
+    inferencers = {name: build_inferencer(*task, **settings) for name, task in args.task.items()}
+    limits = Limits(args.max_bytes, args.max_pixels, args.max_queue, args.time_limit)
+    page = build_page(Predictor(inferencers, limits))
+    serve(page, limits, server_name=args.host, server_port=args.port, **options)
+    return page
+
+
+@one_line_errors(ValueError, TypeError, OSError, RuntimeError, pickle.UnpicklingError)
+def main(arguments=None):
+    """Run the tool, with these arguments instead of the command line's if there are any."""
+    start(parse_args(arguments))
+
+
+if __name__ == '__main__':
+    sys.exit(main())
