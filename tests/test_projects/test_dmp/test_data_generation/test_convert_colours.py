@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from mmdiffperc.generative.class_colours import resolve_palette
+from mmdiffperc.generative.coloured_segmentation import resolve_palette
 from mmdiffperc.generative.target_files import decode_target
 from mmdiffperc.inference.writers import encode_png
 

@@ -39,7 +39,7 @@ def test_pack(tool, images, targets, capsys):
 def test_full_disk_leaves_nothing(tool, images, targets, capsys):
     with full_disk(60_000):
         status, out = run(tool, images, targets)
-    assert status == 1 and 'nothing is left of it' in capsys.readouterr().err
+    assert status == 1 and 'disk is not full' in capsys.readouterr().err
     assert not list(out.parent.iterdir())
     assert run(tool, images, targets)[0] == 0
 
