@@ -154,6 +154,8 @@ def widget(control: Control) -> Component:
         return gr.Dropdown([('unknown', ''), *control.choices], value='', **shown)
     if control.kind == 'count':
         return gr.Slider(1, max(MOST_STEPS, control.default), control.default, step=1, **shown)
+    if control.kind == 'score':
+        return gr.Slider(0, 1, control.default, step=0.01, **shown)
     return gr.Textbox(max_length=LONGEST_TEXT, **shown)
 
 

@@ -3,7 +3,7 @@
 from . import codec_check
 from .checked_coco_dataset import CheckedCocoDataset
 from .checked_coco_metric import CheckedCocoMetric
-from .inference import estimate_pose
+from .inferencer import PoseInferencer
 from .meta_prompts_heatmap_neck import MetaPromptsHeatmapNeck
 
-__all__ = ['CheckedCocoDataset', 'CheckedCocoMetric', 'MetaPromptsHeatmapNeck', 'codec_check', 'estimate_pose']
+__all__ = ['CheckedCocoDataset', 'CheckedCocoMetric', 'MetaPromptsHeatmapNeck', 'PoseInferencer', 'codec_check']

@@ -17,11 +17,11 @@ from .depth import (
     PolyRiseFallLR,
 )
 from .image_loading import NamingImageLoader
-from .inference import predict_depth, segment_phrase
 from .referring import (
     EvaluateAtInputSize,
     InputSizeVisualizer,
     LoadReferringMask,
+    ReferringInferencer,
     ReferringSegDataset,
     ReferringSegmentor,
     ReferringSegMetric,
@@ -32,6 +32,7 @@ from .semantic import (
     CheckLabels,
     MapillaryAsCityscapesDataset,
     MaskedCrossEntropyLoss,
+    SemanticInferencer,
     ToyScenesDataset,
 )
 
@@ -57,12 +58,12 @@ __all__ = [
     'MonocularDepthMetric',
     'NamingImageLoader',
     'PolyRiseFallLR',
+    'ReferringInferencer',
     'ReferringSegDataset',
     'ReferringSegMetric',
     'ReferringSegmentor',
+    'SemanticInferencer',
     'SimpleDecodingHead',
     'ToyScenesDataset',
     'check_seg_dataset',
-    'predict_depth',
-    'segment_phrase',
 ]

@@ -49,22 +49,11 @@ def test_what_is_no_input(photos, tmp_path):
 
 def test_video(video, frames):
     (source,) = find_sources(video)
-    assert source.is_video and source.num_frames == len(frames) and source.fps == 5
+    assert source.is_video and source.num_frames == len(frames)
     read = list(read_frames(source))
     assert [frame.index for frame in read] == [0, 1, 2]
     for frame, pixels in zip(read, frames, strict=True):
         assert abs(frame.pixels.astype(int) - pixels).mean() < 5  # Motion JPEG loses a little
-
-
-def test_what_is_no_video(tmp_path):
-    (tmp_path / 'bad.mp4').write_bytes(b'no video')
-    (source,) = find_sources(tmp_path / 'bad.mp4')
-    assert source.num_frames == 0
-    with pytest.raises(ValueError, match='bad.mp4: empty, damaged'):
-        list(read_frames(source))
-    (source,) = find_sources(tmp_path / 'absent.mp4')
-    with pytest.raises(FileNotFoundError, match='absent.mp4'):
-        list(read_frames(source))
 
 
 def test_array(image):

@@ -120,7 +120,7 @@ def test_windows_get_the_sentence_of_their_image(model, images):
 def test_sample_without_a_sentence(model, images, mode):
     without = samples()
     del without[1].text
-    with pytest.raises(ValueError, match=r'A sample has no sentence.*lacks `text`.*PackSegInputs.*segment_phrase'):
+    with pytest.raises(ValueError, match=r'A sample has no sentence.*lacks `text`.*PackSegInputs.*predict'):
         model(images, without, mode=mode)
 
 
