@@ -7,11 +7,11 @@ import numpy as np
 import torch
 from mmengine.evaluator import BaseMetric
 
+from mmdiffperc.evaluation.masks import class_measures, confusion_matrix
 from mmdiffperc.registry import METRICS
 from mmdiffperc.validation import Expected, Label, Listed, NonNegativeInt, validated
 
 from .class_colours import Palette, colours_to_classes, resolve_palette
-from .target_metric import mean_of_defined
 
 Classes = Annotated[Listed[NonNegativeInt], Expected('a list of classes, whole numbers of 0 or more')]
 
@@ -64,16 +64,7 @@ class ColouredSegMetric(BaseMetric):
 
     def compute_metrics(self, results: list[np.ndarray]) -> dict[str, float]:
         """Compute the measures from confusion matrices ``(true, predicted)``."""
-        confusion = sum(results)
-        right, true, predicted = confusion.diagonal(), confusion.sum(1), confusion.sum(0)
-        iou, accuracy = share(right, true + predicted - right), share(right, true)
-        measures = dict(
-            aAcc=float(share(right.sum(), true.sum())), mIoU=mean_of_defined(iou), mAcc=mean_of_defined(accuracy)
-        )
-        if self.per_class:
-            measures |= {f'IoU.{index}': float(value) for index, value in enumerate(iou)}
-            measures |= {f'Acc.{index}': float(value) for index, value in enumerate(accuracy)}
-        return measures
+        return class_measures(sum(results), self.per_class)
 
     def _confuse(self, sample: dict) -> np.ndarray:
         pred = self._classes_of(sample['pred_target']['data'], self.classes)
@@ -93,13 +84,8 @@ class ColouredSegMetric(BaseMetric):
                 f'{sample.get("img_path")}: the palette has classes 0 to {num - 1}, but the truth has {unknown}: check '
                 f'reduce_zero_label, or whether they are the label to ignore (ignore_index={self.ignore_index})'
             )
-        return np.bincount(truth[counts] * num + pred[counts], minlength=num * num).reshape(num, num)
+        return confusion_matrix(pred[counts], truth[counts], num)
 
     def _classes_of(self, colours: torch.Tensor, classes: Sequence[int] | None = None) -> np.ndarray:
         image = (colours.double() * 255).round().byte().permute(1, 2, 0).cpu().numpy()
         return colours_to_classes(image, self.palette, classes)
-
-
-def share(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
-    """Per cent; NaN where the whole is nothing."""
-    return 100 * part / np.where(whole > 0, whole, np.nan)

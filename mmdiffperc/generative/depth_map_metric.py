@@ -2,11 +2,12 @@
 
 import numpy as np
 
-from mmdiffperc.evaluation.depth_measures import MEASURES, depth_measures
+from mmdiffperc.evaluation.depth import MEASURES, depth_measures, is_compared
+from mmdiffperc.evaluation.images import errors
 from mmdiffperc.registry import METRICS
 from mmdiffperc.validation import PositiveFloat, PositiveOrInfinite, validated
 
-from .target_metric import Measures, TargetMetric, errors
+from .target_metric import Measures, TargetMetric
 
 NORMALISED = ('l1', 'mse', 'rmse')
 
@@ -56,8 +57,8 @@ class DepthMapMetric(TargetMetric):
         """Compute all measures of depth ``(1, H, W)``."""
         if self.normalise:
             return errors(pred, truth)
-        counts = (truth > self.min_depth) & (truth < self.max_depth)
-        if not counts.any():
+        compared = is_compared(truth, self.min_depth, self.max_depth)
+        if not compared.any():
             return dict.fromkeys(self.MEASURES, np.nan)
-        pred, truth = pred[counts].clip(self.min_depth), truth[counts]
+        pred, truth = pred[compared].clip(self.min_depth), truth[compared]
         return errors(pred, truth) | depth_measures(pred, truth)

@@ -2,12 +2,12 @@
 
 import numpy as np
 
+from mmdiffperc.evaluation.images import errors
+from mmdiffperc.evaluation.normals import MEASURES, normal_measures
 from mmdiffperc.registry import METRICS
 from mmdiffperc.validation import validated
 
-from .target_metric import TargetMetric, errors
-
-THRESHOLDS = (11.25, 22.5, 30)
+from .target_metric import TargetMetric
 
 
 @METRICS.register_module()
@@ -27,7 +27,7 @@ class NormalMapMetric(TargetMetric):
         **kwargs: Arguments of :class:`.TargetMetric`.
     """
 
-    MEASURES = ('l1', 'mean', 'median', *map(str, THRESHOLDS))
+    MEASURES = ('l1', *MEASURES)
 
     def __init__(self, *args, of_colours: bool = False, **kwargs):
         super().__init__(*args, **kwargs)
@@ -35,18 +35,9 @@ class NormalMapMetric(TargetMetric):
 
     def measure(self, pred: np.ndarray, truth: np.ndarray) -> dict[str, float]:
         """Compute all measures of colours ``(3, H, W)``."""
-        vectors = truth if self.of_colours else 2 * truth - 1
-        counts = np.linalg.norm(vectors, axis=0) > 0  # not so where it is NaN
-        if not counts.any():
+        pred_vectors, vectors = (pred, truth) if self.of_colours else (2 * pred - 1, 2 * truth - 1)
+        compared = np.linalg.norm(vectors, axis=0) > 0  # false for NaN
+        if not compared.any():
             return dict.fromkeys(self.MEASURES, np.nan)
-        pred, truth = pred[:, counts], truth[:, counts]  # (3, N)
-        angles = angles_between(pred, truth) if self.of_colours else angles_between(2 * pred - 1, 2 * truth - 1)
-        shares = {str(threshold): np.mean(angles < threshold) for threshold in THRESHOLDS}
-        return dict(l1=errors(pred, truth)['l1'], mean=np.mean(angles), median=np.median(angles), **shares)
-
-
-def angles_between(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """Return the angles in degrees between vectors ``(3, N)``; a vector without length is at a right angle to all."""
-    lengths = np.linalg.norm(a, axis=0) * np.linalg.norm(b, axis=0)
-    cosines = np.sum(a * b, axis=0) / np.where(lengths > 0, lengths, 1)
-    return np.degrees(np.arccos(cosines.clip(-1, 1)))
+        l1 = errors(pred[:, compared], truth[:, compared])['l1']
+        return dict(l1=l1, **normal_measures(pred_vectors[:, compared], vectors[:, compared]))

@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 from mmengine.evaluator import BaseMetric
 
+from mmdiffperc.evaluation.images import mean_of_defined
 from mmdiffperc.validation import Expected, Listed, validated
 
 Measures = Annotated[Listed[str], Expected('a list of names of measures')]
@@ -86,16 +87,3 @@ def stretch(target: np.ndarray) -> np.ndarray:
     """Map the minimum to 0 and the maximum to 1; what is constant becomes 0."""
     low, high = target.min(), target.max()
     return (target - low) / (high - low if high > low else 1)
-
-
-def errors(pred: np.ndarray, truth: np.ndarray) -> dict[str, float]:
-    """Mean absolute (``l1``), mean squared (``mse``) and root mean squared (``rmse``) error."""
-    difference = pred - truth
-    mse = np.mean(difference**2)
-    return dict(l1=np.mean(np.abs(difference)), mse=mse, rmse=np.sqrt(mse))
-
-
-def mean_of_defined(values: np.ndarray) -> float:
-    """Mean of what is not NaN; NaN if nothing is."""
-    defined = values[~np.isnan(values)]
-    return float(defined.mean()) if len(defined) else float('nan')

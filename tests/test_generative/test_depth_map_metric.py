@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from mmdiffperc.evaluation.depth_measures import depth_measures
+from mmdiffperc.evaluation.depth import depth_measures
 from mmdiffperc.generative import DepthMapMetric
 
 PRED = np.array([[[1.0, 2, 3, 0, 5]]])

@@ -8,8 +8,6 @@ import cv2
 import numpy as np
 import pytest
 import tiny_depth
-import tiny_pose
-import tiny_refer
 from browser import open_browser
 from playwright.sync_api import expect
 
