@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from mmdiffperc.generative.target_files import encode_png
+from mmdiffperc.inference.writers import encode_png
 
 from .base import Writer, write_file
 
