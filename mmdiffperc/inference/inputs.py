@@ -11,7 +11,7 @@ from PIL import Image
 from mmdiffperc.nearest import what_is_there
 
 from .image_files import read_image
-from .metadata import IMAGE_SUFFIXES, METADATA, list_images, visible_files
+from .metadata import IMAGE_SUFFIXES, METADATA, image_files, list_images
 from .videos import VIDEO_SUFFIXES, count_frames, read_video
 
 ImageInput = str | Path | np.ndarray | Image.Image
@@ -119,7 +119,7 @@ def _sources_in(folder):
     if (folder / METADATA).is_file():
         images = [(folder / name, captions[0] if captions else None) for name, captions in sorted(list_images(folder))]
     else:
-        images = [(file, None) for file in visible_files(folder, IMAGE_SUFFIXES + VIDEO_SUFFIXES)]
+        images = [(file, None) for file in image_files(folder, IMAGE_SUFFIXES + VIDEO_SUFFIXES)]
     if not images:
         raise FileNotFoundError(
             f'{folder}: expected images ({", ".join(IMAGE_SUFFIXES)}) or videos ({", ".join(VIDEO_SUFFIXES)}); '
