@@ -4,7 +4,7 @@ import argparse
 from abc import abstractmethod
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import nullcontext
 from functools import cached_property
 from itertools import groupby, islice
 from pathlib import Path
@@ -21,15 +21,12 @@ from mmengine.visualization import Visualizer
 from torch import nn
 from tqdm import tqdm
 
-from mmdiffperc.files import write_whole
-
 from .controls import Control
 from .image_files import read_image
 from .inputs import Frame, ImageInput, Source, find_sources, read_frames
+from .outputs import OutputFolder
 from .single_image import metainfo_for_testing, pipeline_for_testing
 from .tolerant_reader import TolerantReader
-from .videos import frames_per_second, video_writer
-from .writers import encode_png
 
 DTYPES = dict(float32=torch.float32, bfloat16=torch.bfloat16, float16=torch.float16)
 
@@ -161,7 +158,7 @@ class ImageInferencer(BaseInferencer):
                 together. Defaults to 1.
             out_dir (str | Path, optional): Where files are written. Default: nowhere.
             show (bool): Whether to show each picture in a window. Defaults to False.
-            return_vis (bool): Whether to yield the pictures. Defaults to False.
+            return_vis (bool): Whether to draw pictures even if they are neither written nor shown. Defaults to False.
             skip_existing (bool): Whether to skip images and videos whose files exist in ``out_dir``. Defaults to False.
             **task_options: Options of the task.
 
@@ -174,18 +171,25 @@ class ImageInferencer(BaseInferencer):
                 option; images cannot be read, after the others are done.
         """
         before, during, drawing, encoding = self._dispatch_kwargs(**task_options)
-        sources = self._remaining(find_sources(inputs), out_dir, skip_existing)
-        with_pictures = return_vis or show or out_dir is not None
+        sources = find_sources(inputs)
+        folder = out_dir and OutputFolder(Path(out_dir), self.endings, self.picture_ending)
+        if folder:
+            folder.check(sources)
+        if folder and skip_existing:
+            found, sources = sources, [source for source in sources if not folder.is_done(source)]
+            print_log(f'{out_dir}: skipping {len(found) - len(sources)} of {len(found)} inputs', logger='current')
         with TolerantReader() as reader, self._progress_bar(sources) as bar:
             results = self._results(self._read(sources, reader), batch_size, before | during)
             for source, of_source in groupby(results, key=lambda result: result[0].source):
-                with self._output(source, out_dir, encoding) as write:
+                with folder.open(source) if folder else nullcontext() as write:
                     for frame, prediction in of_source:
-                        drawn = with_pictures and self.visualize([frame.pixels], [prediction], show=show, **drawing)
-                        picture = drawn[0] if with_pictures else None
-                        write(frame, prediction, picture)
+                        picture = None
+                        if folder or show or return_vis:
+                            (picture,) = self.visualize([frame.pixels], [prediction], show=show, **drawing)
+                        if write:
+                            write(frame.index, self.encode(prediction, **encoding), picture)
                         bar.update()
-                        yield Result(frame, prediction, picture if return_vis else None)
+                        yield Result(frame, prediction, picture)
 
     def read(self, image: ImageInput) -> np.ndarray:
         """Read an image ``(H, W, 3)`` in BGR, uint8; see :func:`.read_image`."""
@@ -272,28 +276,6 @@ class ImageInferencer(BaseInferencer):
         super()._load_weights_to_model(model, checkpoint, cfg)
         self._checkpoint_meta = (checkpoint or {}).get('meta', {}).get('dataset_meta')
 
-    def _remaining(self, sources: list[Source], out_dir: str | Path | None, skip_existing: bool) -> list[Source]:
-        """Return the sources whose files are to be written, which must not be inputs themselves."""
-        if out_dir is None:
-            return sources
-        files = {source: self._files(source, out_dir) for source in sources}
-        written = {file.resolve() for paths in files.values() for file in paths}
-        for source in sources:
-            if isinstance(source.image, (str, Path)) and Path(source.image).resolve() in written:
-                raise ValueError(f'{source.name} would be overwritten: choose another output folder')
-        if not skip_existing:
-            return sources
-        remaining = [source for source in sources if not all(file.is_file() for file in files[source])]
-        print_log(f'{out_dir}: {len(sources) - len(remaining)} of {len(sources)} inputs are done already', 'current')
-        return remaining
-
-    def _files(self, source: Source, out_dir: str | Path) -> list[Path]:
-        """Return the files whose presence tells that a source is done."""
-        stem = Path(out_dir) / source.stem
-        if source.is_video:
-            return [Path(f'{stem}{self.picture_ending}.mp4')]
-        return [Path(f'{stem}{ending}') for ending in (*self.endings, f'{self.picture_ending}.png')]
-
     def _read(self, sources: Iterable[Source], reader: TolerantReader) -> Iterator[Frame]:
         for source in sources:
             with reader.attempt():
@@ -306,32 +288,6 @@ class ImageInferencer(BaseInferencer):
     def _results(self, frames: Iterator[Frame], batch_size: int, options: dict) -> Iterator[tuple[Frame, dict]]:
         while batch := list(islice(frames, batch_size)):
             yield from zip(batch, self.predict(batch, **options), strict=True)
-
-    @contextmanager
-    def _output(self, source: Source, out_dir: str | Path | None, options: dict) -> Iterator[Callable]:
-        """Open the files of a source; yields what writes a frame, its prediction and its picture."""
-        if out_dir is None:
-            yield lambda frame, prediction, picture: None
-        elif source.is_video:
-            stem = Path(out_dir) / source.stem
-            with video_writer(f'{stem}{self.picture_ending}.mp4', frames_per_second(source.image)) as append:
-
-                def write(frame, prediction, picture):
-                    self._write(stem / f'{frame.index:06}', self.encode(prediction, **options))
-                    append(picture)
-
-                yield write
-        else:
-
-            def write(frame, prediction, picture):
-                picture = {f'{self.picture_ending}.png': encode_png(picture)}
-                self._write(Path(out_dir) / source.stem, self.encode(prediction, **options) | picture)
-
-            yield write
-
-    def _write(self, stem: Path, contents: dict[str, bytes]):
-        for ending, content in contents.items():
-            write_whole(f'{stem}{ending}', content)
 
 
 def same_sizes(inputs: Sequence[torch.Tensor]) -> list[list[int]]:

@@ -32,14 +32,19 @@ class Source:
     caption: str | None = None
 
     @property
+    def is_file(self) -> bool:
+        """Whether it is a file."""
+        return isinstance(self.image, (str, Path))
+
+    @property
     def is_video(self) -> bool:
-        """Whether it is a video file."""
-        return isinstance(self.image, (str, Path)) and Path(self.image).suffix.lower() in VIDEO_SUFFIXES
+        """Whether it is a video."""
+        return self.is_file and Path(self.image).suffix.lower() in VIDEO_SUFFIXES
 
     @property
     def name(self) -> str:
         """Its name in messages."""
-        return str(self.image if isinstance(self.image, (str, Path)) else self.stem)
+        return str(self.image if self.is_file else self.stem)
 
     @property
     def num_frames(self) -> int:
@@ -67,18 +72,16 @@ def find_sources(inputs: ImageInput | Sequence[ImageInput]) -> list[Source]:
 
     Args:
         inputs: An image or video file, a folder, a pattern such as ``'photos/*.jpg'``, an array ``(H, W, 3)`` in BGR,
-            uint8, a PIL image, or a list of them. The images of a folder are those of its ``metadata.jsonl``, if there
-            is one.
+            uint8, a PIL image, a source, or a list of them. The images of a folder are those of its
+            ``metadata.jsonl``, if there is one.
 
     Raises:
         FileNotFoundError: A folder or a pattern without images.
         TypeError: An input is none of these.
-        ValueError: Two inputs would be written to the same files; damaged metadata.
+        ValueError: The metadata are damaged.
     """
     entries = inputs if isinstance(inputs, (list, tuple)) else [inputs]
-    sources = [source for index, entry in enumerate(entries) for source in _sources_of(entry, index)]
-    _check_names(sources)
-    return sources
+    return [source for index, entry in enumerate(entries) for source in _sources_of(entry, index)]
 
 
 def read_frames(source: Source, read: Callable[[ImageInput], np.ndarray] = read_image) -> Iterator[Frame]:
@@ -100,6 +103,8 @@ def read_frames(source: Source, read: Callable[[ImageInput], np.ndarray] = read_
 
 
 def _sources_of(entry, index):
+    if isinstance(entry, Source):
+        return [entry]
     if isinstance(entry, (np.ndarray, Image.Image)):
         return [Source(entry, PurePath(f'{index:06}'))]
     if not isinstance(entry, (str, Path)):
@@ -137,10 +142,3 @@ def _sources_matching(pattern):
         fixed.pop()
     root = Path(*fixed)
     return [Source(file, file.relative_to(root).with_suffix('')) for file in files]
-
-
-def _check_names(sources):
-    seen = {}
-    for source in sources:
-        if (other := seen.setdefault(source.stem, source)) is not source:
-            raise ValueError(f'{other.name} and {source.name} would be written to the same files; rename one')
