@@ -32,11 +32,11 @@ DTYPES = dict(float32=torch.float32, bfloat16=torch.bfloat16, float16=torch.floa
 
 
 class Result(NamedTuple):
-    """What is predicted of an image.
+    """The prediction for an image.
 
     Args:
         frame (Frame): The image.
-        prediction (dict): As the task's inferencer describes it.
+        prediction (dict): What the inferencer of the task describes.
         picture (np.ndarray, optional): ``(H, W, 3)`` in RGB, uint8.
     """
 
@@ -48,11 +48,16 @@ class Result(NamedTuple):
 class ImageInferencer(BaseInferencer):
     """Predict something about images and videos with a trained model; the base of every task's inferencer.
 
-    It keeps the contract of mmengine's ``BaseInferencer``. A task names the options of a call in ``preprocess_kwargs``
-    (those of :meth:`describe`), ``forward_kwargs``, ``visualize_kwargs`` (:meth:`draw`) and ``postprocess_kwargs``
-    (:meth:`encode`), names its files by ``endings`` and ``picture_ending``, and implements :meth:`to_prediction`,
-    :meth:`draw`, :meth:`encode` and, if the model needs more than the image, :meth:`describe`. One that does more than
-    pass a test pipeline and ``test_step`` implements :meth:`predict` instead.
+    It keeps the contract of mmengine's ``BaseInferencer``. The inferencer of a task
+
+    - implements :meth:`to_prediction`, :meth:`draw` and :meth:`encode`, and :meth:`describe` if its model needs more
+      than the image;
+    - names the options of a call: those of ``describe`` in ``preprocess_kwargs``, of ``draw`` in ``visualize_kwargs``,
+      and of ``encode`` in ``postprocess_kwargs``; and adds them to the command line in :meth:`add_options`;
+    - names its files in ``endings`` and ``picture_ending``, see :class:`.OutputFolder`.
+
+    An inferencer that needs more than the test pipeline and ``test_step`` overrides :meth:`predict`, whose options are
+    in ``preprocess_kwargs`` and ``forward_kwargs``.
 
     Args:
         model (str | Path | Config): A config.
@@ -67,8 +72,8 @@ class ImageInferencer(BaseInferencer):
         ValueError: The config cannot work; an unknown ``dtype``.
     """
 
-    endings: tuple[str, ...] = ()  # of the files to compute with, after the name of the image
-    picture_ending = ''  # of the picture, without its suffix: PNG for an image, MP4 for a video
+    endings: tuple[str, ...] = ()
+    picture_ending = ''
 
     def __init__(
         self,
@@ -119,15 +124,15 @@ class ImageInferencer(BaseInferencer):
         return next(self.model.parameters()).device
 
     def __call__(self, inputs: ImageInput | Sequence[ImageInput], **options) -> dict[str, list]:
-        """Predict, and keep all predictions.
+        """Predict, and return all predictions at once.
 
         Args:
             inputs: See :func:`.find_sources`.
             **options: See :meth:`stream`.
 
         Returns:
-            dict: ``predictions`` and ``visualization``, a list each, with an entry for each image or frame; the second
-            is empty without ``return_vis``.
+            dict: Two lists with an entry for each image or frame: ``predictions``, and ``visualization``, the pictures,
+            which is empty without ``return_vis``.
 
         Raises:
             OSError: There is no such file.
@@ -148,15 +153,15 @@ class ImageInferencer(BaseInferencer):
         skip_existing: bool = False,
         **task_options,
     ) -> Iterator[Result]:
-        """Predict one batch after the other, and keep none.
+        """Predict one batch after the other, and yield each prediction.
 
-        An image that cannot be read does not stop the others; all of them are reported at the end.
+        An image that cannot be read does not stop the others. All such images are reported at the end.
 
         Args:
             inputs: See :func:`.find_sources`.
-            batch_size (int): Number of images that are read at a time; those of one size go through the model
+            batch_size (int): Number of images that are read at a time. Those of the same size go through the model
                 together. Defaults to 1.
-            out_dir (str | Path, optional): Where files are written. Default: nowhere.
+            out_dir (str | Path, optional): The folder to write. Default: none.
             show (bool): Whether to show each picture in a window. Defaults to False.
             return_vis (bool): Whether to draw pictures even if they are neither written nor shown. Defaults to False.
             skip_existing (bool): Whether to skip images and videos whose files exist in ``out_dir``. Defaults to False.
@@ -196,7 +201,7 @@ class ImageInferencer(BaseInferencer):
         return read_image(image)
 
     def predict(self, frames: Sequence[Frame], **options) -> list[dict]:
-        """Predict a batch of images of any sizes; those of one size in the model go through it together.
+        """Predict a batch of images. Those of the same size in the model go through it together.
 
         Args:
             frames (Sequence[Frame]): The images.
@@ -220,7 +225,7 @@ class ImageInferencer(BaseInferencer):
             return self.model.test_step(inputs)
 
     def describe(self, frame: Frame, **options) -> dict:
-        """Return what the model is given besides the image, by the names that the test pipeline uses."""
+        """Return what the model needs besides the image, under the names that the test pipeline uses."""
         return {}
 
     @abstractmethod
@@ -242,10 +247,10 @@ class ImageInferencer(BaseInferencer):
 
     @abstractmethod
     def encode(self, prediction: dict, **options) -> dict[str, bytes]:
-        """Encode a prediction as the content of files, by their ``endings``."""
+        """Return the content of the files of a prediction by their endings."""
 
     def summarize(self, prediction: dict) -> str:
-        """Return a prediction in a few words."""
+        """Describe a prediction in a few words."""
         return ''
 
     def visualize(

@@ -1,4 +1,4 @@
-"""What an inferencer takes: images, videos, folders, patterns and lists of them, one frame at a time."""
+"""The inputs of an inferencer, read one frame at a time: images, videos, folders, patterns, and lists of these."""
 
 import glob
 from collections.abc import Callable, Iterator, Sequence
@@ -23,8 +23,8 @@ class Source:
 
     Args:
         image (str | Path | np.ndarray | Image): A file, an array ``(H, W, 3)`` in BGR, uint8, or a PIL image.
-        stem (PurePath): The start of the names of its files, relative to the output folder.
-        caption (str, optional): What it shows, by the ``metadata.jsonl`` of its folder.
+        stem (PurePath): The name of its files without their endings, relative to the output folder.
+        caption (str, optional): Its caption in the ``metadata.jsonl`` of its folder.
     """
 
     image: ImageInput
@@ -54,12 +54,12 @@ class Source:
 
 @dataclass(frozen=True, eq=False)
 class Frame:
-    """An image, or an image of a video, ready for an inferencer.
+    """An image, or a frame of a video, that has been read.
 
     Args:
         pixels (np.ndarray): ``(H, W, 3)`` in BGR, uint8.
         source (Source): Where it comes from.
-        index (int): Its number in a video.
+        index (int): Its index in a video. Defaults to 0.
     """
 
     pixels: np.ndarray
@@ -85,7 +85,7 @@ def find_sources(inputs: ImageInput | Sequence[ImageInput]) -> list[Source]:
 
 
 def read_frames(source: Source, read: Callable[[ImageInput], np.ndarray] = read_image) -> Iterator[Frame]:
-    """Read an image, or one frame of a video after the other.
+    """Read an image, or the frames of a video one by one.
 
     Args:
         source (Source): The image or the video.
@@ -93,7 +93,7 @@ def read_frames(source: Source, read: Callable[[ImageInput], np.ndarray] = read_
 
     Raises:
         OSError: There is no such file.
-        ValueError: The file holds no image or video.
+        ValueError: The file is not an image or a video.
     """
     if not source.is_video:
         yield Frame(read(source.image), source)
