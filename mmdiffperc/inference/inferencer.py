@@ -324,8 +324,8 @@ class ImageInferencer(BaseInferencer):
         else:
 
             def write(frame, prediction, picture):
-                picture = {f'{self.picture_ending}.png': encode_png(picture)}
-                self._write(Path(out_dir) / source.stem, self.encode(prediction, **options) | picture)
+                picture = {f'{self.picture_ending}.png': encode_png(picture)}  # encode may replace it
+                self._write(Path(out_dir) / source.stem, picture | self.encode(prediction, **options))
 
             yield write
 

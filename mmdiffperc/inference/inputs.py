@@ -67,8 +67,8 @@ def find_sources(inputs: ImageInput | Sequence[ImageInput]) -> list[Source]:
 
     Args:
         inputs: An image or video file, a folder, a pattern such as ``'photos/*.jpg'``, an array ``(H, W, 3)`` in BGR,
-            uint8, a PIL image, or a list of them. The images of a folder are those of its ``metadata.jsonl``, if there
-            is one.
+            uint8, a PIL image, a source, or a list of them. The images of a folder are those of its
+            ``metadata.jsonl``, if there is one.
 
     Raises:
         FileNotFoundError: A folder or a pattern without images.
@@ -100,6 +100,8 @@ def read_frames(source: Source, read: Callable[[ImageInput], np.ndarray] = read_
 
 
 def _sources_of(entry, index):
+    if isinstance(entry, Source):
+        return [entry]
     if isinstance(entry, (np.ndarray, Image.Image)):
         return [Source(entry, PurePath(f'{index:06}'))]
     if not isinstance(entry, (str, Path)):
