@@ -48,13 +48,13 @@ def copy(source: Path, target: Path):
 def convert_colours(maps: Path, out: Path):
     from convert_colours import main
 
-    assert main([str(maps / 'classes'), str(out), '--to', 'colours']) == 0
+    assert main([str(maps / 'classes'), '--out', str(out), '--to', 'colours']) == 0
 
 
 def pack(maps: Path, out: Path):
     from pack_lmdb import main
 
-    assert main([str(maps / 'classes'), str(maps / 'depth'), str(out)]) == 0
+    assert main([str(maps / 'classes'), '--targets', str(maps / 'depth'), '--out', str(out)]) == 0
 
 
 def write_scenes(maps: Path, out: Path):

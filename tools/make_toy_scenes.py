@@ -5,47 +5,36 @@
 writes all that the toy configs read, into data/toy. What is already there stays, and missing formats are added.
 """
 
-import argparse
 import sys
+from argparse import ArgumentParser
 from pathlib import Path
 
-from mmdiffperc.command_line import bounded, one_line_errors, positive, seed
+from mmdiffperc.command_line import add_shared, bounded, one_line_errors, positive, tool_parser
 from mmdiffperc.toy_scenes.writers import FORMATS, READ_BY_CONFIGS, DatasetSpec, write_dataset
 
 
-def parse_args(arguments=None):
-    """Read the command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('--out', type=Path, default=Path('data/toy'), help='folder (default: %(default)s)')
+def build_parser() -> ArgumentParser:
+    """Return the parser of the command line."""
+    parser = tool_parser(__doc__)
+    add_shared(parser, '--out', default=Path('data/toy'))
     parser.add_argument(
-        '--formats',
-        nargs='+',
-        default=list(READ_BY_CONFIGS),
-        metavar='FORMAT',
-        help=f'some of: {", ".join(FORMATS)} (default: {" ".join(READ_BY_CONFIGS)}). Those that end in _b hold '
+        '--formats', nargs='+', default=list(READ_BY_CONFIGS), metavar='FORMAT',
+        help=f'some of: {", ".join(FORMATS)} (default: {" ".join(READ_BY_CONFIGS)}). Formats that end in _b contain '
         'validation scenes with other textures, colours and light. The dmp formats need the extra "dmp".',
-    )
-    parser.add_argument(
-        '--num-train', type=bounded(int, 0), default=1000, help='training scenes (default: %(default)s)'
-    )
-    parser.add_argument('--num-val', type=bounded(int, 0), default=200, help='validation scenes (default: %(default)s)')
-    parser.add_argument(
-        '--size',
-        type=positive,
-        nargs='+',
-        default=[128],
-        metavar='PIXELS',
-        help='side of the images, or their height and width (default: 128)',
-    )
-    parser.add_argument('--seed', type=seed, default=0, help='equal seeds give equal files (default: %(default)s)')
-    parser.add_argument('--workers', type=positive, default=1, help='processes that render (default: %(default)s)')
-    return parser.parse_args(arguments)
+    )  # fmt: skip
+    number = dict(type=bounded(int, 0), metavar='N')
+    parser.add_argument('--num-train', **number, default=1000, help='training scenes (default: %(default)s)')
+    parser.add_argument('--num-val', **number, default=200, help='validation scenes (default: %(default)s)')
+    add_shared(parser, '--size', 'a side, or height and width', type=positive, nargs='+', default=[128])
+    add_shared(parser, '--seed')
+    add_shared(parser, '--workers')
+    return parser
 
 
 @one_line_errors(ValueError, OSError, ImportError)
 def main(arguments=None):
     """Run the tool, with these arguments instead of the command line's if there are any."""
-    args = parse_args(arguments)
+    args = build_parser().parse_args(arguments)
     size = args.size[0] if len(args.size) == 1 else tuple(args.size)
     spec = DatasetSpec(args.num_train, args.num_val, size, args.seed, tuple(args.formats))
     written = write_dataset(args.out, spec, args.workers)

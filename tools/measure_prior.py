@@ -28,7 +28,7 @@ from mmdiffperc.files import write_whole
 def build_parser() -> ArgumentParser:
     """Return the parser of the command line."""
     parser = tool_parser(__doc__)
-    parser.add_argument('--task', choices=TASKS, default='segmentation', help='task to measure (default: %(default)s)')
+    parser.add_argument('--task', choices=TASKS, default='segmentation', help='task (to measure; default: %(default)s)')
     parser.add_argument(
         '--seeds', type=seed, nargs='+', default=[0, 1, 2], metavar='N', help='one run for each (default: 0 1 2)'
     )

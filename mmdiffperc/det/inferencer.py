@@ -10,6 +10,7 @@ from mmengine.config import Config
 from mmengine.structures import InstanceData
 
 from mmdiffperc.command_line import bounded
+from mmdiffperc.inference.controls import Control
 from mmdiffperc.inference.inferencer import ImageInferencer
 from mmdiffperc.inference.inputs import Frame
 from mmdiffperc.inference.writers import encode_json
@@ -39,6 +40,11 @@ class DetectionInferencer(ImageInferencer):
             metavar='SCORE',
             help='lowest score of an object in the picture (default: 0.3)',
         )
+
+    @property
+    def controls(self) -> tuple[Control, ...]:
+        """The threshold."""
+        return (Control('threshold', 'score', 'Threshold', 'The lowest score of an object in the picture.', 0.3),)
 
     def to_prediction(self, result: DetDataSample, frame: Frame) -> dict:
         """Return boxes, labels, scores and masks."""

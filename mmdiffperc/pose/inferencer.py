@@ -14,6 +14,7 @@ from mmpose.visualization import PoseLocalVisualizer
 
 from mmdiffperc.command_line import bounded, config_file
 from mmdiffperc.inference.builder import build_inferencer
+from mmdiffperc.inference.controls import Control
 from mmdiffperc.inference.inferencer import ImageInferencer
 from mmdiffperc.inference.inputs import Frame
 from mmdiffperc.inference.writers import encode_json
@@ -91,6 +92,14 @@ class PoseInferencer(ImageInferencer):
             type=bounded(float),
             metavar='SCORE',
             help='lowest score of a keypoint in the picture (default: 0.3)',
+        )
+
+    @property
+    def controls(self) -> tuple[Control, ...]:
+        """The boxes and the threshold."""
+        return (
+            Control('boxes', 'boxes', 'Boxes'),
+            Control('threshold', 'score', 'Threshold', 'The lowest score of a keypoint in the picture.', 0.3),
         )
 
     def predict(self, frames: Sequence[Frame], boxes: Sequence[Sequence[float]] | None = None) -> list[dict]:

@@ -5,6 +5,7 @@ import argparse
 import numpy as np
 from mmseg.structures import SegDataSample
 
+from mmdiffperc.inference.controls import Control
 from mmdiffperc.inference.inferencer import ImageInferencer
 from mmdiffperc.inference.inputs import Frame
 from mmdiffperc.inference.writers import encode_png
@@ -39,6 +40,11 @@ class ReferringInferencer(ImageInferencer):
         parser.add_argument(
             '--text', help='what to segment, in English (default: the caption of each image in metadata.jsonl)'
         )
+
+    @property
+    def controls(self) -> tuple[Control, ...]:
+        """The sentence."""
+        return (Control('text', 'text', 'Text', 'What to segment, in English.'),)
 
     def describe(self, frame: Frame, text: str | None = None) -> dict:
         """Return the sentence."""

@@ -20,7 +20,6 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from mmdiffperc.command_line import (
     add_shared,
     bounded,
-    file_name,
     one_line_errors,
     positive,
     positive_float,
@@ -39,7 +38,7 @@ def build_parser() -> ArgumentParser:
     """Return the parser of the command line."""
     parser = tool_parser(__doc__)
     add_shared(parser, 'input', help='text file with one keyword per line')
-    add_shared(parser, '--out-file', '.jsonl', type=file_name('.jsonl'), required=True)
+    add_shared(parser, '--out-file', '.jsonl', required=True)
     add_shared(parser, '--model', 'causal language model', required=True)
     number = dict(type=positive, metavar='N')
     parser.add_argument('--per-keyword', **number, default=1, help='captions per keyword (default: %(default)s)')

@@ -1,7 +1,9 @@
+from copy import deepcopy
+
 import pytest
 
-from mmdiffperc.swap.channels import heads_of, read_by_heads, set_head_channels, set_neck_channels
 from mmdiffperc.swap.features import Feature
+from mmdiffperc.swap.heads import heads_of, read_by_heads, set_head_channels, set_neck_channels, set_num_classes
 
 FEATURES = [Feature(8, 4), Feature(12, 8), Feature(20, 16), Feature(28, 32)]
 ALIKE = [Feature(12, 16)] * 4
@@ -80,7 +82,7 @@ def test_heads():
 def test_a_head_reads_what_is_not_there():
     with pytest.raises(ValueError, match=r'FCNHead.*in_index=4.*\b4\b'):
         set_and_get(decode_head=head(1, in_index=4))
-    with pytest.raises(ValueError, match=r'FCNHead.*in_channels=\[1, 2\].*\b2\b.*4'):
+    with pytest.raises(ValueError, match=r'FCNHead.*in_channels=\[1, 2\].*\b2\b.*\b4\b'):
         set_and_get(decode_head=head([1, 2]))
 
 
@@ -101,7 +103,67 @@ def test_neck(neck, features, expected):
 
 
 def test_a_neck_that_cannot_take_them():
-    with pytest.raises(ValueError, match=r'FPN.*in_channels=\[1, 2, 3\].*\b3\b.*4'):
+    with pytest.raises(ValueError, match=r'FPN.*in_channels=\[1, 2, 3\].*\b3\b.*\b4\b'):
         set_neck_channels(dict(type='FPN', in_channels=[1, 2, 3]), FEATURES)
     with pytest.raises(ValueError, match=r'F2P.*\[8, 12, 20, 28\]'):
         set_neck_channels(dict(type='F2P', embed_dim=3), FEATURES)
+
+
+BACKBONE = dict(type='Backbone', num_classes=1000)
+
+
+def head_of(num_classes, **others):
+    return dict(type='Head', num_classes=num_classes, **others)
+
+
+@pytest.mark.parametrize(
+    ('model', 'expected', 'keys'),
+    [
+        (
+            dict(decode_head=head_of(150, out_channels=150), auxiliary_head=[head_of(150), head_of(150)]),
+            dict(decode_head=head_of(3, out_channels=3), auxiliary_head=[head_of(3), head_of(3)]),
+            ['decode_head', 'auxiliary_head.0', 'auxiliary_head.1'],
+        ),
+        (
+            dict(
+                rpn_head=head_of(1),
+                roi_head=dict(bbox_head=[head_of(80)], mask_head=head_of(80, out_channels=256)),
+            ),
+            dict(
+                rpn_head=head_of(1),
+                roi_head=dict(bbox_head=[head_of(3)], mask_head=head_of(3, out_channels=256)),
+            ),
+            ['roi_head.bbox_head.0', 'roi_head.mask_head'],
+        ),
+        (
+            dict(decode_head=dict(type='KNet', generator=head_of(19), updates=(head_of(19), head_of(19)))),
+            dict(decode_head=dict(type='KNet', generator=head_of(3), updates=(head_of(3), head_of(3)))),
+            ['decode_head.generator', 'decode_head.updates.0', 'decode_head.updates.1'],
+        ),
+    ],
+)
+def test_every_head_of_the_data_set_changes(model, expected, keys):
+    model['backbone'] = deepcopy(BACKBONE)
+    changed, left = set_num_classes(model, 3)
+    assert model == dict(expected, backbone=BACKBONE)
+    assert changed == [f'model.{key}.num_classes' for key in keys] and left == []
+
+
+def test_settings_that_a_number_does_not_fix_are_named():
+    weighted = head_of(19, loss_decode=dict(type='Loss', class_weight=[1.0] * 19))
+    model = dict(decode_head=weighted, auxiliary_head=[head_of(19), head_of(2)], fusion=dict(num_things_classes=8))
+    changed, left = set_num_classes(model, 4)
+    assert changed == ['model.decode_head.num_classes', 'model.auxiliary_head.0.num_classes']
+    assert [setting.partition('=')[0] for setting in left] == [
+        'model.auxiliary_head.1.num_classes',  # as STDC's head of boundaries, which are two classes
+        'model.fusion.num_things_classes',
+        'model.decode_head.loss_decode.class_weight',
+    ]
+    assert model['auxiliary_head'][1]['num_classes'] == 2
+
+
+@pytest.mark.parametrize('model', [dict(decode_head=head_of(7)), dict(head=dict(type='HeatmapHead')), dict(neck=None)])
+def test_nothing_to_change(model):
+    before = deepcopy(model)
+    assert set_num_classes(model, 7) == ([], [])
+    assert model == before

@@ -4,8 +4,8 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from mmdiffperc.weights import part_files as weight_files
-from mmdiffperc.weights.part_files import Assignment, WeightFile
+from mmdiffperc.weights import weight_file
+from mmdiffperc.weights.weight_file import Assignment, WeightFile
 
 
 @pytest.fixture
@@ -29,7 +29,7 @@ def test_shapes(tensors, tmp_path, suffix):
 @pytest.mark.parametrize('suffix', ['.safetensors', '.ckpt'])
 @pytest.mark.parametrize('mapped_bytes', [1, 400, 2**20])
 def test_filled_in_as_many_pieces_as_it_takes(tensors, tmp_path, monkeypatch, suffix, mapped_bytes):
-    monkeypatch.setattr(weight_files, '_MAPPED_BYTES', mapped_bytes)
+    monkeypatch.setattr(weight_file, '_MAPPED_BYTES', mapped_bytes)
     targets = {key: torch.zeros_like(tensors[key]) for key in reversed(tensors)}
     file = WeightFile(_write(tensors, tmp_path, suffix))
 
@@ -39,7 +39,7 @@ def test_filled_in_as_many_pieces_as_it_takes(tensors, tmp_path, monkeypatch, su
 
 
 def test_a_piece_is_no_larger_than_allowed_by_more_than_a_tensor(tensors, tmp_path, monkeypatch):
-    monkeypatch.setattr(weight_files, '_MAPPED_BYTES', 400)
+    monkeypatch.setattr(weight_file, '_MAPPED_BYTES', 400)
     file = WeightFile(_write(tensors, tmp_path, '.safetensors'))
     pieces = list(file._batches(Assignment(tensor, key) for key, tensor in tensors.items()))
     assert len(pieces) > 3

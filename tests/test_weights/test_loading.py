@@ -12,16 +12,9 @@ from safetensors.torch import save_file
 from tiny_arch import write_arch
 from transformers import CLIPTextConfig, CLIPTextModel
 
+from mmdiffperc.weights.architectures import arch_folder, build_text_encoder, build_tokenizer, build_unet, build_vae
 from mmdiffperc.weights.compvis import PREFIXES, ema_key, open_clip_key, unet_key_map, vae_key_map
-from mmdiffperc.weights.stable_diffusion import (
-    arch_folder,
-    build_text_encoder,
-    build_tokenizer,
-    build_unet,
-    build_vae,
-    load_text_encoder,
-    load_weights,
-)
+from mmdiffperc.weights.loading import load_text_encoder, load_weights
 
 UNETS = {
     'sd1': {
