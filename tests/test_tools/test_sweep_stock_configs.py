@@ -95,7 +95,7 @@ def test_without_full_mmcv_it_says_so(sweep, capsys):
 def test_a_page_is_written_about_all(sweep, capsys):
     with pytest.raises(SystemExit):
         sweep.main(['--write', '--only', 'upernet'])
-    assert 'the page is written about all configs, with mmcv-lite' in capsys.readouterr().err
+    assert '--write' in capsys.readouterr().err
 
 
 def test_a_backbone_that_learns_nothing_is_told(sweep, tmp_path, monkeypatch):

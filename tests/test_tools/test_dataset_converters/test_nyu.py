@@ -94,8 +94,8 @@ def test_second_run_finds_it_complete(tmp_path, sync, capsys):
 @pytest.mark.parametrize(
     ('content', 'message'),
     [
-        (None, 'missing, damaged or no HDF5; expected nyu_depth_v2_labeled.mat'),
-        (dict(images=[0]), 'labeled.mat: no rawDepths, sceneTypes in it'),
+        (None, 'labeled.mat: expected nyu_depth_v2_labeled.mat'),
+        (dict(images=[0]), 'it has no rawDepths, sceneTypes'),
     ],
 )
 def test_another_file(tmp_path, labelled, capsys, content, message):
@@ -114,9 +114,9 @@ def test_another_file(tmp_path, labelled, capsys, content, message):
 @pytest.mark.parametrize(
     ('content', 'message'),
     [
-        (None, 'splits.mat does not exist or is not a file; expected splits.mat'),
-        (b'', 'splits.mat: damaged or no MATLAB file; expected splits.mat'),
-        (b'garbage' * 50, 'splits.mat: damaged or no MATLAB file; expected splits.mat'),
+        (None, 'splits.mat: expected splits.mat, but it does not exist'),
+        (b'', 'splits.mat: expected splits.mat, but the file is damaged'),
+        (b'garbage' * 50, 'splits.mat: expected splits.mat, but the file is damaged'),
     ],
 )
 def test_splits_that_cannot_be_read(tmp_path, labelled, capsys, content, message):

@@ -63,7 +63,7 @@ def test_bad_input(tmp_path, tool, arguments, capsys):
     assert not (tmp_path / 'out/metadata.jsonl').exists()
     assert main(arguments) == 0
     (tmp_path / 'captions.txt').write_text('')
-    assert main(arguments) == 1 and 'expected captions' in capsys.readouterr().err
+    assert main(arguments) == 1 and 'captions.txt: expected' in capsys.readouterr().err
     for options in (
         ['--guidance-scale', 'nan'],
         ['--guidance-scale', '-1'],
@@ -94,7 +94,7 @@ def test_what_the_safety_checker_blackens_is_left_out(tmp_path, tool, arguments,
     if threshold == 1:
         assert status == 0 and len(read(tmp_path)) == 3
         return
-    assert status == 1 and 'the safety checker left none of 3 images' in capsys.readouterr().err
+    assert status == 1 and 'rejected all 3 images' in capsys.readouterr().err
     assert not read(tmp_path)
 
 
