@@ -355,7 +355,8 @@ def test_mmseg_depth_is_the_recipe_of_mmseg(size, stride, resized):
     assert ours.optim_wrapper.optimizer == theirs.optim_wrapper.optimizer
     assert ours.train_dataloader.batch_size == theirs.train_dataloader.batch_size == 8
     pipeline = [transform for transform in ours.train_dataloader.dataset.pipeline if transform.type != 'CheckDepth']
-    assert without_scope(pipeline) == without_scope(theirs.train_dataloader.dataset.pipeline)
+    assert pipeline[0] == dict(type='LoadRGBImageFromFile')  # mmseg's, with more checks
+    assert without_scope(pipeline[1:]) == without_scope(theirs.train_dataloader.dataset.pipeline[1:])
     assert ours.test_dataloader.dataset.pipeline[1] == dict(type='Resize', scale=resized, keep_ratio=True)
     for name, (lr, weight_decay) in recipe_of(MMSEG_DEPTH[size]).items():
         assert lr == pytest.approx(1e-5 if name.startswith('backbone.unet.') else 1e-3), name

@@ -56,7 +56,7 @@ def test_slips_of_suffixes(folder, name, suffix, hint):
 
 
 def test_files_of_a_list_of_whole_names(folder):
-    with pytest.raises(FileNotFoundError, match=r"1 of 1 .*images/b\.png\. .*'\.JPG'") as caught:
+    with pytest.raises(FileNotFoundError, match=r"\b1\b.*\b1\b.*images/b\.png.*'\.JPG'") as caught:
         check_listed([f'{folder}/images/b.png'], f'{folder}/images', 'img_suffix', '.jpg')
     assert 'ann_file' not in str(caught.value) and 'img_suffix' not in str(caught.value)
 
@@ -64,5 +64,5 @@ def test_files_of_a_list_of_whole_names(folder):
 def test_empty_files(folder):
     (folder / 'labels/a.png').write_bytes(b'0')
     files = [f'{folder}/{name}' for name in ('labels/a.png', 'images/a.png', 'labels/a_mask.png')]
-    with pytest.raises(ValueError, match=r'images/a\.png: empty.* 2 of 3 '):
+    with pytest.raises(ValueError, match=r'images/a\.png.*empty.*\b2\b.*\b3\b'):
         check_listed(files, str(folder), 'img_suffix', '.png')

@@ -35,8 +35,9 @@ from torch import nn
 
 from mmdiffperc.command_line import add_shared, one_line_errors, positive, tool_parser
 from mmdiffperc.files import write_whole
-from mmdiffperc.models import DiffusionUNet, TextPrompts
-from mmdiffperc.weights.stable_diffusion import build_unet
+from mmdiffperc.models import DiffusionUNet
+from mmdiffperc.models.prompts.base_prompts import SENTENCE
+from mmdiffperc.weights.architectures import build_unet
 
 PROC = Path('/proc/self')
 MIB = 2**20
@@ -71,8 +72,9 @@ def build_model(cfg: Config) -> nn.Module:
         raise ValueError(f'expected a config whose model.backbone is a DiffusionUNet, got {backbone}')
     init_default_scope(cfg.get('default_scope', 'mmengine'))
     model = revert_sync_batchnorm(MODELS.build(cfg.model))
-    if isinstance(model.backbone.prompts, TextPrompts):
-        raise ValueError('expected prompts that do not depend on the image, got TextPrompts, which need sentences')
+    if model.backbone.prompts.condition == SENTENCE:
+        kind = type(model.backbone.prompts).__name__
+        raise ValueError(f'expected prompts that do not depend on the image, got {kind}, which need sentences')
     return model
 
 

@@ -15,7 +15,6 @@ from toy_runs import latest_results, run
 from mmdiffperc.command_line import one_line_errors, tool_parser
 
 CONFIG = 'configs/vpd/vpd_tiny-sd-fpn_1xb4-1800_toy-ade-128x128.py'
-DATA = 'data/toy'
 WORK_DIR = 'work_dirs/demo'
 FIGURE = f'{WORK_DIR}/demo.png'
 SCENES = ('61', '60', '198', '165')  # indices in the validation set, chosen because the model gets their classes right
@@ -31,7 +30,7 @@ def main(arguments=None):
     """Make scenes, train, test twice, draw."""
     build_parser().parse_args(arguments)
     checkpoint = f'{WORK_DIR}/iter_1800.pth'
-    run('python', 'tools/make_toy_scenes.py', '--out', DATA, '--formats', 'ade', '--workers', '2')
+    run('python', 'tools/make_toy_scenes.py', '--formats', 'ade', '--workers', '2')
     run('mim', 'train', 'mmseg', CONFIG, '--work-dir', WORK_DIR)
     run('mim', 'test', 'mmseg', CONFIG, '--checkpoint', checkpoint, '--work-dir', f'{WORK_DIR}/single-scale')
     run('mim', 'test', 'mmseg', CONFIG, '--checkpoint', checkpoint, '--work-dir', f'{WORK_DIR}/multi-scale', '--tta')

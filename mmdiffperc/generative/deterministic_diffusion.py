@@ -1,13 +1,11 @@
 """Dense prediction by a deterministic diffusion process."""
 
-import logging
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Literal
 
 import torch
 import torch.nn.functional as F
-from mmengine.logging import print_log
 from mmengine.model import BaseModel, ImgDataPreprocessor
 from mmengine.structures import BaseDataElement, PixelData
 from pydantic import InstanceOf
@@ -15,19 +13,19 @@ from pydantic import InstanceOf
 from mmdiffperc.models.config_checks import Arch, AttentionLora, GeneratorInitCfg, Schedule
 from mmdiffperc.registry import MODELS
 from mmdiffperc.validation import Component, NonNegativeFloat, PositiveFloat, validated
-from mmdiffperc.weights.completeness import RefuseIncomplete
+from mmdiffperc.weights.completeness import Completeness
+from mmdiffperc.weights.loading import initialise
 from mmdiffperc.weights.lora import load_lora, save_lora
-from mmdiffperc.weights.stable_diffusion import load_weights
 
 from .captions import captions_of, clean_captions
 from .deterministic_process import DeterministicProcess, PredictionType, Sampler, Steps, load_schedule
 from .diffusion_networks import DiffusionNetworks
 from .target_codec import TargetCodec, TargetMode, TargetScale, targets_of
 
-REFUSE_INCOMPLETE = RefuseIncomplete(
+COMPLETENESS = Completeness(
     'Check that its config has the same arch and lora as this one; Stable Diffusion weights are loaded by init_cfg, a '
     'LoRA file by load_lora',
-    may_lack='text_encoder.',  # SentenceEncoder decides about it
+    whole=True,
 )
 IMAGES = dict(type=ImgDataPreprocessor, mean=[127.5] * 3, std=[127.5] * 3, bgr_to_rgb=True)
 
@@ -120,7 +118,7 @@ class DeterministicDiffusion(BaseModel):
         self.autoencoder = networks.autoencoder
         self.text_encoder = networks.text_encoder
         self.unet = networks.unet
-        self.register_load_state_dict_pre_hook(REFUSE_INCOMPLETE)
+        COMPLETENESS.attach(self)
 
     @property
     def networks(self) -> DiffusionNetworks:
@@ -143,21 +141,10 @@ class DeterministicDiffusion(BaseModel):
 
     def init_weights(self):
         """Load the pre-trained weights that ``init_cfg`` names."""
-        source = dict(self.init_cfg or {})
-        if source.pop('type', None) != 'Pretrained':
-            print_log(
-                'DeterministicDiffusion has no init_cfg of type Pretrained: without a checkpoint loaded later, its '
-                'weights are random',
-                logger='current',
-                level=logging.WARNING,
-            )
-            return super().init_weights()
         parts = dict(unet=self.unet, vae=self.autoencoder.vae, text_encoder=self.text_encoder.clip)
-        components = source.pop('components', tuple(parts))
-        load_weights(**source, **{name: parts[name] for name in components})
-        if 'text_encoder' in components:
+        source = initialise(self, parts)
+        if source and 'text_encoder' in source.files:
             self.text_encoder.note_weights()
-        self._is_init = True
 
     def load_lora(self, path: str | Path):
         """Exchange the adapter for the one in a file or folder, see :func:`.load_lora`."""

@@ -12,7 +12,7 @@ from diffusers.training_utils import compute_snr
 
 from mmdiffperc.files import read_json
 from mmdiffperc.validation import Expected, PositiveFloat, PositiveInt, validated
-from mmdiffperc.weights.stable_diffusion import arch_folder
+from mmdiffperc.weights.architectures import arch_folder
 
 PREDICTION_TYPES = ('v_prediction', 'epsilon', 'sample')
 SAMPLERS = ('ddim', 'oracle', 'one_pass')

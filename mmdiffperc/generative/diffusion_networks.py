@@ -6,12 +6,12 @@ from dataclasses import dataclass
 import torch
 from diffusers import UNet2DConditionModel
 
-from mmdiffperc.models.checkpointing import enable_checkpointing
+from mmdiffperc.models.checkpointing import enable_checkpointing, refuse_reentrant_checkpointing
 from mmdiffperc.models.layers.image_check import REMEDY, check_form
 from mmdiffperc.models.layers.latent_autoencoder import LatentAutoencoder
 from mmdiffperc.models.layers.sentence_encoder import LONGEST, SentenceEncoder
+from mmdiffperc.weights.architectures import build_unet
 from mmdiffperc.weights.lora import add_attention_lora
-from mmdiffperc.weights.stable_diffusion import build_unet
 
 CACHED_SENTENCES = 1024
 
@@ -44,6 +44,7 @@ class DiffusionNetworks:
         autoencoder = LatentAutoencoder(arch, scale_latents=True, with_decoder=True)
         text_encoder = SentenceEncoder(arch, LONGEST, cache_size=CACHED_SENTENCES)
         unet = build_unet(arch)
+        refuse_reentrant_checkpointing(unet)
         if lora is not None:
             add_attention_lora(unet, **lora)
         if with_cp:

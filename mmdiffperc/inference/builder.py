@@ -13,6 +13,10 @@ from .inferencer import ImageInferencer
 # By the class of the model or the nearest of its bases; imported when needed, because most need a host.
 INFERENCERS = {
     'DepthEstimator': 'mmdiffperc.seg.depth.inferencer.DepthInferencer',
+    'ReferringSegmentor': 'mmdiffperc.seg.referring.inferencer.ReferringInferencer',
+    'BaseSegmentor': 'mmdiffperc.seg.semantic.inferencer.SemanticInferencer',
+    'TopdownPoseEstimator': 'mmdiffperc.pose.inferencer.PoseInferencer',
+    'BaseDetector': 'mmdiffperc.det.inferencer.DetectionInferencer',
 }
 
 

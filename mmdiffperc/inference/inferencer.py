@@ -5,8 +5,10 @@ from abc import abstractmethod
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import cached_property
 from itertools import groupby, islice
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -24,11 +26,26 @@ from mmdiffperc.files import write_whole
 from .controls import Control
 from .image_files import read_image
 from .inputs import Frame, ImageInput, Source, find_sources, read_frames
-from .single_image import test_pipeline
+from .single_image import metainfo_for_testing, pipeline_for_testing
 from .tolerant_reader import TolerantReader
-from .writers import encode_png, video_writer
+from .videos import frames_per_second, video_writer
+from .writers import encode_png
 
 DTYPES = dict(float32=torch.float32, bfloat16=torch.bfloat16, float16=torch.float16)
+
+
+class Result(NamedTuple):
+    """What is predicted of an image.
+
+    Args:
+        frame (Frame): The image.
+        prediction (dict): As the task's inferencer describes it.
+        picture (np.ndarray, optional): ``(H, W, 3)`` in RGB, uint8.
+    """
+
+    frame: Frame
+    prediction: dict
+    picture: np.ndarray | None
 
 
 class ImageInferencer(BaseInferencer):
@@ -84,9 +101,19 @@ class ImageInferencer(BaseInferencer):
         """Return the names of the task's options in ``__call__``."""
         return cls.preprocess_kwargs | cls.forward_kwargs | cls.visualize_kwargs | cls.postprocess_kwargs
 
+    @cached_property
+    def dataset_meta(self) -> dict:
+        """The meta information, such as classes and palette, in the checkpoint, or else of the config's test data."""
+        return self._checkpoint_meta or metainfo_for_testing(self.model.cfg)
+
+    @property
+    def classes(self) -> Sequence[str]:
+        """The names of the classes with which the model was trained."""
+        return self.dataset_meta['classes']
+
     @property
     def controls(self) -> tuple[Control, ...]:
-        """The options of a call that the browser page offers. Default: none."""
+        """The options of a call that the browser page offers; none by default."""
         return ()
 
     @property
@@ -111,8 +138,8 @@ class ImageInferencer(BaseInferencer):
         """
         options.setdefault('return_vis', False)
         results = list(self.stream(inputs, **options))
-        visualization = [picture for _, picture in results] if options['return_vis'] else []
-        return self.postprocess([prediction for prediction, _ in results], visualization)
+        visualization = [result.picture for result in results] if options['return_vis'] else []
+        return self.postprocess([result.prediction for result in results], visualization)
 
     def stream(
         self,
@@ -123,7 +150,7 @@ class ImageInferencer(BaseInferencer):
         return_vis: bool = False,
         skip_existing: bool = False,
         **task_options,
-    ) -> Iterator[tuple[dict, np.ndarray | None]]:
+    ) -> Iterator[Result]:
         """Predict one batch after the other, and keep none.
 
         An image that cannot be read does not stop the others; all of them are reported at the end.
@@ -139,7 +166,7 @@ class ImageInferencer(BaseInferencer):
             **task_options: Options of the task.
 
         Yields:
-            tuple: The prediction, a dict, and the picture ``(H, W, 3)`` in RGB, uint8, or None, of each image or frame.
+            Result: The prediction of each image or frame.
 
         Raises:
             OSError: There is no such file, or a file cannot be written.
@@ -158,7 +185,7 @@ class ImageInferencer(BaseInferencer):
                         picture = drawn[0] if with_pictures else None
                         write(frame, prediction, picture)
                         bar.update()
-                        yield prediction, picture if return_vis else None
+                        yield Result(frame, prediction, picture if return_vis else None)
 
     def read(self, image: ImageInput) -> np.ndarray:
         """Read an image ``(H, W, 3)`` in BGR, uint8; see :func:`.read_image`."""
@@ -213,6 +240,10 @@ class ImageInferencer(BaseInferencer):
     def encode(self, prediction: dict, **options) -> dict[str, bytes]:
         """Encode a prediction as the content of files, by their ``endings``."""
 
+    def summarize(self, prediction: dict) -> str:
+        """Return a prediction in a few words."""
+        return ''
+
     def visualize(
         self, inputs: Sequence[np.ndarray], preds: Sequence[dict], show: bool = False, **options
     ) -> list[np.ndarray]:
@@ -229,7 +260,7 @@ class ImageInferencer(BaseInferencer):
         return dict(predictions=preds, visualization=visualization)
 
     def _init_pipeline(self, cfg: Config) -> Callable[[dict], dict]:
-        return test_pipeline(cfg)
+        return pipeline_for_testing(cfg)
 
     def _init_collate(self, cfg: Config) -> Callable[[list], dict]:
         return pseudo_collate
@@ -239,7 +270,7 @@ class ImageInferencer(BaseInferencer):
 
     def _load_weights_to_model(self, model: nn.Module, checkpoint: dict | None, cfg: Config):
         super()._load_weights_to_model(model, checkpoint, cfg)
-        model.dataset_meta = (checkpoint or {}).get('meta', {}).get('dataset_meta') or {}
+        self._checkpoint_meta = (checkpoint or {}).get('meta', {}).get('dataset_meta')
 
     def _remaining(self, sources: list[Source], out_dir: str | Path | None, skip_existing: bool) -> list[Source]:
         """Return the sources whose files are to be written, which must not be inputs themselves."""
@@ -283,7 +314,7 @@ class ImageInferencer(BaseInferencer):
             yield lambda frame, prediction, picture: None
         elif source.is_video:
             stem = Path(out_dir) / source.stem
-            with video_writer(f'{stem}{self.picture_ending}.mp4', source.fps) as append:
+            with video_writer(f'{stem}{self.picture_ending}.mp4', frames_per_second(source.image)) as append:
 
                 def write(frame, prediction, picture):
                     self._write(stem / f'{frame.index:06}', self.encode(prediction, **options))

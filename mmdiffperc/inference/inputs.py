@@ -5,7 +5,6 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 
-import cv2
 import numpy as np
 from PIL import Image
 
@@ -13,8 +12,7 @@ from mmdiffperc.nearest import what_is_there
 
 from .image_files import read_image
 from .metadata import IMAGE_SUFFIXES, METADATA, list_images, visible_files
-
-VIDEO_SUFFIXES = ('.avi', '.m4v', '.mkv', '.mov', '.mp4', '.webm')
+from .videos import VIDEO_SUFFIXES, count_frames, read_video
 
 ImageInput = str | Path | np.ndarray | Image.Image
 
@@ -45,13 +43,8 @@ class Source:
 
     @property
     def num_frames(self) -> int:
-        """Number of frames: 1 for an image; what the file says for a video."""
-        return max(int(_property(self.image, cv2.CAP_PROP_FRAME_COUNT)), 0) if self.is_video else 1
-
-    @property
-    def fps(self) -> float:
-        """Frames per second of a video."""
-        return _property(self.image, cv2.CAP_PROP_FPS) or 25.0
+        """Number of frames; 1 for an image."""
+        return count_frames(self.image) if self.is_video else 1
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,7 +95,7 @@ def read_frames(source: Source, read: Callable[[ImageInput], np.ndarray] = read_
     if not source.is_video:
         yield Frame(read(source.image), source)
         return
-    for index, pixels in enumerate(_read_video(source.name)):
+    for index, pixels in enumerate(read_video(source.image)):
         yield Frame(read(pixels), source, index)
 
 
@@ -151,26 +144,3 @@ def _check_names(sources):
     for source in sources:
         if (other := seen.setdefault(source.stem, source)) is not source:
             raise ValueError(f'{other.name} and {source.name} would be written to the same files; rename one')
-
-
-def _property(path, key):
-    capture = cv2.VideoCapture(str(path))
-    try:
-        return capture.get(key)
-    finally:
-        capture.release()
-
-
-def _read_video(path):
-    if not Path(path).is_file():
-        raise FileNotFoundError(f'{path}: no such video; check the path')
-    capture = cv2.VideoCapture(path)
-    try:
-        is_read, pixels = capture.read()
-        if not is_read:
-            raise ValueError(f'{path}: empty, damaged, or not a video that OpenCV can read; convert it to MP4')
-        while is_read:
-            yield pixels
-            is_read, pixels = capture.read()
-    finally:
-        capture.release()

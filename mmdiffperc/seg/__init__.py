@@ -16,12 +16,12 @@ from .depth import (
     MonocularDepthMetric,
     PolyRiseFallLR,
 )
-from .inference import predict_depth, segment_phrase
 from .load_rgb_image import LoadRGBImageFromFile
 from .referring import (
     EvaluateAtInputSize,
     InputSizeVisualizer,
     LoadReferringMask,
+    ReferringInferencer,
     ReferringSegDataset,
     ReferringSegmentor,
     ReferringSegMetric,
@@ -32,6 +32,7 @@ from .semantic import (
     CheckLabels,
     MapillaryAsCityscapesDataset,
     MaskedCrossEntropyLoss,
+    SemanticInferencer,
     ToyScenesDataset,
 )
 
@@ -57,12 +58,12 @@ __all__ = [
     'MetaPromptsDepthHead',
     'MonocularDepthMetric',
     'PolyRiseFallLR',
+    'ReferringInferencer',
     'ReferringSegDataset',
     'ReferringSegMetric',
     'ReferringSegmentor',
+    'SemanticInferencer',
     'SimpleDecodingHead',
     'ToyScenesDataset',
     'check_seg_dataset',
-    'predict_depth',
-    'segment_phrase',
 ]

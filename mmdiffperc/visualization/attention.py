@@ -10,9 +10,11 @@ import torch.nn.functional as F
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
+from mmengine.dataset import pseudo_collate
 from torch import nn
 
-from mmdiffperc.inference.single_image import single_image_batch
+from mmdiffperc.inference.image_files import read_image
+from mmdiffperc.inference.single_image import pipeline_for_testing
 from mmdiffperc.models import DiffusionUNet
 
 COLOUR_MAP = 'inferno'  # perceptually uniform: equal steps of attention look equal
@@ -41,7 +43,8 @@ def attention_maps(
         ValueError: The backbone collects no maps, or none of this stride; a class without a prompt.
     """
     prompts, stride = _select_maps(model.backbone, classes, stride)
-    data = model.data_preprocessor(single_image_batch(model, image), False)
+    sample = pipeline_for_testing(model.cfg)(dict(img=read_image(image)))
+    data = model.data_preprocessor(pseudo_collate([sample]), False)
     sample = data['data_samples'][0]
     index = [level.stride for level in model.backbone.levels].index(stride)
     feature = model.backbone(data['inputs'])[index]

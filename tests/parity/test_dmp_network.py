@@ -11,8 +11,8 @@ from safetensors.torch import save_file
 
 from mmdiffperc.generative import DeterministicDiffusion, DeterministicProcess, TargetCodec
 from mmdiffperc.generative.deterministic_process import load_schedule
+from mmdiffperc.weights.architectures import build_unet
 from mmdiffperc.weights.lora import load_lora
-from mmdiffperc.weights.stable_diffusion import build_unet
 
 from .agreement import assert_agrees
 from .detweights import make_image, make_state_dict

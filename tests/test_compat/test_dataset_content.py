@@ -107,7 +107,7 @@ KINDS = [BaseDataset, BaseSegDataset, ADE20KDataset, CocoDataset, CocoPoseDatase
 @pytest.mark.parametrize('key', ['classes', 'CLASSES'])
 @pytest.mark.parametrize('dataset', KINDS)
 def test_one_string(dataset, key):
-    with pytest.raises(ValueError, match=rf"{dataset.__name__}: .*{key}='tram'.*\('tram',\)"):
+    with pytest.raises(ValueError, match=rf"{dataset.__name__}.*{key}='tram'.*\('tram',\)"):
         dataset(metainfo={key: ('tram')}, lazy_init=True)
 
 
@@ -116,7 +116,7 @@ def test_one_string_of_a_class_of_one_s_own(host):
     class Trams(host):
         METAINFO = dict(classes=('tram'))
 
-    with pytest.raises(ValueError, match=r"Trams: .*\('tram',\)"):
+    with pytest.raises(ValueError, match=r"Trams.*\('tram',\)"):
         Trams(lazy_init=True)
 
 

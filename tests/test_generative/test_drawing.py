@@ -8,7 +8,7 @@ from diffusers import StableDiffusionPipeline
 from mmdiffperc.generative import DeterministicDiffusion
 from mmdiffperc.generative.deterministic_process import load_schedule
 from mmdiffperc.generative.drawing import draw_image
-from mmdiffperc.weights.stable_diffusion import arch_folder
+from mmdiffperc.weights.architectures import arch_folder
 
 from .conftest import TINY_SD
 

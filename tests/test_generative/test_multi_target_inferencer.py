@@ -86,7 +86,7 @@ def test_a_task_that_does_not_fit_leaves_the_others(tasks, adapters, image, tmp_
     before = predict(inferencer, 'depth', image)
     for name, error, message in (
         ('empty', FileNotFoundError, 'LoRA'),
-        ('guided', ValueError, 'guidance_scale=2.0 needs prompts'),
+        ('guided', ValueError, 'guidance_scale=2.0'),
         ('albedo', KeyError, 'albedo'),
     ):
         with pytest.raises(error, match=message):

@@ -6,8 +6,8 @@ from mmengine.config import Config
 
 from mmdiffperc.generative import DeterministicDiffusion, TargetInferencer
 from mmdiffperc.generative.target_inferencer import resized_side
+from mmdiffperc.weights.architectures import build_unet
 from mmdiffperc.weights.lora import add_attention_lora, save_lora
-from mmdiffperc.weights.stable_diffusion import build_unet
 
 from .conftest import make_config
 

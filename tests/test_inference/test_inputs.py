@@ -34,22 +34,22 @@ def test_captions_and_subfolders_of_metadata(photos):
 
 def test_what_is_no_input(photos, tmp_path):
     (photos / 'bed.jpg').touch()
-    with pytest.raises(ValueError, match=r'bed\.jpg and .*bed\.png would be written to the same files'):
+    with pytest.raises(ValueError, match=r'bed\.jpg.*bed\.png'):
         find_sources(photos)
-    with pytest.raises(ValueError, match='same files'):
+    with pytest.raises(ValueError, match=r'bed\.png'):
         find_sources([photos / 'bed.png', photos / 'bed.png'])
     (tmp_path / 'empty').mkdir()
-    with pytest.raises(FileNotFoundError, match='empty: expected images'):
+    with pytest.raises(FileNotFoundError, match='empty'):
         find_sources(tmp_path / 'empty')
     with pytest.raises(FileNotFoundError, match=r'\*\.tif'):
         find_sources(f'{photos}/*.tif')
-    with pytest.raises(TypeError, match='got NoneType'):
+    with pytest.raises(TypeError, match='NoneType'):
         find_sources(None)
 
 
 def test_video(video, frames):
     (source,) = find_sources(video)
-    assert source.is_video and source.num_frames == len(frames) and source.fps == 5
+    assert source.is_video and source.num_frames == len(frames)
     read = list(read_frames(source))
     assert [frame.index for frame in read] == [0, 1, 2]
     for frame, pixels in zip(read, frames, strict=True):
@@ -60,7 +60,7 @@ def test_what_is_no_video(tmp_path):
     (tmp_path / 'bad.mp4').write_bytes(b'no video')
     (source,) = find_sources(tmp_path / 'bad.mp4')
     assert source.num_frames == 0
-    with pytest.raises(ValueError, match='bad.mp4: empty, damaged'):
+    with pytest.raises(ValueError, match='bad.mp4.*empty, damaged'):
         list(read_frames(source))
     (source,) = find_sources(tmp_path / 'absent.mp4')
     with pytest.raises(FileNotFoundError, match='absent.mp4'):

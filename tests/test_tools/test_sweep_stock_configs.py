@@ -103,5 +103,5 @@ def test_a_backbone_that_learns_nothing_is_told(sweep, tmp_path, monkeypatch):
     (stock,) = (stock for stock in all_configs(sweep) if stock.name.endswith('/pspnet_r50-d8.py'))
     wasteful = stock.__class__(stock.name, (('out_indices', (0, 1, 1, 1)),))
     torch.manual_seed(0)
-    with pytest.raises(RuntimeError, match='weights of the backbone without gradient'):
+    with pytest.raises(RuntimeError, match='gradient'):
         sweep.try_config(wasteful, write_arch(tmp_path / 'arch'))

@@ -5,7 +5,7 @@ import pytest
 from tiny_arch import write_arch
 
 from mmdiffperc.models import DiffusionUNet
-from mmdiffperc.weights.stable_diffusion import build_text_encoder, build_unet, build_vae
+from mmdiffperc.weights.architectures import build_text_encoder, build_unet, build_vae
 
 SDXL = dict(
     addition_embed_type='text_time',

@@ -5,9 +5,9 @@ from diffusers import StableDiffusionPipeline
 from peft.tuners.lora import LoraLayer
 from safetensors.torch import load_file, save_file
 
+from mmdiffperc.weights.architectures import build_unet
 from mmdiffperc.weights.lora import add_attention_lora, load_lora, save_lora, share_weights, without_lora
 from mmdiffperc.weights.lora_files import FILE_NAMES, find_lora, read_lora
-from mmdiffperc.weights.stable_diffusion import build_unet
 
 
 def test_adapts_attention_and_nothing_else():

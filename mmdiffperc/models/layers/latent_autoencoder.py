@@ -6,7 +6,7 @@ from torch import nn
 
 from mmdiffperc.models.config_checks import Arch
 from mmdiffperc.validation import validated
-from mmdiffperc.weights.stable_diffusion import build_vae
+from mmdiffperc.weights.architectures import build_vae
 
 from .image_check import ImageCheck
 

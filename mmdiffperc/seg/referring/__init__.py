@@ -1,5 +1,6 @@
 """Referring segmentation."""
 
+from .inferencer import ReferringInferencer
 from .input_size_visualizer import InputSizeVisualizer
 from .refer_dataset import ReferringSegDataset
 from .refer_metric import ReferringSegMetric
@@ -11,6 +12,7 @@ __all__ = [
     'EvaluateAtInputSize',
     'InputSizeVisualizer',
     'LoadReferringMask',
+    'ReferringInferencer',
     'ReferringSegDataset',
     'ReferringSegMetric',
     'ReferringSegmentor',

@@ -9,6 +9,7 @@ from mmseg.registry import MODELS
 from mmseg.structures import SegDataSample
 
 from mmdiffperc.models.checks.test_cfg_check import check_inference_mode
+from mmdiffperc.models.prompts.base_prompts import SENTENCE, BasePrompts
 from mmdiffperc.validation import validated
 
 TEST_MODES = ('whole', 'slide')
@@ -37,7 +38,7 @@ class ReferringSegmentor(EncoderDecoder):
         check_inference_mode(test_cfg, TEST_MODES)
         super().__init__(test_cfg=test_cfg, **kwargs)
         prompts = getattr(self.backbone, 'prompts', None)
-        if not getattr(prompts, 'by_sentence', False):
+        if not isinstance(prompts, BasePrompts) or prompts.condition != SENTENCE:
             raise ValueError(
                 'ReferringSegmentor hands sentences to its backbone: expected prompts of type TextPrompts there, got '
                 f'{type(prompts).__name__}'
@@ -65,6 +66,6 @@ def _sentences(samples: Sequence[SegDataSample | dict] | None) -> list[str]:
     if not sentences or None in sentences:
         raise ValueError(
             'A sample has no sentence: its meta information lacks `text`. PackSegInputs must have it among its '
-            'meta_keys; for an image of your own, call mmdiffperc.seg.segment_phrase'
+            'meta_keys; for an image of your own, use tools/predict.py'
         )
     return sentences

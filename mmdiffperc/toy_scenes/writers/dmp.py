@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from mmdiffperc.generative.lmdb_writing import lmdb_errors, new_database, put
 from mmdiffperc.generative.target_files import encode_npz
+from mmdiffperc.generative.target_stores import lmdb_errors, new_database, put
 from mmdiffperc.inference.metadata import METADATA, metadata_line
 from mmdiffperc.inference.writers import encode_png
 from mmdiffperc.toy_scenes.vocabulary import TOY_PALETTE

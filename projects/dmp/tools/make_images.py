@@ -28,7 +28,7 @@ from mmdiffperc.command_line import add_shared, bounded, one_line_errors, tool_p
 from mmdiffperc.files import write_whole
 from mmdiffperc.inference.metadata import METADATA, metadata_line, visible_files
 from mmdiffperc.inference.writers import encode_png
-from mmdiffperc.weights.stable_diffusion import arch_folder
+from mmdiffperc.weights.architectures import arch_folder
 
 SHIPPED = 'tiny-sd'
 SETTINGS = 'make_images.json'

@@ -7,7 +7,7 @@ from mmengine.runner import load_checkpoint
 
 from mmdiffperc.models import DiffusionUNet
 from mmdiffperc.models.layers.feature_resize import resize_features
-from mmdiffperc.weights.stable_diffusion import build_text_encoder, build_tokenizer, build_unet, build_vae
+from mmdiffperc.weights.architectures import build_text_encoder, build_tokenizer, build_unet, build_vae
 
 PROMPTS = dict(type='ClassPrompts', classes=['wall', 'sky', 'tree'], adapter=dict(type='TextAdapter', gamma=0.1))
 MAPS = dict(strides=(16, 32))
@@ -395,7 +395,7 @@ def test_an_incomplete_checkpoint_is_refused(arch, tmp_path):
 
 def test_a_checkpoint_of_another_rank_is_refused_unless_training_goes_on(arch, diffusers_folder, tmp_path):
     torch.save(dict(state_dict=build(arch, lora=dict(r=3)).state_dict()), tmp_path / 'rank3.pth')
-    message = r'unet\..*lora_A.*\(3, 8\).*\(2, 8\)'
+    message = r'unet\..*lora_A.*\(2, 8\).*\(3, 8\)'
     with pytest.raises(RuntimeError, match=message):
         load_checkpoint(build(arch, lora=dict(r=2)), str(tmp_path / 'rank3.pth'), map_location='cpu')
     ready = build(arch, lora=dict(r=2), init_cfg=dict(type='Pretrained', checkpoint=diffusers_folder))

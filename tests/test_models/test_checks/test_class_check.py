@@ -1,4 +1,5 @@
 import logging
+import re
 
 import pytest
 from mmengine.logging import MMLogger
@@ -27,8 +28,7 @@ def retinanet(arch, prompts):
 def test_other_classes(arch, warnings):
     retinanet(arch, dict(type='ClassPrompts', classes='CityscapesDataset'))
     (message,) = warnings()
-    assert 'name 8 classes, but bbox_head RetinaHead predicts 5' in message
-    assert message.endswith("'person', 'rider', 'car', ...")
+    assert re.search(r"\b8\b.*bbox_head.*RetinaHead.*\b5\b.*'person', 'rider', 'car', \.\.\.", message)
 
 
 @pytest.mark.parametrize(
@@ -42,7 +42,7 @@ def test_what_is_meant(arch, warnings, prompts):
 def test_classes_of_regions(arch, warnings):
     build_stock(FASTER_RCNN, arch, FINER, dict(type='ClassPrompts', classes=['a', 'b']), rpn_head=NARROW)
     (message,) = warnings()
-    assert 'name 2 classes, but roi_head StandardRoIHead predicts 80' in message and "'a', 'b'" in message
+    assert re.search(r"\b2\b.*roi_head.*StandardRoIHead.*\b80\b.*'a', 'b'", message)
 
 
 def test_a_head_without_classes(arch):

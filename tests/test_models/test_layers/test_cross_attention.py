@@ -5,7 +5,7 @@ from diffusers.models.attention_processor import Attention, AttnProcessor2_0
 from mmdiffperc.models import CrossAttentionMaps
 from mmdiffperc.models.layers import Recorder
 from mmdiffperc.models.layers.cross_attention import MapAttnProcessor
-from mmdiffperc.weights.stable_diffusion import build_unet
+from mmdiffperc.weights.architectures import build_unet
 
 LAYERS = {
     8: ['down_blocks.0.attentions.0', 'down_blocks.0.attentions.1', *(f'up_blocks.3.attentions.{i}' for i in range(3))],

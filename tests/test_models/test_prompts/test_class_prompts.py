@@ -9,11 +9,7 @@ from mmengine.registry import DATASETS, init_default_scope
 
 from mmdiffperc.models import ClassPrompts, ScenePrompts
 from mmdiffperc.models.prompts.class_prompts import imagenet_templates, names_dataset, resolve_classes
-from mmdiffperc.weights.stable_diffusion import build_text_encoder, build_tokenizer
-
-
-def no_text_encoder():
-    raise AssertionError('a file of embeddings needs no text encoder')
+from mmdiffperc.weights.architectures import build_text_encoder, build_tokenizer
 
 
 def text_side(arch):
@@ -24,7 +20,7 @@ def text_side(arch):
 def test_embeddings_are_the_mean_pooled_text_features(arch):
     tokenizer, text_encoder = text_side(arch)
     prompts = ClassPrompts(['traffic_light', 'sky'], embed_dims=12)
-    prompts.init_embeddings(lambda: (tokenizer, text_encoder))
+    prompts.encode(tokenizer, text_encoder)
     assert len(prompts.templates) == 80
     end = tokenizer.eos_token_id
     for row, name in zip(prompts.embeddings, ['traffic light', 'sky'], strict=True):
@@ -39,7 +35,7 @@ def test_embeddings_are_the_mean_pooled_text_features(arch):
 def test_templates_and_length(arch):
     tokenizer, text_encoder = text_side(arch)
     prompts = ClassPrompts(['a very long name of a class'], embed_dims=12, templates=['the {}'], max_length=5)
-    prompts.init_embeddings(lambda: (tokenizer, text_encoder))
+    prompts.encode(tokenizer, text_encoder)
     tokens = tokenizer('the a very long name of a class').input_ids[:4] + [tokenizer.eos_token_id]
     expected = text_encoder(torch.tensor([tokens])).pooler_output[0]
     torch.testing.assert_close(prompts.embeddings[0], expected)
@@ -151,7 +147,7 @@ def test_names_that_can_be_read():
 def test_full_width_letters_are_plain_ones(arch):
     sides = text_side(arch)
     prompts = ClassPrompts(['tram', 'ｔｒａｍ'], embed_dims=12, templates=['a {}'])
-    prompts.init_embeddings(lambda: sides)
+    prompts.encode(*sides)
     assert prompts.classes[1] == 'ｔｒａｍ'
     torch.testing.assert_close(prompts.embeddings[1], prompts.embeddings[0])
 
@@ -160,7 +156,7 @@ def test_embeddings_of_a_file(tmp_path):
     embeddings = torch.randn(3, 8)
     torch.save(embeddings, tmp_path / 'class_embeddings.pth')
     prompts = ClassPrompts(['a', 'b', 'c'], embed_dims=8, embeddings=str(tmp_path / 'class_embeddings.pth'))
-    prompts.init_embeddings(no_text_encoder)
+    prompts.init_embeddings('no arch', 'no checkpoint')
     torch.testing.assert_close(prompts.embeddings, embeddings, rtol=0, atol=0)
 
 
@@ -171,7 +167,7 @@ def test_a_file_that_does_not_fit_the_classes(tmp_path, content, found):
     torch.save(content, tmp_path / 'other.pth')
     prompts = ClassPrompts(['a', 'b', 'c'], embed_dims=8, embeddings=str(tmp_path / 'other.pth'))
     with pytest.raises(ValueError, match=rf'other\.pth.*\(3, 8\).*3.*classes.*{found}'):
-        prompts.init_embeddings(no_text_encoder)
+        prompts.init_embeddings('no arch', 'no checkpoint')
 
 
 def test_forward_repeats_the_adapted_embeddings():
@@ -218,7 +214,7 @@ def test_bad_configuration_does_not_build(options, message):
 def test_braces_in_templates_are_plain_text(arch):
     tokenizer, text_encoder = text_side(arch)
     prompts = ClassPrompts(['sky'], embed_dims=12, templates=['a {} {x}'])
-    prompts.init_embeddings(lambda: (tokenizer, text_encoder))
+    prompts.encode(tokenizer, text_encoder)
     tokens = tokenizer('a sky {x}', max_length=20, padding='max_length', return_tensors='pt').input_ids
     torch.testing.assert_close(prompts.embeddings[0], text_encoder(tokens).pooler_output[0])
 

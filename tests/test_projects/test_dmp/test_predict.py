@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 from mmdiffperc.generative import TargetInferencer
+from mmdiffperc.weights.architectures import build_unet
 from mmdiffperc.weights.lora import add_attention_lora, save_lora
-from mmdiffperc.weights.stable_diffusion import build_unet
 
 SIZE = 40
 

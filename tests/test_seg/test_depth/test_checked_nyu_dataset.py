@@ -94,5 +94,5 @@ def test_configs_of_mmseg_get_the_checks(write):
     for number in (1, 2):
         cv2.imwrite(f'{root}/annotations/test/kitchen_{number}.png', np.full((48, 64), 65535, np.uint16))
     loader = dict(type='LoadDepthAnnotation', depth_rescale_factor=1e-3)
-    with pytest.raises(ValueError, match=r'kitchen_1\.png and 1 more .* 65535 '):
+    with pytest.raises(ValueError, match=r'kitchen_1\.png.*\b1\b.*65535'):
         build(root, NYUDataset, pipeline=[loader])

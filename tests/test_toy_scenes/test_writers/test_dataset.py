@@ -123,15 +123,15 @@ def test_manifest_states_the_arguments(written):
 @pytest.mark.parametrize(
     ('arguments', 'message'),
     [
-        (dict(num_train=0), 'num_train=0: expected a positive whole number'),
-        (dict(num_val=0), 'num_val=0: expected a positive whole number'),
-        (dict(size=31), r'size=31: expected a side or \(height, width\), in pixels from 32'),
-        (dict(size=(64, 20)), r'size=\(64, 20\): expected a side'),
-        (dict(size=(64, 64, 3)), r'size=\(64, 64, 3\): expected a side'),
-        (dict(size=10**9), 'size=1000000000: expected a side'),
-        (dict(seed=-1), 'seed=-1: expected a whole number of 0 or more'),
-        (dict(formats=('voc',)), r"formats\[0\]='voc': expected 'ade', "),
-        (dict(formats=()), r'formats=\(\): expected at least 1 item'),
+        (dict(num_train=0), 'num_train=0'),
+        (dict(num_val=0), 'num_val=0'),
+        (dict(size=31), r'size=31.*\(height, width\).*pixels.*\b32\b'),
+        (dict(size=(64, 20)), r'size=\(64, 20\)'),
+        (dict(size=(64, 64, 3)), r'size=\(64, 64, 3\)'),
+        (dict(size=10**9), 'size=1000000000'),
+        (dict(seed=-1), r'seed=-1.*\b0\b'),
+        (dict(formats=('voc',)), r"formats\[0\]='voc'.*'ade'"),
+        (dict(formats=()), r'formats=\(\).*\b1\b'),
     ],
 )
 def test_bad_arguments_are_errors(arguments, message):

@@ -41,7 +41,7 @@ def test_continues_to_the_same_captions(tmp_path, tool, arguments, capsys):
         out.write_text(left)
         assert main(arguments) == 0 and out.read_text() == whole
     assert main([*arguments, '--seed', '1']) == 1
-    assert 'made with other settings: seed 0' in capsys.readouterr().err and out.read_text() == whole
+    assert 'seed 0' in capsys.readouterr().err and out.read_text() == whole
     out.unlink()
     assert main([*arguments, '--seed', '1']) == 0 and out.read_text() != whole
 
@@ -79,7 +79,7 @@ def test_bad_input(tmp_path, tool, arguments, capsys):
     main = tool('make_captions').main
     with pytest.raises(SystemExit):
         main([*arguments, '--prompt', 'Describe something'])
-    assert '{keyword}, got' in capsys.readouterr().err
+    assert '--prompt' in capsys.readouterr().err
     (tmp_path / 'keywords.txt').write_text('\n')
     assert main(arguments) == 1 and 'expected prompts' in capsys.readouterr().err
     (tmp_path / 'keywords.txt').unlink()
