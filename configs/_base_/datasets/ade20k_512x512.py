@@ -1,4 +1,4 @@
-"""mmseg's ADE20K, with the multi-scale protocol of VPD: scales relative to (2048, 512), not to the original image."""
+"""mmseg's ADE20K with the multi-scale protocol of VPD, whose scales are relative to (2048, 512), not to the image."""
 
 _base_ = 'mmseg::_base_/datasets/ade20k.py'
 

@@ -1,6 +1,6 @@
-"""mmseg's NYU depth v2, its folders and depth maps checked, with test-time augmentation.
+"""mmseg's NYU depth v2, with checks of folders and depth maps, and test-time augmentation.
 
-``crop`` is the side of the square training images; images are tested with this height.
+``crop`` is the side of the square training images and the height of the test images.
 """
 
 _base_ = ['mmseg::_base_/datasets/nyu.py', './depth_parts.py']
