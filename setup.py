@@ -19,6 +19,7 @@ EXTRAS = {
     'pose': requirements('mmcv', 'mim', 'pose'),
     'det': requirements('mmcv', 'mim', 'det'),
     'dmp': requirements('dmp'),
+    'app': requirements('app'),
     'test': requirements('test'),
     'docs': requirements('docs'),
 }

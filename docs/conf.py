@@ -32,7 +32,7 @@ nitpicky = True
 nitpick_ignore_regex = [
     (
         'py:.*',
-        r'(_thread|argparse|collections|diffusers|mmcv|mmdet|mmengine|mmpose|mmseg|np|numpy|pickle|pycocotools|torch'
+        r'(_thread|argparse|collections|diffusers|gr|gradio|mmcv|mmdet|mmengine|mmpose|mmseg|np|numpy|pickle|pycocotools|starlette|torch'
         r'|types)\..*',
     ),
     ('py:class', 'Path'),

@@ -66,7 +66,7 @@ def test_tested_versions_meet_the_requirements(path):
         assert requirement.specifier.contains(tested[canonicalize_name(requirement.name)])
 
 
-@pytest.mark.parametrize('part', ['core', 'det', 'dmp', 'mim', 'mmcv', 'pose', 'seg'])
+@pytest.mark.parametrize('part', ['app', 'core', 'det', 'dmp', 'mim', 'mmcv', 'pose', 'seg'])
 def test_lowest_versions_are_the_lower_bounds(part):
     lowest = pins('constraints-lowest.txt')
     for requirement in requirements(ROOT / 'requirements' / f'{part}.txt'):
@@ -79,7 +79,7 @@ def test_extras_are_what_the_documentation_says(tmp_path):
     assert result.returncode == 0, result.stderr
     listing = next(tmp_path.glob('*.egg-info/requires.txt')).read_text()
     assert {line.strip('[]') for line in listing.splitlines() if line.startswith('[')} == {
-        'all', 'det', 'dmp', 'docs', 'pose', 'seg', 'test',
+        'all', 'app', 'det', 'dmp', 'docs', 'pose', 'seg', 'test',
     }  # fmt: skip
 
 

@@ -13,8 +13,7 @@ from mmengine.config import Config
 from safetensors import SafetensorError
 
 from mmdiffperc.files import whole_file, write_whole
-from mmdiffperc.generative import TargetCodec
-from mmdiffperc.generative.prediction_files import write_prediction
+from mmdiffperc.inference.videos import video_writer
 from mmdiffperc.seg.depth.depth_metric import MonocularDepthMetric
 from mmdiffperc.seg.referring.refer_metric import ReferringSegMetric
 from mmdiffperc.weights.lora import add_attention_lora, save_lora
@@ -31,7 +30,7 @@ ALLOWED = {
     'mmdiffperc/files.py': 'the mechanism',
     'mmdiffperc/compat/checkpoint_hook.py': 'has the runner save through a backend that writes whole files',
     'mmdiffperc/compat/flexible_runner.py': 'leaves folders, which several processes fill, to the runner',
-    'mmdiffperc/generative/target_files.py': 'writes to memory',
+    'mmdiffperc/inference/writers.py': 'encodes in memory',
     'mmdiffperc/toy_scenes/writers': 'the data set is a whole folder',
     'mmdiffperc/doctor/child.py': 'writes line by line, so that a crash leaves the lines before it',
     'tools/dataset_converters': 'gets the name of a partial file',
@@ -55,16 +54,10 @@ def settings(folder: Path, number: int):
     check_settings(folder / 'settings.json', False, values=random(number, 500).tolist())
 
 
-def depth_of_a_tool(folder: Path, number: int):
-    from predict_depth import write_depth
-
-    write_depth(random(number, SIZE, SIZE), folder / 'a', 1000)
-
-
-def mask_of_a_tool(folder: Path, number: int):
-    from segment_phrase import write_mask
-
-    write_mask(picture(number), random(number, SIZE, SIZE) < 0.5, folder / 'a')
+def video(folder: Path, number: int):
+    with video_writer(folder / 'a.mp4', 5) as append:
+        for frame in range(4):
+            append(picture(4 * number + frame))
 
 
 def depth_of_a_metric(folder: Path, number: int):
@@ -103,15 +96,13 @@ def config(folder: Path, number: int):
 
 CASES = dict(
     content=lambda folder, number: write_whole(folder / 'a.txt', json.dumps(random(number, 500).tolist())),
-    prediction=lambda folder, number: write_prediction(random(number, 64, 64, 3), folder / 'a', TargetCodec()),
     config=config,
     depth_of_a_metric=depth_of_a_metric,
-    depth_of_a_tool=depth_of_a_tool,
     lora=lora,
     mask_of_a_metric=mask_of_a_metric,
-    mask_of_a_tool=mask_of_a_tool,
     settings=settings,
     training_state=training_state,
+    video=video,
 )
 
 

@@ -12,8 +12,9 @@ SEG = "pip install '{source}[seg]'"
 POSE = "pip install '{source}[pose]' && pip install --no-deps mmpose==1.3.2"
 DET = "pip install '{source}[det]'"
 DMP = "pip install '{source}[dmp]'"
+APP = "pip install '{source}[app]'"
 # The requirements of an extra apply if this distribution is installed.
-EXTRAS = {'seg': 'mmsegmentation', 'pose': 'mmpose', 'det': 'mmdet', 'dmp': 'lmdb'}
+EXTRAS = {'seg': 'mmsegmentation', 'pose': 'mmpose', 'det': 'mmdet', 'dmp': 'lmdb', 'app': 'gradio'}
 
 
 @dataclass(frozen=True)
@@ -69,7 +70,7 @@ PACKAGES = (
     ),
     Package('h5py', 'the NYU converter, tools/dataset_converters/nyu.py', SEG),
     Package('lmdb', 'DMP data sets stored in an lmdb', DMP),
-    Package('gradio', 'the browser page of DMP, projects/dmp/tools/app.py', DMP),
+    Package('gradio', 'the browser page, tools/app.py', APP),
 )
 
 

@@ -11,16 +11,16 @@ class Control:
     Args:
         name (str): The keyword argument of the call.
         kind (str): ``'text'``: a sentence. ``'choice'``: one of ``choices``, or None. ``'count'``: a positive integer.
-            ``'boxes'``: a list of boxes ``x1, y1, x2, y2`` in pixels, or None.
+            ``'score'``: a number in [0, 1]. ``'boxes'``: a list of boxes ``x1, y1, x2, y2`` in pixels, or None.
         label (str): The title of the widget.
         hint (str): A sentence below the title.
-        default (int, optional): The initial count.
+        default (int | float, optional): The initial count or score.
         choices (tuple[str, ...]): The values to choose from.
     """
 
     name: str
-    kind: Literal['text', 'choice', 'count', 'boxes']
+    kind: Literal['text', 'choice', 'count', 'score', 'boxes']
     label: str
     hint: str = ''
-    default: int | None = None
+    default: float | None = None
     choices: tuple[str, ...] = ()

@@ -84,7 +84,7 @@ def options_of(controls: Sequence[Control], values: Sequence) -> dict:
     """Convert the values of widgets to options of a call; those of empty widgets are left out.
 
     Raises:
-        ValueError: A text is too long, or is not a list of boxes.
+        ValueError: A text is missing or too long, or is not a list of boxes.
     """
     options = {}
     for control, value in zip(controls, values, strict=True):
@@ -92,6 +92,8 @@ def options_of(controls: Sequence[Control], values: Sequence) -> dict:
             raise ValueError(f'{control.label}: {len(value)} characters exceed the limit of this page, {LONGEST_TEXT}')
         if value is not None and str(value).strip():
             options[control.name] = parse_boxes(value) if control.kind == 'boxes' else value
+        elif control.kind == 'text':
+            raise ValueError(f'{control.label} is missing. {control.hint}')
     return options
 
 
@@ -115,7 +117,7 @@ class Predictor:
         """
         return None if file is None else draw_boxes(np.ascontiguousarray(self._read(file)[..., ::-1]), boxes)
 
-    def predict(self, task: str, file: str | None, *values) -> Iterator[tuple[np.ndarray, list[str]]]:
+    def predict(self, task: str, file: str | None, *values) -> Iterator[tuple[np.ndarray, str, list[str]]]:
         """Predict with the uploaded image.
 
         Args:
@@ -124,7 +126,7 @@ class Predictor:
             *values: The values of the task's controls.
 
         Yields:
-            tuple[np.ndarray, list[str]]: Once: the picture, and the files to download.
+            tuple[np.ndarray, str, list[str]]: Once: the picture, its summary, and the files to download.
 
         Raises:
             gr.Error: There is no image, or it is too large; the inferencer rejects the image or a value; the prediction
@@ -139,7 +141,8 @@ class Predictor:
             with time_limit(inferencer.model, self.limits.seconds):
                 result = inferencer(file, out_dir=folder, return_vis=True, **options)
             files = sorted(str(path) for path in Path(folder).iterdir())
-            yield result['visualization'][0], files  # Gradio has copied the files when it asks for more
+            summary = inferencer.summarize(result['predictions'][0])
+            yield result['visualization'][0], summary, files  # Gradio has copied the files when it asks for more
 
     def _read(self, file: str) -> np.ndarray:
         with errors_on_the_page(Path(file).parent):
@@ -154,6 +157,8 @@ def widget(control: Control) -> Component:
         return gr.Dropdown([('unknown', ''), *control.choices], value='', **shown)
     if control.kind == 'count':
         return gr.Slider(1, max(MOST_STEPS, control.default), control.default, step=1, **shown)
+    if control.kind == 'score':
+        return gr.Slider(0, 1, control.default, step=0.01, **shown)
     return gr.Textbox(max_length=LONGEST_TEXT, **shown)
 
 
@@ -178,12 +183,14 @@ def build_page(predictor: Predictor) -> gr.Blocks:
                     with gr.Tab(task):
                         widgets = [boxes if control.kind == 'boxes' else widget(control) for control in controls]
                         button = gr.Button('Predict', variant='primary')
-                        result = gr.Image(label='Prediction', elem_id=f'prediction-{number}', **SHOWN)
+                        picture = gr.Image(label='Prediction', elem_id=f'prediction-{number}', **SHOWN)
+                        summary = gr.Textbox(label='Summary', interactive=False)
                         files = gr.File(
                             label='Download', file_count='multiple', interactive=False, elem_id=f'files-{number}'
                         )
-                    results += [result, files]
-                    clicks.append((button, partial(predictor.predict, task), [file, *widgets], [result, files], task))
+                    outputs = [picture, summary, files]
+                    results += outputs
+                    clicks.append((button, partial(predictor.predict, task), [file, *widgets], outputs, task))
 
         for button, predict, inputs, outputs, task in clicks:
             # One request at a time, whatever its task, because each takes all that the device has.

@@ -1,19 +1,13 @@
-"""Your own image, without annotations, through the test pipeline of a model's config."""
+"""The test pipeline of a config, for images without annotations."""
 
-from pathlib import Path
-
-import numpy as np
 from mmengine.config import Config
-from mmengine.dataset import Compose, pseudo_collate
-from mmengine.registry import DefaultScope
-from torch import nn
-
-from .image_files import read_image
+from mmengine.dataset import Compose
+from mmengine.registry import DATASETS, DefaultScope
 
 ANNOTATION_LOADERS = ('LoadAnnotations', 'LoadDepthAnnotation', 'LoadReferringMask')
 
 
-def test_pipeline(cfg: Config) -> Compose:
+def pipeline_for_testing(cfg: Config) -> Compose:
     """Build the test pipeline of a config for images that are read already and have no annotations.
 
     Returns:
@@ -25,25 +19,21 @@ def test_pipeline(cfg: Config) -> Compose:
     if not (transforms := transforms_for_testing(cfg)):
         raise ValueError('Expected a config with test_dataloader.dataset.pipeline, which prepares images; it has none')
     loader, *others = transforms
+    if class_name(loader['type']) != 'LoadImage':  # mmpose's, which accepts images that are read already
+        loader = dict(loader, type='LoadImageFromNDArray')
     others = [transform for transform in others if class_name(transform['type']) not in ANNOTATION_LOADERS]
     # Another host's model may have been built since.
     with DefaultScope.overwrite_default_scope(cfg.get('default_scope', 'mmengine')):
-        return Compose([dict(loader, type='LoadImageFromNDArray'), *others])
+        return Compose([loader, *others])
 
 
-def single_image_batch(model: nn.Module, image: str | Path | np.ndarray, **information) -> dict[str, list]:
-    """Return the batch of one image that the model's ``test_step`` and ``data_preprocessor`` take.
-
-    Args:
-        model (nn.Module): A host's model with its config as ``model.cfg``, as ``mmseg.apis.init_model`` gives it.
-        image (str | Path | np.ndarray): An image file, or ``(H, W, 3)`` in BGR, uint8, as ``mmcv.imread`` gives it.
-
-    Raises:
-        OSError: There is no such file.
-        TypeError: The image is neither.
-        ValueError: The array is not such an image, the file holds none, or the config has no test pipeline.
-    """
-    return pseudo_collate([test_pipeline(model.cfg)(dict(img=read_image(image)) | information)])
+def metainfo_for_testing(cfg: Config) -> dict:
+    """Return the meta information, such as classes and palette, of the test data, none of which is read."""
+    dataset = _test_dataset(cfg)
+    while inner := _inner(dataset):
+        dataset = inner
+    with DATASETS.switch_scope_and_registry(cfg.get('default_scope', 'mmengine')) as registry:
+        return registry.build(dict(dataset, pipeline=[], lazy_init=True)).metainfo
 
 
 def transforms_for_testing(cfg: Config) -> list[dict]:
@@ -51,14 +41,22 @@ def transforms_for_testing(cfg: Config) -> list[dict]:
 
     Of several data sets (``ConcatDataset``) or data loaders (a list of them) the first one counts.
     """
+    return _pipeline_of(_test_dataset(cfg))
+
+
+def _test_dataset(cfg):
     loader = cfg.get('test_dataloader') or {}
     loader = next(iter(loader), {}) if isinstance(loader, (list, tuple)) else loader
-    return _pipeline_of(loader.get('dataset') or {})
+    return loader.get('dataset') or {}
+
+
+def _inner(dataset):
+    return dataset.get('dataset') or next(iter(dataset.get('datasets') or ()), None)
 
 
 def _pipeline_of(dataset):
-    wrapped = dataset.get('dataset') or next(iter(dataset.get('datasets') or ()), {})
-    return [*(_pipeline_of(wrapped) if wrapped else ()), *(dataset.get('pipeline') or ())]
+    inner = _inner(dataset)
+    return [*(_pipeline_of(inner) if inner else ()), *(dataset.get('pipeline') or ())]
 
 
 def class_name(kind: str | type) -> str:

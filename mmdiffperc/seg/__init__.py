@@ -16,12 +16,13 @@ from .depth import (
     MonocularDepthMetric,
     PolyRiseFallLR,
 )
-from .inference import predict_depth, segment_phrase
 from .load_rgb_image import LoadRGBImageFromFile
 from .referring import (
     EvaluateAtInputSize,
     InputSizeVisualizer,
     LoadReferringMask,
+    MaskedCrossEntropyLoss,
+    ReferringInferencer,
     ReferringSegDataset,
     ReferringSegmentor,
     ReferringSegMetric,
@@ -31,7 +32,7 @@ from .semantic import (
     CheckedSegDataset,
     CheckLabels,
     MapillaryAsCityscapesDataset,
-    MaskedCrossEntropyLoss,
+    SemanticInferencer,
     ToyScenesDataset,
 )
 
@@ -57,12 +58,12 @@ __all__ = [
     'MetaPromptsDepthHead',
     'MonocularDepthMetric',
     'PolyRiseFallLR',
+    'ReferringInferencer',
     'ReferringSegDataset',
     'ReferringSegMetric',
     'ReferringSegmentor',
+    'SemanticInferencer',
     'SimpleDecodingHead',
     'ToyScenesDataset',
     'check_seg_dataset',
-    'predict_depth',
-    'segment_phrase',
 ]

@@ -2,6 +2,14 @@
 
 from .attention import attention_figure, attention_maps, overlay
 from .depth import colour_depth, depth_figure
-from .mask import mask_overlay
+from .mask import label_overlay, mask_overlay
 
-__all__ = ['attention_figure', 'attention_maps', 'colour_depth', 'depth_figure', 'mask_overlay', 'overlay']
+__all__ = [
+    'attention_figure',
+    'attention_maps',
+    'colour_depth',
+    'depth_figure',
+    'label_overlay',
+    'mask_overlay',
+    'overlay',
+]

@@ -1,4 +1,6 @@
-"""Masks as pictures."""
+"""Masks and maps of classes as pictures."""
+
+from collections.abc import Sequence
 
 import cv2
 import numpy as np
@@ -7,7 +9,7 @@ COLOUR = (220, 20, 60)  # crimson, rare in photographs
 
 
 def mask_overlay(image: np.ndarray, mask: np.ndarray, opacity: float = 0.5) -> np.ndarray:
-    """Lay a mask over an image: a tint and an outline.
+    """Tint and outline a mask on an image.
 
     Args:
         image (np.ndarray): ``(H, W, 3)`` uint8, RGB.
@@ -21,3 +23,21 @@ def mask_overlay(image: np.ndarray, mask: np.ndarray, opacity: float = 0.5) -> n
     picture = np.where(mask[..., None], tinted, image).astype(np.uint8)
     outlines, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
     return cv2.drawContours(picture, outlines, -1, COLOUR)
+
+
+def label_overlay(
+    image: np.ndarray, labels: np.ndarray, palette: Sequence[Sequence[int]], opacity: float = 0.5
+) -> np.ndarray:
+    """Tint each pixel of an image in the colour of its class.
+
+    Args:
+        image (np.ndarray): ``(H, W, 3)`` uint8, RGB.
+        labels (np.ndarray): ``(H, W)``, the number of the class.
+        palette (Sequence): A colour for each class, RGB in 0 to 255.
+        opacity (float): Of the colours. Defaults to 0.5.
+
+    Returns:
+        np.ndarray: ``(H, W, 3)`` uint8, RGB.
+    """
+    colours = np.asarray(palette, np.float32)[labels]
+    return np.round(opacity * colours + (1 - opacity) * image).astype(np.uint8)

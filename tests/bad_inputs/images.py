@@ -10,7 +10,6 @@ from torch import nn
 
 from mmdiffperc.generative import DeterministicDiffusion
 from mmdiffperc.inference.image_files import read_image
-from mmdiffperc.inference.single_image import single_image_batch
 from mmdiffperc.models import DiffusionUNet
 from mmdiffperc.models.layers import LatentAutoencoder
 from mmdiffperc.models.layers.image_check import ImageCheck
@@ -126,9 +125,7 @@ def cases() -> Iterator[Case]:
     for title, inputs in TUPLES.items():
         yield Case('DiffusionUNet', title, partial(_encode, DiffusionUNet, inputs), ('images', 'inputs', 'condition'))
     for title, image in ARRAYS.items():
-        for read in (read_image, partial(single_image_batch, None)):
-            name = getattr(read, '__name__', 'single_image_batch')
-            yield Case(name, title, partial(read, image), ('image',))
+        yield Case('read_image', title, partial(read_image, image), ('image',))
     for title, samples in SAMPLES.items():
         yield Case('DeterministicDiffusion', title, partial(_lose, samples), ('target', 'data sample'))
     for title, captions in CAPTIONS.items():

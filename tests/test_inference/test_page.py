@@ -57,9 +57,10 @@ def test_prediction_and_files(predictor, depth, write, monkeypatch, tmp_path):
     monkeypatch.setattr(tempfile, 'tempdir', str(tmp_path / 'temporary'))
     (tmp_path / 'temporary').mkdir()
     request = predictor.predict('depth', file, 'kitchen')
-    picture, files = next(request)
+    picture, summary, files = next(request)
     expected = depth(file, scene='kitchen', return_vis=True)
     np.testing.assert_array_equal(picture, expected['visualization'][0])
+    assert 'm' in summary and summary == depth.summarize(expected['predictions'][0])
     names = [path.rpartition('/')[2] for path in files]
     assert names == ['bed_colour.png', 'bed_depth.npz', 'bed_depth.png']
     np.testing.assert_array_equal(np.load(files[1])['depth'], expected['predictions'][0]['depth'])
@@ -116,10 +117,12 @@ def test_values_become_options():
     assert options_of(controls, ('a bed', 'attic', 3, '4 30 20 10')) == dict(
         text='a bed', scene='attic', num_steps=3, boxes=[[4, 10, 20, 30]]
     )
-    assert options_of(controls, ('  ', '', 3, '')) == dict(num_steps=3)
-    assert options_of(controls, (None, None, 3, None)) == dict(num_steps=3)
+    assert options_of(controls[1:], ('', 3, '')) == options_of(controls[1:], (None, 3, None)) == dict(num_steps=3)
     with pytest.raises(ValueError, match=r'Text.* 1001 .* 1000'):
         options_of([TEXT], ('a' * 1001,))
+    for blank in ('  ', None):
+        with pytest.raises(ValueError, match='Text.*missing'):
+            options_of([TEXT], (blank,))
 
 
 @pytest.mark.parametrize('text', ['1 2', '1 2 3 4\n5 6 7', '1 2 3 x'])
@@ -148,7 +151,7 @@ def test_page_as_it_is_served(predictor, limits, write):
     try:
         client = Client(page.local_url, verbose=False)
         assert list(client.view_api(return_format='dict')['named_endpoints']) == ['/depth']
-        picture, files = client.predict(handle_file(write('bed.png', 51, 67)), 'kitchen', api_name='/depth')
+        picture, _, files = client.predict(handle_file(write('bed.png', 51, 67)), 'kitchen', api_name='/depth')
         assert cv2.imread(picture, cv2.IMREAD_UNCHANGED).shape == (51, 67, 3) and len(files) == 3
         with pytest.raises(AppError, match='large.png.*pixels'):
             client.predict(handle_file(write('large.png', 101, 100)), '', api_name='/depth')

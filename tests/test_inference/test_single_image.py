@@ -1,10 +1,8 @@
-import numpy as np
 import pytest
 from mmengine.config import Config
 from mmengine.dataset import ConcatDataset
-from torch import nn
 
-from mmdiffperc.inference.single_image import single_image_batch, transforms_for_testing
+from mmdiffperc.inference.single_image import pipeline_for_testing, transforms_for_testing
 
 LOAD, FLIP, PACK = (dict(type=name) for name in ('LoadImageFromFile', 'RandomFlip', 'PackSegInputs'))
 OWN = dict(type='NYUDataset', pipeline=[LOAD, PACK], lazy_init=True)
@@ -38,7 +36,5 @@ def test_the_first_of_several_data_loaders():
     [{}, dict(test_dataloader=None), dict(test_dataloader=[]), dict(test_dataloader=dict(dataset=dict(type='X')))],
 )
 def test_config_without_test_data(cfg):
-    model = nn.Module()
-    model.cfg = Config(cfg)
     with pytest.raises(ValueError, match=r'test_dataloader\.dataset\.pipeline'):
-        single_image_batch(model, np.zeros((4, 4, 3), np.uint8))
+        pipeline_for_testing(Config(cfg))

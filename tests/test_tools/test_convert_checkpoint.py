@@ -7,12 +7,11 @@ import pytest
 import torch
 from full_disk import full_disk
 from mmengine.config import Config
-from mmseg.apis import init_model
 from parity.detweights import make_state_dict
 from tiny_arch import write_arch
 
 from mmdiffperc.compat.checkpoint import load_file
-from mmdiffperc.seg.inference import segment_phrase
+from mmdiffperc.seg import ReferringInferencer
 
 REPOSITORY = Path(__file__).parents[2]
 TOOL = REPOSITORY / 'tools' / 'convert_checkpoint.py'
@@ -162,8 +161,8 @@ def test_referring_segmentation_says_where_its_text_encoder_comes_from(convert, 
     )
     printed = capsys.readouterr().out
     assert 'referring' in printed and 'text encoder' in printed
-    assert printed.rstrip().endswith('loaded from, stable-diffusion-v1-5/stable-diffusion-v1-5')
+    assert printed.rstrip().endswith('prompts.checkpoint=stable-diffusion-v1-5/stable-diffusion-v1-5')
     assert not any('text_encoder' in name for name in load_file(tmp_path / 'ours.pth')['state_dict'])
-    model = init_model(str(tmp_path / 'config.py'), str(tmp_path / 'ours.pth'), device='cpu')
-    with pytest.raises(RuntimeError, match='stable-diffusion-v1-5'):
-        segment_phrase(model, np.zeros((64, 64, 3), np.uint8), 'the red ball')
+    inferencer = ReferringInferencer(str(tmp_path / 'config.py'), str(tmp_path / 'ours.pth'), device='cpu')
+    with pytest.raises(RuntimeError, match=r'(?s)no weights.*stable-diffusion-v1-5 they cannot.*hf download'):
+        inferencer(np.zeros((64, 64, 3), np.uint8), text='the red ball')

@@ -82,6 +82,11 @@ class DepthInferencer(ImageInferencer):
             )
         return {'_depth.npz': encode_npz(depth=depth), '_depth.png': encode_png(units.astype(np.uint16))}
 
+    def summarize(self, prediction: dict) -> str:
+        """Return the range of the depth."""
+        depth = prediction['depth']
+        return f'{np.nanmin(depth):.2f} to {np.nanmax(depth):.2f} m'
+
     def _scene_index(self, scene: str | None) -> int:
         if scene is None:
             return UNKNOWN_SCENE

@@ -1,6 +1,8 @@
 """Referring segmentation."""
 
+from .inferencer import ReferringInferencer
 from .input_size_visualizer import InputSizeVisualizer
+from .masked_cross_entropy import MaskedCrossEntropyLoss
 from .refer_dataset import ReferringSegDataset
 from .refer_metric import ReferringSegMetric
 from .refer_transforms import EvaluateAtInputSize, LoadReferringMask
@@ -11,6 +13,8 @@ __all__ = [
     'EvaluateAtInputSize',
     'InputSizeVisualizer',
     'LoadReferringMask',
+    'MaskedCrossEntropyLoss',
+    'ReferringInferencer',
     'ReferringSegDataset',
     'ReferringSegMetric',
     'ReferringSegmentor',

@@ -16,7 +16,12 @@ from generation import PALETTES, check_settings, in_batches
 
 from mmdiffperc.command_line import add_shared, one_line_errors, tool_parser
 from mmdiffperc.files import write_whole
-from mmdiffperc.generative.class_colours import BEDROOM_CLASSES, classes_to_colours, colours_to_classes, resolve_palette
+from mmdiffperc.generative.coloured_segmentation import (
+    BEDROOM_CLASSES,
+    classes_to_colours,
+    colours_to_classes,
+    resolve_palette,
+)
 from mmdiffperc.generative.target_files import decode_target
 from mmdiffperc.inference import TolerantReader
 from mmdiffperc.inference.metadata import visible_files
@@ -106,7 +111,7 @@ def convert_folder(args) -> int:
 
 @one_line_errors(ValueError, OSError, ImportError)
 def main(arguments=None):
-    """Run the tool, with these arguments instead of the command line's if there are any."""
+    """Run the tool with the given arguments, or with those of the command line."""
     args = parse_args(arguments)
     print(f'{args.out}: {convert_folder(args)} new maps.')
 

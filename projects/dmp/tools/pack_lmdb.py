@@ -15,9 +15,8 @@ from tqdm import tqdm
 
 from mmdiffperc.command_line import add_shared, one_line_errors, tool_parser
 from mmdiffperc.files import whole_folder
-from mmdiffperc.generative.lmdb_writing import lmdb_errors, new_database, put
 from mmdiffperc.generative.target_files import decode_target
-from mmdiffperc.generative.target_stores import FolderTargets, open_targets
+from mmdiffperc.generative.target_stores import FolderTargets, lmdb_errors, new_database, open_targets, put
 from mmdiffperc.inference.metadata import list_images
 
 # Upper limit for the size of the database. It reserves addresses only, not disk space.
@@ -74,7 +73,7 @@ def write_database(folder: Path, names: list[str], source: FolderTargets):
 
 @one_line_errors(ValueError, OSError, ImportError)
 def main(arguments=None):
-    """Run the tool, with these arguments instead of the command line's if there are any."""
+    """Run the tool with the given arguments, or with those of the command line."""
     args = build_parser().parse_args(arguments)
     number = pack(args.input, args.targets, args.out)
     print(f'{args.out}: {f"{number} targets packed" if number else "already there, complete"}.')

@@ -12,7 +12,7 @@ from generation import model_errors
 from PIL import Image
 from transformers import pipeline
 
-from mmdiffperc.generative.class_colours import classes_to_colours, resolve_palette
+from mmdiffperc.generative.coloured_segmentation import classes_to_colours, resolve_palette
 
 MARIGOLD = {
     'normals': (MarigoldNormalsPipeline, 'prs-eth/marigold-normals-v1-1'),
@@ -116,7 +116,7 @@ class Segmentor:
     Args:
         config (str): Config file of the model.
         weights (str): Checkpoint of the model.
-        palette (str): See :func:`mmdiffperc.generative.class_colours.resolve_palette`.
+        palette (str): See :func:`mmdiffperc.generative.coloured_segmentation.resolve_palette`.
         device (str): Device to compute on.
     """
 

@@ -1,4 +1,5 @@
 import logging
+import re
 
 import pytest
 from mmengine.logging import MMLogger

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from mmdiffperc.generative.class_colours import resolve_palette
+from mmdiffperc.generative.coloured_segmentation import resolve_palette
 from mmdiffperc.generative.target_files import decode_target
 from mmdiffperc.inference.writers import encode_png
 
@@ -79,7 +79,7 @@ def test_bedroom_is_for_classes(tmp_path, tool, classes, capsys):
 def test_bad_input(tmp_path, tool, classes, capsys):
     for source, to, options, message in (
         ('classes', 'classes', [], r'a.png: expected RGB of 8 bits, got (2, 4)'),
-        ('nowhere', 'colours', [], 'nowhere holds no PNG'),
+        ('nowhere', 'colours', [], 'nowhere: expected a folder with PNG'),
         ('classes', 'colours', ['--palette', 'rainbow'], "palette='rainbow'"),
     ):
         assert run(tool, tmp_path, source, 'out', to, *options)[0] == 1

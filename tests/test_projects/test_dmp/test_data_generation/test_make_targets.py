@@ -111,7 +111,7 @@ def test_segmentation_by_mmseg(tmp_path, tool, images):
     shutil.rmtree(tmp_path / 'segmentation')
     assert main(arguments) == 0
 
-    from mmdiffperc.generative.class_colours import resolve_palette
+    from mmdiffperc.generative.coloured_segmentation import resolve_palette
 
     allowed = {tuple(colour) for colour in resolve_palette('ade20k')[:5]}
     for name, target in read(tmp_path / 'segmentation').items():

@@ -3,9 +3,9 @@ import pytest
 from full_disk import full_disk
 
 from mmdiffperc.generative import ImageTargetDataset
-from mmdiffperc.generative.target_files import encode_npz
 from mmdiffperc.generative.target_stores import open_targets
 from mmdiffperc.inference.metadata import metadata_line
+from mmdiffperc.inference.writers import encode_npz
 
 
 @pytest.fixture
@@ -15,7 +15,7 @@ def targets(images):
     folder.mkdir()
     rng = np.random.default_rng(1)
     for number, name in enumerate('abc'):
-        (folder / f'{name}.npz').write_bytes(encode_npz(rng.random((60, 80)) + number))
+        (folder / f'{name}.npz').write_bytes(encode_npz(x=rng.random((60, 80)) + number))
     return folder
 
 
@@ -39,7 +39,7 @@ def test_pack(tool, images, targets, capsys):
 def test_full_disk_leaves_nothing(tool, images, targets, capsys):
     with full_disk(60_000):
         status, out = run(tool, images, targets)
-    assert status == 1 and 'nothing is left of it' in capsys.readouterr().err
+    assert status == 1 and 'disk is not full' in capsys.readouterr().err
     assert not list(out.parent.iterdir())
     assert run(tool, images, targets)[0] == 0
 

@@ -1,0 +1,86 @@
+"""Detect objects."""
+
+import argparse
+
+import numpy as np
+import pycocotools.mask
+from mmdet.structures import DetDataSample
+from mmdet.visualization import DetLocalVisualizer
+from mmengine.config import Config
+from mmengine.structures import InstanceData
+
+from mmdiffperc.command_line import bounded
+from mmdiffperc.inference.controls import Control
+from mmdiffperc.inference.inferencer import ImageInferencer
+from mmdiffperc.inference.inputs import Frame
+from mmdiffperc.inference.writers import encode_json
+
+
+class DetectionInferencer(ImageInferencer):
+    """Detect objects, and segment them if the model does so, with one of mmdet's detectors.
+
+    A prediction is a dict of arrays, the most certain object first: ``boxes`` ``(N, 4)``, x1, y1, x2, y2 in pixels;
+    ``labels`` ``(N,)``, numbers of classes; ``scores`` ``(N,)`` in [0, 1]; and, of instance segmentation, ``masks``
+    ``(N, H, W)`` bool. For each image, ``NAME_objects.json`` lists the objects, with masks in COCO's run-length
+    encoding; ``NAME_objects.png`` is to look at.
+
+    Options of a call: ``threshold`` (float), the lowest score of an object in the picture, 0.3 by default.
+    """
+
+    visualize_kwargs = {'threshold'}
+    endings = ('_objects.json',)
+    picture_ending = '_objects'
+
+    @classmethod
+    def add_options(cls, parser: argparse.ArgumentParser):
+        """Add ``--threshold``."""
+        parser.add_argument(
+            '--threshold',
+            type=bounded(float),
+            metavar='SCORE',
+            help='lowest score of an object in the picture (default: 0.3)',
+        )
+
+    @property
+    def controls(self) -> tuple[Control, ...]:
+        """The threshold."""
+        return (Control('threshold', 'score', 'Threshold', 'The lowest score of an object in the picture.', 0.3),)
+
+    def to_prediction(self, result: DetDataSample, frame: Frame) -> dict:
+        """Return boxes, labels, scores and masks."""
+        found = result.pred_instances.cpu()
+        names = dict(bboxes='boxes', labels='labels', scores='scores', masks='masks')
+        return {name: np.asarray(found[key]) for key, name in names.items() if key in found}
+
+    def draw(self, image: np.ndarray, prediction: dict, threshold: float = 0.3) -> np.ndarray:
+        """Draw boxes, names, scores and masks."""
+        found = InstanceData(
+            bboxes=prediction['boxes'], **{key: prediction[key] for key in prediction if key != 'boxes'}
+        )
+        sample = DetDataSample(pred_instances=found)
+        self.visualizer.add_datasample('', image[..., ::-1], sample, draw_gt=False, pred_score_thr=threshold)
+        return self.visualizer.get_image()
+
+    def encode(self, prediction: dict) -> dict[str, bytes]:
+        """List the objects in JSON."""
+        rows = zip(*prediction.values(), strict=True)
+        objects = [self._in_plain_numbers(**dict(zip(prediction, row, strict=True))) for row in rows]
+        return {'_objects.json': encode_json(dict(objects=objects))}
+
+    def summarize(self, prediction: dict) -> str:
+        """Return the number of objects, and the most certain ones."""
+        pairs = zip(prediction['labels'], prediction['scores'], strict=True)
+        best = ', '.join(f'{self.classes[label]} {score:.2f}' for label, score in list(pairs)[:5])
+        return f'{len(prediction["scores"])} objects: {best}'
+
+    def _in_plain_numbers(self, boxes, labels, scores, masks=None):
+        plain = dict(name=self.classes[labels], label=int(labels), score=float(scores), box=boxes.tolist())
+        if masks is not None:
+            code = pycocotools.mask.encode(np.asfortranarray(masks, np.uint8))
+            plain['mask'] = dict(size=code['size'], counts=code['counts'].decode())
+        return plain
+
+    def _init_visualizer(self, cfg: Config) -> DetLocalVisualizer:
+        visualizer = DetLocalVisualizer()
+        visualizer.dataset_meta = self.dataset_meta
+        return visualizer

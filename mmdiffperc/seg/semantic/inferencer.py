@@ -1,0 +1,42 @@
+"""Segment images into classes."""
+
+import numpy as np
+from mmseg.structures import SegDataSample
+
+from mmdiffperc.inference.inferencer import ImageInferencer
+from mmdiffperc.inference.inputs import Frame
+from mmdiffperc.inference.writers import encode_png
+from mmdiffperc.visualization.mask import label_overlay
+
+
+class SemanticInferencer(ImageInferencer):
+    """Segment images into classes with one of mmseg's segmentors.
+
+    (mmseg's own inferencer expects its image loader under one particular name in the config, numbers the files instead
+    of naming them after the images, and has no batches of images of different sizes.) A prediction is
+    ``dict(labels=...)``, ``(H, W)``, the number of the class at each pixel. For each image, ``NAME_labels.png`` holds
+    the labels, in 16 bits if there are more than 256 classes; ``NAME_overlay.png`` is to look at.
+    """
+
+    endings = ('_labels.png',)
+    picture_ending = '_overlay'
+
+    def to_prediction(self, result: SegDataSample, frame: Frame) -> dict:
+        """Return the number of the class at each pixel."""
+        labels = result.pred_sem_seg.data[0].cpu().numpy()
+        return dict(labels=labels.astype(np.uint8 if len(self.classes) <= 256 else np.uint16))
+
+    def draw(self, image: np.ndarray, prediction: dict) -> np.ndarray:
+        """Tint each pixel in the colour of its class."""
+        return label_overlay(image[..., ::-1], prediction['labels'], self.dataset_meta['palette'])
+
+    def encode(self, prediction: dict) -> dict[str, bytes]:
+        """Encode the labels as PNG."""
+        return {'_labels.png': encode_png(prediction['labels'])}
+
+    def summarize(self, prediction: dict) -> str:
+        """Return the classes with their shares of the pixels, the largest first."""
+        labels = prediction['labels']
+        counts = np.bincount(labels.ravel(), minlength=len(self.classes))
+        largest = [index for index in np.argsort(-counts) if counts[index]]
+        return ', '.join(f'{self.classes[index]} {counts[index] / labels.size:.1%}' for index in largest)

@@ -1,0 +1,77 @@
+"""Predict with a trained model: classes, depth, what a sentence refers to, poses, objects, or DMP's targets.
+
+    python tools/predict.py CONFIG WEIGHTS INPUT... --out FOLDER
+    python tools/predict.py CONFIG --help
+
+The model in CONFIG decides what is predicted, and the second command lists its options. INPUT is an image, a video, a
+folder of them, or a pattern such as 'photos/*.jpg'.
+
+The files of an image are named after it: a picture to look at, and files to compute with. A video gives a video of the
+pictures, and a folder with the other files of each frame. Images that cannot be read are reported at the end, and the
+exit status is 1.
+"""
+
+import argparse
+import pickle
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from mmengine.config import Config
+from tqdm import tqdm
+
+from mmdiffperc.command_line import add_shared, one_line_errors, tool_parser
+from mmdiffperc.inference import ImageInferencer, build_inferencer
+from mmdiffperc.inference.builder import inferencer_class
+
+
+def build_parser(task: type[ImageInferencer] | None = None) -> argparse.ArgumentParser:
+    """Return the parser for the command line, with the options of a task."""
+    parser = tool_parser(__doc__)
+    add_shared(parser, 'config')
+    add_shared(parser, 'weights')
+    add_shared(parser, 'input', nargs='+', help='image, video, folder, or pattern')
+    add_shared(parser, '--out', default=Path('predictions'))
+    add_shared(parser, '--device')
+    add_shared(parser, '--dtype')
+    add_shared(parser, '--batch-size')
+    parser.add_argument('--skip-existing', action='store_true', help='skip inputs whose files exist in FOLDER')
+    add_shared(parser, '--cfg-options')
+    if task:
+        task.add_options(parser.add_argument_group(task.__name__, argument_default=argparse.SUPPRESS))
+    return parser
+
+
+def find_task(arguments: Sequence[str]) -> type[ImageInferencer] | None:
+    """Return the inferencer for the config that stands first on the command line, if one does."""
+    parser = argparse.ArgumentParser(add_help=False)
+    add_shared(parser, 'config', nargs='?')
+    config = parser.parse_known_args(arguments[:1])[0].config
+    return config and inferencer_class(Config.fromfile(config))
+
+
+def predict(config: str, weights: str, input: list[Path], out: Path, cfg_options: dict | None, **options) -> int:
+    """Predict and write; return the number of images and frames."""
+    config = Config.fromfile(config)
+    config.merge_from_dict(cfg_options or {})
+    of_call = {'batch_size', 'skip_existing', *inferencer_class(config).call_options()}
+    settings = {name: value for name, value in options.items() if name not in of_call}
+    inferencer = build_inferencer(config, weights, **settings)
+    number = 0
+    for result in inferencer.stream(input, out_dir=out, **{name: options[name] for name in of_call & options.keys()}):
+        number += 1
+        tqdm.write(f'{result.frame.source.name}: {inferencer.summarize(result.prediction)}')
+    return number
+
+
+@one_line_errors(ValueError, TypeError, OSError, RuntimeError, ImportError, pickle.UnpicklingError)
+def main(arguments=None):
+    """Run the tool with the given arguments, by default those of the command line."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    args = build_parser(find_task(arguments)).parse_args(arguments)
+    number = predict(**vars(args))
+    print(f'{args.out}: predictions written: {number}')
+
+
+if __name__ == '__main__':
+    sys.exit(main())
