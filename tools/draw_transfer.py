@@ -91,7 +91,7 @@ def figure_of(rows: list[tuple[str, dict[str, np.ndarray]]]) -> Figure:
 
 @one_line_errors(ValueError, OSError, RuntimeError, pickle.UnpicklingError)
 def main(arguments=None):
-    """Run the tool, with these arguments instead of the command line's if there are any."""
+    """Run the tool with the given arguments, or with those of the command line."""
     args = build_parser().parse_args(arguments)
     init_default_scope('mmseg')
     rows = [
