@@ -148,6 +148,7 @@ SHARED = {
     'config': dict(metavar='CONFIG', type=config_file, help='config file'),
     'weights': dict(metavar='WEIGHTS', help='checkpoint file'),
     'input': dict(metavar='INPUT', type=Path),  # each tool says in `help` what it takes
+    '--config': dict(metavar='CONFIG', type=config_file, help='config file'),
     '--weights': dict(metavar='WEIGHTS', help='checkpoint file'),
     '--out': dict(metavar='FOLDER', type=Path, help='folder to write'),
     '--out-file': dict(metavar='FILE', type=Path, help='file to write'),
@@ -200,6 +201,23 @@ def add_shared(parser: argparse.ArgumentParser, name: str, note: str = '', **set
     if note:
         settings['help'] += f' ({note})'.replace('%', '%%')
     return parser.add_argument(name, **settings)
+
+
+def check_indices(indices: Sequence[int] | None, number: int, default: int) -> Sequence[int]:
+    """Return the indices given by ``--indices``, or the first ``default`` ones.
+
+    Args:
+        indices (Sequence[int] | None): The option.
+        number (int): Number of images in the test set.
+        default (int): Number of images to select without the option.
+
+    Raises:
+        ValueError: The test set has no image with one of these indices.
+    """
+    indices = range(min(default, number)) if indices is None else indices
+    if absent := [index for index in indices if index >= number]:
+        raise ValueError(f'--indices: expected indices of the test set, 0 to {number - 1}, got {absent}')
+    return indices
 
 
 def one_line_errors(*expected: type[Exception]) -> Callable:

@@ -1,5 +1,6 @@
-"""What is there instead of a file or name that was looked for, for messages."""
+"""What exists in place of a file or name that was not found, for messages."""
 
+import os
 from collections.abc import Sequence
 from difflib import get_close_matches
 from itertools import islice
@@ -9,21 +10,21 @@ from mmengine import fileio
 
 from mmdiffperc.files import brief, quoted
 
-# Enough to see which suffixes a folder has.
+# Enough to find the suffixes in a folder.
 NUM_LISTED = 1000
 IMAGE_SUFFIXES = ('.jpg', '.jpeg', '.png', '.bmp', '.tif', '.tiff', '.webp')
 
 
 def what_is_there(folder: str, suffix: str | None = None, backend_args: dict | None = None) -> str:
-    """Describe the files of a folder by their suffixes.
+    """Describe the files in a folder by their suffixes.
 
     Args:
-        folder (str): The folder, whose subfolders count.
-        suffix (str, optional): What was looked for. Default: nothing in particular.
-        backend_args (dict, optional): Of the storage, as in the hosts' data sets.
+        folder (str): The folder, including its subfolders.
+        suffix (str, optional): The suffix that was expected. Default: none.
+        backend_args (dict, optional): Arguments of the storage backend, as in the hosts' data sets.
 
     Returns:
-        str: The suffixes that there are, and which of them was likely meant, if one was looked for.
+        str: The suffixes that exist, and the one that was probably meant if ``suffix`` is given.
     """
     if not fileio.isdir(folder, backend_args):
         beside = nearest_path(folder, backend_args)
@@ -40,14 +41,14 @@ def what_is_there(folder: str, suffix: str | None = None, backend_args: dict | N
 
 
 def nearest_path(path: str, backend_args: dict | None = None) -> str:
-    """Describe what lies beside a file or folder that does not exist.
+    """Describe what exists beside the place where a file or folder was expected.
 
     Args:
         path (str): The file or folder.
-        backend_args (dict, optional): Of the storage, as in the hosts' data sets.
+        backend_args (dict, optional): Arguments of the storage backend, as in the hosts' data sets.
 
     Returns:
-        str: The name that was likely meant, or else all names; empty if the folder is.
+        str: The name that was probably meant, or else all names; empty if the parent folder is.
     """
     parent, name = split(path.rstrip('/'))
     if not fileio.isdir(parent or '.', backend_args):
@@ -61,40 +62,45 @@ def nearest_path(path: str, backend_args: dict | None = None) -> str:
 
 
 def check_listed(paths: Sequence[str], folder: str, option: str, suffix: str, backend_args: dict | None = None):
-    """Check that files exist, at once, and not where training happens to read the first missing one.
+    """Check that files exist and are not empty, before training reads the first bad one.
 
     Args:
         paths (Sequence[str]): The files.
-        folder (str): Where they should be.
-        option (str): Name of the option that gives their suffix, for the message.
+        folder (str): The folder in which they are expected.
+        option (str): Name of the option that defines their suffix, for the message.
         suffix (str): Its value.
-        backend_args (dict, optional): Of the storage, as in the hosts' data sets.
+        backend_args (dict, optional): Arguments of the storage backend, as in the hosts' data sets.
 
     Raises:
-        FileNotFoundError: Some are missing; the message names the first and says what is there.
+        FileNotFoundError: Some files are missing; the message names the first one and says what exists.
+        ValueError: Some local files are empty; the message names the first one.
     """
     if missing := [path for path in paths if not fileio.exists(path, backend_args)]:
+        has_suffix = missing[0].endswith(suffix)  # a list of whole names has suffixes of its own
+        reason = f' ({option}={suffix!r}). {_slip_of_suffix(missing[0], suffix)}' if has_suffix else '. '
         raise FileNotFoundError(
-            f'{len(missing)} of {len(paths)} files are missing, such as {missing[0]} ({option}={suffix!r}). '
-            f'{_slip_of_suffix(missing[0], suffix)}{what_is_there(folder, suffix, backend_args)}'
+            f'{len(missing)} of {len(paths)} files are missing, such as {missing[0]}{reason}'
+            f'{what_is_there(folder, suffix if has_suffix else None, backend_args)}'
         )
+    if empty := [path for path in paths if os.path.isfile(path) and not os.path.getsize(path)]:
+        raise ValueError(f'{empty[0]}: empty, as are {len(empty)} of {len(paths)} files; get them again')
 
 
 def _slip_of_suffix(path, suffix):
-    """Recognise a suffix that was given twice, without its dot, or to no name."""
+    """Recognise a suffix that is written twice, without its dot, or without a name."""
     if basename(path) == suffix:
         return 'A line of ann_file is empty. '
     given = splitext(path.removesuffix(suffix))[1]
     if given.lower() in IMAGE_SUFFIXES:
-        return f'The name has the suffix {given!r} already: leave it out in ann_file. '
+        return f'The name already has the suffix {given!r}: remove it from ann_file. '
     if given == '.':  # 'a..png' beside 'a.jpg'
-        return "It has two dots, because the dot is missing in img_suffix: write '.jpg', not 'jpg'. "
+        return "The name has two dots, because the dot is missing in img_suffix: write '.jpg', not 'jpg'. "
     if suffix and '.' not in suffix:
         return f'The dot is missing: did you mean {f".{suffix}"!r}? '
     return ''
 
 
 def nearest_names(name: str, known: Sequence[str]) -> list[str]:
-    """Return the names that ``name`` is likely to stand for, nearest first; upper and lower case count as equal."""
+    """Return the names that ``name`` probably stands for, nearest first; upper and lower case are equal."""
     lower = {one.lower(): one for one in known}
     return [lower[one] for one in get_close_matches(name.lower(), lower, n=2)]

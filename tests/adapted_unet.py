@@ -4,8 +4,8 @@ import re
 
 import torch
 
+from mmdiffperc.weights.architectures import build_unet
 from mmdiffperc.weights.lora import add_attention_lora
-from mmdiffperc.weights.stable_diffusion import build_unet
 
 TINY_SD = 'tiny-sd'
 

@@ -79,7 +79,7 @@ def arch(archs):
 @pytest.fixture(scope='session')
 def toy_spec():
     """A small data set of images that are not square."""
-    return DatasetSpec(num_train=5, num_val=8, size=(48, 64), seed=7, domain='b')
+    return DatasetSpec(num_train=5, num_val=8, size=(48, 64), seed=7)
 
 
 @pytest.fixture(scope='session')

@@ -18,12 +18,12 @@ os.environ.setdefault('HF_HUB_OFFLINE', '1')  # read when the client of the hub 
 
 CONFIGS = Path(__file__).parents[1] / 'configs'
 PACKAGES = ('mmdiffperc', 'mmdiffperc.seg', 'mmdiffperc.pose', 'mmseg.apis', 'mmdet.apis', 'mmpose.apis', 'mim')
-SEGMENTATION = 'vpd/vpd_tiny-sd-fpn_1xb4-1800_toy-128x128.py'
+SEGMENTATION = 'vpd/vpd_tiny-sd-fpn_1xb4-1800_toy-ade-128x128.py'
 # A config for each host, and the folder of the toy scenes that it reads.
 TRAININGS = {
     'mmseg': (SEGMENTATION, 'ade'),
-    'mmdet': ('detection/retinanet_tiny-sd-fpn_1xb4-1800_toy-coco-128x128.py', ''),
-    'mmpose': ('metaprompts/td-hm_metaprompts-tiny-sd_1xb4-1800_toy-coco-128x96.py', ''),
+    'mmdet': ('detection/retinanet_tiny-sd-fpn_1xb4-1800_toy-coco-128x128.py', 'coco'),
+    'mmpose': ('metaprompts/td-hm_metaprompts-tiny-sd_1xb4-1800_toy-coco-128x96.py', 'coco'),
 }
 ITERATIONS = 20
 NAMED = (

@@ -119,7 +119,7 @@ def without(content, part):
 
 FIRST = 'backbone.unet.conv_in.weight'
 BAD_CHECKPOINTS = {
-    'nodict': (lambda c: 7, 'expected a dict'),
+    'nodict': (lambda c: 7, 'dict'),
     'str_value': (lambda c: c['state_dict'].update({FIRST: 'text'}), FIRST),
     'intkey': (lambda c: c['state_dict'].update({5: torch.ones(2)}), '5'),
     'metastr': (lambda c: c.update(meta='text'), 'meta'),

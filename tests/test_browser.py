@@ -7,5 +7,5 @@ def test_without_a_browser_only_continuous_integration_fails(monkeypatch, tmp_pa
     monkeypatch.setenv('PATH', str(tmp_path))
     monkeypatch.setenv('PLAYWRIGHT_BROWSERS_PATH', str(tmp_path))
     monkeypatch.setenv('CI', ci)
-    with pytest.raises(outcome, match='No Chromium or Chrome to test the page in: install one'), open_browser():
+    with pytest.raises(outcome, match='Chromium'), open_browser():
         pass

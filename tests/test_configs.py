@@ -1,6 +1,9 @@
 """Every shipped config parses, all it names is registered, its model builds; the recipe of VPD is the official one."""
 
+import ast
 import re
+from copy import deepcopy
+from functools import cache
 from itertools import chain, pairwise
 from pathlib import Path
 
@@ -63,8 +66,13 @@ BIG_TRAINING = {
 VPD_REFER = {data: f'vpd/vpd_sd1-5-refer_8xb4-40e_{data}-512x512.py' for data in ('refcoco', 'refcoco+', 'refcocog')}
 
 
+@cache
+def read(name):
+    return Config.fromfile(CONFIGS / name)
+
+
 def load(name):
-    config = Config.fromfile(CONFIGS / name)
+    config = deepcopy(read(name))
     init_default_scope(config.default_scope)
     import mmseg.datasets  # noqa: F401
     import mmseg.engine  # noqa: F401
@@ -75,10 +83,27 @@ def load(name):
     return config
 
 
-def build_on_meta(config):
-    """Full width, no memory."""
+@cache
+def model_of(name):
+    """Full width, no memory; read, but never changed."""
+    config = load(name)
     with torch.device('meta'):
         return MODELS.build(config.model)
+
+
+def widths_in(code):
+    """The numbers of channels that a config writes itself, apart from counts of levels and factors."""
+    keywords = (node for node in ast.walk(ast.parse(code)) if isinstance(node, ast.keyword))
+    values = (word.value for word in keywords if word.arg in ('in_channels', 'embed_dims'))
+    numbers = (node.value for value in values for node in ast.walk(value) if isinstance(node, ast.Constant))
+    return sorted(number for number in numbers if number > 8)
+
+
+def test_widths_are_written_once():
+    """In the bases of the U-Nets, from which all others compute."""
+    assert widths_in('neck = dict(in_channels=[320, 640 + maps, 4 * maps], embed_dims=96)') == [96, 320, 640]
+    files = [*CONFIGS.rglob('*.py'), *CONFIGS.parent.glob('projects/*/configs/**/*.py')]
+    assert {file.name: found for file in files if (found := widths_in(file.read_text()))} == {}
 
 
 def resolve(registry, config):
@@ -107,7 +132,7 @@ def test_there_are_configs():
 @pytest.mark.parametrize('name', NAMES)
 def test_model_builds(name):
     config = load(name)
-    model = build_on_meta(config)
+    model = model_of(name)
     first = model.neck if model.with_neck else model.decode_head
     in_channels = tuple((first[0] if isinstance(first, nn.Sequential) else first).in_channels)
     assert model.backbone.out_channels[: len(in_channels)] == in_channels
@@ -134,7 +159,7 @@ def test_data_resolve(name):
 @pytest.mark.parametrize('name', SEGMENTATION)
 def test_classes_agree(name):
     config = load(name)
-    prompts = build_on_meta(config).backbone.prompts
+    prompts = model_of(name).backbone.prompts
     assert isinstance(prompts, MetaPrompts) or prompts.num_prompts == config.model.decode_head.num_classes
     for phase in ('train', 'val', 'test'):
         for part in parts_of(config[f'{phase}_dataloader'].dataset):
@@ -155,7 +180,7 @@ def checked_classes(pipeline):
 def test_scenes_and_depths_agree(name):
     """The scene ids of the data are those of the prompts, and reach the model; the head's range is the metric's."""
     config = load(name)
-    model = build_on_meta(config)
+    model = model_of(name)
     assert config.val_evaluator.max_depth_eval == model.decode_head.max_depth
     if isinstance(model.backbone.prompts, MetaPrompts):
         return
@@ -200,7 +225,7 @@ def test_training_resolves(name):
     hooks = [HOOKS.build(hook) for hook in [*config.default_hooks.values(), *config.custom_hooks]]
     assert all(isinstance(hook, Hook) for hook in hooks)
     assert {RandomStateHook, CheckFiniteHook} <= {type(hook) for hook in hooks}
-    optimizer = build_optim_wrapper(build_on_meta(config), config.optim_wrapper)
+    optimizer = build_optim_wrapper(model_of(name), config.optim_wrapper)
     for scheduler in as_list(config.param_scheduler):
         built = PARAM_SCHEDULERS.build(scheduler, default_args=dict(optimizer=optimizer, epoch_length=1009))
         assert built.optimizer is optimizer
@@ -209,7 +234,7 @@ def test_training_resolves(name):
 def recipe_of(name):
     """Learning rate and weight decay of every trained weight, by its name."""
     config = load(name)
-    model = build_on_meta(config)
+    model = model_of(name)
     wrapper = build_optim_wrapper(model, config.optim_wrapper)
     assert type(wrapper.optimizer) is torch.optim.AdamW
     groups = {id(param): group for group in wrapper.optimizer.param_groups for param in group['params']}
@@ -290,8 +315,8 @@ def test_vpd_multi_scale_protocol():
 
 def test_vpd_depth_recipe():
     """AdamW 5e-4, the U-Net a hundredth of it; weights of one axis and biases do not decay."""
-    config, recipe = load(VPD_DEPTH), recipe_of(VPD_DEPTH)
-    shapes = {name: weight.shape for name, weight in build_on_meta(config).named_parameters()}
+    recipe = recipe_of(VPD_DEPTH)
+    shapes = {name: weight.shape for name, weight in model_of(VPD_DEPTH).named_parameters()}
     assert not any('autoencoder' in name for name in recipe)
     for name, found in recipe.items():
         lr = 5e-6 if name.startswith('backbone.unet.') else 5e-4
@@ -330,7 +355,8 @@ def test_mmseg_depth_is_the_recipe_of_mmseg(size, stride, resized):
     assert ours.optim_wrapper.optimizer == theirs.optim_wrapper.optimizer
     assert ours.train_dataloader.batch_size == theirs.train_dataloader.batch_size == 8
     pipeline = [transform for transform in ours.train_dataloader.dataset.pipeline if transform.type != 'CheckDepth']
-    assert without_scope(pipeline) == without_scope(theirs.train_dataloader.dataset.pipeline)
+    assert pipeline[0] == dict(type='LoadRGBImageFromFile')  # mmseg's, with more checks
+    assert without_scope(pipeline[1:]) == without_scope(theirs.train_dataloader.dataset.pipeline[1:])
     assert ours.test_dataloader.dataset.pipeline[1] == dict(type='Resize', scale=resized, keep_ratio=True)
     for name, (lr, weight_decay) in recipe_of(MMSEG_DEPTH[size]).items():
         assert lr == pytest.approx(1e-5 if name.startswith('backbone.unet.') else 1e-3), name
@@ -381,7 +407,7 @@ def test_vpd_refer_learning_rate():
 def test_metaprompts_protocol(data):
     """Three passes, 150 prompts, one image per device; windows as large as the crop; 0.5 to 2.0 times the scale."""
     config = load(METAPROMPTS[data])
-    model = build_on_meta(config)
+    model = model_of(METAPROMPTS[data])
     crop, stride = {'ade20k-512x512': (512, 341), 'cityscapes-1024x1024': (1024, 512)}[data]
     assert model.backbone.num_refine_steps == len(model.backbone.learned_timesteps) == 3
     assert model.backbone.prompts.num_prompts == 150 and model.neck.out_channels == (150,) * 4
@@ -412,7 +438,7 @@ def test_metaprompts_recipe():
 def test_metaprompts_depth_protocol(data):
     """Three passes with 50 prompts each; three images per device for 25 epochs; the images are enlarged."""
     config = load(METAPROMPTS_DEPTH[data])
-    model = build_on_meta(config)
+    model = model_of(METAPROMPTS_DEPTH[data])
     cells, depth, windows, crop = {'nyu-480x480': (1, 10.0, 2, 480), 'kitti-352x352': (2, 80.0, 16, 352)}[data]
     assert config.model.test_cfg == dict(mode='shift', num_windows=windows, flip=True)
     assert model.decode_head.max_depth == depth
@@ -443,8 +469,9 @@ def test_metaprompts_depth_recipe():
 def test_metaprompts_with_one_pass():
     """That of the fine annotations but for the passes and the images labelled by a network."""
     three = load(METAPROMPTS['cityscapes-1024x1024'])
-    one = load('metaprompts/metaprompts_sd1-5-upernet-1pass_8xb1-80k_cityscapes-extra-1024x1024.py')
-    assert len(build_on_meta(one).backbone.learned_timesteps) == 1
+    one_pass = 'metaprompts/metaprompts_sd1-5-upernet-1pass_8xb1-80k_cityscapes-extra-1024x1024.py'
+    one = load(one_pass)
+    assert len(model_of(one_pass).backbone.learned_timesteps) == 1
     fine, extra = one.train_dataloader.dataset.datasets
     assert fine.data_prefix == three.train_dataloader.dataset.data_prefix
     assert extra.data_prefix == dict(img_path='leftImg8bit/train_extra', seg_map_path='convert_autolabelled')
@@ -486,7 +513,7 @@ def test_crop_and_flip_test_go_with_the_codec(name):
 def test_detected_classes_agree(name):
     """The prompts have the names of the data set, in its order; every head has as many classes."""
     config = load(name)
-    model = build_on_meta(config)
+    model = model_of(name)
     heads = [module for part, module in model.named_modules() if hasattr(module, 'num_classes') and part != 'rpn_head']
     for phase in ('train', 'val', 'test'):
         dataset = config[f'{phase}_dataloader'].dataset
@@ -533,7 +560,7 @@ def test_big_training_is_the_recipe_of_vpd(name):
 def test_units_of_fsdp():
     config = load(BIG_TRAINING['fsdp'])
     policy = FUNCTIONS.get(config.strategy.model_wrapper.auto_wrap_policy)
-    unet = build_on_meta(config).backbone.unet
+    unet = model_of(BIG_TRAINING['fsdp']).backbone.unet
     sizes = [sum(map(torch.numel, part.parameters())) for part in unet.modules() if policy(part, False, 0)]
     everything = sum(map(torch.numel, unet.parameters()))
     assert len(sizes) > 30 and max(sizes) < everything / 16 and sum(sizes) > 0.9 * everything

@@ -14,7 +14,7 @@ NAMES = (
     'configs/vpd/vpd_tiny-sd_1xb4-1800_toy-nyu-128x128.py',
     'configs/metaprompts/td-hm_metaprompts-tiny-sd_1xb4-1800_toy-coco-128x96.py',
     'configs/detection/retinanet_tiny-sd-fpn_1xb4-1800_toy-coco-128x128.py',
-    'projects/dmp/configs/dmp_tiny-sd_1xb8-600_toy-normals-128x128.py',
+    'projects/dmp/configs/dmp_tiny-sd_1xb8-600_toy-dmp-normals-128x128.py',
 )
 
 

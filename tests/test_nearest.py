@@ -43,13 +43,26 @@ def test_nearest_path(folder, path, there):
 @pytest.mark.parametrize(
     ('name', 'suffix', 'hint'),
     [
-        ('a.png.png', '.png', "'.png' already"),
-        ('a.JPG.png', '.png', "'.JPG' already"),
+        ('a.png.png', '.png', r"already.*'\.png'"),
+        ('a.JPG.png', '.png', r"already.*'\.JPG'"),
         ('a..png', '.png', 'img_suffix'),
-        ('.png', '.png', 'ann_file is empty'),
-        ('apng', 'png', "did you mean '.png'"),
+        ('.png', '.png', 'ann_file.*empty'),
+        ('apng', 'png', "'.png'"),
     ],
 )
 def test_slips_of_suffixes(folder, name, suffix, hint):
     with pytest.raises(FileNotFoundError, match=hint):
         check_listed([f'{folder}/images/{name}'], f'{folder}/images', 'img_suffix', suffix)
+
+
+def test_files_of_a_list_of_whole_names(folder):
+    with pytest.raises(FileNotFoundError, match=r"\b1\b.*\b1\b.*images/b\.png.*'\.JPG'") as caught:
+        check_listed([f'{folder}/images/b.png'], f'{folder}/images', 'img_suffix', '.jpg')
+    assert 'ann_file' not in str(caught.value) and 'img_suffix' not in str(caught.value)
+
+
+def test_empty_files(folder):
+    (folder / 'labels/a.png').write_bytes(b'0')
+    files = [f'{folder}/{name}' for name in ('labels/a.png', 'images/a.png', 'labels/a_mask.png')]
+    with pytest.raises(ValueError, match=r'images/a\.png.*empty.*\b2\b.*\b3\b'):
+        check_listed(files, str(folder), 'img_suffix', '.png')

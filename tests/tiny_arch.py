@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from mmdiffperc.weights.stable_diffusion import arch_folder
+from mmdiffperc.weights.architectures import arch_folder
 
 _VAE = dict(block_out_channels=[8, 16, 24, 32], layers_per_block=1, norm_num_groups=4)
 _TEXT_ENCODER = dict(intermediate_size=28, num_hidden_layers=2, num_attention_heads=4)

@@ -55,7 +55,7 @@ def shrink(cfg: Config, folder: Path) -> Config:
 def write_scenes(folder: Path, num_train: int = 6, num_val: int = 5) -> Path:
     """Write scenes of 64 x 96 pixels."""
     write_dataset(folder / 'toy', DatasetSpec(num_train, num_val, (64, 96), seed=2, formats=('coco',)))
-    return folder / 'toy'
+    return folder / 'toy' / 'coco'
 
 
 def use_scenes(cfg: Config, root: Path) -> Config:
@@ -69,7 +69,7 @@ def use_scenes(cfg: Config, root: Path) -> Config:
             elif transform.type == 'RandomCrop':
                 transform.crop_size = (64, 96)
     for evaluator in (cfg.val_evaluator, cfg.test_evaluator):
-        evaluator.ann_file = str(root / 'coco/annotations/instances_val.json')
+        evaluator.ann_file = str(root / 'annotations/instances_val.json')
     return cfg
 
 

@@ -25,7 +25,7 @@ def shrink(cfg: Config, folder: Path) -> Config:
 def write_scenes(folder: Path) -> Path:
     """Write scenes of 64 x 96 pixels: 7 figures to train on and 4 to validate."""
     write_dataset(folder / 'toy', DatasetSpec(10, 8, (64, 96), seed=2, formats=('coco',)))
-    return folder / 'toy'
+    return folder / 'toy' / 'coco'
 
 
 def write_config(folder: Path) -> str:

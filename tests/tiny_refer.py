@@ -18,7 +18,7 @@ def write_config(folder: Path) -> str:
     cfg.model.decode_head.channels = 8
     for split in ('train', 'val', 'test'):
         dataset = cfg[f'{split}_dataloader'].dataset
-        dataset.data_root = str(folder / 'toy')
+        dataset.data_root = str(folder / 'toy' / 'refcoco')
         next(transform for transform in dataset.pipeline if transform.type == 'Resize').scale = (64, 64)
     cfg.train_dataloader.batch_size = 2
     cfg.dump(folder / 'refer.py')

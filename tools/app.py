@@ -33,7 +33,7 @@ def build_parser() -> argparse.ArgumentParser:
         action='append',
         required=True,
         metavar=('NAME CONFIG WEIGHTS', 'KEY=VALUE'),
-        help='a task; can be repeated',
+        help='task (can be repeated)',
     )
     add_shared(parser, '--device')
     add_shared(parser, '--dtype')

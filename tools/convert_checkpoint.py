@@ -1,14 +1,14 @@
-"""Convert a checkpoint of a research repository to one of mmdiffperc.
+"""Convert a checkpoint of a research repository to a checkpoint of mmdiffperc.
 
-The kind of checkpoint is recognised by its keys. Every weight must find its place, with its shape; otherwise nothing is
-written. The result is an ordinary OpenMMLab checkpoint, for ``mim test`` or ``load_from``.
+The tool recognises the type of checkpoint by its keys. If a weight has no counterpart in the model or another shape, it
+writes nothing. The result is an ordinary OpenMMLab checkpoint for ``mim test`` or ``load_from``.
 
-    python tools/convert_checkpoint.py vpd_seg.pth vpd_ade20k.pth
+    python tools/convert_checkpoint.py vpd_seg.pth --out-file vpd_ade20k.pth
 """
 
-import argparse
 import pickle
 import sys
+from argparse import ArgumentParser
 from pathlib import Path
 
 import torch
@@ -16,7 +16,7 @@ from mmengine.config import Config
 from mmengine.registry import DATASETS, MODELS, init_default_scope
 from mmengine.runner import save_checkpoint
 
-from mmdiffperc.command_line import one_line_errors
+from mmdiffperc.command_line import add_shared, one_line_errors, tool_parser
 from mmdiffperc.compat.checkpoint import load_file
 from mmdiffperc.files import whole_file
 from mmdiffperc.weights.official_checkpoints import convert, recognise, unwrap
@@ -24,17 +24,17 @@ from mmdiffperc.weights.official_checkpoints import convert, recognise, unwrap
 CONFIGS = Path(__file__).parents[1] / 'configs'
 
 
-def parse_args(arguments=None):
-    """Read the command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('src', help='checkpoint of a research repository')
-    parser.add_argument('dst', help='checkpoint to write')
-    parser.add_argument('--config', help='config of the model; default: the shipped one of the same kind')
-    return parser.parse_args(arguments)
+def build_parser() -> ArgumentParser:
+    """Return the parser of the command line."""
+    parser = tool_parser(__doc__)
+    add_shared(parser, 'weights', 'of a research repository')
+    add_shared(parser, '--out-file', required=True)
+    add_shared(parser, '--config', 'default: the shipped config that fits')
+    return parser
 
 
 def dataset_meta(dataset_cfg):
-    """Return the names and colours of the classes, where inference tools look for them."""
+    """Return the names and colours of the classes, as inference tools expect them."""
     with DATASETS.switch_scope_and_registry(None) as registry:
         dataset = registry.get(dataset_cfg.type)
     return {**dataset.METAINFO, **dataset_cfg.get('metainfo', {})}
@@ -42,9 +42,9 @@ def dataset_meta(dataset_cfg):
 
 @one_line_errors(ValueError, OSError, RuntimeError, pickle.UnpicklingError)
 def main(arguments=None):
-    """Run the tool, with these arguments instead of the command line's if there are any."""
-    args = parse_args(arguments)
-    weights = unwrap(load_file(args.src))
+    """Run the tool with the given arguments, or with those of the command line."""
+    args = build_parser().parse_args(arguments)
+    weights = unwrap(load_file(args.weights))
     layout = recognise(weights)
     cfg = Config.fromfile(args.config or CONFIGS / layout.config)
     init_default_scope(cfg.default_scope)
@@ -52,13 +52,13 @@ def main(arguments=None):
         model = MODELS.build(cfg.model)
     state_dict = convert(weights, layout, model)
     meta = dict(cfg=cfg.pretty_text, dataset_meta=dataset_meta(cfg.test_dataloader.dataset))
-    with whole_file(args.dst) as partial:
+    with whole_file(args.out_file) as partial:
         save_checkpoint(dict(meta=meta, state_dict=state_dict), str(partial))
-    print(f'{layout.name}: {len(state_dict)} weights written to {args.dst}')
+    print(f'{layout.name}: {len(state_dict)} weights written to {args.out_file}')
     if layout.absent:
         print(
-            'It holds no text encoder, as the original does not: model.backbone.prompts.checkpoint says where that is '
-            f'loaded from, {cfg.model.backbone.prompts.checkpoint}'
+            'Like the original, it holds no text encoder, which is loaded from model.backbone.prompts.checkpoint='
+            f'{cfg.model.backbone.prompts.checkpoint}'
         )
 
 

@@ -1,27 +1,27 @@
-"""Pre-train tiny-sd: a complete Stable Diffusion in miniature, on captioned toy scenes.
+"""Pre-train tiny-sd, a complete Stable Diffusion in miniature, on captioned toy scenes.
 
-Six stages, each resumable, each leaving its result in ``WORK_DIR``::
+The six stages can be resumed. Each leaves its result in ``WORK_DIR``::
 
-    scenes       renders toy scenes and writes captions for them        scenes/*.npz
-    autoencoder  AutoencoderKL: L1 + MSE + a little KL, on crops        autoencoder.pt
-    tokenizer    CLIP's byte-level BPE, learnt from the captions        tokenizer/
-    text         CLIPTextModel, by CLIP's own objective: to tell which caption belongs to which image   text.pt
-    unet         UNet2DConditionModel, with the text encoder going on to learn, on the objective of Stable Diffusion
-                 2.x (scaled-linear DDPM, velocity prediction, captions dropped at random)   unet.pt
-    export       the diffusers folder (half precision), its card and pictures drawn from captions
+    scenes       renders toy scenes and writes captions for them                          scenes/*.npz
+    autoencoder  trains the AutoencoderKL on crops, with L1, MSE and a small KL loss      autoencoder.pt
+    tokenizer    learns CLIP's byte-level BPE from the captions                           tokenizer/
+    text         trains the CLIPTextModel with CLIP's objective, to match captions and images            text.pt
+    unet         trains the UNet2DConditionModel and the text encoder with the objective of Stable Diffusion 2.x:
+                 scaled-linear DDPM, velocity prediction, captions dropped at random                     unet.pt
+    export       writes the diffusers folder in half precision, with a card and sample pictures
 
-Run the same command again to go on where a run was stopped. A file appears when it is whole; a damaged one is an error.
+Run the same command again to resume an interrupted run. A file appears when it is complete; a damaged file is an error.
 ``log.jsonl`` keeps every logged loss.
 
-    python tools/pretrain_tiny_sd.py work_dirs/tiny-sd --export mmdiffperc/assets/tiny-sd
+    python tools/pretrain_tiny_sd.py --out mmdiffperc/assets/tiny-sd
 """
 
-import argparse
 import json
 import math
 import shutil
 import sys
 import time
+from argparse import ArgumentParser
 from collections.abc import Callable
 from functools import partial
 from multiprocessing import Pool
@@ -39,17 +39,18 @@ from torch import nn
 from tqdm import tqdm
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
-from mmdiffperc.command_line import bounded, one_line_errors, positive, positive_float, seed
+from mmdiffperc.command_line import add_shared, bounded, one_line_errors, positive, positive_float, tool_parser
 from mmdiffperc.files import brief, whole_file, whole_folder, write_whole
+from mmdiffperc.inference.writers import encode_png
 from mmdiffperc.processes import end_with_parent
 from mmdiffperc.toy_scenes import caption, render, sample_scene
 
 SIZE = 128  # pixels; the autoencoder makes 16 x 16 latents of it
-CROP = 64  # pixels the autoencoder sees at a time
+CROP = 64  # side of the crops for the autoencoder
 CHUNK = 500  # scenes per file
 CAPTIONS_PER_SCENE = 8
-KL_WEIGHT = 1e-8  # of an image's whole divergence; the other losses are means over pixels
-DOMAIN_B_SHARE = 0.3  # of the scenes: like the web, the prior has seen more than one look
+KL_WEIGHT = 1e-8  # for the divergence summed over an image; the other losses are means over pixels
+DOMAIN_B_SHARE = 0.3  # share of the scenes, so that the prior has seen more than one look, like one from the web
 MAX_LENGTH = 77
 BOS, EOS = '<|startoftext|>', '<|endoftext|>'
 
@@ -87,21 +88,38 @@ SCHEDULER = dict(
     beta_schedule='scaled_linear',
     clip_sample=False,
     steps_offset=1,
-    # Noise prediction hardly counts what is wrong where noise hides nearly all, and there captions matter most.
+    # Noise prediction gives little weight to errors at high noise levels, where captions matter most.
     prediction_type='v_prediction',
 )
-PARTS = dict(autoencoder='vae', text='text_encoder', unet='unet')  # stage -> folder of what it trains
+# Options by their type: default and help.
+OPTIONS = {
+    positive: {
+        '--num-scenes': (12000, 'number of toy scenes'),
+        '--autoencoder-steps': (10000, 'training steps of the autoencoder'),
+        '--text-steps': (3000, 'training steps of the text encoder'),
+        '--text-batch-size': (128, 'batch size of the text encoder'),
+        '--unet-steps': (12000, 'training steps of the U-Net'),
+        '--log-every': (50, 'steps between two log entries'),
+    },
+    positive_float: {
+        '--autoencoder-lr': (2e-3, 'peak learning rate of the autoencoder'),
+        '--lr': (8e-4, 'peak learning rate of the U-Net and the text encoder'),
+    },
+    bounded(int, 3, MAX_LENGTH): {'--train-tokens': (48, 'tokens to which captions are padded')},
+    bounded(float, 0): {'--save-every': (120, 'seconds between two training states')},
+}
+PARTS = dict(autoencoder='vae', text='text_encoder', unet='unet')  # stage -> folder of the part that it trains
 
 
 class Run:
-    """A work directory with a log, and training states that survive being killed."""
+    """A work directory with a log and training states, from which a killed process can resume."""
 
     def __init__(self, work_dir: Path):
         self.dir = work_dir
         self.log_file = work_dir / 'log.jsonl'
         if self.log_file.exists():
             content = self.log_file.read_bytes()
-            if not content.endswith(b'\n'):  # a run was killed, or the disk was full, in the middle of a line
+            if not content.endswith(b'\n'):  # a run was killed, or the disk was full, within a line
                 write_whole(self.log_file, content[: content.rfind(b'\n') + 1])
 
     def log(self, **values):
@@ -121,16 +139,16 @@ class Run:
 
 
 def read(path: Path, load: Callable):
-    """Load a file that an earlier run has written.
+    """Load a file of an earlier run.
 
     Raises:
-        ValueError: It is damaged.
+        ValueError: The file is damaged.
     """
     try:
         return load(path)
     except Exception as error:  # damaged bytes make a reader fail in any way
         raise ValueError(
-            f'{path} is damaged ({brief(str(error))}). Remove it and run the same command again, which makes it anew'
+            f'{path} is damaged ({brief(str(error))}). Remove it, and run the same command again to create it'
         ) from error
 
 
@@ -143,7 +161,7 @@ def load_arrays(path: Path) -> dict[str, np.ndarray]:
 
 
 def render_chunk(task: tuple[Path, int, int]):
-    """Render ``CHUNK`` scenes with their captions into one file."""
+    """Render ``CHUNK`` scenes and write them with their captions to one file."""
     path, first, seed = task
     images, captions = [], []
     for index in range(first, first + CHUNK):
@@ -169,10 +187,10 @@ def make_scenes(run: Run, num_scenes: int, seed: int, workers: int) -> tuple[tor
 
 
 def fit(run: Run, stage: str, model: nn.Module, loss_of, num_images: int, args, *, steps: int, batch: int, lr: float):
-    """Train ``model`` for ``steps`` on random batches of image indices; resume from the stage's file.
+    """Train a model on random batches of image indices, or resume from the file of the stage.
 
     Args:
-        loss_of (callable): ``(indices, generator) -> dict`` of losses, of which ``'loss'`` is minimised.
+        loss_of (callable): Function ``(indices, generator)`` that returns a dict of losses. ``'loss'`` is minimised.
     """
     optimizer = torch.optim.AdamW(model.parameters(), lr=lr, weight_decay=1e-2, betas=(0.9, 0.99), fused=True)
     schedule = get_cosine_schedule_with_warmup(optimizer, min(500, steps // 10), steps)
@@ -214,18 +232,18 @@ def is_continued(args, stage: str) -> bool:
 
 
 def start_of(args, stage: str, cls: type) -> nn.Module | None:
-    """Return what a stage trains, from the folder that ``--start-from`` names and in full precision, if that has it."""
+    """Load the part that a stage trains from ``--start-from``, in full precision; None if that folder lacks it."""
     return cls.from_pretrained(args.start_from / PARTS[stage]).float() if is_continued(args, stage) else None
 
 
 def to_pixels(images: torch.Tensor) -> torch.Tensor:
-    """uint8 to the ``[-1, 1]`` a Stable Diffusion autoencoder takes."""
+    """Convert uint8 to the range ``[-1, 1]`` of a Stable Diffusion autoencoder."""
     return images.float() / 127.5 - 1
 
 
 def build_autoencoder() -> AutoencoderKL:
     vae = AutoencoderKL(**AUTOENCODER)
-    with torch.no_grad():  # a small spread at first, or a channel can drown in its own noise and stay idle for good
+    with torch.no_grad():  # start with small noise, in which a latent channel could otherwise be lost for good
         vae.quant_conv.bias[AUTOENCODER['latent_channels'] :] = -6.0
     return vae
 
@@ -247,7 +265,7 @@ def train_autoencoder(run: Run, images: torch.Tensor, args) -> AutoencoderKL:
 
 @torch.no_grad()
 def encode_all(run: Run, vae: AutoencoderKL, images: torch.Tensor) -> torch.Tensor:
-    """Posterior moments ``(N, 8, h, w)`` of every image, and the scaling factor set to 1 / their standard deviation."""
+    """Return the posterior moments ``(N, 8, h, w)`` of all images; set the scaling factor to 1 / standard deviation."""
     path = run.dir / 'moments.pt'
     if path.exists():
         moments = read(path, load_tensors)
@@ -261,9 +279,10 @@ def encode_all(run: Run, vae: AutoencoderKL, images: torch.Tensor) -> torch.Tens
 
 
 def train_tokenizer(run: Run, captions: np.ndarray, args) -> CLIPTokenizer:
-    """Train CLIP's tokenizer with merges learnt from the captions, its vocabulary laid out as in CLIP.
+    """Learn the merges of CLIP's tokenizer from the captions; the vocabulary has the order of CLIP.
 
-    All bytes come first, alone and at the end of a word, so that any text has tokens; the two special tokens last.
+    All bytes come first, alone and at the end of a word, so that any text can be tokenized. The two special tokens come
+    last.
     """
     folder = args.start_from / 'tokenizer' if is_continued(args, 'text') else run.dir / 'tokenizer'
     if not folder.exists():
@@ -292,14 +311,14 @@ def build_text_encoder(tokenizer: CLIPTokenizer) -> CLIPTextModel:
 
 
 def tokenize(tokenizer: CLIPTokenizer, captions: np.ndarray, args) -> tuple[torch.Tensor, torch.Tensor]:
-    """Token ids of all captions ``(N, CAPTIONS_PER_SCENE, length)``, and of the empty caption ``(length,)``."""
+    """Return the tokens of all captions ``(N, CAPTIONS_PER_SCENE, length)`` and of an empty caption ``(length,)``."""
     options = dict(max_length=args.train_tokens, padding='max_length', truncation=True, return_tensors='pt')
     ids = tokenizer(captions.ravel().tolist(), **options).input_ids.view(*captions.shape, -1)
     return ids, tokenizer('', **options).input_ids[0]
 
 
 class ImageTower(nn.Sequential):
-    """The image half of CLIP in miniature: latents ``(B, 4, h, w)`` to embeddings ``(B, C)``."""
+    """A small image encoder for CLIP's objective: latents ``(B, 4, h, w)`` to embeddings ``(B, C)``."""
 
     def __init__(self, width: int):
         layers, channels = [], AUTOENCODER['latent_channels']
@@ -314,11 +333,11 @@ class ImageTower(nn.Sequential):
 
 
 def train_text_encoder(run: Run, tokenizer, moments: torch.Tensor, ids: torch.Tensor, args) -> CLIPTextModel:
-    """Train the text encoder as CLIP's: of a batch, each caption is to be nearest to its own image."""
+    """Train the text encoder with CLIP's contrastive loss between the captions and images of a batch."""
     text_encoder = start_of(args, 'text', CLIPTextModel) or build_text_encoder(tokenizer)
     model = nn.ModuleDict(dict(text_encoder=text_encoder, image=ImageTower(TEXT_ENCODER['projection_dim'])))
     model.register_parameter('log_scale', nn.Parameter(torch.tensor(math.log(10.0))))
-    target = torch.arange(args.text_batch)
+    target = torch.arange(args.text_batch_size)
 
     def loss_of(indices, generator):
         latents = moments[indices, : AUTOENCODER['latent_channels']]
@@ -329,7 +348,7 @@ def train_text_encoder(run: Run, tokenizer, moments: torch.Tensor, ids: torch.Te
         hits = (logits.argmax(dim=1) == target).float().mean()
         return dict(loss=(F.cross_entropy(logits, target) + F.cross_entropy(logits.T, target)) / 2, hits=hits)
 
-    steps, batch = args.text_steps, args.text_batch
+    steps, batch = args.text_steps, args.text_batch_size
     return fit(run, 'text', model, loss_of, len(moments), args, steps=steps, batch=batch, lr=1e-3)['text_encoder']
 
 
@@ -355,9 +374,10 @@ def train_unet(run: Run, vae, text_encoder, moments: torch.Tensor, ids, empty, a
 
 
 def export(run: Run, vae, tokenizer, model: nn.ModuleDict, args, folder: Path):
-    """Write the diffusers folder in half precision, its card, and pictures drawn from captions.
+    """Write the diffusers folder in half precision, with a model card and sample images.
 
-    It is made in the work directory first, so that no file of an older export is lost before its successor is whole.
+    The folder is first written to the work directory, so that each file of an older export stays until its replacement
+    is complete.
     """
     scheduler = DDIMScheduler(**SCHEDULER, set_alpha_to_one=False)
     pipeline = StableDiffusionPipeline(
@@ -371,7 +391,7 @@ def export(run: Run, vae, tokenizer, model: nn.ModuleDict, args, folder: Path):
         pipeline.to(torch.float16).save_pretrained(partial_folder)
         for part in ('vae', 'unet'):
             forget_origin(partial_folder / part / 'config.json')
-        samples.save(partial_folder / 'samples.png')
+        write_whole(partial_folder / 'samples.png', encode_png(samples))
         data = dict(scenes=args.num_scenes, seed=args.seed, share_b=round(100 * DOMAIN_B_SHARE), size=SIZE)
         write_card(partial_folder / 'README.md', pipeline, run.entries(), **data)
     replace_files(made, folder)
@@ -379,7 +399,7 @@ def export(run: Run, vae, tokenizer, model: nn.ModuleDict, args, folder: Path):
 
 
 def replace_files(source: Path, folder: Path):
-    """Copy all files of a folder into another one, where each is whole or what it was before."""
+    """Copy all files to another folder, in which each file is replaced as a whole."""
     for path in sorted(source.rglob('*')):
         if path.is_file():
             with whole_file(folder / path.relative_to(source)) as partial_file:
@@ -387,33 +407,34 @@ def replace_files(source: Path, folder: Path):
 
 
 def forget_origin(config: Path):
-    """Take out of a part's config the path that the part was once loaded from."""
+    """Remove the path from which a part was loaded from its config."""
     values = json.loads(config.read_text())
     values.pop('_name_or_path', None)
     write_whole(config, json.dumps(values, indent=2) + '\n')
 
 
+def build_parser() -> ArgumentParser:
+    """Return the parser of the command line."""
+    parser = tool_parser(__doc__)
+    parser.add_argument(
+        '--work-dir', type=Path, default=Path('work_dirs/tiny-sd'), metavar='FOLDER',
+        help='folder of intermediate results (default: %(default)s)',
+    )  # fmt: skip
+    add_shared(parser, '--out', 'diffusers format; default: WORK_DIR/tiny-sd')
+    parser.add_argument(
+        '--start-from', type=Path, metavar='FOLDER', help='exported folder whose parts are trained further'
+    )
+    for kind, options in OPTIONS.items():
+        for name, (default, text) in options.items():
+            parser.add_argument(name, type=kind, default=default, metavar='N', help=f'{text} (default: %(default)s)')
+    add_shared(parser, '--seed')
+    add_shared(parser, '--workers', default=2)
+    return parser
+
+
 def parse_args(arguments=None):
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('work_dir', type=Path)
-    parser.add_argument('--export', type=Path, help='diffusers folder to write (default: WORK_DIR/tiny-sd)')
-    parser.add_argument('--start-from', type=Path, help='exported folder to go on from; what it lacks starts anew')
-    parser.add_argument('--num-scenes', type=positive, default=12000)
-    parser.add_argument('--autoencoder-steps', type=positive, default=10000)
-    parser.add_argument('--autoencoder-lr', type=positive_float, default=2e-3)
-    parser.add_argument('--text-steps', type=positive, default=3000)
-    parser.add_argument('--text-batch', type=positive, default=128)
-    parser.add_argument('--unet-steps', type=positive, default=12000)
-    parser.add_argument(
-        '--lr', type=positive_float, default=8e-4, help='peak learning rate of the U-Net and the text encoder'
-    )
-    parser.add_argument(
-        '--train-tokens', type=bounded(int, 3, MAX_LENGTH), default=48, help='captions are padded to this many tokens'
-    )
-    parser.add_argument('--seed', type=seed, default=0)
-    parser.add_argument('--workers', type=positive, default=2, help='processes that render')
-    parser.add_argument('--log-every', type=positive, default=50)
-    parser.add_argument('--save-every', type=bounded(float, 0), default=120, help='seconds between training states')
+    """Read the command line."""
+    parser = build_parser()
     args = parser.parse_args(arguments)
     if args.start_from and not args.start_from.is_dir():
         parser.error(f'--start-from: expected an exported folder, got {args.start_from}')
@@ -432,7 +453,7 @@ def main(arguments=None):
     ids, empty = tokenize(tokenizer, captions, args)
     text_encoder = train_text_encoder(run, tokenizer, moments, ids, args)
     model = train_unet(run, vae, text_encoder, moments, ids, empty, args)
-    export(run, vae, tokenizer, model, args, args.export or run.dir / 'tiny-sd')
+    export(run, vae, tokenizer, model, args, args.out or run.dir / 'tiny-sd')
 
 
 if __name__ == '__main__':

@@ -1,15 +1,15 @@
-"""Try the diffusion backbone in stock configs of mmseg, mmdet and mmpose, and keep the page about it.
+"""Try the diffusion backbone in stock configs of mmseg, mmdet and mmpose, and write or check the page about them.
 
     python tools/sweep_stock_configs.py --write
     python tools/sweep_stock_configs.py --check
     python tools/sweep_stock_configs.py --only mask2former
 
-Each config gets a small backbone with random weights, is built, trained for a step and used to predict.
+Each config gets a small backbone with random weights. Its model is built, trained for one step and used to predict.
 """
 
-import argparse
 import sys
 import warnings
+from argparse import ArgumentParser
 from pathlib import Path
 
 import torch
@@ -18,33 +18,39 @@ from stock_configs.entries import stock_configs
 from stock_configs.table import compare, make_page, make_row
 from stock_configs.trial import try_config
 
-from mmdiffperc.command_line import one_line_errors
+from mmdiffperc.command_line import add_shared, one_line_errors, tool_parser
 from mmdiffperc.files import write_whole
 
 PAGE = Path(__file__).parents[1] / 'configs' / 'README.md'
 NO_MMCV = (
-    'Skipped, nothing was tried: mmcv-lite is installed here, not full mmcv. docs/installation.md says how to set up '
-    'an environment with it (it compiles with torch 2.13 or older)'
+    'Skipped, because mmcv-lite is installed instead of full mmcv. docs/installation.md describes how to set up an '
+    'environment with full mmcv, which compiles with torch 2.13 or older'
 )
+
+
+def build_parser() -> ArgumentParser:
+    """Return the parser of the command line."""
+    parser = tool_parser(__doc__)
+    add_shared(parser, '--arch', default='tiny-sd')
+    parser.add_argument('--only', default='', metavar='TEXT', help='try only configs whose name contains this text')
+    parser.add_argument('--full-mmcv', action='store_true', help='skip everything unless full mmcv is installed')
+    what = parser.add_mutually_exclusive_group()
+    what.add_argument('--write', action='store_true', help=f'write {PAGE.parent.name}/{PAGE.name}')
+    what.add_argument('--check', action='store_true', help=f'fail if {PAGE.parent.name}/{PAGE.name} is out of date')
+    return parser
 
 
 def parse_args(arguments=None):
     """Read the command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('--arch', default='tiny-sd', help='architecture of the backbone (default: %(default)s)')
-    parser.add_argument('--only', default='', metavar='TEXT', help='try only those with this in their name')
-    parser.add_argument('--full-mmcv', action='store_true', help='do so only where full mmcv is installed')
-    what = parser.add_mutually_exclusive_group()
-    what.add_argument('--write', action='store_true', help=f'write {PAGE.parent.name}/{PAGE.name}')
-    what.add_argument('--check', action='store_true', help='fail where that page says something else')
+    parser = build_parser()
     args = parser.parse_args(arguments)
     if args.write and (args.only or mmcv_full_available()):
-        parser.error('--write: the page is written about all configs, with mmcv-lite; leave --only out')
+        parser.error('--write: expected all configs and mmcv-lite; leave out --only')
     return args
 
 
 def sweep(arch: str, only: str) -> dict[str, list[str]]:
-    """Return the lines of the table for each host, and print them as they are found."""
+    """Try all configs; print the rows of the table one by one, and return them by host."""
     rows = {}
     for host, stocks in stock_configs().items():
         rows[host] = []
@@ -58,12 +64,12 @@ def sweep(arch: str, only: str) -> dict[str, list[str]]:
 
 @one_line_errors(ValueError, OSError)
 def main(arguments=None):
-    """Run the tool, with these arguments instead of the command line's if there are any."""
+    """Run the tool with the given arguments, or with those of the command line."""
     args = parse_args(arguments)
     if args.full_mmcv and not mmcv_full_available():
         print(NO_MMCV)
         return
-    warnings.simplefilter('ignore')  # those of the hosts, hundreds
+    warnings.simplefilter('ignore')  # the hosts give hundreds of them
     rows = sweep(args.arch, args.only)
     if args.write:
         write_whole(PAGE, make_page(rows))

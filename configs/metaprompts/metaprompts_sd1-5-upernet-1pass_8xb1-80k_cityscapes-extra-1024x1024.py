@@ -1,13 +1,13 @@
-"""MetaPrompts with one pass on Cityscapes, fine and automatically labelled coarse images.
+"""MetaPrompts with one pass on Cityscapes, fine images and coarse images with automatic labels.
 
-Published, after pre-training on Mapillary Vistas: 85.98 mIoU single-scale, 87.26 multi-scale with flip. ``load_from``
-takes the pre-trained checkpoint.
+Published, after pre-training on Mapillary Vistas: 85.98 mIoU single-scale, 87.26 multi-scale with flip. Set
+``load_from`` to the pre-trained checkpoint.
 """
 
 _base_ = [
     '../_base_/models/metaprompts_sd1-5_upernet_cityscapes.py',
     '../_base_/datasets/cityscapes_extra_1024x1024.py',
-    '../_base_/schedules/metaprompts_80k.py',
+    '../_base_/schedules/vpd_80k.py',
     'mmseg::_base_/default_runtime.py',
 ]
 

@@ -1,9 +1,9 @@
-"""MetaPrompts with one pass on Mapillary Vistas in Cityscapes' classes: what the one on Cityscapes starts from."""
+"""MetaPrompts with one pass on Mapillary Vistas in Cityscapes' classes: pre-training for Cityscapes."""
 
 _base_ = [
     '../_base_/models/metaprompts_sd1-5_upernet_cityscapes.py',
     '../_base_/datasets/mapillary_as_cityscapes_1024x1024.py',
-    '../_base_/schedules/metaprompts_80k.py',
+    '../_base_/schedules/vpd_80k.py',
     'mmseg::_base_/default_runtime.py',
 ]
 

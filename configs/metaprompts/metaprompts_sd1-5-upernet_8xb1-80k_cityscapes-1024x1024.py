@@ -3,7 +3,7 @@
 _base_ = [
     '../_base_/models/metaprompts_sd1-5_upernet_cityscapes.py',
     '../_base_/datasets/cityscapes_1024x1024.py',
-    '../_base_/schedules/metaprompts_80k.py',
+    '../_base_/schedules/vpd_80k.py',
     'mmseg::_base_/default_runtime.py',
 ]
 

@@ -2,8 +2,15 @@
 
 _base_ = [
     '../_base_/models/metaprompts_sd1-5_pose.py',
-    '../_base_/datasets/coco_keypoints_384x288.py',
+    '../_base_/datasets/coco_keypoints.py',
     '../_base_/schedules/metaprompts_coco_210e.py',
 ]
 
-model = dict(head=dict(decoder=_base_.codec), test_cfg=dict(shift_heatmap=True))
+codec = dict(type='MSRAHeatmap', input_size=(288, 384), heatmap_size=(72, 96), sigma=3)
+crop = dict(type='TopdownAffine', input_size=codec['input_size'])
+target = dict(type='GenerateTarget', encoder=codec)
+
+model = dict(head=dict(decoder=codec), test_cfg=dict(shift_heatmap=True))
+train_dataloader = dict(dataset=dict(pipeline=[*_base_.loading, *_base_.augmentation, crop, target, _base_.pack]))
+val_dataloader = dict(dataset=dict(pipeline=[*_base_.loading, crop, _base_.pack]))
+test_dataloader = val_dataloader

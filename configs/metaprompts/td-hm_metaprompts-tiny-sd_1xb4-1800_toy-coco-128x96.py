@@ -1,8 +1,9 @@
-"""MetaPrompts for pose estimation in miniature, on a laptop: tiny-sd and the figures of toy scenes."""
+"""MetaPrompts for pose estimation at laptop scale: tiny-sd and the figures of toy scenes."""
 
 _base_ = [
     '../_base_/models/metaprompts_sd1-5_pose.py',
-    '../_base_/datasets/toy_coco_keypoints_udp_128x96.py',
+    '../_base_/models/tiny-sd_unet.py',
+    '../_base_/datasets/toy_coco_keypoints_128x96.py',
     '../_base_/schedules/metaprompts_coco_210e.py',
 ]
 
@@ -10,13 +11,8 @@ num_prompts = 32
 max_iters = 1800
 
 model = dict(
-    backbone=dict(
-        arch='tiny-sd',
-        scale_latents=True,
-        prompts=dict(num_prompts=num_prompts),
-        init_cfg=dict(checkpoint='tiny-sd'),
-    ),
-    neck=dict(in_channels=[64, 96, 96, 96], num_prompts=num_prompts, embed_dims=96),
+    backbone=dict(**_base_.tiny_backbone, prompts=dict(num_prompts=num_prompts)),
+    neck=dict(in_channels=_base_.tiny_channels, num_prompts=num_prompts, embed_dims=_base_.tiny_embed_dims),
     head=dict(in_channels=4 * num_prompts, conv_out_channels=(64,), decoder=_base_.codec),
     test_cfg=dict(shift_heatmap=False),
 )

@@ -12,6 +12,6 @@ num_tokens = 77
 
 model = dict(
     backbone=dict(prompts=dict(max_length=num_tokens)),
-    decode_head=dict(in_channels=[320, 640 + num_tokens, 1280 + num_tokens, 1280]),
+    decode_head=dict(in_channels=[width + num_tokens * maps for width, maps in _base_.taps]),
 )
 log_processor = dict(by_epoch=True)

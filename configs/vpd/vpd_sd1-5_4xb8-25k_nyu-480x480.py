@@ -2,12 +2,12 @@
 
 _base_ = [
     '../_base_/models/vpd_sd1-5_depth.py',
-    '../_base_/datasets/nyu_480x480.py',
+    '../_base_/datasets/nyu.py',
     '../_base_/schedules/vpd_nyu_25k.py',
     'mmseg::_base_/default_runtime.py',
 ]
 
-crop_size = (480, 480)
+crop_size = (_base_.crop, _base_.crop)
 
 model = dict(
     test_cfg=dict(_delete_=True, mode='slide_flip', crop_size=crop_size, stride=(160, 160)),

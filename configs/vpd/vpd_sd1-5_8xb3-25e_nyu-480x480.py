@@ -2,7 +2,7 @@
 
 _base_ = [
     '../_base_/models/vpd_sd1-5_depth.py',
-    '../_base_/datasets/nyu_480x480.py',
+    '../_base_/datasets/nyu.py',
     '../_base_/schedules/vpd_nyu_25e.py',
     'mmseg::_base_/default_runtime.py',
 ]

@@ -1,7 +1,8 @@
-"""VPD for referring segmentation in miniature, on a laptop: tiny-sd and toy scenes in RefCOCO's format."""
+"""VPD for referring segmentation at laptop scale: tiny-sd and toy scenes in RefCOCO's format."""
 
 _base_ = [
     '../_base_/models/vpd_sd1-5_refer.py',
+    '../_base_/models/tiny-sd_unet.py',
     '../_base_/datasets/toy_refcoco_128x128.py',
     '../_base_/schedules/toy_1800.py',
     'mmseg::_base_/default_runtime.py',
@@ -13,17 +14,12 @@ num_tokens = 32
 
 model = dict(
     data_preprocessor=dict(size=(128, 128)),
-    backbone=dict(
-        arch='tiny-sd',
-        scale_latents=True,
-        prompts=dict(max_length=num_tokens, checkpoint='tiny-sd'),
-        init_cfg=dict(checkpoint='tiny-sd'),
-    ),
+    backbone=dict(**_base_.tiny_backbone, prompts=dict(max_length=num_tokens, checkpoint='tiny-sd')),
     decode_head=dict(
-        in_channels=[64, 96 + num_tokens, 96 + num_tokens, 96],
+        in_channels=[width + num_tokens * maps for width, maps in _base_.tiny_taps],
         channels=64,
         norm_cfg=dict(type='BN', requires_grad=True),
-        # Objects are smaller than RefCOCO's, a twentieth of the image. With the weights of RefCOCO none is found.
+        # Objects cover a twentieth of the image, less than in RefCOCO. With the class weights of RefCOCO none is found.
         loss_decode=dict(class_weight=[1.0, 5.0]),
     ),
 )

@@ -1,7 +1,8 @@
-"""VPD for depth in miniature, on a laptop: tiny-sd and toy scenes in NYU's format."""
+"""VPD for depth at laptop scale: tiny-sd and toy scenes in NYU's format."""
 
 _base_ = [
     '../_base_/models/vpd_sd1-5_depth.py',
+    '../_base_/models/tiny-sd_unet.py',
     '../_base_/datasets/toy_nyu_128x128.py',
     '../_base_/schedules/toy_1800.py',
     'mmseg::_base_/default_runtime.py',
@@ -11,9 +12,9 @@ embed_dim = 48
 
 model = dict(
     data_preprocessor=dict(size=(128, 128)),
-    backbone=dict(arch='tiny-sd', scale_latents=True, init_cfg=dict(checkpoint='tiny-sd')),
+    backbone=_base_.tiny_backbone,
     decode_head=dict(
-        in_channels=[64, 96, 96, 96],
+        in_channels=_base_.tiny_channels,
         embed_dim=embed_dim,
         feature_dim=8 * embed_dim,
         num_deconv_filters=(128, 64, 32),

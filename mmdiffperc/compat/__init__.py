@@ -5,9 +5,7 @@ import os
 from . import (
     checkpoint,
     checkpoint_hook,
-    class_names,
-    coco_reader,
-    empty_dataset,
+    dataset_content,
     flexible_runner,
     fsdp_strategy,
     init_log,
@@ -27,9 +25,7 @@ for _part in (
     checkpoint_hook,
     flexible_runner,
     fsdp_strategy,
-    class_names,
-    coco_reader,
-    empty_dataset,
+    dataset_content,
     init_log,
 ):
     _part.install()

@@ -82,5 +82,5 @@ class DetectionInferencer(ImageInferencer):
 
     def _init_visualizer(self, cfg: Config) -> DetLocalVisualizer:
         visualizer = DetLocalVisualizer()
-        visualizer.dataset_meta = self.model.dataset_meta
+        visualizer.dataset_meta = self.dataset_meta
         return visualizer

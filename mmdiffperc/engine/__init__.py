@@ -1,4 +1,4 @@
-"""What drives a training: hooks, the optimizer constructor and the sharding policy."""
+"""Training: hooks, the optimizer constructor and the sharding policy."""
 
 from .check_finite_hook import CheckFiniteHook
 from .grouped_constructor import GroupedOptimWrapperConstructor

@@ -1,24 +1,28 @@
-"""Stop before a NaN reaches the weights."""
+"""Stop before a NaN reaches the weights, and report where it comes from: the sample, the loss, the module."""
 
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import Any, Literal
 
+import numpy as np
 import torch
 from mmengine.dist import all_gather_object, all_reduce
 from mmengine.hooks import Hook
 from mmengine.optim import BaseOptimWrapper, OptimWrapperDict
 from mmengine.runner import Runner
+from mmengine.structures import BaseDataElement
 from torch import nn
+from torch.nn.modules.module import register_module_forward_hook
 from torch.nn.utils import get_total_norm
 from torch.optim import Optimizer
 
 from mmdiffperc.files import brief
+from mmdiffperc.finite import first_non_finite
 from mmdiffperc.generative.save_lora_hook import unwrap
 from mmdiffperc.registry import HOOKS
 from mmdiffperc.validation import PositiveInt, validated
 
-from .non_finite_report import describe_gradients, flatten, listed, non_finite_entries, sample_names, watch_forward
-
+MAX_NAMES = 8
 RUNNING_STATISTICS = ('running_mean', 'running_var', 'num_batches_tracked')
 ADVICE = (
     'Repair or remove samples that are not finite. If all are finite, lower the learning rate, clip the gradients '
@@ -29,24 +33,25 @@ ADVICE = (
 @HOOKS.register_module()
 @validated
 class CheckFiniteHook(Hook):
-    """Stop a training at the first loss, or norm of the gradients, that is NaN or infinite.
+    """Stop training at the first loss, or norm of the gradients, that is NaN or infinite.
 
-    Both are looked at right before the optimizer's step, so the weights are still those of the iteration before, and
-    the last checkpoint stays as it is. The message names the iteration, the samples of the batch, what in the batch is
-    not finite, and the first module with an output that is not; for that the forward pass is run again.
+    Both are checked right before the optimizer's step, so the weights are still those of the previous iteration and the
+    last checkpoint is unchanged. The message names the iteration, the samples of the batch, the values in the batch
+    that are not finite, and the first module whose output is not finite. To find that module, the hook repeats the
+    forward pass.
 
-    With gradient accumulation, each batch is looked at. With a loss scaler (``AmpOptimWrapper``), a step that the
-    scaler skips is no fault; the log has a warning if the loss, too, was not finite. All processes stop together.
-    Under DeepSpeed, whose engine makes the step, only the loss is looked at.
+    With gradient accumulation, every batch is checked. With a loss scaler (``AmpOptimWrapper``), a step that the scaler
+    skips is not an error; the log has a warning if the loss is not finite either. All processes stop together. Under
+    DeepSpeed, whose engine performs the step, only the loss is checked.
 
     Args:
         action (str): ``'stop'``, or ``'skip'``, which drops the update, restores the running statistics of batch norm,
-            warns and continues. Defaults to 'stop'.
-        patience (int): The number of updates in a row, skipped by this hook or by the loss scaler, that stops the
-            training. Defaults to 20.
+            logs a warning and continues. Defaults to 'stop'.
+        patience (int): The number of consecutive updates, skipped by this hook or by the loss scaler, after which
+            training stops. Defaults to 20.
 
     Raises:
-        ValueError: When building: another action, or a patience below 1. Before training: an optimizer whose updates
+        ValueError: When building: an unknown action, or a patience below 1. Before training: an optimizer whose updates
             cannot be skipped.
         FloatingPointError: During training: something is not finite.
     """
@@ -58,17 +63,17 @@ class CheckFiniteHook(Hook):
         self.action = action
         self.patience = patience
         self._handles = []
-        self._num_skipped = 0  # in a row
-        self._spoilt = False  # a batch of the update that is being accumulated was not finite
+        self._num_skipped = 0  # consecutive updates
+        self._spoilt = False  # a batch of the update being accumulated was not finite
 
     def before_train(self, runner: Runner):
-        """Attach to the steps of the optimizers and to the losses of the model."""
+        """Register hooks on the steps of the optimizers and on the losses of the model."""
         self.after_train(runner)
         wrappers = each_wrapper(runner.optim_wrapper)
         self._optimizers = [each.optimizer for each in wrappers if isinstance(each.optimizer, Optimizer)]
         if self.action == 'skip' and not self._optimizers:
             raise ValueError(
-                f"CheckFiniteHook: action='skip' needs an optimizer of torch, {type(wrappers[0]).__name__} has none; "
+                f"CheckFiniteHook: action='skip' needs a PyTorch optimizer, but {type(wrappers[0]).__name__} has none; "
                 "use action='stop'"
             )
         self._scaled = any(hasattr(each, 'loss_scaler') for each in wrappers)
@@ -79,19 +84,19 @@ class CheckFiniteHook(Hook):
         self._handles.append(model.register_forward_hook(self._keep_losses))
 
     def after_train(self, runner: Runner):
-        """Detach from them."""
+        """Remove these hooks."""
         for handle in self._handles:
             handle.remove()
         self._handles = []
 
     def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None):
-        """Keep what is needed to run the forward pass of this iteration again."""
+        """Keep what is needed to repeat the forward pass of this iteration."""
         self._batch, self._losses, self._stepped = data_batch, {}, False
         self._random_state = random_state()
         self._kept_statistics = [statistic.clone() for statistic in self._statistics]
 
     def after_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: dict | None = None):
-        """Look at an iteration without a step: it accumulated gradients, or the loss scaler skipped the step."""
+        """Check an iteration without a step: it accumulated gradients, or the loss scaler skipped the step."""
         if self._stepped:
             return
         if not self._scaled:
@@ -103,7 +108,7 @@ class CheckFiniteHook(Hook):
         if all(each.should_update() for each in each_wrapper(runner.optim_wrapper)):
             self._count_skipped(runner)
 
-    @torch.compiler.disable  # in a compiled training, hooks stay outside of the graph
+    @torch.compiler.disable  # in compiled training, hooks stay outside of the graph
     def _keep_losses(self, model, args, output):
         if isinstance(output, dict):
             losses = {name: value for name, value in output.items() if 'loss' in name}  # as mmengine sums them
@@ -111,7 +116,7 @@ class CheckFiniteHook(Hook):
 
     @torch.compiler.disable
     def _before_step(self, runner, optimizer, args, kwargs):
-        # A loss scaler leaves it to a fused optimizer to skip the step, and to divide the gradients by the scale.
+        # A fused optimizer itself skips the step and divides the gradients by the scale.
         overflow = getattr(optimizer, 'found_inf', None)
         if overflow is not None and overflow.item():
             return
@@ -133,11 +138,11 @@ class CheckFiniteHook(Hook):
         runner.logger.warning(report)
         self._restore_statistics()
         for optimizer in optimizers:
-            optimizer.zero_grad()  # so that the next batch of an accumulated update is judged by itself
+            optimizer.zero_grad()  # so that the next batch of an accumulated update is checked on its own
         return False
 
     def _is_finite(self, optimizers):
-        """Return whether losses and gradients are finite in all processes. Only here does the CPU wait for the GPU."""
+        """Return whether losses and gradients are finite in all processes; only here the CPU waits for the GPU."""
         numbers = [loss.float().sum() for loss in self._losses.values()]
         gradients = [gradient for optimizer in optimizers for gradient in gradients_of(optimizer)]
         if gradients:
@@ -152,7 +157,7 @@ class CheckFiniteHook(Hook):
         if self._num_skipped >= self.patience:
             raise FloatingPointError(
                 f'CheckFiniteHook: {place(runner)}: losses or gradients were not finite, and the update was skipped, '
-                f'{self._num_skipped} times in a row; the last samples: {listed(sample_names(self._batch))}. {ADVICE}'
+                f'{self._num_skipped} times in a row; last samples: {listed(sample_names(self._batch))}. {ADVICE}'
             )
 
     def _restore_statistics(self):
@@ -166,7 +171,7 @@ class CheckFiniteHook(Hook):
         return f'CheckFiniteHook: {place(runner)}: {" ".join(dict.fromkeys(reports))} {ADVICE}'
 
     def _describe(self, runner):
-        """Say what is not finite in this process."""
+        """Describe what is not finite in this process."""
         model = unwrap(runner.model)
         losses = [f'{name} = {loss.sum().item()}' for name, loss in self._losses.items() if not loss.isfinite().all()]
         finished, found = self._run_again(runner, model)
@@ -177,13 +182,13 @@ class CheckFiniteHook(Hook):
         if entries := non_finite_entries(self._batch):
             parts.append(f'not finite in the batch: {listed(entries)}')
         if found:
-            parts.append(f'first module with an output that is not finite: {found}')
+            parts.append(f'first module whose output is not finite: {found}')
         elif losses and finished:
             parts.append(f'the outputs of all modules within {type(model).__name__} are finite')
         return '; '.join(parts) + '.'
 
     def _run_again(self, runner, model):
-        """Watch the forward pass of this iteration."""
+        """Repeat the forward pass of this iteration and check every module."""
 
         def forward():
             set_random_state(*self._random_state)
@@ -194,14 +199,14 @@ class CheckFiniteHook(Hook):
         try:
             with torch.random.fork_rng(devices):
                 return watch_forward(model, forward)
-        except Exception as error:  # whatever it is, the user has to hear of the NaN
+        except Exception as error:  # whatever fails, the NaN must be reported
             reason = f'{type(error).__name__}: {brief(str(error), 300)}'
-            runner.logger.warning(f'CheckFiniteHook could not run the batch again: {reason}')
+            runner.logger.warning(f'CheckFiniteHook could not repeat the forward pass: {reason}')
             return [], None
 
 
 def each_wrapper(wrapper: BaseOptimWrapper) -> list[BaseOptimWrapper]:
-    """Return one optimizer wrapper, or those of several optimizers."""
+    """Return the optimizer wrapper of each optimizer."""
     return list(wrapper.values()) if isinstance(wrapper, OptimWrapperDict) else [wrapper]
 
 
@@ -217,17 +222,127 @@ def running_statistics(model: nn.Module) -> list[torch.Tensor]:
 
 
 def random_state() -> tuple[torch.Tensor, torch.Tensor | None]:
-    """Return the states of torch's generators: of the CPU, and of the GPU if one is in use."""
+    """Return the states of PyTorch's generators: of the CPU, and of the GPU if one is in use."""
     return torch.get_rng_state(), torch.cuda.get_rng_state() if torch.cuda.is_initialized() else None
 
 
 def set_random_state(cpu: torch.Tensor, gpu: torch.Tensor | None):
-    """Set what :func:`random_state` returned."""
+    """Restore the states that :func:`random_state` returned."""
     torch.set_rng_state(cpu)
     if gpu is not None:
         torch.cuda.set_rng_state(gpu)
 
 
 def place(runner: Runner) -> str:
-    """Return the iteration, as the log counts, and the epoch if the loop has several."""
+    """Return the iteration, counted as in the log, and the epoch if the loop has several."""
     return f'iteration {runner.iter + 1}' + (f' (epoch {runner.epoch + 1})' if runner.max_epochs > 1 else '')
+
+
+def flatten(value: Any, name: str = '') -> Iterator[tuple[str, torch.Tensor]]:
+    """Yield the tensors in nested containers, data samples and boxes, with names such as ``data_samples.1.gt.data``."""
+    if isinstance(value, np.ndarray) and value.dtype.kind == 'f':
+        value = torch.from_numpy(value)
+    value = getattr(value, 'tensor', value)  # the boxes of mmdet
+    if isinstance(value, torch.Tensor):
+        yield name, value
+        return
+    entries = ()
+    if isinstance(value, (Mapping, BaseDataElement)):
+        entries = value.items()
+    elif isinstance(value, (list, tuple)):
+        entries = enumerate(value)
+    for key, entry in entries:
+        yield from flatten(entry, f'{name}.{key}' if name else str(key))
+
+
+def sample_names(batch: Any) -> list[str]:
+    """Return the image files of a batch, or the indices of samples without one."""
+    samples = batch.get('data_samples') if isinstance(batch, Mapping) else None
+    paths = [sample.get('img_path') if isinstance(sample, BaseDataElement) else None for sample in samples or []]
+    return [f'sample {index}' if path is None else brief(path, 200) for index, path in enumerate(paths)]
+
+
+def non_finite_entries(batch: Any) -> list[str]:
+    """Return the non-finite entries of a batch, such as ``inputs of kitchen/3.png``."""
+    samples, found = dict(enumerate(sample_names(batch))), []
+    for name, tensor in flatten(batch):
+        if is_finite(tensor):
+            continue
+        field, _, rest = name.partition('.')
+        index, _, entry = rest.partition('.')
+        if index.isdigit():  # a list of samples
+            indices, field = [int(index)], entry or field
+        elif tensor.dim():  # a stack of samples
+            bad = ~tensor.isfinite().reshape(len(tensor), -1).all(1)
+            indices, field = bad.nonzero()[:, 0].tolist(), name
+        else:
+            indices = [0]
+        found += [f'{field} of {samples.get(index, f"sample {index}")}' for index in indices]
+    return found
+
+
+def watch_forward(model: nn.Module, forward: Callable[[], Any]) -> tuple[list[nn.Module], str | None]:
+    """Run a forward pass and check the output of every module.
+
+    The output of the model itself is not checked: besides losses it holds measures, which may well be NaN.
+
+    Returns:
+        tuple[list[nn.Module], str | None]: The modules in the order in which they finished, and a description of the
+        first one whose output is not finite.
+    """
+    names, finished, found = named_parts(model), [], []
+
+    def check(module, args, output):
+        if module not in names:
+            return
+        finished.append(module)
+        if found or is_finite(output):
+            return
+        if is_finite(args) or list(module.parameters()):  # dropout and the like only pass on a NaN
+            found.append(f'{names[module]}, {describe_cause(module, args)}')
+
+    with register_module_forward_hook(check):
+        forward()
+    return finished, found[0] if found else None
+
+
+def named_parts(model: nn.Module) -> dict[nn.Module, str]:
+    """Return the submodules of a model with their names and types."""
+    return {part: f'{name} ({type(part).__name__})' for name, part in model.named_modules() if part is not model}
+
+
+def is_finite(value: Any) -> bool:
+    """Return whether all tensors in nested containers are finite."""
+    return first_non_finite(dict(flatten(value))) is None
+
+
+def describe_cause(module: nn.Module, args: tuple) -> str:
+    """Return which weight or input may explain the non-finite output of a module."""
+    weight = first_non_finite(dict(module.named_parameters(recurse=False)))
+    return f'whose {weight} is not finite' if weight else f'whose input is {"" if is_finite(args) else "not "}finite'
+
+
+def describe_gradients(model: nn.Module, finished: list[nn.Module]) -> str:
+    """Describe which gradients are not finite, and in which module backpropagation reached the first of them.
+
+    Args:
+        model (nn.Module): The model, after a backward pass.
+        finished (list[nn.Module]): Its modules in the order in which the forward pass finished them.
+    """
+    gradients = {parameter: parameter.grad for parameter in model.parameters() if parameter.grad is not None}
+    bad = {parameter for parameter, gradient in gradients.items() if not is_finite(gradient)}
+    if not bad:
+        overflows = not get_total_norm(list(gradients.values())).isfinite()
+        return f'all gradients are finite{", but their norm overflows" if overflows else ""}'
+    text = f'the gradients of {len(bad)} of {len(gradients)} parameters are not finite'
+    if len(bad) == len(gradients):  # clipping by a norm that is NaN makes all of them NaN
+        return text
+    reached = (module for module in reversed(finished) if bad.intersection(module.parameters(recurse=False)))
+    first = next(reached, None)
+    return text if first is None else f'{text}, from {named_parts(model)[first]} on'
+
+
+def listed(names: list[str]) -> str:
+    """Join the first few names."""
+    more = f', and {len(names) - MAX_NAMES} more' if len(names) > MAX_NAMES else ''
+    return (', '.join(names[:MAX_NAMES]) or 'unknown') + more

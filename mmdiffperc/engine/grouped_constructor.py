@@ -1,27 +1,142 @@
-"""Few parameter groups instead of one per parameter."""
+"""Few parameter groups instead of one per parameter, and a few lines of the log about them."""
 
+import re
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from logging import LogRecord
+
+from mmengine.logging import MMLogger, print_log
 from mmengine.optim import DefaultOptimWrapperConstructor
 from torch import nn
 
+from mmdiffperc.parameter_names import common_modules
 from mmdiffperc.registry import OPTIM_WRAPPER_CONSTRUCTORS
 from mmdiffperc.validation import validated
 
-from .parameter_summary import LogsGroups, merge_groups
+# The lines that mmengine's constructor logs for each parameter.
+LINE_PER_PARAMETER = re.compile(r'paramwise_options -- |.* is skipped since its requires_grad=False')
+HEADER = ('lr', 'weight_decay', 'tensors', 'weights', 'custom_keys', 'part')
+
+
+class LogsGroups:
+    """Mixin for optimizer wrapper constructors: log a line per group of parameters instead of one per parameter.
+
+    A line holds the learning rate, the weight decay, the numbers of tensors and weights, the ``custom_keys`` that set
+    them, and the parts of the model. The last line counts the frozen parameters.
+    """
+
+    def add_params(self, params: list[dict], module: nn.Module, prefix: str = '', is_dcn_module=None):
+        """Add the parameters of ``module`` to ``params``; log the groups once those of the whole model are added.
+
+        Args:
+            params (list[dict]): Parameter groups, changed in place.
+            module (nn.Module): The model, or one of its submodules.
+            prefix (str): Name of the submodule; empty for the model.
+            is_dcn_module (bool, optional): Whether the submodule is part of a deformable convolution.
+        """
+        if prefix:
+            super().add_params(params, module, prefix, is_dcn_module)
+            return
+        with without_line_per_parameter():
+            super().add_params(params, module, prefix, is_dcn_module)
+        defaults = dict(lr=self.base_lr, weight_decay=self.base_wd)
+        groups = merge_groups([defaults | group for group in params if group['params'][0].requires_grad])
+        summary = describe_groups(groups, module, self.paramwise_cfg.get('custom_keys', ()))
+        print_log(f'Parameters to train:\n{summary}', logger='current')
 
 
 @OPTIM_WRAPPER_CONSTRUCTORS.register_module()
 @validated
 class GroupedOptimWrapperConstructor(LogsGroups, DefaultOptimWrapperConstructor):
-    """mmengine's default constructor, with parameters of the same options in one group.
+    """mmengine's default constructor, which puts parameters with the same options into one group.
 
-    The default makes a group of every parameter as soon as there is a ``paramwise_cfg``. A diffusion U-Net has
-    hundreds, and optimizer and schedulers work group by group: grouped, an optimizer of torch updates many parameters
-    at once. Rates, decays and so the weights stay the same. A checkpoint's optimizer state resumes only in a run with
-    the same constructor.
+    With a ``paramwise_cfg``, the default constructor makes a separate group for every parameter. A diffusion U-Net has
+    hundreds of them, and the optimizer and the schedulers iterate over groups; a PyTorch optimizer updates the
+    parameters of one group at once. Rates, decays and thus the weights are the same. The optimizer state of a
+    checkpoint can be resumed only with the same constructor.
     """
 
     def add_params(self, params: list[dict], module: nn.Module, prefix: str = '', is_dcn_module=None):
-        """Add the parameters of ``module`` to ``params``; merge the groups when all of the model's are there."""
+        """Add the parameters of ``module`` to ``params``; merge the groups once those of the whole model are added."""
         super().add_params(params, module, prefix, is_dcn_module)
         if not prefix:
             params[:] = merge_groups(params)
+
+
+def merge_groups(groups: list[dict]) -> list[dict]:
+    """Merge parameter groups that differ only in their ``params``, in order of first appearance."""
+    merged = []
+    for group in groups:
+        options = {key: value for key, value in group.items() if key != 'params'}
+        for other in merged:
+            if options == {key: value for key, value in other.items() if key != 'params'}:
+                other['params'] += group['params']
+                break
+        else:
+            merged.append(dict(options, params=list(group['params'])))
+    return merged
+
+
+def describe_groups(groups: Iterable[dict], model: nn.Module, custom_keys: Iterable[str] = ()) -> str:
+    """Describe each parameter group, and the frozen parameters, in a row of a table.
+
+    Args:
+        groups (Iterable[dict]): Parameter groups with their ``lr`` and ``weight_decay``.
+        model (nn.Module): The model of these parameters.
+        custom_keys (Iterable[str]): The keys of ``paramwise_cfg.custom_keys``.
+
+    Returns:
+        str: The table. A part is the longest module name that all parameters of a group share within a submodule of
+        the model, such as ``backbone.unet``.
+    """
+    names = {id(parameter): name for name, parameter in model.named_parameters()}
+
+    def row(lr, decay, parameters, keys):
+        own = [names[id(parameter)] for parameter in parameters]
+        numbers = len(parameters), f'{sum(parameter.numel() for parameter in parameters):,}'
+        return lr, decay, *numbers, ', '.join(matching_keys(own, keys)), ', '.join(common_modules(own))
+
+    rows = [row(group.get('lr'), group.get('weight_decay'), group['params'], custom_keys) for group in groups]
+    if frozen := [parameter for parameter in model.parameters() if not parameter.requires_grad]:
+        rows.append(row('frozen', '', frozen, ()))
+    return _table([HEADER, *rows])
+
+
+@contextmanager
+def without_line_per_parameter() -> Iterator[None]:
+    """Keep mmengine's lines about single parameters out of the log, but not others, such as those about duplicates."""
+
+    def keep(record: LogRecord) -> bool:
+        return not LINE_PER_PARAMETER.match(record.getMessage())
+
+    logger = MMLogger.get_current_instance()
+    logger.addFilter(keep)
+    try:
+        yield
+    finally:
+        logger.removeFilter(keep)
+
+
+def matching_keys(names: Iterable[str], custom_keys: Iterable[str]) -> list[str]:
+    """Return the keys that set the options of parameters: as in mmengine, the longest key contained in a name.
+
+    Args:
+        names (Iterable[str]): Full names of the parameters.
+        custom_keys (Iterable[str]): All keys.
+    """
+    longest_first = sorted(sorted(custom_keys), key=len, reverse=True)
+    matches = (next((key for key in longest_first if key in name), None) for name in names)
+    return [key for key in dict.fromkeys(matches) if key is not None]
+
+
+def _table(rows) -> str:
+    """Align numbers to the right, and the two columns of names to the left."""
+    columns = zip(
+        *([f'{cell:g}' if isinstance(cell, float) else str(cell) for cell in row] for row in rows), strict=True
+    )
+    *numbers, keys, parts = ([cell.rjust(max(map(len, column))) for cell in column] for column in columns)
+    return '\n'.join('  '.join(row).rstrip() for row in zip(*numbers, _to_left(keys), _to_left(parts), strict=True))
+
+
+def _to_left(column) -> list[str]:
+    return [cell.strip().ljust(len(cell)) for cell in column]

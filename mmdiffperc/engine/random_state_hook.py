@@ -1,4 +1,4 @@
-"""Resume as if nothing had happened."""
+"""Resume a run exactly as if it had not been interrupted."""
 
 import random
 from collections.abc import Iterator
@@ -22,41 +22,41 @@ from mmdiffperc.validation import validated
 @HOOKS.register_module()
 @validated
 class RandomStateHook(Hook):
-    """Make a resumed run equal an undisturbed one, with any number of processes.
+    """Make a resumed run equal to an uninterrupted one, with any number of processes.
 
-    Random numbers are not continued from a saved state but derived from the seed of the run and from how far it has
-    come, so both runs draw the same ones by construction:
+    Random states are not saved. Instead, random numbers are derived from the seed and the progress of the run, so both
+    runs draw the same ones by construction:
 
-    - In an epoch-based loop, Python's, NumPy's and torch's generators are seeded at the start of each epoch. Workers
-      of the data loader are seeded by the epoch, too, and therefore start anew with it, also persistent ones.
+    - In an epoch-based loop, the generators of Python, NumPy and PyTorch are seeded at the start of each epoch. So are
+      the workers of the data loader, which are therefore restarted, even persistent ones.
     - In an iteration-based loop, the generators are seeded before each batch is fetched. Workers keep running between
-      batches: when such a loop resumes, mmengine first loads all batches that the run had seen.
+      batches: when such a loop resumes, mmengine first loads all batches that the run had already seen.
 
-    The seed itself is in each checkpoint. Without ``randomness=dict(seed=...)``, a run that is started again draws
-    another one, and the data loader is then rebuilt with the seed of the checkpoint.
+    Each checkpoint holds the seed. Without ``randomness=dict(seed=...)``, a run that is started again draws a different
+    seed, and the data loader is then rebuilt with the seed of the checkpoint.
 
     Processes draw different numbers if ``randomness`` has ``diff_rank_seed=True``; see mmengine.
 
     Note:
-        A checkpoint from the middle of an epoch (``CheckpointHook`` with ``by_epoch=False`` in an epoch-based loop)
-        cannot resume equal, because mmengine repeats that epoch from its start. The log warns of it. Transforms that
-        keep data between samples, such as mmdet's ``CachedMosaic``, are not covered either.
+        A run that resumes from a checkpoint in the middle of an epoch (``CheckpointHook`` with ``by_epoch=False`` in an
+        epoch-based loop) differs, because mmengine repeats that epoch from its start. The log has a warning. Transforms
+        that keep data between samples, such as mmdet's ``CachedMosaic``, are not covered either.
 
     Raises:
-        ValueError: When a checkpoint is loaded: its ``meta['seed']`` is not a seed.
+        ValueError: When loading a checkpoint: its ``meta['seed']`` is not a valid seed.
     """
 
     def __init__(self):
         self._loader_seed = None
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict):
-        """Note the seed that the data loader was built with, which the checkpoint's seed is about to replace."""
+        """Remember the seed of the data loader, which the seed of the checkpoint is about to replace."""
         meta = checkpoint.get('meta')
         check_seed(meta.get('seed') if isinstance(meta, dict) else None)
         self._loader_seed = runner.seed
 
     def before_train(self, runner: Runner):
-        """Give a resumed run the data of the run that it continues."""
+        """Prepare a resumed run, so that it loads the data of the run that it continues."""
         loop = runner.train_loop
         if runner.iter == 0:
             return
@@ -65,7 +65,7 @@ class RandomStateHook(Hook):
         if not is_iteration_based(loop) and runner.iter != runner.epoch * len(loop.dataloader):
             runner.logger.warning(
                 f'RandomStateHook: the checkpoint is from the middle of epoch {runner.epoch + 1} (iteration '
-                f'{runner.iter}), which starts again from its first batch: the run will differ from an undisturbed '
+                f'{runner.iter}), which starts again from its first batch: the run will differ from an uninterrupted '
                 'one. Save checkpoints at the end of epochs: CheckpointHook with by_epoch=True.'
             )
 
@@ -80,7 +80,7 @@ class RandomStateHook(Hook):
 
 
 def check_seed(seed: Any):
-    """Refuse what NumPy cannot be seeded with; None means that there is no seed.
+    """Check that NumPy accepts a seed; None means that the checkpoint has no seed.
 
     Raises:
         ValueError: It is not an integer from 0 to 2**32 - 1.
@@ -98,10 +98,10 @@ def is_iteration_based(loop: Any) -> bool:
 
 
 def rebuild_loader(runner: Runner):
-    """Build the data loader of the training again, with the seed that the runner has now."""
-    loop, loader = runner.train_loop, runner._train_dataloader  # the config, of which mmengine offers no public view
+    """Build the training data loader again, with the current seed of the runner."""
+    loop, loader = runner.train_loop, runner._train_dataloader  # mmengine does not publish this config
     if not isinstance(loader, dict):
-        return  # the user's own, which does not depend on the seed
+        return  # built by the user, independently of the seed
     different = runner._randomness_cfg.get('diff_rank_seed', False)
     loop.dataloader = runner.build_dataloader(loader, seed=runner.seed, diff_rank_seed=different)
     if is_iteration_based(loop):
@@ -109,7 +109,7 @@ def rebuild_loader(runner: Runner):
 
 
 def seed_generators(seed: int, step: int):
-    """Seed Python's, NumPy's and torch's generators with numbers derived from a seed and a number of steps."""
+    """Seed the generators of Python, NumPy and PyTorch from a seed and a number of steps."""
     for_python, for_numpy, for_torch = np.random.SeedSequence([seed, step]).generate_state(3).tolist()
     random.seed(for_python)
     np.random.seed(for_numpy)
@@ -117,7 +117,7 @@ def seed_generators(seed: int, step: int):
 
 
 def seeded_batches(batches: Iterator, seed: int) -> Iterator:
-    """Yield the batches of an endless iterator, each fetched and then used with generators seeded by its number."""
+    """Yield the batches of an endless iterator, and seed the generators with the number of each before fetching it."""
     step = 0
     while True:
         seed_generators(seed, step)
@@ -126,7 +126,7 @@ def seeded_batches(batches: Iterator, seed: int) -> Iterator:
 
 
 def restart_workers(loader: DataLoader, seed: int, epoch: int):
-    """Let new workers, with new seeds, load the coming epoch; those of the first epoch have mmengine's seeds."""
+    """Restart the workers with the seeds of an epoch; those of the first epoch are mmengine's."""
     loader._iterator = None  # ends persistent workers; mmdet's hooks do the same
     init = loader.worker_init_fn
     if isinstance(init, partial) and init.func is worker_init_fn:

@@ -1,34 +1,31 @@
 """Dense prediction by a deterministic diffusion process."""
 
-import logging
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Literal
 
 import torch
-from mmengine.logging import print_log
+import torch.nn.functional as F
 from mmengine.model import BaseModel, ImgDataPreprocessor
 from mmengine.structures import BaseDataElement, PixelData
+from pydantic import InstanceOf
 
-from mmdiffperc.models.checkpointing import enable_checkpointing
 from mmdiffperc.models.config_checks import Arch, AttentionLora, GeneratorInitCfg, Schedule
-from mmdiffperc.models.layers.image_check import REMEDY, check_form
-from mmdiffperc.models.layers.latent_autoencoder import LatentAutoencoder
-from mmdiffperc.models.layers.sentence_encoder import LONGEST, SentenceEncoder
 from mmdiffperc.registry import MODELS
 from mmdiffperc.validation import Component, NonNegativeFloat, PositiveFloat, validated
-from mmdiffperc.weights.completeness import RefuseIncomplete
-from mmdiffperc.weights.lora import add_attention_lora, load_lora, save_lora
-from mmdiffperc.weights.stable_diffusion import build_unet, load_weights
+from mmdiffperc.weights.completeness import Completeness
+from mmdiffperc.weights.loading import initialise
+from mmdiffperc.weights.lora import load_lora, save_lora
 
 from .captions import captions_of, clean_captions
-from .deterministic_process import DeterministicProcess, PredictionType, Sampler, Steps, check_choice, load_schedule
-from .target_codec import TargetCodec, TargetMode, TargetScale, check_number, targets_of
+from .deterministic_process import DeterministicProcess, PredictionType, Sampler, Steps, load_schedule
+from .diffusion_networks import DiffusionNetworks
+from .target_codec import TargetCodec, TargetMode, TargetScale, targets_of
 
-CACHED_SENTENCES = 1024
-REFUSE_INCOMPLETE = RefuseIncomplete(
+COMPLETENESS = Completeness(
     'Check that its config has the same arch and lora as this one; Stable Diffusion weights are loaded by init_cfg, a '
     'LoRA file by load_lora',
-    may_lack='text_encoder.',  # SentenceEncoder decides about it
+    whole=True,
 )
 IMAGES = dict(type=ImgDataPreprocessor, mean=[127.5] * 3, std=[127.5] * 3, bgr_to_rgb=True)
 
@@ -36,17 +33,21 @@ IMAGES = dict(type=ImgDataPreprocessor, mean=[127.5] * 3, std=[127.5] * 3, bgr_t
 @MODELS.register_module()
 @validated
 class DeterministicDiffusion(BaseModel):
-    """A text-to-image diffusion model that turns an image into its normals, depth, albedo, shading or segmentation.
+    """A text-to-image model that predicts the normals, depth, albedo, shading or segmentation of an image.
 
-    The generator stays whole, decoder included. A deterministic process, see :class:`.DeterministicProcess`, carries
-    the latents of the image to those of the target, and a low-rank adapter of the U-Net is all that is trained. From
-    `DMP <https://arxiv.org/abs/2311.18832>`_, whose samples of the autoencoder's posterior are its mode here.
+    It consists of the whole generator, see :class:`.DiffusionNetworks`; a process that carries the latents of the image
+    to those of the target, see :class:`.DeterministicProcess`; and a codec between target maps and the images of the
+    autoencoder, see :class:`.TargetCodec`::
 
-    A data sample holds its true target as ``gt_target``, a ``PixelData`` whose ``data`` is ``(3, H, W)`` or
-    ``(1, H, W)``, see :class:`.TargetCodec`; and, with ``use_prompts``, its caption as ``text``. The prediction is its
-    ``pred_target``, of the same form.
+        image --encode--> latents --process--> latents --decode--> image --codec--> target map
 
-    ``arch`` builds, ``init_cfg`` loads; a checkpoint holds all that is needed to test it. :meth:`save_lora` and
+    Training changes a low-rank adapter of the U-Net alone. From `DMP <https://arxiv.org/abs/2311.18832>`_, which
+    samples the autoencoder's posterior; here its mode is used.
+
+    The true target of a data sample is ``gt_target``, a ``PixelData`` whose ``data`` is ``(3, H, W)`` or ``(1, H, W)``,
+    and with ``use_prompts`` its caption is ``text``. The prediction is ``pred_target``, in the same form.
+
+    ``arch`` builds, ``init_cfg`` loads; a checkpoint holds everything that testing needs. :meth:`save_lora` and
     :meth:`load_lora` exchange the adapter alone.
 
     Args:
@@ -54,14 +55,14 @@ class DeterministicDiffusion(BaseModel):
             ``'sd1-4'``.
         target_mode (str): ``'RGB'`` or ``'F'``, for targets of three channels or one. Defaults to ``'RGB'``.
         target_scale (float | str): What counts as 1 in targets of one channel, or ``'per_image'``. Defaults to 1.
-        use_prompts (bool): Tell the U-Net each image's caption; otherwise the empty one. Defaults to True.
-        guidance_scale (float): How far predictions go from those without a caption to those with it, and beyond, if
-            more than 1. Only in testing. Defaults to 1, that is, no guidance.
+        use_prompts (bool): Condition the U-Net on each image's caption rather than on an empty one. Defaults to True.
+        guidance_scale (float): Weight of the caption in prediction: 0 ignores it, 1 is no guidance, and more
+            exaggerates it. Defaults to 1.
         prediction_type (str): ``'v_prediction'``, ``'epsilon'`` or ``'sample'``. Defaults to ``'v_prediction'``.
         sampler (str): ``'ddim'``, ``'oracle'`` or ``'one_pass'``. Defaults to ``'ddim'``.
         num_steps (int): Steps from the image to the target. Defaults to 5.
-        scheduler (dict, optional): What differs from the schedule of ``arch``: arguments of
-            ``diffusers.DDIMScheduler``, such as ``dict(timestep_spacing='trailing')``.
+        scheduler (dict, optional): Arguments of ``diffusers.DDIMScheduler``, such as
+            ``dict(timestep_spacing='trailing')``, that replace values of the schedule of ``arch``.
         snr_trunc (float, optional): See :class:`.DeterministicProcess`.
         snr_gamma (float, optional): See :class:`.DeterministicProcess`.
         lora (dict, optional): The adapter: ``attention='all'`` (default) or ``'self'`` for self-attention only, rank
@@ -70,15 +71,16 @@ class DeterministicDiffusion(BaseModel):
         with_cp (bool): Save memory in training by gradient checkpointing. Defaults to False.
         data_preprocessor (dict, optional): Default: images are BGR, 0 to 255.
         init_cfg (dict, optional): ``dict(type='Pretrained', checkpoint=...)`` with a hub id, a diffusers folder or a
-            CompVis single file, see :func:`.load_weights`, whose ``variant`` and
-            ``use_ema`` may stand beside it. ``components`` names the parts to load, all of ``('unet', 'vae',
-            'text_encoder')`` by default.
-        networks_of (DeterministicDiffusion, optional): A model of the same ``arch`` whose networks this one shares,
-            adapter included, instead of having its own; then ``lora``, ``with_cp`` and ``init_cfg`` say nothing.
+            CompVis single file, and optionally ``variant`` and ``use_ema``, see :func:`.load_weights`. ``components``
+            names the parts to load; the default is all of ``('unet', 'vae', 'text_encoder')``.
+        loss_on (str): Where the squared error is taken: ``'latents'``, or ``'pixels'``, the gradient of which goes
+            through the frozen decoder and which needs ``sampler='one_pass'``. Defaults to ``'latents'``.
+        networks (DiffusionNetworks, optional): Networks to share with another model of the same ``arch``, adapter
+            included. Default: new ones, built from ``arch``, ``lora`` and ``with_cp``.
 
     Raises:
-        ValueError: Guidance without prompts or in a single pass; a number of steps that the schedule does not have; an
-            unknown name.
+        ValueError: Guidance without prompts or in a single pass; a loss on pixels without a single pass; a number of
+            steps that the schedule does not have; an unknown name.
     """
 
     def __init__(
@@ -98,53 +100,54 @@ class DeterministicDiffusion(BaseModel):
         with_cp: bool = False,
         data_preprocessor: Component | torch.nn.Module | None = None,
         init_cfg: GeneratorInitCfg | None = None,
-        networks_of: 'DeterministicDiffusion | None' = None,
+        loss_on: Literal['latents', 'pixels'] = 'latents',
+        networks: InstanceOf[DiffusionNetworks] | None = None,
     ):
         super().__init__(data_preprocessor or IMAGES, init_cfg)
-        self.codec = TargetCodec(target_mode, target_scale)
         schedule = load_schedule(arch, **scheduler or {})
         self.process = DeterministicProcess(schedule, prediction_type, sampler, snr_trunc, snr_gamma)
-        self.process.timesteps(num_steps)  # raises where there are not so many
+        self.process.timesteps(num_steps)  # raises ValueError if the schedule has fewer
+        self.codec = TargetCodec(target_mode, target_scale)
         self.num_steps = num_steps
         self.use_prompts = use_prompts
-        self.guidance_scale = check_guidance(guidance_scale, use_prompts, sampler)
+        self.guidance_scale = guidance_scale
+        self.loss_on = loss_on
+        self._check_combination()
 
-        if networks_of is None:
-            self._build_networks(arch, lora, with_cp)
-        else:
-            self.autoencoder, self.text_encoder = networks_of.autoencoder, networks_of.text_encoder
-            self.unet = networks_of.unet
-        self.register_load_state_dict_pre_hook(REFUSE_INCOMPLETE)
+        networks = networks or DiffusionNetworks.build(arch, lora, with_cp)
+        self.autoencoder = networks.autoencoder
+        self.text_encoder = networks.text_encoder
+        self.unet = networks.unet
+        COMPLETENESS.attach(self)
 
-    def _build_networks(self, arch, lora, with_cp):
-        self.autoencoder = LatentAutoencoder(arch, scale_latents=True, with_decoder=True)
-        self.text_encoder = SentenceEncoder(arch, LONGEST, cache_size=CACHED_SENTENCES)
-        self.unet = build_unet(arch)
-        if lora is not None:
-            add_attention_lora(self.unet, **lora)
-        if with_cp:
-            enable_checkpointing(self.unet)
+    @property
+    def networks(self) -> DiffusionNetworks:
+        """The networks of this model.
+
+        They are submodules of the model itself: checkpoints name them ``unet``, ``autoencoder`` and ``text_encoder``,
+        and a wrapper may replace each of them, as FSDP does.
+        """
+        return DiffusionNetworks(self.autoencoder, self.unet, self.text_encoder)
+
+    def _check_combination(self):
+        if self.guidance_scale != 1 and not self.use_prompts:
+            raise ValueError(
+                f'guidance_scale={self.guidance_scale} needs prompts: set use_prompts=True or guidance_scale=1'
+            )
+        if self.guidance_scale != 1 and self.process.sampler == 'one_pass':
+            raise ValueError(f'guidance_scale={self.guidance_scale}: a single pass has no guidance; set it to 1')
+        if self.loss_on == 'pixels' and self.process.sampler != 'one_pass':
+            raise ValueError(f"loss_on='pixels' needs sampler='one_pass', got {self.process.sampler!r}")
 
     def init_weights(self):
         """Load the pre-trained weights that ``init_cfg`` names."""
-        source = dict(self.init_cfg or {})
-        if source.pop('type', None) != 'Pretrained':
-            print_log(
-                'DeterministicDiffusion has no init_cfg of type Pretrained: without a checkpoint loaded later, its '
-                'weights are random',
-                logger='current',
-                level=logging.WARNING,
-            )
-            return super().init_weights()
         parts = dict(unet=self.unet, vae=self.autoencoder.vae, text_encoder=self.text_encoder.clip)
-        components = source.pop('components', tuple(parts))
-        load_weights(**source, **{name: parts[name] for name in components})
-        if 'text_encoder' in components:
+        source = initialise(self, parts)
+        if source and 'text_encoder' in source.files:
             self.text_encoder.note_weights()
-        self._is_init = True
 
     def load_lora(self, path: str | Path):
-        """Exchange the adapter for that of a file or folder, see :func:`.load_lora`."""
+        """Exchange the adapter for the one in a file or folder, see :func:`.load_lora`."""
         load_lora(self.unet, path)
 
     def save_lora(self, folder: str | Path):
@@ -162,33 +165,41 @@ class DeterministicDiffusion(BaseModel):
             mode (str): ``'loss'``, ``'predict'`` or ``'tensor'``. Defaults to ``'tensor'``.
 
         Returns:
-            dict | list | Tensor: The loss; or the data samples with ``pred_target``; or target maps ``(B, 3 or 1, H,
-            W)``.
+            dict | list | Tensor: The loss; the data samples with ``pred_target``; or target maps ``(B, 3 or 1, H, W)``.
         """
         if mode == 'loss':
             return self.loss(inputs, data_samples)
         if mode == 'predict':
             return self.predict(inputs, data_samples)
-        check_choice('mode', mode, ('loss', 'predict', 'tensor'))
         return self.estimate(inputs, self._captions_of(data_samples))
 
     def loss(self, inputs: torch.Tensor, data_samples: Sequence[BaseDataElement]) -> dict[str, torch.Tensor]:
-        """Compute the loss of a batch, each image at a timestep of its own; see :meth:`forward`."""
-        images = self._encode(inputs)  # (B, 4, h, w)
-        targets = self._encode(self.codec.encode(targets_of(data_samples, inputs)))
+        """Compute the loss of a batch, for each image at a random timestep; see :meth:`forward`."""
+        images = self.networks.encode(inputs)  # (B, 4, h, w)
+        targets = self.codec.encode(targets_of(data_samples, inputs))  # (B, 3, H, W)
         timesteps = self.process.draw_timesteps(len(images), images.device)
         prompt_embeds = self._embed(self._captions_of(data_samples), len(images))
-        prediction = self._denoise(self.process.mix(images, targets, timesteps), timesteps, prompt_embeds)
+        loss = self._loss_on_pixels if self.loss_on == 'pixels' else self._loss_on_latents
+        return loss(images, targets, timesteps, prompt_embeds)
+
+    def _loss_on_latents(self, images, targets, timesteps, prompt_embeds):
+        targets = self.networks.encode(targets)  # (B, 4, h, w)
+        mixed = self.process.mix(images, targets, timesteps)
+        prediction = self.networks.denoise(mixed, timesteps, prompt_embeds)
         expected = self.process.expected(images, targets, timesteps)
         return dict(loss_latents=self.process.loss(prediction, expected, timesteps))
+
+    def _loss_on_pixels(self, images, targets, timesteps, prompt_embeds):
+        prediction = self.networks.denoise(images, timesteps, prompt_embeds)
+        decoded = self.networks.decode(prediction, targets.shape[-2:])
+        return dict(loss_pixels=F.mse_loss(decoded, targets))
 
     def predict(
         self, inputs: torch.Tensor, data_samples: Sequence[BaseDataElement] | None = None
     ) -> list[BaseDataElement]:
-        """Predict targets, each of the size (``ori_shape``) its image had when loaded; see :meth:`forward`."""
+        """Predict targets, each in the size (``ori_shape``) with which its image was loaded; see :meth:`forward`."""
         maps = self.estimate(inputs, self._captions_of(data_samples))
         data_samples = data_samples or [BaseDataElement() for _ in inputs]
-        check_number(data_samples, inputs)
         for sample, prediction in zip(data_samples, maps, strict=True):
             inner = tuple(sample.get('img_shape', prediction.shape[-2:])[:2])
             if inner != tuple(prediction.shape[-2:]):  # a batch of several sizes was padded
@@ -206,7 +217,7 @@ class DeterministicDiffusion(BaseModel):
         Args:
             images (Tensor): ``(B, 3, H, W)``, RGB in [-1, 1], of any size.
             captions (Sequence[str], optional): One for each image; needed with ``use_prompts``.
-            num_steps (int, optional): Other than those of the model.
+            num_steps (int, optional): Number of steps. Default: the model's.
 
         Returns:
             Tensor: Target maps ``(B, 3 or 1, H, W)``.
@@ -218,61 +229,52 @@ class DeterministicDiffusion(BaseModel):
     def trace(
         self, images: torch.Tensor, captions: Sequence[str] | None = None, num_steps: int | None = None
     ) -> Iterator[torch.Tensor]:
-        """Go from images to targets step by step; the arguments are those of :meth:`estimate`.
+        """Go from images to targets step by step, with the arguments of :meth:`estimate`.
 
         Yields:
             Tensor: Latents ``(B, 4, h, w)`` after each step, for :meth:`decode`.
         """
-        latents = self._encode(images)
+        networks = self.networks
+        latents = networks.encode(images)
         prompt_embeds = self._embed(captions, len(images))
+        if self.guidance_scale != 1:
+            prompt_embeds = torch.cat([prompt_embeds, self._embed_empty(len(images))])
 
         def predict(latents, timestep):
             if self.guidance_scale == 1:
-                return self._denoise(latents, timestep, prompt_embeds)
-            both = torch.cat([prompt_embeds, self._embed_empty(len(images))])
-            told, untold = self._denoise(latents.repeat(2, 1, 1, 1), timestep, both).chunk(2)
-            return untold + self.guidance_scale * (told - untold)
+                return networks.denoise(latents, timestep, prompt_embeds)
+            with_caption, without = networks.denoise(latents.repeat(2, 1, 1, 1), timestep, prompt_embeds).chunk(2)
+            return without + self.guidance_scale * (with_caption - without)
 
         yield from self.process.run(predict, latents, self.num_steps if num_steps is None else num_steps)
 
+    @torch.no_grad()
     def decode(self, latents: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
-        """Turn latents of targets into target maps ``(B, 3 or 1, H, W)`` of the images' size."""
-        height, width = size
-        images = self.autoencoder.decode(latents.to(self.unet.dtype))[..., :height, :width]
-        return self.codec.decode(images.float())
-
-    def _encode(self, images):
-        check_form(images)
-        if not images.is_floating_point():
-            raise TypeError(f'images: expected floating-point numbers in [-1, 1], got {images.dtype}. {REMEDY}')
-        # Latents stay in single precision: the schedule needs it, see DeterministicProcess.mix.
-        return self.autoencoder.encode(images.to(self.unet.dtype)).float()
-
-    def _denoise(self, latents, timesteps, prompt_embeds):
-        dtype = self.unet.dtype
-        return self.unet(latents.to(dtype), timesteps, encoder_hidden_states=prompt_embeds.to(dtype)).sample
+        """Decode latents of targets to target maps ``(B, 3 or 1, H, W)`` of a height and width."""
+        return self.codec.decode(self.networks.decode(latents, size))
 
     def _captions_of(self, data_samples):
         return captions_of(data_samples) if self.use_prompts else None
 
-    def _embed(self, captions: Sequence[str] | None, batch_size: int) -> torch.Tensor:
-        """Hidden states of the captions ``(B, 77, C)``."""
+    def _embed(self, captions, batch_size):
+        """Return prompt embeddings ``(B, 77, C)``."""
         if not self.use_prompts:
             return self._embed_empty(batch_size)
-        return self.text_encoder(clean_captions(captions, batch_size))
+        return self.networks.embed(clean_captions(captions, batch_size))
 
-    def _embed_empty(self, batch_size: int) -> torch.Tensor:
-        return self.text_encoder(['']).expand(batch_size, -1, -1)
+    def _embed_empty(self, batch_size):
+        return self.networks.embed(['']).expand(batch_size, -1, -1)
 
 
-def check_guidance(guidance_scale: float, use_prompts: bool, sampler: str) -> float:
-    """Return the guidance scale, if there is something to be guided by.
+@MODELS.register_module()
+@validated
+class PixelRegression(DeterministicDiffusion):
+    """:class:`DeterministicDiffusion` with ``loss_on='pixels'``: plain regression, with which DMP is compared.
 
-    Raises:
-        ValueError: There are no prompts, or a single pass, which is trained without guidance.
+    Args:
+        **kwargs: Arguments of :class:`.DeterministicDiffusion`, among them ``sampler='one_pass'`` and
+            ``prediction_type='sample'``.
     """
-    if guidance_scale != 1 and not use_prompts:
-        raise ValueError(f'guidance_scale={guidance_scale} needs prompts: set use_prompts=True or guidance_scale=1')
-    if guidance_scale != 1 and sampler == 'one_pass':
-        raise ValueError(f'guidance_scale={guidance_scale}: a single pass has no guidance; set it to 1')
-    return guidance_scale
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, loss_on='pixels', **kwargs)

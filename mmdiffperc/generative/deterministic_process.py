@@ -1,4 +1,4 @@
-"""Diffusion without noise: it carries the latents of an image to those of a target."""
+"""Diffusion without noise, from the latents of an image to those of a target."""
 
 from collections.abc import Callable, Iterator
 from copy import copy
@@ -12,7 +12,7 @@ from diffusers.training_utils import compute_snr
 
 from mmdiffperc.files import read_json
 from mmdiffperc.validation import Expected, PositiveFloat, PositiveInt, validated
-from mmdiffperc.weights.stable_diffusion import arch_folder
+from mmdiffperc.weights.architectures import arch_folder
 
 PREDICTION_TYPES = ('v_prediction', 'epsilon', 'sample')
 SAMPLERS = ('ddim', 'oracle', 'one_pass')
@@ -20,7 +20,7 @@ ONE_PASS_TIMESTEP = 1
 SCHEDULE = 'scheduler/scheduler_config.json'
 PredictionType = Literal[PREDICTION_TYPES]
 Sampler = Literal[SAMPLERS]
-Steps = Annotated[PositiveInt, Expected('a number from 1 to less than that of the timesteps')]
+Steps = Annotated[PositiveInt, Expected('a number from 1 to less than the number of timesteps')]
 
 
 def load_schedule(arch: str | Path, **options) -> DDIMScheduler:
@@ -28,46 +28,48 @@ def load_schedule(arch: str | Path, **options) -> DDIMScheduler:
 
     Args:
         arch (str | Path): See :func:`.arch_folder`.
-        **options: Arguments of ``diffusers.DDIMScheduler`` that differ, such as ``timestep_spacing='trailing'``.
+        **options: Arguments of ``diffusers.DDIMScheduler`` that replace its values, such as
+            ``timestep_spacing='trailing'``.
 
     Raises:
         ValueError: ``arch`` is a folder without a schedule, or with a damaged one.
     """
     path = arch_folder(arch) / SCHEDULE
     if not path.is_file():
-        raise ValueError(f'The arch folder {str(arch)!r} has no {SCHEDULE}: copy that of the Stable Diffusion it is of')
+        raise ValueError(f'The arch folder {str(arch)!r} has no {SCHEDULE}: copy it from the same Stable Diffusion')
     return DDIMScheduler.from_config(read_json(path), **options)
 
 
 @validated
 class DeterministicProcess:
-    r"""A diffusion process in which the latents :math:`x` of the image play the noise.
+    r"""A diffusion process in which the image takes the place of the noise.
 
-    Latents :math:`y` of the target are mixed with them to :math:`x_t = \sqrt{\bar\alpha_t} y +
-    \sqrt{1 - \bar\alpha_t} x`, from which a network predicts :math:`\sqrt{\bar\alpha_t} x - \sqrt{1 - \bar\alpha_t} y`
-    (``v_prediction``), :math:`x` (``epsilon``) or :math:`y` (``sample``). Nothing is random but the timestep in
-    training. From `DMP <https://arxiv.org/abs/2311.18832>`_.
+    At timestep :math:`t`, the latents :math:`x` of the image and :math:`y` of the target are mixed to :math:`x_t =
+    \sqrt{\bar\alpha_t} y + \sqrt{1 - \bar\alpha_t} x`. From them a network predicts :math:`\sqrt{\bar\alpha_t} x -
+    \sqrt{1 - \bar\alpha_t} y` (``v_prediction``), :math:`x` (``epsilon``) or :math:`y` (``sample``). Only the timestep
+    drawn in training is random. From `DMP <https://arxiv.org/abs/2311.18832>`_.
 
-    Samplers start at the latents of the image, as they are:
+    A run starts at the latents of the image. The samplers:
 
-    - ``ddim``: plain DDIM, which estimates both ends from each prediction.
-    - ``oracle``: only the target is estimated from it; the other end is the image, which is known. (With ``epsilon``,
-      where the prediction is that other end, it is plain DDIM, as in the official code.)
-    - ``one_pass``: no process; one look at the image's latents, at timestep 1, gives the target's. It is also trained
-      that way; the official code can only run it.
+    - ``ddim``: plain DDIM, which estimates both ends of the process from each prediction.
+    - ``oracle``: only the target is estimated; the other end is the known image. (With ``epsilon``, which predicts that
+      end, this is plain DDIM, as in the official code.)
+    - ``one_pass``: no process; a single pass at timestep 1 turns the image's latents into the target's. Training uses
+      the same pass, whereas the official code supports it for prediction only.
 
     Args:
-        scheduler (DDIMScheduler): The noise schedule, and the spacing of the timesteps.
+        scheduler (DDIMScheduler): The noise schedule and the spacing of the timesteps. It is never changed.
         prediction_type (str): ``'v_prediction'``, ``'epsilon'`` or ``'sample'``. Defaults to ``'v_prediction'``.
         sampler (str): ``'ddim'``, ``'oracle'`` or ``'one_pass'``. Defaults to ``'ddim'``.
-        snr_trunc (float, optional): Weight the loss by the signal-to-noise ratio of :math:`y`, but at least by this
+        snr_trunc (float, optional): Weight the loss by the signal-to-noise ratio of :math:`y`, with this lower limit
             (Salimans and Ho, ICLR 2022).
-        snr_gamma (float, optional): The same, at most by this (Min-SNR, Hang et al., ICCV 2023). Both weights are those
-            of a loss on ``sample`` and are converted to that of ``prediction_type``.
+        snr_gamma (float, optional): Weight the loss by the signal-to-noise ratio, with this upper limit (Min-SNR, Hang
+            et al., ICCV 2023). Both weights are defined for a loss on ``sample`` and are converted to one on
+            ``prediction_type``.
 
     Raises:
-        ValueError: An unknown name; a single pass that does not predict the sample; a weight that is not positive, or a
-            least one above the largest.
+        ValueError: An unknown name; a single pass that does not predict the sample; a limit that is not positive, or a
+            lower limit above the upper one.
     """
 
     def __init__(
@@ -81,7 +83,7 @@ class DeterministicProcess:
         if sampler == 'one_pass' and prediction_type != 'sample':
             raise ValueError(f"sampler='one_pass' needs prediction_type='sample', got {prediction_type!r}")
         if snr_trunc and snr_gamma and snr_trunc > snr_gamma:
-            raise ValueError(f'snr_trunc={snr_trunc} is the least weight: expected at most snr_gamma={snr_gamma}')
+            raise ValueError(f'snr_trunc={snr_trunc} is the lower limit: expected at most snr_gamma={snr_gamma}')
         self.scheduler = DDIMScheduler.from_config(scheduler.config, prediction_type=prediction_type)
         self.prediction_type = prediction_type
         self.sampler = sampler
@@ -94,35 +96,44 @@ class DeterministicProcess:
         return self.scheduler.config.num_train_timesteps
 
     def draw_timesteps(self, batch_size: int, device: torch.device | str) -> torch.Tensor:
-        """Draw timesteps ``(B,)`` to train at: uniform; of a single pass, always the one at which it looks."""
+        """Draw the timesteps ``(B,)`` of a training batch uniformly; a single pass always has the same one."""
         if self.sampler == 'one_pass':
             return torch.full((batch_size,), ONE_PASS_TIMESTEP, device=device)
         return torch.randint(self.num_timesteps, (batch_size,), device=device)
 
     def mix(self, images: torch.Tensor, targets: torch.Tensor, timesteps: torch.Tensor) -> torch.Tensor:
-        """Return what the network looks at in training.
+        """Return the latents :math:`x_t` that the network is trained on.
 
         Args:
-            images (Tensor): Latents of the images ``(B, C, h, w)``, in single precision: halves cannot tell the first
-                timesteps apart.
+            images (Tensor): Latents of the images ``(B, C, h, w)``, in single precision: half precision cannot
+                distinguish the first timesteps.
             targets (Tensor): Latents of the targets, likewise.
             timesteps (Tensor): ``(B,)``.
         """
-        return images if self.sampler == 'one_pass' else self._copy_scheduler().add_noise(targets, images, timesteps)
+        if self.sampler == 'one_pass':
+            return images
+        of_target, of_image = self._coefficients(timesteps)
+        return of_target * targets + of_image * images
 
     def expected(self, images: torch.Tensor, targets: torch.Tensor, timesteps: torch.Tensor) -> torch.Tensor:
         """Return what the network should predict; the arguments are those of :meth:`mix`."""
         if self.prediction_type == 'v_prediction':
-            return self._copy_scheduler().get_velocity(targets, images, timesteps)
+            of_target, of_image = self._coefficients(timesteps)
+            return of_target * images - of_image * targets
         return images if self.prediction_type == 'epsilon' else targets
 
+    def _coefficients(self, timesteps):
+        r""":math:`\sqrt{\bar\alpha_t}` and :math:`\sqrt{1 - \bar\alpha_t}`, each ``(B, 1, 1, 1)``."""
+        alphas = self.scheduler.alphas_cumprod.to(timesteps.device)[timesteps].reshape(-1, 1, 1, 1)
+        return alphas.sqrt(), (1 - alphas).sqrt()
+
     def loss(self, prediction: torch.Tensor, expected: torch.Tensor, timesteps: torch.Tensor) -> torch.Tensor:
-        """Mean squared error, each image weighted by its timestep."""
+        """Return the mean squared error, in which the timestep of each image determines its weight."""
         errors = F.mse_loss(prediction.float(), expected.float(), reduction='none').flatten(1).mean(1)
         return (errors * self.loss_weights(timesteps)).mean()
 
     def loss_weights(self, timesteps: torch.Tensor) -> torch.Tensor:
-        """Weight of the loss at each timestep ``(B,)``."""
+        """Return the weight of the loss at each timestep ``(B,)``."""
         if self.snr_trunc is None and self.snr_gamma is None:
             return torch.ones_like(timesteps, dtype=torch.float)
         snr = compute_snr(self.scheduler, timesteps)
@@ -135,21 +146,7 @@ class DeterministicProcess:
         Raises:
             ValueError: The schedule does not have that many.
         """
-        if self.sampler == 'one_pass':
-            return [ONE_PASS_TIMESTEP]
-        return self._scheduler_of_run(num_steps).timesteps.tolist()
-
-    def _scheduler_of_run(self, num_steps: int) -> DDIMScheduler:
-        if isinstance(num_steps, int) and 1 <= num_steps <= self.num_timesteps:
-            scheduler = self._copy_scheduler()
-            scheduler.set_timesteps(num_steps)
-            if max(scheduler.timesteps) < self.num_timesteps:  # a full schedule plus an offset goes beyond the last one
-                return scheduler
-        raise ValueError(f'num_steps={num_steps!r}: expected a number from 1 to less than {self.num_timesteps}')
-
-    def _copy_scheduler(self) -> DDIMScheduler:
-        # diffusers keeps the steps of a run, and the device of its tables, in the scheduler; runs may overlap.
-        return copy(self.scheduler)
+        return [ONE_PASS_TIMESTEP] if self.sampler == 'one_pass' else self._schedule(num_steps).timesteps.tolist()
 
     def run(self, predict: Callable, images: torch.Tensor, num_steps: int) -> Iterator[torch.Tensor]:
         """Go from the latents of images to those of their targets.
@@ -157,7 +154,7 @@ class DeterministicProcess:
         Args:
             predict (Callable): The network, from latents ``(B, C, h, w)`` and a timestep to its prediction.
             images (Tensor): Latents of the images ``(B, C, h, w)``, in single precision.
-            num_steps (int): Number of steps; a single pass has one in any case.
+            num_steps (int): Number of steps; a single pass always has one.
 
         Yields:
             Tensor: The latents ``(B, C, h, w)`` after each step.
@@ -165,30 +162,26 @@ class DeterministicProcess:
         if self.sampler == 'one_pass':
             yield predict(images, ONE_PASS_TIMESTEP).float()
             return
-        scheduler, latents = self._scheduler_of_run(num_steps), images
-        for timestep in scheduler.timesteps.tolist():
-            latents = self._step(scheduler, predict(latents, timestep).float(), timestep, latents, images)
+        schedule, latents = self._schedule(num_steps), images
+        for timestep in schedule.timesteps.tolist():
+            latents = self._step(schedule, predict(latents, timestep).float(), timestep, latents, images)
             yield latents
 
-    def _step(self, scheduler, prediction, timestep, latents, images):
-        step = scheduler.step(prediction, timestep, latents)
+    def _schedule(self, num_steps):
+        """Return the noise schedule with the timesteps of a run."""
+        schedule = copy(self.scheduler)  # diffusers keeps the timesteps in it, and runs may overlap
+        if isinstance(num_steps, int) and 1 <= num_steps <= self.num_timesteps:
+            schedule.set_timesteps(num_steps)
+            if max(schedule.timesteps) < self.num_timesteps:  # a full schedule plus an offset exceeds the last timestep
+                return schedule
+        raise ValueError(f'num_steps={num_steps!r}: expected a number from 1 to less than {self.num_timesteps}')
+
+    def _step(self, schedule, prediction, timestep, latents, images):
+        step = schedule.step(prediction, timestep, latents)
         if self.sampler == 'ddim' or self.prediction_type == 'epsilon':
             return step.prev_sample
-        return self._mix_before(scheduler, timestep, images, step.pred_original_sample)
-
-    def _mix_before(self, scheduler, timestep, images, targets):
-        """Return the mixture at the timestep that DDIM has before this one, the last of which the schedule defines."""
-        before = timestep - self.num_timesteps // scheduler.num_inference_steps
-        if before < 0 and scheduler.config.set_alpha_to_one:
+        targets = step.pred_original_sample
+        before = timestep - self.num_timesteps // schedule.num_inference_steps  # as DDIM counts
+        if before < 0 and schedule.config.set_alpha_to_one:
             return targets
-        return scheduler.add_noise(targets, images, torch.tensor([max(before, 0)]))
-
-
-def check_choice(argument: str, value: str, choices: tuple[str, ...]):
-    """Check a name.
-
-    Raises:
-        ValueError: It is none of the choices.
-    """
-    if value not in choices:
-        raise ValueError(f'{argument}={value!r}: expected one of {", ".join(choices)}')
+        return self.mix(images, targets, torch.tensor([max(before, 0)], device=images.device))

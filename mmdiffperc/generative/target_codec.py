@@ -96,7 +96,11 @@ def targets_of(data_samples: Sequence[BaseDataElement], images: torch.Tensor) ->
     Raises:
         ValueError: There are more or fewer than images, or one has no target, or one of another size than the images.
     """
-    check_number(data_samples, images)
+    if len(data_samples or ()) != len(images):
+        raise ValueError(
+            f'expected a data sample for each of {len(images)} images, got {len(data_samples or ())}: check the '
+            'pipeline, or what calls the model'
+        )
     if lacking := [sample.get('img_path') for sample in data_samples if 'gt_target' not in sample]:
         raise ValueError(f'the data sample of {lacking[0]} has no gt_target: training needs LoadTarget in the pipeline')
     targets, size = [sample.gt_target.data for sample in data_samples], images.shape[-2:]
@@ -107,16 +111,3 @@ def targets_of(data_samples: Sequence[BaseDataElement], images: torch.Tensor) ->
                 '(height, width). Load the target before Resize, and train on images of one size'
             )
     return torch.stack(targets)
-
-
-def check_number(data_samples: Sequence[BaseDataElement] | None, images: torch.Tensor):
-    """Check that there is a data sample for each image.
-
-    Raises:
-        ValueError: There are more or fewer.
-    """
-    if len(data_samples or ()) != len(images):
-        raise ValueError(
-            f'expected a data sample for each of {len(images)} images, got {len(data_samples or ())}: check the '
-            'pipeline, or what calls the model'
-        )

@@ -1,58 +1,59 @@
-"""Target maps as the content of files: PNG of 8 or 16 bits, npy and npz."""
+"""Target maps as the content of files: PNG with 8 or 16 bits, npy and npz.
+
+No file is trusted: size and type are checked before anything is decoded, because a small file may hold a huge map.
+"""
 
 import io
+import math
+import zipfile
+from typing import BinaryIO
 
 import cv2
 import numpy as np
 
+from mmdiffperc.files import brief
 from mmdiffperc.inference.image_limits import check_pixels
-
-from .numpy_files import UnsuitableArray, read_npy, read_npz
 
 ARRAY_NAME = 'x'
 SUFFIXES = ('.npz', '.npy', '.png')  # exact numbers come before a picture of them
 NPZ, NPY = b'PK\x03\x04', b'\x93NUMPY'  # how such files begin
+MOST_BYTES = 400_000_000  # 100 megapixels in single precision
+HEADER_BYTES = 20_000  # more than NumPy accepts
+HEADER_READERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
+NUMBERS = 'biuf'  # booleans, integers and floating-point numbers
+COMPRESSIONS = zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED  # used by numpy.savez; LZMA allocates any size a file asks for
 
 
 def decode_target(content: bytes, name: str) -> np.ndarray:
     """Read a target map from the content of a file.
 
-    Size and type are checked before anything is decoded, because a small file may hold a huge map.
-
     Args:
         content (bytes): An npz with an array ``x`` or a single array, an npy, or an image that OpenCV and Pillow read.
-        name (str): Of the file, for messages.
+        name (str): Name of the file, for messages.
 
     Returns:
-        np.ndarray: ``(H, W)``, or ``(H, W, C)`` in RGB, as stored: 8 or 16 bits for an image.
+        np.ndarray: ``(H, W)``, or ``(H, W, C)`` in RGB, with the stored type: 8 or 16 bits for an image.
 
     Raises:
-        ValueError: The content is damaged, too large, or none of these.
+        ValueError: The content is damaged, too large, or in another format.
     """
     array = _decode_numpy(content, name) if content.startswith((NPZ, NPY)) else _decode_image(content, name)
     if array is None or array.ndim not in (2, 3) or not array.size:
-        found = 'damaged, or none of these' if array is None else f'an array of shape {array.shape}'
+        found = 'that are damaged or in another format' if array is None else f'with an array of shape {array.shape}'
         raise ValueError(
             f'{name}: expected a target map (height, width[, channels]) as PNG, npy or npz, found {len(content)} '
-            f'bytes that are {found}; make it again'
+            f'bytes {found}; create the file again'
         )
     return array
-
-
-def encode_npz(target: np.ndarray) -> bytes:
-    """Write a target map of any numbers as npz."""
-    content = io.BytesIO()
-    np.savez_compressed(content, **{ARRAY_NAME: target})
-    return content.getvalue()
 
 
 def _decode_numpy(content, name):
     try:
         return read_npz(content, ARRAY_NAME) if content.startswith(NPZ) else read_npy(content)
     except UnsuitableArray as error:
-        raise ValueError(f'{name}: {error}; make it again') from error
+        raise ValueError(f'{name}: {error}; create the file again') from error
     except Exception as error:  # damaged content can make the readers fail in any way
-        raise ValueError(f'{name}: damaged npy or npz ({str(error)[:200]}); make it again') from error
+        raise ValueError(f'{name}: damaged npy or npz ({str(error)[:200]}); create the file again') from error
 
 
 def _decode_image(content, name):
@@ -63,3 +64,62 @@ def _decode_image(content, name):
     if image is None or image.ndim == 2:
         return image
     return cv2.cvtColor(image, cv2.COLOR_BGR2RGB if image.shape[2] == 3 else cv2.COLOR_BGRA2RGBA)
+
+
+class UnsuitableArray(ValueError):
+    """A file lacks the array, or holds one that is not safe to read."""
+
+
+def read_npy(content: bytes) -> np.ndarray:
+    """Read the array in the content of an npy file.
+
+    Raises:
+        UnsuitableArray: The array is too large, not numeric, or contradicts its header.
+        Exception: Damaged content can raise errors of zipfile, zlib, struct and NumPy, which share no base class.
+    """
+    return _read_array(io.BytesIO(content), len(content))
+
+
+def read_npz(content: bytes, name: str) -> np.ndarray:
+    """Read an array in the content of an npz file.
+
+    Args:
+        content (bytes): Content of the file.
+        name (str): Name of the array. A single array may have any name.
+
+    Raises:
+        UnsuitableArray: There is no such array, or it is too large, not numeric, or contradicts its header.
+        Exception: As for :func:`read_npy`.
+    """
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        arrays = {member.filename.removesuffix('.npy'): member for member in archive.infolist()}
+        if len(arrays) != 1 and name not in arrays:
+            raise UnsuitableArray(
+                f'expected an array named {name!r} or a single one, found {str(sorted(arrays))[:200]}'
+            )
+        member = arrays.get(name, next(iter(arrays.values())))
+        if member.compress_type not in COMPRESSIONS:
+            raise UnsuitableArray(
+                f'expected the compression of numpy.savez_compressed, got method {member.compress_type}'
+            )
+        with archive.open(member) as file:
+            return _read_array(file, member.file_size)
+
+
+def _read_array(file: BinaryIO, size: int) -> np.ndarray:
+    """Read an npy file of a size in bytes; zipfile reads no further either."""
+    if size > MOST_BYTES + HEADER_BYTES:
+        raise UnsuitableArray(f'its array has {size} bytes, at most {MOST_BYTES} are read')
+    version = np.lib.format.read_magic(file)
+    if version not in HEADER_READERS:
+        raise UnsuitableArray(f'expected version 1.0 or 2.0 of the npy format, got {version}')
+    shape, _, dtype = HEADER_READERS[version](file)
+    if dtype.kind not in NUMBERS:
+        raise UnsuitableArray(f'expected an array of numbers, got dtype {brief(str(dtype))}')
+    if (declared := math.prod(shape) * dtype.itemsize) != size - file.tell():
+        raise UnsuitableArray(
+            f'its header declares {brief(declared)} bytes, an array {str(shape)[:100]} of {dtype}, but '
+            f'{size - file.tell()} follow'
+        )
+    file.seek(0)
+    return np.lib.format.read_array(file, allow_pickle=False)

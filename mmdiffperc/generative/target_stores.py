@@ -1,27 +1,27 @@
-"""Where the target maps of a data set lie: in an lmdb, or in a folder of files."""
+"""Stores of target maps: an lmdb, or a folder of files."""
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
 
 from mmdiffperc.files import brief
 from mmdiffperc.nearest import what_is_there
 
-from .numpy_files import MOST_BYTES
-from .target_files import SUFFIXES
+from .target_files import MOST_BYTES, SUFFIXES
 
-LONGEST_KEY = 511  # bytes, as LMDB is built
+LONGEST_KEY = 511  # bytes, the default of LMDB
 
-# Environments of LMDB, by path. One that another process opened is there too, after a fork.
+# LMDB environments by path, with the process that opened them: a fork inherits those of its parent.
 _environments: dict[str, tuple] = {}
 
 
 class LmdbTargets:
     """Targets in an lmdb, a folder with ``data.mdb`` or a single file; the key is the image's name in UTF-8.
 
-    The database is opened read-only, when something is first asked of it, and by each process for itself, so that an
-    object may be pickled and may live through a fork.
+    Each process opens the database read-only when it first reads from it, so an object can be pickled and survives a
+    fork.
 
     Args:
         path (str | Path): The folder or file.
@@ -31,7 +31,7 @@ class LmdbTargets:
         self.path = str(path)
 
     def missing(self, keys: Iterable[str]) -> list[str]:
-        """Those of the keys that the database does not have.
+        """Return the keys that the database lacks.
 
         Raises:
             ValueError: A key is too long.
@@ -40,7 +40,7 @@ class LmdbTargets:
             return [key for key in keys if not cursor.set_key(encode_key(key))]
 
     def describe(self, key: str) -> str:
-        """Say what was looked for in place of a missing target, and what is there."""
+        """Describe which entry is missing, and what the database holds."""
         with open_environment(self.path).begin() as transaction, transaction.cursor() as cursor:
             first = brief(cursor.key().decode(errors='replace')) if cursor.first() else 'none'
             number = transaction.stat()['entries']
@@ -58,20 +58,20 @@ class LmdbTargets:
         """
         environment, name = open_environment(self.path), f'{self.path}, entry {brief(key)}'
         try:
-            with environment.begin(buffers=True) as transaction:  # nothing is copied before its size is known
+            with environment.begin(buffers=True) as transaction:  # nothing is copied before its size is checked
                 content = _checked_copy(transaction.get(encode_key(key)), name)
         except import_lmdb().Error as error:
-            raise ValueError(f'{name}: damaged database ({error}); make it again') from error
+            raise ValueError(f'{name}: damaged database ({error}); create it again') from error
         if content is None:
             raise FileNotFoundError(
-                f'{self.path} has no entry {brief(key)}; the key of a target is the file_name of its image, with '
-                'its suffix'
+                f'{self.path} has no entry {brief(key)}; the key of a target is the file_name of its image, '
+                'suffix included'
             )
         return content, name
 
 
 class FolderTargets:
-    """Targets in a folder, each a file named after its image: ``.npz``, or else ``.npy``, or else ``.png``.
+    """Targets in a folder, in files named after the images: ``.npz``, otherwise ``.npy``, otherwise ``.png``.
 
     Args:
         path (str | Path): The folder.
@@ -81,11 +81,11 @@ class FolderTargets:
         self.path = Path(path)
 
     def missing(self, keys: Iterable[str]) -> list[str]:
-        """Those of the images that have no file."""
+        """Return the images without a file."""
         return [key for key in keys if self._find(key) is None]
 
     def describe(self, key: str) -> str:
-        """Say what was looked for in place of a missing target, and what is there."""
+        """Describe which files are missing, and what the folder holds."""
         names = ', '.join(brief(str(Path(key).with_suffix(suffix))) for suffix in SUFFIXES)
         return f'looked for one of {names}; {what_is_there(str(self.path), SUFFIXES[-1])}'
 
@@ -99,7 +99,7 @@ class FolderTargets:
             FileNotFoundError: There is no such file.
         """
         if (file := self._find(key)) is None:
-            raise FileNotFoundError(f'{self.path / key}: no such target, nor with one of the suffixes {SUFFIXES}')
+            raise FileNotFoundError(f'{self.path / key}: no such target with one of the suffixes {SUFFIXES}')
         return file.read_bytes(), str(file)
 
     def _find(self, key):
@@ -131,7 +131,7 @@ def encode_key(key: str) -> bytes:
 
 
 def import_lmdb() -> ModuleType:
-    """Import the package that reads and writes lmdb, which only targets in this form need.
+    """Import lmdb, which only targets in this format need.
 
     Raises:
         ImportError: It is not installed.
@@ -139,29 +139,29 @@ def import_lmdb() -> ModuleType:
     try:
         import lmdb
     except ImportError as error:
-        raise ImportError("Targets in an lmdb need that package: pip install 'mmdiffperc[dmp]'") from error
+        raise ImportError("Targets in an lmdb need the package lmdb: pip install 'mmdiffperc[dmp]'") from error
     return lmdb
 
 
 def open_environment(path: str):
-    """Open the environment (``lmdb.Environment``) of this process for a database, opened once.
+    """Return this process's environment (``lmdb.Environment``) of a database.
 
     Raises:
         FileNotFoundError: There is no such database.
-        ValueError: It is none, or was cut short, which LMDB would answer with a bus error.
+        ValueError: It is not a database, or was cut short, which would make LMDB crash with a bus error.
     """
     process, environment = _environments.get(path, (None, None))
     if process == os.getpid():
         return environment
     if environment is not None:
-        environment.close()  # inherited by a fork, which LMDB forbids to use
+        environment.close()  # LMDB forbids using it after a fork
     _environments[path] = os.getpid(), _open(path)
     return _environments[path][1]
 
 
 def _checked_copy(entry, name):
     if entry is not None and len(entry) > MOST_BYTES:
-        raise ValueError(f'{name}: {len(entry)} bytes, at most {MOST_BYTES} are read; make the database again')
+        raise ValueError(f'{name}: {len(entry)} bytes, at most {MOST_BYTES} are read; create the database again')
     return entry if entry is None else bytes(entry)
 
 
@@ -173,9 +173,51 @@ def _open(path):
     try:
         environment = lmdb.open(path, subdir=file != Path(path), readonly=True, lock=False, readahead=False)
     except lmdb.Error as error:
-        raise ValueError(f'{file}: no LMDB database, or damaged ({error}); make it again') from error
+        raise ValueError(f'{file}: damaged, or not an LMDB database ({error}); create it again') from error
     expected = (environment.info()['last_pgno'] + 1) * environment.stat()['psize']
     if file.stat().st_size < expected:
         environment.close()
-        raise ValueError(f'{file}: cut short, {file.stat().st_size} of {expected} bytes; copy or make it again')
+        raise ValueError(f'{file}: cut short, {file.stat().st_size} of {expected} bytes; copy or create it again')
     return environment
+
+
+def new_database(folder: Path, map_size: int):
+    """Create a database (``lmdb.Environment``), which the caller synchronises and closes.
+
+    Args:
+        folder (Path): An empty folder.
+        map_size (int): Capacity in bytes; the file takes only what it needs.
+
+    Raises:
+        ImportError: The package lmdb is not installed.
+    """
+    # It is read only once it is complete, so it needs no lock and is written to the disk once, at the end.
+    return import_lmdb().open(str(folder), map_size=map_size, lock=False, sync=False)
+
+
+def put(database, name: str, content: bytes):
+    """Store a target under the name of its image.
+
+    Raises:
+        ValueError: The name is too long for a key.
+    """
+    with database.begin(write=True) as transaction:
+        transaction.put(encode_key(name), content)
+
+
+@contextmanager
+def lmdb_errors(folder: Path) -> Iterator[None]:
+    """Convert an error of LMDB while writing, such as a full disk, to an ``OSError``.
+
+    Args:
+        folder (Path): The database, for the message.
+
+    Raises:
+        OSError: LMDB has raised an error.
+    """
+    try:
+        yield
+    except import_lmdb().Error as error:
+        raise OSError(
+            f'{folder}: {error}; the incomplete database was removed. Check that the disk is not full'
+        ) from error

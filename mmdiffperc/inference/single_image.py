@@ -2,7 +2,7 @@
 
 from mmengine.config import Config
 from mmengine.dataset import Compose
-from mmengine.registry import DefaultScope
+from mmengine.registry import DATASETS, DefaultScope
 
 ANNOTATION_LOADERS = ('LoadAnnotations', 'LoadDepthAnnotation', 'LoadReferringMask')
 
@@ -27,19 +27,36 @@ def pipeline_for_testing(cfg: Config) -> Compose:
         return Compose([loader, *others])
 
 
+def metainfo_for_testing(cfg: Config) -> dict:
+    """Return the meta information, such as classes and palette, of the test data, none of which is read."""
+    dataset = _test_dataset(cfg)
+    while inner := _inner(dataset):
+        dataset = inner
+    with DATASETS.switch_scope_and_registry(cfg.get('default_scope', 'mmengine')) as registry:
+        return registry.build(dict(dataset, pipeline=[], lazy_init=True)).metainfo
+
+
 def transforms_for_testing(cfg: Config) -> list[dict]:
     """Return the transforms of the test data, also where one data set wraps another, such as ``RepeatDataset``.
 
     Of several data sets (``ConcatDataset``) or data loaders (a list of them) the first one counts.
     """
+    return _pipeline_of(_test_dataset(cfg))
+
+
+def _test_dataset(cfg):
     loader = cfg.get('test_dataloader') or {}
     loader = next(iter(loader), {}) if isinstance(loader, (list, tuple)) else loader
-    return _pipeline_of(loader.get('dataset') or {})
+    return loader.get('dataset') or {}
+
+
+def _inner(dataset):
+    return dataset.get('dataset') or next(iter(dataset.get('datasets') or ()), None)
 
 
 def _pipeline_of(dataset):
-    wrapped = dataset.get('dataset') or next(iter(dataset.get('datasets') or ()), {})
-    return [*(_pipeline_of(wrapped) if wrapped else ()), *(dataset.get('pipeline') or ())]
+    inner = _inner(dataset)
+    return [*(_pipeline_of(inner) if inner else ()), *(dataset.get('pipeline') or ())]
 
 
 def class_name(kind: str | type) -> str:

@@ -4,9 +4,10 @@ from . import checks
 from .backbones import DiffusionUNet
 from .layers import CrossAttentionMaps, LatentAutoencoder, TextAdapter
 from .necks import FinerLevelNeck, MetaPromptsDepthNeck, MetaPromptsNeck
-from .prompts import ClassPrompts, MetaPrompts, ScenePrompts, TextPrompts
+from .prompts import BasePrompts, ClassPrompts, MetaPrompts, ScenePrompts, TextPrompts
 
 __all__ = [
+    'BasePrompts',
     'ClassPrompts',
     'CrossAttentionMaps',
     'DiffusionUNet',

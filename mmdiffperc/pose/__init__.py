@@ -1,9 +1,17 @@
-"""What mmpose needs beside its own parts."""
+"""The parts for mmpose."""
 
 from . import codec_check
 from .checked_coco_dataset import CheckedCocoDataset
 from .checked_coco_metric import CheckedCocoMetric
+from .dataset_check import check_pose_files
 from .inferencer import PoseInferencer
 from .meta_prompts_heatmap_neck import MetaPromptsHeatmapNeck
 
-__all__ = ['CheckedCocoDataset', 'CheckedCocoMetric', 'MetaPromptsHeatmapNeck', 'PoseInferencer', 'codec_check']
+__all__ = [
+    'CheckedCocoDataset',
+    'CheckedCocoMetric',
+    'MetaPromptsHeatmapNeck',
+    'PoseInferencer',
+    'check_pose_files',
+    'codec_check',
+]

@@ -6,7 +6,7 @@ from mmengine.logging import MessageHub
 from mmpose.evaluation.metrics import CocoMetric
 from mmpose.registry import METRICS
 
-from mmdiffperc.coco_fields import check_exists, is_area
+from mmdiffperc.coco import check_exists, is_area
 from mmdiffperc.files import brief
 from mmdiffperc.validation import validated
 
@@ -19,8 +19,7 @@ AREA = 'Set use_area=False of CocoMetric, which then takes 0.53 of the area of t
 NUM_KEYPOINTS = "Add the number of labelled keypoints, or set iou_type='keypoints'"
 
 
-# Under mmpose's name, too, so that the check reaches the configs that people have.
-@METRICS.register_module(name=['CheckedCocoMetric', 'CocoMetric'], force=True)
+@METRICS.register_module()
 @validated
 class CheckedCocoMetric(CocoMetric):
     """mmpose's ``CocoMetric``, which reports missing fields of the annotations at once.

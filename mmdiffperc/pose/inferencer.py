@@ -19,7 +19,7 @@ from mmdiffperc.inference.inferencer import ImageInferencer
 from mmdiffperc.inference.inputs import Frame
 from mmdiffperc.inference.writers import encode_json
 
-from .checked_coco_dataset import has_area, overlaps
+from .dataset_check import has_area, overlaps
 
 # Of the persons that a detector finds, as in mmpose's own inferencer.
 LEAST_SCORE = 0.3
@@ -106,7 +106,7 @@ class PoseInferencer(ImageInferencer):
         """Estimate the poses in a batch of images; all persons go through the model together."""
         boxes_of_frames = self._find_boxes(frames, boxes)
         samples = [
-            self.pipeline(dict(img=frame.pixels, bbox=box[None, :4], bbox_score=box[4:], **self.model.dataset_meta))
+            self.pipeline(dict(img=frame.pixels, bbox=box[None, :4], bbox_score=box[4:], **self.dataset_meta))
             for frame, boxes in zip(frames, boxes_of_frames, strict=True)
             for box in boxes
         ]
@@ -137,7 +137,7 @@ class PoseInferencer(ImageInferencer):
 
     def encode(self, prediction: dict) -> dict[str, bytes]:
         """List the persons in JSON."""
-        names = self.model.dataset_meta['keypoint_id2name']
+        names = self.dataset_meta['keypoint_id2name']
         keys = dict(keypoints='keypoints', keypoint_scores='keypoint_scores', boxes='box', box_scores='box_score')
         rows = zip(*(prediction[name].tolist() for name in keys), strict=True)
         people = [dict(zip(keys.values(), row, strict=True)) for row in rows]
@@ -166,7 +166,7 @@ class PoseInferencer(ImageInferencer):
 
     def _init_visualizer(self, cfg: Config) -> PoseLocalVisualizer:
         visualizer = PoseLocalVisualizer()
-        visualizer.set_dataset_meta(self.model.dataset_meta)
+        visualizer.set_dataset_meta(self.dataset_meta)
         return visualizer
 
 

@@ -1,4 +1,4 @@
-"""What mmsegmentation needs beside its own parts."""
+"""The parts for mmsegmentation."""
 
 from .dataset_check import check_seg_dataset
 from .depth import (
@@ -16,11 +16,12 @@ from .depth import (
     MonocularDepthMetric,
     PolyRiseFallLR,
 )
-from .image_loading import NamingImageLoader
+from .load_rgb_image import LoadRGBImageFromFile
 from .referring import (
     EvaluateAtInputSize,
     InputSizeVisualizer,
     LoadReferringMask,
+    MaskedCrossEntropyLoss,
     ReferringInferencer,
     ReferringSegDataset,
     ReferringSegmentor,
@@ -31,7 +32,6 @@ from .semantic import (
     CheckedSegDataset,
     CheckLabels,
     MapillaryAsCityscapesDataset,
-    MaskedCrossEntropyLoss,
     SemanticInferencer,
     ToyScenesDataset,
 )
@@ -50,13 +50,13 @@ __all__ = [
     'InputSizeVisualizer',
     'KBCrop',
     'KITTIDepthDataset',
+    'LoadRGBImageFromFile',
     'LoadReferringMask',
     'MapillaryAsCityscapesDataset',
     'MaskedCrossEntropyLoss',
     'MaskedSiLogLoss',
     'MetaPromptsDepthHead',
     'MonocularDepthMetric',
-    'NamingImageLoader',
     'PolyRiseFallLR',
     'ReferringInferencer',
     'ReferringSegDataset',

@@ -1,4 +1,4 @@
-"""Checks every data set of mmseg when it is built: its files, and 50 label maps or depth maps together."""
+"""Check every data set of mmseg when it is built: its files, and 50 label maps or depth maps together."""
 
 from collections.abc import Iterable, Iterator
 from os.path import dirname
@@ -9,7 +9,7 @@ from mmengine.dataset import BaseDataset
 from mmseg.datasets import BaseCDDataset, BaseSegDataset
 from mmseg.datasets.transforms import LoadAnnotations
 
-from mmdiffperc.compat.empty_dataset import check_every_dataset
+from mmdiffperc.compat.dataset_content import check_every_dataset
 from mmdiffperc.nearest import check_listed, what_is_there
 from mmdiffperc.seg.depth.depth_check import judge_depth
 from mmdiffperc.seg.semantic.label_maps import judge_label_maps
@@ -17,24 +17,24 @@ from mmdiffperc.seg.semantic.label_maps import judge_label_maps
 
 @check_every_dataset
 def check_seg_dataset(dataset: BaseDataset):
-    """Check the files of a data set of mmseg, where its pipeline loads them.
+    """Check the files that the pipeline of an mmseg data set loads.
 
-    Data sets of other hosts, files that are not on this machine, and label maps that another transform than mmseg's
-    ``LoadAnnotations`` loads are left alone. Without a pipeline, ``LoadAnnotations`` is taken to load the maps.
+    Data sets of other hosts, files in other storages, and label maps that are loaded by another transform than mmseg's
+    ``LoadAnnotations`` are left alone. Without a pipeline, ``LoadAnnotations`` is assumed to load the maps.
 
     Args:
-        dataset (BaseDataset): With samples.
+        dataset (BaseDataset): A data set that has listed its samples.
 
     Raises:
-        FileNotFoundError: An image that ``ann_file`` lists, a label map or a depth map does not exist. The message says
-            what is there.
-        ValueError: The label maps or the depth maps are wrong, see :func:`.judge_label_maps` and :func:`.judge_depth`.
+        FileNotFoundError: An image, a label map or a depth map does not exist. The message says what exists.
+        ValueError: A file is empty, or the label maps or the depth maps are wrong, see :func:`.judge_label_maps` and
+            :func:`.judge_depth`.
     """
     if not isinstance(dataset, (BaseSegDataset, BaseCDDataset)) or not _is_local(dataset):
         return
     if dataset.ann_file:  # otherwise a folder has been listed
         _check_list(dataset)
-        _check_files(dataset, 'img_path', 'img_suffix')
+    _check_files(dataset, 'img_path', 'img_suffix')
     transforms = list(_all_transforms(dataset.pipeline.transforms))
     label_loader = _label_loader(transforms)
     loads_depth = any(hasattr(transform, 'depth_rescale_factor') for transform in transforms)
@@ -44,7 +44,7 @@ def check_seg_dataset(dataset: BaseDataset):
         _check_files(dataset, 'seg_map_path', 'seg_map_suffix')
         judge_label_maps(dataset, label_loader, transforms)
     if loads_depth:
-        _check_files(dataset, 'depth_map_path', 'seg_map_suffix')  # as mmseg calls it inside
+        _check_files(dataset, 'depth_map_path', 'seg_map_suffix')  # mmseg's internal name
         judge_depth(_with(dataset, 'depth_map_path'), transforms)
 
 
@@ -56,7 +56,7 @@ def _is_local(dataset):
 
 
 def _all_transforms(transforms: Iterable[Any]) -> Iterator[Any]:
-    """Yield transforms, and those inside of others, such as ``TestTimeAug`` and ``RandomApply``."""
+    """Yield transforms, and the transforms inside others such as ``TestTimeAug`` and ``RandomApply``."""
     for transform in transforms:
         yield transform
         for name in ('transforms', 'subroutines'):
@@ -67,7 +67,7 @@ def _all_transforms(transforms: Iterable[Any]) -> Iterator[Any]:
 def _label_loader(transforms):
     if not transforms:
         return LoadAnnotations()
-    # A user's subclass may need what other transforms leave, and know what 255 means.
+    # A user's subclass may need the results of other transforms, or know what 255 means.
     loaders = (transform for transform in transforms if type(transform) is LoadAnnotations)
     return next((loader for loader in loaders if not loader.backend_args), None)
 
@@ -77,8 +77,10 @@ def _with(dataset, key):
 
 
 def _check_list(dataset):
-    if not fileio.isfile(dataset.ann_file, dataset.backend_args):  # mmseg has taken all images of the folder
-        raise FileNotFoundError(f'ann_file={dataset.ann_file!r} is not a file; it lists the names of the images')
+    if not fileio.isfile(dataset.ann_file, dataset.backend_args):  # mmseg lists all images of the folder instead
+        raise FileNotFoundError(
+            f'ann_file={dataset.ann_file!r} is not a file; expected a list of the names of the images'
+        )
 
 
 def _check_folders(dataset):

@@ -13,13 +13,10 @@ from mmengine.utils import get_installed_path, import_modules_from_strings
 
 from mmdiffperc.files import brief
 from mmdiffperc.models import DiffusionUNet
-from mmdiffperc.models.checks.class_check import names_classes
 from mmdiffperc.models.layers import feature_table
 
-from .channels import heads_of, read_by_heads, set_head_channels, set_neck_channels
-from .classes import set_num_classes
-from .features import Feature, backbone_features, build_empty, neck_features
-from .levels import choose_levels, replace_unread
+from .features import Feature, backbone_features, build_empty, choose_levels, neck_features, replace_unread
+from .heads import heads_of, read_by_heads, set_head_channels, set_neck_channels, set_num_classes
 from .settings import drop_layer_decay, drop_old_weights, import_names, set_imports, set_preprocessor
 
 WEIGHTS = {
@@ -82,7 +79,7 @@ def swap_backbone(
     drop_layer_decay(cfg)
     cfg.model.backbone, built = _new_backbone(strides, scope, dict(arch=arch, **backbone))
     _set_channels(cfg.model, tuple(map(Feature, built.out_channels, built.out_strides)), scope)
-    if scope != HOST_WITHOUT_CLASSES and names_classes(built.prompts):
+    if scope != HOST_WITHOUT_CLASSES and built.prompts.class_names:
         _set_classes(cfg.model, built.prompts.num_prompts)
     set_imports(cfg, old)
     return cfg

@@ -1,14 +1,13 @@
-"""Which tensor of which file fills which weight of a module; complete, or an error that says why not."""
+"""Plan which tensor of which file fills which weight of a module."""
 
 import re
 from collections.abc import Callable, Iterator, Mapping
-from pathlib import Path
 
 from torch import Tensor, nn
 
 from .compvis import PREFIXES, ema_key, open_clip_key, unet_key_map, vae_key_map
-from .part_files import Assignment, WeightFile
-from .sources import weight_files
+from .sources import Source
+from .weight_file import Assignment, WeightFile
 
 Plan = dict[WeightFile, list[Assignment]]
 KeysOf = Callable[[str], list[str]]  # name of a weight in a module -> names it may have in a file
@@ -20,27 +19,23 @@ _MAX_SHOWN = 5
 _OTHER_INPUTS = re.compile(r'conv_in\.weight: \((\d+), (\d+), .+ expected, \(\1, (?!\2,)')
 
 
-def assign_from_folder(folder: Path, modules: Mapping[str, nn.Module], variant: str | None) -> Plan:
-    """Plan the filling of modules from the subfolders of a diffusers folder."""
-    plan = {}
+def plan_filling(source: Source, modules: Mapping[str, nn.Module], use_ema: bool = False) -> Plan:
+    """Find the tensor for every weight of every module; :meth:`.WeightFile.fill` then copies them.
+
+    Args:
+        source (Source): The located checkpoint.
+        modules (Mapping[str, nn.Module]): The modules to fill, by part: ``unet``, ``vae``, ``text_encoder``.
+        use_ema (bool): Take the moving average of the U-Net from a single file. Defaults to False.
+
+    Raises:
+        ValueError: A weight is missing in the files, or its shape differs; the message gives the likely cause.
+    """
+    plan, opened = {}, {path: WeightFile(path) for part in modules for path in source.files[part]}
     for part, module in modules.items():
-        files = [WeightFile(path) for path in weight_files(folder, part, variant)]
-        _assign(plan, part, module, files, _DIFFUSERS_NAMES[part])
+        files = [opened[path] for path in source.files[part]]
+        keys_of = _DIFFUSERS_NAMES[part] if source.is_folder else _compvis_names(part, module, files[0], use_ema)
+        _assign(plan, part, module, files, keys_of)
     return plan
-
-
-def assign_from_single_file(path: Path, modules: Mapping[str, nn.Module], use_ema: bool) -> Plan:
-    """Plan the filling of modules from a CompVis single file."""
-    plan, file = {}, WeightFile(path)
-    for part, module in modules.items():
-        _assign(plan, part, module, [file], _compvis_names(part, module, file, use_ema))
-    return plan
-
-
-def fill(plan: Plan) -> None:
-    """Copy what was planned."""
-    for file, assignments in plan.items():
-        file.fill(assignments)
 
 
 def _assign(plan: Plan, part: str, module: nn.Module, files: list[WeightFile], keys_of: KeysOf) -> None:

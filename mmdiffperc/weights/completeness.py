@@ -1,45 +1,93 @@
-"""Checkpoints that would leave a weight random are refused."""
+"""Refuse checkpoints that would leave a weight random.
+
+mmengine only logs what a checkpoint lacks or has in another shape, and random weights predict noise. Training is
+different: it initialises the weights first, and may then start from a checkpoint without the head, for example.
+
+These weights may always be missing: those of an ``auxiliary_head``, which takes no part in prediction, with a warning;
+the state of a loss; and the batch counts of batch normalisation.
+"""
+
+import logging
+import re
+from collections.abc import Iterator
 
 import torch
+from mmengine.logging import print_log
 from mmengine.model import BaseModule
+from torch import nn
+
+_NOT_FOR_PREDICTION = re.compile(r'(^|\.)(loss\w*\.|num_batches_tracked$)')
+_AUXILIARY = 'auxiliary_head'
 
 
-class RefuseIncomplete:
-    """Before a checkpoint is loaded into a module: it must leave none of the module's weights at a random value.
+class Completeness:
+    """Compare a checkpoint with a module before it is loaded, and refuse it if it would leave weights random.
 
-    Training initialises first, and may go on from a checkpoint whose prompts or adapter have another shape: mmengine
-    logs these and leaves them as they were initialised. Testing does not.
-
-    For ``module.register_load_state_dict_pre_hook``.
+    Weights that have been initialised may stay as they are. They are initialised if ``is_init`` is true for the module,
+    or for an mmengine module inside its child that holds them. Submodules with their own check are left to that check.
 
     Args:
-        advice (str): What the user should check.
-        may_lack (str): Beginning of the names of weights that are somebody else's concern.
+        advice (str): What the user should do, for the message.
+        whole (bool): The checkpoint must hold all weights of the module or none, even if they have been initialised.
+            Defaults to False.
     """
 
-    def __init__(self, advice: str, may_lack: str):
+    def __init__(self, advice: str, whole: bool = False):
         self.advice = advice
-        self.may_lack = may_lack
+        self.whole = whole
 
-    def __call__(self, module: BaseModule, state_dict: dict[str, torch.Tensor], prefix: str, *args):
-        """Look at the names and shapes in the checkpoint.
+    def attach(self, module: nn.Module):
+        """Check every checkpoint that will be loaded into a module."""
+        module.completeness = self
+        module.register_load_state_dict_pre_hook(self)
+
+    def __call__(self, module: nn.Module, state_dict: dict[str, torch.Tensor], prefix: str, *args):
+        """Check the checkpoint ``state_dict``, in which the names of the module's weights begin with ``prefix``.
 
         Raises:
-            RuntimeError: It holds only some of the module's weights; or nothing has initialised them yet, and it holds
-                none, or has some in another shape.
+            RuntimeError: The checkpoint would leave weights random.
         """
-        weights = module.state_dict().items()
-        expected = {prefix + name: weight.shape for name, weight in weights if not name.startswith(self.may_lack)}
-        missing = [name for name in expected if name not in state_dict]
-        if missing and (len(missing) < len(expected) or not module.is_init):
-            raise RuntimeError(
-                f'The checkpoint lacks {len(missing)} of the {len(expected)} weights of {type(module).__name__}, first '
-                f'{", ".join(missing[:3])}: they would stay random. {self.advice}'
+        needed = {prefix + name: tuple(weight.shape) for name, weight in _needed(module)}
+        found = {name: tuple(state_dict[name].shape) for name in needed if name in state_dict}
+        missing = [name for name in needed if name not in found]
+        if self.whole and 0 < len(missing) < len(needed):
+            self._refuse(module, needed, found, missing)
+        initialised = tuple(prefix + start for start in _initialised(module))
+        unfilled = [name for name in needed if found.get(name) != needed[name] and not name.startswith(initialised)]
+        auxiliary = [name for name in unfilled if name.startswith(prefix + _AUXILIARY)]
+        if auxiliary:
+            print_log(
+                f'The checkpoint lacks {len(auxiliary)} weights of {_AUXILIARY}, first {auxiliary[0]}. They are not '
+                'needed for prediction and stay random',
+                logger='current',
+                level=logging.WARNING,
             )
-        other = [name for name in expected if name in state_dict and state_dict[name].shape != expected[name]]
-        if other and not module.is_init:
-            raise RuntimeError(
-                f'The checkpoint has {len(other)} of the {len(expected)} weights of {type(module).__name__} in another '
-                f'shape, first {other[0]}: {tuple(state_dict[other[0]].shape)} instead of {tuple(expected[other[0]])}; '
-                f'they would stay random. {self.advice}'
-            )
+        if len(unfilled) > len(auxiliary):
+            self._refuse(module, needed, found, [name for name in unfilled if name not in auxiliary])
+
+    def _refuse(self, module, needed, found, unfilled):
+        first = unfilled[0]
+        raise RuntimeError(
+            f'The checkpoint lacks {len(unfilled)} of the {len(needed)} weights of {type(module).__name__}, or has '
+            f'them in another shape, first {", ".join(unfilled[:3])}: they would stay random. {first} should have '
+            f'shape {needed[first]}, the checkpoint has {found.get(first, "nothing")}. {self.advice}'
+        )
+
+
+def _needed(module: nn.Module) -> Iterator[tuple[str, torch.Tensor]]:
+    """List the weights that prediction needs and that no submodule checks itself."""
+    checked = tuple(f'{name}.' for name, part in module.named_modules() if name and hasattr(part, 'completeness'))
+    for name, weight in module.state_dict().items():
+        if not name.startswith(checked) and not _NOT_FOR_PREDICTION.search(name):
+            yield name, weight
+
+
+def _initialised(module: nn.Module) -> list[str]:
+    """Return how the names of initialised weights begin."""
+    if module.is_init:
+        return ['']
+    return [
+        f'{name}.'
+        for name, child in module.named_children()
+        if any(isinstance(part, BaseModule) and part.is_init for part in child.modules())
+    ]

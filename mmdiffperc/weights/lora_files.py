@@ -30,7 +30,7 @@ from .lora_formats import (
     layer_of,
     peft_names,
 )
-from .part_files import Assignment, Shapes, WeightFile
+from .weight_file import Assignment, Shapes, WeightFile
 
 # The names that diffusers gives them, then accelerate's, which holds the same, and PEFT's.
 FILE_NAMES = (

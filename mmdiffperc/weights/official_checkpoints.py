@@ -7,8 +7,6 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from mmdiffperc.models.prompts.scene_prompts import without_mean
-
 from .compvis import unet_key_map, vae_key_map
 
 
@@ -234,6 +232,15 @@ def _reshape(value: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
     if value.shape == (*target.shape, 1, 1):  # the autoencoder's attention: 1x1 convolutions there, linear here
         return value[..., 0, 0]
     return without_mean(value, len(target)) if target.dim() == 2 else value
+
+
+def without_mean(embeddings: torch.Tensor, num_classes: int) -> torch.Tensor:
+    """Return embeddings without their last row if it is the mean of the others, which mmseg's VPD adds."""
+    if embeddings.dim() == 2 and len(embeddings) == num_classes + 1:
+        scenes, mean = embeddings[:-1], embeddings[-1]
+        if torch.allclose(scenes.mean(0), mean, rtol=1e-3, atol=1e-5):
+            return scenes
+    return embeddings
 
 
 def _source_names(layout: Layout, model: nn.Module) -> dict[str, str]:

@@ -1,11 +1,10 @@
-"""Checkpoints with tiny-sd need not hold its frozen autoencoder, which ships with the package."""
+"""Checkpoints with tiny-sd may omit its frozen autoencoder, which ships with the package."""
 
 import torch
 from mmengine.model import BaseModule
 
-from mmdiffperc.models.layers.latent_autoencoder import LatentAutoencoder
-
-from .stable_diffusion import load_weights
+from .architectures import build_vae
+from .loading import load_weights
 
 SHIPPED = 'tiny-sd'
 _PART = 'autoencoder.'
@@ -13,9 +12,10 @@ _PART = 'autoencoder.'
 
 def shipped_autoencoder() -> dict[str, torch.Tensor]:
     """Return the weights of tiny-sd's autoencoder by their names in a backbone."""
-    autoencoder = LatentAutoencoder(SHIPPED)
-    load_weights(SHIPPED, vae=autoencoder.vae)
-    return {_PART + name: weight for name, weight in autoencoder.state_dict().items()}
+    vae = build_vae(SHIPPED)
+    vae.decoder = vae.post_quant_conv = None  # a backbone has neither
+    load_weights(SHIPPED, vae=vae)
+    return {f'{_PART}vae.{name}': weight for name, weight in vae.state_dict().items()}
 
 
 def is_shipped(weights: dict[str, torch.Tensor], shipped: dict[str, torch.Tensor]) -> bool:
@@ -28,7 +28,7 @@ def is_shipped(weights: dict[str, torch.Tensor], shipped: dict[str, torch.Tensor
 def complete_autoencoder(backbone: BaseModule, state_dict: dict[str, torch.Tensor], prefix: str, *args):
     """Add the weights of the shipped autoencoder that a checkpoint lacks, if those it holds are the shipped ones.
 
-    ``tools/publish_checkpoint.py`` keeps the biases and norms, which no other autoencoder shares.
+    ``tools/publish_checkpoint.py`` keeps the biases and norms, which differ in every other autoencoder.
 
     For ``backbone.register_load_state_dict_pre_hook``.
 
@@ -39,9 +39,10 @@ def complete_autoencoder(backbone: BaseModule, state_dict: dict[str, torch.Tenso
     """
     if backbone.arch != SHIPPED:
         return
-    held = {name.removeprefix(prefix): weight for name, weight in state_dict.items() if name.startswith(prefix + _PART)}
-    if not held or len(held) == len(backbone.autoencoder.state_dict()):
+    needed = {_PART + name for name in backbone.autoencoder.state_dict()}
+    held = {name: state_dict[prefix + name] for name in needed if prefix + name in state_dict}
+    if not held or len(held) == len(needed):
         return
     shipped = shipped_autoencoder()
     if is_shipped(held, shipped):
-        state_dict.update({prefix + name: weight for name, weight in shipped.items() if name not in held})
+        state_dict.update({prefix + name: shipped[name] for name in needed - held.keys()})

@@ -1,19 +1,24 @@
-"""Where a checkpoint lies: a file, a diffusers folder, or a repository of the Hugging Face hub."""
+"""Locate a checkpoint: a single file, a diffusers folder, or a repository of the Hugging Face hub."""
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
 from logging import WARNING
 from pathlib import Path, PurePosixPath
 
 from huggingface_hub import snapshot_download, try_to_load_from_cache
 from mmengine.logging import print_log
 
-from .part_files import FOREIGN_FORMATS
+from mmdiffperc.files import read_json
+
+from .architectures import PRESETS
+from .weight_file import FOREIGN_FORMATS
 
 FILE_SUFFIXES = ('.ckpt', '.pt', '.pth', '.safetensors', '.bin')
+TOKENIZER = 'tokenizer'
 _HUB_ID = re.compile(r'[\w][\w.-]*/[\w][\w.-]*')
-_CONFIGS = {'tokenizer': 'tokenizer_config.json'}
 # diffusion_pytorch_model.fp16.safetensors, model-00001-of-00002.safetensors, pytorch_model.bin, ...
 _WEIGHTS = re.compile(
     r'(?:diffusion_pytorch_model|pytorch_model|model)(?P<variant>\.\w+)?'
@@ -21,68 +26,75 @@ _WEIGHTS = re.compile(
 )
 
 
-def locate_checkpoint(checkpoint: str | Path, parts: Sequence[str], variant: str | None = None) -> Path:
-    """Find a checkpoint, downloading from the hub what is needed and not in its cache.
+@dataclass(frozen=True)
+class Source:
+    """A checkpoint on this machine, and the files that hold its parts.
 
     Args:
-        checkpoint (str | Path): A single file, a diffusers folder, or a hub id ``organisation/name``.
-        parts (Sequence[str]): The subfolders needed: ``'unet'``, ``'vae'``, ``'text_encoder'``, ``'tokenizer'``.
-        variant (str, optional): The variant needed, e.g. ``'fp16'``.
+        path (Path): The diffusers folder or the single file.
+        files (Mapping[str, Sequence[Path]]): The files of each located part: one, all shards, or the single file. A
+            checkpoint without a tokenizer has no files for it.
+    """
 
-    Returns:
-        Path: An existing file or folder.
+    path: Path
+    files: Mapping[str, Sequence[Path]]
+
+    @property
+    def is_folder(self) -> bool:
+        """Whether the checkpoint is a diffusers folder."""
+        return self.path.is_dir()
+
+    def config(self, part: str) -> dict:
+        """Return the config of a part, which is empty if the checkpoint has none."""
+        path = self.path / part / 'config.json'
+        return read_json(path) if path.is_file() else {}
+
+
+def locate(checkpoint: str | Path, parts: Sequence[str], variant: str | None = None) -> Source:
+    """Find parts of a checkpoint, and download those that are neither on this machine nor in the hub's cache.
+
+    Args:
+        checkpoint (str | Path): A single file, a diffusers folder, a hub id ``organisation/name``, or ``'tiny-sd'``.
+        parts (Sequence[str]): Any of ``'unet'``, ``'vae'``, ``'text_encoder'``, ``'tokenizer'``.
+        variant (str, optional): The variant of a folder or repository, such as ``'fp16'``. A part without this variant
+            is taken from its plain files, or else from the only variant it has, with a warning, provided that another
+            part has the variant. Default: the plain files, or else the only variant.
 
     Raises:
-        FileNotFoundError: Neither a file nor a folder nor the shape of a hub id.
-        RuntimeError: A hub id that is not in the cache and cannot be downloaded.
+        FileNotFoundError: The checkpoint does not exist and does not look like a hub id; or it lacks a part, a shard or
+            the variant.
+        RuntimeError: The hub cannot be reached and its cache lacks a part; the message names all parts.
     """
-    path = Path(checkpoint).expanduser()
+    path = PRESETS.get(str(checkpoint)) or Path(checkpoint).expanduser()
+    if path.is_dir():
+        return _in_folder(path, parts, variant)
     if path.exists():
-        return path
+        return Source(path, {part: [path] for part in parts})
     if path.suffix not in FILE_SUFFIXES and _HUB_ID.fullmatch(str(checkpoint)):
-        return _hub_folder(str(checkpoint), parts, variant)
+        return _in_hub(str(checkpoint), parts, variant)
     raise FileNotFoundError(
         f'No weights at {str(checkpoint)!r} (seen from {Path.cwd()}). Expected a diffusers folder, a single file '
         f'({", ".join(FILE_SUFFIXES)}), or a hub id such as "stable-diffusion-v1-5/stable-diffusion-v1-5".'
     )
 
 
-def weight_files(folder: Path, part: str, variant: str | None = None) -> list[Path]:
-    """List the files that hold one part of a diffusers folder: one file, or all its shards.
-
-    Args:
-        folder (Path): The diffusers folder.
-        part (str): Its subfolder.
-        variant (str, optional): The variant to take, such as ``'fp16'``. A part that lacks it is taken from its plain
-            files, or else from the only variant there is, with a warning, provided that another part of the folder has
-            it. Default: the plain files, or else the only variant there is.
-
-    Raises:
-        FileNotFoundError: No weights, no part with the variant asked for, or not all shards.
-    """
+def _in_folder(folder: Path, parts: Sequence[str], variant: str | None) -> Source:
     names = [f'{file.parent.name}/{file.name}' for file in folder.glob('*/*')]
-    return [folder / name for name in _select(names, part, variant, str(folder))]
+    return Source(folder, _paths(folder, _select(names, parts, variant, str(folder))))
 
 
-def _hub_folder(repo_id: str, parts: Sequence[str], variant: str | None) -> Path:
-    """Take what the hub's cache has, without asking the network; otherwise download."""
-    configs = [try_to_load_from_cache(repo_id, f'{part}/{_CONFIGS.get(part, "config.json")}') for part in parts]
-    if not all(isinstance(config, str) for config in configs):
-        return _download(repo_id, parts, variant)
-    folder = Path(configs[0]).parents[1]
-    try:
-        for part in parts:
-            weight_files(folder, part, variant)
-    except FileNotFoundError:  # another variant is cached, or a download was interrupted
-        return _download(repo_id, parts, variant)
-    return folder
-
-
-def _download(repo_id: str, parts: Sequence[str], variant: str | None) -> Path:
+def _in_hub(repo_id: str, parts: Sequence[str], variant: str | None) -> Source:
+    """Take the files from the hub's cache without a request to the network, or download them."""
+    configs = {part: f'{part}/tokenizer_config.json' if part == TOKENIZER else f'{part}/config.json' for part in parts}
+    cached = [try_to_load_from_cache(repo_id, config) for config in configs.values()]
+    if all(isinstance(config, str) for config in cached):
+        with suppress(FileNotFoundError):  # the cache has another variant, or a download was interrupted
+            return _in_folder(Path(cached[0]).parents[1], parts, variant)
     names = [file.filename for file in _ask_hub(repo_id, parts, dry_run=True)]
-    needed = [name for part in parts for name in _select(names, part, variant, repo_id)]
-    configs = [f'{part}/config.json' for part in parts]
-    return Path(_ask_hub(repo_id, parts, allow_patterns=needed + configs))
+    selected = _select(names, parts, variant, repo_id)
+    needed = [*configs.values(), *(name for files in selected.values() for name in files)]
+    folder = Path(_ask_hub(repo_id, parts, allow_patterns=needed))
+    return Source(folder, _paths(folder, selected))
 
 
 def _ask_hub(repo_id: str, parts: Sequence[str], **options) -> str | list:
@@ -92,22 +104,46 @@ def _ask_hub(repo_id: str, parts: Sequence[str], **options) -> str | list:
         raise RuntimeError(f'{_how_to_download(repo_id, parts)} The client says: {error}') from error
 
 
-def _select(names: Iterable[str], part: str, variant: str | None, where: str) -> list[str]:
-    """Choose files of one part among the names (``part/file``) of a folder or repository."""
+def _how_to_download(repo_id: str, parts: Sequence[str]) -> str:
+    include = ' '.join(f'"{part}/*"' for part in parts)
+    usual = {TOKENIZER: '*', 'text_encoder': 'model.safetensors'}
+    files = ', '.join(f'{part}/{usual.get(part, "diffusion_pytorch_model.safetensors")}' for part in parts)
+    return (
+        f'{repo_id!r} is not a local file or folder, so it was taken for a repository of the Hugging Face hub. It is '
+        'not in the local cache and cannot be reached (no network, a wrong name, or a licence to accept first). '
+        f'Needed: {files}. Either run `hf download {repo_id} --include {include}` where there is network, with the '
+        'same HF_HOME, or download these files elsewhere, keep the subfolders, and give that folder as checkpoint.'
+    )
+
+
+def _paths(folder: Path, selected: Mapping[str, Sequence[str]]) -> dict[str, list[Path]]:
+    return {part: [folder / name for name in names] for part, names in selected.items()}
+
+
+def _select(names: Iterable[str], parts: Sequence[str], variant: str | None, where: str) -> dict[str, list[str]]:
+    """Choose the files of each part among the names (``part/file``) in a folder or repository."""
     names = sorted(names)
-    if part == 'tokenizer':
-        return _required([name for name in names if str(PurePosixPath(name).parent) == part], part, where)
     weights = _by_variant(names)
-    found = weights.get(part, {})
-    if not found:
+    selected = {part: _select_weights(weights, names, part, variant, where) for part in parts if part != TOKENIZER}
+    tokenizer = [name for name in names if PurePosixPath(name).parent.name == TOKENIZER]
+    return selected | ({TOKENIZER: tokenizer} if TOKENIZER in parts else {})
+
+
+def _select_weights(weights: dict, names: list[str], part: str, variant: str | None, where: str) -> list[str]:
+    variants = weights.get(part, {})
+    if not variants:
         _refuse_foreign_formats(names, part, where)
-    if variant not in found:
-        variant = _stand_in(weights, part, variant, where)
-    found = found[variant]
+    found = variants[variant if variant in variants else _stand_in(weights, part, variant, where)]
     if any(match['format'] == 'safetensors' for match, _ in found):
         found = [(match, name) for match, name in found if match['format'] == 'safetensors']
-    whole = [name for match, name in found if match['shard'] is None]
-    return whole or _all_shards(found, where)
+    if whole := [name for match, name in found if match['shard'] is None]:
+        return whole
+    expected = int(found[0][0]['shards'])
+    if len(found) != expected:
+        raise FileNotFoundError(
+            f'{where!r} holds {len(found)} of the {expected} files that {found[0][1]!r} belongs to: add the others.'
+        )
+    return [name for _, name in found]
 
 
 def _by_variant(names: Iterable[str]) -> dict[str, dict[str | None, list[tuple[re.Match, str]]]]:
@@ -115,19 +151,14 @@ def _by_variant(names: Iterable[str]) -> dict[str, dict[str | None, list[tuple[r
     weights = defaultdict(lambda: defaultdict(list))
     for path in map(PurePosixPath, names):
         if match := _WEIGHTS.fullmatch(path.name):
-            weights[str(path.parent)][_variant(match)].append((match, str(path)))
+            variant = (match['variant'] or match['late_variant'] or '').lstrip('.') or None
+            weights[str(path.parent)][variant].append((match, str(path)))
     return weights
 
 
 def _refuse_foreign_formats(names: Iterable[str], part: str, where: str):
-    """Name the program whose weights a folder holds, if it holds none of PyTorch.
-
-    Raises:
-        FileNotFoundError: It holds such weights.
-    """
-    own = (PurePosixPath(name) for name in names if str(PurePosixPath(name).parent) == part)
-    for path in own:
-        if program := FOREIGN_FORMATS.get(path.suffix):
+    for path in map(PurePosixPath, names):
+        if str(path.parent) == part and (program := FOREIGN_FORMATS.get(path.suffix)):
             raise FileNotFoundError(
                 f'{where!r} holds the weights of {part!r} in the format of {program} ({path.name}); expected '
                 'safetensors or bin. Take the PyTorch files of the same model'
@@ -135,10 +166,10 @@ def _refuse_foreign_formats(names: Iterable[str], part: str, where: str):
 
 
 def _stand_in(weights: dict[str, dict[str | None, list]], part: str, variant: str | None, where: str) -> str | None:
-    """Return the variant of a part that is taken where the one asked for is missing.
+    """Return the variant to take for a part that lacks the wanted one.
 
     Raises:
-        FileNotFoundError: None can be.
+        FileNotFoundError: No variant can replace it.
     """
     there = weights.get(part, {})
     is_known = variant is None or any(variant in variants for variants in weights.values())
@@ -155,37 +186,3 @@ def _stand_in(weights: dict[str, dict[str | None, list]], part: str, variant: st
         WARNING,
     )
     return taken
-
-
-def _variant(match: re.Match) -> str | None:
-    return (match['variant'] or match['late_variant'] or '').lstrip('.') or None
-
-
-def _all_shards(found: list[tuple[re.Match, str]], where: str) -> list[str]:
-    expected = int(found[0][0]['shards'])
-    if len(found) != expected:
-        raise FileNotFoundError(
-            f'{where!r} holds {len(found)} of the {expected} files that {found[0][1]!r} belongs to: add the others.'
-        )
-    return [name for _, name in found]
-
-
-def _required(names: list[str], part: str, where: str) -> list[str]:
-    if not names:
-        raise FileNotFoundError(f'{where!r} has no folder {part!r}.')
-    return names
-
-
-def _how_to_download(repo_id: str, parts: Sequence[str]) -> str:
-    include = ' '.join(f'"{part}/*"' for part in parts)
-    files = ', '.join(f'{part}/{_usual_file(part)}' for part in parts)
-    return (
-        f'{repo_id!r} is not a local file or folder, so it was taken for a repository of the Hugging Face hub. It is '
-        'not in the local cache and cannot be reached (no network, a wrong name, or a licence to accept first). '
-        f'Needed: {files}. Either run `hf download {repo_id} --include {include}` where there is network, with the '
-        'same HF_HOME, or download these files elsewhere, keep the subfolders, and give that folder as checkpoint.'
-    )
-
-
-def _usual_file(part: str) -> str:
-    return {'tokenizer': '*', 'text_encoder': 'model.safetensors'}.get(part, 'diffusion_pytorch_model.safetensors')

@@ -20,8 +20,9 @@ from torch import nn
 
 from mmdiffperc.compat.checkpoint import load_file
 from mmdiffperc.models import ClassPrompts
+from mmdiffperc.weights.architectures import build_unet
+from mmdiffperc.weights.loading import load_weights
 from mmdiffperc.weights.lora import load_lora, save_lora
-from mmdiffperc.weights.stable_diffusion import build_unet, load_weights
 
 from .case import Case
 from .damage import damaged, give, safetensors

@@ -11,6 +11,9 @@ from pathlib import Path
 from tempfile import TemporaryDirectory, mkdtemp
 from unittest.mock import patch
 
+from mmdiffperc.pose import PoseInferencer
+from mmdiffperc.seg import DepthInferencer
+
 from .case import Case, ToldError
 from .damage import PNG
 
@@ -23,7 +26,6 @@ TOOLS = {
         'make_images',
         'make_targets',
         'pack_lmdb',
-        'predict',
     ),
     'tools': (
         'benchmark',
@@ -51,8 +53,8 @@ NO_CHOICE = ('', 'x', '0', 'None', ' ')
 NO_DEVICE = ('', 'x', 'gpu', 'tpu', 'cuda:99', 'cuda:x', 'meta', '-1')
 NO_CONFIG = ('', 'picture.png', 'missing.py', 'missing.json', 'folder')
 FLOATS = (
-    '--guidance', '--temperature', '--top-p', '--png-scale', '--threshold', '--box', '--autoencoder-lr', '--save-every',
-    '--lr',
+    '--guidance-scale', '--temperature', '--top-p', '--png-scale', '--threshold', '--box', '--autoencoder-lr',
+    '--save-every', '--lr',
 )  # fmt: skip
 BELOW_ZERO = ('--threshold', '--box')
 FIGURES = ('figure', 'figure.txt', 'figure.exe', '.png')
@@ -61,14 +63,19 @@ FIGURES = ('figure', 'figure.txt', 'figure.exe', '.png')
 def cases() -> Iterator[Case]:
     """Of each option of each tool; then files that are not there, or of another kind."""
     for tool in TOOL_FOLDERS:
-        parser = _parser(tool)
-        for action in parser._actions:
-            for value in _bad_values(action):
-                yield _case(tool, parser, action, *[value] * (action.nargs if isinstance(action.nargs, int) else 1))
-            if isinstance(action.nargs, int) and action.nargs > 1:
-                yield _case(tool, parser, action, *['8'] * (action.nargs - 1))
+        yield from _cases_of(tool, _tool(tool).build_parser())
+    for task in (DepthInferencer, PoseInferencer):
+        yield from _cases_of('predict', _tool('predict').build_parser(task))
     for tool, arguments, name in FILES:
         yield Case(tool, ' '.join(arguments), partial(_run, _tool(tool).main, arguments), (name,))
+
+
+def _cases_of(tool: str, parser: argparse.ArgumentParser) -> Iterator[Case]:
+    for action in parser._actions:
+        for value in _bad_values(action):
+            yield _case(tool, parser, action, *[value] * (action.nargs if isinstance(action.nargs, int) else 1))
+        if isinstance(action.nargs, int) and action.nargs > 1:
+            yield _case(tool, parser, action, *['8'] * (action.nargs - 1))
 
 
 TOOL_FOLDERS = {name: folder for folder, names in TOOLS.items() for name in names}
@@ -86,25 +93,8 @@ def _tool(name: str):
         return importlib.import_module(name)
 
 
-class _Found(Exception):
-    """The parser of a tool."""
-
-
-def _parser(name: str) -> argparse.ArgumentParser:
-    def parse_args(parser, arguments=None):
-        raise _Found(parser)
-
-    main = _tool(name).main
-    try:
-        with patch.object(argparse.ArgumentParser, 'parse_args', parse_args):
-            main([])
-    except _Found as found:
-        return found.args[0]
-    raise AssertionError(f'{name} reads no command line')
-
-
 def _bad_values(action: argparse.Action) -> tuple[str, ...]:
-    option = (action.option_strings or [action.dest])[0]
+    option = (action.option_strings or [action.metavar])[0]
     if action.nargs == 0:
         return ()
     if action.choices:
@@ -115,7 +105,7 @@ def _bad_values(action: argparse.Action) -> tuple[str, ...]:
     if kind == 'config_file':
         return NO_CONFIG
     if kind.startswith('file_name'):
-        return FIGURES if action.dest != 'out' or action.default else ('config', 'config.png')
+        return FIGURES if action.default else ('config', 'config.png')
     if kind.startswith('bounded') or action.type in (int, float):
         wrong = NO_NUMBER if option in FLOATS else NO_WHOLE_NUMBER
         return wrong if option in BELOW_ZERO else (*wrong, *BELOW)
@@ -124,7 +114,7 @@ def _bad_values(action: argparse.Action) -> tuple[str, ...]:
 
 def _case(tool: str, parser: argparse.ArgumentParser, action: argparse.Action, *values: str) -> Case:
     """One option is bad; those that have to be there are good."""
-    name = (action.option_strings or [action.dest])[0]
+    name = (action.option_strings or [action.metavar])[0]
     arguments = []
     for other in parser._actions:
         if other is action:
@@ -188,82 +178,74 @@ def _tell(run: Callable[[list[str]], object], arguments: list[str], folder: str 
 
 # tool, arguments, what the message names
 FILES = [
-    ('predict', ['config.py', 'missing.png', '--lora', 'missing', '--no-prompts'], 'DeterministicDiffusion'),
-    ('predict', ['config.py', 'folder'], 'folder'),
-    ('predict', ['config.py', 'missing.txt', '--lora', 'lora'], 'missing.txt'),
-    ('predict', ['config.py', 'empty.txt', '--lora', 'lora'], 'empty.txt'),
-    ('predict', ['config.py', 'binary.txt', '--lora', 'lora'], 'binary.txt'),
-    ('predict', ['config.py', 'picture.png', '--prompts', 'missing.txt'], 'missing.txt'),
-    ('predict', ['config.py', 'picture.png', '--prompts', 'empty.txt'], 'empty.txt'),
-    ('predict', ['config.py', 'picture.png', '--prompts', 'binary.txt'], 'binary.txt'),
-    ('predict', ['config.py', 'picture.png', '--prompts', 'picture.png'], 'picture.png'),
-    ('predict', ['config.py', 'picture.png', '--prompts', 'folder'], 'folder'),
-    ('predict', ['config.py', 'picture.png', '--prompt', 'a', '--no-prompts'], '--no-prompts'),
-    ('predict', ['config.py', 'picture.png', '--save-steps', '--batch-size', '2'], '--batch-size'),
-    ('predict', ['config.py', 'picture.png', '--out', '.'], 'picture.png'),
+    ('predict', ['config.py', 'a.pth', 'picture.png'], 'DepthEstimator'),
+    ('predict', ['folder', 'a.pth', 'picture.png'], 'folder'),
+    ('predict', ['missing.py', 'a.pth', 'picture.png'], 'missing.py'),
+    ('predict', ['picture.png', 'a.pth', 'config.py'], 'picture.png'),
     ('app', ['--task', 'a/b', 'config.py', 'lora'], '--task'),
     ('app', ['--task', '', 'config.py', 'lora'], '--task'),
     ('app', ['--task', 'a', 'config.py', 'lora', '--task', 'a', 'config.py', 'lora'], '--task'),
-    ('make_captions', ['missing.txt', 'out.jsonl', '--model', 'missing'], 'missing'),
-    ('make_captions', ['empty.txt', 'out.jsonl', '--model', 'missing'], 'empty.txt'),
-    ('make_captions', ['binary.txt', 'out.jsonl', '--model', 'missing'], 'binary.txt'),
-    ('make_captions', ['text.txt', 'out.jsonl', '--model', 'missing', '--prompt', 'say'], '--prompt'),
+    ('make_captions', ['missing.txt', '--out-file', 'out.jsonl', '--model', 'missing'], 'missing'),
+    ('make_captions', ['empty.txt', '--out-file', 'out.jsonl', '--model', 'missing'], 'empty.txt'),
+    ('make_captions', ['binary.txt', '--out-file', 'out.jsonl', '--model', 'missing'], 'binary.txt'),
+    ('make_captions', ['text.txt', '--out-file', 'out.jsonl', '--model', 'missing', '--prompt', 'say'], '--prompt'),
     (
         'make_captions',
-        ['text.txt', 'out.jsonl', '--model', 'missing', '--dtype', 'float16', '--device', 'cpu'],
+        ['text.txt', '--out-file', 'out.jsonl', '--model', 'missing', '--dtype', 'float16', '--device', 'cpu'],
         '--dtype',
     ),
-    ('make_captions', ['text.txt', 'out.jsonl', '--model', 'missing'], '--model'),
-    ('make_captions', ['text.txt', 'out.jsonl', '--model', 'missing', '--top-p', '2'], '--top-p'),
-    ('predict', ['config.py', 'picture.png', '--lora', 'lora', '--size', '1'], '--size'),
-    ('make_images', ['missing.txt', 'out', '--model', 'tiny-sd'], 'missing.txt'),
-    ('make_images', ['empty.txt', 'out', '--model', 'tiny-sd'], 'empty.txt'),
-    ('make_images', ['binary.txt', 'out', '--model', 'tiny-sd'], 'binary.txt'),
-    ('make_images', ['text.txt', 'out', '--model', 'missing'], '--model'),
-    ('make_images', ['text.txt', 'out', '--model', 'missing', '--size', '7', '7'], '--size'),
-    ('make_images', ['text.txt', 'out', '--model', 'missing', '--dtype', 'float16', '--device', 'cpu'], '--dtype'),
-    ('make_targets', ['missing', 'out', '--kind', 'depth', '--model', 'missing'], 'missing'),
-    ('make_targets', ['folder', 'out', '--kind', 'depth', '--model', 'missing'], 'folder'),
-    ('make_targets', ['.', 'out', '--kind', 'depth', '--config', 'config.py', '--checkpoint', 'a'], '--config'),
-    ('make_targets', ['.', 'out', '--kind', 'segmentation'], '--config'),
-    ('make_targets', ['.', 'out', '--kind', 'normals', '--library', 'transformers'], '--library'),
-    ('make_targets', ['.', 'out', '--kind', 'depth', '--model', 'missing'], 'missing'),
-    ('pack_lmdb', ['missing', 'folder', 'out'], 'missing'),
-    ('pack_lmdb', ['folder', 'folder', 'out'], 'folder'),
-    ('pack_lmdb', ['.', 'missing', 'out'], 'missing'),
-    ('pack_lmdb', ['.', 'folder', 'out'], 'folder'),
-    ('convert_colours', ['missing', 'out', '--to', 'classes'], 'missing'),
-    ('convert_colours', ['folder', 'out', '--to', 'classes'], 'folder'),
-    ('convert_colours', ['.', 'out', '--to', 'classes'], 'picture.png'),
-    ('convert_colours', ['.', 'out', '--to', 'classes', '--palette', 'nobody'], 'palette'),
-    ('convert_colours', ['.', 'out', '--to', 'colours', '--bedroom'], '--bedroom'),
-    ('convert_checkpoint', ['missing.pth', 'out.pth'], 'missing.pth'),
-    ('convert_checkpoint', ['picture.png', 'out.pth'], 'picture.png'),
-    ('convert_checkpoint', ['folder', 'out.pth'], 'folder'),
-    ('convert_checkpoint', ['empty.txt', 'out.pth'], 'empty.txt'),
-    ('publish_checkpoint', ['missing.pth', 'out.pth'], 'missing.pth'),
-    ('publish_checkpoint', ['picture.png', 'out.pth'], 'picture.png'),
-    ('kitti', ['out', '--raw', 'missing', '--depth', 'folder'], '-list'),
-    ('kitti', ['out', '--raw', 'missing', '--depth', 'folder', '--test-list', 'text.txt'], 'text.txt'),
-    ('kitti', ['out', '--raw', 'folder', '--depth', 'folder', '--test-list', 'missing.txt'], 'missing.txt'),
-    ('kitti', ['out', '--raw', 'folder', '--depth', 'folder', '--test-list', 'binary.txt'], 'binary.txt'),
-    ('nyu', ['out'], '--labelled'),
-    ('nyu', ['out', '--labelled', 'missing.mat'], '--splits'),
-    ('nyu', ['out', '--labelled', 'missing.mat', '--splits', 'missing.mat'], 'missing.mat'),
-    ('nyu', ['out', '--labelled', 'picture.png', '--splits', 'picture.png'], 'picture.png'),
-    ('nyu', ['out', '--sync', 'folder', '--test-list', 'missing.txt'], 'missing.txt'),
-    ('nyu', ['out', '--sync', 'folder', '--test-list', 'binary.txt'], 'binary.txt'),
-    ('make_toy_scenes', ['out', '--formats', 'png'], 'png'),
-    ('make_toy_scenes', ['out', '--domain', 'c'], 'domain'),
-    ('make_toy_scenes', ['out', '--size', '0'], 'size'),
-    ('make_toy_scenes', ['out', '--size', '8', '8', '8'], 'size'),
-    ('make_toy_scenes', ['out', '--size', '1000000000'], 'size'),
-    ('make_toy_scenes', ['out', '--num-train', '0', '--num-val', '0'], 'num_'),
-    ('make_toy_scenes', ['.', '--num-train', '1'], 'finished'),
-    ('make_toy_scenes', ['text.txt', '--num-train', '1'], 'text.txt'),
-    ('swap_backbone', ['config.py', 'out.py'], 'default_scope'),
-    ('swap_backbone', ['nobody::a', 'out.py'], 'nobody'),
-    ('swap_backbone', ['config.py', 'out.py', '--scope', 'nobody'], 'backbone'),
+    ('make_captions', ['text.txt', '--out-file', 'out.jsonl', '--model', 'missing'], '--model'),
+    ('make_captions', ['text.txt', '--out-file', 'out.jsonl', '--model', 'missing', '--top-p', '2'], '--top-p'),
+    ('make_images', ['missing.txt', '--out', 'out', '--model', 'tiny-sd'], 'missing.txt'),
+    ('make_images', ['empty.txt', '--out', 'out', '--model', 'tiny-sd'], 'empty.txt'),
+    ('make_images', ['binary.txt', '--out', 'out', '--model', 'tiny-sd'], 'binary.txt'),
+    ('make_images', ['text.txt', '--out', 'out', '--model', 'missing'], '--model'),
+    ('make_images', ['text.txt', '--out', 'out', '--model', 'missing', '--size', '7', '7'], '--size'),
+    (
+        'make_images',
+        ['text.txt', '--out', 'out', '--model', 'missing', '--dtype', 'float16', '--device', 'cpu'],
+        '--dtype',
+    ),
+    ('make_targets', ['missing', '--out', 'out', '--kind', 'depth', '--model', 'missing'], 'missing'),
+    ('make_targets', ['folder', '--out', 'out', '--kind', 'depth', '--model', 'missing'], 'folder'),
+    ('make_targets', ['.', '--out', 'out', '--kind', 'depth', '--config', 'config.py', '--weights', 'a'], '--config'),
+    ('make_targets', ['.', '--out', 'out', '--kind', 'segmentation'], '--config'),
+    ('make_targets', ['.', '--out', 'out', '--kind', 'normals', '--library', 'transformers'], '--library'),
+    ('make_targets', ['.', '--out', 'out', '--kind', 'depth', '--model', 'missing'], 'missing'),
+    ('pack_lmdb', ['missing', '--targets', 'folder', '--out', 'out'], 'missing'),
+    ('pack_lmdb', ['folder', '--targets', 'folder', '--out', 'out'], 'folder'),
+    ('pack_lmdb', ['.', '--targets', 'missing', '--out', 'out'], 'missing'),
+    ('pack_lmdb', ['.', '--targets', 'folder', '--out', 'out'], 'folder'),
+    ('convert_colours', ['missing', '--out', 'out', '--to', 'classes'], 'missing'),
+    ('convert_colours', ['folder', '--out', 'out', '--to', 'classes'], 'folder'),
+    ('convert_colours', ['.', '--out', 'out', '--to', 'classes'], 'picture.png'),
+    ('convert_colours', ['.', '--out', 'out', '--to', 'classes', '--palette', 'nobody'], 'palette'),
+    ('convert_colours', ['.', '--out', 'out', '--to', 'colours', '--bedroom'], '--bedroom'),
+    ('convert_checkpoint', ['missing.pth', '--out-file', 'out.pth'], 'missing.pth'),
+    ('convert_checkpoint', ['picture.png', '--out-file', 'out.pth'], 'picture.png'),
+    ('convert_checkpoint', ['folder', '--out-file', 'out.pth'], 'folder'),
+    ('convert_checkpoint', ['empty.txt', '--out-file', 'out.pth'], 'empty.txt'),
+    ('publish_checkpoint', ['missing.pth', '--out-file', 'out.pth'], 'missing.pth'),
+    ('publish_checkpoint', ['picture.png', '--out-file', 'out.pth'], 'picture.png'),
+    ('kitti', ['--out', 'out', '--raw', 'missing', '--depth', 'folder'], '-list'),
+    ('kitti', ['--out', 'out', '--raw', 'missing', '--depth', 'folder', '--test-list', 'text.txt'], 'text.txt'),
+    ('kitti', ['--out', 'out', '--raw', 'folder', '--depth', 'folder', '--test-list', 'missing.txt'], 'missing.txt'),
+    ('kitti', ['--out', 'out', '--raw', 'folder', '--depth', 'folder', '--test-list', 'binary.txt'], 'binary.txt'),
+    ('nyu', ['--out', 'out'], '--labelled'),
+    ('nyu', ['--out', 'out', '--labelled', 'missing.mat'], '--splits'),
+    ('nyu', ['--out', 'out', '--labelled', 'missing.mat', '--splits', 'missing.mat'], 'missing.mat'),
+    ('nyu', ['--out', 'out', '--labelled', 'picture.png', '--splits', 'picture.png'], 'picture.png'),
+    ('nyu', ['--out', 'out', '--sync', 'folder', '--test-list', 'missing.txt'], 'missing.txt'),
+    ('nyu', ['--out', 'out', '--sync', 'folder', '--test-list', 'binary.txt'], 'binary.txt'),
+    ('make_toy_scenes', ['--formats', 'png'], 'png'),
+    ('make_toy_scenes', ['--size', '0'], 'size'),
+    ('make_toy_scenes', ['--size', '8', '8', '8'], 'size'),
+    ('make_toy_scenes', ['--size', '1000000000'], 'size'),
+    ('make_toy_scenes', ['--num-train', '0', '--num-val', '0'], 'num_'),
+    ('make_toy_scenes', ['--out', 'text.txt', '--num-train', '1'], 'text.txt'),
+    ('swap_backbone', ['config.py', '--out-file', 'out.py'], 'default_scope'),
+    ('swap_backbone', ['nobody::a', '--out-file', 'out.py'], 'nobody'),
+    ('swap_backbone', ['config.py', '--out-file', 'out.py', '--scope', 'nobody'], 'backbone'),
     ('constant_depth', ['config.py'], 'config.py'),
     ('benchmark', ['config.py'], 'backbone'),
     ('measure_prior', ['--cfg-options', 'nonsense'], 'cfg-options'),

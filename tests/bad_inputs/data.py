@@ -17,8 +17,8 @@ import numpy as np
 from mmdiffperc.generative import ImageTargetDataset, LoadTarget
 from mmdiffperc.inference.image_files import read_image
 from mmdiffperc.pose import CheckedCocoDataset
+from mmdiffperc.seg import LoadRGBImageFromFile
 from mmdiffperc.seg.depth import CheckedNYUDataset, KITTIDepthDataset
-from mmdiffperc.seg.image_loading import NamingImageLoader
 from mmdiffperc.seg.referring import ReferringSegDataset
 from mmdiffperc.seg.referring.refer_transforms import LoadReferringMask
 
@@ -463,7 +463,7 @@ def _load_pose(folder: Path):
         options.update(bbox_file=str(folder / 'boxes.json'), test_mode=True)
     dataset = CheckedCocoDataset(**options)
     sample = dataset[0]
-    return NamingImageLoader()(dict(img_path=sample['img_path']))
+    return LoadRGBImageFromFile()(dict(img_path=sample['img_path']))
 
 
 DETECTION = dict(image_id=1, category_id=1, bbox=[1, 1, 8, 6], score=0.9)
@@ -541,4 +541,4 @@ def _of_image(title, name, content):
 
 
 def _load_image(path: str | Path):
-    return NamingImageLoader()(dict(img_path=str(path)))
+    return LoadRGBImageFromFile()(dict(img_path=str(path)))

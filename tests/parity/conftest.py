@@ -26,7 +26,7 @@ def load_official(convert_checkpoint):
 
     def load(content, folder, config, **options):
         torch.save(content, folder / 'official.pth')
-        convert_checkpoint(folder / 'official.pth', folder / 'ours.pth', '--config', config)
+        convert_checkpoint(folder / 'official.pth', '--out-file', folder / 'ours.pth', '--config', config)
         return init_model(str(config), str(folder / 'ours.pth'), device='cpu', **options)
 
     return load

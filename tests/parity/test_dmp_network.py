@@ -11,8 +11,8 @@ from safetensors.torch import save_file
 
 from mmdiffperc.generative import DeterministicDiffusion, DeterministicProcess, TargetCodec
 from mmdiffperc.generative.deterministic_process import load_schedule
+from mmdiffperc.weights.architectures import build_unet
 from mmdiffperc.weights.lora import load_lora
-from mmdiffperc.weights.stable_diffusion import build_unet
 
 from .agreement import assert_agrees
 from .detweights import make_image, make_state_dict
@@ -66,15 +66,15 @@ def model(base, kind, tmp_path_factory):
 
 
 def test_network(recorded, images, model, kind):
-    latents = model._encode(images)
-    captions, empty = model._embed(CAPTIONS, 2), model._embed_empty(2)
+    latents = model.networks.encode(images)
+    captions, empty = model.networks.embed(CAPTIONS), model.networks.embed([''] * 2)
     assert_agrees(latents, recorded[f'tiny/{kind}/ddim/src_latents'], 'image latents')
     assert_agrees(captions, recorded[f'tiny/{kind}/text_embeds'], 'captions')
     assert_agrees(empty[:1], recorded[f'tiny/{kind}/uncond_embeds'], 'empty caption')
     with torch.no_grad():
-        assert_agrees(model._denoise(latents, 500, captions), recorded[f'tiny/{kind}/unet_out_t500'], 'U-Net')
+        assert_agrees(model.networks.denoise(latents, 500, captions), recorded[f'tiny/{kind}/unet_out_t500'], 'U-Net')
         if kind == 'all':  # recorded without prompts
-            assert_agrees(model._denoise(latents, 1, empty), recorded['tiny/all/onepass'], 'one pass')
+            assert_agrees(model.networks.denoise(latents, 1, empty), recorded['tiny/all/onepass'], 'one pass')
 
 
 @pytest.mark.parametrize('sampler', ['ddim', 'oracle'])
@@ -86,9 +86,9 @@ def test_guided_run(recorded, images, model, kind, sampler):
 
     def run(predict, start, num_steps):
         before = [start, *steps]
-        scheduler = model.process._scheduler_of_run(num_steps)
-        for step, timestep in enumerate(scheduler.timesteps.tolist()):
-            yield model.process._step(scheduler, predict(before[step], timestep), timestep, before[step], start)
+        schedule = model.process._schedule(num_steps)
+        for step, timestep in enumerate(schedule.timesteps.tolist()):
+            yield model.process._step(schedule, predict(before[step], timestep), timestep, before[step], start)
 
     model.process.run = run
     for step, latents in enumerate(model.trace(images, CAPTIONS)):

@@ -15,6 +15,8 @@ from mmengine.structures import PixelData
 from mmseg.structures import SegDataSample
 from tiny_arch import write_arch
 
+from mmdiffperc.weights.architectures import build_text_encoder
+
 from .agreement import assert_agrees
 from .detweights import make_image, make_input, make_mask, make_state_dict
 from .official import assert_fits, assert_norms_agree, official_names, read_manifest
@@ -24,6 +26,12 @@ FULL = FOLDER / 'manifest_sd1-5.json.gz'
 CONFIG = Path(__file__).parents[2] / 'configs' / 'vpd' / 'vpd_sd1-5-refer_8xb4-40e_refcoco-512x512.py'
 NUM_TOKENS = 11
 CLASS_WEIGHTS = torch.tensor([0.9, 1.1])
+
+
+def with_text_encoder(folder, arch):
+    """Options of ``init_model``: official checkpoints hold no text encoder, and the recordings begin behind it."""
+    build_text_encoder(arch).half().save_pretrained(folder / 'text_encoder')
+    return dict(cfg_options={'model.backbone.prompts.checkpoint': str(folder)})
 
 
 @torch.no_grad()
@@ -43,7 +51,8 @@ def tiny_model(tmp_path_factory, load_official):
     config.model.decode_head.update(in_channels=[32, 64 + NUM_TOKENS, 128 + NUM_TOKENS, 128], channels=64)
     config.dump(folder / 'tiny.py')
     official = dict(model=make_state_dict(str(FOLDER / 'manifest.json')), optimizer={}, epoch=0, lr_scheduler={})
-    return load_official(official, folder, folder / 'tiny.py')
+    options = with_text_encoder(folder, config.model.backbone.arch)
+    return load_official(official, folder, folder / 'tiny.py', **options)
 
 
 @pytest.fixture(scope='module')
@@ -132,7 +141,8 @@ def test_gradients_of_a_training_step(tiny_model, inputs):
 def test_gradients_at_full_width(tmp_path, load_official):
     """12 GB, some minutes. ``MMDIFFPERC_PARITY_REFER_TRAIN`` names the recording to compare with, if there is one."""
     manifest = read_manifest(FULL)
-    model = revert_sync_batchnorm(load_official(dict(model=make_state_dict(manifest)), tmp_path, CONFIG))
+    official = dict(model=make_state_dict(manifest))
+    model = revert_sync_batchnorm(load_official(official, tmp_path, CONFIG, **with_text_encoder(tmp_path, 'sd1-5')))
     loss = step(model, make_image('refer_img', (2, 3, 128, 128)), make_input('l_feats', (2, 40, 768), 'unit'))
     trained = {name: weight for name, weight in model.named_parameters() if weight.requires_grad}
     assert torch.isfinite(loss) and all(torch.isfinite(weight.grad).all() for weight in trained.values())
@@ -145,7 +155,8 @@ def test_gradients_at_full_width(tmp_path, load_official):
 @pytest.mark.slow
 def test_full_width(tmp_path, load_official):
     """8 GB, a few minutes. ``MMDIFFPERC_PARITY_REFER`` names the recording to compare with, if there is one."""
-    model = load_official(dict(model=make_state_dict(read_manifest(FULL))), tmp_path, CONFIG)
+    official = dict(model=make_state_dict(read_manifest(FULL)))
+    model = load_official(official, tmp_path, CONFIG, **with_text_encoder(tmp_path, 'sd1-5'))
     images, states = make_image('refer_img', (2, 3, 128, 128)), make_input('l_feats', (2, 40, 768), 'unit')
     logits = logits_of(model, images, states)
     assert logits.shape == (2, 2, 128, 128) and torch.isfinite(logits).all()

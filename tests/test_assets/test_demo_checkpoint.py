@@ -13,7 +13,7 @@ from mmdiffperc.toy_scenes.writers import DatasetSpec, write_dataset
 
 ROOT = Path(__file__).parents[2]
 CHECKPOINT = ROOT / 'mmdiffperc' / 'assets' / 'demo' / 'vpd_toy.pth'
-CONFIG = ROOT / 'configs' / 'vpd' / 'vpd_tiny-sd-fpn_1xb4-1800_toy-128x128.py'
+CONFIG = ROOT / 'configs' / 'vpd' / 'vpd_tiny-sd-fpn_1xb4-1800_toy-ade-128x128.py'
 MAX_BYTES = 12_000_000
 NUM_SCENES = 24
 
@@ -33,7 +33,7 @@ def test_it_is_complete(model):
 
 
 def test_it_segments_scenes_it_has_not_seen(model, tmp_path):
-    write_dataset(tmp_path, DatasetSpec(1, NUM_SCENES, 128, 0, 'a', ('ade',)), 1)
+    write_dataset(tmp_path, DatasetSpec(1, NUM_SCENES, formats=('ade',)))
     cfg = Config.fromfile(CONFIG)
     init_default_scope(cfg.default_scope)
     dataset = DATASETS.build(dict(cfg.test_dataloader.dataset, data_root=str(tmp_path / 'ade')))

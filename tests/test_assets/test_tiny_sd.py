@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from diffusers import DDPMScheduler, StableDiffusionPipeline
 
 from mmdiffperc.toy_scenes import caption, render, sample_scene
-from mmdiffperc.weights.stable_diffusion import arch_folder
+from mmdiffperc.weights.architectures import arch_folder
 
 NUM_SCENES, SIZE = 48, 128
 MAX_BYTES = 15_000_000

@@ -41,7 +41,7 @@ def save(content, folder):
 @pytest.mark.parametrize('mmap', [True, False], ids=['mapped', 'read'])
 def test_tensors_that_are_not_plain(tmp_path, fault, mmap):
     path = save(dict(state_dict={'head.weight': NOT_PLAIN[fault]}), tmp_path)
-    with pytest.raises(ValueError, match=rf'bad\.pth: the entry .state_dict\.head\.weight. .*{fault}'):
+    with pytest.raises(ValueError, match=rf'bad\.pth.*.state_dict\.head\.weight..*{fault}'):
         load_file(path, mmap=mmap)
 
 
@@ -85,7 +85,7 @@ def test_what_is_named_often_is_looked_at_once():
 
 @pytest.mark.parametrize('value', [object(), len, np, np.array([object()]), np.array([1], 'M8[s]')], ids=range(5))
 def test_objects_are_refused_by_name(value):
-    with pytest.raises(ValueError, match=r'a\.pth: the entry .args\.first\.0. is an (object|array) of type'):
+    with pytest.raises(ValueError, match=r'a\.pth.*.args\.first\.0..*(object|array)'):
         check_plain(dict(args=Namespace(first=[value])), 'a.pth')
 
 
@@ -102,32 +102,32 @@ def test_a_type_that_the_user_allows_is_loaded(tmp_path):
 @pytest.mark.parametrize(
     ('content', 'named'),
     [
-        (7, 'got 7'),
-        ([torch.ones(2)], 'expected a dict'),
+        (7, r'\b7\b'),
+        ([torch.ones(2)], 'dict'),
         (dict(state_dict=7), 'state_dict'),
-        (dict(state_dict={5: torch.ones(2)}), 'got 5'),
-        ({5: torch.ones(2)}, 'got 5'),
+        (dict(state_dict={5: torch.ones(2)}), r'\b5\b'),
+        ({5: torch.ones(2)}, r'\b5\b'),
         (dict(state_dict={'weight': 'text'}), 'weight.*text'),
         (dict(state_dict={}, meta='text'), 'meta.*text'),
         (dict(state_dict={}, meta=dict(dataset_meta='text')), r'meta\.dataset_meta.*text'),
         (dict(state_dict={}, meta=dict(dataset_meta=dict(classes=3))), r'classes.*3'),
         (dict(state_dict={}, meta=dict(dataset_meta=dict(classes='sky'))), r'classes.*sky'),
-        (_with_palette([[1, 2, 3]]), r'2 classes.*palette, got list of 1'),
+        (_with_palette([[1, 2, 3]]), r'2 classes.*\b1\b'),
         (_with_palette([[1, 2, 3], [1, 2]]), 'palette'),
         (_with_palette([[1, 2, 3], [1, 2, 256]]), 'palette.*256'),
         (_with_palette(['red', 'blue']), 'palette.*red'),
         (_with_palette(5), 'palette.*5'),
         (dict(state_dict={}, message_hub=3), 'message_hub.*3'),
         (dict(state_dict={}, message_hub=dict(runtime_info=3)), r'message_hub\.runtime_info.*3'),
-        (dict(state_dict={'weight': torch.ones(2, dtype=torch.complex64)}), 'weight is complex'),
-        (dict(state_dict={'a': torch.ones(2), 'b.c': torch.tensor([1, torch.nan, torch.inf])}), '2 of the 3 .* b.c'),
-        ({'b.c': torch.tensor([torch.nan]).half()}, '1 of the 1 .* b.c'),
-        (dict(model={'b.c': torch.tensor([torch.nan])}, args='text'), '1 of the 1 .* b.c'),
-        (dict(state_dict={}, ema_state_dict={'b.c': torch.tensor([-torch.inf, 1])}), '1 of the 2 .* b.c'),
+        (dict(state_dict={'weight': torch.ones(2, dtype=torch.complex64)}), 'weight.*complex'),
+        (dict(state_dict={'a': torch.ones(2), 'b.c': torch.tensor([1, torch.nan, torch.inf])}), r'\b2\b.*\b3\b.*b.c'),
+        ({'b.c': torch.tensor([torch.nan]).half()}, r'\b1\b.*\b1\b.*b.c'),
+        (dict(model={'b.c': torch.tensor([torch.nan])}, args='text'), r'\b1\b.*\b1\b.*b.c'),
+        (dict(state_dict={}, ema_state_dict={'b.c': torch.tensor([-torch.inf, 1])}), r'\b1\b.*\b2\b.*b.c'),
     ],
 )
 def test_what_is_no_checkpoint(tmp_path, content, named):
-    with pytest.raises(ValueError, match=rf'bad\.pth: .*{named}'):
+    with pytest.raises(ValueError, match=rf'bad\.pth.*{named}'):
         CheckpointLoader.load_checkpoint(save(content, tmp_path))
 
 

@@ -124,7 +124,7 @@ def test_sharded_checkpoint(folder, run):
     """mmengine's strategies write a folder of files."""
     sharded = run / 'epoch_1.pth'
     sharded.mkdir()
-    assert folder.newest_first() == [str(sharded)] and folder.find_damage(str(sharded)) == 'the folder is empty'
+    assert folder.newest_first() == [str(sharded)] and 'empty' in folder.find_damage(str(sharded))
     torch.save(torch.zeros(3), sharded / 'rank0.pth')
     assert folder.find_damage(str(sharded)) is None
     (sharded / 'rank1.pth').write_bytes(b'')

@@ -100,7 +100,7 @@ def test_flexible_runner_executes_nothing(checkpoint, make_runner, tmp_path, pro
 
 @pytest.mark.parametrize('given_as', KINDS)
 def test_an_inferencer_asks_for_a_config(checkpoint, code, proof, given_as):
-    with pytest.raises(ValueError, match=r'Inferencer .* no config: .*epoch_1\.pth'):
+    with pytest.raises(ValueError, match=r'Inferencer.*epoch_1\.pth'):
         Inferencer(weights=checkpoint(KINDS[given_as](code)), device='cpu')
     assert not proof.exists()
 
@@ -124,7 +124,7 @@ def test_a_resumed_run_saves_its_own_config(checkpoint, make_runner, tmp_path, p
 @pytest.mark.parametrize('gpu_ids', ['range(0, 2)', '[0, 1]', '[\n    0,\n    1,\n]'])
 def test_another_number_of_gpus_is_still_noticed(checkpoint, make_runner, tmp_path, proof, gpu_ids):
     path = checkpoint(f'lr = 1\ngpu_ids = {gpu_ids}\n' + CODE['statement'].format(proof=str(proof)))
-    with pytest.raises(RuntimeError, match='Number of GPUs'):
+    with pytest.raises(RuntimeError, match='GPUs'):
         make_runner(tmp_path / 'second', 2, load_from=path, resume=True).load_or_resume()
     assert not proof.exists()
 

@@ -15,9 +15,9 @@ from tiny_det import RETINANET, shrink, use_scenes
 from mmdiffperc.toy_scenes.writers import DatasetSpec, write_dataset
 
 CONFIGS = Path(__file__).parents[2] / 'configs'
-VPD = CONFIGS / 'vpd/vpd_tiny-sd-fpn_1xb4-1800_toy-128x128.py'
+VPD = CONFIGS / 'vpd/vpd_tiny-sd-fpn_1xb4-1800_toy-ade-128x128.py'
 FSDP = CONFIGS / 'vpd/vpd_sd1-5-fpn_fsdp_8xb2-80k_ade20k-512x512.py'
-METAPROMPTS = CONFIGS / 'metaprompts/metaprompts_tiny-sd-upernet_1xb4-1800_toy-128x128.py'
+METAPROMPTS = CONFIGS / 'metaprompts/metaprompts_tiny-sd-upernet_1xb4-1800_toy-ade-128x128.py'
 
 ITERATIONS = 4
 SIZE = (64, 64)
@@ -77,7 +77,7 @@ def tiny_metaprompts(folder: Path, scenes: Path) -> Config:
 
 def tiny_retinanet(folder: Path, scenes: Path) -> Config:
     """RetinaNet, in batches of two: its losses are divided by the number of boxes of a process's images."""
-    cfg = make_comparable(use_scenes(shrink(Config.fromfile(RETINANET), folder), scenes))
+    cfg = make_comparable(use_scenes(shrink(Config.fromfile(RETINANET), folder), scenes / 'coco'))
     cfg.train_dataloader.batch_size = 2
     for evaluator in (cfg.val_evaluator, cfg.test_evaluator):
         evaluator.metric = ['bbox', 'proposal']  # the recall of a network that has learned little is not zero

@@ -8,7 +8,7 @@ from logs import heard
 from mmengine.optim import build_optim_wrapper
 from torch import nn
 
-from mmdiffperc.engine.parameter_summary import merge_groups
+from mmdiffperc.engine.grouped_constructor import matching_keys, merge_groups
 
 CUSTOM_KEYS = {'unet': dict(lr_mult=0.1), 'norm': dict(decay_mult=0.0), 'frozen': dict(lr_mult=9.0)}
 
@@ -105,3 +105,12 @@ def test_other_warnings_are_still_logged(caplog):
     assert 'tied' in caplog.records[0].getMessage() and caplog.records[0].levelname == 'WARNING'
     lines = [line.split() for line in caplog.records[-1].getMessage().splitlines()[2:]]
     assert [line[:2] for line in lines] == [['0.5', '0.25'], ['0.5', '0'], ['frozen', '2']]
+
+
+def test_the_longest_key_in_a_name_wins():
+    keys = ['unet', 'norm', 'backbone.unet']
+    assert matching_keys(['backbone.unet.norm.bias', 'neck.norm.bias', 'neck.bias'], keys) == ['backbone.unet', 'norm']
+
+
+def test_keys_of_one_length_are_tried_alphabetically():
+    assert matching_keys(['unet.norm.bias'], ['unet', 'norm']) == ['norm']

@@ -25,7 +25,7 @@ from mmdiffperc.engine import RandomStateHook
 from mmdiffperc.toy_scenes.writers import DatasetSpec, write_dataset
 
 ROOT = Path(__file__).parents[2]
-CONFIG = ROOT / 'configs/vpd/vpd_tiny-sd-fpn_1xb4-1800_toy-128x128.py'
+CONFIG = ROOT / 'configs/vpd/vpd_tiny-sd-fpn_1xb4-1800_toy-ade-128x128.py'
 MAX_EPOCHS = 3
 
 names = count()
@@ -204,7 +204,7 @@ def test_checkpoint_of_other_software_has_no_seed(tmp_path):
 @pytest.fixture
 def config_file(tmp_path) -> Path:
     """A toy config on a few scenes, for a few epochs; its head has dropout, and its images are cropped at random."""
-    write_dataset(tmp_path / 'toy', DatasetSpec(6, 2, 64, seed=3, domain='a', formats=('ade',)), workers=1)
+    write_dataset(tmp_path / 'toy', DatasetSpec(6, 2, 64, seed=3, formats=('ade',)))
     cfg = Config.fromfile(CONFIG)
     for loader in ('train_dataloader', 'val_dataloader'):
         cfg[loader].dataset.data_root = str(tmp_path / 'toy' / 'ade')

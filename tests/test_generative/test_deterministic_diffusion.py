@@ -6,11 +6,12 @@ from mmengine.runner import Runner
 from mmengine.structures import BaseDataElement, PixelData
 from torch.utils.data import Dataset
 
-from mmdiffperc.generative import DeterministicDiffusion
+from mmdiffperc.generative import DeterministicDiffusion, PixelRegression
 
 TINY_SD = dict(type='Pretrained', checkpoint='tiny-sd')
 # One step, and it begins where the U-Net has the most to say.
 ONE_STEP = dict(num_steps=1, scheduler=dict(timestep_spacing='trailing'))
+ONE_PASS = dict(sampler='one_pass', prediction_type='sample', use_prompts=False)
 CAPTIONS = ['a red sphere', 'two boxes']
 
 
@@ -64,24 +65,47 @@ def test_guidance(images):
     torch.testing.assert_close(guided, untold + 3 * (told - untold), rtol=1e-3, atol=1e-4)
 
 
-@pytest.mark.parametrize(('mode', 'scale', 'channels'), [('RGB', 1.0, 3), ('F', 8.0, 1), ('F', 'per_image', 1)])
-def test_loss_trains_the_adapter_alone(images, mode, scale, channels):
-    model = make_model(target_mode=mode, target_scale=scale, lora=dict(r=2)).train()
+@pytest.mark.parametrize(
+    ('channels', 'options'),
+    [
+        (3, dict()),
+        (1, dict(target_mode='F', target_scale=8.0)),
+        (1, dict(target_mode='F', target_scale='per_image')),
+        (3, dict(ONE_PASS, loss_on='pixels')),  # through the decoder
+    ],
+)
+def test_loss_trains_the_adapter_alone(images, channels, options):
+    model = make_model(lora=dict(r=2), **options).train()
     losses = model(images, make_samples(channels, (40, 56)), mode='loss')
-    assert list(losses) == ['loss_latents'] and losses['loss_latents'].ndim == 0
-    losses['loss_latents'].backward()
+    name = f'loss_{options.get("loss_on", "latents")}'
+    assert list(losses) == [name] and losses[name].ndim == 0
+    losses[name].backward()
     changed = {name for name, weight in model.named_parameters() if weight.grad is not None and weight.grad.any()}
     assert changed == {name for name, _ in model.named_parameters() if '.lora_B.' in name}  # A follows when B moves
     assert not model.autoencoder.training and not model.text_encoder.training and model.unet.training
 
 
 def test_loss_of_a_single_pass_is_that_of_its_estimate(images):
-    model = make_model(sampler='one_pass', prediction_type='sample', use_prompts=False)
+    model = make_model(**ONE_PASS)
     samples = make_samples(3, (40, 56))
     (estimated,) = model.trace(images)
     targets = model.autoencoder.encode(torch.stack([sample.gt_target.data for sample in samples]) * 2 - 1)
     loss = model.loss(images, samples)['loss_latents']
     assert loss.item() == pytest.approx((estimated - targets).square().mean().item(), rel=1e-4)
+
+
+@pytest.mark.parametrize(('mode', 'scale'), [('RGB', 1.0), ('F', 8.0)])
+def test_loss_on_pixels(mode, scale):
+    """Targets that differ by a constant from the decoded prediction, or from its mean over the channels."""
+    images = torch.rand(2, 3, 37, 52) * 2 - 1  # sides that are no multiple of 8
+    model = make_model(target_mode=mode, target_scale=scale, loss_on='pixels', **ONE_PASS)
+    with torch.no_grad():
+        decoded = model.networks.decode(*model.trace(images), (37, 52))
+    seen = decoded if mode == 'RGB' else decoded.mean(1, keepdim=True)
+    targets = (seen / 2 + 0.5) * scale + 0.1 * scale
+    samples = [BaseDataElement(gt_target=PixelData(data=target)) for target in targets]
+    expected = 0.2**2 + (decoded - seen).square().mean()
+    assert model.loss(images, samples)['loss_pixels'].item() == pytest.approx(expected.item(), rel=1e-4)
 
 
 def test_prediction_has_the_size_of_the_loaded_image(guided, images):
@@ -134,7 +158,7 @@ def test_networks_are_shared(images):
     """Two kinds of target by the same weights."""
     model = make_model(lora=dict(r=2), **ONE_STEP)
     other = DeterministicDiffusion(
-        'tiny-sd', 'F', 8.0, use_prompts=False, lora=dict(r=5), networks_of=model, **ONE_STEP
+        'tiny-sd', 'F', 8.0, use_prompts=False, lora=dict(r=5), networks=model.networks, **ONE_STEP
     )
     assert [id(weight) for weight in other.parameters()] == [id(weight) for weight in model.parameters()]
     (latents,) = model.trace(images, CAPTIONS)
@@ -145,25 +169,25 @@ def test_networks_are_shared(images):
 
 
 def test_missing_captions(guided, images):
-    with pytest.raises(ValueError, match='use_prompts=True needs a caption for each image: expected 2, got 0'):
+    with pytest.raises(ValueError, match=r'use_prompts=True.*caption.*\b2\b.*\b0\b'):
         guided.estimate(images)
-    with pytest.raises(ValueError, match='the data sample of a.png has no `text`'):
+    with pytest.raises(ValueError, match='a.png.*`text`'):
         guided(images, [BaseDataElement(metainfo=dict(img_path='a.png'))] * 2, mode='predict')
-    with pytest.raises(ValueError, match='expected 2, got one string'):
+    with pytest.raises(ValueError, match=r'\b2\b.*string'):
         guided.estimate(images, 'a red sphere')
-    with pytest.raises(ValueError, match='A sentence is empty'):
+    with pytest.raises(ValueError, match='empty'):
         guided.estimate(images, ['a red sphere', ' '])
 
 
 def test_bad_targets(guided, images):
-    with pytest.raises(ValueError, match="target_mode='RGB' expects floating-point targets of 3"):
+    with pytest.raises(ValueError, match=r"target_mode='RGB'.*\b3\b"):
         guided.loss(images, make_samples(1, (40, 56)))
-    with pytest.raises(ValueError, match=r'a.png: the target is \(41, 56\), the images \(40, 56\)'):
+    with pytest.raises(ValueError, match=r'a.png.*\(41, 56\).*\(40, 56\)'):
         guided.loss(images, make_samples(3, (41, 56), img_path='a.png'))
-    with pytest.raises(ValueError, match='a.png has no gt_target'):
+    with pytest.raises(ValueError, match='a.png.*gt_target'):
         guided.loss(images, [BaseDataElement(metainfo=dict(img_path='a.png', text='a box'))] * 2)
     for number, samples in ((0, None), (1, make_samples(3, (40, 56), CAPTIONS[:1]))):
-        with pytest.raises(ValueError, match=f'each of 2 images, got {number}'):
+        with pytest.raises(ValueError, match=rf'\b2\b.*{number}'):
             guided.loss(images, samples)
 
 
@@ -171,29 +195,31 @@ def test_bad_targets(guided, images):
     'images', [None, 'a.png', torch.zeros(3, 40, 56), torch.zeros(1, 3, 40, 56).byte()], ids=range(4)
 )
 def test_bad_images(guided, images):
-    with pytest.raises((TypeError, ValueError), match='images: expected'):
+    with pytest.raises((TypeError, ValueError), match='images'):
         guided.estimate(images, ['a box'])
 
 
 @pytest.mark.parametrize(
     ('options', 'message'),
     [
-        (dict(guidance_scale=2.0, use_prompts=False), 'guidance_scale=2.0 needs prompts'),
-        (dict(guidance_scale=2.0, sampler='one_pass', prediction_type='sample'), 'a single pass has no guidance'),
-        (dict(num_steps=0), 'num_steps=0: expected a number from 1'),
-        (dict(num_steps=1001), 'num_steps=1001: expected a number from 1 to less than 1000'),
-        (dict(num_steps=True), 'num_steps=True: expected a number from 1'),
-        (dict(target_scale=float('inf')), "target_scale=inf: expected a positive number or 'per_image'"),
-        (dict(guidance_scale=float('nan')), 'guidance_scale=nan: expected a finite number of 0 or more'),
-        (dict(use_prompts='no'), "use_prompts='no': expected a valid boolean"),
-        (dict(scheduler=dict(foo=1)), "no argument 'foo'"),
-        (dict(lora=dict(r=0)), 'lora.r=0: expected a rank'),
-        (dict(init_cfg='x'), "init_cfg='x': expected dict"),
-        (dict(init_cfg=dict(type='Pretrained')), "expected an entry 'checkpoint'"),
-        (dict(networks_of=5), 'networks_of=5: expected an instance of DeterministicDiffusion'),
+        (dict(guidance_scale=2.0, use_prompts=False), 'guidance_scale=2.0'),
+        (dict(guidance_scale=2.0, sampler='one_pass', prediction_type='sample'), 'guidance'),
+        (dict(num_steps=0), r'num_steps=0.*\b1\b'),
+        (dict(num_steps=1001), r'num_steps=1001.*\b1\b.*1000'),
+        (dict(num_steps=True), r'num_steps=True.*\b1\b'),
+        (dict(target_scale=float('inf')), "target_scale=inf.*'per_image'"),
+        (dict(guidance_scale=float('nan')), r'guidance_scale=nan.*\b0\b'),
+        (dict(use_prompts='no'), "use_prompts='no'"),
+        (dict(scheduler=dict(foo=1)), "'foo'"),
+        (dict(lora=dict(r=0)), 'lora.r=0'),
+        (dict(init_cfg='x'), "init_cfg='x'"),
+        (dict(init_cfg=dict(type='Pretrained')), "'checkpoint'"),
+        (dict(networks=5), 'networks=5.*DiffusionNetworks'),
         (dict(target_mode='L'), "target_mode='L'"),
         (dict(lora=dict(attention='cross')), "attention='cross'"),
-        (dict(arch='sd9'), "Unknown arch 'sd9'"),
+        (dict(arch='sd9'), "'sd9'"),
+        (dict(loss_on='pixels'), "loss_on='pixels'.*sampler='one_pass'.*'ddim'"),
+        (dict(loss_on='depth'), "loss_on='depth'"),
     ],
 )
 def test_bad_configuration_fails_while_building(options, message):
@@ -207,9 +233,7 @@ def test_checkpoint_without_all_weights(guided):
     fresh.load_state_dict(weights)
     torch.testing.assert_close(fresh.text_encoder(CAPTIONS), guided.text_encoder(CAPTIONS))
     weights.pop('unet.conv_in.weight')
-    with pytest.raises(
-        RuntimeError, match='lacks 1 of the .* weights of DeterministicDiffusion, first unet.conv_in.weight'
-    ):
+    with pytest.raises(RuntimeError, match=r'\b1\b.*DeterministicDiffusion.*unet.conv_in.weight'):
         DeterministicDiffusion('tiny-sd').load_state_dict(weights)
 
 
@@ -264,3 +288,8 @@ def test_found_by_hosts_and_by_scope():
     init_default_scope('mmseg')
     for name in ('DeterministicDiffusion', 'mmdiffperc.DeterministicDiffusion'):
         assert isinstance(MODELS.build(dict(type=name, arch='tiny-sd')), DeterministicDiffusion)
+
+
+def test_name_of_the_loss_on_pixels():
+    model = MODELS.build(dict(type='PixelRegression', arch='tiny-sd', **ONE_PASS))
+    assert isinstance(model, PixelRegression) and model.loss_on == 'pixels'

@@ -69,8 +69,19 @@ def test_loss_is_weighted_by_image():
 
 @pytest.mark.parametrize('num_steps', [0, -1, 1000, 1001, 2.5, None])
 def test_impossible_number_of_steps(num_steps):
-    with pytest.raises(ValueError, match=f'num_steps={num_steps}: expected a number from 1 to less than 1000'):
+    with pytest.raises(ValueError, match=rf'num_steps={num_steps}.*\b1\b.*1000'):
         make_process().timesteps(num_steps)
+
+
+def test_nothing_changes_the_schedule():
+    process = make_process(sampler='oracle')
+    before = dict(vars(process.scheduler))
+    images, targets = torch.randn(2, *SHAPE)
+    process.timesteps(7)
+    process.mix(images, targets, torch.tensor([1, 2, 3]))
+    list(process.run(lambda latents, timestep: targets, images, 5))
+    assert vars(process.scheduler).keys() == before.keys()
+    assert all(vars(process.scheduler)[name] is value for name, value in before.items())
 
 
 def test_longest_run():
@@ -81,12 +92,12 @@ def test_longest_run():
 @pytest.mark.parametrize(
     ('arguments', 'message'),
     [
-        (dict(prediction_type='v'), "prediction_type='v': expected 'v_prediction', 'epsilon' or 'sample'"),
-        (dict(sampler='ddpm'), "sampler='ddpm': expected 'ddim', 'oracle' or 'one_pass'"),
-        (dict(sampler='one_pass'), "sampler='one_pass' needs prediction_type='sample', got 'v_prediction'"),
-        (dict(snr_gamma=0), 'snr_gamma=0: expected a positive, finite number'),
-        (dict(snr_trunc=float('nan')), 'snr_trunc=nan: expected a positive, finite number'),
-        (dict(snr_trunc=5.0, snr_gamma=1.0), 'snr_trunc=5.0 is the least weight: expected at most snr_gamma=1.0'),
+        (dict(prediction_type='v'), "prediction_type='v'.*'v_prediction', 'epsilon'.*'sample'"),
+        (dict(sampler='ddpm'), "sampler='ddpm'.*'ddim', 'oracle'.*'one_pass'"),
+        (dict(sampler='one_pass'), "sampler='one_pass'.*prediction_type='sample'.*'v_prediction'"),
+        (dict(snr_gamma=0), 'snr_gamma=0'),
+        (dict(snr_trunc=float('nan')), 'snr_trunc=nan'),
+        (dict(snr_trunc=5.0, snr_gamma=1.0), 'snr_trunc=5.0.*snr_gamma=1.0'),
     ],
 )
 def test_bad_arguments(arguments, message):
@@ -95,5 +106,5 @@ def test_bad_arguments(arguments, message):
 
 
 def test_folder_without_schedule(arch):
-    with pytest.raises(ValueError, match='has no scheduler/scheduler_config.json'):
+    with pytest.raises(ValueError, match='scheduler/scheduler_config.json'):
         load_schedule(arch)

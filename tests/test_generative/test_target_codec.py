@@ -42,22 +42,22 @@ def test_resize_does_not_overshoot():
 
 @pytest.mark.parametrize(('mode', 'targets'), [('RGB', torch.rand(1, 1, 2, 3)), ('F', torch.rand(1, 3, 2, 3))])
 def test_target_of_the_other_mode(mode, targets):
-    with pytest.raises(ValueError, match=f"target_mode='{mode}' expects floating-point targets of [13] channel"):
+    with pytest.raises(ValueError, match=f"target_mode='{mode}'.*[13]"):
         TargetCodec(mode).encode(targets)
 
 
 def test_bytes_are_refused():
-    with pytest.raises(ValueError, match='floating-point targets of 3 channel.*, got torch.uint8'):
+    with pytest.raises(ValueError, match=r'\b3\b.*torch.uint8'):
         TargetCodec().encode(torch.zeros(1, 3, 2, 3, dtype=torch.uint8))
 
 
 @pytest.mark.parametrize(
     ('arguments', 'message'),
     [
-        (('L',), "mode='L': expected 'RGB' or 'F'"),
-        (('F', 0), 'target_scale=0: expected a positive number'),
-        (('F', 'auto'), "target_scale='auto': expected a positive number or 'per_image'"),
-        (('RGB', 8.0), 'target_scale=8.0 is for target_mode="F"'),
+        (('L',), "mode='L'.*'RGB'.*'F'"),
+        (('F', 0), 'target_scale=0'),
+        (('F', 'auto'), "target_scale='auto'.*'per_image'"),
+        (('RGB', 8.0), 'target_scale=8.0.*target_mode="F"'),
     ],
 )
 def test_bad_arguments(arguments, message):

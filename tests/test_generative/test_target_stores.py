@@ -52,32 +52,32 @@ def test_a_fork_opens_its_own(database):
 
 
 def test_missing_entry(database):
-    with pytest.raises(FileNotFoundError, match="normals has no entry 'b.png'; the key of a target is the file_name"):
+    with pytest.raises(FileNotFoundError, match="'b.png'.*file_name"):
         open_targets(database).read('b.png')
 
 
 def test_limits_of_keys_and_entries(database, monkeypatch):
     targets = open_targets(database)
     for ask in (targets.read, lambda key: targets.missing([key])):
-        with pytest.raises(ValueError, match='ü.* 511 bytes, this one 512'):
+        with pytest.raises(ValueError, match=r'ü.*511 bytes.*\b512\b'):
             ask('ü' * 256)
     monkeypatch.setattr(target_stores, 'MOST_BYTES', 8999)
-    with pytest.raises(ValueError, match="entry 'big.png': 9000 bytes, at most 8999"):
+    with pytest.raises(ValueError, match="'big.png'.*9000 bytes.*8999"):
         targets.read('big.png')
     assert targets.read('a.png')[0] == b'first'
 
 
 def test_missing_database(tmp_path):
-    with pytest.raises(FileNotFoundError, match='depth: no such lmdb or folder of targets'):
+    with pytest.raises(FileNotFoundError, match='depth'):
         open_targets(tmp_path / 'depth')
 
 
 @pytest.mark.parametrize(
     ('damage', 'message'),
     [
-        (lambda content: content[: len(content) // 2], 'data.mdb: cut short, .* of .* bytes; copy or make it again'),
-        (lambda content: b'x' * 9000, 'data.mdb: no LMDB database, or damaged'),
-        (lambda content: b'', 'data.mdb: no LMDB database, or damaged'),
+        (lambda content: content[: len(content) // 2], 'data.mdb.*bytes'),
+        (lambda content: b'x' * 9000, 'data.mdb.*LMDB.*damaged'),
+        (lambda content: b'', 'data.mdb.*LMDB.*damaged'),
     ],
 )
 def test_damaged_database(database, damage, message):
@@ -100,5 +100,5 @@ def test_files(tmp_path):
         'room/c.jpg': (b'room/c.npy', str(tmp_path / 'room/c.npy')),
     }
     assert targets.missing(['a.jpg', 'c.jpg', 'd.png']) == ['c.jpg', 'd.png']
-    with pytest.raises(FileNotFoundError, match='d.png: no such target, nor with one of the suffixes'):
+    with pytest.raises(FileNotFoundError, match='d.png'):
         targets.read('d.png')

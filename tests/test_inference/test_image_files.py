@@ -12,10 +12,10 @@ def test_find_images(photos):
     assert find_images(photos) == [(photos / 'bed.png', None), (photos / 'door.JPG', None)]
     assert find_images(photos / 'notes.txt') == [(photos / 'notes.txt', None)]  # reading it says what it is
     (photos / 'bed.jpg').touch()
-    with pytest.raises(ValueError, match='would be written to the same files'):
+    with pytest.raises(ValueError, match=r'bed\.\w+.*bed\.\w+'):
         find_images(photos)
     (photos / 'empty').mkdir()
-    with pytest.raises(FileNotFoundError, match='empty: neither metadata.jsonl nor images'):
+    with pytest.raises(FileNotFoundError, match='empty.*metadata.jsonl'):
         find_images(photos / 'empty')
 
 
@@ -59,16 +59,16 @@ def test_photograph_is_turned_upright(tmp_path, image):
 def test_what_is_no_image(photos, image):
     (photos / 'bad.png').write_bytes(b'nothing')
     for name in ('bad.png', 'notes.txt'):
-        with pytest.raises(ValueError, match=f'{name}: empty, damaged'):
+        with pytest.raises(ValueError, match=f'{name}.*empty, damaged'):
             read_image(photos / name)
     with pytest.raises(FileNotFoundError, match='absent.png'):
         read_image(photos / 'absent.png')
     (photos / 'folder.png').mkdir()
     with pytest.raises(IsADirectoryError, match='folder.png'):
         read_image(photos / 'folder.png')
-    with pytest.raises(ValueError, match='Expected an image'):
+    with pytest.raises(ValueError, match='image'):
         read_image(image[..., 0])
-    with pytest.raises(TypeError, match='Expected an image file, an array'):
+    with pytest.raises(TypeError, match='image'):
         read_image(3)
 
 
@@ -82,7 +82,7 @@ def test_captions_of_metadata(photos):
 def test_captions_of_a_text_file(photos):
     (photos / 'captions.txt').write_text('a bed\n\n a door \n')
     assert read_captions(photos / 'captions.txt', 2) == ['a bed', 'a door']
-    with pytest.raises(ValueError, match=r'captions.txt: expected .* 3 .*got 2'):
+    with pytest.raises(ValueError, match=r'captions.txt.*\b3\b.*\b2\b'):
         read_captions(photos / 'captions.txt', 3)
-    with pytest.raises(ValueError, match='notes.txt: expected prompts'):
+    with pytest.raises(ValueError, match='notes.txt'):
         read_prompts(photos / 'notes.txt')

@@ -28,7 +28,7 @@ def test_too_many_pixels(tmp_path, size):
         lambda: read_image(path),
         lambda: decode_target(content, 'bomb.png'),
     ):
-        with pytest.raises(ValueError, match=rf'bomb\.png: too many pixels.* {MOST_PIXELS} are read'):
+        with pytest.raises(ValueError, match=rf'bomb\.png.*pixels.*{MOST_PIXELS}'):
             read()
 
 

@@ -33,17 +33,12 @@ def test_captions_and_subfolders_of_metadata(photos):
 
 
 def test_what_is_no_input(photos, tmp_path):
-    (photos / 'bed.jpg').touch()
-    with pytest.raises(ValueError, match=r'bed\.jpg and .*bed\.png would be written to the same files'):
-        find_sources(photos)
-    with pytest.raises(ValueError, match='same files'):
-        find_sources([photos / 'bed.png', photos / 'bed.png'])
     (tmp_path / 'empty').mkdir()
-    with pytest.raises(FileNotFoundError, match='empty: expected images'):
+    with pytest.raises(FileNotFoundError, match='empty'):
         find_sources(tmp_path / 'empty')
     with pytest.raises(FileNotFoundError, match=r'\*\.tif'):
         find_sources(f'{photos}/*.tif')
-    with pytest.raises(TypeError, match='got NoneType'):
+    with pytest.raises(TypeError, match='NoneType'):
         find_sources(None)
 
 
@@ -54,6 +49,17 @@ def test_video(video, frames):
     assert [frame.index for frame in read] == [0, 1, 2]
     for frame, pixels in zip(read, frames, strict=True):
         assert abs(frame.pixels.astype(int) - pixels).mean() < 5  # Motion JPEG loses a little
+
+
+def test_what_is_no_video(tmp_path):
+    (tmp_path / 'bad.mp4').write_bytes(b'no video')
+    (source,) = find_sources(tmp_path / 'bad.mp4')
+    assert source.num_frames == 0
+    with pytest.raises(ValueError, match='bad.mp4.*empty, damaged'):
+        list(read_frames(source))
+    (source,) = find_sources(tmp_path / 'absent.mp4')
+    with pytest.raises(FileNotFoundError, match='absent.mp4'):
+        list(read_frames(source))
 
 
 def test_array(image):

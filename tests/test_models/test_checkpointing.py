@@ -8,7 +8,8 @@ from torch.utils.checkpoint import checkpoint
 
 from mmdiffperc.generative import DeterministicDiffusion
 from mmdiffperc.models import DiffusionUNet
-from mmdiffperc.weights.stable_diffusion import build_unet
+from mmdiffperc.models.checkpointing import refuse_reentrant_checkpointing
+from mmdiffperc.weights.architectures import build_unet
 
 PROMPTS = dict(type='MetaPrompts', num_prompts=5)
 IMAGES = 2, 3, 48, 40
@@ -84,6 +85,7 @@ def test_reentrant_checkpointing_around_attention_is_refused(arch):
 def test_reentrant_checkpointing_of_an_embedding_is_refused(arch, name):
     """Its weights would get no gradient, because its input needs none."""
     unet = build_unet(arch).train()
+    refuse_reentrant_checkpointing(unet)
     part = getattr(unet, name)
     setattr(unet, name, Reentrant(part))
     with pytest.raises(RuntimeError, match='use_reentrant=False'):

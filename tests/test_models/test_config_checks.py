@@ -32,32 +32,32 @@ GOOD = [
     (Schedule, dict(timestep_spacing='trailing', steps_offset=1, clip_sample=False)),
 ]
 BAD = [
-    (Timestep, 1000, 'it=1000: expected a whole number from 0 to 999'),
-    (Timestep, -3, 'it=-3: expected a whole number from 0 to 999'),
-    (Timestep, '1', "it='1': expected a whole number from 0 to 999"),
-    (Timestep, 1.0, 'it=1.0: expected a whole number from 0 to 999'),
-    (Timestep, None, 'it=None: expected a whole number from 0 to 999'),
-    (Passes, 0, 'it=0: expected the number of passes, 1 or more'),
-    (Passes, 10**9, 'it=1000000000: expected the number of passes, 1 or more, but at most 100'),
-    (InitCfg, 'tiny-sd', "it='tiny-sd': expected dict(type='Pretrained', checkpoint=...)"),
-    (InitCfg, [SOURCE], "expected dict(type='Pretrained', checkpoint=...)"),
-    (InitCfg, dict(checkpoint='tiny-sd'), "expected dict(type='Pretrained', checkpoint=...)"),
-    (InitCfg, dict(type='Pretrained'), "it={'type': 'Pretrained'}: expected an entry 'checkpoint'"),
-    (InitCfg, dict(SOURCE, checkpoint=None), 'it.checkpoint=None: expected a checkpoint, which is a hub id, a folder'),
-    (InitCfg, dict(SOURCE, checkpoint=''), "it.checkpoint='': expected a checkpoint, which is a hub id, a folder"),
-    (InitCfg, dict(SOURCE, ema=True), "no argument 'ema': did you mean use_ema?"),
-    (InitCfg, dict(SOURCE, prefix='a.', use_ema=True), "no argument 'use_ema': expected some of type, checkpoint, pre"),
-    (InitCfg, dict(SOURCE, components=('unett',)), "it.components[0]='unett': expected 'unet' or 'vae'"),
-    (InitCfg, dict(SOURCE, components='vae'), "it.components='vae': "),
-    (InitCfg, dict(SOURCE, components=()), 'it.components=(): expected at least 1 item'),
-    (Lora, 8, 'it=8: expected arguments of peft.LoraConfig, such as dict(r=8)'),
-    (Lora, dict(attention='self'), "no argument 'attention': "),
-    (AttentionLora, dict(attention='cross'), "it.attention='cross': expected 'all' or 'self'"),
-    (Lora, dict(r=True), 'it.r=True: expected a rank'),
-    (Lora, dict(r=10**8), 'it.r=100000000: expected a rank, a whole number from 1 to 4096'),
-    (Schedule, 'x', "it='x': expected arguments of diffusers.DDIMScheduler"),
-    (Schedule, dict(foo=1), "no argument 'foo': expected some of num_train_timesteps, "),
-    (Schedule, dict(num_train_timesteps=0), 'it.num_train_timesteps=0: expected a number from 2'),
+    (Timestep, 1000, 'it=1000'),
+    (Timestep, -3, 'it=-3'),
+    (Timestep, '1', "it='1'"),
+    (Timestep, 1.0, 'it=1.0'),
+    (Timestep, None, 'it=None'),
+    (Passes, 0, 'it=0'),
+    (Passes, 10**9, 'it=1000000000'),
+    (InitCfg, 'tiny-sd', "it='tiny-sd'"),
+    (InitCfg, [SOURCE], "dict(type='Pretrained', checkpoint=...)"),
+    (InitCfg, dict(checkpoint='tiny-sd'), "dict(type='Pretrained', checkpoint=...)"),
+    (InitCfg, dict(type='Pretrained'), "it={'type': 'Pretrained'}"),
+    (InitCfg, dict(SOURCE, checkpoint=None), 'it.checkpoint=None'),
+    (InitCfg, dict(SOURCE, checkpoint=''), "it.checkpoint=''"),
+    (InitCfg, dict(SOURCE, ema=True), "'ema'"),
+    (InitCfg, dict(SOURCE, prefix='a.', use_ema=True), "'use_ema'"),
+    (InitCfg, dict(SOURCE, components=('unett',)), "it.components[0]='unett'"),
+    (InitCfg, dict(SOURCE, components='vae'), "it.components='vae'"),
+    (InitCfg, dict(SOURCE, components=()), 'it.components=()'),
+    (Lora, 8, 'it=8'),
+    (Lora, dict(attention='self'), "'attention'"),
+    (AttentionLora, dict(attention='cross'), "it.attention='cross'"),
+    (Lora, dict(r=True), 'it.r=True'),
+    (Lora, dict(r=10**8), 'it.r=100000000'),
+    (Schedule, 'x', "it='x'"),
+    (Schedule, dict(foo=1), "'foo'"),
+    (Schedule, dict(num_train_timesteps=0), 'it.num_train_timesteps=0'),
 ]
 
 
@@ -75,7 +75,7 @@ def test_what_does_not_fit(kind, value, message):
 def test_refine_steps():
     assert check_refine_steps(1, (2, 3)) == 1
     assert check_refine_steps(3, (0, 2)) == 3
-    with pytest.raises(ValueError, match=r'num_refine_steps=2 needs the finest level.*out_indices=\(1, 2\)'):
+    with pytest.raises(ValueError, match=r'num_refine_steps=2.*out_indices=\(1, 2\)'):
         check_refine_steps(2, [1, 2])
 
 
@@ -86,12 +86,12 @@ def test_out_strides():
 
 @pytest.mark.parametrize('strides', [(4,), (4, 8, 16)])
 def test_bad_out_strides(strides):
-    message = f'out_strides={strides!r}: expected a stride in pixels for each of the 2 features'
-    with pytest.raises(ValueError, match=f'{re.escape(message)}.* whose own are \\(8, 16\\)'):
+    named = re.escape(f'out_strides={strides!r}')
+    with pytest.raises(ValueError, match=rf'{named}.*\b2\b.*\(8, 16\)'):
         check_out_strides(strides, [8, 16])
 
 
 def test_given_by_hand():
     check_given(dict(type='MetaPrompts', embed_dims=12, shared=False), dict(embed_dims=12, num_refine_steps=3))
-    with pytest.raises(ValueError, match='MetaPrompts has num_refine_steps=2, but the backbone has 3: leave'):
+    with pytest.raises(ValueError, match='MetaPrompts.*num_refine_steps=2.*3'):
         check_given(dict(type='MetaPrompts', num_refine_steps=2), dict(embed_dims=12, num_refine_steps=3))

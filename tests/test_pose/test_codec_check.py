@@ -25,25 +25,25 @@ def assert_fails(config, message):
 
 def test_channels(config):
     config.model.head.in_channels = 13
-    assert_fails(config, 'head HeatmapHead has in_channels=13, .* has 12 channels: set in_channels=12')
+    assert_fails(config, 'head.*HeatmapHead.*in_channels=13.*in_channels=12')
 
 
 def test_prompts(config):
     config.model.neck.num_prompts = 4
-    assert_fails(config, 'num_prompts=4, but the prompts of DiffusionUNet have 3: set num_prompts=3')
+    assert_fails(config, 'num_prompts=4.*DiffusionUNet.*num_prompts=3')
 
 
 @pytest.mark.parametrize(('size', 'nearest'), [((100, 128), '96, 128'), ((96, 3), '96, 8'), ((61, 85), '64, 88')])
 def test_input_that_is_no_multiple_of_the_stride(config, size, nearest):
     config.model.head.decoder.update(input_size=size, heatmap_size=(size[0] // 4, size[1] // 4))
-    assert_fails(config, rf'input_size=\({size[0]}, {size[1]}\) .* multiples of 8.*; \({nearest}\) is the nearest')
+    assert_fails(config, rf'input_size=\({size[0]}, {size[1]}\).*\b8\b.*\({nearest}\)')
 
 
 def test_input_that_is_no_multiple_of_a_coarser_stride(config):
     config.model.backbone.update(out_indices=(1, 2, 3), num_refine_steps=1)
     config.model.neck.in_channels, config.model.head.in_channels = [24, 32, 40], 9
     config.model.head.decoder.update(input_size=(72, 96), heatmap_size=(9, 12))
-    assert_fails(config, r'multiples of 16, the stride of the finest feature; \(64, 96\) is the nearest')
+    assert_fails(config, r'\(72, 96\).*\b16\b.*\(64, 96\)')
 
 
 def test_heatmaps_of_another_size(config):
@@ -53,7 +53,7 @@ def test_heatmaps_of_another_size(config):
 
 def test_deconvolutions_enlarge_heatmaps(config):
     config.model.head.update(deconv_out_channels=(6,), deconv_kernel_sizes=(4,))
-    assert_fails(config, r'set heatmap_size=\(48, 64\)')
+    assert_fails(config, r'heatmap_size=\(48, 64\)')
     config.model.head.decoder.heatmap_size = (48, 64)
     model = build(config).eval()
     assert model(torch.zeros(1, 3, 128, 96), None).shape == (1, 17, 64, 48)

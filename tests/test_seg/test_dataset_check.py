@@ -64,7 +64,7 @@ ALL = [MyOwn, MyOwnList, CityscapesDataset, ADE20KDataset, ToyScenesDataset, Map
 @pytest.mark.parametrize('options', [{}, dict(test_mode=True), dict(serialize_data=False), dict(pipeline=[])])
 @pytest.mark.parametrize('dataset', ALL)
 def test_masks_of_0_and_255(build, dataset, options):
-    with pytest.raises(ValueError, match=r'0\.png and 2 more .*\b255\b.*label_map=\{255: 1\}'):
+    with pytest.raises(ValueError, match=r'0\.png.*\b2\b.*\b255\b.*label_map=\{255: 1\}'):
         build([0, 255], [255, 255], [0, 255], dataset=dataset, **options)
 
 
@@ -75,7 +75,7 @@ def test_base_class_of_mmseg(build):
 
 def test_change_detection(build, tmp_path):
     build([0, 255], [0, 255], metainfo=dict(classes=['wall']))
-    with pytest.raises(ValueError, match=r'0\.png and 1 more label map: .*\[0, 255\]'):
+    with pytest.raises(ValueError, match=r'0\.png.*\b1\b.*\[0, 255\]'):
         LEVIRCDDataset(
             data_root=str(tmp_path), data_prefix=dict(img_path='images', img_path2='images', seg_map_path='labels')
         )
@@ -152,12 +152,12 @@ def test_images_without_labels(build):
 @pytest.mark.parametrize('dataset', [ADE20KDataset, CityscapesDataset, MyOwn, ToyScenesDataset])
 def test_missing_label_maps(build, tmp_path, dataset):
     build([0, 1], [1, 0])
-    with pytest.raises(FileNotFoundError, match=rf"{dataset.__name__}: .*/label is not a folder.*'labels'\?"):
+    with pytest.raises(FileNotFoundError, match=rf"{dataset.__name__}.*/label.*'labels'\?"):
         build(dataset=dataset, prefix=('images', 'label'))
-    with pytest.raises(FileNotFoundError, match=r"2 of 2 .*labels/0\.tif \(seg_map_suffix='\.tif'\).*'\.png'\?"):
+    with pytest.raises(FileNotFoundError, match=r"\b2\b.*\b2\b.*labels/0\.tif \(seg_map_suffix='\.tif'\).*'\.png'\?"):
         build(dataset=dataset, seg_map_suffix='.tif')
     (tmp_path / 'labels' / '1.png').unlink()
-    with pytest.raises(FileNotFoundError, match=r'1 of 2 .*labels/1\.png'):
+    with pytest.raises(FileNotFoundError, match=r'\b1\b.*\b2\b.*labels/1\.png'):
         build(dataset=dataset)
 
 
@@ -173,23 +173,23 @@ def test_missing_depth_maps(tmp_path):
         return NYUDataset(data_root=str(tmp_path), data_prefix=prefix, **options)
 
     assert len(build('depth', '.png')) == 1
-    with pytest.raises(FileNotFoundError, match=r"/depths is not a folder.*'depth'\?"):
+    with pytest.raises(FileNotFoundError, match=r"/depths.*'depth'\?"):
         build('depths', '.png')
-    with pytest.raises(FileNotFoundError, match=r"1 of 1 .*kitchen_1\.exr \(depth_map_suffix='\.exr'\).*'\.png'\?"):
+    with pytest.raises(FileNotFoundError, match=r"\b1\b.*kitchen_1\.exr \(depth_map_suffix='\.exr'\).*'\.png'\?"):
         build('depth', '.exr')
 
 
 def test_suffix_without_its_dot(build):
-    with pytest.raises(FileNotFoundError, match=r'labels/0\.\.png .*img_suffix.*\'\.jpg\''):
+    with pytest.raises(FileNotFoundError, match=r'labels/0\.\.png.*img_suffix.*\'\.jpg\''):
         build([0, 1], [1, 0], img_suffix='png')
-    with pytest.raises(FileNotFoundError, match=r"labels/0png .*did you mean '\.png'\?"):
+    with pytest.raises(FileNotFoundError, match=r"labels/0png.*'\.png'\?"):
         build(seg_map_suffix='png')
 
 
 @pytest.mark.parametrize('line', ['0.png', '0.PNG', '0.jpg'])
 def test_list_of_names_with_their_suffix(build, tmp_path, line):
     (tmp_path / 'train.txt').write_text(f'{line}\n')
-    with pytest.raises(FileNotFoundError, match=rf'images/{line}\.png .*{line[1:]}.*ann_file'):
+    with pytest.raises(FileNotFoundError, match=rf'images/{line}\.png.*{line[1:]}.*ann_file'):
         build([0, 1], ann_file='train.txt')
 
 
@@ -216,7 +216,7 @@ def test_a_few_classes_of_many(build):
     with warnings.catch_warnings():
         warnings.simplefilter('error')
         build([1, 48], [2, 3], [2, 4], [5, 6], **sink)  # label 1 is a wall, 48 a sink
-    with pytest.warns(UserWarning, match=r"1 of the 2 classes \('sink'\)"):
+    with pytest.warns(UserWarning, match=r"\b1\b.*2 classes \('sink'\)"):
         build([1, 2], [2, 3], [2, 4], [5, 6], **sink)
     with pytest.raises(ValueError, match=r'label_map=\{255: 1\}'):
         build([0, 255], [0, 255], [0, 255], [0, 255], **sink)

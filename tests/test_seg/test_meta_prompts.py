@@ -52,7 +52,7 @@ def assert_all_is_reached(model):
 
 
 def test_segmentation(build):
-    model = build('metaprompts_tiny-sd-upernet_1xb4-1800_toy-128x128.py')
+    model = build('metaprompts_tiny-sd-upernet_1xb4-1800_toy-ade-128x128.py')
     losses = train_on(model, gt_sem_seg=lambda: torch.randint(11, (1, *SIZE)))
     assert {'decode.loss_ce', 'decode.loss_lovasz', 'aux.loss_ce'} < set(losses)
     assert_all_is_reached(model)

@@ -139,7 +139,7 @@ def test_weights_of_the_architecture(given, checkpoint):
 
 
 def test_weights_that_have_to_be_given():
-    with pytest.raises(ValueError, match=r"arch='sd2-1' .*init_cfg=dict\(type='Pretrained'"):
+    with pytest.raises(ValueError, match=r"arch='sd2-1'.*init_cfg=dict\(type='Pretrained'"):
         swap_backbone(UPERNET, arch='sd2-1')
     init_cfg = dict(type='Pretrained', checkpoint='v2-1.ckpt')
     assert swap_backbone(UPERNET, arch='sd2-1', init_cfg=init_cfg).model.backbone.init_cfg == init_cfg
@@ -154,12 +154,12 @@ def test_an_architecture_with_fewer_levels(tmp_path):
 @pytest.mark.parametrize(
     ('name', 'message'),
     [
-        (f'{BASES}/dpt_vit-b16.py', '^DPTHead .*: VisionTransformer '),
-        (f'{BASES}/san_vit-b16.py', 'MultimodalEncoderDecoder has no `backbone`, only type, .*image_encoder'),
-        (f'{BASES}/upernet_convnext.py', r'^mmpretrain.ConvNeXt .*strides=\(4, 8, 16, 32\)'),
+        (f'{BASES}/dpt_vit-b16.py', '^DPTHead.*VisionTransformer'),
+        (f'{BASES}/san_vit-b16.py', 'MultimodalEncoderDecoder.*`backbone`.*image_encoder'),
+        (f'{BASES}/upernet_convnext.py', r'^mmpretrain.ConvNeXt.*strides=\(4, 8, 16, 32\)'),
         (
             'mmdet::faster_rcnn/faster-rcnn_r50-caffe_c4-1x_coco.py',
-            'StandardRoIHead .*: its ResLayer is',
+            'StandardRoIHead.*ResLayer',
         ),
     ],
 )
@@ -169,13 +169,13 @@ def test_what_cannot_be_swapped(arch, name, message):
 
 
 def test_a_feature_too_few(arch):
-    with pytest.raises(ValueError, match=r'UPerHead .*in_index=\[0, 1, 2, 3\].* 3 '):
+    with pytest.raises(ValueError, match=r'UPerHead.*in_index=\[0, 1, 2, 3\].*\b3\b'):
         swap(UPERNET, arch, strides=(8, 16, 32))
 
 
 def test_a_config_of_the_new_style(arch):
     given = Config(dict(default_scope='mmseg', model=dict(backbone=dict(type=torch.nn.Identity))))
-    with pytest.raises(ValueError, match="model.backbone.type is <class '.*Identity'>"):
+    with pytest.raises(ValueError, match="model.backbone.type.*'.*Identity'>"):
         swap(given, arch)
 
 

@@ -67,10 +67,10 @@ def broken_checkpoints(tmp_path):
         weights = load_file(checkpoint)['state_dict']
         others = {key: weight for key, weight in weights.items() if not key.startswith(part)}
         torch.save(dict(state_dict=others, meta=dict(dataset_meta={})), tmp_path / 'other.pth')
-        yield str(tmp_path / 'damaged.pth'), 'damaged.pth could not be loaded as a PyTorch checkpoint'
-        yield str(tmp_path / 'short.pth'), 'short.pth could not be loaded as a PyTorch checkpoint'
-        yield str(tmp_path / 'unsafe.pth'), 'unsafe.pth was refused: it asks for `posix.mkdir`'
-        yield str(tmp_path / 'other.pth'), f'weights of {model}, or has them in another shape, first {part}'
+        yield str(tmp_path / 'damaged.pth'), 'damaged.pth'
+        yield str(tmp_path / 'short.pth'), 'short.pth'
+        yield str(tmp_path / 'unsafe.pth'), '`posix.mkdir`'
+        yield str(tmp_path / 'other.pth'), part
         assert not (tmp_path / 'executed').exists()
 
     return write

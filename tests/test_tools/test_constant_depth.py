@@ -1,3 +1,5 @@
+import json
+
 import cv2
 import numpy as np
 import pytest
@@ -34,11 +36,12 @@ def test_scores_the_mean_of_the_pixels_that_have_depth(tool, config):
     assert scores['abs_rel'] == pytest.approx(((4 - mean) / 4 + (mean - 2) / 2) / 2, abs=1e-5)
 
 
-def test_prints_them(tool, config, capsys):
+def test_prints_and_writes_them(tool, config, tmp_path, capsys):
     import constant_depth
 
-    assert constant_depth.main([config]) == 0
+    assert constant_depth.main([config, '--out-file', str(tmp_path / 'new' / 'scores.json')]) == 0
     assert 'rmse: 1.0000\n' in capsys.readouterr().out
+    assert json.loads((tmp_path / 'new' / 'scores.json').read_text())['rmse'] == pytest.approx(1, abs=1e-5)
 
 
 def test_bad_input_is_one_clear_line(tool, config, tmp_path, capsys):
@@ -49,8 +52,8 @@ def test_bad_input_is_one_clear_line(tool, config, tmp_path, capsys):
     without_depth.test_pipeline = [dict(type='LoadImageFromFile'), dict(type='PackSegInputs')]
     without_depth.dump(tmp_path / 'without_depth.py')
     for name, message in (
-        ('empty.py', 'empty.py: expected the config of a depth estimator; it has no test_pipeline'),
-        ('without_depth.py', 'kitchen_0.png: expected the config of a depth estimator; this one loads no depth'),
+        ('empty.py', 'empty.py: expected the config of a depth estimator, but it has no test_pipeline'),
+        ('without_depth.py', 'kitchen_0.png: expected the config of a depth estimator, which loads gt_depth_map'),
     ):
         assert constant_depth.main([str(tmp_path / name)]) == 1
         assert message in capsys.readouterr().err

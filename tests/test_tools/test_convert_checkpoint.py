@@ -51,10 +51,10 @@ def convert(tool):
 
 def test_writes_a_checkpoint_of_openmmlab(convert, tmp_path, config, weights, capsys):
     torch.save(dict(state_dict=weights, meta={}), tmp_path / 'official.pth')
-    assert convert(tmp_path / 'official.pth', tmp_path / 'ours.pth', '--config', config) == 0
+    assert convert(tmp_path / 'official.pth', '--out-file', tmp_path / 'ours.pth', '--config', config) == 0
     checkpoint = load_file(tmp_path / 'ours.pth')
     names = checkpoint['state_dict']
-    assert f'VPD segmentation: {len(names)} weights written' in capsys.readouterr().out
+    assert f'{len(names)} weights' in capsys.readouterr().out
     torch.testing.assert_close(names['backbone.prompts.embeddings'], weights['class_embeddings'])
     torch.testing.assert_close(names['decode_head.conv_seg.bias'], weights['decode_head.conv_seg.bias'])
     meta = checkpoint['meta']['dataset_meta']
@@ -65,7 +65,7 @@ def test_writes_a_checkpoint_of_openmmlab(convert, tmp_path, config, weights, ca
 def test_writes_nothing_when_a_weight_is_missing(convert, tmp_path, config, weights, capsys):
     partial = {key: value for key, value in weights.items() if key != 'gamma'}
     torch.save(dict(state_dict=partial), tmp_path / 'official.pth')
-    assert convert(tmp_path / 'official.pth', tmp_path / 'ours.pth', '--config', config) == 1
+    assert convert(tmp_path / 'official.pth', '--out-file', tmp_path / 'ours.pth', '--config', config) == 1
     assert 'missing gamma (our backbone.prompts.adapter.gamma)' in capsys.readouterr().err
     assert not (tmp_path / 'ours.pth').exists()
 
@@ -74,7 +74,7 @@ def test_full_disk_leaves_the_destination(convert, tmp_path, config, weights, ca
     torch.save(dict(state_dict=weights), tmp_path / 'official.pth')
     (tmp_path / 'ours.pth').write_bytes(b'precious')
     with full_disk(100_000):
-        assert convert(tmp_path / 'official.pth', tmp_path / 'ours.pth', '--config', config) == 1
+        assert convert(tmp_path / 'official.pth', '--out-file', tmp_path / 'ours.pth', '--config', config) == 1
     assert str(tmp_path / 'ours.pth') in capsys.readouterr().err
     assert (tmp_path / 'ours.pth').read_bytes() == b'precious'
     assert sorted(os.listdir(tmp_path)) == ['official.pth', 'ours.pth']
@@ -100,7 +100,7 @@ class Unsafe:
 )
 def test_a_file_that_is_no_such_checkpoint(convert, tmp_path, capsys, content, message):
     torch.save(content, tmp_path / 'official.pth')
-    assert convert(tmp_path / 'official.pth', tmp_path / 'ours.pth') == 1
+    assert convert(tmp_path / 'official.pth', '--out-file', tmp_path / 'ours.pth') == 1
     error = capsys.readouterr().err
     assert error.startswith('convert_checkpoint: ') and message in error
 
@@ -109,7 +109,7 @@ def test_a_file_that_is_cut_or_not_there(convert, tmp_path, capsys):
     torch.save({'gamma': torch.zeros(300)}, tmp_path / 'whole.pth')
     (tmp_path / 'cut.pth').write_bytes((tmp_path / 'whole.pth').read_bytes()[:500])
     for name, message in (('cut.pth', 'may be incomplete'), ('absent.pth', 'does not exist')):
-        assert convert(tmp_path / name, tmp_path / 'ours.pth') == 1
+        assert convert(tmp_path / name, '--out-file', tmp_path / 'ours.pth') == 1
         error = capsys.readouterr().err
         assert name in error and message in error
 
@@ -139,7 +139,7 @@ def test_depth_of_mmsegmentation(convert, tmp_path, capsys):
     torch.save(dict(meta=dict(epoch=1), state_dict=released), tmp_path / 'released.pth')
     converted = []
     for name in ('official.ckpt', 'released.pth'):
-        assert convert(tmp_path / name, tmp_path / 'ours.pth', '--config', tmp_path / 'config.py') == 0
+        assert convert(tmp_path / name, '--out-file', tmp_path / 'ours.pth', '--config', tmp_path / 'config.py') == 0
         converted.append(load_file(tmp_path / 'ours.pth'))
     assert 'VPD depth of mmsegmentation' in capsys.readouterr().out
     for checkpoint in converted:
@@ -156,10 +156,12 @@ def test_referring_segmentation_says_where_its_text_encoder_comes_from(convert, 
     config.model.decode_head.update(in_channels=[32, 64 + 11, 128 + 11, 128], channels=64)
     config.dump(tmp_path / 'config.py')
     torch.save(dict(model=make_state_dict(str(REFER_MANIFEST))), tmp_path / 'official.pth')
-    assert convert(tmp_path / 'official.pth', tmp_path / 'ours.pth', '--config', tmp_path / 'config.py') == 0
+    assert (
+        convert(tmp_path / 'official.pth', '--out-file', tmp_path / 'ours.pth', '--config', tmp_path / 'config.py') == 0
+    )
     printed = capsys.readouterr().out
-    assert 'VPD referring segmentation' in printed and 'holds no text encoder' in printed
-    assert printed.rstrip().endswith('loaded from, stable-diffusion-v1-5/stable-diffusion-v1-5')
+    assert 'referring' in printed and 'text encoder' in printed
+    assert printed.rstrip().endswith('prompts.checkpoint=stable-diffusion-v1-5/stable-diffusion-v1-5')
     assert not any('text_encoder' in name for name in load_file(tmp_path / 'ours.pth')['state_dict'])
     inferencer = ReferringInferencer(str(tmp_path / 'config.py'), str(tmp_path / 'ours.pth'), device='cpu')
     with pytest.raises(RuntimeError, match=r'(?s)no weights.*stable-diffusion-v1-5 they cannot.*hf download'):

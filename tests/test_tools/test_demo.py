@@ -1,33 +1,29 @@
 import os
-import runpy
 import signal
 import subprocess
-import sys
-from pathlib import Path
 
 import child_processes
 import pytest
 
 from mmdiffperc.command_line import one_line_errors
 
-DEMO = Path(__file__).parents[2] / 'tools' / 'demo.py'
 
-
-def test_help_explains_and_starts_nothing(monkeypatch, capsys):
-    monkeypatch.setattr(sys, 'argv', ['demo.py', '--help'])
-    with pytest.raises(SystemExit) as stopped:
-        runpy.run_path(str(DEMO), run_name='__main__')
-    assert stopped.value.code == 0
-    assert 'test it, draw what it learnt' in capsys.readouterr().out
-
-
-def test_what_it_runs_ends_with_it(tool, tmp_path):
-    """Of a command, also what that has started, as mim starts the training."""
+def test_help_explains_and_starts_nothing(tool, capsys):
     import demo
+
+    with pytest.raises(SystemExit) as stopped:
+        demo.main(['--help'])
+    assert stopped.value.code == 0
+    assert 'mim' in capsys.readouterr().out
+
+
+def test_commands_end_with_the_tool(tool, tmp_path):
+    """So do the processes that a command has started, as mim starts the training."""
+    import toy_runs
 
     @one_line_errors()
     def main(arguments):
-        demo.run(
+        toy_runs.run(
             'sh', '-c', f'sleep 1000 & echo $! > {tmp_path}/new; sleep 0.3; mv {tmp_path}/new {tmp_path}/started; wait'
         )
 
@@ -41,7 +37,7 @@ def test_what_it_runs_ends_with_it(tool, tmp_path):
 
 
 def test_a_command_that_fails(tool):
-    import demo
+    import toy_runs
 
     with pytest.raises(subprocess.CalledProcessError, match='status 3'):
-        demo.run('sh', '-c', 'exit 3')
+        toy_runs.run('sh', '-c', 'exit 3')

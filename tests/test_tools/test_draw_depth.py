@@ -47,7 +47,7 @@ def test_draws_images_of_the_test_set(tool, model_files, tmp_path, capsys):
     heights = []
     for indices in (['--indices', '0', '2'], []):
         out = tmp_path / 'new' / f'{len(indices)}.png'
-        assert draw_depth.main([*model_files, *indices, '--out', str(out)]) == 0
+        assert draw_depth.main([*model_files, *indices, '--out-file', str(out)]) == 0
         assert f'{out} written' in capsys.readouterr().out
         height, width = cv2.imread(str(out)).shape[:2]
         assert width == 120 * (4 * 2.4 + 1.6)
@@ -58,13 +58,13 @@ def test_draws_images_of_the_test_set(tool, model_files, tmp_path, capsys):
 def test_config_of_another_model(tool, tiny_vpd, tiny_checkpoint, tmp_path, capsys):
     import draw_depth
 
-    assert draw_depth.main([tiny_vpd, tiny_checkpoint, '--out', str(tmp_path / 'depth.png')]) == 1
+    assert draw_depth.main([tiny_vpd, tiny_checkpoint, '--out-file', str(tmp_path / 'depth.png')]) == 1
     assert 'draw_depth: expected a depth estimator, got EncoderDecoder' in capsys.readouterr().err
 
 
 def test_image_that_the_test_set_does_not_have(tool, model_files, tmp_path, capsys):
     import draw_depth
 
-    assert draw_depth.main([*model_files, '--indices', '0', '3', '--out', str(tmp_path / 'depth.png')]) == 1
-    assert 'draw_depth: --indices: the test set has images 0 to 2, and no [3]' in capsys.readouterr().err
+    assert draw_depth.main([*model_files, '--indices', '0', '3', '--out-file', str(tmp_path / 'depth.png')]) == 1
+    assert '0 to 2, got [3]' in capsys.readouterr().err
     assert not (tmp_path / 'depth.png').exists()

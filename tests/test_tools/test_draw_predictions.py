@@ -33,7 +33,7 @@ def config(tiny_vpd, tmp_path):
 
 def test_draws_all_images_there_are(draw, config, tiny_checkpoint, tmp_path, capsys):
     out = tmp_path / 'new' / 'figure.png'
-    assert draw(config, tiny_checkpoint, '--out', out) == 0
+    assert draw(config, tiny_checkpoint, '--out-file', out) == 0
     assert f'{out} written' in capsys.readouterr().out
     assert cv2.imread(str(out)).shape == (2 * 2.2 * 120 + 0.4 * 120, 10 * 120, 3)
 
@@ -46,10 +46,10 @@ def test_bad_input_is_one_clear_line(draw, config, tiny_checkpoint, tmp_path, ca
     unlabelled.dump(tmp_path / 'unlabelled.py')
     for arguments, message in (
         ([config, tmp_path / 'cut.pth'], 'cut.pth could not be loaded'),
-        ([config, tiny_checkpoint, '--indices', 0, 7], 'the test set has images 0 to 1, and no [7]'),
+        ([config, tiny_checkpoint, '--indices', 0, 7], '0 to 1, got [7]'),
         ([tmp_path / 'unlabelled.py', tiny_checkpoint], 'many.jpg: expected a config of semantic segmentation'),
     ):
-        assert draw(*arguments, '--out', tmp_path / 'figure.png') == 1
+        assert draw(*arguments, '--out-file', tmp_path / 'figure.png') == 1
         error = capsys.readouterr().err
         assert 'draw_predictions: ' in error and message in error
 

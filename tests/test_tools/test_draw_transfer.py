@@ -20,8 +20,8 @@ def repository(tmp_path_factory):
     folder = tmp_path_factory.mktemp('repository')
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(str(ROOT / 'tools'))
-        from draw_transfer import TASKS
-    write_dataset(folder / 'data', DatasetSpec(1, 2, (64, 64), seed=0, domain='b', formats=('dmp',)))
+        from toy_runs import TASKS
+    write_dataset(folder / 'data', DatasetSpec(1, 2, (64, 64), seed=0, formats=('dmp_b',)))
     torch.manual_seed(0)
     return folder, {f'dmp-{target}': small(TASKS[f'dmp-{target}'], target, folder) for target in TARGETS}
 
@@ -43,7 +43,7 @@ def small(task, target, folder):
     for name, path in list(task.configs.items())[:2]:
         config = Config.fromfile(ROOT / path)
         config.model.num_steps = 1
-        config.test_dataloader.dataset.data_root = str(folder / 'data/dmp')
+        config.test_dataloader.dataset.data_root = str(folder / 'data/dmp_b')
         next(one for one in config.test_dataloader.dataset.pipeline if one.type == 'Resize').scale = (64, 64)
         config.dump(folder / f'{target}-{name}.py')
         run = folder / f'work_dirs/prior/dmp-{target}-{name}-seed1'
@@ -56,17 +56,17 @@ def small(task, target, folder):
     return replace(task, configs=configs)
 
 
-def test_draws_a_row_for_each_target(draw, tmp_path, capsys):
+def test_draws_a_row_for_each_target_and_index(draw, tmp_path, capsys):
     out = tmp_path / 'new' / 'figure.png'
-    assert draw.main(['--seed', '1', '--index', '1', '--out', str(out), '--device', 'cpu']) == 0
+    assert draw.main(['--seed', '1', '--indices', '1', '0', '--out-file', str(out), '--device', 'cpu']) == 0
     assert f'{out} written' in capsys.readouterr().out
-    assert cv2.imread(str(out)).shape == (360, 680, 3)
+    assert cv2.imread(str(out)).shape == (680, 680, 3)
 
 
 def test_panels_are_image_truth_and_predictions(draw):
-    panels = draw.draw_row('dmp-depth', 1, 1, 'cpu')
+    (panels,) = draw.draw_rows('dmp-depth', 1, [1], 'cpu')
     assert list(panels) == ['image', 'truth', 'DMP', 'plain regression']
-    image = cv2.imread(str(sorted(Path('data/dmp/val').glob('*.png'))[1]))[..., ::-1]
+    image = cv2.imread(str(sorted(Path('data/dmp_b/val').glob('*.png'))[1]))[..., ::-1]
     np.testing.assert_allclose(panels['image'], image / 255, atol=1e-6)
     assert {panel.shape for title, panel in panels.items() if title != 'image'} == {(64, 64, 1)}
     assert panels['truth'].min() > 0.1 and np.abs(panels['DMP'] - panels['plain regression']).mean() > 0.1
@@ -74,8 +74,8 @@ def test_panels_are_image_truth_and_predictions(draw):
 
 def test_bad_input_is_one_clear_line(draw, capsys):
     for arguments, message in (
-        (['--seed', '3'], 'no checkpoint: python tools/measure_prior.py --task dmp-depth --seeds 3'),
-        (['--seed', '1', '--index', '2'], 'the test set has images 0 to 1, and no [2]'),
+        (['--seed', '3'], 'python tools/measure_prior.py --task dmp-depth --seeds 3'),
+        (['--seed', '1', '--indices', '2'], '--indices: expected indices of the test set, 0 to 1, got [2]'),
     ):
         assert draw.main([*arguments, '--device', 'cpu']) == 1
         error = capsys.readouterr().err

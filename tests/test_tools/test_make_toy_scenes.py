@@ -1,10 +1,13 @@
 import json
 import os
+import re
 import signal
+from itertools import chain
 from pathlib import Path
 
 import child_processes
 import pytest
+from mmengine.config import Config
 
 TOOL = Path(__file__).parents[2] / 'tools' / 'make_toy_scenes.py'
 
@@ -18,24 +21,38 @@ def main(monkeypatch):
     return main
 
 
-def test_writes_what_is_asked_for(tmp_path, main, capsys):
+def test_writes_what_is_named(tmp_path, main, capsys):
     sizes = ['--num-train', '2', '--num-val', '1', '--size', '40', '48']
-    kind = ['--seed', '7', '--domain', 'b', '--formats', 'nyu', 'ade', '--workers', '2']
-    assert main([str(tmp_path / 'out'), *sizes, *kind]) == 0
+    assert main(['--out', str(tmp_path), *sizes, '--seed', '7', '--formats', 'nyu_b', 'ade', '--workers', '2']) == 0
     shown = capsys.readouterr()
-    assert 'written' in shown.out and '3/3' in shown.err
-    assert json.loads((tmp_path / 'out/toy_scenes.json').read_text()) == dict(
-        num_train=2, num_val=1, size=[40, 48], seed=7, domain='b', formats=['ade', 'nyu'], generator=1
-    )
-    assert len(list((tmp_path / 'out/ade/images/training').iterdir())) == 2
+    assert f'{tmp_path / "ade"}: written' in shown.out and '4/4' in shown.err
+    for name in ('ade', 'nyu_b'):
+        assert json.loads((tmp_path / name / 'toy_scenes.json').read_text()) == dict(
+            num_train=2, num_val=1, size=[40, 48], seed=7, generator=1
+        )
+    assert len(list((tmp_path / 'ade/images/training').iterdir())) == 2
+
+
+def test_without_options_it_makes_what_the_configs_read(tmp_path, main, monkeypatch):
+    """The folders are those that the toy configs name, and each config names the folder that it reads."""
+    monkeypatch.chdir(tmp_path)
+    assert main(['--num-train', '1', '--num-val', '1', '--size', '32']) == 0
+    root = TOOL.parents[1]
+    configs = [path for path in root.rglob('configs/**/*_toy-*.py') if '_base_' not in path.parts]
+    named = {}
+    for path in configs:
+        cfg = Config.fromfile(path, import_custom_modules=False)
+        named[path] = [Path(cfg[f'{phase}_dataloader'].dataset.data_root) for phase in ('train', 'val', 'test')]
+        assert named[path][0] == Path('data/toy', re.search('_toy-([a-z]+)-', path.name)[1])
+    assert len(configs) > 30 and {*chain(*named.values())} == set(Path('data/toy').iterdir())
 
 
 def test_second_run_says_that_it_is_there(tmp_path, main, capsys):
-    arguments = [str(tmp_path / 'out'), '--num-train', '1', '--num-val', '1', '--size', '32', '--formats', 'ade']
+    arguments = ['--out', str(tmp_path), '--num-train', '1', '--num-val', '1', '--size', '32', '--formats', 'ade']
     assert main(arguments) == main(arguments) == 0
-    assert 'already there' in capsys.readouterr().out
+    assert 'ade: already there' in capsys.readouterr().out
     assert main([*arguments, '--seed', '1']) == 1
-    assert 'other arguments' in capsys.readouterr().err
+    assert "'seed': 1" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -43,12 +60,11 @@ def test_second_run_says_that_it_is_there(tmp_path, main, capsys):
     [
         (['--size', '16'], 'size=16: expected'),
         (['--num-val', '0'], 'num_val=0: expected'),
-        (['--domain', 'z'], "domain='z': expected"),
         (['--formats', 'voc'], "formats[0]='voc': expected"),
     ],
 )
 def test_bad_arguments_end_with_one_clear_line(tmp_path, main, capsys, extra, message):
-    assert main([str(tmp_path / 'out'), '--num-train', '1', *extra]) == 1
+    assert main(['--out', str(tmp_path), '--num-train', '1', *extra]) == 1
     error = capsys.readouterr().err
     assert error.startswith('make_toy_scenes: ') and message in error and error.count('\n') == 1
     assert not any(tmp_path.iterdir())
@@ -57,9 +73,9 @@ def test_bad_arguments_end_with_one_clear_line(tmp_path, main, capsys, extra, me
 @pytest.mark.parametrize('number', [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
 def test_ended_by_a_signal(tmp_path, main, number):
     """No worker goes on, and nothing is left behind, of a killed run after the next one."""
-    arguments = [str(tmp_path / 'out'), '--num-val', '1', '--size', '32', '--formats', 'nyu', '--workers', '2']
+    arguments = ['--out', str(tmp_path), '--num-val', '1', '--size', '32', '--formats', 'nyu', '--workers', '2']
     process = child_processes.fork(lambda: main([*arguments, '--num-train', '10000']))
-    assert child_processes.wait_until(lambda: [*tmp_path.glob('*/nyu/images/train/*.png')])
+    assert child_processes.wait_until(lambda: [*tmp_path.glob('*/images/train/*.png')])
     workers = child_processes.children_of(process)
     os.kill(process, number)
     status = os.waitstatus_to_exitcode(os.waitpid(process, 0)[1])
@@ -69,4 +85,4 @@ def test_ended_by_a_signal(tmp_path, main, number):
     else:
         assert status == 130 and not os.listdir(tmp_path)
     assert main([*arguments, '--num-train', '1']) == 0
-    assert os.listdir(tmp_path) == ['out']
+    assert os.listdir(tmp_path) == ['nyu']

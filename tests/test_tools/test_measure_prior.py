@@ -1,92 +1,163 @@
+"""The tool on runs whose results are on disk, with a ``mim`` and a ``python`` that write results at once."""
+
 import json
 import sys
+from pathlib import Path
 
 import pytest
 from mmengine.config import Config
 
+ROOT = Path(__file__).parents[2]
+# Note the command, then write what it would: a validation at the end of the log, or a score that counts the commands.
+PROGRAM = """#!{python} -IS
+import json, os, sys
+arguments = sys.argv[1:]
+with open('commands.jsonl', 'a+') as file:
+    file.write(json.dumps(arguments) + '\\n')
+    file.seek(0)
+    number = len(file.readlines())
+if '--out-file' in arguments:
+    with open(arguments[arguments.index('--out-file') + 1], 'w') as file:
+        json.dump(dict(rmse=1.5, abs_rel=0.25), file)
+elif arguments[0] == 'test':
+    folder = arguments[arguments.index('--work-dir') + 1] + '/1010_1200'
+    os.makedirs(folder)
+    with open(folder + '/1010_1200.json', 'w') as file:
+        json.dump(dict.fromkeys(['mIoU', 'oIoU', 'precision@0.5'], 7 * number), file)
+elif os.path.exists('trains'):
+    folder = arguments[arguments.index('--work-dir') + 1] + '/1010_1200/vis_data'
+    os.makedirs(folder)
+    with open(folder + '/scalars.json', 'w') as file:
+        json.dump(dict(mIoU=33.0, step=1800), file)
+"""
+
 
 @pytest.fixture
-def measure_prior(tool, tmp_path, monkeypatch):
-    """The tool, in a repository where all runs are finished."""
-    import measure_prior
+def folder(tool, tmp_path, monkeypatch):
+    """The current directory, in which nothing has run yet."""
+    (tmp_path / 'bin').mkdir()
+    for name in ('mim', 'python'):
+        (tmp_path / 'bin' / name).write_text(PROGRAM.format(python=sys.executable))
+        (tmp_path / 'bin' / name).chmod(0o755)
+    monkeypatch.setattr(sys, 'executable', str(tmp_path / 'bin' / 'python'))  # where commands are looked for
+    monkeypatch.chdir(tmp_path)
+    return tmp_path / 'work_dirs/prior'
 
-    monkeypatch.setattr(measure_prior, 'ROOT', tmp_path)
-    for start, base in (('pre-trained', 40.0), ('random', 20.0)):
+
+def write_log(run: Path, time: str, *entries: dict):
+    (run / time / 'vis_data').mkdir(parents=True)
+    (run / time / 'vis_data/scalars.json').write_text('\n'.join(map(json.dumps, entries)) + '\n')
+
+
+def finish(run: Path, **scores: float):
+    """A run that is finished: its log ends with a validation, and it has a checkpoint."""
+    write_log(run, '1010_1000', dict(loss=1.0, step=800), dict(scores, step=800))
+    (run / 'last_checkpoint').write_text(f'{run.name}.pth')
+
+
+def commands(folder: Path) -> list[list[str]]:
+    file = folder.parents[1] / 'commands.jsonl'
+    return [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
+
+
+def table(capsys) -> list[list[str]]:
+    """The cells of the printed tables."""
+    lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith('|')]
+    return [[cell.strip() for cell in line.strip('|').split('|')] for line in lines]
+
+
+def test_finished_runs_become_a_table(folder, capsys):
+    from measure_prior import main
+
+    for start, score in (('pre-trained', 40.0), ('random', 20.0)):
         for seed in (0, 1):
-            folder = tmp_path / f'work_dirs/prior/segmentation-{start}-seed{seed}'
-            for time, mistake in (('1010_0900', 9.0), ('1010_1000', 0.0)):  # the later log counts
-                (folder / time / 'vis_data').mkdir(parents=True)
-                lines = [dict(loss=1.0, step=800), dict(mIoU=base + seed + mistake, step=800)]
-                (folder / time / 'vis_data/scalars.json').write_text('\n'.join(map(json.dumps, lines)) + '\n')
-            (folder / 'iter_1800.pth').write_bytes(b'')
-    return measure_prior
+            finish(folder / f'segmentation-{start}-seed{seed}', mIoU=score + seed)
+            write_log(folder / f'segmentation-{start}-seed{seed}', '1010_0900', dict(mIoU=9.0))  # the later log counts
+    assert main(['--seeds', '0', '1']) == 0
+    assert table(capsys) == [
+        ['mIoU', 'seed 0', 'seed 1', 'mean'],
+        ['---'] * 4,
+        ['pre-trained', '40.0', '41.0', '40.5'],
+        ['random', '20.0', '21.0', '20.5'],
+    ]
+    written = json.loads((folder / 'segmentation.json').read_text())
+    assert [run['mIoU'] for run in written['random']] == [20, 21] and commands(folder) == []
 
 
-def test_finished_runs_become_a_table(measure_prior, tmp_path, capsys):
-    results = measure_prior.measure('segmentation', [0, 1], [])
-    assert [[run['mIoU'] for run in runs] for runs in results.values()] == [[40, 41], [20, 21]]
-    assert json.loads((tmp_path / 'work_dirs/prior/segmentation.json').read_text()) == results
-    measure_prior.print_table(results, [0, 1], 'mIoU', '.1f')
-    assert capsys.readouterr().out.splitlines()[1:] == [
-        '| mIoU | seed 0 | seed 1 | mean |',
-        '|---|---|---|---|',
-        '| pre-trained | 40.0 | 41.0 | 40.5 |',
-        '| random | 20.0 | 21.0 | 20.5 |',
+def test_a_run_that_was_stopped_is_resumed(folder):
+    """Its latest log ends with a line of training, though the one before was complete."""
+    from measure_prior import measure
+
+    finish(folder / 'segmentation-pre-trained-seed1', mIoU=40.0)
+    finish(folder / 'segmentation-random-seed1', mIoU=20.0)
+    write_log(folder / 'segmentation-random-seed1', '1010_1100', dict(loss=0.5, step=400))
+    Path('trains').touch()
+    assert [run['mIoU'] for run in measure('segmentation', [1], ['a=1'])['random']] == [33]
+    (command,) = commands(folder)
+    assert command[:2] == ['train', 'mmseg'] and command[-4:] == [
+        '--resume',
+        '--cfg-options',
+        'randomness.seed=1',
+        'a=1',
     ]
 
 
-def test_a_run_that_was_stopped_is_resumed(measure_prior, tmp_path, monkeypatch):
-    """Its latest log ends with a line of training, though the one before was complete."""
-    log = tmp_path / 'work_dirs/prior/segmentation-random-seed1/1010_1100/vis_data/scalars.json'
-
-    def train(*command):
-        commands.append(command)
-        with open(log, 'a') as file:
-            file.write(json.dumps(dict(mIoU=33.0, step=800)) + '\n')
-
-    commands = []
-    monkeypatch.setattr(measure_prior, 'run', train)
-    log.parent.mkdir(parents=True)
-    log.write_text(json.dumps(dict(loss=0.5, step=400)) + '\n')
-    results = measure_prior.measure('segmentation', [0, 1], [])
-    assert [run['mIoU'] for run in results['random']] == [20, 33]
-    (command,) = commands
-    assert command[:3] == ('mim', 'train', 'mmseg') and '--resume' in command and 'randomness.seed=1' in command
-
-
-def test_a_run_that_was_stopped_in_its_validation_is_tested(measure_prior, tmp_path, monkeypatch):
+def test_a_run_that_was_stopped_in_its_validation_is_tested(folder):
     """Nothing is left to train, so that --resume neither trains nor validates."""
-    folder = tmp_path / 'work_dirs/prior/segmentation-random-seed1'
-    (folder / '1010_1100/vis_data').mkdir(parents=True)
-    (folder / '1010_1100/vis_data/scalars.json').write_text(json.dumps(dict(loss=0.5, step=1800)))
-    (folder / 'last_checkpoint').write_text('iter_1800.pth')
+    from measure_prior import measure
 
-    def run(*command):
-        commands.append(command)
-        if command[1] == 'test':
-            (folder / 'validation/1010_1200').mkdir(parents=True)
-            (folder / 'validation/1010_1200/1010_1200.json').write_text(json.dumps(dict(mIoU=27.0)))
-
-    commands = []
-    monkeypatch.setattr(measure_prior, 'run', run)
-    monkeypatch.setattr(sys.modules['demo'], 'ROOT', tmp_path)
-    assert [one['mIoU'] for one in measure_prior.measure('segmentation', [1], [])['random']] == [27]
-    assert [command[1] for command in commands] == ['train', 'test'] and 'iter_1800.pth' in commands[1]
+    finish(folder / 'segmentation-pre-trained-seed1', mIoU=40.0)
+    finish(folder / 'segmentation-random-seed1', loss=0.5)
+    assert [run['mIoU'] for run in measure('segmentation', [1], [])['random']] == [14]
+    assert [command[0] for command in commands(folder)] == ['train', 'test']
+    assert 'segmentation-random-seed1.pth' in commands(folder)[1]
 
 
-def test_tests_without_changes_have_no_empty_option(measure_prior, monkeypatch, tmp_path):
+def test_referring_segmentation_is_scored_with_shuffled_sentences(folder):
+    """The last checkpoint of each run is tested once more, with the options of the training."""
+    from measure_prior import main
+
+    for start, score in (('pre-trained', 50.0), ('random', 30.0)):
+        finish(folder / f'referring-{start}-seed0', oIoU=score, mIoU=1, **{'precision@0.5': 2})
+    for _ in range(2):
+        assert main(['--task', 'referring', '--seeds', '0', '--cfg-options', 'model.a=[2,3]', 'b=1']) == 0
+    results = json.loads((folder / 'referring.json').read_text())
+    assert {name: runs[0]['oIoU'] for name, runs in results.items()} == {
+        'pre-trained': 50,
+        'pre-trained, sentences shuffled': 7,
+        'random': 30,
+        'random, sentences shuffled': 14,
+    }
+    command, other = commands(folder)  # what is finished is not repeated
+    assert command[:2] == ['test', 'mmseg'] and command[3:5] == ['--checkpoint', 'referring-pre-trained-seed0.pth']
+    assert other[4] == 'referring-random-seed0.pth'
+    shuffled = 'test_dataloader.dataset.shuffle_seed=0'
+    assert command[7:] == ['--cfg-options', shuffled, 'model.a=[2, 3]', 'b=1']
+
+
+def test_tests_without_changes_have_no_empty_option(folder):
     """mmseg's script refuses --cfg-options without a value."""
-    commands = []
-    monkeypatch.setattr(measure_prior, 'run', lambda *command: commands.append(command))
-    monkeypatch.setattr(measure_prior, 'latest_results', lambda folder: {})
-    (tmp_path / 'last_checkpoint').write_text('iter_600.pth')
-    measure_prior.further_scores('mmseg', 'config.py', '.', 'domain b', [])
-    measure_prior.further_scores('mmseg', 'config.py', '.', 'domain c', ['a=1'])
-    assert '--cfg-options' not in commands[0] and commands[1][-2:] == ('--cfg-options', 'a=1')
+    from measure_prior import further_scores
+
+    finish(folder / 'dmp', mean=1.0)
+    assert further_scores('mmseg', 'config.py', folder / 'dmp', 'domain b', [])['mIoU'] == 7
+    assert commands(folder)[0][-2] == '--work-dir'
+
+
+def test_depth_is_compared_with_a_constant(folder, capsys):
+    from measure_prior import main
+
+    for start in ('pre-trained', 'random'):
+        finish(folder / f'depth-{start}-seed3', rmse=0.5, abs_rel=0.125)
+    for _ in range(2):
+        assert main(['--task', 'depth', '--seeds', '3']) == 0
+    assert ['none: mean training depth', '1.500', '1.500'] in table(capsys)
+    (command,) = commands(folder)
+    assert command[0] == 'tools/constant_depth.py' and (ROOT / command[1]).is_file()
 
 
 def test_pairs_differ_in_the_weights_of_the_unet_only(tool):
-    from measure_prior import ROOT, TASKS
+    from toy_runs import TASKS
 
     for name, task in TASKS.items():
         if name.startswith('dmp'):
@@ -99,7 +170,7 @@ def test_pairs_differ_in_the_weights_of_the_unet_only(tool):
 
 
 def test_runs_of_meta_prompts_differ_in_one_thing(tool):
-    from measure_prior import ROOT, TASKS
+    from toy_runs import TASKS
 
     three, two, one, classes, _ = (Config.fromfile(ROOT / path) for path in TASKS['metaprompts'].configs.values())
     assert [config.model.backbone.pop('num_refine_steps') for config in (three, two, one, classes)] == [3, 2, 1, 3]
@@ -112,10 +183,10 @@ def test_runs_of_meta_prompts_differ_in_one_thing(tool):
 
 @pytest.mark.parametrize('target', ['normals', 'depth', 'albedo', 'shading', 'segmentation'])
 def test_runs_of_dmp_differ_in_one_thing(tool, target):
-    from measure_prior import ROOT, TASKS
+    from toy_runs import TASKS
 
     dmp, regression, random = (Config.fromfile(ROOT / path) for path in TASKS[f'dmp-{target}'].configs.values())
-    assert (dmp.model.type, regression.model.type) == ('DeterministicDiffusion', 'PixelRegression')
+    assert ('loss_on' in dmp.model, regression.model.loss_on) == (False, 'pixels')
     assert regression.model.lora == dmp.model.lora == dict(r=16) and random.model.lora is None
     assert random.model.init_cfg.pop('components') == ('vae', 'text_encoder')
     assert random.model.init_cfg == regression.model.init_cfg == dmp.model.init_cfg
@@ -124,37 +195,4 @@ def test_runs_of_dmp_differ_in_one_thing(tool, target):
     random.optim_wrapper.optimizer.lr = dmp.optim_wrapper.optimizer.lr
     for config in (regression, random):
         assert config.optim_wrapper == dmp.optim_wrapper and config.train_dataloader == dmp.train_dataloader
-    assert 'toy_dmp_b' in dmp.test_dataloader.dataset.data_root != dmp.val_dataloader.dataset.data_root
-
-
-def test_referring_segmentation_is_scored_with_shuffled_sentences(tool, tmp_path, monkeypatch):
-    """The last checkpoint of each run is tested once more, with what was given for training."""
-    import measure_prior
-
-    def run(*command):
-        commands.append(command)
-        (tmp_path / command[7] / '1010_1100').mkdir(parents=True)
-        (tmp_path / command[7] / '1010_1100' / '1010_1100.json').write_text(json.dumps(dict(oIoU=7.0 * len(commands))))
-
-    commands = []
-    monkeypatch.setattr(measure_prior, 'run', run)
-    monkeypatch.setattr(measure_prior, 'ROOT', tmp_path)
-    monkeypatch.setattr(sys.modules['demo'], 'ROOT', tmp_path)
-    for start, score in (('pre-trained', 50.0), ('random', 30.0)):
-        folder = tmp_path / f'work_dirs/prior/referring-{start}-seed0'
-        (folder / '1010_1000/vis_data').mkdir(parents=True)
-        (folder / '1010_1000/vis_data/scalars.json').write_text(json.dumps(dict(oIoU=score)))
-        (folder / 'iter_900.pth').write_bytes(b'')
-        (folder / 'last_checkpoint').write_text(f'{start}/iter_900.pth')
-    for _ in range(2):
-        results = measure_prior.measure('referring', [0], ['work=1'])
-    assert {name: runs[0]['oIoU'] for name, runs in results.items()} == {
-        'pre-trained': 50,
-        'pre-trained, sentences shuffled': 7,
-        'random': 30,
-        'random, sentences shuffled': 14,
-    }
-    command, other = commands  # what is finished is not repeated
-    assert other[5] == 'random/iter_900.pth'
-    assert command[:3] == ('mim', 'test', 'mmseg') and command[4:6] == ('--checkpoint', 'pre-trained/iter_900.pth')
-    assert command[8:] == ('--cfg-options', 'test_dataloader.dataset.shuffle_seed=0', 'work=1')
+    assert 'data/toy/dmp_b' == dmp.test_dataloader.dataset.data_root != dmp.val_dataloader.dataset.data_root

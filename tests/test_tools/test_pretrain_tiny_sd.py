@@ -48,8 +48,8 @@ def tool():
 
 def run(tool, work_dir: Path, *options: str) -> int:
     steps = [option for stage in ('autoencoder', 'text', 'unet') for option in (f'--{stage}-steps', str(STEPS))]
-    sizes = ['--num-scenes', str(SCENES), '--workers', '1', '--text-batch', '3', '--log-every', '1']
-    return tool.main([str(work_dir), *steps, *sizes, *options])
+    sizes = ['--num-scenes', str(SCENES), '--workers', '1', '--text-batch-size', '3', '--log-every', '1']
+    return tool.main(['--work-dir', str(work_dir), *steps, *sizes, *options])
 
 
 @pytest.fixture(scope='module')

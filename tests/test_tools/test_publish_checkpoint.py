@@ -27,7 +27,7 @@ def test_weights_and_classes_remain(publish, tmp_path):
         running_var=torch.tensor([1e5]),
         num_batches_tracked=torch.tensor(100_000),
     )
-    assert publish([src, str(tmp_path / 'dst.pth')]) == 0
+    assert publish([src, '--out-file', str(tmp_path / 'dst.pth')]) == 0
     published = load_file(tmp_path / 'dst.pth')
     assert published['meta'] == dict(dataset_meta=dict(classes=['road'])) and set(published) == {'meta', 'state_dict'}
     weights = published['state_dict']
@@ -38,7 +38,7 @@ def test_weights_and_classes_remain(publish, tmp_path):
 
 
 def test_a_published_checkpoint_predicts(publish, tiny_vpd, tiny_checkpoint, tmp_path):
-    assert publish([tiny_checkpoint, str(tmp_path / 'half.pth')]) == 0
+    assert publish([tiny_checkpoint, '--out-file', str(tmp_path / 'half.pth')]) == 0
     whole, half = (init_model(tiny_vpd, str(file), device='cpu') for file in (tiny_checkpoint, tmp_path / 'half.pth'))
     assert half.dataset_meta['classes'] == whole.dataset_meta['classes']
     for (name, weight), other in zip(half.state_dict().items(), whole.state_dict().values(), strict=True):
@@ -48,7 +48,7 @@ def test_a_published_checkpoint_predicts(publish, tiny_vpd, tiny_checkpoint, tmp
 @pytest.mark.parametrize(('dtype', 'status'), [('float16', 1), ('bfloat16', 0), ('float32', 0)])
 def test_a_weight_that_is_too_large(publish, tmp_path, capsys, dtype, status):
     src, dst = save(tmp_path / 'src.pth', head=torch.tensor([7e4])), tmp_path / 'dst.pth'
-    assert publish([src, str(dst), '--dtype', dtype]) == status
+    assert publish([src, '--out-file', str(dst), '--dtype', dtype]) == status
     assert dst.exists() != status
     assert not status or {'head:', 'float16', '--dtype'} <= set(capsys.readouterr().err.split())
 
@@ -56,7 +56,7 @@ def test_a_weight_that_is_too_large(publish, tmp_path, capsys, dtype, status):
 def test_the_shipped_autoencoder_is_left_out(publish, tmp_path):
     weights = {f'backbone.{name}': weight for name, weight in shipped_autoencoder().items()}
     src = save(tmp_path / 'src.pth', **weights, **{'decode_head.weight': torch.ones(2, 3)})
-    assert publish([src, str(tmp_path / 'dst.pth'), '--without-shipped']) == 0
+    assert publish([src, '--out-file', str(tmp_path / 'dst.pth'), '--without-shipped']) == 0
     kept = load_file(tmp_path / 'dst.pth')['state_dict']
     assert set(kept) == {name for name, weight in weights.items() if weight.ndim == 1} | {'decode_head.weight'}
 
@@ -64,12 +64,12 @@ def test_the_shipped_autoencoder_is_left_out(publish, tmp_path):
 def test_another_autoencoder_is_not_left_out(publish, tmp_path, capsys):
     weights = {f'backbone.{name}': weight + 1 for name, weight in shipped_autoencoder().items()}
     for src in (save(tmp_path / 'other.pth', **weights), save(tmp_path / 'none.pth', head=torch.ones(1))):
-        assert publish([src, str(tmp_path / 'dst.pth'), '--without-shipped']) == 1
+        assert publish([src, '--out-file', str(tmp_path / 'dst.pth'), '--without-shipped']) == 1
         assert 'backbone.autoencoder.' in capsys.readouterr().err
     assert not (tmp_path / 'dst.pth').exists()
 
 
 def test_no_checkpoint_of_a_training(publish, tmp_path, capsys):
     torch.save(dict(weight=torch.ones(1)), tmp_path / 'bare.pth')
-    assert publish([str(tmp_path / 'bare.pth'), str(tmp_path / 'dst.pth')]) == 1
+    assert publish([str(tmp_path / 'bare.pth'), '--out-file', str(tmp_path / 'dst.pth')]) == 1
     assert 'bare.pth' in capsys.readouterr().err

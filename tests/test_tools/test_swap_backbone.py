@@ -14,8 +14,21 @@ def main(tool):
 
 def test_a_config_is_written(main, tmp_path, capsys):
     arch, out = write_arch(tmp_path / 'arch'), tmp_path / 'mine.py'
-    options = ['--arch', arch, '--checkpoint', 'sd.ckpt', '--classes', 'road', 'tram stop']
-    assert main([UPERNET, str(out), *options, '--backbone', 'with_cp=True', 'prompts.adapter.type=TextAdapter']) == 0
+    options = ['--arch', arch, '--weights', 'sd.ckpt', '--classes', 'road', 'tram stop']
+    assert (
+        main(
+            [
+                UPERNET,
+                '--out-file',
+                str(out),
+                *options,
+                '--backbone',
+                'with_cp=True',
+                'prompts.adapter.type=TextAdapter',
+            ]
+        )
+        == 0
+    )
     backbone = Config.fromfile(out).model.backbone
     assert backbone.init_cfg == dict(type='Pretrained', checkpoint='sd.ckpt')
     assert backbone.prompts == dict(
@@ -28,14 +41,17 @@ def test_a_config_is_written(main, tmp_path, capsys):
 
 
 def test_unknown_arch_in_place_of_our_own_backbone(main, tiny_vpd, tmp_path, capsys):
-    assert main([tiny_vpd, str(tmp_path / 'mine.py'), '--arch', 'nope']) == 1
+    assert main([tiny_vpd, '--out-file', str(tmp_path / 'mine.py'), '--arch', 'nope']) == 1
     error = capsys.readouterr().err.splitlines()[-1]
     assert "'nope'" in error and 'tiny-sd' in error and not (tmp_path / 'mine.py').exists()
 
 
 def test_own_strides_and_the_classes_of_a_data_set(main, tmp_path, capsys):
     arch, out = write_arch(tmp_path / 'arch'), tmp_path / 'mine.py'
-    assert main([UPERNET, str(out), '--arch', arch, '--classes', 'ade', '--strides', '8', '16', '32', '64']) == 0
+    assert (
+        main([UPERNET, '--out-file', str(out), '--arch', arch, '--classes', 'ade', '--strides', '8', '16', '32', '64'])
+        == 0
+    )
     cfg = Config.fromfile(out)
     assert cfg.model.backbone.prompts.classes == 'ade' and 'out_strides' not in cfg.model.backbone
     assert cfg.model.decode_head.in_channels == [8, 16, 24, 40]
@@ -46,7 +62,10 @@ def test_own_strides_and_the_classes_of_a_data_set(main, tmp_path, capsys):
 @pytest.mark.parametrize('name', ['tram', 'wave'])
 def test_one_class(main, tmp_path, capsys, name):
     arch, out = write_arch(tmp_path / 'arch'), tmp_path / 'mine.py'
-    assert main([UPERNET, str(out), '--arch', arch, '--classes', name, '--strides', '8', '16', '32', '64']) == 0
+    assert (
+        main([UPERNET, '--out-file', str(out), '--arch', arch, '--classes', name, '--strides', '8', '16', '32', '64'])
+        == 0
+    )
     cfg = Config.fromfile(out)
     assert cfg.model.backbone.prompts.classes == [name] and cfg.model.decode_head.num_classes == 1
     assert repr(name) in capsys.readouterr().out.splitlines()[-2]
@@ -55,7 +74,10 @@ def test_one_class(main, tmp_path, capsys, name):
 @pytest.mark.parametrize('name', ['CityscapesDataset', 'mmseg.datasets.CityscapesDataset'])
 def test_the_classes_of_a_data_set_of_the_host(main, tmp_path, name):
     arch, out = write_arch(tmp_path / 'arch'), tmp_path / 'mine.py'
-    assert main([UPERNET, str(out), '--arch', arch, '--classes', name, '--strides', '8', '16', '32', '64']) == 0
+    assert (
+        main([UPERNET, '--out-file', str(out), '--arch', arch, '--classes', name, '--strides', '8', '16', '32', '64'])
+        == 0
+    )
     cfg = Config.fromfile(out)
     assert cfg.model.backbone.prompts.classes == name and cfg.model.decode_head.num_classes == 19
 
@@ -63,19 +85,19 @@ def test_the_classes_of_a_data_set_of_the_host(main, tmp_path, name):
 def test_an_existing_file_is_not_replaced_unasked(main, tmp_path, capsys):
     arch, out = write_arch(tmp_path / 'arch'), tmp_path / 'mine.py'
     out.write_text('mine = True')
-    assert main([UPERNET, str(out), '--arch', arch]) == 1
+    assert main([UPERNET, '--out-file', str(out), '--arch', arch]) == 1
     assert str(out) in (error := capsys.readouterr().err) and '--force' in error
     assert out.read_text() == 'mine = True'
-    assert main([UPERNET, str(out), '--arch', arch, '--force']) == 0
+    assert main([UPERNET, '--out-file', str(out), '--arch', arch, '--force']) == 0
     assert Config.fromfile(out).model.backbone.type == 'DiffusionUNet'
 
 
 @pytest.mark.parametrize(
     ('arguments', 'name'),
     [
-        (['image.png', 'mine.py'], 'config'),
-        ([UPERNET, 'mine.txt'], 'out'),
-        ([UPERNET, 'mine.py', '--strides', '0'], '--strides'),
+        (['image.png', '--out-file', 'mine.py'], 'CONFIG'),
+        ([UPERNET, '--out-file', 'mine.txt'], '--out-file'),
+        ([UPERNET, '--out-file', 'mine.py', '--strides', '0'], '--strides'),
     ],
 )
 def test_options_out_of_range(main, tmp_path, capsys, monkeypatch, arguments, name):
@@ -89,18 +111,18 @@ def test_options_out_of_range(main, tmp_path, capsys, monkeypatch, arguments, na
 
 def test_classes_that_the_text_encoder_cannot_read(main, tmp_path, capsys):
     options = ['--arch', write_arch(tmp_path / 'arch'), '--strides', '8', '16', '32', '64', '--classes', 'tram', '道路']
-    assert main([UPERNET, str(tmp_path / 'mine.py'), *options]) == 1
+    assert main([UPERNET, '--out-file', str(tmp_path / 'mine.py'), *options]) == 1
     assert "'道路'" in capsys.readouterr().err.splitlines()[-1] and not (tmp_path / 'mine.py').exists()
 
 
 def test_an_unknown_host(main, tmp_path, capsys):
     config = tmp_path / 'config.py'
     config.write_text("model = dict(backbone=dict(type='ResNet'))")
-    assert main([str(config), str(tmp_path / 'mine.py'), '--scope', 'nobody']) == 1
+    assert main([str(config), '--out-file', str(tmp_path / 'mine.py'), '--scope', 'nobody']) == 1
     assert "'nobody'" in capsys.readouterr().err.splitlines()[-1]
 
 
 def test_what_cannot_be_swapped_is_told_in_a_line(main, tmp_path, capsys):
-    assert main(['mmseg::_base_/models/san_vit-b16.py', str(tmp_path / 'mine.py')]) == 1
+    assert main(['mmseg::_base_/models/san_vit-b16.py', '--out-file', str(tmp_path / 'mine.py')]) == 1
     assert capsys.readouterr().err.startswith('swap_backbone: MultimodalEncoderDecoder ')
     assert not (tmp_path / 'mine.py').exists()

@@ -2,8 +2,7 @@
 
 import numpy as np
 
-from mmdiffperc.toy_scenes.camera import Camera
-from mmdiffperc.toy_scenes.scene import Light, Part, Plane, Scene, SceneObject, yaw
+from mmdiffperc.toy_scenes.scene import Camera, Light, Part, Plane, Scene, SceneObject, yaw
 from mmdiffperc.toy_scenes.textures import Material
 
 

@@ -5,7 +5,7 @@ import pytest
 from tiny_arch import write_arch
 
 from mmdiffperc.models import DiffusionUNet
-from mmdiffperc.weights.stable_diffusion import build_text_encoder, build_unet, build_vae
+from mmdiffperc.weights.architectures import build_text_encoder, build_unet, build_vae
 
 SDXL = dict(
     addition_embed_type='text_time',
@@ -26,11 +26,11 @@ def write(folder, part, **changes):
     ('changes', 'named'),
     [
         (SDXL, "addition_embed_type='text_time'"),
-        (dict(in_channels=9), 'in_channels=9.* 4 '),  # inpainting
-        (dict(in_channels=8), 'in_channels=8.* 4 '),  # instruct-pix2pix
-        (dict(in_channels='4'), "in_channels='4': "),
-        (dict(in_channels=[4]), 'in_channels=list of 1'),
-        (dict(out_channels=8), 'out_channels=8.* 4 '),
+        (dict(in_channels=9), 'in_channels=9.*4'),  # inpainting
+        (dict(in_channels=8), 'in_channels=8.*4'),  # instruct-pix2pix
+        (dict(in_channels='4'), "in_channels='4'"),
+        (dict(in_channels=[4]), 'in_channels=list.*1'),
+        (dict(out_channels=8), 'out_channels=8.*4'),
         (dict(in_channels=7, num_class_embeds=1000), 'num_class_embeds=1000'),  # the x4 upscaler
         (dict(class_embed_type='projection'), "class_embed_type='projection'"),
         (dict(encoder_hid_dim=1024), 'encoder_hid_dim=1024'),
@@ -43,22 +43,22 @@ def write(folder, part, **changes):
         (dict(up_block_types=['KCrossAttnUpBlock2D'] * 3 + ['KUpBlock2D']), 'up_block_types=.*KCrossAttn'),
         (dict(cross_attention_dim=None), 'cross_attention_dim=None'),
         (dict(cross_attention_dim='12'), "cross_attention_dim='12'"),
-        (dict(cross_attention_dim=[12, 12, 12, 12]), 'cross_attention_dim=list of 4'),
+        (dict(cross_attention_dim=[12, 12, 12, 12]), 'cross_attention_dim=list.*4'),
     ],
 )
 def test_unet_that_needs_other_inputs(tmp_path, changes, named):
-    with pytest.raises(ValueError, match=rf'unet/config\.json: {named}'):
+    with pytest.raises(ValueError, match=rf'unet/config\.json.*{named}'):
         DiffusionUNet(write(tmp_path, 'unet', **changes))
 
 
 def test_latents_are_those_of_the_autoencoder(tmp_path):
-    with pytest.raises(ValueError, match=r'unet/config\.json: in_channels=4.* 16 ') as error:
+    with pytest.raises(ValueError, match=r'unet/config\.json.*in_channels=4.*16') as error:
         build_unet(write(tmp_path, 'vae', latent_channels=16))
     assert 'npainting' not in str(error.value)
 
 
 def test_autoencoder_of_other_images(tmp_path):
-    with pytest.raises(ValueError, match=r'vae/config\.json: in_channels=1: .* 3 '):
+    with pytest.raises(ValueError, match=r'vae/config\.json.*in_channels=1.*3'):
         build_vae(write(tmp_path, 'vae', in_channels=1))
 
 
@@ -69,7 +69,7 @@ def test_entries_that_are_null_ask_for_nothing(tmp_path):
 
 @pytest.mark.parametrize('name', ['ControlNetModel', 'FlaxUNet2DConditionModel', 'UNetMotionModel'])
 def test_network_of_another_kind(tmp_path, name):
-    with pytest.raises(ValueError, match=rf'unet/config\.json: .*UNet2DConditionModel.*{name}'):
+    with pytest.raises(ValueError, match=rf'unet/config\.json.*UNet2DConditionModel.*{name}'):
         build_unet(write(tmp_path, 'unet', _class_name=name))
 
 
@@ -82,5 +82,5 @@ def test_network_of_another_kind(tmp_path, name):
     ],
 )
 def test_text_encoder_of_another_model(tmp_path, changes, named):
-    with pytest.raises(ValueError, match=rf'text_encoder/config\.json: {named}'):
+    with pytest.raises(ValueError, match=rf'text_encoder/config\.json.*{named}'):
         build_text_encoder(write(tmp_path, 'text_encoder', **changes))

@@ -10,8 +10,8 @@ from diffusers.loaders.single_file_utils import (
 )
 from transformers import CLIPTextConfig, CLIPTextModel
 
+from mmdiffperc.weights.architectures import build_unet, build_vae
 from mmdiffperc.weights.compvis import PREFIXES, ema_key, open_clip_key, unet_key_map, vae_key_map
-from mmdiffperc.weights.stable_diffusion import build_unet, build_vae
 
 
 def _tiny_unet(levels, attention_levels, layers, linear):

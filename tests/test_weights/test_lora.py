@@ -5,9 +5,9 @@ from diffusers import StableDiffusionPipeline
 from peft.tuners.lora import LoraLayer
 from safetensors.torch import load_file, save_file
 
+from mmdiffperc.weights.architectures import build_unet
 from mmdiffperc.weights.lora import add_attention_lora, load_lora, save_lora, share_weights, without_lora
 from mmdiffperc.weights.lora_files import FILE_NAMES, find_lora, read_lora
-from mmdiffperc.weights.stable_diffusion import build_unet
 
 
 def test_adapts_attention_and_nothing_else():
@@ -67,10 +67,10 @@ def test_adapter_of_another_base(tmp_path, arch):
     save_lora(other, tmp_path)
     unet = make_unet(r=4)
     before = output_of(unet)
-    with pytest.raises(ValueError, match='holds no LoRA for this U-Net; nothing was changed') as error:
+    with pytest.raises(ValueError, match=str(tmp_path)) as error:
         load_lora(unet, tmp_path)
     assert 'down_blocks.0.attentions.0.transformer_blocks.0.attn1.to_k.lora_A.weight' in str(error.value)
-    assert str(error.value).count('does not go with') == 3
+    assert str(error.value).count('attn1.to_') == 3
     torch.testing.assert_close(output_of(unet), before)
 
 
@@ -93,7 +93,7 @@ def test_incomplete_adapter(tmp_path, part, change, count):
         weights[key] = change(weight).contiguous()
     save_file(weights, tmp_path / FILE_NAMES[0])
     before = output_of(unet)
-    with pytest.raises(ValueError, match='nothing was changed') as error:
+    with pytest.raises(ValueError, match=str(tmp_path)) as error:
         load_lora(unet, tmp_path)
     assert str(error.value).count('of the same rank') == count
     torch.testing.assert_close(output_of(unet), before)
@@ -188,15 +188,15 @@ def test_shared_weights(tmp_path):
 
 
 def test_no_adapter(tmp_path):
-    with pytest.raises(ValueError, match='no LoRA to save'):
+    with pytest.raises(ValueError, match='LoRA'):
         save_lora(make_unet(), tmp_path)
-    with pytest.raises(FileNotFoundError, match='No LoRA in the folder'):
+    with pytest.raises(FileNotFoundError, match=str(tmp_path)):
         find_lora(tmp_path)
     save_file(dict(make_unet().conv_in.state_dict()), tmp_path / 'base.safetensors')
-    with pytest.raises(ValueError, match='no such layer in the U-Net'):
+    with pytest.raises(ValueError, match=r'base\.safetensors'):
         load_lora(make_unet(), tmp_path / 'base.safetensors')
 
 
 def test_unknown_attention():
-    with pytest.raises(ValueError, match="attention='cross': expected one of all, self"):
+    with pytest.raises(ValueError, match="attention='cross'"):
         make_unet(attention='cross')

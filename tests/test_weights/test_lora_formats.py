@@ -196,7 +196,7 @@ def test_peft_without_its_settings(tmp_path, prefix):
     path = tmp_path / 'adapter_model.safetensors'
     save_file({prefix + name: weight for name, weight in load_file(path).items()}, path)
     (tmp_path / 'adapter_config.json').unlink()
-    with pytest.raises(ValueError, match='format of PEFT.*adapter_config.json'):
+    with pytest.raises(ValueError, match='PEFT.*adapter_config.json'):
         load_lora(make_unet(), tmp_path)
 
 
@@ -207,7 +207,7 @@ def test_peft_without_its_settings(tmp_path, prefix):
         ('use_dora', True, 'use_dora'),
         ('init_lora_weights', 'pissa_niter_4', 'pissa_niter_4.*base'),
         ('init_lora_weights', 'olora', 'olora.*base'),
-        ('r', 7, 'rank 7 .*rank 4'),
+        ('r', 7, r'\b7\b.*\b4\b'),
         ('rank_pattern', {'(.*.*.*)*x': 4}, 'rank_pattern'),
     ],
 )
@@ -239,17 +239,17 @@ FLAT = 'lora_unet_' + LAYER.replace('.', '_')
         (['unet.up_blocks.0.attentions.0.proj_in.lora_A.weight'], 'diffusers.*SDXL'),
         (['unet.add_embedding.linear_1.lora_A.weight'], 'diffusers.*SDXL'),
         (['down_blocks.0.motion_modules.0.transformer_blocks.0.attn1.to_q.lora_A.weight'], 'AnimateDiff'),
-        (['base_model.model.transformer_blocks.0.attn.to_q.lora_A.weight'], 'SD 3 or FLUX'),
+        (['base_model.model.transformer_blocks.0.attn.to_q.lora_A.weight'], 'SD 3.*FLUX'),
         (['diffusion_model.layers.0.attention.qkv.lora_A.weight'], 'diffusion transformer'),
-        (['unet.encoder.to_q.lora_A.weight', f'unet.{LAYER}x.lora_A.weight'], 'none of its layers'),
-        ([f'unet.{LAYER}.lora_A.one.weight', f'unet.{LAYER}.lora_A.two.weight'], "several adapters.*'one, two'"),
+        (['unet.encoder.to_q.lora_A.weight', f'unet.{LAYER}x.lora_A.weight'], 'to_qx'),
+        ([f'unet.{LAYER}.lora_A.one.weight', f'unet.{LAYER}.lora_A.two.weight'], "adapters.*'one, two'"),
         (['transformer.single_transformer_blocks.0.attn.to_q.lora_A.weight'], 'FLUX'),
         (['lora_unet_double_blocks_0_img_attn_qkv.lora_down.weight'], 'FLUX'),
-        (['lora_te_text_model_encoder_layers_0_mlp_fc1.lora_down.weight'], "kohya's.*text encoder only"),
-        ([f'text_encoder.{TEXT_LAYER}.lora_A.weight'], 'text encoder only'),
-        ([f'base_model.model.{TEXT_LAYER}.lora_A.weight'], 'PEFT.*text encoder only'),
-        (['conv_in.weight'], 'not a LoRA.*checkpoint'),
-        ([f'unet.{LAYER}.lora_A.weight'], 'base it was trained on'),
+        (['lora_te_text_model_encoder_layers_0_mlp_fc1.lora_down.weight'], "kohya's.*text encoder"),
+        ([f'text_encoder.{TEXT_LAYER}.lora_A.weight'], 'text encoder'),
+        ([f'base_model.model.{TEXT_LAYER}.lora_A.weight'], 'PEFT.*text encoder'),
+        (['conv_in.weight'], 'LoRA.*checkpoint'),
+        ([f'unet.{LAYER}.lora_A.weight'], 'trained on'),
     ],
 )
 def test_others_are_named(tmp_path, names, words):
@@ -258,7 +258,7 @@ def test_others_are_named(tmp_path, names, words):
     with pytest.raises(ValueError, match=f'(?s){words}') as error:
         read_lora(path, make_unet())
     assert str(path) in str(error.value)
-    assert ('base it was trained on' in str(error.value)) == ('trained on' in words)
+    assert ('trained on' in str(error.value)) == ('trained on' in words)
 
 
 def test_sdxl_by_the_width_of_its_prompts(tmp_path):

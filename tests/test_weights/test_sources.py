@@ -2,6 +2,8 @@
 
 import hashlib
 import json
+import re
+import shutil
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -9,7 +11,7 @@ from pathlib import Path
 import pytest
 from mmengine.logging import MMLogger
 
-from mmdiffperc.weights.sources import locate_checkpoint, weight_files
+from mmdiffperc.weights.sources import Source, locate
 
 FILES = [
     'README.md',
@@ -58,15 +60,15 @@ def folder(tmp_path):
     ],
 )
 def test_files_of_a_part(folder, part, variant, expected):
-    assert [path.name for path in weight_files(folder, part, variant)] == expected
+    assert [path.name for path in locate(folder, [part], variant).files[part]] == expected
 
 
 def test_another_variant_is_not_taken_silently(folder, caplog, monkeypatch):
     monkeypatch.setattr(MMLogger.get_current_instance(), 'handlers', [caplog.handler])  # it does not propagate
-    weight_files(folder, 'unet')
+    locate(folder, ['unet'])
     assert not caplog.messages
-    weight_files(folder, 'text_encoder')
-    assert "no plain weights of 'text_encoder'; taking the fp16" in caplog.text
+    locate(folder, ['text_encoder'])
+    assert "'text_encoder'" in caplog.text and 'fp16' in caplog.text
 
 
 @pytest.mark.parametrize(
@@ -79,9 +81,9 @@ def test_another_variant_is_not_taken_silently(folder, caplog, monkeypatch):
 def test_part_without_the_variant(folder, caplog, monkeypatch, part, variant, expected, taken):
     """Where another part has the variant: plain files of this one, or else the only variant that it has."""
     monkeypatch.setattr(MMLogger.get_current_instance(), 'handlers', [caplog.handler])
-    assert [path.name for path in weight_files(folder, part, variant)] == expected
+    assert [path.name for path in locate(folder, [part], variant).files[part]] == expected
     (message,) = caplog.messages
-    assert all(word in message for word in (str(folder), part, variant, f'taking the {taken}'))
+    assert all(word in message for word in (str(folder), part, variant, taken))
 
 
 @pytest.mark.parametrize(
@@ -96,18 +98,18 @@ def test_part_without_the_variant(folder, caplog, monkeypatch, part, variant, ex
 def test_weights_of_another_program(tmp_path, name, program):
     (tmp_path / 'unet').mkdir()
     (tmp_path / 'unet' / name).touch()
-    with pytest.raises(FileNotFoundError, match=f"'unet' .* {program} .*{name}"):
-        weight_files(tmp_path, 'unet')
+    with pytest.raises(FileNotFoundError, match=f"'unet'.*{program}.*{name}"):
+        locate(tmp_path, ['unet'])
 
 
 def test_variant_that_no_part_has(folder):
     with pytest.raises(
-        FileNotFoundError, match=r"'vae'.*fp61.*'unet': \['fp16', 'non_ema', 'plain'\].*'vae': \['plain'\]"
+        FileNotFoundError, match=r"'vae'.*fp61.*'unet'.*\['fp16', 'non_ema', 'plain'\].*'vae'.*\['plain'\]"
     ):
-        weight_files(folder, 'vae', 'fp61')
+        locate(folder, ['vae'], 'fp61')
     (folder / 'text_encoder/pytorch_model.bf16.bin').touch()
     with pytest.raises(FileNotFoundError, match=r"'text_encoder'.*non_ema.*\['bf16', 'fp16'\]"):
-        weight_files(folder, 'text_encoder', 'non_ema')
+        locate(folder, ['text_encoder'], 'non_ema')
 
 
 @pytest.mark.parametrize(
@@ -116,12 +118,20 @@ def test_variant_that_no_part_has(folder):
 def test_both_names_of_a_sharded_variant(tmp_path, stem):
     (tmp_path / 'text_encoder').mkdir()
     (tmp_path / 'text_encoder' / f'{stem}.safetensors').touch()
-    assert weight_files(tmp_path, 'text_encoder', 'fp16')[0].name == f'{stem}.safetensors'
+    assert locate(tmp_path, ['text_encoder'], 'fp16').files['text_encoder'][0].name == f'{stem}.safetensors'
 
 
 def test_local_paths(folder):
-    assert locate_checkpoint(str(folder), ['unet']) == folder
-    assert locate_checkpoint(folder / 'v1-5-pruned.safetensors', ['unet']) == folder / 'v1-5-pruned.safetensors'
+    assert locate(str(folder), ['unet']).path == folder
+    file = folder / 'v1-5-pruned.safetensors'
+    assert locate(file, ['unet', 'vae']) == Source(file, dict(unet=[file], vae=[file]))
+
+
+def test_tokenizer(folder):
+    names = ['merges.txt', 'tokenizer_config.json', 'vocab.json']
+    assert [path.name for path in locate(folder, ['tokenizer']).files['tokenizer']] == names
+    shutil.rmtree(folder / 'tokenizer')
+    assert locate(folder, ['tokenizer']).files == dict(tokenizer=[])
 
 
 class _Hub(BaseHTTPRequestHandler):
@@ -181,7 +191,7 @@ def hub(folder, tmp_path, monkeypatch):
 
 
 def test_only_what_is_needed_is_downloaded_and_only_once(hub, monkeypatch):
-    located = locate_checkpoint('org/name', ['unet', 'vae'])
+    located = locate('org/name', ['unet', 'vae']).path
 
     expected = [name for name in FILES if name.startswith('vae/') and 'index' not in name]
     expected += ['unet/config.json', 'unet/diffusion_pytorch_model.safetensors']
@@ -189,38 +199,38 @@ def test_only_what_is_needed_is_downloaded_and_only_once(hub, monkeypatch):
     assert (located / 'unet/diffusion_pytorch_model.safetensors').read_text().startswith('unet/')
 
     monkeypatch.setattr('huggingface_hub.constants.HF_HUB_OFFLINE', True)
-    assert locate_checkpoint('org/name', ['vae']) == located
+    assert locate('org/name', ['vae']).path == located
     with pytest.raises(RuntimeError, match=r'tokenizer/\*'):
-        locate_checkpoint('org/name', ['tokenizer'])
+        locate('org/name', ['tokenizer'])
 
     monkeypatch.setattr('huggingface_hub.constants.HF_HUB_OFFLINE', False)
-    locate_checkpoint('org/name', ['unet', 'tokenizer'], variant='fp16')
+    locate('org/name', ['unet', 'tokenizer'], variant='fp16')
     tokenizer = [name for name in FILES if name.startswith('tokenizer/')]
     assert _names(located) == sorted([*expected, *tokenizer, 'unet/diffusion_pytorch_model.fp16.safetensors'])
 
 
 def test_repository_without_the_part_or_variant(hub):
-    with pytest.raises(FileNotFoundError, match="'org/name' holds no weights of 'unet_2'"):
-        locate_checkpoint('org/name', ['unet_2'])
-    with pytest.raises(FileNotFoundError, match=r"bf16, there: .*'unet': \['fp16', 'non_ema', 'plain'\]"):
-        locate_checkpoint('org/name', ['unet'], variant='bf16')
+    with pytest.raises(FileNotFoundError, match="'org/name'.*'unet_2'"):
+        locate('org/name', ['unet_2'])
+    with pytest.raises(FileNotFoundError, match=r"bf16.*'unet'.*\['fp16', 'non_ema', 'plain'\]"):
+        locate('org/name', ['unet'], variant='bf16')
 
 
 def test_variant_of_some_parts_is_downloaded(hub, monkeypatch):
-    located = locate_checkpoint('org/name', ['unet', 'text_encoder'], variant='non_ema')
+    located = locate('org/name', ['unet', 'text_encoder'], variant='non_ema').path
     names = ['unet/diffusion_pytorch_model.non_ema.bin', 'text_encoder/pytorch_model.fp16.bin']
     assert _names(located) == sorted([*names, 'unet/config.json', 'text_encoder/config.json'])
     monkeypatch.setattr('huggingface_hub.constants.HF_HUB_OFFLINE', True)
-    assert locate_checkpoint('org/name', ['unet', 'text_encoder'], variant='non_ema') == located
+    assert locate('org/name', ['unet', 'text_encoder'], variant='non_ema').path == located
 
 
 def test_wrong_name_of_a_repository(hub):
-    with pytest.raises(RuntimeError, match="'org/nothing'.*a wrong name"):
-        locate_checkpoint('org/nothing', ['unet'])
+    with pytest.raises(RuntimeError, match="'org/nothing'"):
+        locate('org/nothing', ['unet'])
 
 
 def test_neither_path_nor_repository(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for checkpoint in ('org/name.ckpt', './org/name', 'a/b/c', 'name', Path('/nowhere/name')):
-        with pytest.raises(FileNotFoundError, match='No weights at'):
-            locate_checkpoint(checkpoint, ['unet'])
+        with pytest.raises(FileNotFoundError, match=re.escape(str(checkpoint))):
+            locate(checkpoint, ['unet'])

@@ -1,56 +1,58 @@
-"""Gather what a split of KITTI needs from the raw data and the annotated depth, for the KITTIDepthDataset.
+"""Collect the files of a KITTI split from the raw data and the annotated depth, for the KITTIDepthDataset.
 
-    python tools/dataset_converters/kitti.py data/kitti --raw raw_data --depth data_depth_annotated \\
+    python tools/dataset_converters/kitti.py --raw raw_data --depth data_depth_annotated --out data/kitti \\
         --train-list eigen_train_files_with_gt.txt --test-list eigen_test_files_with_gt.txt
 
---raw holds <date>/<drive>/image_02/data/*.png, --depth holds train/<drive>/proj_depth/groundtruth/image_02/*.png and
-val/... as the KITTI depth benchmark is unpacked (or both in one). The lists are those of BTS, VPD or MetaPrompts; what
-they put before <date> and <drive> does not matter. Frames without depth are left out. Files are linked where the file
-system can, otherwise copied.
+--raw contains <date>/<drive>/image_02/data/*.png. --depth contains train/<drive>/proj_depth/groundtruth/image_02/*.png
+and val/..., as unpacked from the KITTI depth benchmark (or both in one folder). The lists are those of BTS, VPD or
+MetaPrompts; folders before <date> and <drive> are ignored, and frames without depth are left out. Files are hard links
+if the file system supports them, and copies otherwise.
 
-Writes images/<date>/..., annotations/<drive>/..., and train.txt and test.txt with the paths below these two. Run it
-again after an interruption and it continues; the folder appears when it is complete.
+The tool writes images/<date>/..., annotations/<drive>/..., and train.txt and test.txt with the paths in these two
+folders. Run the same command again after an interruption to continue. The folder appears when it is complete.
 """
 
-import argparse
 import re
 import sys
+from argparse import ArgumentParser
 from functools import partial
 from pathlib import Path
 
-from resumable import link_or_copy, require_files, write_folder
+from resumable import PHASES, add_lists, link_or_copy, require_files, write_folder
 
-from mmdiffperc.command_line import existing_file, one_line_errors
+from mmdiffperc.command_line import add_shared, one_line_errors, tool_parser
 from mmdiffperc.files import relative_name
 from mmdiffperc.seg.depth.depth_split import parse_depth_split
 
-PHASES = ('train', 'test')
 IMAGE = re.compile(r'\d{4}_\d\d_\d\d/.+')
 DEPTH = re.compile(r'\d{4}_\d\d_\d\d_drive_\d{4}_sync/proj_depth/.+')
 DEPTH_FOLDERS = ('', 'train', 'val')
 
 
-def parse_args(arguments=None):
-    """Read the command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('out', type=Path, help='folder to create')
+def build_parser() -> ArgumentParser:
+    """Return the parser of the command line."""
+    parser = tool_parser(__doc__)
+    add_shared(parser, '--out', required=True)
     parser.add_argument('--raw', type=Path, required=True, metavar='FOLDER', help='raw data')
     parser.add_argument('--depth', type=Path, required=True, metavar='FOLDER', help='annotated depth')
-    for phase in PHASES:
-        parser.add_argument(
-            f'--{phase}-list', type=existing_file, metavar='TXT', help=f'split file of the {phase} frames'
-        )
+    add_lists(parser)
+    return parser
+
+
+def parse_args(arguments=None):
+    """Read the command line."""
+    parser = build_parser()
     args = parser.parse_args(arguments)
     if args.train_list is None and args.test_list is None:
-        parser.error('nothing to convert: give --train-list or --test-list')
+        parser.error('nothing to convert: add --train-list or --test-list')
     return args
 
 
 def read_frames(split_file: Path) -> list[tuple[str, str]]:
-    """Read a split file; return image and depth map of its frames, from the date or the drive on.
+    """Read a split file; return the paths of images, from the date on, and of depth maps, from the drive on.
 
     Raises:
-        ValueError: A path holds neither or leads out of the folder, or the file is no split file.
+        ValueError: A path contains no date or drive, or leads out of the folder, or the file is not a split file.
     """
     frames = []
     for image, depth in parse_depth_split(split_file.read_bytes(), str(split_file)):
@@ -62,7 +64,7 @@ def read_frames(split_file: Path) -> list[tuple[str, str]]:
 
 
 def find_depth(root: Path, name: str) -> Path:
-    """Return where a depth map lies, in the benchmark's training or validation folder or in one for both."""
+    """Find a depth map in the training or validation folder of the benchmark, or in one folder for both."""
     paths = [root / folder / name for folder in DEPTH_FOLDERS]
     return next((path for path in paths if path.is_file()), paths[0])
 
@@ -71,7 +73,7 @@ def convert(args) -> int:
     """Write the folder; return the number of new files.
 
     Raises:
-        ValueError: A split file is no such.
+        ValueError: A split file is invalid.
         FileNotFoundError: Files are missing.
     """
     sources, lists = {}, {}
@@ -88,7 +90,7 @@ def convert(args) -> int:
 
 @one_line_errors(ValueError, OSError)
 def main(arguments=None):
-    """Run the tool, with these arguments instead of the command line's if there are any."""
+    """Run the tool with the given arguments, or with those of the command line."""
     args = parse_args(arguments)
     number = convert(args)
     print(f'{args.out}: {f"complete, {number} new files" if number else "already there, complete"}.')

@@ -1,29 +1,30 @@
-"""Write NYU Depth v2 in the folders that mmseg's NYUDataset reads.
+"""Convert NYU Depth v2 to the folders that mmseg's NYUDataset reads.
 
-    python tools/dataset_converters/nyu.py data/nyu \\
+    python tools/dataset_converters/nyu.py --out data/nyu \\
         --labelled nyu_depth_v2_labeled.mat --splits splits.mat --sync sync --train-list train_list.txt
 
-The test images come from the labelled set (654 images) unless --test-list names them; the training images from the
-"sync" frames of BTS that --train-list names (24231), or, without it, from the labelled set (795). As in the official
-code of BTS and VPD, labelled depth is the raw depth, truncated to millimetres, and the white frame of the labelled
-images is blackened. Files of --sync are linked where the file system can, otherwise copied.
+By default both splits come from the labelled set (795 training and 654 test images). --train-list and --test-list
+select "sync" frames of BTS instead, whose training list has 24231. As in the official code of BTS and VPD, labelled
+depth is the raw depth truncated to millimetres, and the white frame of the labelled images is painted black. Files of
+--sync are hard links if the file system supports them, and copies otherwise.
 
-Run it again after an interruption and it continues; the folder appears when it is complete.
-The .mat files need h5py and scipy.
+Run the same command again after an interruption to continue. The folder appears when it is complete. Reading the .mat
+files requires h5py and scipy.
 """
 
-import argparse
 import re
 import sys
+from argparse import ArgumentParser
 from functools import partial
 from pathlib import Path
 
 import cv2
 import numpy as np
-from resumable import link_or_copy, require_files, write_folder
+from resumable import add_lists, link_or_copy, require_files, write_folder
 
-from mmdiffperc.command_line import existing_file, one_line_errors
+from mmdiffperc.command_line import add_shared, one_line_errors, tool_parser
 from mmdiffperc.files import relative_name
+from mmdiffperc.inference.writers import encode_png
 from mmdiffperc.seg.depth.depth_split import parse_depth_split
 
 FRAME = (slice(7, 474), slice(7, 632))
@@ -33,24 +34,27 @@ LABELLED_KEYS = ('images', 'rawDepths', 'sceneTypes')
 SYNC_FILE = re.compile(r'([^/]+)/(?:rgb|sync_depth)_(\d+)\.\w+')
 
 
+def build_parser() -> ArgumentParser:
+    """Return the parser of the command line."""
+    parser = tool_parser(__doc__)
+    add_shared(parser, '--out', required=True)
+    parser.add_argument('--labelled', type=Path, metavar='MAT', help='nyu_depth_v2_labeled.mat')
+    parser.add_argument('--splits', type=Path, metavar='MAT', help='splits.mat, which belongs to --labelled')
+    parser.add_argument('--sync', type=Path, metavar='FOLDER', help='folder of the frames in the lists')
+    add_lists(parser)
+    return parser
+
+
 def parse_args(arguments=None):
     """Read the command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('out', type=Path, help='folder to create')
-    parser.add_argument('--labelled', type=Path, metavar='MAT', help='nyu_depth_v2_labeled.mat')
-    parser.add_argument('--splits', type=Path, metavar='MAT', help='splits.mat, to --labelled')
-    parser.add_argument('--sync', type=Path, metavar='FOLDER', help='folder to which the lists are relative')
-    for phase in SPLIT_KEYS:
-        parser.add_argument(
-            f'--{phase}-list', type=existing_file, metavar='TXT', help=f'frames of --sync to {phase} on'
-        )
+    parser = build_parser()
     args = parser.parse_args(arguments)
     if (args.labelled is None) != (args.splits is None):
-        parser.error('--labelled and --splits go together')
+        parser.error('expected --labelled and --splits together')
     if (args.sync is None) != (args.train_list is None and args.test_list is None):
-        parser.error('--sync goes with --train-list or --test-list')
+        parser.error('expected --sync together with --train-list or --test-list')
     if args.labelled is None and args.sync is None:
-        parser.error('nothing to convert: give --labelled or --sync')
+        parser.error('nothing to convert: add --labelled or --sync')
     return args
 
 
@@ -59,10 +63,10 @@ class LabelledSet:
 
     Args:
         path (Path): ``nyu_depth_v2_labeled.mat``.
-        splits (Path): ``splits.mat``, with numbers from 1.
+        splits (Path): ``splits.mat``, whose numbers begin at 1.
 
     Raises:
-        ValueError: One of the files is something else.
+        ValueError: One of the files is damaged, or another file.
     """
 
     def __init__(self, path: Path, splits: Path):
@@ -70,15 +74,15 @@ class LabelledSet:
 
         self.path = path
         if not h5py.is_hdf5(path):
-            raise ValueError(f'{path}: missing, damaged or no HDF5; expected nyu_depth_v2_labeled.mat')
+            raise ValueError(f'{path}: expected nyu_depth_v2_labeled.mat, but the file is missing, damaged or not HDF5')
         self.file = h5py.File(path)
         self.splits = read_splits(splits)
         for name, content, keys in ((path, self.file, LABELLED_KEYS), (splits, self.splits, SPLIT_KEYS.values())):
             if absent := [key for key in keys if key not in content]:
-                raise ValueError(f'{name}: no {", ".join(absent)} in it; is it the official file?')
+                raise ValueError(f'{name}: expected the official file, but it has no {", ".join(absent)}')
 
     def files(self, phase: str) -> dict:
-        """Return what to write for the images of a phase, see ``write_folder``.
+        """Return the writers of the files of a phase for ``write_folder``.
 
         Raises:
             ValueError: The name of a scene leads out of the folder.
@@ -95,37 +99,37 @@ class LabelledSet:
 
     def _write_image(self, index, path):
         image = np.zeros((480, 640, 3), np.uint8)
-        # MATLAB keeps columns together, so that all axes are in reverse order here; OpenCV wants BGR.
+        # MATLAB is column-major, so all axes are in reverse order; OpenCV expects BGR.
         image[FRAME] = self.file['images'][index].T[FRAME][..., ::-1]
         path.write_bytes(cv2.imencode('.jpg', image)[1].tobytes())
 
     def _write_depth(self, index, path):
         depth = (self.file['rawDepths'][index].T * MILLIMETRES).astype(np.uint16)
-        path.write_bytes(cv2.imencode('.png', depth)[1].tobytes())
+        path.write_bytes(encode_png(depth))
 
 
 def read_splits(path: Path) -> dict:
     """Read ``splits.mat``.
 
     Raises:
-        FileNotFoundError: There is no such file.
-        ValueError: It cannot be read.
+        FileNotFoundError: The file does not exist.
+        ValueError: The file cannot be read.
     """
     import scipy.io
 
     if not path.is_file():
-        raise FileNotFoundError(f'{path} does not exist or is not a file; expected splits.mat')
+        raise FileNotFoundError(f'{path}: expected splits.mat, but it does not exist or is not a file')
     try:
         return scipy.io.loadmat(path)
-    except Exception as error:  # damaged bytes can make the reader fail in any way
-        raise ValueError(f'{path}: damaged or no MATLAB file; expected splits.mat') from error
+    except Exception as error:  # damaged bytes make the reader fail in any way
+        raise ValueError(f'{path}: expected splits.mat, but the file is damaged or not a MATLAB file') from error
 
 
 def listed_files(root: Path, split_file: Path, phase: str) -> dict:
-    """Return what to write for the "sync" frames of a list, see ``write_folder``.
+    """Return the writers of the files of the "sync" frames in a list, for ``write_folder``.
 
     Raises:
-        ValueError: Names are not those of the "sync" frames, or belong to different frames.
+        ValueError: Names are not those of "sync" frames, or an image and a depth map belong to different frames.
         FileNotFoundError: Files are missing.
     """
     files, sources = {}, []
@@ -156,7 +160,7 @@ def convert(args) -> int:
 
 @one_line_errors(ValueError, OSError, ImportError)
 def main(arguments=None):
-    """Run the tool, with these arguments instead of the command line's if there are any."""
+    """Run the tool with the given arguments, or with those of the command line."""
     args = parse_args(arguments)
     number = convert(args)
     print(f'{args.out}: {f"complete, {number} new files" if number else "already there, complete"}.')

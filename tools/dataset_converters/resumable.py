@@ -1,30 +1,43 @@
-"""What the converters share: a folder that bears its name only when it is complete."""
+"""What the converters share: their lists, and a folder that gets its name when it is complete. Not a tool itself."""
 
 import os
 import shutil
+from argparse import ArgumentParser
 from collections.abc import Callable
 from pathlib import Path
 
 from tqdm import tqdm
 
+from mmdiffperc.command_line import existing_file
 from mmdiffperc.files import relative_name, whole_file
+
+PHASES = ('train', 'test')
+
+
+def add_lists(parser: ArgumentParser):
+    """Add the options for the split files."""
+    for phase in PHASES:
+        parser.add_argument(
+            f'--{phase}-list', type=existing_file, metavar='TXT', help=f'split file of the {phase} frames'
+        )
 
 
 def write_folder(out: Path, files: dict[str, Callable[[Path], None]]) -> int:
     """Write files into a new folder; continue where an interrupted run of the same call stopped.
 
-    They are gathered in ``<out>.part``, where each file appears once it is whole, and the folder gets its name at the
-    end. So no reader ever sees half a file or half a data set.
+    The files are collected in ``<out>.part``, where each file appears when it is complete. At the end the folder is
+    renamed to ``<out>``, so a reader never sees an incomplete file or data set.
 
     Args:
         out (Path): Folder to create.
-        files (dict[str, Callable[[Path], None]]): For every path within the folder, what writes the file to a path.
+        files (dict[str, Callable[[Path], None]]): For each path in the folder, a function that writes the file to a
+            given path.
 
     Returns:
-        int: Number of files written by this call; 0 if the folder was there, with all of them.
+        int: Number of files that this call has written; 0 if the folder was already complete.
 
     Raises:
-        FileExistsError: The folder, or its ``.part``, holds something else or is not a folder.
+        FileExistsError: The folder, or its ``.part``, contains other files or is not a folder.
         ValueError: A path leads out of the folder.
     """
     for name in files:
@@ -55,7 +68,7 @@ def write_folder(out: Path, files: dict[str, Callable[[Path], None]]) -> int:
 
 
 def link_or_copy(source: Path, target: Path):
-    """Let a file appear a second time; without a second copy where the file system can."""
+    """Create a hard link to a file, or a copy where the file system does not support links."""
     source = source.resolve()
     try:
         os.link(source, target)
@@ -64,10 +77,10 @@ def link_or_copy(source: Path, target: Path):
 
 
 def require_files(paths: list[Path]):
-    """Refuse to begin a conversion that cannot end.
+    """Check that all files of a conversion exist before it begins.
 
     Raises:
-        FileNotFoundError: Files are missing; the message names the first.
+        FileNotFoundError: Files are missing. The message names the first one.
     """
     missing = [path for path in paths if not path.is_file()]
     if missing:
@@ -75,6 +88,6 @@ def require_files(paths: list[Path]):
 
 
 def _files_in(folder):
-    """Return the paths within a folder of all files that are not hidden, as temporary ones are."""
+    """Return the relative paths of all files in a folder, except hidden ones, which are temporary."""
     paths = (path for path in folder.rglob('*') if path.is_file() and not path.name.startswith('.'))
     return {path.relative_to(folder).as_posix() for path in paths}

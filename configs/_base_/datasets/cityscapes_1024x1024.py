@@ -1,9 +1,9 @@
-"""mmseg's Cityscapes with crops of 1024, with the multi-scale protocol of MetaPrompts."""
+"""mmseg's Cityscapes with crops of 1024 and the multi-scale protocol of MetaPrompts."""
 
 _base_ = 'mmseg::_base_/datasets/cityscapes_1024x1024.py'
 
 train_pipeline = [
-    dict(type='LoadImageFromFile'),
+    dict(type='LoadRGBImageFromFile'),
     dict(type='LoadAnnotations'),
     dict(type='CheckLabels', num_classes=19),
     dict(type='RandomResize', scale=(2048, 1024), ratio_range=(0.5, 2.0), keep_ratio=True),

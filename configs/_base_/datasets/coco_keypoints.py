@@ -1,4 +1,4 @@
-"""COCO 2017 person keypoints in ``data/coco``, top-down; a file for each codec adds the pipelines.
+"""COCO 2017 person keypoints in ``data/coco``, top-down. A config adds its codec and pipelines.
 
 Validation uses the detected boxes (56.4 AP on persons) that mmpose's published results use.
 """
@@ -13,6 +13,7 @@ augmentation = [
     dict(type='RandomHalfBody'),
     dict(type='RandomBBoxTransform'),
 ]
+pack = dict(type='PackPoseInputs')
 
 train_dataloader = dict(
     batch_size=64,
@@ -44,5 +45,5 @@ val_dataloader = dict(
     ),
 )
 test_dataloader = val_dataloader
-val_evaluator = dict(type='CocoMetric')  # it takes the annotation file of the data set
+val_evaluator = dict(type='CheckedCocoMetric')  # reads the annotation file of the data set
 test_evaluator = val_evaluator

@@ -1,5 +1,21 @@
-"""What the pipelines of the depth datasets share."""
+"""What the pipelines of the depth data sets share."""
 
+load_image = dict(type='LoadRGBImageFromFile')
+load_test_image = dict(type='LoadImageFromFile')  # MMSegInferencer looks for this name
+mix = dict(type='RandomDepthMix', prob=0.25)
+flip = dict(type='RandomFlip', prob=0.5)
+change_colours = dict(
+    type='Albu',
+    transforms=[
+        dict(type='RandomBrightnessContrast'),
+        dict(type='RandomGamma'),
+        dict(type='HueSaturationValue'),
+    ],
+)
+both_directions = [
+    dict(type='RandomFlip', prob=0.0, direction='horizontal'),
+    dict(type='RandomFlip', prob=1.0, direction='horizontal'),
+]
 meta_keys = (
     'img_path',
     'depth_map_path',
@@ -11,11 +27,9 @@ meta_keys = (
     'flip_direction',
     'category_id',
 )
-change_colours = dict(
-    type='Albu',
-    transforms=[
-        dict(type='RandomBrightnessContrast'),
-        dict(type='RandomGamma'),
-        dict(type='HueSaturationValue'),
-    ],
-)
+# NYU Depth v2 and the toy scenes in its format: 16-bit maps of millimetres, up to 10 m.
+max_depth = 10.0
+load_depth = dict(type='LoadDepthAnnotation', depth_rescale_factor=1e-3)
+check_depth = dict(type='CheckDepth', max_depth=max_depth)
+pack = dict(type='PackSegInputs', meta_keys=meta_keys)
+views = [both_directions, [load_depth], [check_depth], [pack]]  # of an image in each size, for test-time augmentation

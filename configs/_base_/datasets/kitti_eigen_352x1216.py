@@ -1,6 +1,7 @@
-"""KITTI, split of Eigen et al., benchmark crop of 352 x 1216: ``tools/dataset_converters/kitti.py`` writes the folders.
+"""KITTI with the split of Eigen et al. and the benchmark crop of 352 x 1216.
 
-The training images are 352 x 352, as in the depth code of MetaPrompts; the colour augmentation is that of mmseg's NYU.
+``tools/dataset_converters/kitti.py`` writes the folders. Training crops are 352 x 352, as in the depth code of
+MetaPrompts. The colour augmentation is the one in mmseg's NYU pipeline.
 """
 
 _base_ = './depth_parts.py'
@@ -8,41 +9,31 @@ _base_ = './depth_parts.py'
 dataset_type = 'KITTIDepthDataset'
 data_root = 'data/kitti'
 max_depth = 80.0
-meta_keys = (*_base_.meta_keys, 'sample_name')
+load_depth = dict(type='LoadDepthAnnotation', depth_rescale_factor=1 / 256)
+check_depth = dict(type='CheckDepth', max_depth=max_depth)
+benchmark_crop = dict(type='KBCrop', size=(352, 1216))
+pack = dict(type='PackSegInputs', meta_keys=(*_base_.meta_keys, 'sample_name'))
 
 train_pipeline = [
-    dict(type='LoadImageFromFile'),
-    dict(type='LoadDepthAnnotation', depth_rescale_factor=1 / 256),
-    dict(type='CheckDepth', max_depth=max_depth),
-    dict(type='KBCrop', size=(352, 1216)),
-    dict(type='RandomDepthMix', prob=0.25),
-    dict(type='RandomFlip', prob=0.5),
+    _base_.load_image,
+    load_depth,
+    check_depth,
+    benchmark_crop,
+    _base_.mix,
+    _base_.flip,
     dict(type='RandomCrop', crop_size=(352, 352)),
     _base_.change_colours,
-    dict(type='PackSegInputs', meta_keys=meta_keys),
+    pack,
 ]
-test_pipeline = [
-    dict(type='LoadImageFromFile'),
-    dict(type='LoadDepthAnnotation', depth_rescale_factor=1 / 256),
-    dict(type='CheckDepth', max_depth=max_depth),
-    dict(type='KBCrop', size=(352, 1216)),
-    dict(type='PackSegInputs', meta_keys=meta_keys),
-]
+test_pipeline = [_base_.load_test_image, load_depth, check_depth, benchmark_crop, pack]
+crop_image = dict(**benchmark_crop, keys=['img'])
+crop_depth = dict(**benchmark_crop, keys=['gt_depth_map'])
 tta_pipeline = [
-    dict(type='LoadImageFromFile'),
-    dict(type='KBCrop', size=(352, 1216), keys=['img']),
+    _base_.load_test_image,
+    crop_image,
     dict(
         type='TestTimeAug',
-        transforms=[
-            [
-                dict(type='RandomFlip', prob=0.0, direction='horizontal'),
-                dict(type='RandomFlip', prob=1.0, direction='horizontal'),
-            ],
-            [dict(type='LoadDepthAnnotation', depth_rescale_factor=1 / 256)],
-            [dict(type='KBCrop', size=(352, 1216), keys=['gt_depth_map'])],
-            [dict(type='CheckDepth', max_depth=max_depth)],
-            [dict(type='PackSegInputs', meta_keys=meta_keys)],
-        ],
+        transforms=[_base_.both_directions, [load_depth], [crop_depth], [check_depth], [pack]],
     ),
 ]
 

@@ -1,11 +1,11 @@
-"""Toy scenes in ADE20K's folders: ``python tools/make_toy_scenes.py data/toy --formats ade``."""
+"""Toy scenes in the layout of ADE20K."""
 
 dataset_type = 'ToyScenesDataset'
 data_root = 'data/toy/ade'
 size = 128
 
 train_pipeline = [
-    dict(type='LoadImageFromFile'),
+    dict(type='LoadRGBImageFromFile'),
     dict(type='LoadAnnotations', reduce_zero_label=True),
     dict(type='CheckLabels', num_classes=11),
     dict(type='RandomResize', scale=(size, size), ratio_range=(1.0, 1.25), keep_ratio=True),

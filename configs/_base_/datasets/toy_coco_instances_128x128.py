@@ -1,7 +1,7 @@
-"""Objects in toy scenes, with boxes and masks: ``python tools/make_toy_scenes.py data/toy_coco --formats coco``."""
+"""Objects of toy scenes in COCO's format, with boxes and masks."""
 
 dataset_type = 'CocoDataset'
-data_root = 'data/toy_coco/'
+data_root = 'data/toy/coco/'
 size = 128
 metainfo = dict(classes=('sphere', 'box', 'cylinder', 'cone', 'pyramid', 'wedge', 'dome', 'diamond', 'figure'))
 
@@ -27,8 +27,8 @@ train_dataloader = dict(
         type=dataset_type,
         metainfo=metainfo,
         data_root=data_root,
-        ann_file='coco/annotations/instances_train.json',
-        data_prefix=dict(img='images/train/'),
+        ann_file='annotations/instances_train.json',
+        data_prefix=dict(img='train/'),
         filter_cfg=dict(filter_empty_gt=True, min_size=32),
         pipeline=train_pipeline,
     ),
@@ -42,14 +42,14 @@ val_dataloader = dict(
         type=dataset_type,
         metainfo=metainfo,
         data_root=data_root,
-        ann_file='coco/annotations/instances_val.json',
-        data_prefix=dict(img='images/val/'),
+        ann_file='annotations/instances_val.json',
+        data_prefix=dict(img='val/'),
         test_mode=True,
         pipeline=test_pipeline,
     ),
 )
 test_dataloader = val_dataloader
 val_evaluator = dict(
-    type='CocoMetric', ann_file=f'{data_root}coco/annotations/instances_val.json', metric='bbox', format_only=False
+    type='CocoMetric', ann_file=f'{data_root}annotations/instances_val.json', metric='bbox', format_only=False
 )
 test_evaluator = val_evaluator

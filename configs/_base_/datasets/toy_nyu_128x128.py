@@ -1,42 +1,15 @@
-"""Toy scenes in NYU's folders: ``python tools/make_toy_scenes.py data/toy_nyu --formats nyu``."""
+"""Toy scenes in the layout of NYU Depth v2."""
 
 _base_ = './depth_parts.py'
 
 dataset_type = 'CheckedNYUDataset'
-data_root = 'data/toy_nyu/nyu'
+data_root = 'data/toy/nyu'
 size = 128
-max_depth = 10.0
 
-train_pipeline = [
-    dict(type='LoadImageFromFile'),
-    dict(type='LoadDepthAnnotation', depth_rescale_factor=1e-3),
-    dict(type='CheckDepth', max_depth=max_depth),
-    dict(type='RandomDepthMix', prob=0.25),
-    dict(type='RandomFlip', prob=0.5),
-    dict(type='PackSegInputs', meta_keys=_base_.meta_keys),
-]
-test_pipeline = [
-    dict(type='LoadImageFromFile'),
-    dict(type='LoadDepthAnnotation', depth_rescale_factor=1e-3),
-    dict(type='CheckDepth', max_depth=max_depth),
-    dict(type='PackSegInputs', meta_keys=_base_.meta_keys),
-]
-tta_pipeline = [
-    dict(type='LoadImageFromFile'),
-    dict(
-        type='TestTimeAug',
-        transforms=[
-            [dict(type='Resize', scale=(size, size), keep_ratio=True)],  # at 1.25 or 1.5 the depth gets worse
-            [
-                dict(type='RandomFlip', prob=0.0, direction='horizontal'),
-                dict(type='RandomFlip', prob=1.0, direction='horizontal'),
-            ],
-            [dict(type='LoadDepthAnnotation', depth_rescale_factor=1e-3)],
-            [dict(type='CheckDepth', max_depth=max_depth)],
-            [dict(type='PackSegInputs', meta_keys=_base_.meta_keys)],
-        ],
-    ),
-]
+train_pipeline = [_base_.load_image, _base_.load_depth, _base_.check_depth, _base_.mix, _base_.flip, _base_.pack]
+test_pipeline = [_base_.load_test_image, _base_.load_depth, _base_.check_depth, _base_.pack]
+resizes = [dict(type='Resize', scale=(size, size), keep_ratio=True)]  # at 1.25 or 1.5 the depth gets worse
+tta_pipeline = [_base_.load_test_image, dict(type='TestTimeAug', transforms=[resizes, *_base_.views])]
 train_dataloader = dict(
     batch_size=4,
     num_workers=0,
@@ -63,5 +36,5 @@ val_dataloader = dict(
     ),
 )
 test_dataloader = val_dataloader
-val_evaluator = dict(type='MonocularDepthMetric', min_depth_eval=1e-3, max_depth_eval=max_depth)
+val_evaluator = dict(type='MonocularDepthMetric', min_depth_eval=1e-3, max_depth_eval=_base_.max_depth)
 test_evaluator = val_evaluator

@@ -1,16 +1,17 @@
-"""Toy scenes in RefCOCO's files: ``python tools/make_toy_scenes.py data/toy_refcoco --formats refcoco``.
+"""Toy scenes in RefCOCO's format.
 
-Splits as in RefCOCO: train; val, every second validation scene; the others are testA if they show a figure, else testB.
+The splits are RefCOCO's. Of the validation scenes, every second one belongs to val; the others belong to testA if they
+show a figure, and to testB if they do not.
 """
 
 _base_ = './refcoco_512x512.py'
 
-data_root = 'data/toy_refcoco/'
+data_root = 'data/toy/refcoco/'
 size = 128
 
 resize = dict(type='Resize', scale=(size, size), keep_ratio=False, backend='pillow')
 pack = _base_.pack
-train_pipeline = [dict(type='LoadImageFromFile'), dict(type='LoadReferringMask'), resize, pack]
+train_pipeline = [dict(type='LoadRGBImageFromFile'), dict(type='LoadReferringMask'), resize, pack]
 test_pipeline = [
     dict(type='LoadImageFromFile'),
     dict(type='LoadReferringMask'),
@@ -19,7 +20,12 @@ test_pipeline = [
     pack,
 ]
 
-scenes = dict(data_root=data_root, data_prefix=dict(img_path='images/'))
+scenes = dict(
+    data_root=data_root,
+    data_prefix=dict(img_path='images/'),
+    ann_file='instances.json',
+    split_file='refs(unc).p',
+)
 train_dataloader = dict(
     batch_size=4,
     num_workers=0,

@@ -1,14 +1,14 @@
-"""mmdet's Mask R-CNN on Stable Diffusion 1.5; a level upsampled to stride 4 makes it Mask R-CNN's strides, 4 to 64."""
+"""mmdet's Mask R-CNN on Stable Diffusion 1.5, with an upsampled level for Mask R-CNN's strides, 4 to 64."""
 
 _base_ = ['mmdet::_base_/models/mask-rcnn_r50_fpn.py', './sd1-5_det.py']
 
-channels = _base_.channels
+in_channels = _base_.in_channels
 
 model = dict(
     data_preprocessor=_base_.data_preprocessor,
     backbone=dict(_delete_=True, **_base_.backbone),
     neck=[
-        dict(type='FinerLevelNeck', in_channels=channels),
-        dict(type='FPN', in_channels=[channels[0] // 2, *channels], out_channels=256, num_outs=5),
+        dict(type='FinerLevelNeck', in_channels=in_channels),
+        dict(type='FPN', in_channels=[in_channels[0] // 2, *in_channels], out_channels=256, num_outs=5),
     ],
 )

@@ -1,4 +1,4 @@
-"""MetaPrompts for depth estimation: Stable Diffusion 1.5, three passes, each with prompts and an adapter of its own."""
+"""MetaPrompts for depth estimation: Stable Diffusion 1.5, three passes, each with its own prompts and adapter."""
 
 _base_ = './sd1-5.py'
 
@@ -15,7 +15,9 @@ model = dict(
         learned_timesteps=True,
         out_prompts=True,
     ),
-    neck=dict(type='MetaPromptsDepthNeck', in_channels=[320, 640, 1280, 1280], num_prompts=num_prompts, embed_dims=768),
+    neck=dict(
+        type='MetaPromptsDepthNeck', in_channels=_base_.channels, num_prompts=num_prompts, embed_dims=_base_.embed_dims
+    ),
     decode_head=dict(type='MetaPromptsDepthHead', in_channels=num_prompts, max_depth=10.0, extra_cells=1),
     test_cfg=dict(mode='shift', num_windows=2, flip=True),
 )

@@ -3,32 +3,34 @@
 The codec of the data goes into ``head.decoder``.
 """
 
+_base_ = './sd1-5_unet.py'
+
 custom_imports = dict(imports=['mmdiffperc.pose'])
 
-pretrained = 'stable-diffusion-v1-5/stable-diffusion-v1-5'
 num_prompts = 150
 num_levels = 4
 
 model = dict(
     type='TopdownPoseEstimator',
-    data_preprocessor=dict(type='PoseDataPreprocessor', mean=[127.5] * 3, std=[127.5] * 3, bgr_to_rgb=True),
+    data_preprocessor=dict(type='PoseDataPreprocessor', **_base_.image_range, bgr_to_rgb=True),
     backbone=dict(
-        type='DiffusionUNet',
-        arch='sd1-5',
+        **_base_.backbone,
         prompts=dict(type='MetaPrompts', num_prompts=num_prompts),
         num_refine_steps=3,
         learned_timesteps=True,
         out_prompts=True,
-        init_cfg=dict(type='Pretrained', checkpoint=pretrained),
     ),
     neck=dict(
-        type='MetaPromptsHeatmapNeck', in_channels=[320, 640, 1280, 1280], num_prompts=num_prompts, embed_dims=768
+        type='MetaPromptsHeatmapNeck',
+        in_channels=_base_.channels,
+        num_prompts=num_prompts,
+        embed_dims=_base_.embed_dims,
     ),
     head=dict(
         type='HeatmapHead',
         in_channels=num_levels * num_prompts,
         out_channels=17,
-        deconv_out_channels=None,  # the neck's feature has the heatmaps' size
+        deconv_out_channels=None,  # the neck's output already has the size of the heatmaps
         conv_out_channels=(256,),
         conv_kernel_sizes=(3,),
         loss=dict(type='KeypointMSELoss', use_target_weight=True),

@@ -15,7 +15,9 @@ model = dict(
         resize_skips=True,
         out_prompts=True,
     ),
-    neck=dict(type='MetaPromptsNeck', in_channels=[320, 640, 1280, 1280], num_prompts=num_prompts, embed_dims=768),
+    neck=dict(
+        type='MetaPromptsNeck', in_channels=_base_.channels, num_prompts=num_prompts, embed_dims=_base_.embed_dims
+    ),
     decode_head=dict(
         type='UPerHead',
         in_channels=[num_prompts] * 4,

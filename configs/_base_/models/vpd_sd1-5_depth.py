@@ -1,4 +1,4 @@
-"""VPD for depth estimation: Stable Diffusion 1.5, one prompt per image, that of its scene; no cross-attention maps."""
+"""VPD for depth estimation: Stable Diffusion 1.5, one prompt per image for its scene class, no cross-attention maps."""
 
 _base_ = './sd1-5.py'
 
@@ -10,7 +10,7 @@ model = dict(
     ),
     decode_head=dict(
         type='AnySizeDepthHead',
-        in_channels=[320, 640, 1280, 1280],
+        in_channels=_base_.channels,
         max_depth=10.0,
         loss_decode=dict(type='MaskedSiLogLoss'),
     ),

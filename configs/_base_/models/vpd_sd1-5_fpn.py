@@ -3,23 +3,24 @@
 _base_ = './sd1-5.py'
 
 num_classes = 150
+fpn_channels = 256
 norm_cfg = dict(type='SyncBN', requires_grad=True)
 
 model = dict(
     type='EncoderDecoder',
     backbone=dict(
         prompts=dict(type='ClassPrompts', classes='ADE20KDataset', adapter=dict(type='TextAdapter')),
-        cross_attention=dict(type='CrossAttentionMaps', strides=(16, 32)),
+        cross_attention=_base_.cross_attention,
     ),
     neck=dict(
         type='FPN',
-        in_channels=[320, 640 + num_classes, 1280 + num_classes, 1280],
-        out_channels=256,
+        in_channels=[width + num_classes * maps for width, maps in _base_.taps],
+        out_channels=fpn_channels,
         num_outs=4,
     ),
     decode_head=dict(
         type='FPNHead',
-        in_channels=[256] * 4,
+        in_channels=[fpn_channels] * 4,
         in_index=[0, 1, 2, 3],
         feature_strides=[4, 8, 16, 32],  # only their ratios count
         channels=256,

@@ -10,14 +10,14 @@ model = dict(
         prompts=dict(
             type='TextPrompts',
             max_length=num_tokens,
-            checkpoint=_base_.pretrained,  # for converted checkpoints, which hold no text encoder
+            checkpoint=_base_.pretrained,  # for converted checkpoints, which contain no text encoder
             adapter=dict(type='TextAdapter'),
         ),
-        cross_attention=dict(type='CrossAttentionMaps', strides=(16, 32)),
+        cross_attention=_base_.cross_attention,
     ),
     decode_head=dict(
         type='SimpleDecodingHead',
-        in_channels=[320, 640 + num_tokens, 1280 + num_tokens, 1280],
+        in_channels=[width + num_tokens * maps for width, maps in _base_.taps],
         channels=640,
         norm_cfg=dict(type='SyncBN', requires_grad=True),
         loss_decode=dict(type='MaskedCrossEntropyLoss', class_weight=[0.9, 1.1]),

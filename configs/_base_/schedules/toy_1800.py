@@ -1,6 +1,6 @@
-"""Schedule of the miniatures: 1,800 small batches, a short warm-up, a rate that weights of full size would not bear."""
+"""Schedule of the toy configs: 1,800 small batches, a short warm-up, a higher rate than large weights tolerate."""
 
-_base_ = './metaprompts_80k.py'
+_base_ = './vpd_80k.py'
 
 max_iters = 1800
 optim_wrapper = dict(optimizer=dict(lr=2e-3, weight_decay=1e-2, fused=True))

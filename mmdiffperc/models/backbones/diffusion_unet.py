@@ -1,15 +1,13 @@
 """A text-to-image diffusion model as a backbone."""
 
-import logging
+import inspect
 
 import torch
-from mmengine.logging import print_log
 from mmengine.model import BaseModule
 from torch import nn
 
-from mmdiffperc.models.checkpointing import enable_checkpointing
+from mmdiffperc.models.checkpointing import enable_checkpointing, refuse_reentrant_checkpointing
 from mmdiffperc.models.config_checks import (
-    COMPONENTS,
     Arch,
     InitCfg,
     Levels,
@@ -24,22 +22,24 @@ from mmdiffperc.models.config_checks import (
 from mmdiffperc.models.layers.feature_resize import resize_features
 from mmdiffperc.models.layers.feature_taps import Tap, feature_table, remove_untapped
 from mmdiffperc.models.layers.given_time_embedding import GivenTimeEmbedding
-from mmdiffperc.models.layers.image_check import split_inputs
 from mmdiffperc.models.layers.latent_autoencoder import LatentAutoencoder
 from mmdiffperc.models.layers.recorder import Recorder
 from mmdiffperc.models.layers.skip_resize import resize_skip_connections
+from mmdiffperc.models.prompts.base_prompts import CATEGORY, BasePrompts, split_inputs
 from mmdiffperc.registry import MODELS
 from mmdiffperc.validation import Strides, validated
-from mmdiffperc.weights.completeness import RefuseIncomplete
+from mmdiffperc.weights.architectures import build_unet
+from mmdiffperc.weights.completeness import Completeness
+from mmdiffperc.weights.loading import initialise
 from mmdiffperc.weights.lora import add_lora, train_dropout
 from mmdiffperc.weights.shipped_autoencoder import complete_autoencoder
-from mmdiffperc.weights.stable_diffusion import TEXT_SIDE, build_unet, load_text_encoder, load_weights, locate_parts
 
 EMPTY_PROMPT = dict(type='ClassPrompts', classes=[''], templates=['{}'])
-REFUSE_INCOMPLETE = RefuseIncomplete(
+TEXT_SIDE = ('text_encoder', 'tokenizer')
+COMPLETENESS = Completeness(
     'Check that its config has the same arch, prompts, lora and out_indices as this one; Stable Diffusion weights are '
     'loaded by init_cfg',
-    may_lack='prompts.text_encoder.',  # TextPrompts decides about it; some checkpoints are without
+    whole=True,
 )
 
 
@@ -119,6 +119,7 @@ class DiffusionUNet(BaseModule):
         self.out_prompts = out_prompts
         self.autoencoder = LatentAutoencoder(arch, scale_latents)
         self.unet = build_unet(arch)
+        refuse_reentrant_checkpointing(self.unet)
 
         self.levels = self._select_taps(out_indices)
         self.num_refine_steps = check_refine_steps(num_refine_steps, out_indices)
@@ -145,16 +146,19 @@ class DiffusionUNet(BaseModule):
         if with_cp:
             enable_checkpointing(self.unet)
         self.register_load_state_dict_pre_hook(complete_autoencoder)
-        self.register_load_state_dict_pre_hook(REFUSE_INCOMPLETE)
+        COMPLETENESS.attach(self)
 
-    def _build_prompts(self, config):
-        known = dict(embed_dims=self.unet.config.cross_attention_dim)
+    def _build_prompts(self, config: dict) -> BasePrompts:
         with MODELS.switch_scope_and_registry(None) as registry:
             kind = config['type'] if isinstance(config['type'], type) else registry.get(config['type'])
-        if getattr(kind, 'by_sentence', False):  # has a text encoder of its own
-            known['arch'] = self.arch
-        if getattr(kind, 'by_step', False):
-            known['num_refine_steps'] = self.num_refine_steps
+        if not (isinstance(kind, type) and issubclass(kind, BasePrompts)):
+            raise ValueError(f'prompts.type={config["type"]!r}: expected a registered class derived from BasePrompts')
+        known = dict(
+            arch=self.arch,
+            embed_dims=self.unet.config.cross_attention_dim,
+            num_refine_steps=self.num_refine_steps,
+        )
+        known = {name: known[name] for name in inspect.signature(kind).parameters if name in known}
         check_given(config, known)
         return MODELS.build(config, default_args=known)
 
@@ -189,42 +193,12 @@ class DiffusionUNet(BaseModule):
     def init_weights(self):
         """Load the pre-trained weights that ``init_cfg`` names, and compute the prompts from the same source.
 
-        Prompts with a file of their own are read from it, unless ``init_cfg`` names an OpenMMLab checkpoint, which
-        holds them.
+        Prompts with a file are read from it, unless ``init_cfg`` names an OpenMMLab checkpoint, which holds them.
         """
-        source = dict(self.init_cfg or {})
-        if 'prefix' in source:
-            self._init_from_checkpoint()
-        elif source.pop('type', None) == 'Pretrained':
-            self._init_from(**source)
-        else:
-            self._warn_if_random()
-            super().init_weights()
-            self.prompts.init_embeddings()
-
-    def _init_from_checkpoint(self):
-        try:
-            super().init_weights()
-        except AssertionError as error:  # mmengine's, which does not say what was asked for
-            raise ValueError(f'init_cfg={self.init_cfg}: expected a prefix of weights there, but {error}') from error
-
-    def _init_from(self, checkpoint, variant=None, use_ema=False, components=COMPONENTS):
-        """Load from Stable Diffusion, located as a whole: what is missing is told, or downloaded, at once."""
         text_side = TEXT_SIDE if self.prompts.needs_text_encoder else ()
-        checkpoint = locate_parts(checkpoint, [*components, *text_side], variant)
-        parts = dict(unet=self.unet, vae=self.autoencoder.vae)
-        load_weights(checkpoint, variant=variant, use_ema=use_ema, **{name: parts[name] for name in components})
-        self.prompts.init_embeddings(lambda: load_text_encoder(self.arch, checkpoint, variant=variant))
-        self._is_init = True
-
-    def _warn_if_random(self):
-        if not self.init_cfg:
-            print_log(
-                'DiffusionUNet has no init_cfg: without a checkpoint loaded later, its weights are random, and so are '
-                'prompts that come from no file',
-                logger='current',
-                level=logging.WARNING,
-            )
+        source = initialise(self, dict(unet=self.unet, vae=self.autoencoder.vae), extra=text_side)
+        if 'prefix' not in (self.init_cfg or {}):
+            self.prompts.init_embeddings(self.arch, source)
 
     def train(self, mode: bool = True):
         """Set the training mode; frozen parts stay in evaluation mode."""
@@ -236,8 +210,8 @@ class DiffusionUNet(BaseModule):
 
     @property
     def class_embed_select(self) -> bool:
-        """Whether the prompts are chosen by category ids; by this name mmseg's ``DepthEstimator`` asks for it."""
-        return getattr(self.prompts, 'by_category', False)
+        """Whether the prompts depend on category ids; mmseg's ``DepthEstimator`` reads this attribute."""
+        return self.prompts.condition == CATEGORY
 
     def forward(self, inputs: torch.Tensor | tuple) -> tuple[torch.Tensor, ...]:
         """Compute features.
@@ -255,10 +229,10 @@ class DiffusionUNet(BaseModule):
             TypeError: The images are not a tensor of the weights' type.
             ValueError: The images have another shape, or the first batch has values that are not in [-1, 1].
         """
-        images, *conditions = split_inputs(inputs, self.prompts)
+        images, condition = split_inputs(inputs, self.prompts)
         latents = self.autoencoder.encode(images)  # (B, 4, h, w)
         for step in range(self.num_refine_steps):
-            prompt_embeds = self._embed_prompts(step, len(images), *conditions)  # (B, K, C)
+            prompt_embeds = self.prompts(len(images), condition, step)  # (B, K, C)
             time_embeds = self._embed_time(step, len(images))  # (B, width of the time embedding)
             with self.recorder.recording() as record:
                 output = self.unet(
@@ -267,10 +241,6 @@ class DiffusionUNet(BaseModule):
             latents = output.sample  # (B, 4, h, w), the input of the next pass
         features = self._collect_features(record, images.shape[-2:])
         return (*features, prompt_embeds) if self.out_prompts else features
-
-    def _embed_prompts(self, step: int, batch_size: int, *conditions) -> torch.Tensor:
-        of_step = dict(step=step) if getattr(self.prompts, 'by_step', False) else {}
-        return self.prompts(batch_size, *conditions, **of_step)
 
     def _embed_time(self, step: int, batch_size: int) -> torch.Tensor | None:
         return self.learned_timesteps[step].expand(batch_size, -1) if self.learned_timesteps else None

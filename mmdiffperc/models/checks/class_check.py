@@ -6,13 +6,11 @@ from mmengine.logging import print_log
 from torch import nn
 
 from mmdiffperc.models.backbones import DiffusionUNet
-from mmdiffperc.models.prompts import ClassPrompts
 
 from .dispatcher import model_check
 
 HEADS = ('decode_head', 'bbox_head', 'roi_head')
 SEG_HEADS = ('decode_head', 'auxiliary_head')
-NO_CLASSES = ('',)  # the empty prompt
 
 
 @model_check
@@ -35,21 +33,16 @@ def check_num_classes(model: nn.Module, name: str, part: nn.Module | None):
     if isinstance(found, int) and found < 1:
         raise ValueError(f'{name} {type(part).__name__} has num_classes={found}: expected 1 or more')
     prompts = model._modules['backbone'].prompts
-    if not names_classes(prompts):
+    if not prompts.class_names:
         return
     if found not in (None, prompts.num_prompts):
         print_log(
             f'The prompts of {DiffusionUNet.__name__} name {prompts.num_prompts} classes, but {name} '
             f'{type(part).__name__} predicts {found}: set both to the classes of the data set, unless this is '
-            f'intended. The prompts name {_shortened(prompts.classes)}',
+            f'intended. The prompts name {_shortened(prompts.class_names)}',
             logger='current',
             level=logging.WARNING,
         )
-
-
-def names_classes(prompts: nn.Module | None) -> bool:
-    """Return whether prompts are made of class names, and not of scenes or sentences."""
-    return type(prompts) is ClassPrompts and prompts.classes != NO_CLASSES
 
 
 def _shortened(classes: tuple[str, ...], shown: int = 3) -> str:

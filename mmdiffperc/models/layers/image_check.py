@@ -1,12 +1,9 @@
 """Images, checked before the network sees them."""
 
-import functools
-import inspect
 import logging
 
 import torch
 from mmengine.logging import print_log
-from torch import nn
 
 MAX_PLAUSIBLE = 1.5  # beyond [-1, 1], with room for what interpolation and noise add
 MAX_POSSIBLE = 16.0  # no normalisation gives more; pixels from 0 to 255 do
@@ -75,32 +72,3 @@ def check_values(images: torch.Tensor):
             logger='current',
             level=logging.WARNING,
         )
-
-
-def split_inputs(inputs: torch.Tensor | tuple, prompts: nn.Module) -> list:
-    """Split the inputs of a backbone into the images and, in a tuple, the condition that the prompts are made from.
-
-    Args:
-        inputs (Tensor | tuple): The images, or a tuple of them and a condition.
-        prompts (nn.Module): The backbone's prompts.
-
-    Raises:
-        ValueError: The tuple has more than two entries, or the prompts take no condition.
-    """
-    parts = list(inputs) if isinstance(inputs, tuple) and inputs else [inputs]
-    if len(parts) > 2:
-        raise ValueError(
-            'inputs: expected images, or a tuple of images and one condition for the prompts (category ids or '
-            f'sentences), got a tuple of {len(parts)}'
-        )
-    if len(parts) == 2 and not _takes_condition(type(prompts)):
-        raise ValueError(
-            f'inputs: expected images alone, since {type(prompts).__name__} takes no condition, got a tuple of images '
-            'and a condition. Leave it out, or choose prompts such as ScenePrompts or TextPrompts'
-        )
-    return parts
-
-
-@functools.cache
-def _takes_condition(kind: type[nn.Module]) -> bool:
-    return bool(inspect.signature(kind.forward).parameters.keys() - {'self', 'batch_size', 'step'})

@@ -6,7 +6,7 @@ from torch import nn
 
 from mmdiffperc.models.config_checks import Arch
 from mmdiffperc.validation import validated
-from mmdiffperc.weights.stable_diffusion import build_vae
+from mmdiffperc.weights.architectures import build_vae
 
 from .image_check import ImageCheck
 
@@ -60,9 +60,8 @@ class LatentAutoencoder(nn.Module):
         images = F.pad(images, (0, -width % self.stride, 0, -height % self.stride))
         return self.vae.encode(images).latent_dist.mode() * self.factor
 
-    @torch.no_grad()
     def decode(self, latents: torch.Tensor) -> torch.Tensor:
-        """Decode latents to images.
+        """Decode latents to images; the latents receive gradients.
 
         Args:
             latents (Tensor): ``(B, 4, h, w)``, as :meth:`encode` gives them.

@@ -1,7 +1,7 @@
 """The frozen text encoder for sentences that come with the images."""
 
 import logging
-import threading
+from pathlib import Path
 from typing import Annotated
 
 import torch
@@ -11,36 +11,38 @@ from torch import nn
 
 from mmdiffperc.models.config_checks import Arch
 from mmdiffperc.validation import Expected, Location, NonNegativeInt, validated
-from mmdiffperc.weights.stable_diffusion import build_text_encoder, build_tokenizer, load_weights
+from mmdiffperc.weights.architectures import build_text_encoder, build_tokenizer
+from mmdiffperc.weights.completeness import Completeness
+from mmdiffperc.weights.loading import load_weights
+from mmdiffperc.weights.sources import Source
 
 SHORTEST = 3  # a token between the two that mark beginning and end
 LONGEST = 77  # positions of CLIP's text encoders, in all versions of Stable Diffusion
 MaxLength = Annotated[int, Field(ge=SHORTEST, le=LONGEST), Expected(f'{SHORTEST} to {LONGEST} tokens')]
-NO_WEIGHTS = (
-    'The text encoder has no weights: neither init_cfg loaded them nor does the checkpoint hold them (official ones of '
-    'VPD do not, nor do those converted from them). Set model.backbone.prompts.checkpoint to the Stable Diffusion that '
-    'the model was trained from'
+COMPLETENESS = Completeness(
+    'Official checkpoints of VPD hold no text encoder, and neither do checkpoints converted from them: set '
+    'model.backbone.prompts.checkpoint to the Stable Diffusion that the model was trained from',
+    whole=True,
 )
-# For loading weights, and for tokenizers, which keep the padding of a call in themselves. It stands here because a lock
-# inside an encoder could be neither copied nor pickled.
-_LOCK = threading.Lock()
 
 
 @validated
 class SentenceEncoder(nn.Module):
     """Turn sentences into the hidden states of their tokens, in the text encoder of Stable Diffusion.
 
-    It is never trained: its parameters carry no gradient and it stays in evaluation mode. Nor is it ever random: a
-    checkpoint without a text encoder leaves it as it is, and if it has no weights when the first sentence comes, they
-    are loaded from ``checkpoint``, or an error asks for them.
+    The encoder is frozen: its parameters carry no gradient and it stays in evaluation mode. Its weights come from
+    :meth:`load` or from a checkpoint of the model. If that checkpoint holds no text encoder, it is loaded from
+    ``checkpoint`` at the same time.
 
     Args:
-        arch (str): Architecture preset or folder, see :func:`.arch_folder`. The
-            tokenizer is that of ``arch``, too.
+        arch (str): Architecture preset or folder, see :func:`.arch_folder`. The tokenizer also comes from ``arch``.
         max_length (int): Sentences are cut and padded to this many tokens.
-        checkpoint (str, optional): Where to load the weights from, see
+        checkpoint (str, optional): Source of the weights if a checkpoint of the model lacks them, see
             :func:`.load_weights`.
-        cache_size (int): How many encoded sentences are remembered, in main memory. Defaults to 0.
+        cache_size (int): Number of encoded sentences to keep in main memory. Defaults to 0.
+
+    Attributes:
+        is_init (bool): Whether the weights have been loaded.
 
     Raises:
         ValueError: ``max_length`` is out of range.
@@ -59,19 +61,27 @@ class SentenceEncoder(nn.Module):
         self.embed_dims = self.clip.config.hidden_size
         self.checkpoint = checkpoint
         self.cache_size = cache_size
+        self.is_init = False
         self._encoded = {}  # sentence -> (K, C)
-        self._has_weights = self._has_reported = False
+        self._has_reported = False
         self.requires_grad_(False)
         self.eval()
-        self.register_load_state_dict_pre_hook(whole_or_nothing)
+        self.register_load_state_dict_pre_hook(complete_text_encoder)
+        COMPLETENESS.attach(self)
+        self.register_load_state_dict_post_hook(_note_weights)
 
     def train(self, mode: bool = True):
         """Stay in evaluation mode, whatever ``mode`` says."""
         return super().train(False)
 
+    def load(self, checkpoint: str | Path | Source):
+        """Load the weights from a Stable Diffusion, see :func:`.load_weights`."""
+        load_weights(checkpoint, text_encoder=self.clip)
+        self.note_weights()
+
     def note_weights(self):
-        """Forget what was encoded before, because the weights have been loaded."""
-        self._has_weights = True
+        """Note that the weights have been loaded, and forget the sentences that other weights encoded."""
+        self.is_init = True
         self._encoded.clear()
 
     @torch.no_grad()
@@ -79,14 +89,18 @@ class SentenceEncoder(nn.Module):
         """Encode sentences to hidden states ``(B, K, C)`` of ``max_length`` tokens each, padding included.
 
         Raises:
-            RuntimeError: There are no weights.
+            RuntimeError: The weights have not been loaded.
         """
+        if not self.is_init:
+            raise RuntimeError(
+                'The text encoder has no weights: load a checkpoint of the model, or set init_cfg=dict('
+                "type='Pretrained', checkpoint=...) and call init_weights()"
+            )
         encoded = {sentence: self._encoded.get(sentence) for sentence in sentences}
         weight = self.clip.get_input_embeddings().weight  # replicas of DataParallel have no parameters to ask
         if new := [sentence for sentence, states in encoded.items() if states is None]:
-            self._require_weights()
-            states = self.clip(self._tokenize(new).to(weight.device)).last_hidden_state
-            states = states.to('cpu', weight.dtype)  # autocast may have made them half precision
+            tokens = torch.tensor([self._tokenize(sentence) for sentence in new], device=weight.device)
+            states = self.clip(tokens).last_hidden_state.to('cpu', weight.dtype)  # autocast may have lowered the dtype
             encoded.update(zip(new, states, strict=True))
             self._remember(encoded)
         return torch.stack([encoded[sentence] for sentence in sentences]).to(weight.device)
@@ -97,54 +111,51 @@ class SentenceEncoder(nn.Module):
         for sentence in list(self._encoded)[: -self.cache_size or None]:  # the oldest
             self._encoded.pop(sentence, None)
 
-    def _tokenize(self, sentences: list[str]) -> torch.Tensor:
-        options = dict(max_length=self.max_length, padding='max_length', truncation=True, return_tensors='pt')
-        with _LOCK:
-            for sentence in sentences:
-                self._report_if_cut(sentence)
-            return self.tokenizer(sentences, **options).input_ids
+    def _tokenize(self, sentence: str) -> list[int]:
+        # The tokenizer would store options for cutting and padding in itself, which other threads may be using.
+        tokens = self.tokenizer(sentence, verbose=False).input_ids
+        if len(tokens) > self.max_length:
+            self._report_once(sentence, len(tokens))
+            tokens = [*tokens[: self.max_length - 1], tokens[-1]]
+        return tokens + [self.tokenizer.pad_token_id] * (self.max_length - len(tokens))
 
-    def _report_if_cut(self, sentence: str):
-        length = len(self.tokenizer(sentence, verbose=False).input_ids)
-        if length > self.max_length and not self._has_reported:
+    def _report_once(self, sentence: str, length: int):
+        if not self._has_reported:
             self._has_reported = True
             print_log(
-                f'A sentence has {length} tokens, of which only the first {self.max_length} (max_length) are read; of '
-                f'further such sentences nothing will be said: {sentence:.200}',
+                f'A sentence has {length} tokens, of which only the first {self.max_length} (max_length) are used. '
+                f'Longer sentences that follow are not reported: {sentence:.200}',
                 logger='current',
                 level=logging.WARNING,
             )
 
-    def _require_weights(self):
-        with _LOCK:
-            if not self._has_weights:
-                self._load_weights()
 
-    def _load_weights(self):
-        if not self.checkpoint:
-            raise RuntimeError(NO_WEIGHTS)
-        try:
-            load_weights(self.checkpoint, text_encoder=self.clip)
-        except (OSError, RuntimeError, ValueError) as error:
-            raise RuntimeError(f'{NO_WEIGHTS}; from {self.checkpoint} they cannot be loaded: {error}') from error
-        self.note_weights()
-        print_log(f'No checkpoint held the text encoder; it was loaded from {self.checkpoint}', logger='current')
+def complete_text_encoder(encoder: SentenceEncoder, state_dict: dict[str, torch.Tensor], prefix: str, *args):
+    """Add the text encoder to a checkpoint without one: its present weights, or the ones from ``checkpoint``.
 
-
-def whole_or_nothing(encoder: SentenceEncoder, state_dict: dict, prefix: str, *args):
-    """Before a checkpoint is loaded: it may hold the text encoder or not, but not a part of it.
+    For ``encoder.register_load_state_dict_pre_hook``.
 
     Raises:
-        RuntimeError: It holds a part only.
+        RuntimeError: The weights cannot be loaded from ``checkpoint``.
     """
-    weights = {prefix + name: weight for name, weight in encoder.state_dict().items()}
-    missing = [name for name in weights if name not in state_dict]
-    if not missing:
-        encoder.note_weights()
-    elif len(missing) == len(weights):
-        state_dict.update(weights)  # these stay, and are not reported as missing
-    else:
+    if any(name.startswith(prefix) for name in state_dict):
+        return
+    if not encoder.is_init and encoder.checkpoint:
+        _load_missing(encoder)
+    if encoder.is_init:
+        state_dict.update(encoder.state_dict(prefix=prefix))  # so that none is reported as missing
+
+
+def _load_missing(encoder):
+    try:
+        encoder.load(encoder.checkpoint)
+    except (OSError, RuntimeError, ValueError) as error:
         raise RuntimeError(
-            f'The checkpoint lacks {len(missing)} of the {len(weights)} weights of the text encoder, first '
-            f'{", ".join(missing[:3])}. Check that its config has the same arch as this one'
-        )
+            'The checkpoint holds no text encoder, and it cannot be loaded from model.backbone.prompts.checkpoint='
+            f'{str(encoder.checkpoint)!r}: {error}'
+        ) from error
+    print_log(f'The checkpoint holds no text encoder; it was loaded from {encoder.checkpoint}', logger='current')
+
+
+def _note_weights(encoder, incompatible_keys):
+    encoder.note_weights()

@@ -1,8 +1,9 @@
-"""Prompts: what the U-Net is told to look for."""
+"""Prompts: what the U-Net looks for."""
 
+from .base_prompts import BasePrompts
 from .class_prompts import ClassPrompts
 from .meta_prompts import MetaPrompts
 from .scene_prompts import ScenePrompts
 from .text_prompts import TextPrompts
 
-__all__ = ['ClassPrompts', 'MetaPrompts', 'ScenePrompts', 'TextPrompts']
+__all__ = ['BasePrompts', 'ClassPrompts', 'MetaPrompts', 'ScenePrompts', 'TextPrompts']

@@ -1,23 +1,25 @@
 """Prompts made of class names."""
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import torch
 from mmengine.logging import print_log
 from pydantic import AfterValidator
-from torch import nn
 from transformers import CLIPTextModel, CLIPTokenizer
 
 from mmdiffperc.compat.checkpoint import load_file
-from mmdiffperc.compat.class_names import tuple_of_one
+from mmdiffperc.compat.dataset_content import tuple_of_one
 from mmdiffperc.files import brief, quoted
 from mmdiffperc.models.layers.sentence_encoder import MaxLength
 from mmdiffperc.registry import MODELS, find_dataset, is_dotted
 from mmdiffperc.validation import Component, Expected, Listed, Location, Text, Width, validated
+from mmdiffperc.weights.loading import load_text_encoder
+from mmdiffperc.weights.sources import Source
 
+from .base_prompts import BasePrompts, build_adapter
 from .sentences import UNREADABLE, clean, is_readable
 
 _TEMPLATES = Path(__file__).parents[2] / 'assets' / 'imagenet_templates.txt'
@@ -121,7 +123,7 @@ def check_readable(classes: Sequence[str]):
 
 @MODELS.register_module()
 @validated
-class ClassPrompts(nn.Module):
+class ClassPrompts(BasePrompts):
     """One prompt embedding per class: the pooled text feature of its name, averaged over templates.
 
     As in `VPD <https://arxiv.org/abs/2303.02153>`_. The embeddings are computed once, when weights are initialised, and
@@ -160,29 +162,34 @@ class ClassPrompts(nn.Module):
         self.templates = tuple(imagenet_templates() if templates is None else templates)
         self.max_length = max_length
         self.register_buffer('embeddings', torch.randn(len(self.classes), embed_dims))
-        self.adapter = MODELS.build(adapter, default_args=dict(embed_dims=embed_dims)) if adapter else nn.Identity()
+        self.adapter = build_adapter(adapter, embed_dims)
 
     @property
     def num_prompts(self) -> int:
-        """Number ``K`` of prompts, which is that of the classes."""
+        """Number ``K`` of prompts, which is the number of classes."""
         return len(self.classes)
 
     @property
+    def class_names(self) -> tuple[str, ...]:
+        """Class names, one per prompt; none for the empty prompt."""
+        return tuple(name for name in self.classes if name)
+
+    @property
     def needs_text_encoder(self) -> bool:
-        """Whether the embeddings are to be computed, because no file has them."""
+        """Whether a text encoder computes the embeddings, because no file has them."""
         return not self.file
 
-    def init_embeddings(self, load_text_encoder: Callable[[], tuple[CLIPTokenizer, CLIPTextModel]] | None = None):
-        """Fill the embeddings from the file, or else with the text encoder, if there is one to load.
+    def init_embeddings(self, arch: str | None = None, checkpoint: str | Path | Source | None = None):
+        """Read the embeddings from the file; or else compute them, if a Stable Diffusion is given.
 
         Raises:
-            ValueError: The file's embeddings are of another number or width than the classes need, not finite,
-                complex, no floating point, or zero.
+            ValueError: The number or width of the file's embeddings is wrong; or one is zero, NaN, infinite, complex or
+                not a floating-point number.
         """
         if self.file:
             self._fill(load_file(self.file))
-        elif load_text_encoder:
-            self._encode(*load_text_encoder())
+        elif checkpoint:
+            self.encode(*load_text_encoder(arch, checkpoint))
 
     def _fill(self, found: torch.Tensor):
         if not isinstance(found, torch.Tensor) or found.shape != self.embeddings.shape:
@@ -200,7 +207,8 @@ class ClassPrompts(nn.Module):
         self.embeddings.copy_(found)
 
     @torch.no_grad()
-    def _encode(self, tokenizer: CLIPTokenizer, text_encoder: CLIPTextModel):
+    def encode(self, tokenizer: CLIPTokenizer, text_encoder: CLIPTextModel):
+        """Compute the embeddings with a text encoder."""
         for row, name in zip(self.embeddings, self.classes, strict=True):
             sentences = [template.replace('{}', clean(name).replace('_', ' ')) for template in self.templates]
             tokens = tokenizer(
@@ -208,6 +216,6 @@ class ClassPrompts(nn.Module):
             )
             row.copy_(text_encoder(tokens.input_ids).pooler_output.mean(0))
 
-    def forward(self, batch_size: int) -> torch.Tensor:
-        """Prompt embeddings ``(batch_size, K, C)``, the same for every image."""
+    def forward(self, batch_size: int, condition: Any = None, step: int = 0) -> torch.Tensor:
+        """Return prompt embeddings ``(batch_size, K, C)``, the same for every image."""
         return self.adapter(self.embeddings).expand(batch_size, -1, -1)

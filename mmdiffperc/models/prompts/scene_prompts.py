@@ -8,19 +8,12 @@ from mmengine.logging import print_log
 
 from mmdiffperc.registry import MODELS
 from mmdiffperc.validation import validated
+from mmdiffperc.weights.official_checkpoints import without_mean
 
+from .base_prompts import CATEGORY
 from .class_prompts import ClassPrompts
 
 UNKNOWN = -1
-
-
-def without_mean(embeddings: torch.Tensor, num_classes: int) -> torch.Tensor:
-    """Return embeddings without their last row if it is the mean of the others, which mmseg's VPD adds."""
-    if embeddings.dim() == 2 and len(embeddings) == num_classes + 1:
-        scenes, mean = embeddings[:-1], embeddings[-1]
-        if torch.allclose(scenes.mean(0), mean, rtol=1e-3, atol=1e-5):
-            return scenes
-    return embeddings
 
 
 @MODELS.register_module()
@@ -38,36 +31,37 @@ class ScenePrompts(ClassPrompts):
     The arguments are those of :class:`ClassPrompts`. A file of embeddings may end with their mean, as mmseg keeps it.
     """
 
-    by_category = True
+    condition = CATEGORY
     num_prompts = 1
-
-    def __init__(self, *args, **kwargs):
-        super().__init__(*args, **kwargs)
-        self._reported = False
+    class_names = ()
+    _reported = False
 
     def _fill(self, found):
         super()._fill(without_mean(found, len(self.classes)) if isinstance(found, torch.Tensor) else found)
 
-    def forward(self, batch_size: int, category_ids: torch.Tensor | Sequence[int] | None = None) -> torch.Tensor:
+    def forward(
+        self, batch_size: int, condition: torch.Tensor | Sequence[int] | None = None, step: int = 0
+    ) -> torch.Tensor:
         """Choose and refine a prompt for each image.
 
         Args:
             batch_size (int): Number of images ``B``.
-            category_ids (Tensor | Sequence[int], optional): Scene class of each image ``(B,)``, -1 for an unknown one.
+            condition (Tensor | Sequence[int], optional): Scene class of each image ``(B,)``, -1 for an unknown one.
                 Default: all unknown.
+            step (int): Not used.
 
         Returns:
             Tensor: Prompt embeddings ``(B, 1, C)``.
 
         Raises:
-            ValueError: There is no such scene class.
+            ValueError: A scene class does not exist.
         """
-        if category_ids is None:
-            category_ids = [UNKNOWN] * batch_size
+        if condition is None:
+            condition = [UNKNOWN] * batch_size
         else:
-            self._check(category_ids)
+            self._check(condition)
         table = torch.cat([self.embeddings, self.embeddings.mean(0, keepdim=True)])  # the mean has index -1
-        return self.adapter(table[category_ids]).unsqueeze(1)
+        return self.adapter(table[condition]).unsqueeze(1)
 
     def _check(self, category_ids):
         category_ids = torch.as_tensor(category_ids).tolist()
@@ -79,8 +73,8 @@ class ScenePrompts(ClassPrompts):
         if UNKNOWN in category_ids and not self._reported:
             self._reported = True
             print_log(
-                'An image of no known scene gets the mean of all scene prompts. NYUDataset reads the scene from the '
-                f'beginning of the file name, as in {self.classes[0]}_0001.jpg; known are {", ".join(self.classes)}',
+                'An image of an unknown scene gets the mean of all scene prompts. NYUDataset reads the scene from the '
+                f'file name, as in {self.classes[0]}_0001.jpg; the known scenes are {", ".join(self.classes)}',
                 logger='current',
                 level=logging.WARNING,
             )

@@ -1,47 +1,47 @@
 """Prompts made of a sentence: one per token."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from pathlib import Path
 
 import torch
-from torch import nn
-from transformers import CLIPTextModel, CLIPTokenizer
 
 from mmdiffperc.models.config_checks import Arch
 from mmdiffperc.models.layers.sentence_encoder import MaxLength, SentenceEncoder
 from mmdiffperc.registry import MODELS
 from mmdiffperc.validation import Component, Location, NonNegativeInt, Width, validated
+from mmdiffperc.weights.sources import Source
 
+from .base_prompts import SENTENCE, BasePrompts, build_adapter
 from .sentences import check_sentences, clean
 
 
 @MODELS.register_module()
 @validated
-class TextPrompts(nn.Module):
+class TextPrompts(BasePrompts):
     """One sentence per image, as the hidden states of its tokens in the frozen text encoder of Stable Diffusion.
 
     As in the referring segmentation of `VPD <https://arxiv.org/abs/2303.02153>`_: all ``max_length`` tokens become
-    prompts, padding too, and nothing is masked.
+    prompts, including the padding, and none is masked.
 
-    The text encoder is a part of the checkpoint. Training takes its weights from where the backbone's ``init_cfg``
-    takes the others. Official checkpoints hold no text encoder, nor do those converted from them: it is then loaded
-    from ``checkpoint`` when the first sentence comes.
+    Training loads the text encoder from the same source as the backbone's ``init_cfg``, and checkpoints hold it.
+    Official checkpoints, and those converted from them, do not: with them it is loaded from ``checkpoint``.
 
     Args:
-        arch (str): Architecture, see :class:`DiffusionUNet`, which fills it in. The tokenizer is that of ``arch``, too.
+        arch (str): Architecture, see :class:`DiffusionUNet`, which fills it in. The tokenizer also comes from ``arch``.
         embed_dims (int): Width ``C`` of a prompt. The backbone fills it in.
         max_length (int): Sentences are cut and padded to this many tokens, of which two mark beginning and end. VPD has
-            40 for RefCOCO and RefCOCO+, 77 (CLIP's own limit) for RefCOCOg. Defaults to 40.
+            40 for RefCOCO and RefCOCO+, and 77 (CLIP's limit) for RefCOCOg. Defaults to 40.
         adapter (dict, optional): Config of a module that refines the prompts, such as ``dict(type='TextAdapter')``.
-        checkpoint (str, optional): Where the text encoder's weights come from if neither ``init_cfg`` nor the loaded
-            checkpoint has them, see :func:`.load_weights`.
-        cache_size (int): How many encoded sentences are remembered, in main memory: 120 kB each with SD 1.x and 40
-            tokens. Defaults to 4096.
+        checkpoint (str, optional): Source of the text encoder if a checkpoint of the model lacks it, see
+            :func:`.load_weights`.
+        cache_size (int): Number of encoded sentences to keep in main memory: 120 kB each with SD 1.x and 40 tokens.
+            Defaults to 4096.
 
     Raises:
-        ValueError: ``max_length`` is out of range, or the text encoder has another width than the U-Net wants.
+        ValueError: ``max_length`` is out of range, or the text encoder is not as wide as the U-Net expects.
     """
 
-    by_sentence = True
+    condition = SENTENCE
     needs_text_encoder = True
 
     def __init__(
@@ -57,47 +57,44 @@ class TextPrompts(nn.Module):
         self.text_encoder = SentenceEncoder(arch, max_length, checkpoint, cache_size)
         if self.text_encoder.embed_dims != embed_dims:
             raise ValueError(
-                f'The text encoder of {arch} is {self.text_encoder.embed_dims} wide, but its U-Net wants prompts of '
+                f'The text encoder of {arch} is {self.text_encoder.embed_dims} wide, but its U-Net takes prompts of '
                 f'width {embed_dims}: check text_encoder/config.json and unet/config.json'
             )
-        self.adapter = MODELS.build(adapter, default_args=dict(embed_dims=embed_dims)) if adapter else nn.Identity()
+        self.adapter = build_adapter(adapter, embed_dims)
 
     @property
     def num_prompts(self) -> int:
-        """Number ``K`` of prompts, which is that of the tokens."""
+        """Number ``K`` of prompts, which is the number of tokens."""
         return self.text_encoder.max_length
 
-    def init_embeddings(self, load_text_encoder: Callable[[], tuple[CLIPTokenizer, CLIPTextModel]] | None = None):
-        """Take over the weights of a loaded text encoder, if there is one to load."""
-        if load_text_encoder is None:
-            return
-        _, clip = load_text_encoder()
-        self.text_encoder.clip.load_state_dict(clip.state_dict())
-        self.text_encoder.note_weights()
+    def init_embeddings(self, arch: str | None = None, checkpoint: str | Path | Source | None = None):
+        """Load the text encoder of a Stable Diffusion, if one is given."""
+        if checkpoint:
+            self.text_encoder.load(checkpoint)
 
-    def forward(self, batch_size: int, sentences: Sequence[str] | torch.Tensor | None = None) -> torch.Tensor:
-        """Encode and refine.
+    def forward(
+        self, batch_size: int, condition: Sequence[str] | torch.Tensor | None = None, step: int = 0
+    ) -> torch.Tensor:
+        """Encode and refine sentences.
 
         Args:
             batch_size (int): Number of images ``B``.
-            sentences (Sequence[str] | Tensor): One for each image; or ready hidden states ``(B, K, C)``.
+            condition (Sequence[str] | Tensor): One sentence for each image; or ready hidden states ``(B, K, C)``.
+            step (int): Not used.
 
         Returns:
             Tensor: Prompt embeddings ``(B, K, C)``.
 
         Raises:
-            TypeError: A sentence is missing, or is no string.
-            ValueError: A sentence is empty, or not in Latin script; their number is not that of the images; the hidden
-                states are of another shape.
+            TypeError: A sentence is missing, or is not a string.
+            ValueError: A sentence is empty or not in Latin script, the number of sentences differs from the number of
+                images, or the hidden states have another shape.
             RuntimeError: The text encoder has no weights.
         """
-        if isinstance(sentences, torch.Tensor):
-            self._check_states(sentences, batch_size)
-            return self.adapter(sentences)
-        check_sentences(sentences, batch_size)
-        return self.adapter(self.text_encoder([clean(sentence) for sentence in sentences]))
-
-    def _check_states(self, states, batch_size):
-        expected = batch_size, self.num_prompts, self.text_encoder.embed_dims
-        if states.shape != expected:
-            raise ValueError(f'Expected hidden states of shape {expected}, got {tuple(states.shape)}')
+        if isinstance(condition, torch.Tensor):
+            expected = batch_size, self.num_prompts, self.text_encoder.embed_dims
+            if condition.shape != expected:
+                raise ValueError(f'Expected hidden states of shape {expected}, got {tuple(condition.shape)}')
+            return self.adapter(condition)
+        check_sentences(condition, batch_size)
+        return self.adapter(self.text_encoder([clean(sentence) for sentence in condition]))

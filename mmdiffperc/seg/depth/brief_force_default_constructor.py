@@ -3,7 +3,7 @@
 from mmseg.engine import ForceDefaultOptimWrapperConstructor
 from mmseg.registry import OPTIM_WRAPPER_CONSTRUCTORS
 
-from mmdiffperc.engine.parameter_summary import LogsGroups
+from mmdiffperc.engine.grouped_constructor import LogsGroups
 from mmdiffperc.validation import validated
 
 

@@ -10,7 +10,7 @@ from mmseg.datasets import BaseSegDataset
 from mmseg.registry import DATASETS
 from pydantic import Field
 
-from mmdiffperc.coco_images import CocoImage, check_images
+from mmdiffperc.coco import CocoImage, check_images
 from mmdiffperc.validation import Expected, validated
 
 from .coco_segmentation import check_polygons
@@ -127,16 +127,9 @@ class ReferringSegDataset(BaseSegDataset):
         return sentences
 
     def _check_images(self, objects: list[dict]):
-        """Check the images at once, not when training reads the first bad one."""
-        sizes = {(one['img_path'], one['img_id']): (one['height'], one['width']) for one in objects}
-        images = [CocoImage(*image, size) for image, size in sizes.items()]
-        missing = sorted(image.path for image in images if not fileio.exists(image.path, self.backend_args))
-        if missing:
-            raise FileNotFoundError(
-                f'{len(missing)} of {len(images)} images that {self.ann_file} names are missing, such as {missing[0]}. '
-                "Check data_root and data_prefix; RefCOCO's images are those of COCO's train2014"
-            )
         if not self.backend_args:
+            sizes = {(one['img_path'], one['img_id']): (one['height'], one['width']) for one in objects}
+            images = [CocoImage(*image, size) for image, size in sizes.items()]
             check_images(images, self.ann_file, self.data_prefix['img_path'], self.pipeline.transforms)
 
 

@@ -9,6 +9,7 @@ from mmseg.registry import MODELS
 from mmseg.structures import SegDataSample
 
 from mmdiffperc.models.checks.test_cfg_check import check_inference_mode
+from mmdiffperc.models.prompts.base_prompts import SENTENCE, BasePrompts
 from mmdiffperc.validation import validated
 
 TEST_MODES = ('whole', 'slide')
@@ -37,7 +38,7 @@ class ReferringSegmentor(EncoderDecoder):
         check_inference_mode(test_cfg, TEST_MODES)
         super().__init__(test_cfg=test_cfg, **kwargs)
         prompts = getattr(self.backbone, 'prompts', None)
-        if not getattr(prompts, 'by_sentence', False):
+        if not isinstance(prompts, BasePrompts) or prompts.condition != SENTENCE:
             raise ValueError(
                 'ReferringSegmentor hands sentences to its backbone: expected prompts of type TextPrompts there, got '
                 f'{type(prompts).__name__}'

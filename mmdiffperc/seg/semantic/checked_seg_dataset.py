@@ -10,19 +10,17 @@ from mmdiffperc.validation import Expected, Label, validated
 LabelMap = Annotated[dict[Label, Label], Expected('a dict from the label in a file to the number of its class')]
 
 
-# Under mmseg's name, too, so that label_map reaches the configs that people have.
-@DATASETS.register_module(name=['CheckedSegDataset', 'BaseSegDataset'], force=True)
+@DATASETS.register_module()
 @validated
 class CheckedSegDataset(BaseSegDataset):
-    """mmseg's ``BaseSegDataset``, which can also give the labels in the files other numbers.
+    """mmseg's ``BaseSegDataset`` with an option that maps the labels in the files to classes.
 
-    Like all data sets of mmseg, it is checked when it is built, see :func:`.check_seg_dataset`.
+    Like every data set of mmseg, it is checked when it is built, see :func:`.check_seg_dataset`.
     :class:`.CheckLabels` checks each map in the pipeline.
 
     Args:
-        label_map (dict[int, int], optional): Which class a label in the files stands for, such as ``{255: 1}`` for
-            masks of 0 and 255. Labels that it does not name stay as they are. It is applied by mmseg's
-            ``LoadAnnotations``, after ``reduce_zero_label``.
+        label_map (dict[int, int], optional): The class for each label in the files, such as ``{255: 1}`` for masks of 0
+            and 255. Other labels are not changed. mmseg's ``LoadAnnotations`` applies it after ``reduce_zero_label``.
         **kwargs: Arguments of mmseg's ``BaseSegDataset``.
     """
 

@@ -28,7 +28,7 @@ class SemanticInferencer(ImageInferencer):
 
     def draw(self, image: np.ndarray, prediction: dict) -> np.ndarray:
         """Tint each pixel in the colour of its class."""
-        return label_overlay(image[..., ::-1], prediction['labels'], self.model.dataset_meta['palette'])
+        return label_overlay(image[..., ::-1], prediction['labels'], self.dataset_meta['palette'])
 
     def encode(self, prediction: dict) -> dict[str, bytes]:
         """Encode the labels as PNG."""

@@ -1,5 +1,5 @@
-"""Toy scenes in the hosts' own on-disk formats."""
+"""Toy scenes in the on-disk formats of the hosts."""
 
-from .dataset import FORMATS, DatasetSpec, make_sample, write_dataset
+from .dataset import FORMATS, READ_BY_CONFIGS, DatasetSpec, make_sample, write_dataset
 
-__all__ = ['FORMATS', 'DatasetSpec', 'make_sample', 'write_dataset']
+__all__ = ['FORMATS', 'READ_BY_CONFIGS', 'DatasetSpec', 'make_sample', 'write_dataset']

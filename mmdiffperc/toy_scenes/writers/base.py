@@ -1,9 +1,7 @@
 """What every on-disk format is written from, and the interface it is written through."""
 
-import os
-import shutil
 from dataclasses import dataclass
-from pathlib import Path
+from functools import cached_property
 
 import numpy as np
 
@@ -20,11 +18,12 @@ class Sample:
     Args:
         split (str): One of ``SPLITS``.
         index (int): Its number within the split.
-        image_id (int): Its number within the data set, from 1.
-        name (str): File name without suffix: NYU's scene name, and the index.
+        image_id (int): Its number within the data set, starting at 1.
+        name (str): File name without suffix: the scene category, as in NYU, and the index.
         rendering (Rendering): The scene with its ground truth.
-        captions (tuple[str]): Sentences about all of it.
-        references (tuple[tuple[int, str]]): Sentences about one object each, see :func:`.referring_expressions`.
+        captions (tuple[str]): Sentences that describe the whole scene.
+        references (tuple[tuple[int, str]]): Sentences that refer to one object each, see
+            :func:`.referring_expressions`.
     """
 
     split: str
@@ -37,59 +36,44 @@ class Sample:
 
     @property
     def file_name(self):
-        """str: Of the image, within the folder of its split."""
+        """str: Name of the image within the folder of its split."""
         return f'{self.name}.png'
+
+    @cached_property
+    def png(self):
+        """bytes: The image, encoded once for all formats."""
+        return encode_png(self.rendering.image)
 
 
 class Writer:
-    """Writes one format. Files of a single scene are written by any process, indices by one, in the scenes' order.
+    """Writes one format. Any process may write the files of a scene; one process collects the rest, scene by scene.
 
     Args:
-        root (Path): Of the data set.
+        root (Path): Folder of the format.
+        splits (Sequence[str]): The splits to write, some of ``SPLITS``.
     """
 
-    def __init__(self, root):
+    def __init__(self, root, splits=SPLITS):
         self.root = root
+        self.splits = splits
 
     @staticmethod
     def write_scene(root, sample):
-        """Write the files of one scene; return what :meth:`.Writer.add` needs of it (to be pickled), or None."""
+        """Write the files of one scene; return the record that :meth:`.Writer.add` needs, picklable, or None."""
 
     def add(self, record):
-        """Take what :meth:`.Writer.write_scene` returned for the next scene."""
+        """Collect the record of the next scene."""
 
     def close(self):
-        """Write what covers all scenes."""
+        """Write the files that cover all scenes."""
 
 
-def image_path(root, sample):
-    """Return where the image itself lies, once for all formats."""
-    return root / 'images' / sample.split / sample.file_name
-
-
-def write_png(path, array):
-    """Write an array as :func:`.encode_png` encodes it; unlike OpenCV's writer, a full disk raises."""
+def write_file(path, content):
+    """Write bytes or text, and create the parent folders."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(encode_png(array))
-
-
-def share_image(root, sample, folder):
-    """Let the scene's image appear in another folder too, without a second copy where the file system can."""
-    target = root / folder / sample.file_name
-    target.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        os.link(image_path(root, sample), target)
-    except OSError:
-        shutil.copyfile(image_path(root, sample), target)
+    path.write_bytes(content.encode() if isinstance(content, str) else content)
 
 
 def to_uint8(array):
-    """Quantise [0, 1] to eight bits, clipping what lies outside."""
+    """Quantise [0, 1] to eight bits; values outside are clipped."""
     return np.round(255 * np.clip(array, 0, 1)).astype(np.uint8)
-
-
-def make_folder(path):
-    """Create a folder with its parents, and return it."""
-    path = Path(path)
-    path.mkdir(parents=True, exist_ok=True)
-    return path

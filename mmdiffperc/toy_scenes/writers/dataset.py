@@ -1,12 +1,12 @@
-"""Write a whole data set of toy scenes: :func:`.write_dataset`."""
+"""Write data sets of toy scenes: :func:`.write_dataset`."""
 
 import json
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, NamedTuple
 
 import numpy as np
 from pydantic import Field
@@ -20,14 +20,31 @@ from mmdiffperc.toy_scenes.render import MIN_SIZE, render
 from mmdiffperc.toy_scenes.sampling import sample_scene
 from mmdiffperc.validation import Expected, Listed, NonNegativeInt, PositiveInt, validated
 
-from .ade import AdeWriter
-from .base import SPLITS, Sample, image_path, write_png
-from .coco import CocoWriter
+from .base import SPLITS, Sample, Writer, write_file
+from .coco import CocoWriter, RefCocoWriter
 from .dmp import DmpWriter
-from .nyu import NyuWriter
-from .refcoco import RefCocoWriter
+from .folders import AdeWriter, NyuWriter
 
-FORMATS = {'ade': AdeWriter, 'nyu': NyuWriter, 'coco': CocoWriter, 'refcoco': RefCocoWriter, 'dmp': DmpWriter}
+
+class Format(NamedTuple):
+    """What the folder of a format holds.
+
+    Args:
+        writer (type[Writer]): Writes it.
+        domain (str): Key of ``DOMAINS``.
+        splits (tuple[str]): Some of ``SPLITS``.
+    """
+
+    writer: type[Writer]
+    domain: str
+    splits: tuple
+
+
+_WRITERS = {'ade': AdeWriter, 'nyu': NyuWriter, 'coco': CocoWriter, 'refcoco': RefCocoWriter, 'dmp': DmpWriter}
+FORMATS = {name: Format(writer, 'a', SPLITS) for name, writer in _WRITERS.items()}
+# Domain b tests generalisation, so that nothing is trained on it.
+FORMATS |= {f'{name}_b': Format(writer, 'b', ('val',)) for name, writer in _WRITERS.items()}
+READ_BY_CONFIGS = (*_WRITERS, 'dmp_b')
 MANIFEST = 'toy_scenes.json'
 CAPTIONS_PER_SCENE = 4
 # Part of the manifest: raise it when equal arguments no longer give equal files.
@@ -44,85 +61,76 @@ Size = Annotated[
 @validated
 @dataclass(frozen=True)
 class DatasetSpec:
-    """What decides every byte of a data set.
+    """The arguments that determine every byte of the data sets.
 
     Args:
         num_train (int): Number of training scenes.
         num_val (int): Number of validation scenes.
         size (int | tuple[int, int]): Side of the square images, or (height, width), in pixels.
-        seed (int): Scenes are a function of it, the domain, the split and their number.
-        domain (str): 'a' or 'b'.
-        formats (tuple[str]): Keys of ``FORMATS``.
+        seed (int): A scene is a function of the seed, the domain, the split and its number.
+        formats (tuple[str]): Keys of ``FORMATS``. Default: those that the configs read.
         generator (int): Version of the generator.
 
     Raises:
-        ValueError: For anything out of range.
+        ValueError: A value is out of range.
     """
 
     num_train: PositiveInt
     num_val: PositiveInt
     size: Size = 128
     seed: NonNegativeInt = 0
-    domain: Literal[tuple(DOMAINS)] = 'a'
-    formats: Listed[Literal[tuple(FORMATS)]] = tuple(FORMATS)
+    formats: Listed[Literal[tuple(FORMATS)]] = READ_BY_CONFIGS
     generator: PositiveInt = GENERATOR
-
-    def __post_init__(self):
-        # Their order changes nothing, so it shall not make two equal data sets look different.
-        object.__setattr__(self, 'formats', tuple(name for name in FORMATS if name in self.formats))
-
-    @property
-    def scenes(self):
-        """list[tuple[str, int]]: Split and number of every scene."""
-        return [('train', index) for index in range(self.num_train)] + [('val', index) for index in range(self.num_val)]
 
 
 def write_dataset(out, spec, workers=1):
-    """Write a data set in the hosts' own formats, or leave it if it is there already.
+    """Write toy scenes in the formats of the hosts, each into a folder with its name.
 
-    It is written beside ``out`` and renamed at the end, so what bears the name ``out`` is always complete.
+    A format that is already there is left as it is; the others are added. Each folder is written beside its final place
+    and renamed at the end, so a folder that bears the name of a format is always complete.
 
     Args:
-        out (str | Path): Folder to create; may exist if it is empty or holds the same data set, in these formats at
-            least.
+        out (str | Path): Folder of the formats, such as ``data/toy``. Missing parent folders are created.
         spec (DatasetSpec): What to write.
-        workers (int): Processes that render. Defaults to 1.
+        workers (int): Number of processes that render. Defaults to 1.
 
     Returns:
-        bool: False if it was there already.
+        list[str]: The formats that were not there already.
 
     Raises:
-        FileExistsError: If ``out`` holds something else.
-        ValueError: If there are no workers.
+        FileExistsError: The folder of a format holds something else, or scenes with other arguments.
+        ValueError: ``workers`` is less than 1.
     """
     if workers < 1:
         raise ValueError(f'workers must be at least 1, got {workers}.')
     out = Path(out).absolute()
-    if _is_written(out, spec):
-        return False
+    missing = [name for name in dict.fromkeys(spec.formats) if not _is_written(out / name, spec)]
+    if not missing:
+        return []
     try:
-        with whole_folder(out) as partial_out:
-            _write(partial_out, spec, workers)
+        _write(out, spec, missing, workers)
     except OSError:
-        # Another process may have written the same in the meantime; anything else is an error.
-        if not _is_written(out, spec):
+        # Another process may have written some of them in the meantime; anything else is an error.
+        if not any(_is_written(out / name, spec) for name in missing):
             raise
-    return True
+        write_dataset(out, spec, workers)
+    return missing
 
 
-def make_sample(spec, split, index):
-    """Render one scene of a data set and put it in words.
+def make_sample(spec, split, index, domain='a'):
+    """Render one scene of a data set and describe it.
 
     Args:
         spec (DatasetSpec): The data set.
         split (str): 'train' or 'val'.
         index (int): Number within the split.
+        domain (str): Key of ``DOMAINS``. Defaults to 'a'.
 
     Returns:
         Sample: A pure function of the arguments.
     """
-    seed = [spec.seed, list(DOMAINS).index(spec.domain), SPLITS.index(split), index]
-    rendering = render(sample_scene(seed, spec.domain), spec.size)
+    seed = [spec.seed, list(DOMAINS).index(domain), SPLITS.index(split), index]
+    rendering = render(sample_scene(seed, domain), spec.size)
     rng = np.random.default_rng([*seed, 1])
     return Sample(
         split=split,
@@ -135,52 +143,65 @@ def make_sample(spec, split, index):
     )
 
 
-def _is_written(out, spec):
-    """Return whether ``out`` holds this very data set, maybe in more formats; an error if it holds anything else."""
-    if not out.exists() or (out.is_dir() and not any(out.iterdir())):
+def _is_written(folder, spec):
+    """Return whether the folder of a format holds these scenes; raise an error if it holds anything else."""
+    if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
         return False
-    manifest = out / MANIFEST
-    if not manifest.is_file():
-        raise FileExistsError(f'{out} exists and is not a finished toy data set. Name another folder, or remove it.')
-    found, wanted = json.loads(manifest.read_text()), json.loads(_manifest(spec))
-    if found | dict(formats=None) != wanted | dict(formats=None) or not set(found['formats']).issuperset(spec.formats):
+    if not (folder / MANIFEST).is_file():
+        raise FileExistsError(f'{folder} exists, but is not a finished toy data set: name another folder, or remove it')
+    found, wanted = json.loads((folder / MANIFEST).read_text()), json.loads(_manifest(spec))
+    if found != wanted:
         raise FileExistsError(
-            f'{out} holds a toy data set of other arguments: {found}, asked for: {wanted}. '
-            'Name another folder, or remove it.'
+            f'{folder} holds toy scenes with other arguments: expected {wanted}, got {found}. Name another folder, or '
+            'remove it'
         )
     return True
 
 
 def _manifest(spec):
-    return json.dumps(asdict(spec), indent=2) + '\n'
+    return json.dumps({name: value for name, value in asdict(spec).items() if name != 'formats'}, indent=2) + '\n'
 
 
-def _write(root, spec, workers):
-    writers = {name: FORMATS[name](root) for name in spec.formats}
-    with _scene_records(root, spec, workers) as scene_records:
-        for records in tqdm(scene_records, total=len(spec.scenes), desc='toy scenes', unit='scene'):
-            for name, writer in writers.items():
-                writer.add(records[name])
-    for writer in writers.values():
-        writer.close()
-    (root / MANIFEST).write_text(_manifest(spec))
+def _write(out, spec, formats, workers):
+    with ExitStack() as stack:
+        roots = {name: stack.enter_context(whole_folder(out / name)) for name in formats}
+        writers = {name: FORMATS[name].writer(root, FORMATS[name].splits) for name, root in roots.items()}
+        scenes = _scenes(spec, formats)
+        with _scene_records(roots, spec, scenes, workers) as scene_records:
+            for records in tqdm(scene_records, total=len(scenes), desc='toy scenes', unit='scene'):
+                for name, record in records.items():
+                    writers[name].add(record)
+        for name, writer in writers.items():
+            writer.close()
+            write_file(roots[name] / MANIFEST, _manifest(spec))
+
+
+def _scenes(spec, formats):
+    """Return the domain, the split and the number of every scene."""
+    numbers = dict(train=spec.num_train, val=spec.num_val)
+    parts = sorted({(FORMATS[name].domain, split) for name in formats for split in FORMATS[name].splits})
+    return [(domain, split, index) for domain, split in parts for index in range(numbers[split])]
 
 
 @contextmanager
-def _scene_records(root, spec, workers):
-    """Return what each scene's `write_scene` calls return, in the order of the scenes; all workers have finished."""
-    work = partial(_write_scene, root, spec)
+def _scene_records(roots, spec, scenes, workers):
+    """Yield the records of each scene by format, in the order of the scenes; on leaving, all workers have finished."""
+    work = partial(_write_scene, roots, spec)
     if workers == 1:
-        yield map(work, spec.scenes)
+        yield map(work, scenes)
         return
     pool = ProcessPoolExecutor(workers, initializer=end_with_parent)
     try:
-        yield pool.map(work, spec.scenes)
+        yield pool.map(work, scenes)
     finally:
         pool.shutdown(cancel_futures=True)
 
 
-def _write_scene(root, spec, scene):
-    sample = make_sample(spec, *scene)
-    write_png(image_path(root, sample), sample.rendering.image)
-    return {name: FORMATS[name].write_scene(root, sample) for name in spec.formats}
+def _write_scene(roots, spec, scene):
+    domain, split, index = scene
+    sample = make_sample(spec, split, index, domain)
+    return {
+        name: FORMATS[name].writer.write_scene(root, sample)
+        for name, root in roots.items()
+        if FORMATS[name].domain == domain
+    }

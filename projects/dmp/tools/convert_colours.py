@@ -1,56 +1,66 @@
-"""Turn a folder of colours into classes, or classes into colours.
+"""Convert a folder of colour maps to label maps, or label maps to colour maps.
 
-    python projects/dmp/tools/convert_colours.py predictions classes --to classes --palette ade20k_bedroom
-    python projects/dmp/tools/convert_colours.py annotations colours --to colours --palette ade20k --reduce-zero-label
+    python projects/dmp/tools/convert_colours.py predictions --out classes --to classes --palette ade20k_bedroom
+    python projects/dmp/tools/convert_colours.py annotations --out colours --to colours --reduce-zero-label
 
-A pixel gets the class whose colour is nearest. Classes are the values of a PNG of one channel. What is there already is
-left, so the same command continues after an interruption. Maps that cannot be read are reported at the end.
+Each pixel gets the class with the nearest colour. A label map is a PNG file with one channel. Existing files are kept,
+so the same command continues after an interruption. Maps that cannot be read are reported at the end.
 """
 
-import argparse
 import sys
+from argparse import ArgumentParser
 from pathlib import Path
 
 import numpy as np
-from generation import check_settings, in_batches
+from generation import PALETTES, check_settings, in_batches
 
-from mmdiffperc.command_line import one_line_errors
+from mmdiffperc.command_line import add_shared, one_line_errors, tool_parser
 from mmdiffperc.files import write_whole
-from mmdiffperc.generative.class_colours import BEDROOM_CLASSES, classes_to_colours, colours_to_classes, resolve_palette
+from mmdiffperc.generative.coloured_segmentation import (
+    BEDROOM_CLASSES,
+    classes_to_colours,
+    colours_to_classes,
+    resolve_palette,
+)
 from mmdiffperc.generative.target_files import decode_target
 from mmdiffperc.inference import TolerantReader
 from mmdiffperc.inference.metadata import visible_files
 from mmdiffperc.inference.writers import encode_png
 
 SETTINGS = 'convert_colours.json'
-NOT_SETTINGS = ('maps', 'out')
-IGNORED = 255  # what is no class
-PALETTE_HELP = 'or ade20k_bedroom, or a data set, such as mmseg.CityscapesDataset (default: %(default)s)'
+NOT_SETTINGS = ('input', 'out')
+IGNORED = 255
+
+
+def build_parser() -> ArgumentParser:
+    """Return the parser of the command line."""
+    parser = tool_parser(__doc__)
+    add_shared(parser, 'input', help='folder of PNG files')
+    add_shared(parser, '--out', required=True)
+    parser.add_argument('--to', choices=('classes', 'colours'), required=True, help='direction of the conversion')
+    parser.add_argument('--palette', default='ade20k', help=f'colours ({PALETTES}; default: %(default)s)')
+    parser.add_argument('--bedroom', action='store_true', help='use only the classes of the bedroom evaluation of DMP')
+    parser.add_argument(
+        '--reduce-zero-label', action='store_true', help='in the label maps, 0 is ignored and the first class is 1'
+    )
+    return parser
 
 
 def parse_args(arguments=None):
     """Read the command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('maps', type=Path, help='folder of PNG')
-    parser.add_argument('out', type=Path, help='folder to fill')
-    parser.add_argument('--to', choices=('classes', 'colours'), required=True)
-    parser.add_argument('--palette', default='ade20k', help=PALETTE_HELP)
-    parser.add_argument('--bedroom', action='store_true', help='only classes with which DMP is evaluated in bedrooms')
-    parser.add_argument(
-        '--reduce-zero-label', action='store_true', help='0 is no class in the files, and the first class is 1'
-    )
+    parser = build_parser()
     args = parser.parse_args(arguments)
     if args.bedroom and args.to == 'colours':
-        parser.error('--bedroom goes with --to classes only')
+        parser.error('--bedroom requires --to classes')
     return args
 
 
 def read_map(file: Path) -> np.ndarray:
-    """Read a map as it is stored.
+    """Read a map.
 
     Raises:
-        OSError: There is no such file.
-        ValueError: It is damaged.
+        OSError: The file does not exist.
+        ValueError: The file is damaged.
     """
     return decode_target(file.read_bytes(), str(file))
 
@@ -59,7 +69,7 @@ def convert(content: np.ndarray, file: Path, args, palette: np.ndarray) -> np.nd
     """Convert the content of a file.
 
     Raises:
-        ValueError: It is not of the right form, or contains a class that the palette does not have.
+        ValueError: The shape or type is wrong, or a class has no colour in the palette.
     """
     ndim = 3 if args.to == 'classes' else 2
     if content.ndim != ndim or content.dtype != np.uint8 or content.shape[2:] not in ((), (3,)):
@@ -71,24 +81,24 @@ def convert(content: np.ndarray, file: Path, args, palette: np.ndarray) -> np.nd
         content = content - np.uint8(1)  # 0 becomes 255, which is ignored
     if unknown := set(np.unique(content).tolist()) - {*range(len(palette)), IGNORED}:
         raise ValueError(
-            f'{file}: expected classes from 0 to {len(palette) - 1}, as --palette {args.palette} has colours, or '
-            f'{IGNORED} where there is none; got {min(unknown)}'
+            f'{file}: expected the {len(palette)} classes of --palette {args.palette}, 0 to {len(palette) - 1}, or '
+            f'{IGNORED} for ignored pixels, got {min(unknown)}'
         )
     return classes_to_colours(content, palette)
 
 
 def convert_folder(args) -> int:
-    """Convert what is not there yet; return how many maps.
+    """Convert the maps whose output is missing; return their number.
 
     Raises:
-        FileExistsError: Those that are there were made with other settings.
-        FileNotFoundError: There is no PNG.
-        ValueError: A map is of the wrong form, or damaged; all others are converted then.
+        FileExistsError: The existing maps were made with other settings.
+        FileNotFoundError: The folder contains no PNG files.
+        ValueError: A map has the wrong form, or, when all other maps are converted, a map is damaged.
     """
     palette = resolve_palette(args.palette)
-    files = visible_files(args.maps, ('.png',))
+    files = visible_files(args.input, ('.png',))
     if not files:
-        raise FileNotFoundError(f'{args.maps} holds no PNG; check its path')
+        raise FileNotFoundError(f'{args.input}: expected a folder with PNG files')
     todo = [file for file in files if not (args.out / file.name).exists()]
     settings = {key: value for key, value in vars(args).items() if key not in NOT_SETTINGS}
     check_settings(args.out / SETTINGS, len(todo) < len(files), **settings)
@@ -101,7 +111,7 @@ def convert_folder(args) -> int:
 
 @one_line_errors(ValueError, OSError, ImportError)
 def main(arguments=None):
-    """Run the tool, with these arguments instead of the command line's if there are any."""
+    """Run the tool with the given arguments, or with those of the command line."""
     args = parse_args(arguments)
     print(f'{args.out}: {convert_folder(args)} new maps.')
 

@@ -1,63 +1,81 @@
-"""Turn keywords into captions of images, with any causal language model of transformers.
+"""Turn keywords into image captions with any causal language model of transformers.
 
-    python projects/dmp/tools/make_captions.py keywords.txt captions.jsonl --model Qwen/Qwen2.5-0.5B-Instruct
-    python projects/dmp/tools/make_captions.py keywords.txt captions.jsonl --model FOLDER --per-keyword 100
+    python projects/dmp/tools/make_captions.py keywords.txt --out-file captions.jsonl --model Qwen/Qwen2.5-0.5B-Instruct
 
-Each line of captions.jsonl has a keyword and its caption as text. A model with a chat template answers the prompt; any
-other continues it, and the caption is the prompt with its continuation. Of what the model says, the first sentence is
-taken. Run it again after an interruption and it continues.
+Each line of captions.jsonl contains a keyword and its caption as text. A model with a chat template answers the prompt.
+Any other model continues it, and the caption is the prompt with its continuation. Only the first sentence is kept. Run
+the same command again after an interruption to continue.
 """
 
-import argparse
 import json
 import re
 import sys
+from argparse import ArgumentParser
 from collections.abc import Sequence
-from pathlib import Path
 
 import torch
-from generation import add_options, check_settings, in_batches, model_errors, parse_options, seed_of
+from generation import add_options, check_dtype, check_settings, in_batches, model_errors, seed_of
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from mmdiffperc.command_line import bounded, one_line_errors, positive, positive_float
+from mmdiffperc.command_line import (
+    add_shared,
+    bounded,
+    one_line_errors,
+    positive,
+    positive_float,
+    tool_parser,
+)
 from mmdiffperc.files import write_whole
 from mmdiffperc.inference.image_files import read_prompts
 
 ASK = 'Describe a photo of {keyword} in one short sentence, naming what is seen.'
 BEGIN = 'A photo of {keyword} with'
-NOT_SETTINGS = ('keywords', 'out', 'device')  # the batch size is one: a batch is seeded as a whole
+NOT_SETTINGS = ('input', 'out_file', 'device')  # the batch size is a setting, because a batch shares one seed
 SENTENCE = re.compile(r'.+?[.!?](?=\s|$)|.+')
+
+
+def build_parser() -> ArgumentParser:
+    """Return the parser of the command line."""
+    parser = tool_parser(__doc__)
+    add_shared(parser, 'input', help='text file with one keyword per line')
+    add_shared(parser, '--out-file', '.jsonl', required=True)
+    add_shared(parser, '--model', 'causal language model', required=True)
+    number = dict(type=positive, metavar='N')
+    parser.add_argument('--per-keyword', **number, default=1, help='captions per keyword (default: %(default)s)')
+    parser.add_argument(
+        '--prompt', help=f'instruction for the model (default: "{ASK}", or "{BEGIN}" without a chat template)'
+    )
+    parser.add_argument('--max-tokens', **number, default=40, help='length of a caption (default: %(default)s)')
+    parser.add_argument(
+        '--temperature', type=positive_float, default=1.0, help='temperature of sampling (default: %(default)s)'
+    )
+    parser.add_argument(
+        '--top-p', type=bounded(float, above=0, most=1), default=0.95, metavar='P',
+        help='probability mass of nucleus sampling (default: %(default)s)',
+    )  # fmt: skip
+    add_options(parser, batch_size=16)
+    return parser
 
 
 def parse_args(arguments=None):
     """Read the command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('keywords', type=Path, help='text file with a keyword in each line')
-    parser.add_argument('out', type=Path, help='.jsonl to write')
-    parser.add_argument('--model', required=True, help='hub id or folder')
-    parser.add_argument('--per-keyword', type=positive, default=1, metavar='N', help='captions (default: %(default)s)')
-    parser.add_argument(
-        '--prompt', help=f'what the model is told (default: "{ASK}", or "{BEGIN}" without a chat template)'
-    )
-    parser.add_argument('--max-tokens', type=positive, default=40, metavar='N', help='(default: %(default)s)')
-    parser.add_argument('--temperature', type=positive_float, default=1.0, help='(default: %(default)s)')
-    parser.add_argument('--top-p', type=bounded(float, above=0, most=1), default=0.95, help='(default: %(default)s)')
-    add_options(parser, batch_size=16)
-    args = parse_options(parser, arguments)
+    parser = build_parser()
+    args = parser.parse_args(arguments)
+    check_dtype(parser, args)
     if args.prompt is not None and '{keyword}' not in args.prompt:
-        parser.error(f'--prompt must hold {{keyword}}, got {args.prompt!r}')
+        parser.error(f'--prompt: expected a text with {{keyword}}, got {args.prompt!r}')
     return args
 
 
 class Captioner:
-    """A language model that is asked for captions.
+    """A language model that writes captions.
 
     Args:
         args (Namespace): The command line.
     """
 
     def __init__(self, args):
-        # What continues a text must follow it at once, so shorter ones are filled up on the left.
+        # Padding goes to the left, because a continuation must directly follow its prompt.
         with model_errors(args.model):
             self.tokenizer = AutoTokenizer.from_pretrained(args.model, padding_side='left')
             model = AutoModelForCausalLM.from_pretrained(args.model, dtype=getattr(torch, args.dtype))
@@ -73,7 +91,7 @@ class Captioner:
         """Return a caption for each keyword.
 
         Raises:
-            ValueError: Prompt and caption are longer together than what the model can read.
+            ValueError: Prompt and caption together are longer than the context of the model.
         """
         prompts = [self.prompt.replace('{keyword}', keyword) for keyword in keywords]
         told = [self._as_chat(prompt) for prompt in prompts] if self.chats else prompts
@@ -92,7 +110,7 @@ class Captioner:
         if positions and prompt_tokens + self.options['max_new_tokens'] > positions:
             raise ValueError(
                 f'--max-tokens {self.options["max_new_tokens"]}: expected at most {positions - prompt_tokens}; the '
-                f'model has {positions} positions, of which the prompt takes {prompt_tokens}'
+                f'context of the model has {positions} tokens, of which the prompt takes {prompt_tokens}'
             )
 
     def _as_chat(self, prompt):
@@ -101,31 +119,31 @@ class Captioner:
 
 
 def first_sentence(text: str) -> str:
-    """Return the first sentence of the first line that is not empty, with single spaces; '' if there is none."""
+    """Return the first sentence of the first line that is not blank, with single spaces, or an empty string."""
     line = next((line for line in text.splitlines() if line.strip()), '')
     found = SENTENCE.match(' '.join(line.split()))
     return found[0] if found else ''
 
 
 def make_captions(args) -> int:
-    """Write the captions that are not there yet; return how many.
+    """Write the missing captions; return their number.
 
     Raises:
-        FileExistsError: Those that are there were made with other settings.
-        OSError: The keywords or the model are not there.
+        FileExistsError: The existing captions were made with other settings.
+        OSError: The keywords or the model cannot be read.
     """
-    keywords = [keyword for keyword in read_prompts(args.keywords) for _ in range(args.per_keyword)]
-    whole = args.out.read_bytes().split(b'\n')[:-1] if args.out.exists() else []
+    keywords = [keyword for keyword in read_prompts(args.input) for _ in range(args.per_keyword)]
+    whole = args.out_file.read_bytes().split(b'\n')[:-1] if args.out_file.exists() else []
     settings = {name: value for name, value in vars(args).items() if name not in NOT_SETTINGS}
-    note = args.out.with_suffix('.settings.json')
+    note = args.out_file.with_suffix('.settings.json')
     check_settings(note, bool(whole), keywords=keywords[:: args.per_keyword], **settings)
-    # A batch that is not all there is made again.
+    # An incomplete batch is made again.
     done = len(whole) if len(whole) == len(keywords) else len(whole) // args.batch_size * args.batch_size
     if done == len(keywords):
         return 0
     captioner = Captioner(args)
-    write_whole(args.out, b''.join(line + b'\n' for line in whole[:done]))
-    with open(args.out, 'a', encoding='utf-8') as out:
+    write_whole(args.out_file, b''.join(line + b'\n' for line in whole[:done]))
+    with open(args.out_file, 'a', encoding='utf-8') as out:
         for batch in in_batches(list(enumerate(keywords))[done:], args.batch_size, done, 'captions'):
             indices, told = zip(*batch, strict=True)
             captions = captioner(told, seed_of(args.seed, indices[0]))
@@ -137,9 +155,9 @@ def make_captions(args) -> int:
 
 @one_line_errors(ValueError, OSError, RuntimeError, ImportError)
 def main(arguments=None):
-    """Run the tool, with these arguments instead of the command line's if there are any."""
+    """Run the tool with the given arguments, or with those of the command line."""
     args = parse_args(arguments)
-    print(f'{args.out}: {make_captions(args)} new captions.')
+    print(f'{args.out_file}: {make_captions(args)} new captions.')
 
 
 if __name__ == '__main__':

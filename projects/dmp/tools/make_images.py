@@ -1,61 +1,66 @@
-"""Draw images of captions, with any text-to-image model in diffusers' format.
+"""Draw an image of each caption with any text-to-image model in diffusers' format.
 
-    python projects/dmp/tools/make_images.py captions.jsonl data/bedrooms/train --model CompVis/stable-diffusion-v1-4
-    python projects/dmp/tools/make_images.py captions.txt drawn --model tiny-sd
+    python projects/dmp/tools/make_images.py captions.jsonl --out bedrooms --model CompVis/stable-diffusion-v1-4
+    python projects/dmp/tools/make_images.py captions.txt --out drawn --model tiny-sd
 
-Captions are the lines of a text file, or "text" in each line of a .jsonl. Images are numbered; metadata.jsonl, with
-their captions, appears when all are drawn. Images that the model's safety checker has blackened are left out. Run it
-again after an interruption and it continues.
+Captions are the lines of a text file, or "text" in each line of a .jsonl file. Images are numbered. metadata.jsonl,
+which contains their captions, appears when all images are drawn. Images that the safety checker rejects are
+left out. Run the same command again after an interruption to continue.
 """
 
-import argparse
 import hashlib
 import sys
-from pathlib import Path
+from argparse import ArgumentParser
 
 import torch
 from diffusers import AutoPipelineForText2Image
 from generation import (
     add_options,
+    check_dtype,
     check_settings,
     generator_of,
     in_batches,
     model_errors,
-    parse_options,
     read_captions,
 )
 
-from mmdiffperc.command_line import bounded, guidance_scale, one_line_errors, positive
+from mmdiffperc.command_line import add_shared, bounded, one_line_errors, tool_parser
 from mmdiffperc.files import write_whole
 from mmdiffperc.inference.metadata import METADATA, metadata_line, visible_files
 from mmdiffperc.inference.writers import encode_png
-from mmdiffperc.weights.stable_diffusion import arch_folder
+from mmdiffperc.weights.architectures import arch_folder
 
 SHIPPED = 'tiny-sd'
 SETTINGS = 'make_images.json'
+NOT_SETTINGS = ('input', 'out', 'batch_size', 'device')
+
+
+def build_parser() -> ArgumentParser:
+    """Return the parser of the command line."""
+    parser = tool_parser(__doc__)
+    add_shared(parser, 'input', help='captions, as .txt or .jsonl')
+    add_shared(parser, '--out', required=True)
+    add_shared(parser, '--model', 'diffusers format; tiny-sd is the shipped one', required=True)
+    add_shared(parser, '--num-steps', default=50)
+    add_shared(parser, '--guidance-scale', default=7.5)
+    add_shared(
+        parser, '--size', 'height and width; default: that of the model', type=bounded(int, 8, 8192, multiple_of=8),
+        nargs=2, metavar=('H', 'W'),
+    )  # fmt: skip
+    add_options(parser, batch_size=4)
+    return parser
 
 
 def parse_args(arguments=None):
     """Read the command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('captions', type=Path, help='.txt or .jsonl')
-    parser.add_argument('out', type=Path, help='folder of images')
-    parser.add_argument('--model', required=True, help='hub id, diffusers folder, or tiny-sd, which is shipped')
-    parser.add_argument('--steps', type=positive, default=50, metavar='N', help='of denoising (default: %(default)s)')
-    parser.add_argument('--guidance', type=guidance_scale, default=7.5, metavar='SCALE', help='(default: %(default)s)')
-    parser.add_argument(
-        '--size',
-        type=bounded(int, 8, 8192, multiple_of=8),
-        nargs=2,
-        metavar=('HEIGHT', 'WIDTH'),
-        help='in pixels (default: that of the model)',
-    )
-    add_options(parser, batch_size=4)
-    return parse_options(parser, arguments)
+    parser = build_parser()
+    args = parser.parse_args(arguments)
+    check_dtype(parser, args)
+    return args
 
 
 def load_pipeline(args):
-    """Load the text-to-image pipeline, without its progress bar."""
+    """Load the text-to-image pipeline and turn off its progress bar."""
     folder = arch_folder(SHIPPED) if args.model == SHIPPED else args.model
     with model_errors(args.model):
         pipeline = AutoPipelineForText2Image.from_pretrained(folder, dtype=getattr(torch, args.dtype))
@@ -64,7 +69,7 @@ def load_pipeline(args):
 
 
 def draw(args, names: dict[str, str]):
-    """Draw the images that are not there yet, and write them; each has a generator of its own."""
+    """Draw and write the missing images, each with a separate random generator."""
     todo = [(index, name) for index, name in enumerate(names) if not (args.out / name).exists()]
     if not todo:
         return
@@ -75,8 +80,8 @@ def draw(args, names: dict[str, str]):
             [names[name] for _, name in batch],
             height=height,
             width=width,
-            num_inference_steps=args.steps,
-            guidance_scale=args.guidance,
+            num_inference_steps=args.num_steps,
+            guidance_scale=args.guidance_scale,
             generator=[generator_of(args.seed, index) for index, _ in batch],
             output_type='np',
         )
@@ -87,31 +92,30 @@ def draw(args, names: dict[str, str]):
 
 
 def make_images(args) -> int:
-    """Draw what is missing and write the metadata; return the number of images in it.
+    """Draw the missing images and write the metadata; return the number of images in it.
 
     Raises:
-        FileExistsError: The folder holds images of other captions or settings.
-        OSError: The captions or the model are not there.
-        ValueError: There are no captions, or none of the images is left by the safety checker.
+        FileExistsError: The folder contains images of other captions or settings.
+        OSError: The captions or the model cannot be read.
+        ValueError: There are no captions, or the safety checker has rejected all images.
     """
-    captions = read_captions(args.captions)
+    captions = read_captions(args.input)
     digest = hashlib.sha256('\n'.join(captions).encode()).hexdigest()
-    settings = dict(model=args.model, seed=args.seed, steps=args.steps, guidance=args.guidance, size=args.size)
-    begun = bool(visible_files(args.out, ('.png',)))
-    check_settings(args.out / SETTINGS, begun, captions=digest, dtype=args.dtype, **settings)
+    settings = {name: value for name, value in vars(args).items() if name not in NOT_SETTINGS}
+    check_settings(args.out / SETTINGS, bool(visible_files(args.out, ('.png',))), captions=digest, **settings)
     names = {f'{index:06d}.png': caption for index, caption in enumerate(captions)}
     if not (args.out / METADATA).exists():
         draw(args, names)
         lines = [metadata_line(name, text) for name, text in names.items() if (args.out / name).exists()]
         if not lines:
-            raise ValueError(f'{args.out}: the safety checker left none of {len(names)} images')
+            raise ValueError(f'{args.out}: the safety checker rejected all {len(names)} images')
         write_whole(args.out / METADATA, ''.join(lines).encode())
     return len((args.out / METADATA).read_text(encoding='utf-8').splitlines())
 
 
 @one_line_errors(ValueError, OSError, RuntimeError)
 def main(arguments=None):
-    """Run the tool, with these arguments instead of the command line's if there are any."""
+    """Run the tool with the given arguments, or with those of the command line."""
     args = parse_args(arguments)
     print(f'{args.out}: {make_images(args)} images, with {METADATA}.')
 

@@ -1,100 +1,112 @@
-"""Predict the targets of a folder of images, as pseudo ground truth to learn from.
+"""Predict targets for a folder of images, as pseudo ground truth for training.
 
-    python projects/dmp/tools/make_targets.py data/bedrooms/train data/bedrooms/normals --kind normals
-    python projects/dmp/tools/make_targets.py IMAGES OUT --kind depth --library transformers --model Intel/zoedepth-nyu
-    python projects/dmp/tools/make_targets.py IMAGES OUT --kind segmentation --config CONFIG --checkpoint CHECKPOINT
+    python projects/dmp/tools/make_targets.py data/bedrooms/train --out data/bedrooms/normals --kind normals
+    python projects/dmp/tools/make_targets.py INPUT --out OUT --kind depth --library transformers --model MODEL
+    python projects/dmp/tools/make_targets.py INPUT --out OUT --kind segmentation --config CONFIG --weights WEIGHTS
 
-Normals, depth, albedo and shading come from diffusers' Marigold pipelines, unless --model names another one; depth from
-transformers if --library says so; segmentation from any config and checkpoint of mmseg, as colours of --palette. Depth
-is written as npz, all else as PNG, named after the images: a folder that ImageTargetDataset reads and pack_lmdb.py
-packs. What is there already is left, so the same command continues after an interruption. Images that cannot be read
-are reported at the end.
+Normals, depth, albedo and shading come from diffusers' Marigold pipelines, or from the one that --model names. With
+--library transformers, depth comes from transformers, for instance from Intel/zoedepth-nyu. Segmentation comes from any
+config and checkpoint of mmseg, in the colours of --palette. Depth is written as npz and everything else as PNG, named
+after the images. ImageTargetDataset reads the folder, and pack_lmdb.py packs it. Existing files are kept, so the same
+command continues after an interruption. Images that cannot be read are reported at the end.
 """
 
-import argparse
 import pickle
 import sys
+from argparse import ArgumentParser
 from itertools import groupby
 from pathlib import Path
 
 import numpy as np
-from generation import add_options, check_settings, generator_of, in_batches, parse_options
+from generation import PALETTES, add_options, check_dtype, check_settings, generator_of, in_batches
 from target_predictors import MARIGOLD, Marigold, Segmentor, TransformersDepth
 
-from mmdiffperc.command_line import bounded, config_file, one_line_errors, positive
+from mmdiffperc.command_line import add_shared, bounded, one_line_errors, positive, tool_parser
 from mmdiffperc.files import write_whole
-from mmdiffperc.generative.target_files import encode_npz
 from mmdiffperc.inference import TolerantReader
 from mmdiffperc.inference.image_files import check_names
 from mmdiffperc.inference.metadata import list_images
-from mmdiffperc.inference.writers import encode_png
+from mmdiffperc.inference.writers import encode_npz, encode_png
 
 KINDS = (*MARIGOLD, 'segmentation')
 SETTINGS = 'make_targets.json'
-NOT_SETTINGS = ('images', 'out', 'batch_size', 'device')
+NOT_SETTINGS = ('input', 'out', 'batch_size', 'device')
+
+
+def build_parser() -> ArgumentParser:
+    """Return the parser of the command line."""
+    parser = tool_parser(__doc__)
+    add_shared(parser, 'input', help='folder of images')
+    add_shared(parser, '--out', required=True)
+    parser.add_argument('--kind', choices=KINDS, required=True, help='what to predict')
+    parser.add_argument(
+        '--library', choices=('diffusers', 'transformers'), default='diffusers',
+        help='library of the model (default: %(default)s)',
+    )  # fmt: skip
+    add_shared(parser, '--model', 'default: the Marigold model of that kind')
+    add_shared(parser, '--num-steps', 'default: that of the model')
+    parser.add_argument(
+        '--ensemble-size', type=positive, default=1, metavar='N', help='predictions to average (default: %(default)s)'
+    )
+    parser.add_argument(
+        '--resolution', type=bounded(int, 0, 8192), metavar='PIXELS',
+        help='longer side of the image in the model; 0 keeps its size (default: that of the model)',
+    )  # fmt: skip
+    add_shared(parser, '--config', 'of a segmentor')
+    add_shared(parser, '--weights')
+    parser.add_argument('--palette', default='ade20k', help=f'colours ({PALETTES}; default: %(default)s)')
+    add_options(parser, batch_size=1)
+    return parser
 
 
 def parse_args(arguments=None):
     """Read the command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('images', type=Path, help='folder of images')
-    parser.add_argument('out', type=Path, help='folder of targets')
-    parser.add_argument('--kind', choices=KINDS, required=True)
-    parser.add_argument('--library', choices=('diffusers', 'transformers'), default='diffusers')
-    parser.add_argument('--model', help='hub id or folder (default: Marigold of that kind)')
-    parser.add_argument('--steps', type=positive, metavar='N', help='of denoising (default: those of the model)')
-    parser.add_argument('--ensemble-size', type=positive, default=1, metavar='N', help='(default: %(default)s)')
-    parser.add_argument(
-        '--resolution', type=bounded(int, 0, 8192), metavar='PIXELS', help='longer side in the model; 0: as it is'
-    )
-    parser.add_argument('--config', type=config_file, help='of a segmentor')
-    parser.add_argument('--checkpoint', help='of a segmentor')
-    parser.add_argument('--palette', default='ade20k', help='of a segmentation (default: %(default)s)')
-    add_options(parser, batch_size=1)
-    args = parse_options(parser, arguments)
-    if (args.kind == 'segmentation') != bool(args.config and args.checkpoint):
-        parser.error('--config and --checkpoint go with --kind segmentation, and it with both of them')
+    parser = build_parser()
+    args = parser.parse_args(arguments)
+    check_dtype(parser, args)
+    if (args.kind == 'segmentation') != bool(args.config and args.weights):
+        parser.error('expected --config and --weights together with --kind segmentation')
     if args.kind == 'segmentation' and args.dtype != 'float32':
-        parser.error('--dtype is not for --kind segmentation, where the config decides')
+        parser.error('--dtype cannot be combined with --kind segmentation, where the config determines it')
     if args.library == 'transformers' and (args.kind != 'depth' or not args.model):
-        parser.error('--library transformers goes with --kind depth and a --model')
+        parser.error('--library transformers requires --kind depth and --model')
     return args
 
 
 def load_predictor(args):
-    """Load the model that the command line asks for."""
+    """Load the model that the command line selects."""
     if args.kind == 'segmentation':
-        return Segmentor(args.config, args.checkpoint, args.palette, args.device)
+        return Segmentor(args.config, args.weights, args.palette, args.device)
     if args.library == 'transformers':
         return TransformersDepth(args.model, args.device, args.dtype)
-    options = dict(steps=args.steps, ensemble_size=args.ensemble_size, resolution=args.resolution)
+    options = dict(num_steps=args.num_steps, ensemble_size=args.ensemble_size, resolution=args.resolution)
     return Marigold(args.kind, args.model, args.device, args.dtype, **options)
 
 
 def predict_batch(predictor, seed: int, images: list[np.ndarray], indices: list[int]) -> list[np.ndarray]:
-    """Predict the targets of images of any sizes; neighbours of the same size are predicted together."""
+    """Predict the targets of images of any sizes; neighbours of equal size form a batch."""
     targets = []
     for _, group in groupby(zip(indices, images, strict=True), lambda pair: pair[1].shape):
         numbers, same_size = zip(*group, strict=True)
         targets += predictor(list(same_size), [generator_of(seed, number) for number in numbers])
     for image, target in zip(images, targets, strict=True):
         if image.shape[:2] != target.shape[:2]:
-            raise ValueError(f'The model gave a target of {target.shape[:2]} for an image of {image.shape[:2]}')
+            raise ValueError(f'expected a target of the size of its image {image.shape[:2]}, got {target.shape[:2]}')
     return targets
 
 
 def make_targets(args) -> int:
-    """Write the targets that are not there yet; return how many.
+    """Write the missing targets; return their number.
 
     Raises:
-        FileExistsError: Those that are there were made with other settings.
-        OSError: The images or the model are not there.
-        ValueError: An image is damaged, and all others are done; two would be written to the same file, or the model
-            is of another kind.
+        FileExistsError: The existing targets were made with other settings.
+        OSError: The images or the model cannot be read.
+        ValueError: Two images would have the same target file, the model is of another kind, or, when all other images
+            are done, an image is damaged.
     """
-    names = [name for name, _ in list_images(args.images)]
+    names = [name for name, _ in list_images(args.input)]
     check_names([Path(name) for name in names])
-    suffix, encode = ('.npz', encode_npz) if args.kind == 'depth' else ('.png', encode_png)
+    suffix, encode = ('.npz', lambda depth: encode_npz(x=depth)) if args.kind == 'depth' else ('.png', encode_png)
     files = {name: (args.out / name).with_suffix(suffix) for name in names}
     todo = [(index, name) for index, name in enumerate(names) if not files[name].exists()]
     settings = {key: value for key, value in vars(args).items() if key not in NOT_SETTINGS}
@@ -102,7 +114,7 @@ def make_targets(args) -> int:
     predictor = load_predictor(args) if todo else None
     with TolerantReader() as read:
         for batch in in_batches(todo, args.batch_size, len(names) - len(todo), 'targets'):
-            images = {pair: image[..., ::-1] for pair in batch if (image := read(args.images / pair[1])) is not None}
+            images = {pair: image[..., ::-1] for pair in batch if (image := read(args.input / pair[1])) is not None}
             targets = predict_batch(predictor, args.seed, list(images.values()), [index for index, _ in images])
             for (_, name), target in zip(images, targets, strict=True):
                 write_whole(files[name], encode(target))
@@ -111,7 +123,7 @@ def make_targets(args) -> int:
 
 @one_line_errors(ValueError, OSError, RuntimeError, ImportError, pickle.UnpicklingError)
 def main(arguments=None):
-    """Run the tool, with these arguments instead of the command line's if there are any."""
+    """Run the tool with the given arguments, or with those of the command line."""
     args = parse_args(arguments)
     print(f'{args.out}: {make_targets(args)} new targets.')
 

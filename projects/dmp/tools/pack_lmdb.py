@@ -1,42 +1,42 @@
-"""Pack a folder of targets into an lmdb, with the names of their images as keys.
+"""Pack a folder of targets into an lmdb database whose keys are the names of the images.
 
-    python projects/dmp/tools/pack_lmdb.py data/bedrooms/train normals data/bedrooms/targets/train/normals
+    python projects/dmp/tools/pack_lmdb.py data/bedrooms/train --targets normals \\
+        --out data/bedrooms/targets/train/normals
 
-IMAGES is the folder of the images, with metadata.jsonl or without. The database bears its name only when it is
-complete; of a run that fails, nothing is left.
+INPUT is the folder of the images, with or without metadata.jsonl. The database appears when it is complete. A run that
+fails leaves nothing behind.
 """
 
-import argparse
 import sys
+from argparse import ArgumentParser
 from pathlib import Path
 
 from tqdm import tqdm
 
-from mmdiffperc.command_line import one_line_errors
+from mmdiffperc.command_line import add_shared, one_line_errors, tool_parser
 from mmdiffperc.files import whole_folder
-from mmdiffperc.generative.lmdb_writing import lmdb_errors, new_database, put
 from mmdiffperc.generative.target_files import decode_target
-from mmdiffperc.generative.target_stores import FolderTargets, open_targets
+from mmdiffperc.generative.target_stores import FolderTargets, lmdb_errors, new_database, open_targets, put
 from mmdiffperc.inference.metadata import list_images
 
-# The most a database may grow to, not what it takes; only addresses are reserved.
+# Upper limit for the size of the database. It reserves addresses only, not disk space.
 MAP_SIZE = 1 << 40
 
 
-def parse_args(arguments=None):
-    """Read the command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('images', type=Path, help='folder of images')
-    parser.add_argument('targets', type=Path, help='folder of their targets')
-    parser.add_argument('out', type=Path, help='folder of the lmdb, to be made')
-    return parser.parse_args(arguments)
+def build_parser() -> ArgumentParser:
+    """Return the parser of the command line."""
+    parser = tool_parser(__doc__)
+    add_shared(parser, 'input', help='folder of images')
+    parser.add_argument('--targets', type=Path, required=True, metavar='FOLDER', help='folder of the targets')
+    add_shared(parser, '--out', 'lmdb', required=True)
+    return parser
 
 
 def pack(images: Path, targets: Path, out: Path) -> int:
-    """Pack the targets of images; return how many, 0 if the database is there, with all of them.
+    """Pack the targets of images; return their number, or 0 if a complete database exists.
 
     Raises:
-        FileExistsError: There is something else.
+        FileExistsError: The output is something else.
         FileNotFoundError: Images or targets are missing.
         ImportError: The package lmdb is not installed.
         OSError: The disk is full.
@@ -45,7 +45,7 @@ def pack(images: Path, targets: Path, out: Path) -> int:
     names, source = [name for name, _ in list_images(images)], FolderTargets(targets)
     if missing := source.missing(names):
         raise FileNotFoundError(
-            f'{len(missing)} of {len(names)} targets are missing in {targets}, such as {missing[0]}; complete the data'
+            f'{len(missing)} of {len(names)} targets are missing in {targets}, such as {missing[0]}'
         )
     if out.exists():
         if not isinstance(open_targets(out), FolderTargets) and not open_targets(out).missing(names):
@@ -73,9 +73,9 @@ def write_database(folder: Path, names: list[str], source: FolderTargets):
 
 @one_line_errors(ValueError, OSError, ImportError)
 def main(arguments=None):
-    """Run the tool, with these arguments instead of the command line's if there are any."""
-    args = parse_args(arguments)
-    number = pack(args.images, args.targets, args.out)
+    """Run the tool with the given arguments, or with those of the command line."""
+    args = build_parser().parse_args(arguments)
+    number = pack(args.input, args.targets, args.out)
     print(f'{args.out}: {f"{number} targets packed" if number else "already there, complete"}.')
 
 

@@ -1,7 +1,7 @@
-"""Models that predict targets of images well enough to learn from them.
+"""Models whose predictions serve as pseudo ground truth. Not a tool itself.
 
-Each is called with RGB images ``(H, W, 3)``, 8 bits, of equal size, and a random generator for each; and returns their
-targets, as they are to be stored: colours of 8 or 16 bits, or numbers ``(H, W)``.
+Each model is called with RGB images ``(H, W, 3)`` of 8 bits and equal size, and a random generator for each of them. It
+returns the targets in the form in which they are stored: colours of 8 or 16 bits, or numbers ``(H, W)``.
 """
 
 import diffusers
@@ -12,7 +12,7 @@ from generation import model_errors
 from PIL import Image
 from transformers import pipeline
 
-from mmdiffperc.generative.class_colours import classes_to_colours, resolve_palette
+from mmdiffperc.generative.coloured_segmentation import classes_to_colours, resolve_palette
 
 MARIGOLD = {
     'normals': (MarigoldNormalsPipeline, 'prs-eth/marigold-normals-v1-1'),
@@ -23,42 +23,42 @@ MARIGOLD = {
 
 
 class Marigold:
-    """A pipeline of `Marigold <https://arxiv.org/abs/2505.09358>`_, or any other with its interface.
+    """A pipeline of `Marigold <https://arxiv.org/abs/2505.09358>`_, or another pipeline with the same interface.
 
-    Depth is relative, 0 at the nearest and 1 at the farthest. Normals are stored as ``(n + 1) / 2`` in 16 bits, albedo
-    and shading as sRGB.
+    Depth is relative, from 0 at the nearest to 1 at the farthest point. Normals are stored as ``(n + 1) / 2`` in 16
+    bits, albedo and shading as sRGB.
 
     Args:
         kind (str): A key of ``MARIGOLD``.
-        model (str, optional): Hub id or diffusers folder. Default: that of the kind.
-        device (str): Where to compute.
-        dtype (str): Of the weights.
-        steps (int, optional): Of denoising. Default: those of the model.
-        ensemble_size (int): Predictions of an image that are averaged. Defaults to 1.
-        resolution (int, optional): Longer side in the model; 0: that of the image. Default: that of the model.
+        model (str, optional): Hub id or diffusers folder. Default: the model of that kind.
+        device (str): Device to compute on.
+        dtype (str): Type of the weights.
+        num_steps (int, optional): Number of denoising steps. Default: that of the model.
+        ensemble_size (int): Number of predictions to average. Defaults to 1.
+        resolution (int, optional): Longer side of the image in the model; 0 keeps its size. Default: that of the model.
 
     Raises:
         OSError: The model cannot be loaded.
-        ValueError: The model is another pipeline of diffusers, or decomposes images, but not into this.
+        ValueError: The model is another pipeline of diffusers, or does not predict this kind of target.
     """
 
-    def __init__(self, kind, model, device, dtype, steps=None, ensemble_size=1, resolution=None):
+    def __init__(self, kind, model, device, dtype, num_steps=None, ensemble_size=1, resolution=None):
         pipeline_class, default = MARIGOLD[kind]
         self.kind = kind
         model = model or default
         with model_errors(model):
             name = DiffusionPipeline.load_config(model)['_class_name']
-        # Pipelines of others, with the interface of Marigold, have names that diffusers does not know.
+        # A third-party pipeline with Marigold's interface has a class name that diffusers does not define.
         if name != pipeline_class.__name__ and hasattr(diffusers, name):
             raise ValueError(f'--model {model}: expected a {pipeline_class.__name__} for --kind {kind}, got a {name}')
         with model_errors(model):
             self.pipeline = pipeline_class.from_pretrained(model, dtype=getattr(torch, dtype)).to(device)
         self.pipeline.set_progress_bar_config(disable=True)
         self.ensemble_size = ensemble_size
-        self.options = dict(num_inference_steps=steps, processing_resolution=resolution)
+        self.options = dict(num_inference_steps=num_steps, processing_resolution=resolution)
         properties = getattr(self.pipeline, 'target_properties', None) or dict(target_names=[kind])
         if kind not in properties['target_names']:
-            raise ValueError(f'{model} decomposes images into {properties["target_names"]}, not into {kind}')
+            raise ValueError(f'--model {model}: expected a model of {kind}, got one of {properties["target_names"]}')
 
     def __call__(self, images: list[np.ndarray], generators: list[torch.Generator]) -> list[np.ndarray]:
         """Predict the targets of images."""
@@ -79,12 +79,12 @@ class Marigold:
 
 
 class TransformersDepth:
-    """Any model of transformers that estimates depth, such as ZoeDepth; in its unit, metres for a metric one.
+    """Any depth estimation model of transformers, such as ZoeDepth. A metric model predicts metres.
 
     Args:
         model (str): Hub id or folder.
-        device (str): Where to compute.
-        dtype (str): Of the weights.
+        device (str): Device to compute on.
+        dtype (str): Type of the weights.
     """
 
     def __init__(self, model, device, dtype):
@@ -92,7 +92,7 @@ class TransformersDepth:
             self.pipeline = pipeline('depth-estimation', model, device=device, dtype=getattr(torch, dtype))
 
     def __call__(self, images: list[np.ndarray], generators: list[torch.Generator]) -> list[np.ndarray]:
-        """Predict depth; nothing is random about it."""
+        """Predict depth, without using the random generators."""
         results = self.pipeline([Image.fromarray(image) for image in images], batch_size=len(images))
         depth = [result['predicted_depth'].squeeze().float().cpu().numpy() for result in results]
         for target in depth:
@@ -101,33 +101,33 @@ class TransformersDepth:
 
 
 def check_finite(prediction: np.ndarray):
-    """Check what a model predicts before it is stored, since 8 and 16 bits cannot show what is missing.
+    """Check a prediction before it is stored as integers, which cannot represent NaN.
 
     Raises:
-        ValueError: It is not finite.
+        ValueError: The prediction is not finite.
     """
     if not np.isfinite(prediction).all():
-        raise ValueError('The model predicts NaN or infinity; expected finite numbers. Use --dtype bfloat16 or float32')
+        raise ValueError('expected finite predictions, got NaN or infinity; use --dtype bfloat16 or float32')
 
 
 class Segmentor:
-    """Semantic segmentation by any model of mmseg, in colours.
+    """Semantic segmentation by any model of mmseg, as colours.
 
     Args:
-        config (str): Of the model.
-        checkpoint (str): Its weights.
-        palette (str): See :func:`mmdiffperc.generative.class_colours.resolve_palette`.
-        device (str): Where to compute.
+        config (str): Config file of the model.
+        weights (str): Checkpoint of the model.
+        palette (str): See :func:`mmdiffperc.generative.coloured_segmentation.resolve_palette`.
+        device (str): Device to compute on.
     """
 
-    def __init__(self, config, checkpoint, palette, device):
+    def __init__(self, config, weights, palette, device):
         from mmseg.apis import init_model  # only segmentation needs the host
 
-        self.model = init_model(config, checkpoint, device)
+        self.model = init_model(config, weights, device)
         self.palette = resolve_palette(palette)
 
     def __call__(self, images: list[np.ndarray], generators: list[torch.Generator]) -> list[np.ndarray]:
-        """Predict classes, and paint them; nothing is random about it."""
+        """Predict classes and convert them to colours, without using the random generators."""
         from mmseg.apis import inference_model
 
         results = inference_model(self.model, [np.ascontiguousarray(image[..., ::-1]) for image in images])

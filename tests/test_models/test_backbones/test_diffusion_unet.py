@@ -3,11 +3,11 @@ import re
 
 import pytest
 import torch
+import torch.nn.functional as F
 from mmengine.runner import load_checkpoint
 
 from mmdiffperc.models import DiffusionUNet
-from mmdiffperc.models.layers.feature_resize import resize_features
-from mmdiffperc.weights.stable_diffusion import build_text_encoder, build_tokenizer, build_unet, build_vae
+from mmdiffperc.weights.architectures import build_text_encoder, build_tokenizer, build_unet, build_vae
 
 PROMPTS = dict(type='ClassPrompts', classes=['wall', 'sky', 'tree'], adapter=dict(type='TextAdapter', gamma=0.1))
 MAPS = dict(strides=(16, 32))
@@ -89,13 +89,15 @@ def test_resized_features_are_those_of_the_levels(archs, cross_attention):
     assert resized.out_strides == (16, 8, 32)
     assert resized.out_channels == tuple(plain.out_channels[index] for index in (0, 1, 1))
     assert [tuple(feature.shape[2:]) for feature in found] == [(5, 3), (9, 5), (3, 2)]
-    expected = resize_features((coarse, fine, fine), (16, 8, 32), (72, 40))
-    for feature, value in zip(found, expected, strict=True):
-        torch.testing.assert_close(feature, value)
+    for feature, level in ((found[0], coarse), (found[1], fine)):  # these grow
+        torch.testing.assert_close(feature, F.interpolate(level, feature.shape[2:], mode='bilinear'))
+    torch.testing.assert_close(
+        found[2][..., 2, 1], fine[..., 3:5, 1:3].mean((2, 3))
+    )  # this one shrinks, 5 x 3 to 3 x 2
 
 
 def test_resized_features_go_not_with_resized_skips(archs):
-    with pytest.raises(ValueError, match='resize_skips=True goes with no cross_attention and no out_strides'):
+    with pytest.raises(ValueError, match='resize_skips=True.*cross_attention.*out_strides'):
         build(archs['sd1'], resize_skips=True, cross_attention=None, out_strides=(4, 8, 16, 32))
 
 
@@ -242,7 +244,7 @@ def test_conditions_reach_the_prompts(arch):
 def test_prompts_of_classes_take_no_conditions(arch):
     backbone = build(arch)
     assert not backbone.class_embed_select
-    with pytest.raises(ValueError, match='ClassPrompts takes no condition'):
+    with pytest.raises(ValueError, match='ClassPrompts.*condition'):
         backbone((torch.rand(IMAGES), torch.tensor([0, 1])))
 
 
@@ -362,7 +364,7 @@ def test_lora_of_a_frozen_network_has_its_dropout(arch):
 
 @pytest.mark.parametrize('options', [dict(use_dora=True), dict(init_lora_weights='pissa')])
 def test_lora_that_needs_the_weights_of_the_base_is_refused(arch, options):
-    with pytest.raises(ValueError, match='is computed from the weights of the U-Net, which are loaded later'):
+    with pytest.raises(ValueError, match='|'.join(options)):
         build(arch, lora=dict(r=2, **options))
 
 
@@ -389,13 +391,13 @@ def test_an_incomplete_checkpoint_is_refused(arch, tmp_path):
     state_dict = backbone.state_dict()
     del state_dict['unet.conv_in.weight'], state_dict['prompts.embeddings']
     torch.save(dict(state_dict=state_dict), tmp_path / 'part.pth')
-    with pytest.raises(RuntimeError, match=r'lacks 2 of the \d+ weights.*unet\.conv_in\.weight'):
+    with pytest.raises(RuntimeError, match=r'2.*unet\.conv_in\.weight'):
         load_checkpoint(build(arch), str(tmp_path / 'part.pth'), map_location='cpu', strict=False)
 
 
 def test_a_checkpoint_of_another_rank_is_refused_unless_training_goes_on(arch, diffusers_folder, tmp_path):
     torch.save(dict(state_dict=build(arch, lora=dict(r=3)).state_dict()), tmp_path / 'rank3.pth')
-    message = r'in another shape, first unet\..*lora_A.*: \(3, 8\) instead of \(2, 8\)'
+    message = r'unet\..*lora_A.*\(2, 8\).*\(3, 8\)'
     with pytest.raises(RuntimeError, match=message):
         load_checkpoint(build(arch, lora=dict(r=2)), str(tmp_path / 'rank3.pth'), map_location='cpu')
     ready = build(arch, lora=dict(r=2), init_cfg=dict(type='Pretrained', checkpoint=diffusers_folder))
@@ -405,7 +407,7 @@ def test_a_checkpoint_of_another_rank_is_refused_unless_training_goes_on(arch, d
 
 def test_a_checkpoint_of_another_model_is_refused_unless_weights_are_there(arch, diffusers_folder, tmp_path):
     torch.save(dict(state_dict={'decode_head.weight': torch.zeros(3)}), tmp_path / 'head.pth')
-    with pytest.raises(RuntimeError, match='they would stay random'):
+    with pytest.raises(RuntimeError, match='DiffusionUNet.*conv_in'):
         load_checkpoint(build(arch), str(tmp_path / 'head.pth'), map_location='cpu')
     ready = build(arch, init_cfg=dict(type='Pretrained', checkpoint=diffusers_folder))
     ready.init_weights()
@@ -426,21 +428,21 @@ def test_prefix_means_a_checkpoint_of_openmmlab(arch, tmp_path):
 def test_a_prefix_that_no_weight_has(arch, tmp_path):
     torch.save(dict(state_dict={'backbone.weight': torch.zeros(2)}), tmp_path / 'segmentor.pth')
     init_cfg = dict(type='Pretrained', checkpoint=str(tmp_path / 'segmentor.pth'), prefix='nope.')
-    with pytest.raises(ValueError, match=r'init_cfg=.*expected a prefix of weights there, but nope\.'):
+    with pytest.raises(ValueError, match=r'init_cfg=.*nope\.'):
         build(arch, init_cfg=init_cfg).init_weights()
 
 
 @pytest.mark.parametrize('out_indices', [(0, 4), (5,)])
 def test_a_level_that_does_not_exist(arch, out_indices):
-    with pytest.raises(ValueError, match=r'expected some of \[0, 1, 2, 3\].*3: 64'):
+    with pytest.raises(ValueError, match=r'\[0, 1, 2, 3\].*3: 64'):
         build(arch, out_indices=out_indices)
 
 
 @pytest.mark.parametrize(
     ('strides', 'message'),
     [
-        ((16, 24), r'strides \[24\] are not among those of the features, \[8, 16, 32, 64\]'),
-        ((64,), r'strides \[64\] have no cross-attention layer.*choose from \[8, 16, 32\]'),
+        ((16, 24), r'\[24\].*\[8, 16, 32, 64\]'),
+        ((64,), r'\[64\].*\[8, 16, 32\]'),
     ],
 )
 def test_a_stride_that_does_not_exist(arch, strides, message):
@@ -449,40 +451,40 @@ def test_a_stride_that_does_not_exist(arch, strides, message):
 
 
 def test_maps_of_a_level_that_is_not_returned(arch):
-    with pytest.raises(ValueError, match=r'strides \[16\].*add the level to out_indices'):
+    with pytest.raises(ValueError, match=r'\[16\].*out_indices'):
         build(arch, out_indices=(0, 2, 3), cross_attention=MAPS)
 
 
 @pytest.mark.parametrize(
     ('options', 'message'),
     [
-        (dict(out_indices=(-1,)), 'out_indices=(-1,): expected a list of levels'),
-        (dict(out_indices=()), 'out_indices=(): expected a list of levels'),
-        (dict(out_indices=3), 'out_indices=3: expected a list of levels'),
-        (dict(out_indices='01'), "out_indices='01': expected a list of levels"),
-        (dict(timestep=True), 'timestep=True: expected a whole number from 0 to 999'),
-        (dict(frozen='False'), "frozen='False': expected a valid boolean"),
-        (dict(cross_attention=dict(strides=(16, 16))), 'strides=(16, 16): expected a list such as (16, 32)'),
-        (dict(cross_attention=dict(strides=(16.0,))), 'strides=(16.0,): expected a list such as (16, 32)'),
-        (dict(lora=dict(r=0)), 'lora.r=0: expected a rank'),
-        (dict(lora=dict(r=2, lora_alpha=float('nan'))), 'lora.lora_alpha=nan: expected a positive, finite number'),
-        (dict(lora=dict(r=2, lora_dropout=-0.1)), 'lora.lora_dropout=-0.1: expected a probability'),
+        (dict(out_indices=(-1,)), 'out_indices=(-1,)'),
+        (dict(out_indices=()), 'out_indices=()'),
+        (dict(out_indices=3), 'out_indices=3'),
+        (dict(out_indices='01'), "out_indices='01'"),
+        (dict(timestep=True), 'timestep=True'),
+        (dict(frozen='False'), "frozen='False'"),
+        (dict(cross_attention=dict(strides=(16, 16))), 'strides=(16, 16)'),
+        (dict(cross_attention=dict(strides=(16.0,))), 'strides=(16.0,)'),
+        (dict(lora=dict(r=0)), 'lora.r=0'),
+        (dict(lora=dict(r=2, lora_alpha=float('nan'))), 'lora.lora_alpha=nan'),
+        (dict(lora=dict(r=2, lora_dropout=-0.1)), 'lora.lora_dropout=-0.1'),
         (
             dict(lora=dict(target_modules='(')),
-            "lora.target_modules='(': expected names of layers, or one valid",
+            "lora.target_modules='('",
         ),
-        (dict(lora=dict(r=2, target_modules=['nope'])), 'expected layers of the U-Net, such as'),
-        (dict(lora=dict(rang=2)), "lora={'rang': 2}: no argument 'rang': expected some of"),
-        (dict(timestep=5000), 'timestep=5000: expected a whole number from 0 to 999'),
-        (dict(num_refine_steps=1.5), 'num_refine_steps=1.5: expected the number of passes'),
-        (dict(lora=True), 'lora=True: expected arguments of peft.LoraConfig'),
-        (dict(prompts=dict(classes=['sky'])), "prompts={'classes': ['sky']}: expected a config such as dict(type="),
-        (dict(prompts='ClassPrompts'), "prompts='ClassPrompts': expected a config such as dict(type="),
-        (dict(prompts=dict(PROMPTS, embed_dims=13)), 'ClassPrompts has embed_dims=13, but the backbone has 12: leave'),
-        (dict(cross_attention=dict(strides=())), 'strides=(): expected a list such as (16, 32)'),
-        (dict(cross_attention=dict(strides=16)), 'strides=16: expected a list such as (16, 32)'),
-        (dict(init_cfg='tiny-sd'), "init_cfg='tiny-sd': expected dict(type='Pretrained', checkpoint=...)"),
-        (dict(init_cfg=dict(type='Pretrained')), "init_cfg={'type': 'Pretrained'}: expected an entry 'checkpoint'"),
+        (dict(lora=dict(r=2, target_modules=['nope'])), 'nope'),
+        (dict(lora=dict(rang=2)), "lora={'rang': 2}"),
+        (dict(timestep=5000), 'timestep=5000'),
+        (dict(num_refine_steps=1.5), 'num_refine_steps=1.5'),
+        (dict(lora=True), 'lora=True'),
+        (dict(prompts=dict(classes=['sky'])), "prompts={'classes': ['sky']}"),
+        (dict(prompts='ClassPrompts'), "prompts='ClassPrompts'"),
+        (dict(prompts=dict(PROMPTS, embed_dims=13)), 'embed_dims=13'),
+        (dict(cross_attention=dict(strides=())), 'strides=()'),
+        (dict(cross_attention=dict(strides=16)), 'strides=16'),
+        (dict(init_cfg='tiny-sd'), "init_cfg='tiny-sd'"),
+        (dict(init_cfg=dict(type='Pretrained')), "init_cfg={'type': 'Pretrained'}"),
     ],
 )
 def test_bad_configuration_does_not_build(arch, options, message):
@@ -491,5 +493,5 @@ def test_bad_configuration_does_not_build(arch, options, message):
 
 
 def test_no_architecture():
-    with pytest.raises(ValueError, match="arch=None: expected 'sd1-4'"):
+    with pytest.raises(ValueError, match="arch=None.*'sd1-4'"):
         DiffusionUNet(arch=None)

@@ -69,7 +69,7 @@ def test_each_pass_looks_at_the_output_of_the_one_before(backbone):
 def test_each_pass_has_its_prompts_and_its_time_embedding(backbone):
     passes, _ = record(backbone, torch.rand(IMAGES))
     for step, seen in enumerate(passes):
-        torch.testing.assert_close(seen['prompts'], backbone.prompts(2, step), rtol=0, atol=0)
+        torch.testing.assert_close(seen['prompts'], backbone.prompts(2, step=step), rtol=0, atol=0)
         torch.testing.assert_close(seen['time'], backbone.learned_timesteps[step].repeat(2, 1), rtol=0, atol=0)
         assert seen['time'].shape == (2, 4 * 8)  # four times the width of the first level
 
@@ -78,7 +78,7 @@ def test_the_prompts_of_the_last_pass_are_handed_on(arch):
     backbone = build(arch, out_prompts=True).eval()
     *features, prompts = backbone(torch.rand(IMAGES))
     assert len(features) == 4
-    torch.testing.assert_close(prompts, backbone.prompts(2, 2), rtol=0, atol=0)
+    torch.testing.assert_close(prompts, backbone.prompts(2, step=2), rtol=0, atol=0)
 
 
 def test_timesteps_need_not_be_learned_nor_prompts(arch):
@@ -163,17 +163,17 @@ def test_a_copy_computes_the_same(backbone):
 
 
 def test_passes_without_the_finest_level(arch):
-    with pytest.raises(ValueError, match=r'num_refine_steps=3 needs the finest level.*out_indices=\(1, 2\): add 0'):
+    with pytest.raises(ValueError, match=r'num_refine_steps=3.*out_indices=\(1, 2\).*\b0\b'):
         build(arch, out_indices=(1, 2))
     build(arch, out_indices=(1, 2), num_refine_steps=1)
     build(arch, out_indices=(2, 0))
 
 
 def test_no_pass_at_all(arch):
-    with pytest.raises(ValueError, match='num_refine_steps=0: expected the number of passes, 1 or more'):
+    with pytest.raises(ValueError, match='num_refine_steps=0.*1'):
         build(arch, num_refine_steps=0)
 
 
 def test_resized_skips_with_attention_maps(arch):
-    with pytest.raises(ValueError, match='resize_skips=True goes with no cross_attention'):
+    with pytest.raises(ValueError, match='resize_skips=True.*cross_attention'):
         build(arch, resize_skips=True, cross_attention=dict(strides=(16,)))

@@ -23,44 +23,44 @@ def head_on_neck():
 
 @pytest.mark.parametrize('channels', [[8, 16, 24, 40], CHANNELS[:3], [*CHANNELS, 40]])
 def test_neck(build, channels):
-    with pytest.raises(ValueError, match=r'neck FPN has in_channels=.*set in_channels=\[8, 19, 27, 40\]'):
+    with pytest.raises(ValueError, match=r'FPN.*in_channels=.*in_channels=\[8, 19, 27, 40\]'):
         build(neck=dict(FPN, in_channels=channels, num_outs=len(channels)), decode_head=head_on_neck())
 
 
 def test_head_without_neck(build):
-    with pytest.raises(ValueError, match=r'decode_head UPerHead.*set in_channels=\[8, 19, 27, 40\]'):
+    with pytest.raises(ValueError, match=r'decode_head.*UPerHead.*in_channels=\[8, 19, 27, 40\]'):
         build(decode_head=dict(UPER_HEAD, in_channels=[8, 16, 24, 40]))
 
 
 def test_head_on_one_level(build):
-    with pytest.raises(ValueError, match=r'decode_head FCNHead has in_channels=16.*set in_channels=19'):
+    with pytest.raises(ValueError, match=r'decode_head.*FCNHead.*in_channels=16.*in_channels=19'):
         build(decode_head=dict(FCN_HEAD, in_channels=16))
 
 
 def test_head_that_concatenates(build):
     concatenating = dict(FCN_HEAD, input_transform='resize_concat', in_index=[0, -1])
-    with pytest.raises(ValueError, match=r'have 48 channels'):
+    with pytest.raises(ValueError, match=r'\b48\b'):
         build(decode_head=dict(concatenating, in_channels=[8, 24]))
     build(decode_head=dict(concatenating, in_channels=[8, 40]))
 
 
 def test_auxiliary_head(build):
-    with pytest.raises(ValueError, match=r'auxiliary_head FCNHead.*set in_channels=27'):
+    with pytest.raises(ValueError, match=r'auxiliary_head.*FCNHead.*in_channels=27'):
         build(decode_head=UPER_HEAD, auxiliary_head=dict(FCN_HEAD, in_channels=24, in_index=2))
 
 
 @pytest.mark.parametrize('in_index', [4, -5])
 def test_a_feature_that_does_not_exist(build, in_index):
-    with pytest.raises(ValueError, match=rf'FCNHead has in_index={in_index}, but DiffusionUNet returns 4 features'):
+    with pytest.raises(ValueError, match=rf'FCNHead.*in_index={in_index}.*DiffusionUNet.*4'):
         build(decode_head=dict(FCN_HEAD, in_index=in_index))
 
 
 @pytest.mark.parametrize('head', ['decode_head', 'auxiliary_head'])
 def test_head_behind_a_neck(build, head):
     heads = dict(decode_head=head_on_neck())
-    with pytest.raises(ValueError, match=rf'{head} FCNHead has in_channels=9, .* from FPN have 8 .*set in_channels=8'):
+    with pytest.raises(ValueError, match=rf'{head}.*FCNHead.*in_channels=9.*FPN.*8.*in_channels=8'):
         build(neck=FPN, **heads | {head: dict(FCN_HEAD, in_channels=9, in_index=2)})
-    with pytest.raises(ValueError, match='FCNHead has in_index=4, but FPN returns 4 features: choose from 0 to 3'):
+    with pytest.raises(ValueError, match='FCNHead.*in_index=4.*FPN.*4.*0.*3'):
         build(neck=FPN, **heads | {head: dict(FCN_HEAD, in_channels=8, in_index=4)})
 
 
@@ -70,13 +70,9 @@ FINER = dict(type='FinerLevelNeck', in_channels=CHANNELS)
 def test_sequence_of_necks(build):
     """The first gets the features of the backbone, the next those of the first."""
     coarse = dict(FPN, in_channels=[4, *CHANNELS], num_outs=5)
-    with pytest.raises(
-        ValueError, match=r'neck FinerLevelNeck has in_channels=\(8, 16\).*set in_channels=\(8, 19, 27, 40'
-    ):
+    with pytest.raises(ValueError, match=r'FinerLevelNeck.*in_channels=\(8, 16\).*in_channels=\(8, 19, 27, 40'):
         build(neck=[dict(FINER, in_channels=[8, 16]), dict(FPN, in_channels=[4, 8, 16])], decode_head=head_on_neck())
-    with pytest.raises(
-        ValueError, match=r'neck FPN .* from FinerLevelNeck have .*set in_channels=\[4, 8, 19, 27, 40\]'
-    ):
+    with pytest.raises(ValueError, match=r'FPN.*FinerLevelNeck.*in_channels=\[4, 8, 19, 27, 40\]'):
         build(neck=[FINER, FPN], decode_head=head_on_neck())
     assert len(build(neck=[FINER, coarse], decode_head=head_on_neck()).neck) == 2
 
@@ -116,21 +112,21 @@ def build_with_prompts(arch):
 
 
 def test_neck_for_other_prompts(build_with_prompts):
-    with pytest.raises(ValueError, match=r'neck MetaPromptsNeck has num_prompts=4, .* have 3: set num_prompts=3'):
+    with pytest.raises(ValueError, match=r'MetaPromptsNeck.*num_prompts=4.*3.*num_prompts=3'):
         build_with_prompts(num_prompts=4)
-    with pytest.raises(ValueError, match=r'neck MetaPromptsNeck has embed_dims=16, .* have 12: set embed_dims=12'):
+    with pytest.raises(ValueError, match=r'MetaPromptsNeck.*embed_dims=16.*12.*embed_dims=12'):
         build_with_prompts(embed_dims=16)
-    with pytest.raises(ValueError, match=r'set in_channels=\[8, 19, 27, 40\]|set in_channels=\(8, 19, 27, 40\)'):
+    with pytest.raises(ValueError, match=r'in_channels=\[8, 19, 27, 40\]|in_channels=\(8, 19, 27, 40\)'):
         build_with_prompts(in_channels=[8, 16, 24, 40])
 
 
 def test_depth_neck_for_other_prompts(build_with_prompts):
-    with pytest.raises(ValueError, match=r'neck MetaPromptsDepthNeck has num_prompts=4, .* set num_prompts=3'):
+    with pytest.raises(ValueError, match=r'MetaPromptsDepthNeck.*num_prompts=4.*num_prompts=3'):
         build_with_prompts(type='MetaPromptsDepthNeck', num_prompts=4)
 
 
 def test_neck_without_prompts(build_with_prompts):
-    with pytest.raises(ValueError, match='needs the prompts of DiffusionUNet: set out_prompts=True in the backbone'):
+    with pytest.raises(ValueError, match='DiffusionUNet.*out_prompts=True'):
         build_with_prompts(out_prompts=False)
 
 

@@ -1,4 +1,5 @@
 import logging
+import re
 
 import pytest
 from mmengine.logging import MMLogger
@@ -27,8 +28,7 @@ def retinanet(arch, prompts):
 def test_other_classes(arch, warnings):
     retinanet(arch, dict(type='ClassPrompts', classes='CityscapesDataset'))
     (message,) = warnings()
-    assert 'name 8 classes, but bbox_head RetinaHead predicts 5' in message
-    assert message.endswith("'person', 'rider', 'car', ...")
+    assert re.search(r"\b8\b.*bbox_head.*RetinaHead.*\b5\b.*'person', 'rider', 'car', \.\.\.", message)
 
 
 @pytest.mark.parametrize(
@@ -42,7 +42,7 @@ def test_what_is_meant(arch, warnings, prompts):
 def test_classes_of_regions(arch, warnings):
     build_stock(FASTER_RCNN, arch, FINER, dict(type='ClassPrompts', classes=['a', 'b']), rpn_head=NARROW)
     (message,) = warnings()
-    assert 'name 2 classes, but roi_head StandardRoIHead predicts 80' in message and "'a', 'b'" in message
+    assert re.search(r"\b2\b.*roi_head.*StandardRoIHead.*\b80\b.*'a', 'b'", message)
 
 
 def test_a_head_without_classes(arch):
@@ -50,7 +50,7 @@ def test_a_head_without_classes(arch):
     import mmseg.models  # noqa: F401
 
     head = dict(type='FCNHead', in_channels=8, in_index=0, channels=8, num_classes=0)
-    with pytest.raises(ValueError, match='decode_head FCNHead has num_classes=0: expected 1 or more'):
+    with pytest.raises(ValueError, match='decode_head.*FCNHead.*num_classes=0.*1'):
         MODELS.build(dict(type='EncoderDecoder', backbone=dict(type='DiffusionUNet', arch=arch), decode_head=head))
 
 
@@ -65,6 +65,6 @@ def test_a_softmax_over_one_channel_learns_nothing(arch, name):
         heads[name].update(options)
         return MODELS.build(dict(type='EncoderDecoder', backbone=dict(type='DiffusionUNet', arch=arch), **heads))
 
-    with pytest.raises(ValueError, match=f'{name} FCNHead.*CrossEntropyLoss.*use_sigmoid=True'):
+    with pytest.raises(ValueError, match=f'{name}.*FCNHead.*CrossEntropyLoss.*use_sigmoid=True'):
         build(num_classes=1)
     build(out_channels=1, loss_decode=dict(type='CrossEntropyLoss', use_sigmoid=True))

@@ -48,10 +48,10 @@ def test_other_normalisation_is_logged(build, other, named):
 @pytest.mark.parametrize(
     ('wrong', 'message'),
     [
-        (dict(RIGHT, std=[127.5, 0, 127.5]), 'std=[127.5, 0.0, 127.5]: expected 3 positive numbers'),
-        (dict(RIGHT, std=[-1.0] * 3), 'std=[-1.0, -1.0, -1.0]: expected 3 positive numbers'),
-        (dict(RIGHT, mean=[1.0, 2.0]), 'mean=[1.0, 2.0]: expected 3 finite numbers'),
-        (dict(RIGHT, mean=[float('nan')] * 3), 'mean=[nan, nan, nan]: expected 3 finite numbers'),
+        (dict(RIGHT, std=[127.5, 0, 127.5]), 'std=[127.5, 0.0, 127.5]'),
+        (dict(RIGHT, std=[-1.0] * 3), 'std=[-1.0, -1.0, -1.0]'),
+        (dict(RIGHT, mean=[1.0, 2.0]), 'mean=[1.0, 2.0]'),
+        (dict(RIGHT, mean=[float('nan')] * 3), 'mean=[nan, nan, nan]'),
     ],
 )
 def test_what_cannot_be_meant(build, wrong, message):
@@ -61,5 +61,5 @@ def test_what_cannot_be_meant(build, wrong, message):
 
 def test_generative_models_too():
     wrong = dict(type='ImgDataPreprocessor', mean=[1], std=[0])
-    with pytest.raises(ValueError, match=r'std=\[0\]: expected 3 positive numbers'):
+    with pytest.raises(ValueError, match=r'std=\[0\].*3'):
         MODELS.build(dict(type='DeterministicDiffusion', arch='tiny-sd', data_preprocessor=wrong))

@@ -15,8 +15,8 @@ MASK_RCNN = 'mask_rcnn/mask-rcnn_r50_fpn_1x_coco.py'
 def test_anchors_of_a_stock_config(arch):
     """Its neck leaves the finest level out, which has stride 4 with ResNet and 8 here."""
     message = (
-        r'bbox_head RetinaHead: AnchorGenerator has strides \[8, 16, 32, 64, 128\], but its features have '
-        r'\[16, 32, 64, 128, 256\]\. DiffusionUNet has strides \[8, 16, 32, 64\]: .*start_level'
+        r'bbox_head.*RetinaHead.*AnchorGenerator.*\[8, 16, 32, 64, 128\].*'
+        r'\[16, 32, 64, 128, 256\].*DiffusionUNet.*\[8, 16, 32, 64\].*start_level'
     )
     with pytest.raises(ValueError, match=message):
         build_stock(RETINANET, arch, dict(FPN, start_level=1), bbox_head=NARROW)
@@ -25,17 +25,17 @@ def test_anchors_of_a_stock_config(arch):
 
 def test_points(arch):
     narrow = dict(in_channels=8, feat_channels=32)
-    with pytest.raises(ValueError, match=r'bbox_head FCOSHead: MlvlPointGenerator has strides \[8, 16, 32, 64, 128\]'):
+    with pytest.raises(ValueError, match=r'bbox_head.*FCOSHead.*MlvlPointGenerator.*\[8, 16, 32, 64, 128\]'):
         build_stock(FCOS, arch, dict(FPN, start_level=1), bbox_head=narrow)
     build_stock(FCOS, arch, dict(FPN, start_level=0), bbox_head=narrow)
 
 
 def test_regions(arch):
     """Anchors alone are not enough."""
-    with pytest.raises(ValueError, match=r'rpn_head RPNHead: AnchorGenerator has strides \[4, 8, 16, 32, 64\], but'):
+    with pytest.raises(ValueError, match=r'rpn_head.*RPNHead.*AnchorGenerator.*\[4, 8, 16, 32, 64\]'):
         build_stock(MASK_RCNN, arch, FPN, rpn_head=NARROW)
     coarser = dict(NARROW, anchor_generator=dict(strides=[8, 16, 32, 64, 128]))
-    message = r'roi_head StandardRoIHead: SingleRoIExtractor has strides \[4, 8, 16, 32\], but its features'
+    message = r'roi_head StandardRoIHead.*SingleRoIExtractor.*\[4, 8, 16, 32\]'
     with pytest.raises(ValueError, match=message):
         build_stock(MASK_RCNN, arch, FPN, rpn_head=coarser)
     build_stock(MASK_RCNN, arch, FINER, rpn_head=NARROW)

@@ -1,5 +1,3 @@
-import re
-
 import pytest
 import torch
 from mmengine.registry import MODELS, init_default_scope
@@ -8,12 +6,12 @@ from mmdiffperc.models.checks.test_cfg_check import check_inference_mode
 
 SLIDE = dict(mode='slide', crop_size=(64, 64), stride=(48, 48))
 BAD = [
-    (dict(mode='slid'), "one of whole, slide; got 'slid'"),
-    (dict(mode='slide'), "mode 'slide' needs crop_size and stride"),
-    (dict(SLIDE, stride=(0, 48)), 'each (height, width) in pixels'),
-    (dict(SLIDE, stride=(True, 48)), 'each (height, width) in pixels'),
-    (dict(SLIDE, crop_size=(64.0, 64)), 'each (height, width) in pixels'),
-    (dict(SLIDE, stride=(48, 65)), 'stride=(48, 65) is larger than crop_size=(64, 64)'),
+    (dict(mode='slid'), "'slid'"),
+    (dict(mode='slide'), "'slide'.*crop_size.*stride"),
+    (dict(SLIDE, stride=(0, 48)), r'\(0, 48\)'),
+    (dict(SLIDE, stride=(True, 48)), r'\(True, 48\)'),
+    (dict(SLIDE, crop_size=(64.0, 64)), r'\(64\.0, 64\)'),
+    (dict(SLIDE, stride=(48, 65)), r'stride=\(48, 65\).*crop_size=\(64, 64\)'),
 ]
 
 
@@ -24,7 +22,7 @@ def test_what_can_be_tested(test_cfg):
 
 @pytest.mark.parametrize(('test_cfg', 'message'), BAD)
 def test_what_cannot(test_cfg, message):
-    with pytest.raises(ValueError, match=re.escape(message)):
+    with pytest.raises(ValueError, match=message):
         check_inference_mode(test_cfg, ('whole', 'slide'))
 
 
@@ -40,5 +38,5 @@ def test_stock_segmentor_is_checked_at_its_first_call(arch):
     images = torch.zeros(1, 3, 64, 64)
     assert model(images).shape[1] == 3
     model.test_cfg = dict(mode='shift')
-    with pytest.raises(ValueError, match="mode .* whole, slide; got 'shift'"):
+    with pytest.raises(ValueError, match="'shift'"):
         model(images)

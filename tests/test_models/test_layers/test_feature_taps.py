@@ -3,7 +3,7 @@ import torch
 
 from mmdiffperc.models.layers import Recorder, Tap, feature_table
 from mmdiffperc.models.layers.feature_taps import remove_untapped
-from mmdiffperc.weights.stable_diffusion import build_unet
+from mmdiffperc.weights.architectures import build_unet
 
 
 @pytest.mark.parametrize('preset', ['sd1-5', 'sd2-1'])

@@ -1,7 +1,7 @@
 import torch
 
 from mmdiffperc.models.layers.given_time_embedding import GivenTimeEmbedding
-from mmdiffperc.weights.stable_diffusion import build_unet
+from mmdiffperc.weights.architectures import build_unet
 
 
 def test_the_unet_takes_what_is_given(arch):

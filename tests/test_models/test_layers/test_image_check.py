@@ -5,8 +5,7 @@ import pytest
 import torch
 from mmengine.logging import MMLogger
 
-from mmdiffperc.models import ClassPrompts, MetaPrompts, ScenePrompts
-from mmdiffperc.models.layers.image_check import ImageCheck, split_inputs
+from mmdiffperc.models.layers.image_check import ImageCheck
 
 GOOD = torch.rand(2, 3, 5, 7) * 2 - 1
 
@@ -61,24 +60,3 @@ def test_unusual_values_are_a_warning(caplog):
         assert not caplog.records
         ImageCheck()(GOOD * 2.5, torch.float32)
     assert '127.5' in caplog.text
-
-
-CLASSES, LEARNED = ClassPrompts(['sky'], embed_dims=8), MetaPrompts(2, embed_dims=8)
-SCENES = ScenePrompts(['kitchen'], embed_dims=8)
-
-
-def test_inputs_are_images_and_at_most_one_condition():
-    assert split_inputs(GOOD, SCENES) == [GOOD]
-    assert split_inputs((GOOD,), CLASSES) == [GOOD]
-    assert split_inputs((GOOD, 'ids'), SCENES) == [GOOD, 'ids']
-    with pytest.raises(ValueError, match='3'):
-        split_inputs((GOOD, 'ids', 'sentences'), SCENES)
-    (nothing,) = split_inputs((), SCENES)
-    with pytest.raises(TypeError, match='tuple'):
-        ImageCheck()(nothing, torch.float32)
-
-
-@pytest.mark.parametrize('prompts', [CLASSES, LEARNED])
-def test_only_some_prompts_take_a_condition(prompts):
-    with pytest.raises(ValueError, match=f'inputs: .*{type(prompts).__name__} takes no condition'):
-        split_inputs((GOOD, 'ids'), prompts)

@@ -2,7 +2,8 @@ import pytest
 import torch
 
 from mmdiffperc.models import LatentAutoencoder
-from mmdiffperc.weights.stable_diffusion import build_vae, load_weights
+from mmdiffperc.weights.architectures import build_vae
+from mmdiffperc.weights.loading import load_weights
 
 
 @pytest.mark.parametrize('factor', [1, 0.18215])

@@ -4,7 +4,7 @@ import torch.nn.functional as F
 
 from mmdiffperc.models.layers import Recorder, feature_table
 from mmdiffperc.models.layers.skip_resize import resize_skip_connections
-from mmdiffperc.weights.stable_diffusion import build_unet
+from mmdiffperc.weights.architectures import build_unet
 
 
 @pytest.fixture

@@ -47,15 +47,15 @@ def test_gradients_reach_features_and_prompts(neck, features):
 
 @pytest.mark.parametrize('shape', [(2, 4, 8), (2, 9, 12)])
 def test_other_prompts(neck, features, shape):
-    with pytest.raises(ValueError, match=r'3 features and then prompt embeddings \(B, 9, 8\).*Set out_prompts=True'):
+    with pytest.raises(ValueError, match=r'\b3\b.*\(B, 9, 8\).*out_prompts=True'):
         neck((*features, torch.randn(shape)))
 
 
 def test_missing_prompts(neck, features):
-    with pytest.raises(ValueError, match=r'3 features and then prompt embeddings.*Set out_prompts=True'):
+    with pytest.raises(ValueError, match=r'3.*out_prompts=True'):
         neck(features)
 
 
 def test_a_width_that_has_no_such_groups():
-    with pytest.raises(ValueError, match='embed_dims=20 cannot be split into num_groups=16'):
+    with pytest.raises(ValueError, match='embed_dims=20.*num_groups=16'):
         MetaPromptsNeck(CHANNELS, num_prompts=9, embed_dims=20)

@@ -1,5 +1,3 @@
-import re
-
 import pytest
 
 from mmdiffperc.models.prompts.sentences import check_sentences, clean
@@ -26,20 +24,20 @@ def test_good_sentences(sentence):
 @pytest.mark.parametrize(
     ('sentences', 'batch_size', 'error', 'message'),
     [
-        (None, 2, TypeError, 'Expected a list of sentences, one for each of 2 images, got None'),
-        ('the box', 1, TypeError, "Expected a list of sentences, one for each of 1 images, got 'the box'"),
-        (['a', 'b'], 3, ValueError, 'Expected 3 sentences, one for each image, got 2'),
-        ([], 1, ValueError, 'Expected 1 sentences, one for each image, got 0'),
-        ([['a', 'b']], 1, TypeError, "Expected one sentence for each image, a string, got list ['a', 'b']. Of several"),
-        ([None], 1, TypeError, 'a string, got NoneType None'),
-        (['a', ' \t'], 2, ValueError, 'A sentence is empty: say what to look for'),
-        (['&nbsp;'], 1, ValueError, 'A sentence is empty'),
-        (['\u200b'], 1, ValueError, 'A sentence is empty'),
-        (['&#8203; \x00'], 1, ValueError, 'A sentence is empty'),
-        (['红色的球'], 1, ValueError, "'红色的球' has no Latin letter; the text encoder knows English"),
-        (['красный шар 2'], 1, ValueError, "'красный шар 2' has no Latin letter"),
+        (None, 2, TypeError, '2.*None'),
+        ('the box', 1, TypeError, r"\b1\b.*'the box'"),
+        (['a', 'b'], 3, ValueError, '3.*2'),
+        ([], 1, ValueError, '1.*0'),
+        ([['a', 'b']], 1, TypeError, r"\['a', 'b'\]"),
+        ([None], 1, TypeError, 'NoneType'),
+        (['a', ' \t'], 2, ValueError, 'empty'),
+        (['&nbsp;'], 1, ValueError, 'empty'),
+        (['\u200b'], 1, ValueError, 'empty'),
+        (['&#8203; \x00'], 1, ValueError, 'empty'),
+        (['红色的球'], 1, ValueError, "'红色的球'.*Latin"),
+        (['красный шар 2'], 1, ValueError, "'красный шар 2'.*Latin"),
     ],
 )
 def test_bad_sentences(sentences, batch_size, error, message):
-    with pytest.raises(error, match=re.escape(message)):
+    with pytest.raises(error, match=message):
         check_sentences(sentences, batch_size)

@@ -23,7 +23,7 @@ from mmengine.registry import (
 
 from mmdiffperc.engine import CheckFiniteHook, RandomStateHook
 from mmdiffperc.generative import SaveLoRAHook
-from mmdiffperc.generative.class_colours import BEDROOM_CLASSES
+from mmdiffperc.generative.coloured_segmentation import BEDROOM_CLASSES
 from mmdiffperc.generative.target_inferencer import resized_side
 from mmdiffperc.toy_scenes.vocabulary import TOY_PALETTE
 
@@ -35,7 +35,7 @@ PAPER = dict(
     segmentation='ColouredSegMetric',
     shading='ImageErrorMetric',
 )
-SETTINGS = {'bedroom': ('sd1-4_1xb8-50k', 512), 'toy': ('tiny-sd_1xb8-600', 128)}
+SETTINGS = {'bedroom': ('sd1-4_1xb8-50k', 512), 'toy-dmp': ('tiny-sd_1xb8-600', 128)}
 NAMES = {
     (data, task): f'dmp_{model}_{data}-{task}-{size}x{size}.py'
     for data, (model, size) in SETTINGS.items()
@@ -53,7 +53,7 @@ def load(data, task):
 
 
 def variant(task, name):
-    return NAMES['toy', task].replace('dmp_tiny-sd', name)
+    return NAMES['toy-dmp', task].replace('dmp_tiny-sd', name)
 
 
 def build_on_meta(config):
@@ -137,7 +137,7 @@ def test_training_resolves(data, task):
     hooks = [HOOKS.build(hook) for hook in [*config.default_hooks.values(), *config.custom_hooks]]
     assert all(isinstance(hook, Hook) for hook in hooks)
     assert {RandomStateHook, CheckFiniteHook, SaveLoRAHook} <= {type(hook) for hook in hooks}
-    assert config.model.init_cfg.checkpoint == {'bedroom': 'CompVis/stable-diffusion-v1-4', 'toy': 'tiny-sd'}[data]
+    assert config.model.init_cfg.checkpoint == {'bedroom': 'CompVis/stable-diffusion-v1-4', 'toy-dmp': 'tiny-sd'}[data]
 
 
 @pytest.mark.parametrize('task', PAPER)
@@ -153,7 +153,7 @@ def test_official_recipe(task):
 
 def test_cosine_of_diffusers():
     """The rate is ``0.5 (1 + cos(pi i / n))`` of the first, as its scheduler has it."""
-    config = load('toy', 'depth')
+    config = load('toy-dmp', 'depth')
     num = config.max_iters
     optimizer = build_optim_wrapper(torch.nn.Linear(1, 1), config.optim_wrapper)
     (cosine,) = [
@@ -170,16 +170,16 @@ def test_cosine_of_diffusers():
 
 @pytest.mark.parametrize('task', PAPER)
 def test_toys_are_tested_in_another_domain(task):
-    config = load('toy', task)
+    config = load('toy-dmp', task)
     roots = [config[f'{phase}_dataloader'].dataset.data_root for phase in PHASES]
-    assert roots == ['data/toy_dmp/dmp', 'data/toy_dmp/dmp', 'data/toy_dmp_b/dmp']
+    assert roots == ['data/toy/dmp', 'data/toy/dmp', 'data/toy/dmp_b']
 
 
 @pytest.mark.parametrize('task', PAPER)
 @pytest.mark.parametrize('name', VARIANTS)
 def test_baselines_differ_in_the_model_alone(task, name):
     """But for a rate that suits all weights."""
-    config, other = load('toy', task), Config.fromfile(CONFIGS / variant(task, name))
+    config, other = load('toy-dmp', task), Config.fromfile(CONFIGS / variant(task, name))
     if name == 'dmp_tiny-sd-random':
         assert other.optim_wrapper.optimizer.pop('lr') < config.optim_wrapper.optimizer.pop('lr')
     for key in set(config) - {'model', 'custom_hooks'}:
@@ -193,7 +193,7 @@ def test_random_unet_is_trained_as_a_whole():
     model = MODELS.build(config.model)
     model.init_weights()
     assert all(weight.requires_grad for weight in model.unet.parameters())
-    plain = MODELS.build(load('toy', 'normals').model)
+    plain = MODELS.build(load('toy-dmp', 'normals').model)
     plain.init_weights()
     assert not torch.equal(model.unet.conv_in.weight, plain.unet.conv_in.weight)
     torch.testing.assert_close(model.autoencoder.state_dict(), plain.autoencoder.state_dict())
@@ -201,7 +201,7 @@ def test_random_unet_is_trained_as_a_whole():
 
 def test_regression_has_the_same_adapter():
     model = MODELS.build(Config.fromfile(CONFIGS / variant('normals', 'regression_tiny-sd')).model)
-    plain = MODELS.build(load('toy', 'normals').model)
+    plain = MODELS.build(load('toy-dmp', 'normals').model)
     assert {name: weight.shape for name, weight in model.named_parameters()} == {
         name: weight.shape for name, weight in plain.named_parameters()
     }

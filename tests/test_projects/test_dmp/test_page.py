@@ -10,7 +10,7 @@ from mmdiffperc.registry import MODELS
 def test_prediction_for_an_own_image(tmp_path, monkeypatch):
     monkeypatch.chdir(ROOT)
     code = snippet('run: own target')
-    model = MODELS.build(Config.fromfile('projects/dmp/configs/dmp_tiny-sd_1xb8-600_toy-normals-128x128.py').model)
+    model = MODELS.build(Config.fromfile('projects/dmp/configs/dmp_tiny-sd_1xb8-600_toy-dmp-normals-128x128.py').model)
     for name in ('lora_iter_200', 'lora_iter_600'):
         model.save_lora(tmp_path / name)
     scope = {}

@@ -11,8 +11,8 @@ from mmseg.registry import DATASETS
 from PIL import ExifTags, Image
 
 import mmdiffperc.seg  # noqa: F401
+from mmdiffperc.seg import LoadRGBImageFromFile
 from mmdiffperc.seg.depth.depth_check import CheckDepth, judge_depth
-from mmdiffperc.seg.image_loading import NamingImageLoader
 
 
 @pytest.fixture(autouse=True)
@@ -22,7 +22,7 @@ def scope():
 
 @pytest.mark.parametrize('shape', [(8, 5), (5, 8, 3), (10, 16)])
 def test_depth_of_another_size(shape):
-    with pytest.raises(ValueError, match=r'depth\.png: depth map of shape .* for an image of \(5, 8\)'):
+    with pytest.raises(ValueError, match=r'depth\.png.*\(5, 8\)'):
         transform(frame(np.ones(shape)), type='CheckDepth', max_depth=10)
 
 
@@ -36,7 +36,7 @@ def test_depth_of_an_image_that_has_been_resized():
     results = frame(np.ones((5, 8))) | dict(img=np.zeros((10, 16, 3), np.uint8), img_shape=(10, 16))
     assert transform(results, type='CheckDepth', max_depth=10) is results
     results['gt_depth_map'] = np.ones((10, 16))
-    with pytest.raises(ValueError, match=r'depth map of shape \(10, 16\) for an image of \(5, 8\)'):
+    with pytest.raises(ValueError, match=r'\(10, 16\).*\(5, 8\)'):
         transform(results, type='CheckDepth', max_depth=10)
 
 
@@ -47,12 +47,12 @@ ROOM, STREET = np.linspace(0.9, 7.5, 40).reshape(5, 8), np.linspace(4, 75, 40).r
 @pytest.mark.parametrize(
     ('metres', 'units', 'loaded_with', 'max_depth', 'likely'),
     [
-        (ROOM, 1000, 1.0, 10, '0.001, for millimetres'),
-        (ROOM, 5000, 1.0, 10, "0.0002, for TUM's 0.2 mm"),
-        (STREET, 256, 1.0, 80, "0.00390625, for KITTI's 1/256 m"),
+        (ROOM, 1000, 1.0, 10, '0.001.*millimetres'),
+        (ROOM, 5000, 1.0, 10, "0.0002.*TUM's 0.2"),
+        (STREET, 256, 1.0, 80, "0.00390625.*KITTI's 1/256"),
         # Loaded with another factor: the whole factor is named.
-        (ROOM, 10000, 0.1, 10, '0.0001, for 0.1 mm'),
-        (ROOM, 1e6, 1.0, 10, 'none of the usual ones'),
+        (ROOM, 10000, 0.1, 10, '0.0001.*0.1'),
+        (ROOM, 1e6, 1.0, 10, 'none'),
     ],
 )
 def test_wrong_unit(metres, units, loaded_with, max_depth, likely):
@@ -60,7 +60,7 @@ def test_wrong_unit(metres, units, loaded_with, max_depth, likely):
     depth[0, 0] = 0  # not measured
     check = Compose([dict(type='CheckDepth', max_depth=max_depth)])
     results = frame(depth, depth_rescale_factor=loaded_with)
-    with pytest.warns(UserWarning, match=rf'depth\.png.*image\.png.* max_depth = {max_depth}.*{likely}$'):
+    with pytest.warns(UserWarning, match=rf'depth\.png.*image\.png.*max_depth = {max_depth}.*{likely}'):
         assert check(results) is results
     with warnings.catch_warnings():
         warnings.simplefilter('error')
@@ -80,17 +80,17 @@ def with_value(depth, number, value):
         # 255 is 10 m, loaded as millimetres: 40 pixels up to 0.191 m
         ((ROOM / 10 * 255).astype(np.uint8) * 1e-3, 1e-3, r'255.*0\.001.*0\.0392157'),
         (np.full((5, 8), 255) / 256, 1 / 256, r'255.*0\.00390625.*0\.0392157'),
-        (with_value(ROOM, 10, 65.535), 1e-3, r'25\.00% .* 65535 .* 65\.535 m'),
-        (with_value(ROOM, 1, 1e4), 1.0, r'2\.50% .* 10000 '),
-        (with_value(ROOM, 5, np.linspace(11, 12, 5)), 1.0, r'12% .* max_depth = 10, up to 12\.'),
-        (with_value(with_value(ROOM, 4, 11), 2, 65.535), 1e-3, r'5\.00% .* 65535 .* 65\.535 m'),
+        (with_value(ROOM, 10, 65.535), 1e-3, r'25\.00%.*65535.*65\.535'),
+        (with_value(ROOM, 1, 1e4), 1.0, r'2\.50%.*10000'),
+        (with_value(ROOM, 5, np.linspace(11, 12, 5)), 1.0, r'12%.*max_depth = 10.*\b12\b'),
+        (with_value(with_value(ROOM, 4, 11), 2, 65.535), 1e-3, r'5\.00%.*65535.*65\.535'),
         # Millimetres loaded as metres, where 65535 does not count for the unit.
-        (with_value(ROOM * 1000, 9, 65535), 1.0, r'0\.001, for millimetres'),
+        (with_value(ROOM * 1000, 9, 65535), 1.0, r'0\.001.*millimetres'),
     ],
     ids=['8 bits', '8 bits as 1/256 m', '65535', '1e4', 'beyond the range', '65535 and others beyond', 'both'],
 )
 def test_depth_in_doubt(depth, factor, named):
-    with pytest.warns(UserWarning, match=rf'depth\.png, .*image\.png: .*{named}'):
+    with pytest.warns(UserWarning, match=rf'depth\.png.*image\.png.*{named}'):
         transform(frame(depth, depth_rescale_factor=factor), type='CheckDepth', max_depth=10)
 
 
@@ -156,40 +156,40 @@ MARKED = np.where(ROOM < 2, 65535, MILLIMETRES).astype(np.uint16)  # 7 of 40 pix
     [
         ((BYTES, BYTES), 1e-3, r'255.*0\.0392157'),
         ((NEAR, NEAR), 1e-3, r'255.*0\.0392157'),
-        ((BYTES, MILLIMETRES), 1e-3, r'1 of them have 8 bits, such as .*0\.png'),
-        ((MARKED, MILLIMETRES), 1e-3, r'8\.75% .* 65535 .*write 0'),
-        ((MILLIMETRES, MILLIMETRES), 1.0, '0.001, for millimetres'),
-        ((MILLIMETRES + 4000, MILLIMETRES), 1e-3, r'11% .* max_depth = 10'),  # 9 of 80 pixels are beyond
+        ((BYTES, MILLIMETRES), 1e-3, r'\b1\b.*8 bits.*0\.png'),
+        ((MARKED, MILLIMETRES), 1e-3, r'8\.75%.*65535.*\b0\b'),
+        ((MILLIMETRES, MILLIMETRES), 1.0, '0.001.*millimetres'),
+        ((MILLIMETRES + 4000, MILLIMETRES), 1e-3, r'11%.*max_depth = 10'),  # 9 of 80 pixels are beyond
     ],
     ids=['8 bits', 'small numbers', '8 and 16 bits', '65535', 'unit', 'range'],
 )
 def test_what_is_wrong_with_all_maps_is_an_error(judge, maps, factor, named):
-    with pytest.raises(ValueError, match=rf'0\.png and 1 more .*{named}'):
+    with pytest.raises(ValueError, match=rf'0\.png.*\b1\b.*{named}'):
         judge(*maps, factor=factor)
 
 
 def test_no_depth_at_all(judge):
     for maps in ([MILLIMETRES * 0], [MILLIMETRES * 0] * 2):
-        with pytest.raises(ValueError, match=r'0\.png.*no pixel'):
+        with pytest.raises(ValueError, match=r'0\.png.*pixel'):
             judge(*maps)
 
 
 def test_depth_map_in_colour(judge):
-    with pytest.raises(ValueError, match=r'0\.png: .*\(5, 8, 3\)'):
+    with pytest.raises(ValueError, match=r'0\.png.*\(5, 8, 3\)'):
         judge(np.stack([MILLIMETRES] * 3, -1), MILLIMETRES)
 
 
-@pytest.mark.parametrize(('max_depth', 'named'), [(2, r'0\.00784314 .* 2 m'), (None, r'0\.0392157 .* 10 m')])
+@pytest.mark.parametrize(('max_depth', 'named'), [(2, r'0\.00784314.*\b2\b'), (None, r'0\.0392157.*\b10\b')])
 def test_8_bits_of_a_short_or_unknown_range(judge, max_depth, named):
     """Numbers up to 191 are 0.191 m, not within a tenth of 2 m, but in files of 8 bits that is too little."""
-    with pytest.raises(ValueError, match=rf'255.*0\.255 m.*0\.001.*{named}'):
+    with pytest.raises(ValueError, match=rf'\b255\b.*0\.255.*0\.001.*{named}'):
         judge(BYTES, BYTES, max_depth=max_depth)
     judge(NEAR, NEAR, max_depth=2)
     judge(BYTES, BYTES, factor=0.00784314, max_depth=max_depth)
 
 
 def test_mark_where_the_range_is_unknown(judge):
-    with pytest.raises(ValueError, match=r'8\.75% .* 65535 .*write 0'):
+    with pytest.raises(ValueError, match=r'8\.75%.*65535.*\b0\b'):
         judge(MARKED, MILLIMETRES, max_depth=None)
     judge(MILLIMETRES, MILLIMETRES, factor=1.0, max_depth=None)
 
@@ -205,10 +205,10 @@ def test_images_that_are_turned_in_place(tmp_path, orientation, colour):
     sample = dict(img_path=str(tmp_path / '0.jpg'), depth_map_path=str(tmp_path / '0.png'))
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter('always')
-        judge_depth([sample], [NamingImageLoader(color_type=colour), LoadDepthAnnotation(depth_rescale_factor=1e-3)])
+        judge_depth([sample], [LoadRGBImageFromFile(color_type=colour), LoadDepthAnnotation(depth_rescale_factor=1e-3)])
     texts = [str(one.message) for one in caught if 'EXIF' in str(one.message)]
     assert len(texts) == (orientation > 1 and colour == 'color')
-    assert all('0.jpg' in text and "type='LoadImageFromFile', color_type='color_ignore" in text for text in texts)
+    assert all('0.jpg' in text and "type='LoadRGBImageFromFile', color_type='color_ignore" in text for text in texts)
 
 
 def test_what_may_be_right(judge):
@@ -225,7 +225,7 @@ def test_damaged_map(judge, tmp_path):
     judge(MILLIMETRES, MILLIMETRES)
     (tmp_path / '1.png').write_bytes(b'no image')
     samples = [dict(depth_map_path=str(tmp_path / name)) for name in ('0.png', '1.png')]
-    with pytest.raises(ValueError, match=r'1\.png: empty, damaged'):
+    with pytest.raises(ValueError, match=r'1\.png.*empty, damaged'):
         judge_depth(samples, [LoadDepthAnnotation(), CHECK])
     judge_depth(samples, [CHECK])  # nothing loads the maps
 
@@ -238,9 +238,9 @@ def test_data_set_judges_its_maps(tmp_path):
         cv2.imwrite(str(tmp_path / f'annotations/{name}.png'), BYTES)
     pipeline = [dict(type='LoadDepthAnnotation', depth_rescale_factor=1e-3), dict(type='CheckDepth', max_depth=10)]
     options = dict(type='CheckedNYUDataset', data_root=str(tmp_path), img_suffix='.png', pipeline=pipeline)
-    with pytest.raises(ValueError, match=r'kitchen_1\.png and 1 more .*255'):
+    with pytest.raises(ValueError, match=r'kitchen_1\.png.*\b1\b.*\b255\b'):
         DATASETS.build(options)
     (tmp_path / 'annotations/office_2.png').rename(tmp_path / 'annotations/office_2.tif')
-    with pytest.raises(FileNotFoundError, match=r"office_2\.png .*depth_map_suffix='\.png'"):
+    with pytest.raises(FileNotFoundError, match=r"office_2\.png.*depth_map_suffix='\.png'"):
         DATASETS.build(options)
     assert len(DATASETS.build(options | dict(pipeline=[]))) == 2  # images alone, for prediction

@@ -195,14 +195,14 @@ def test_shift_of_a_long_image_leaves_no_gap(build):
 @pytest.mark.parametrize(
     ('test_cfg', 'message'),
     [
-        (dict(mode='flip'), "mode .* whole, slide, slide_flip, shift; got 'flip'"),
-        (dict(mode='shift'), 'needs num_windows of at least 2'),
-        (dict(mode='shift', num_windows=1), 'needs num_windows of at least 2'),
-        (dict(mode='shift', num_windows='2'), "needs num_windows of at least 2; got .*'2'"),
-        (dict(mode='slide'), "mode 'slide' needs crop_size and stride"),
-        (dict(mode='slide_flip', crop_size=(96, 96)), "mode 'slide_flip' needs crop_size and stride"),
-        (dict(mode='slide', crop_size=96, stride=64), 'each \\(height, width\\) in pixels; got .*96'),
-        (dict(mode='slide', crop_size=(96, 96), stride=(64, 0)), 'each \\(height, width\\) in pixels'),
+        (dict(mode='flip'), "mode.*slide_flip.*'flip'"),
+        (dict(mode='shift'), r'num_windows.*\b2\b'),
+        (dict(mode='shift', num_windows=1), r'num_windows.*\b2\b'),
+        (dict(mode='shift', num_windows='2'), r"num_windows.*\b2\b.*'2'"),
+        (dict(mode='slide'), "'slide'.*crop_size"),
+        (dict(mode='slide_flip', crop_size=(96, 96)), "'slide_flip'.*crop_size"),
+        (dict(mode='slide', crop_size=96, stride=64), r'\(height, width\).*\b96\b'),
+        (dict(mode='slide', crop_size=(96, 96), stride=(64, 0)), r'\(64, 0\)'),
     ],
 )
 def test_bad_test_mode(build, test_cfg, message):
@@ -215,7 +215,7 @@ def test_bad_test_mode(build, test_cfg, message):
 )
 def test_heads_that_fit_images_need_an_estimator_that_lets_them(arch, head):
     backbone = dict(type='DiffusionUNet', arch=arch)
-    with pytest.raises(ValueError, match=rf"{head['type']}.*, which DepthEstimator .*type='DiffusionDepthEstimator'"):
+    with pytest.raises(ValueError, match=rf"{head['type']}.*DepthEstimator.*type='DiffusionDepthEstimator'"):
         DepthEstimator(backbone=backbone, decode_head=head)
 
 

@@ -22,12 +22,12 @@ def replaced(numbers, *values):
 def test_marks_of_16_bits_within_any_range(number, max_depth):
     """5 of 100 pixels, in millimetres: 32.767 or 65.535 m lie within 80 m."""
     fault = find(replaced(ROOM / MM, *[number] * 5), max_depth=max_depth)
-    assert fault.kind == 'mark' and f'5.00% of the depth is {number} in the file' in fault.text
+    assert fault.kind == 'mark' and '5.00%' in fault.text and str(number) in fault.text
 
 
 def test_two_marks():
     fault = find(replaced(ROOM / MM, 65534, 65535, 65535), max_depth=10)
-    assert fault.kind == 'mark' and '3.00% of the depth is 65535 or 65534 in the file' in fault.text
+    assert fault.kind == 'mark' and all(text in fault.text for text in ('3.00%', '65535', '65534'))
 
 
 def test_nothing_but_a_mark():
@@ -40,7 +40,7 @@ def test_mark_that_was_mixed_with_depth():
     mixed = replaced(ROOM / MM, *[65535] * 4, *np.linspace(12000, 64000, 20))
     assert find(mixed, max_depth=10).kind == 'mark'
     fault = find(mixed[4:], max_depth=10)  # 20 of 96
-    assert fault.kind == 'range' and '21% ' in fault.text and 'resize again' in fault.text
+    assert fault.kind == 'range' and '21%' in fault.text and 'resize' in fault.text
 
 
 def test_a_few_pixels_of_the_highest_number_are_no_mark():
@@ -50,9 +50,9 @@ def test_a_few_pixels_of_the_highest_number_are_no_mark():
 @pytest.mark.parametrize(
     ('metres', 'unit', 'loaded_with', 'max_depth', 'likely'),
     [
-        (np.linspace(2, 60, 101), MM, 1 / 256, 80, '0.001, for millimetres'),  # 20.5 m become 80 m: 68 % are beyond
-        (ROOM, 2e-4, MM, 10, "0.0002, for TUM's 0.2 mm"),
-        (np.linspace(2, 60, 101), 1 / 256, 2e-2, 80, "0.00390625, for KITTI's 1/256 m"),
+        (np.linspace(2, 60, 101), MM, 1 / 256, 80, '0.001'),  # 20.5 m become 80 m: 68 % are beyond
+        (ROOM, 2e-4, MM, 10, '0.0002'),
+        (np.linspace(2, 60, 101), 1 / 256, 2e-2, 80, '0.00390625'),
     ],
 )
 def test_more_than_half_beyond_the_range_tells_the_unit(metres, unit, loaded_with, max_depth, likely):

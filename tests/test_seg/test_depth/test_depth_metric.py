@@ -1,3 +1,4 @@
+import re
 from contextlib import contextmanager
 
 import cv2
@@ -12,7 +13,7 @@ from mmengine.registry import init_default_scope
 from mmengine.structures import PixelData
 from mmseg.structures import SegDataSample
 
-from mmdiffperc.evaluation.depth_measures import MEASURES
+from mmdiffperc.evaluation.depth import MEASURES
 from mmdiffperc.seg.depth.depth_metric import MonocularDepthMetric
 
 
@@ -106,37 +107,37 @@ def test_image_without_depth_is_left_out(caplog):
     images = [sample([[3.0]], [[2.0]]), sample([[3.0]], [[0.0]]), sample([[3.0]], [[50.0]])]
     with heard(caplog):
         assert evaluate(images)['rmse'] == pytest.approx(1.0)
-        assert '2 of 3 images have no true depth between 0.001 and 10.0 inside the crop None: left out' in caplog.text
+        assert re.search(r'\b2\b.*\b3\b.*0\.001.*10\.0.*None', caplog.text)
         caplog.clear()
         assert np.isnan(evaluate(images[1:])['rmse'])
-        assert '2 of 2 images have no true depth' in caplog.text
+        assert re.search(r'\b2\b.*\b2\b.*0\.001', caplog.text)
 
 
 def test_measure_that_is_not_finite_is_named(caplog):
     images = [sample([[3.0, 2.0]], [[2.0, 2.0]]), sample([[0.0, 2.0]], [[2.0, 2.0]])]
     with heard(caplog):
         assert evaluate(images, depth_metrics=['rmse']) == pytest.approx(dict(rmse=(np.sqrt(0.5) + np.sqrt(2)) / 2))
-        assert 'not finite' not in caplog.text
+        assert 'a.b.png' not in caplog.text
         assert np.isinf(evaluate(images)['rmse_log'])
-        assert 'a.b.png: rmse_log, log10, silog not finite' in caplog.text
+        assert 'a.b.png: rmse_log, log10, silog' in caplog.text
         caplog.clear()
         assert np.isfinite(list(evaluate(images, clamp=True).values())).all()
-        assert 'not finite' not in caplog.text
+        assert 'a.b.png' not in caplog.text
 
 
 @pytest.mark.parametrize('pred', [[[0.0, 0.0, 2.0]], [[-1.0, -3.0, 2.0]]])
 def test_prediction_that_no_scale_aligns(pred):
-    with pytest.raises(ValueError, match=r'a\.b\.png: no scale makes the median of the prediction, (0|-1), that of'):
+    with pytest.raises(ValueError, match=r'a\.b\.png.*median.*(0|-1)'):
         evaluate([sample(pred, [[1.0, 2.0, 3.0]])], align='median')
 
 
 def test_size_that_differs():
-    with pytest.raises(ValueError, match=r'a\.b\.png: predicted depth is 2 x 3, true depth 3 x 2 \(height x width\)'):
+    with pytest.raises(ValueError, match=r'a\.b\.png.*2 x 3.*3 x 2 \(height x width\)'):
         evaluate([sample(np.ones((2, 3)), np.ones((3, 2)))])
 
 
 def test_nothing_is_written_outside_of_the_folder(tmp_path):
-    with pytest.raises(ValueError, match=r"sample_name: .*'\.\./0001'"):
+    with pytest.raises(ValueError, match=r"sample_name.*'\.\./0001'"):
         evaluate([sample([[1.0]], sample_name='../0001')], format_only=True, output_dir=str(tmp_path / 'out'))
     assert not list(tmp_path.rglob('*.png'))
 
@@ -161,16 +162,16 @@ def test_predictions_are_written_beside_the_results(tmp_path):
     [
         (
             dict(depth_metrics=['rmse', 'mae']),
-            r"depth_metrics=\['rmse', 'mae'\]: expected a list of some of d1, .*silog",
+            r"depth_metrics=\['rmse', 'mae'\].*d1.*silog",
         ),
-        (dict(depth_metrics=[]), r'depth_metrics=\[\]: expected a list of some of d1, '),
-        (dict(depth_metrics='rmse'), "depth_metrics='rmse': expected a list of some of d1, "),
-        (dict(crop_type='garg'), "crop_type='garg': expected 'nyu_crop', 'garg_crop' or 'eigen_crop', or None"),
-        (dict(align='lsq'), "align='lsq': expected 'median' or 'least_squares', or None"),
-        (dict(depth_scale_factor=0), 'depth_scale_factor=0: expected a positive, finite number'),
-        (dict(min_depth_eval=5, max_depth_eval=5), 'got 5, 5'),
-        (dict(format_only=True), 'name their folder with output_dir'),
-        (dict(max_depth_eval=80, output_dir='out'), '80 times depth_scale_factor 1000.* does not fit into 16 bits'),
+        (dict(depth_metrics=[]), r'depth_metrics=\[\].*d1'),
+        (dict(depth_metrics='rmse'), "depth_metrics='rmse'.*d1"),
+        (dict(crop_type='garg'), "crop_type='garg'.*'nyu_crop', 'garg_crop'.*'eigen_crop'"),
+        (dict(align='lsq'), "align='lsq'.*'median'.*'least_squares'"),
+        (dict(depth_scale_factor=0), 'depth_scale_factor=0'),
+        (dict(min_depth_eval=5, max_depth_eval=5), '5.*5'),
+        (dict(format_only=True), 'output_dir'),
+        (dict(max_depth_eval=80, output_dir='out'), r'\b80\b.*depth_scale_factor 1000.*16 bits'),
     ],
 )
 def test_bad_configuration(arguments, message):

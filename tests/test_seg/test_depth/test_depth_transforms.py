@@ -30,5 +30,5 @@ def test_crop_of_one_key():
 
 @pytest.mark.parametrize('size', [(6, 8), (5, 9)])
 def test_image_too_small_for_the_crop(size):
-    with pytest.raises(ValueError, match=rf'image\.png: 5 x 8 is too small for a crop of {size[0]} x {size[1]}'):
+    with pytest.raises(ValueError, match=rf'image\.png.*5 x 8.*{size[0]} x {size[1]}'):
         transform(frame(np.ones((5, 8))), type='KBCrop', size=size)

@@ -67,22 +67,22 @@ def test_split_file_of_vpd(kitti):
 
 
 def test_missing_split_file(kitti):
-    with pytest.raises(FileNotFoundError, match=r'Split file .*absent\.txt.* not found'):
+    with pytest.raises(FileNotFoundError, match=r'absent\.txt'):
         DATASETS.build(dict(type='KITTIDepthDataset', data_root=str(kitti), ann_file='absent.txt'))
 
 
 def test_missing_files(kitti):
     lines = [f'{image_of(drive)} {depth_of(drive)}' for drive in DRIVES]
     (kitti / 'annotations' / depth_of(DRIVES[1])).unlink()
-    with pytest.raises(FileNotFoundError, match=rf'1 of 4 files .*split\.txt lists are missing, such as .*{DRIVES[1]}'):
-        build(kitti, *lines)
+    with pytest.raises(FileNotFoundError, match=rf'\b1\b.*\b2\b.*annotations/{DRIVES[1]}'):
+        build(kitti, *lines, pipeline=[dict(type='LoadDepthAnnotation', depth_rescale_factor=1 / 256)])
 
 
 @pytest.mark.parametrize(
     ('line', 'message'),
     [
-        ('image.png', r'split\.txt, line 1: expected "image depth \[focal length\]", got \'image\.png\''),
-        ('image.png None 721.5', 'no line names an image with depth'),
+        ('image.png', r'split\.txt, line 1.*\'image\.png\''),
+        ('image.png None 721.5', r'split\.txt'),
     ],
 )
 def test_bad_split_file(kitti, line, message):

@@ -89,7 +89,7 @@ def test_polygon_that_sticks_out():
     ],
 )
 def test_polygons_that_pycocotools_cannot_draw(segmentation):
-    with pytest.raises(ValueError, match='expected polygons'):
+    with pytest.raises(ValueError, match='polygons'):
         draw_segmentation(segmentation, HEIGHT, WIDTH)
 
 
@@ -103,14 +103,14 @@ def test_polygons_that_pycocotools_cannot_draw(segmentation):
         (['3', 37], "'3'"),
         ([-3, 43], '-3'),
         ([10**30], 'list'),
-        ([3, 4], '40 pixels in all, got 7'),
-        ([3, 38], '40 pixels in all, got 41'),
-        ([], 'got 0'),
+        ([3, 4], r'40 pixels.*\b7\b'),
+        ([3, 38], r'40 pixels.*\b41\b'),
+        ([], r'\b0\b'),
         ('', "''"),
-        (b'3', '40 pixels in all, got 3'),
-        ('38', '40 pixels in all, got 11'),
-        ('30O', '0 to 40 pixels, got -1 to 3'),
-        ('oooooo0', '0 to 40 pixels, got 1073741823 to 1073741823'),
+        (b'3', r'40 pixels.*\b3\b'),
+        ('38', r'40 pixels.*\b11\b'),
+        ('30O', r'\b0\b.*40 pixels.*-1.*\b3\b'),
+        ('oooooo0', r'\b0\b.*40 pixels.*1073741823.*1073741823'),
         ('3X', "'3X'"),  # another digit would follow
         ('3' + 'P' * 7 + '0', 'P'),  # more digits than any run has
         ('3 ', "'3 '"),
@@ -120,11 +120,11 @@ def test_polygons_that_pycocotools_cannot_draw(segmentation):
     ],
 )
 def test_run_length_codes_that_do_not_fill_the_image(counts, message):
-    with pytest.raises(ValueError, match=f'expected .*{message}'):
+    with pytest.raises(ValueError, match=message):
         draw_segmentation(dict(counts=counts, size=[HEIGHT, WIDTH]), HEIGHT, WIDTH)
 
 
 @pytest.mark.parametrize('code', [dict(counts=[40], size=[8, 5]), dict(counts=[40]), dict(counts=[40], size='5x8'), {}])
 def test_codes_of_another_size(code):
-    with pytest.raises(ValueError, match=r'size \[5, 8\], got'):
+    with pytest.raises(ValueError, match=r'\[5, 8\]'):
         draw_segmentation(code, HEIGHT, WIDTH)

@@ -13,7 +13,8 @@ from mmengine.registry import DATASETS, init_default_scope
 from tiny_refer import write_checkpoint, write_config
 
 from mmdiffperc.compat.checkpoint import load_file
-from mmdiffperc.weights.stable_diffusion import build_text_encoder, load_weights
+from mmdiffperc.weights.architectures import build_text_encoder
+from mmdiffperc.weights.loading import load_weights
 
 ITERATIONS = 3
 MEASURES = {'oIoU', 'mIoU', *(f'precision@0.{digit}' for digit in range(5, 10))}

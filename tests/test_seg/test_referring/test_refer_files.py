@@ -62,7 +62,7 @@ def test_refs_of_python_2(write):
 @pytest.mark.parametrize('protocol', [0, 2, 4])
 def test_nothing_is_executed(write, tmp_path, protocol):
     path = write(pickle.dumps([REF, Attack(tmp_path / 'executed')], protocol))
-    with pytest.raises(pickle.UnpicklingError, match=r'refs\(unc\)\.p was refused: it asks for `(posix|nt)\.mkdir`'):
+    with pytest.raises(pickle.UnpicklingError, match=r'refs\(unc\)\.p.*`(posix|nt)\.mkdir`'):
         load_refs(path)
     assert not (tmp_path / 'executed').exists()
     pickle.load(io.BytesIO((tmp_path / 'refs(unc).p').read_bytes()))
@@ -70,19 +70,19 @@ def test_nothing_is_executed(write, tmp_path, protocol):
 
 
 def test_classes_are_refused(write):
-    with pytest.raises(pickle.UnpicklingError, match='numpy.*save it again with plain lists'):
+    with pytest.raises(pickle.UnpicklingError, match='numpy'):
         load_refs(write(pickle.dumps([REF | dict(ann_id=np.int64(20))])))
 
 
 @pytest.mark.parametrize('content', [b'', b'<html>not found</html>', pickle.dumps([REF])[:-9]])
 def test_damaged_file(write, content):
-    with pytest.raises(ValueError, match=r'refs\(unc\)\.p is damaged or no pickle'):
+    with pytest.raises(ValueError, match=r'refs\(unc\)\.p.*damaged'):
         load_refs(write(content))
 
 
 @pytest.mark.parametrize('content', [[], {}, dict(images=[]), 'train'])
 def test_no_list_of_refs(write, content):
-    with pytest.raises(ValueError, match='expected a list of refs, got'):
+    with pytest.raises(ValueError, match='refs'):
         load_refs(write(pickle.dumps(content)))
 
 
@@ -99,14 +99,14 @@ def test_no_list_of_refs(write, content):
     ],
 )
 def test_entry_that_is_no_ref(write, change):
-    with pytest.raises(ValueError, match='entry 1 .*RefCOCO'):
+    with pytest.raises(ValueError, match='entry 1.*RefCOCO'):
         load_refs(write(pickle.dumps([REF, REF | change])))
 
 
 @pytest.mark.parametrize('load', [load_refs, Instances.load])
 def test_missing_file(tmp_path, load):
     for path in (str(tmp_path / 'refs.p'), str(tmp_path), ''):
-        with pytest.raises(FileNotFoundError, match='does not exist or is not a file; check data_root'):
+        with pytest.raises(FileNotFoundError, match='data_root'):
             load(path)
 
 
@@ -119,15 +119,15 @@ def test_image_and_object_are_found(instances):
 @pytest.mark.parametrize(
     ('change', 'message'),
     [
-        (dict(ann_id=22), 'ann_id 22, which does not exist'),
-        (dict(image_id=9), 'image_id 9, which does not exist'),
-        (dict(category_id=1), 'category_id 1, which does not exist'),
-        (dict(ann_id=21), 'image 7, but annotation 21 is of image 8'),
-        (dict(category_id=3), 'category 3, but annotation 20 is of category 2'),
+        (dict(ann_id=22), 'ann_id 22'),
+        (dict(image_id=9), 'image_id 9'),
+        (dict(category_id=1), 'category_id 1'),
+        (dict(ann_id=21), 'image 7.*annotation 21.*image 8'),
+        (dict(category_id=3), 'category 3.*annotation 20.*category 2'),
     ],
 )
 def test_ref_of_another_data_set(instances, change, message):
-    with pytest.raises(ValueError, match=f'ref 3 names {message} in .*instances.json. Refs and annotations have to be'):
+    with pytest.raises(ValueError, match=f'ref 3 .*{message}.*instances.json'):
         instances.find(REF | change)
 
 
@@ -136,14 +136,14 @@ def test_ref_of_another_data_set(instances, change, message):
     [
         (b'{"images": [', 'json'),
         (b'\xff', 'json'),
-        (b'[]', 'expected images, annotations, categories, got no list of images'),
-        (b'{"images": {}}', 'got no list of images'),
-        (b'{"images": []}', 'got no list of annotations'),
-        (b'{"images": [7]}', 'entry 0 of images has no id, file_name, height, width'),
+        (b'[]', 'images.*annotations.*categories'),
+        (b'{"images": {}}', 'images'),
+        (b'{"images": []}', 'annotations'),
+        (b'{"images": [7]}', 'entry 0.*file_name'),
     ],
 )
 def test_file_that_is_not_in_the_format_of_coco(write, content, message):
-    with pytest.raises(ValueError, match=f"instances.json is not in COCO's format: .*{message}"):
+    with pytest.raises(ValueError, match=f"instances.json.*COCO's.*{message}"):
         Instances.load(write(content, 'instances.json'))
 
 
@@ -153,7 +153,7 @@ def test_file_that_is_not_in_the_format_of_coco(write, content, message):
 def test_entry_that_lacks_something(write, table, field):
     content = json.loads(json.dumps(COCO))
     del content[table][1][field]
-    with pytest.raises(ValueError, match=f"not in COCO's format: entry 1 of {table} has no {field}"):
+    with pytest.raises(ValueError, match=f"COCO's.*entry 1.*{table}.*{field}"):
         Instances.load(write(json.dumps(content).encode(), 'instances.json'))
 
 
@@ -181,7 +181,7 @@ def test_endlessly_nested_list_is_quoted_briefly(write):
     ],
 )
 def test_what_allocates_or_hashes_without_bounds(write, content, name):
-    with pytest.raises(pickle.UnpicklingError, match=rf'refs\(unc\)\.p .*{name}'):
+    with pytest.raises(pickle.UnpicklingError, match=rf'refs\(unc\)\.p.*{name}'):
         load_refs(write(content))
 
 
@@ -189,7 +189,7 @@ def test_what_allocates_or_hashes_without_bounds(write, content, name):
 def test_table_of_objects_is_not_made_as_long_as_the_file_says(write, content):
     """Python's unpickler in C would take 4 GB for these."""
     tracemalloc.start()
-    with pytest.raises(ValueError, match='expected a list of refs, got None'):
+    with pytest.raises(ValueError, match=r'refs\(unc\)\.p.*None'):
         load_refs(write(content))
     most = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
@@ -198,13 +198,13 @@ def test_table_of_objects_is_not_made_as_long_as_the_file_says(write, content):
 
 @pytest.mark.parametrize('change', [dict(ref_id=-1), dict(ann_id=10**400), dict(sentences=[dict(raw='x' * 3000)])])
 def test_numbers_and_sentences_beyond_all_bounds(write, change):
-    with pytest.raises(ValueError, match='entry 1 ') as error:
+    with pytest.raises(ValueError, match='entry 1') as error:
         load_refs(write(pickle.dumps([REF, REF | change])))
     assert len(str(error.value)) < 1000
 
 
 def test_ref_that_is_there_twice(write):
-    with pytest.raises(ValueError, match=r'refs\(unc\)\.p: entries 1 and 2 .* ref_id 4'):
+    with pytest.raises(ValueError, match=r'refs\(unc\)\.p.*\b1\b.*\b2\b.*ref_id 4'):
         load_refs(write(pickle.dumps([REF, REF | dict(ref_id=4), REF | dict(ref_id=4, split='val')])))
 
 
@@ -213,7 +213,7 @@ def test_one_list_of_sentences_for_all(write, monkeypatch):
     monkeypatch.setattr(refer_files, 'MOST_SENTENCES', 1999)
     sentences = REF['sentences'] * 1000
     refs = [REF | dict(ref_id=number, sentences=sentences) for number in range(2)]
-    with pytest.raises(ValueError, match=r'refs\(unc\)\.p: .* 1999 sentences'):
+    with pytest.raises(ValueError, match=r'refs\(unc\)\.p.*1999 sentences'):
         load_refs(write(pickle.dumps(refs)))
     assert len(load_refs(write(pickle.dumps(refs[:1])))) == 1
 
@@ -221,14 +221,14 @@ def test_one_list_of_sentences_for_all(write, monkeypatch):
 @pytest.mark.parametrize(
     ('table', 'change', 'problem'),
     [
-        ('images', dict(file_name='../8.jpg'), r"image 8: .*'\.\./8\.jpg'"),
-        ('images', dict(file_name='/8.jpg'), "image 8: .*'/8.jpg'"),
-        ('images', dict(file_name=None), 'image 8: .*None'),
-        ('images', dict(height=4.5), 'entry 1 of images has height 4.5'),
-        ('images', dict(id=[8]), 'entry 1 of images has id'),
-        ('images', dict(id=7), 'images have the id 7'),
-        ('annotations', dict(image_id='8'), "entry 1 of annotations has image_id '8'"),
-        ('annotations', dict(id=20), 'annotations have the id 20'),
+        ('images', dict(file_name='../8.jpg'), r"image 8.*'\.\./8\.jpg'"),
+        ('images', dict(file_name='/8.jpg'), "image 8.*'/8.jpg'"),
+        ('images', dict(file_name=None), 'image 8.*None'),
+        ('images', dict(height=4.5), 'entry 1 .*height.*4.5'),
+        ('images', dict(id=[8]), 'entry 1 .*id'),
+        ('images', dict(id=7), r'images.*\b7\b'),
+        ('annotations', dict(image_id='8'), "entry 1.*annotations.*image_id '8'"),
+        ('annotations', dict(id=20), r'annotations.*\b20\b'),
     ],
 )
 def test_entry_that_cannot_be_used(write, table, change, problem):

@@ -50,36 +50,20 @@ def test_by_hand():
     )
 
 
-@pytest.mark.parametrize(
-    ('intersection', 'union', 'threshold'), [(5, 10, 0.5), (6, 10, 0.6), (7, 10, 0.7), (9, 10, 0.9)]
-)
-def test_threshold_itself_counts(intersection, union, threshold):
-    assert evaluate([overlap(intersection, union)])[f'precision@{threshold}'] == 100
-    assert evaluate([overlap(intersection - 1, 10)])[f'precision@{threshold}'] == 0
-
-
 def test_overlap_of_masks_that_differ_both_ways():
     results = evaluate([sample([[1, 1, 0], [1, 0, 0]], [[0, 1, 1], [1, 1, 0]])])
     assert results['oIoU'] == results['mIoU'] == pytest.approx(100 * 2 / 5)
 
 
-def test_empty_union_counts_as_zero():
-    results = evaluate([overlap(0, 0), overlap(3, 4)])
-    assert results['mIoU'] == pytest.approx(100 * 0.75 / 2)
-    assert results['oIoU'] == pytest.approx(75)
-    assert results['precision@0.5'] == 50
-    assert set(evaluate([overlap(0, 0)]).values()) == {0.0}
-
-
 def test_other_thresholds_and_prefix():
     results = evaluate([overlap(1, 4)], thresholds=[0.25], prefix='refer')
     assert results == {'refer/oIoU': 25, 'refer/mIoU': 25, 'refer/precision@0.25': 100}
-    with pytest.raises(ValueError, match=r'thresholds=\[50\]: expected a list of IoUs in \(0, 1\]'):
+    with pytest.raises(ValueError, match=r'thresholds=\[50\].*IoUs.*\(0, 1\]'):
         ReferringSegMetric(thresholds=[50])
 
 
 def test_size_that_differs():
-    with pytest.raises(ValueError, match='a.jpg: the predicted mask is 1 x 2, the true one 2 x 1.*EvaluateAtInputSize'):
+    with pytest.raises(ValueError, match='a.jpg.*mask.*1 x 2.*2 x 1.*EvaluateAtInputSize'):
         evaluate([sample([[1, 0]], [[1], [0]])])
 
 
@@ -93,7 +77,7 @@ def test_masks_are_written(tmp_path):
 
 
 def test_masks_that_cannot_be_named(tmp_path):
-    with pytest.raises(ValueError, match='the samples lack sentence_number: add it to the meta_keys of PackSegInputs'):
+    with pytest.raises(ValueError, match='sentence_number.*meta_keys.*PackSegInputs'):
         evaluate([sample([[1]], [[1]], ref_id=7)], output_dir=str(tmp_path))
 
 

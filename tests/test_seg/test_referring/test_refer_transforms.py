@@ -24,9 +24,9 @@ def mask():
 @pytest.mark.parametrize(
     ('segmentation', 'message'),
     [
-        ([[1, 1, 4, 3]], 'polygons of at least three points'),
-        (None, 'polygons .*None'),
-        (dict(counts=[3, 4], size=[5, 8]), 'runs of 40 pixels in all, got 7'),
+        ([[1, 1, 4, 3]], 'polygons'),
+        (None, 'polygons.*None'),
+        (dict(counts=[3, 4], size=[5, 8]), r'40 pixels.*\b7\b'),
         (dict(counts=[40], size=[5, 8]), 'empty'),
         ([[0.1, 0.1, 0.3, 0.1, 0.3, 0.3]], 'empty'),
     ],
@@ -35,13 +35,13 @@ def test_segmentation_that_is_none(segmentation, message):
     results = dict(
         segmentation=segmentation, height=5, width=8, ori_shape=(5, 8), img_path='a.jpg', ref_id=3, seg_fields=[]
     )
-    with pytest.raises(ValueError, match=f'a.jpg, ref 3: .*{message}'):
+    with pytest.raises(ValueError, match=f'a.jpg, ref 3.*{message}'):
         LoadReferringMask().transform(results)
 
 
 def test_image_of_another_size():
     results = dict(segmentation=RUNS, height=5, width=8, ori_shape=(8, 5), img_path='a.jpg', ref_id=3)
-    with pytest.raises(ValueError, match=r'a\.jpg: the image is 8 x 5, .* 5 x 8 .*color_ignore_orientation'):
+    with pytest.raises(ValueError, match=r'a\.jpg.*8 x 5.*5 x 8.*color_ignore_orientation'):
         LoadReferringMask().transform(results)
 
 

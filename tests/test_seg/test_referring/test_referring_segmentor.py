@@ -9,7 +9,6 @@ from mmseg.registry import MODELS
 from mmseg.structures import SegDataSample
 
 from mmdiffperc.seg.referring.referring_segmentor import ReferringSegmentor
-from mmdiffperc.seg.semantic import MaskedCrossEntropyLoss  # noqa: F401  (registers it)
 
 TOKENS = 10
 SENTENCES = ['the red sphere', 'a blue box left of the cone']
@@ -120,34 +119,34 @@ def test_windows_get_the_sentence_of_their_image(model, images):
 def test_sample_without_a_sentence(model, images, mode):
     without = samples()
     del without[1].text
-    with pytest.raises(ValueError, match=r'A sample has no sentence.*lacks `text`.*PackSegInputs.*predict'):
+    with pytest.raises(ValueError, match='`text`.*PackSegInputs'):
         model(images, without, mode=mode)
 
 
 @pytest.mark.parametrize('mode', ['predict', 'tensor'])
 def test_no_samples(model, images, mode):
-    with pytest.raises(ValueError, match='A sample has no sentence'):
+    with pytest.raises(ValueError, match='`text`'):
         model(images, mode=mode)
 
 
 def test_list_of_sentences(model, images):
-    with pytest.raises(TypeError, match=r"one sentence for each image, a string, got list \['a', 'b'\]"):
+    with pytest.raises(TypeError, match=r"\['a', 'b'\]"):
         model(images, samples(['the box', ['a', 'b']]), mode='tensor')
 
 
 def test_prompts_that_read_no_sentence():
     prompts = dict(type='ClassPrompts', classes=['a'] * TOKENS)
-    with pytest.raises(ValueError, match='expected prompts of type TextPrompts there, got ClassPrompts'):
+    with pytest.raises(ValueError, match='TextPrompts.*ClassPrompts'):
         build(backbone=dict(BACKBONE, prompts=prompts))
-    with pytest.raises(ValueError, match='expected prompts of type TextPrompts there, got NoneType'):
+    with pytest.raises(ValueError, match='TextPrompts.*NoneType'):
         build(backbone=dict(type='ResNet', depth=18))
 
 
 @pytest.mark.parametrize(
     ('test_cfg', 'message'),
     [
-        (dict(mode='shift', num_windows=2), "mode .* whole, slide; got 'shift'"),
-        (dict(mode='slide', stride=(32, 32)), "mode 'slide' needs crop_size and stride"),
+        (dict(mode='shift', num_windows=2), "mode.*'shift'"),
+        (dict(mode='slide', stride=(32, 32)), "'slide'.*crop_size"),
     ],
 )
 def test_bad_test_mode(test_cfg, message):
@@ -163,5 +162,5 @@ def test_the_test_mode_is_the_whole_image_if_nothing_is_said(test_cfg):
 def test_plain_segmentor_tells_that_sentences_are_missing(images):
     model = build(type='EncoderDecoder')
     assert not isinstance(model, ReferringSegmentor)
-    with pytest.raises(TypeError, match=r'Call the backbone with \(images, sentences\), as ReferringSegmentor does'):
+    with pytest.raises(TypeError, match=r'\(images, sentences\).*ReferringSegmentor'):
         model(images, samples(), mode='loss')

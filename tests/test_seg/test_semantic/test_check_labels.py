@@ -42,13 +42,13 @@ def test_labels_of_the_classes_pass(load):
 
 
 def test_labels_beyond_the_classes(load):
-    with pytest.raises(ValueError, match=r'scene\.png: labels \[148, 149\], but there are 148 classes \(0 to 147'):
+    with pytest.raises(ValueError, match=r'scene\.png.*\[148, 149\].*148 classes \(0.*\b147\b'):
         load(LABELS, num_classes=148)
 
 
 def test_labels_below_the_classes():
     check = Compose([dict(type='mmseg.CheckLabels', num_classes=3)])
-    with pytest.raises(ValueError, match=r'map\.png: labels \[-1\], but there are 3 classes'):
+    with pytest.raises(ValueError, match=r'map\.png.*\[-1\].*3 classes'):
         check(dict(gt_seg_map=np.array([[0, -1, 255]]), seg_map_path='map.png'))
 
 
@@ -62,7 +62,7 @@ def test_another_ignore_index():
     check = Compose([dict(type='mmseg.CheckLabels', num_classes=3, ignore_index=9)])
     results = dict(gt_seg_map=np.array([[0, 9, 2]]), seg_map_path='map.png')
     assert check(results) is results
-    with pytest.raises(ValueError, match=r'map\.png: labels \[255\]'):
+    with pytest.raises(ValueError, match=r'map\.png.*\[255\]'):
         check(dict(results, gt_seg_map=np.array([[0, 255]])))
 
 
@@ -73,7 +73,7 @@ def check(labels, **extra):
 
 @pytest.mark.parametrize('channels', [2, 3, 4])
 def test_map_of_several_channels(channels):
-    with pytest.raises(ValueError, match=rf'map\.png: .* \(4, 6, {channels}\) .*photo\.jpg'):
+    with pytest.raises(ValueError, match=rf'map\.png.*\(4, 6, {channels}\).*photo\.jpg'):
         check(np.zeros((4, 6, channels), np.uint8))
 
 
@@ -97,7 +97,7 @@ def test_map_drawn_on_the_raw_pixels_of_a_turned_photo(tmp_path):
     Image.new('L', (6, 4), 1).save(labels)
     rest = [dict(type='LoadAnnotations'), dict(type='CheckLabels', num_classes=2)]
     sample = dict(img_path=photo, seg_map_path=labels, reduce_zero_label=False)
-    with pytest.raises(ValueError, match=r'map\.png: .*EXIF.*color_ignore_orientation'):
+    with pytest.raises(ValueError, match=r'map\.png.*EXIF.*color_ignore_orientation'):
         Compose([dict(type='LoadImageFromFile'), *rest])(dict(sample, seg_fields=[]))
     loader = dict(type='LoadImageFromFile', color_type='color_ignore_orientation')
     results = Compose([loader, *rest])(dict(sample, seg_fields=[]))
@@ -114,7 +114,7 @@ def test_map_of_16_bits(tmp_path, highest, fits, suffix):
     if fits:
         assert transform(results) is results
     else:
-        with pytest.raises(ValueError, match=rf'map\.{suffix}: labels from 0 to {highest}.*photo\.jpg'):
+        with pytest.raises(ValueError, match=rf'map\.{suffix}.*\b0\b.*{highest}.*photo\.jpg'):
             transform(results)
 
 

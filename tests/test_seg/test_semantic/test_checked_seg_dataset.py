@@ -6,7 +6,7 @@ from mmengine.registry import init_default_scope
 from mmseg.registry import DATASETS
 from PIL import Image
 
-from mmdiffperc.seg.semantic import CheckedSegDataset
+import mmdiffperc.seg  # noqa: F401
 
 
 @pytest.fixture(autouse=True)
@@ -31,13 +31,8 @@ def build(tmp_path):
     return build
 
 
-def test_stands_in_for_the_data_set_of_mmseg(build):
-    dataset = build([0, 1], [1, 0], type='BaseSegDataset')
-    assert isinstance(dataset, CheckedSegDataset) and len(dataset) == 2
-
-
 def test_masks_of_0_and_255(build):
-    with pytest.raises(ValueError, match=r'0\.png .*\[0, 255\].*label_map=\{255: 1\}'):
+    with pytest.raises(ValueError, match=r'0\.png.*\[0, 255\].*label_map=\{255: 1\}'):
         build([0, 255], [255, 255], [0, 0])
 
 
@@ -55,19 +50,19 @@ def test_some_masks_may_be_so(build, labels):
 
 
 def test_class_that_never_occurs(build):
-    with pytest.warns(UserWarning, match=r"0\.png .* 2 of the 3 classes .*'wall', 'door'"):
+    with pytest.warns(UserWarning, match=r"0\.png.*\b2\b.*3 classes.*'wall', 'door'"):
         build([1, 255], [1, 1], classes=['wall', 'crack', 'door'])
 
 
 def test_a_single_mask_may_be_so(build):
-    with pytest.warns(UserWarning, match=r"1 of the 2 classes .*'crack'"):
+    with pytest.warns(UserWarning, match=r"\b1\b.*2 classes.*'crack'"):
         build([0, 255])
 
 
 def test_50_are_judged(build):
     masks = [[0, 255]] * 51
     masks[9] = [0, 1]  # 9.png is the last name
-    with pytest.raises(ValueError, match='and 49 more'):
+    with pytest.raises(ValueError, match=r'\b49\b'):
         build(*masks)
     masks[50] = [0, 1]
     build(*masks)
@@ -75,36 +70,36 @@ def test_50_are_judged(build):
 
 def test_zero_that_means_nothing(build):
     """Labels 0 and 1 of the files become 255 and 0."""
-    with pytest.warns(UserWarning, match=r"1 of the 2 classes .*'crack'"):
+    with pytest.warns(UserWarning, match=r"\b1\b.*2 classes.*'crack'"):
         build([0, 1], [1, 1], reduce_zero_label=True)
 
 
 @pytest.mark.parametrize(('asked', 'there'), [('.jpg', '.png'), ('.PNG', '.png'), ('.png', '.JPG'), ('png', '.jpeg')])
 def test_images_of_another_suffix(build, asked, there):
-    with pytest.raises(FileNotFoundError, match=rf"images: .*img_suffix='{asked}'.*'0{there}'.*'{there}'\?"):
+    with pytest.raises(FileNotFoundError, match=rf"images.*img_suffix='{asked}'.*'0{there}'.*'{there}'\?"):
         build([0, 1], suffix=there, img_suffix=asked)
 
 
 def test_label_maps_of_another_suffix(build):
-    with pytest.raises(FileNotFoundError, match=r"1 of 1 .*labels/0\.tif \(seg_map_suffix='\.tif'\).*'\.png'\?"):
+    with pytest.raises(FileNotFoundError, match=r"\b1\b.*\b1\b.*labels/0\.tif \(seg_map_suffix='\.tif'\).*'\.png'\?"):
         build([0, 1], seg_map_suffix='.tif')
 
 
 def test_one_label_map_is_missing(build, tmp_path):
     build([0, 1], [1, 0])
     (tmp_path / 'labels' / '1.png').unlink()
-    with pytest.raises(FileNotFoundError, match=r"1 of 2 .*labels/1\.png .*such as '0\.png'$"):
+    with pytest.raises(FileNotFoundError, match=r"\b1\b.*\b2\b.*labels/1\.png.*'0\.png'"):
         build()
 
 
 @pytest.mark.parametrize(('prefix', 'named'), [(('image', 'labels'), 'image'), (('images', 'label'), 'label')])
 def test_folder_that_does_not_exist(build, prefix, named):
-    with pytest.raises(FileNotFoundError, match=rf'/{named} .*data_root.*data_prefix'):
+    with pytest.raises(FileNotFoundError, match=rf'/{named}.*data_root.*data_prefix'):
         build([0, 1], prefix=prefix)
 
 
 def test_empty_folder(build):
-    with pytest.raises(FileNotFoundError, match='images holds no files'):
+    with pytest.raises(FileNotFoundError, match='images'):
         build()
 
 
@@ -112,7 +107,7 @@ def test_list_of_images(build, tmp_path):
     (tmp_path / 'train.txt').write_text('0\n')
     assert len(build([0, 1], [1, 0], ann_file='train.txt')) == 1
     (tmp_path / 'train.txt').write_text('0\n7\n')
-    with pytest.raises(FileNotFoundError, match=r'1 of 2 .*images/7\.png'):
+    with pytest.raises(FileNotFoundError, match=r'\b1\b.*\b2\b.*images/7\.png'):
         build(ann_file='train.txt')
     with pytest.raises(FileNotFoundError, match=r'ann_file=.*val\.txt'):
         build(ann_file='val.txt')
@@ -121,7 +116,14 @@ def test_list_of_images(build, tmp_path):
 def test_damaged_label_map(build, tmp_path):
     build([0, 1])
     (tmp_path / 'labels' / '0.png').write_bytes(b'')
-    with pytest.raises(ValueError, match=r'labels/0\.png: empty, damaged'):
+    with pytest.raises(ValueError, match=r'labels/0\.png.*empty'):
+        build()
+
+
+def test_empty_image(build, tmp_path):
+    build([0, 1])
+    (tmp_path / 'images' / '0.png').write_bytes(b'')
+    with pytest.raises(ValueError, match=r'images/0\.png.*empty'):
         build()
 
 

@@ -55,9 +55,7 @@ BAD, GOOD, EMPTY = mask(0, 255), mask(0, 1), mask(0)
 )
 def test_most_masks_of_0_and_255(build, maps):
     num_bad = sum(one is BAD for one in maps)
-    with pytest.warns(
-        UserWarning, match=rf'0\.png and {len(maps) - 1} more .* {num_bad} hold .*label_map=\{{255: 1\}}'
-    ):
+    with pytest.warns(UserWarning, match=rf'0\.png.*{len(maps) - 1}.*{num_bad}.*label_map=\{{255: 1\}}'):
         build(*maps)
 
 
@@ -79,14 +77,14 @@ def test_one_border_among_masks_without_any_crack(build):
 
 
 def test_zero_that_means_nothing(build):
-    with pytest.raises(ValueError, match=r'reduce_zero_label=False, label_map=\{255: 1\} of CheckedSegDataset'):
+    with pytest.raises(ValueError, match=r'reduce_zero_label=False, label_map=\{255: 1\}.*CheckedSegDataset'):
         build(BAD, BAD, reduce_zero_label=True, dataset=CheckedSegDataset)
     dataset = build(reduce_zero_label=False, label_map={255: 1}, dataset=CheckedSegDataset)
     assert set(np.unique(dataset[0]['gt_seg_map'])) == {0, 1}  # as the message advises
 
 
 def test_advice_for_a_data_set_that_has_no_label_map(build):
-    with pytest.raises(ValueError, match=r"BaseSegDataset has no label_map.*type='CheckedSegDataset'"):
+    with pytest.raises(ValueError, match=r"BaseSegDataset.*label_map.*type='CheckedSegDataset'"):
         build(BAD, BAD)
 
 
@@ -104,7 +102,7 @@ def test_one_class(build):
 
 
 def test_labels_that_no_class_has(build):
-    with pytest.warns(UserWarning, match=r'labels 7, 254 .* 0 to 1\b'):
+    with pytest.warns(UserWarning, match=r'7, 254.*\b0\b.*1\b'):
         build(mask(0, 1, 7), mask(1, 254, 255))
 
 
@@ -114,37 +112,37 @@ def test_many_classes(build):
     with warnings.catch_warnings():
         warnings.simplefilter('error')
         build(mask(0, 1), mask(1, 0), classes=classes)
-    with pytest.warns(UserWarning, match=r"10 of the 11 classes \('1', .* and 2 more\)"):
+    with pytest.warns(UserWarning, match=r"\b10\b.*11 classes \('1', .* and 2 more\)"):
         build(mask(0), mask(0), classes=classes)
 
 
 def test_check_labels_does_its_work_later(build):
     """An error of one map then comes when the map is used."""
     dataset = build(np.stack([GOOD] * 3, -1), GOOD, pipeline=[*LOAD, dict(type='CheckLabels', num_classes=2)])
-    with pytest.raises(ValueError, match=r'labels/0\.png: .* \(4, 6, 3\)'):
+    with pytest.raises(ValueError, match=r'labels/0\.png.*\(4, 6, 3\)'):
         dataset[0]
 
 
 @pytest.mark.parametrize('channels', [2, 3, 4])
 def test_map_of_several_channels(build, channels):
-    with pytest.raises(ValueError, match=rf'labels/0\.png: .* \(4, 6, {channels}\) .*images/0\.jpg'):
+    with pytest.raises(ValueError, match=rf'labels/0\.png.*\(4, 6, {channels}\).*images/0\.jpg'):
         build(np.stack([GOOD] * channels, -1), GOOD)
 
 
 def test_map_of_16_bits(build):
-    with pytest.raises(ValueError, match=r'labels/1\.png: .* 0 to 256.*images/1\.jpg'):
+    with pytest.raises(ValueError, match=r'labels/1\.png.*\b0\b.*\b256\b.*images/1\.jpg'):
         build(GOOD, mask(0, 256, dtype=np.uint16))
 
 
 @pytest.mark.parametrize('shape', [(2, 3), (8, 12), (3, 6)])
 def test_map_of_another_size(build, shape):
-    with pytest.raises(ValueError, match=r'labels/0\.png: .* \(4, 6\), .*images/0\.jpg'):
+    with pytest.raises(ValueError, match=r'labels/0\.png.*\(4, 6\).*images/0\.jpg'):
         build(np.resize(GOOD, shape))
 
 
 @pytest.mark.parametrize('orientation', [5, 6, 7, 8])
 def test_photo_that_exif_turns(build, orientation):
-    with pytest.raises(ValueError, match=r'labels/0\.png: .*EXIF.*color_ignore_orientation'):
+    with pytest.raises(ValueError, match=r'labels/0\.png.*EXIF.*color_ignore_orientation'):
         build(GOOD, GOOD, orientation=orientation)
     with warnings.catch_warnings():
         warnings.simplefilter('error')
@@ -159,7 +157,7 @@ def test_photo_that_exif_turns_unseen(build, orientation, size):
     """The map may be right, but mmseg does not turn it with its image."""
     maps = [mask(0, 1, width=size[0])] * 2
     with pytest.warns(
-        UserWarning, match=rf'images/0\.jpg .*EXIF orientation {orientation}.*labels/0\.png.* 2 of'
+        UserWarning, match=rf'images/0\.jpg.*EXIF orientation {orientation}.*labels/0\.png.*\b2\b'
     ) as caught:
         build(*maps, orientation=orientation, size=size)
     assert len(caught) == 1
@@ -173,7 +171,7 @@ def test_photo_that_exif_turns_unseen(build, orientation, size):
 def test_damaged_map(build, tmp_path, backend):
     build(GOOD, GOOD)
     (tmp_path / 'labels' / '1.png').write_bytes(b'no image')
-    with pytest.raises(ValueError, match=r'labels/1\.png: empty, damaged'):
+    with pytest.raises(ValueError, match=r'labels/1\.png.*empty, damaged'):
         build(pipeline=[LOAD[0], dict(type='LoadAnnotations', imdecode_backend=backend)])
 
 

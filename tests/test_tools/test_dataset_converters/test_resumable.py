@@ -69,7 +69,7 @@ def test_refuses_a_folder_of_other_data(tmp_path):
     from resumable import write_folder
 
     write_folder(tmp_path / 'out', FILES)
-    with pytest.raises(FileExistsError, match=r'out exists and lacks 1 of 7 files, such as images/d\.txt'):
+    with pytest.raises(FileExistsError, match=r'\b1\b.*\b7\b.*images/d\.txt'):
         write_folder(tmp_path / 'out', FILES | {'images/d.txt': partial(write, 'd')})
     assert not (tmp_path / 'out/images/d.txt').exists()
 
@@ -79,7 +79,7 @@ def test_refuses_to_continue_another_conversion(tmp_path):
 
     (tmp_path / 'out.part').mkdir()
     (tmp_path / 'out.part/train.txt').touch()
-    with pytest.raises(FileExistsError, match=r'out\.part was begun with other arguments: it holds train\.txt'):
+    with pytest.raises(FileExistsError, match=r'out\.part.*train\.txt'):
         write_folder(tmp_path / 'out', FILES)
 
 
@@ -88,7 +88,7 @@ def test_refuses_a_file_at_once(tmp_path, name):
     from resumable import write_folder
 
     (tmp_path / name).write_text('mine')
-    with pytest.raises(FileExistsError, match=f'{name} exists .*folder'):
+    with pytest.raises(FileExistsError, match=f'{name}.*folder'):
         write_folder(tmp_path / 'out', FILES)
     assert [path.name for path in tmp_path.iterdir()] == [name]
     assert (tmp_path / name).read_text() == 'mine'
@@ -105,7 +105,7 @@ def test_missing_files(tmp_path):
     from resumable import require_files
 
     (tmp_path / 'here').touch()
-    with pytest.raises(FileNotFoundError, match='1 of 2 listed files are missing, such as .*gone'):
+    with pytest.raises(FileNotFoundError, match=r'\b1\b.*\b2\b.*missing.*gone'):
         require_files([tmp_path / 'here', Path(tmp_path / 'gone')])
 
 
@@ -114,6 +114,6 @@ def test_refuses_files_outside_of_the_folder(tmp_path, name):
     """A scene's name in the file of NYU Depth v2 becomes a part of a path."""
     from resumable import write_folder
 
-    with pytest.raises(ValueError, match=f"out: .*'{name}'"):
+    with pytest.raises(ValueError, match=f"out.*'{name}'"):
         write_folder(tmp_path / 'out', {'a.txt': partial(write, 'a'), name: partial(write, 'b')})
     assert not list(tmp_path.iterdir())

@@ -4,11 +4,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 from mmdet.datasets import CocoDataset as DetectionDataset
+from mmdet.datasets import RefCocoDataset
 from mmpose.datasets.datasets import CocoDataset as PoseDataset
 from pycocotools import mask as coco_mask
 
 from mmdiffperc.toy_scenes.writers import make_sample
 from mmdiffperc.toy_scenes.writers.coco import COCO_CLASSES, run_lengths
+
+LOAD_MASKS = [
+    dict(type='mmdet.LoadImageFromFile'),
+    dict(type='mmdet.LoadAnnotations', with_mask=True, with_bbox=False, with_seg=False, with_label=False),
+]
 
 
 @pytest.mark.parametrize('first', [0, 1])
@@ -30,9 +36,9 @@ def test_mmdet_reads_it(toy_root, toy_spec):
         dict(type='mmdet.LoadAnnotations', with_bbox=True, with_mask=True),
     ]
     dataset = DetectionDataset(
-        data_root=str(toy_root),
-        ann_file='coco/annotations/instances_val.json',
-        data_prefix=dict(img='images/val/'),
+        data_root=str(toy_root / 'coco'),
+        ann_file='annotations/instances_val.json',
+        data_prefix=dict(img='val/'),
         metainfo=dict(classes=COCO_CLASSES),
         pipeline=pipeline,
     )
@@ -52,9 +58,9 @@ def test_mmdet_reads_it(toy_root, toy_spec):
 
 def test_mmpose_reads_it(toy_root, toy_spec):
     dataset = PoseDataset(
-        data_root=str(toy_root),
-        ann_file='coco/annotations/person_keypoints_val.json',
-        data_prefix=dict(img='images/val/'),
+        data_root=str(toy_root / 'coco'),
+        ann_file='annotations/person_keypoints_val.json',
+        data_prefix=dict(img='val/'),
         pipeline=[dict(type='mmpose.LoadImage')],
     )
     figures = [
@@ -82,3 +88,42 @@ def test_numbers_are_unique_over_the_splits(toy_root):
         objects += [one['id'] for one in content['annotations']]
     assert len(images) == len(set(images)) == 13
     assert len(objects) == len(set(objects)) >= 3 * 13
+
+
+def read_refcoco(root, split):
+    return RefCocoDataset(
+        data_root=str(root / 'refcoco'),
+        data_prefix=dict(img_path='images/'),
+        ann_file='instances.json',
+        split_file='refs(unc).p',
+        split=split,
+        text_mode='original',
+        pipeline=LOAD_MASKS,
+    )
+
+
+def samples_of(spec, split):
+    """Samples that belong to a split of RefCOCO's, by file name."""
+    found = [
+        make_sample(spec, 'train' if split == 'train' else 'val', index)
+        for index in range(spec.num_train if split == 'train' else spec.num_val)
+    ]
+    if split != 'train':
+        found = [one for one in found if (one.index % 2 == 0) == (split == 'val')]
+    if split.startswith('test'):
+        has_figure = [any(one.keypoints is not None for one in sample.rendering.instances) for sample in found]
+        found = [sample for sample, figure in zip(found, has_figure, strict=True) if figure == (split == 'testA')]
+    return {one.file_name: one for one in found}
+
+
+@pytest.mark.parametrize('split', ['train', 'val', 'testA', 'testB'])
+def test_refcoco_dataset_reads_it(toy_root, toy_spec, split):
+    dataset, expected = read_refcoco(toy_root, split), samples_of(toy_spec, split)
+    assert len(dataset) == len(expected) > 0
+    for data in dataset:
+        sample = expected[Path(data['img_path']).name]
+        assert (data['img'][..., ::-1] == sample.rendering.image).all()
+        assert data['text'] == [sentence for _, sentence in sample.references]
+        assert len(data['text']) == len(data['gt_masks']) >= 6
+        for mask, (index, _) in zip(data['gt_masks'].masks, sample.references, strict=True):
+            assert (mask == (sample.rendering.instance_map == index + 1)).all()

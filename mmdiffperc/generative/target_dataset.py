@@ -1,0 +1,212 @@
+"""Images, each with a caption and a target map: the data set and its transforms, which need no host."""
+
+import random
+from pathlib import Path
+
+import numpy as np
+import torch
+from mmengine.dataset import BaseDataset
+from mmengine.structures import BaseDataElement, PixelData
+
+from mmdiffperc.files import brief
+from mmdiffperc.inference.metadata import list_images, read_metadata
+from mmdiffperc.nearest import what_is_there
+from mmdiffperc.registry import DATASETS, TRANSFORMS
+from mmdiffperc.validation import PositiveFloat, validated
+
+from .target_codec import CHANNELS, TargetMode
+from .target_files import decode_target
+from .target_stores import open_targets
+
+LARGEST = 2**24  # the largest range in which single precision represents every whole number
+_HOLES = (
+    'The model learns every pixel, since the autoencoder encodes whole images: fill missing values, or omit the map'
+)
+META_KEYS = ('img_path', 'target_path', 'target_key', 'ori_shape', 'img_shape', 'scale_factor', 'text')
+
+
+@DATASETS.register_module()
+@validated
+class ImageTargetDataset(BaseDataset):
+    """A folder of images with ``metadata.jsonl``, and their targets in an lmdb or a folder: the layout of DMP.
+
+    A line of ``metadata.jsonl`` holds the ``file_name`` of an image, relative to the folder, and its caption or list of
+    captions as ``text``. Training draws a random one each time; testing uses the first. Without this file, the data set
+    consists of all images in the folder, without captions.
+
+    The file name identifies the target, see :class:`.LmdbTargets` and :class:`.FolderTargets`; ``LoadTarget`` reads it.
+    ``target_path`` may be omitted if there are no targets.
+
+    Args:
+        data_prefix (dict): ``img_path``, the folder of images, and ``target_path``, the targets; below ``data_root``.
+        ann_file (str): The metadata. Defaults to '', which means ``metadata.jsonl`` beside the images.
+        **kwargs: Arguments of mmengine's ``BaseDataset``.
+
+    Raises:
+        FileNotFoundError: A folder, an image or a target is missing; the message names the first.
+        ValueError: ``data_prefix`` has other keys; the metadata or the database are damaged.
+        ImportError: The targets are in an lmdb, and the package lmdb is not installed.
+    """
+
+    def __init__(self, data_prefix: dict, ann_file: str = '', **kwargs):
+        if not isinstance(data_prefix, dict) or not {'img_path'} <= data_prefix.keys() <= {'img_path', 'target_path'}:
+            raise ValueError(f'data_prefix: expected img_path and, for targets, target_path, got {data_prefix!r}')
+        super().__init__(ann_file=ann_file, data_prefix=data_prefix, **kwargs)
+
+    def load_data_list(self) -> list[dict]:
+        """List the images.
+
+        Returns:
+            list[dict]: For every image: ``img_path``, ``captions``, ``target_key``, which is the image's name, and, if
+            there are targets, ``target_path``, their folder or database.
+        """
+        folder = Path(self.data_prefix['img_path'])
+        images = read_metadata(self.ann_file) if self.ann_file else list_images(folder)
+        if missing := [name for name, _ in images if not (folder / name).is_file()]:
+            raise FileNotFoundError(
+                f'{len(missing)} of {len(images)} images are missing in {folder}, such as {brief(missing[0])}; '
+                f'{what_is_there(str(folder), Path(missing[0]).suffix)}'
+            )
+        target = self._target_info([name for name, _ in images])
+        return [
+            dict(img_path=str(folder / name), captions=captions, target_key=name, **target) for name, captions in images
+        ]
+
+    def get_data_info(self, idx: int) -> dict:
+        """Return the information about an image, with its caption as ``text`` if it has one."""
+        info = super().get_data_info(idx)
+        if captions := info.pop('captions'):
+            info['text'] = captions[0] if self.test_mode else random.choice(captions)
+        return info
+
+    def _target_info(self, names):
+        """Return the path of the targets, and check that all exist before training starts."""
+        if 'target_path' not in self.data_prefix:
+            return {}
+        targets = open_targets(self.data_prefix['target_path'])
+        if missing := targets.missing(names):
+            raise FileNotFoundError(
+                f'{len(missing)} of {len(names)} targets are missing in {targets.path}, such as the one of '
+                f'{brief(missing[0])}: {targets.describe(missing[0])}'
+            )
+        return dict(target_path=str(targets.path))
+
+
+@TRANSFORMS.register_module()
+@validated
+class LoadTarget:
+    """Load the target map of an image.
+
+    Place it after the loader of the image. In training pipelines it comes before resizing and cropping: mmseg's
+    transforms apply to everything in ``seg_fields``, with nearest-neighbour interpolation. In test pipelines it comes
+    after them, because a prediction has the size of the image before resizing. (Do not flip normals: those of a flipped
+    scene point in the other direction.)
+
+    Required keys: ``target_path`` and ``target_key`` from ``ImageTargetDataset``, and ``ori_shape``. Without
+    ``target_path``, for instance with your own image in a test pipeline, the transform does nothing. Added key:
+    ``gt_target``, ``(H, W, 3)`` or ``(H, W)`` in single precision. Modified key: ``seg_fields``.
+
+    Args:
+        mode (str): ``'RGB'``: three channels, either numbers in [0, 1], or 8 or 16 bits, which are divided by their
+            maximum. ``'F'``: one channel of any numbers, at most 2^24 in magnitude. Defaults to ``'RGB'``.
+        rescale_factor (float): For mode ``'F'``: the unit of the file, such as 0.001 to convert millimetres to metres.
+            Defaults to 1.
+
+    Raises:
+        FileNotFoundError: There is no such target.
+        ValueError: When building: an unknown mode, or a factor for RGB. When loading: the target is damaged, does not
+            fit the mode, has signed 8-bit numbers, is not finite or too large, or differs in size from the image.
+    """
+
+    def __init__(self, mode: TargetMode = 'RGB', rescale_factor: PositiveFloat = 1.0):
+        if mode == 'RGB' and rescale_factor != 1:
+            raise ValueError(f'rescale_factor={rescale_factor} is for mode="F"; RGB targets are in [0, 1]')
+        self.mode = mode
+        self.rescale_factor = rescale_factor
+
+    def __call__(self, results: dict) -> dict:
+        """Load the target."""
+        if 'target_path' not in results:
+            return results
+        content, name = open_targets(results['target_path']).read(results['target_key'])
+        target = decode_target(content, name)
+        self._check(target, name)
+        if (size := tuple(results['ori_shape'])) != target.shape[:2]:
+            raise ValueError(
+                f'{name}: the target is {target.shape[:2]}, its image {results.get("img_path")} is {size} (height, '
+                'width); check that the two belong together'
+            )
+        check_finite(target, name)  # first: NaN and infinity are not a matter of the unit
+        target = self._to_unit_range(target, name) if self.mode == 'RGB' else self._rescale(target.reshape(size), name)
+        results['gt_target'] = target.astype(np.float32)
+        results.setdefault('seg_fields', []).append('gt_target')
+        return results
+
+    def _check(self, target, name):
+        channels = 1 if target.ndim == 2 else target.shape[2]
+        # Signed 8-bit numbers have overflowed: neither colours nor depth fit into 127.
+        if channels != CHANNELS[self.mode] or target.dtype.kind not in 'fiu' or target.dtype == np.int8:
+            raise ValueError(
+                f'{name}: mode={self.mode!r} expects numbers (channels: {CHANNELS[self.mode]}), got {target.dtype} '
+                f'of {target.shape} (height, width[, channels]); set mode to that of the data'
+            )
+
+    def _rescale(self, target, name):
+        target = target.astype(np.float64) * self.rescale_factor  # half precision would overflow, or round
+        if (largest := np.abs(target).max()) > LARGEST:
+            raise ValueError(
+                f'{name}: the target has numbers up to {largest:.4g}, expected at most {LARGEST}; set rescale_factor. '
+                f'{_HOLES}'
+            )
+        return target
+
+    @staticmethod
+    def _to_unit_range(target, name):
+        if target.dtype in (np.uint8, np.uint16):
+            return target / np.iinfo(target.dtype).max
+        if target.dtype.kind != 'f':
+            raise ValueError(f'{name}: expected colours as uint8, uint16 or floating-point numbers, got {target.dtype}')
+        if target.min() < 0 or target.max() > 1:
+            raise ValueError(
+                f'{name}: expected RGB targets in [0, 1], got {target.min():.4g} to {target.max():.4g}; normals, for '
+                'one, are stored as (n + 1) / 2'
+            )
+        return target
+
+
+@TRANSFORMS.register_module()
+@validated
+class PackTargetInputs:
+    """Pack the inputs of :class:`.DeterministicDiffusion` and of the metrics of target maps.
+
+    Required key: ``img``, ``(H, W, 3)``. Optional keys: ``gt_target``; paths, shapes and the caption ``text``, which
+    become metainfo of the sample.
+
+    The result has ``inputs``, the image ``(3, H, W)``, and ``data_samples``, a ``BaseDataElement`` whose ``gt_target``
+    is a ``PixelData`` with ``data`` ``(3 or 1, H, W)``.
+    """
+
+    def __call__(self, results: dict) -> dict:
+        """Pack the image and the data sample."""
+        sample = BaseDataElement(metainfo={key: results[key] for key in META_KEYS if key in results})
+        if 'gt_target' in results:
+            sample.gt_target = PixelData(data=to_channels_first(results['gt_target']))
+        return dict(inputs=to_channels_first(results['img']), data_samples=sample)
+
+
+def check_finite(target: np.ndarray, name: str):
+    """Check that a target map contains neither NaN nor infinity.
+
+    Raises:
+        ValueError: It does; the message gives their number.
+    """
+    if number := np.count_nonzero(~np.isfinite(target)):
+        raise ValueError(
+            f'{name}: {number} of {target.size} numbers of the target are NaN or infinite; expected only finite '
+            f'numbers. {_HOLES}'
+        )
+
+
+def to_channels_first(image: np.ndarray) -> torch.Tensor:
+    """Convert an image ``(H, W, C)``, or ``(H, W)``, to a tensor ``(C, H, W)``."""
+    return torch.from_numpy(np.ascontiguousarray(np.atleast_3d(image).transpose(2, 0, 1)))

@@ -1,0 +1,96 @@
+"""What all kinds of prompts have in common."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from mmdiffperc.registry import MODELS
+from mmdiffperc.weights.sources import Source
+
+CATEGORY = 'category ids'
+SENTENCE = 'sentences'
+
+
+class BasePrompts(nn.Module):
+    """Base class of prompts: a module that gives the U-Net ``K`` prompt embeddings for each image.
+
+    To add a kind of prompts, derive from this class, set ``num_prompts``, implement :meth:`forward`, and register the
+    class. Its name then is a ``type`` for ``prompts`` of :class:`.DiffusionUNet`::
+
+        @MODELS.register_module()
+        class RandomPrompts(BasePrompts):
+            num_prompts = 4
+
+            def __init__(self, embed_dims):
+                super().__init__()
+                self.register_buffer('embeddings', torch.randn(self.num_prompts, embed_dims))
+
+            def forward(self, batch_size, condition=None, step=0):
+                return self.embeddings.expand(batch_size, -1, -1)
+
+    The backbone fills in these arguments of ``__init__`` if the class has them: ``arch``, its architecture;
+    ``embed_dims``, the width ``C`` of a prompt; and ``num_refine_steps``, its number of passes.
+
+    Attributes:
+        num_prompts (int): Number ``K`` of prompts.
+        needs_text_encoder (bool): Whether :meth:`init_embeddings` loads a text encoder.
+        condition (str, optional): What :meth:`forward` makes the prompts of an image from: ``'category ids'``,
+            ``'sentences'`` or another name. Default: all images have the same prompts.
+        class_names (tuple[str]): The classes of the head, if each prompt stands for one of them; otherwise empty.
+    """
+
+    num_prompts: int
+    needs_text_encoder = False
+    condition: str | None = None
+    class_names: tuple[str, ...] = ()
+
+    def init_embeddings(self, arch: str | None = None, checkpoint: str | Path | Source | None = None):
+        """Initialise what comes from Stable Diffusion or from a file; by default nothing.
+
+        Args:
+            arch (str, optional): Architecture of the backbone.
+            checkpoint (str | Path | Source, optional): The Stable Diffusion that provides the text encoder, see
+                :func:`.load_weights`. Default: none is loaded.
+        """
+
+    def forward(self, batch_size: int, condition: Sequence | torch.Tensor | None = None, step: int = 0) -> torch.Tensor:
+        """Return prompt embeddings ``(batch_size, K, C)``.
+
+        Args:
+            batch_size (int): Number of images ``B``.
+            condition (Sequence | Tensor, optional): What the prompts of each image are made from, one entry per image.
+            step (int): Number of the U-Net's pass, from 0. Defaults to 0.
+        """
+        raise NotImplementedError
+
+
+def build_adapter(config: dict | None, embed_dims: int) -> nn.Module:
+    """Build the module that refines prompt embeddings of width ``embed_dims``; without a config they stay."""
+    return MODELS.build(config, default_args=dict(embed_dims=embed_dims)) if config else nn.Identity()
+
+
+def split_inputs(inputs: torch.Tensor | tuple, prompts: BasePrompts) -> tuple[torch.Tensor, Any]:
+    """Split the inputs of a backbone into the images and the condition for the prompts, which may be None.
+
+    Args:
+        inputs (Tensor | tuple): The images, or a tuple of the images and a condition.
+        prompts (BasePrompts): The backbone's prompts.
+
+    Raises:
+        ValueError: The tuple has more than two entries, or the prompts take no condition.
+    """
+    images, *conditions = inputs if isinstance(inputs, tuple) and inputs else [inputs]
+    if len(conditions) > 1:
+        raise ValueError(
+            'inputs: expected images, or a tuple of images and one condition for the prompts (category ids or '
+            f'sentences), got a tuple of {1 + len(conditions)}'
+        )
+    if conditions and not prompts.condition:
+        raise ValueError(
+            f'inputs: expected images alone, since {type(prompts).__name__} takes no condition, got a tuple of images '
+            'and a condition. Leave it out, or choose prompts such as ScenePrompts or TextPrompts'
+        )
+    return images, conditions[0] if conditions else None

@@ -1,0 +1,136 @@
+"""From a checkpoint to filled networks: locate it, check its architecture, plan what fills what, and fill."""
+
+from collections.abc import Mapping, Sequence
+from logging import WARNING
+from pathlib import Path
+
+from mmengine.logging import print_log
+from mmengine.model import BaseModule
+from torch import nn
+from transformers import CLIPTextModel, CLIPTokenizer
+
+from .architectures import build_text_encoder, build_tokenizer, check_unet_config
+from .assignment import plan_filling
+from .sources import TOKENIZER, Source, locate
+
+PARTS = ('unet', 'vae', 'text_encoder')
+
+
+def initialise(model: BaseModule, modules: Mapping[str, nn.Module], extra: Sequence[str] = ()) -> Source | None:
+    """Initialise a model as its ``init_cfg`` says.
+
+    ``dict(type='Pretrained', checkpoint=...)`` names a Stable Diffusion, with the arguments of :func:`load_weights`
+    beside it. With a ``prefix`` it names an OpenMMLab checkpoint, which mmengine loads like that of any other model.
+
+    Args:
+        model (BaseModule): The model.
+        modules (Mapping[str, nn.Module]): Those of its modules that :func:`load_weights` can fill, by part.
+        extra (Sequence[str]): Parts to locate as well, so that more can be loaded from the returned source.
+
+    Returns:
+        Source | None: The located Stable Diffusion, or None if the config names none.
+
+    Raises:
+        ValueError: The OpenMMLab checkpoint has no weights with the prefix.
+    """
+    init_cfg = dict(model.init_cfg or {})
+    if init_cfg.pop('type', None) == 'Pretrained' and 'prefix' not in init_cfg:
+        source = load_weights(**init_cfg, extra=extra, **modules)
+        model._is_init = True
+        return source
+    if not model.init_cfg:
+        print_log(
+            f'{type(model).__name__} has no init_cfg: its weights are random until a checkpoint is loaded',
+            'current',
+            WARNING,
+        )
+    try:
+        BaseModule.init_weights(model)
+    except AssertionError as error:  # mmengine does not say which config is wrong
+        raise ValueError(f'init_cfg={model.init_cfg}: expected a prefix of weights there, but {error}') from error
+    return None
+
+
+def load_weights(
+    checkpoint: str | Path | Source,
+    *,
+    variant: str | None = None,
+    use_ema: bool = False,
+    components: Sequence[str] | None = None,
+    extra: Sequence[str] = (),
+    **modules: nn.Module,
+) -> Source:
+    """Fill modules of Stable Diffusion in place with the weights of a checkpoint; their dtype and device stay.
+
+    No weight stays random: the checkpoint must hold every weight of every module in its shape. Otherwise no module
+    changes, and the error names the weights that do not fit. Parts that were removed from a module, such as a decoder
+    or an output layer, need not be in the checkpoint.
+
+    Args:
+        checkpoint (str | Path | Source): One of
+
+            - a hub id, ``organisation/name``: only the files that are needed and not in the cache are downloaded;
+            - a diffusers folder (``unet/``, ``vae/``, ``text_encoder/``; safetensors or bin, whole or sharded);
+            - a CompVis single file, ``.ckpt`` or ``.safetensors``, of SD 1.x or SD 2.x;
+            - a preset that ships with weights: ``'tiny-sd'``;
+            - the returned :class:`.Source` of an earlier call, with the parts that it has located.
+        variant (str, optional): Variant of a diffusers folder, such as ``'fp16'``, see :func:`.locate`.
+        use_ema (bool): Take the moving average ``model_ema.*`` of the U-Net from a CompVis file. Defaults to False.
+        components (Sequence[str], optional): Names of the modules to fill. Default: all of ``modules``.
+        extra (Sequence[str]): Parts to locate as well, so that more can be loaded from the returned source.
+        **modules: Any of ``unet`` (UNet2DConditionModel), ``vae`` (AutoencoderKL), ``text_encoder`` (CLIPTextModel).
+
+    Returns:
+        Source: The located checkpoint.
+
+    Raises:
+        FileNotFoundError: The checkpoint does not exist, or lacks a part or the variant.
+        RuntimeError: The file is truncated or holds no weights, or the hub cannot be reached.
+        ValueError: The weights are incomplete, or belong to another architecture or to a U-Net that needs more than
+            latents, a timestep and prompts; or ``components`` has an unknown name. Also if a weight is NaN, infinite or
+            complex; in this case some modules are already filled.
+        pickle.UnpicklingError: A pickled file refers to code that loading would execute; nothing is executed.
+    """
+    if unknown := set(modules) - set(PARTS):
+        raise TypeError(f'Expected modules among {PARTS}, got {sorted(unknown)}.')
+    components = list(modules) if components is None else components
+    if unknown := set(components) - set(modules):
+        raise ValueError(f'components={tuple(components)}: expected some of {tuple(modules)}, got {sorted(unknown)}')
+    modules = {name: modules[name] for name in components}
+    source = checkpoint if isinstance(checkpoint, Source) else locate(checkpoint, [*modules, *extra], variant)
+    _check_architecture(source, modules, use_ema)
+    for file, assignments in plan_filling(source, modules, use_ema).items():
+        file.fill(assignments)
+    return source
+
+
+def load_text_encoder(
+    arch: str | Path, checkpoint: str | Path | Source, *, variant: str | None = None
+) -> tuple[CLIPTokenizer, CLIPTextModel]:
+    """Load the text encoder of a checkpoint, frozen and in evaluation mode, and its tokenizer.
+
+    Args:
+        arch (str | Path): Architecture, see :func:`.arch_folder`.
+        checkpoint (str | Path | Source): Where the weights are, see :func:`load_weights`.
+        variant (str, optional): See :func:`load_weights`.
+
+    Returns:
+        tuple[CLIPTokenizer, CLIPTextModel]: The tokenizer of the checkpoint, or of ``arch`` if the checkpoint has none;
+        and the text encoder.
+    """
+    text_encoder = build_text_encoder(arch)
+    source = load_weights(checkpoint, variant=variant, extra=[TOKENIZER], text_encoder=text_encoder)
+    return build_tokenizer(arch, source.path / TOKENIZER), text_encoder.requires_grad_(False).eval()
+
+
+def _check_architecture(source: Source, modules: dict[str, nn.Module], use_ema: bool):
+    """Check what the plan cannot see: a module is filled even if the checkpoint's U-Net needs inputs beyond it."""
+    if not source.is_folder:
+        return
+    if use_ema:
+        raise ValueError(
+            f'{str(source.path)!r} is a diffusers folder, which keeps no moving average beside the weights: '
+            'use_ema=True is for CompVis single files. Remove it, or set `variant` to the variant that you want.'
+        )
+    if 'unet' in modules and (config := source.config('unet')):
+        check_unet_config(source.path / 'unet' / 'config.json', config, source.config('vae'))

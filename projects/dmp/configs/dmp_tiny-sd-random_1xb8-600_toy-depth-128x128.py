@@ -1,7 +1,0 @@
-"""Without the prior: the U-Net starts at random and is trained as a whole."""
-
-_base_ = './dmp_tiny-sd_1xb8-600_toy-depth-128x128.py'
-
-model = dict(lora=None, init_cfg=dict(components=('vae', 'text_encoder')))
-optim_wrapper = dict(optimizer=dict(lr=1e-3))
-custom_hooks = [dict(type='RandomStateHook'), dict(type='CheckFiniteHook')]

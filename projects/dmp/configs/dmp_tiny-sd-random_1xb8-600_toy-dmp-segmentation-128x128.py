@@ -1,0 +1,7 @@
+"""Control experiment without the prior: the U-Net starts from random weights, and all of it is trained."""
+
+_base_ = './dmp_tiny-sd_1xb8-600_toy-dmp-segmentation-128x128.py'
+
+model = dict(lora=None, init_cfg=dict(components=('vae', 'text_encoder')))
+optim_wrapper = dict(optimizer=dict(lr=1e-3))
+custom_hooks = [dict(type='RandomStateHook'), dict(type='CheckFiniteHook')]

@@ -1,0 +1,16 @@
+"""DMP for shading of toy scenes, at laptop scale."""
+
+_base_ = [
+    './_base_/models/dmp_tiny-sd.py',
+    './_base_/datasets/toy_dmp_128x128.py',
+    './_base_/schedules/toy_600.py',
+    './_base_/default_runtime.py',
+]
+
+train_dataloader = dict(dataset=dict(data_prefix=dict(target_path='targets/train/shading')))
+# The images are those of the data base: domain a for validation, domain b for testing.
+evaluation = dict(dataset=dict(data_prefix=dict(target_path='targets/val/shading')))
+val_dataloader = evaluation
+test_dataloader = evaluation
+val_evaluator = dict(type='ImageErrorMetric')
+test_evaluator = val_evaluator

@@ -1,0 +1,664 @@
+"""Real files of every layout, written from one model and loaded into another with other random weights."""
+
+import copy
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+from diffusers import AutoencoderKL, DDIMScheduler, PNDMScheduler, UNet2DConditionModel
+from safetensors.torch import save_file
+from tiny_arch import write_arch
+from transformers import CLIPTextConfig, CLIPTextModel
+
+from mmdiffperc.weights.architectures import arch_folder, build_text_encoder, build_tokenizer, build_unet, build_vae
+from mmdiffperc.weights.compvis import PREFIXES, ema_key, open_clip_key, unet_key_map, vae_key_map
+from mmdiffperc.weights.loading import load_text_encoder, load_weights
+
+UNETS = {
+    'sd1': {
+        'down_block_types': ['CrossAttnDownBlock2D', 'DownBlock2D'],
+        'up_block_types': ['UpBlock2D', 'CrossAttnUpBlock2D'],
+        'block_out_channels': [16, 24],
+        'norm_num_groups': 8,
+        'layers_per_block': 1,
+        'attention_head_dim': 4,
+        'cross_attention_dim': 24,
+    },
+    'sd2': {
+        'down_block_types': ['CrossAttnDownBlock2D', 'CrossAttnDownBlock2D', 'DownBlock2D'],
+        'up_block_types': ['UpBlock2D', 'CrossAttnUpBlock2D', 'CrossAttnUpBlock2D'],
+        'block_out_channels': [16, 24, 32],
+        'norm_num_groups': 8,
+        'layers_per_block': 2,
+        'attention_head_dim': [2, 3, 4],
+        'cross_attention_dim': 40,
+        'use_linear_projection': True,
+    },
+}
+TEXT_ENCODERS = {
+    'sd1': {'hidden_size': 24, 'intermediate_size': 36, 'num_hidden_layers': 2, 'num_attention_heads': 3},
+    'sd2': {'hidden_size': 40, 'intermediate_size': 56, 'num_hidden_layers': 3, 'num_attention_heads': 5},
+}
+VAE = {
+    'down_block_types': ['DownEncoderBlock2D'] * 2,
+    'up_block_types': ['UpDecoderBlock2D'] * 2,
+    'block_out_channels': [16, 24],
+    'norm_num_groups': 8,
+    'layers_per_block': 1,
+}
+TOKENS = torch.tensor([[57, 3, 20, 59], [57, 11, 59, 59]])
+
+
+def _modules(kind, seed):
+    """A tiny Stable Diffusion, every weight random (so that no two norms or biases are alike)."""
+    torch.manual_seed(seed)
+    modules = {
+        'unet': UNet2DConditionModel(**UNETS[kind]),
+        'vae': AutoencoderKL(**VAE),
+        'text_encoder': CLIPTextModel(CLIPTextConfig(vocab_size=60, **TEXT_ENCODERS[kind])),
+    }
+    with torch.no_grad():
+        for module in modules.values():
+            module.eval()
+            for parameter in module.parameters():
+                parameter.normal_(std=0.1)
+    return modules
+
+
+@pytest.fixture(params=['sd1', 'sd2'])
+def kind(request):
+    return request.param
+
+
+@pytest.fixture
+def source(kind):
+    return _modules(kind, seed=1)
+
+
+@pytest.fixture
+def target(kind):
+    return _modules(kind, seed=2)
+
+
+def _write_folder(modules, folder, **options):
+    for part, module in modules.items():
+        module.save_pretrained(folder / part, **options)
+    return folder
+
+
+def _compvis(modules, kind):
+    """The weights of tiny modules in the layout of a CompVis single file."""
+    unet_map, vae_map = unet_key_map(modules['unet'].config), vae_key_map(modules['vae'].config)
+    weights = {PREFIXES['unet'] + unet_map[k]: v for k, v in modules['unet'].state_dict().items()}
+    for name, value in modules['vae'].state_dict().items():
+        weights[PREFIXES['vae'] + vae_map[name]] = value[..., None, None] if value.dim() == 2 else value
+    text = modules['text_encoder'].state_dict()
+    if kind == 'sd1':
+        weights |= {PREFIXES['clip'] + name: value for name, value in text.items()}
+    else:
+        weights |= _open_clip(text)
+    return {name: value.contiguous() for name, value in weights.items()}
+
+
+def _open_clip(text):
+    weights = {}
+    for name, value in text.items():
+        if 'q_proj' in name:
+            value = torch.cat([text[name.replace('q_proj', part)] for part in ('q_proj', 'k_proj', 'v_proj')])
+        if 'k_proj' not in name and 'v_proj' not in name:
+            weights[PREFIXES['open_clip'] + open_clip_key(name)] = value
+    unused_layer = {name.replace('resblocks.2', 'resblocks.3'): value + 1 for name, value in weights.items()}
+    return unused_layer | weights  # SD 2.x reads the last layer but one
+
+
+def _assert_same(module, expected):
+    weights = module.state_dict()
+    assert weights.keys() == expected.state_dict().keys()
+    different = [name for name, value in expected.state_dict().items() if not torch.equal(weights[name], value)]
+    assert not different
+
+
+def _outputs(modules):
+    width = modules['unet'].config.cross_attention_dim
+    torch.manual_seed(0)
+    latents, context, image = torch.randn(2, 4, 8, 12), torch.randn(2, 5, width), torch.randn(1, 3, 16, 24)
+    with torch.no_grad():
+        return [
+            modules['unet'](latents, 1, context).sample,
+            modules['vae'](image).sample,
+            modules['text_encoder'](TOKENS).last_hidden_state,
+        ]
+
+
+def _assert_all_same(target, source):
+    for part, module in target.items():
+        _assert_same(module, source[part])
+    assert all(torch.equal(ours, theirs) for ours, theirs in zip(_outputs(target), _outputs(source), strict=True))
+
+
+# Architectures
+
+
+@pytest.mark.parametrize(
+    'arch, width, linear, unet_size, text_size',
+    [
+        ('sd1-4', 768, False, 859_520_964, 123_060_480),
+        ('sd1-5', 768, False, 859_520_964, 123_060_480),
+        ('sd2-1', 1024, True, 865_910_724, 340_387_840),
+    ],
+)
+def test_presets_have_the_published_sizes(arch, width, linear, unet_size, text_size):
+    with torch.device('meta'):
+        unet, vae, text_encoder = build_unet(arch), build_vae(arch), build_text_encoder(arch)
+    assert sum(p.numel() for p in unet.parameters()) == unet_size
+    assert sum(p.numel() for p in vae.parameters()) == 83_653_863
+    assert sum(p.numel() for p in text_encoder.parameters()) == text_size
+    assert (unet.config.cross_attention_dim, unet.config.use_linear_projection) == (width, linear)
+    assert text_encoder.config.hidden_size == width
+    assert vae.config.scaling_factor == 0.18215
+
+
+@pytest.mark.parametrize(
+    'arch, scheduler, prediction_type',
+    [('sd1-5', PNDMScheduler, 'epsilon'), ('sd2-1', DDIMScheduler, 'v_prediction')],
+)
+def test_presets_hold_a_scheduler(arch, scheduler, prediction_type):
+    loaded = scheduler.from_pretrained(arch_folder(arch) / 'scheduler')
+    assert loaded.config.prediction_type == prediction_type
+    assert loaded.betas[[0, -1]].tolist() == pytest.approx([0.00085, 0.012])
+
+
+def test_arch_may_be_a_folder(source, kind, tmp_path):
+    _write_folder(source, tmp_path)
+    assert arch_folder(str(tmp_path)) == tmp_path
+    unet, text_encoder = build_unet(tmp_path), build_text_encoder(tmp_path)
+    assert unet.config.block_out_channels == UNETS[kind]['block_out_channels']
+    assert text_encoder.config.hidden_size == TEXT_ENCODERS[kind]['hidden_size']
+    assert build_vae(tmp_path).config.layers_per_block == 1
+    assert not torch.equal(unet.conv_in.weight, source['unet'].conv_in.weight)  # arch builds, it does not load
+
+
+def test_unknown_arch_lists_the_presets(tmp_path):
+    with pytest.raises(ValueError, match=r"'sd3'.*sd1-5.*sd2-1.*tiny-sd"):
+        arch_folder('sd3')
+    with pytest.raises(ValueError, match='vae/config.json'):
+        build_unet(tmp_path)
+
+
+def test_arch_folder_without_text_encoder(source, tmp_path):
+    _write_folder({'unet': source['unet'], 'vae': source['vae']}, tmp_path)
+    with pytest.raises(ValueError, match='text_encoder/config.json'):
+        build_text_encoder(tmp_path)
+
+
+# Diffusers folders
+
+
+@pytest.mark.parametrize('safe', [True, False], ids=['safetensors', 'bin'])
+def test_folder(source, target, tmp_path, safe):
+    for part in ('unet', 'vae'):
+        source[part].save_pretrained(tmp_path / part, safe_serialization=safe)
+    text = source['text_encoder'].state_dict()
+    (tmp_path / 'text_encoder').mkdir()
+    if safe:  # as transformers 5 names the weights, and as those before it did
+        save_file(text, tmp_path / 'text_encoder' / 'model.safetensors')
+    else:
+        old = {f'text_model.{name}': value for name, value in text.items()}
+        torch.save(old, tmp_path / 'text_encoder' / 'pytorch_model.bin')
+
+    load_weights(str(tmp_path), **target)
+
+    _assert_all_same(target, source)
+
+
+def test_sharded_folder(source, target, tmp_path):
+    _write_folder({'unet': source['unet'], 'vae': source['vae']}, tmp_path, max_shard_size='40KB')
+    source['text_encoder'].save_pretrained(tmp_path / 'text_encoder', max_shard_size='40KB')
+    assert len(list((tmp_path / 'unet').glob('*.safetensors'))) > 2
+
+    load_weights(tmp_path, **target)
+    _assert_all_same(target, source)
+
+    next((tmp_path / 'unet').glob('*-00002-of-*')).unlink()
+    with pytest.raises(FileNotFoundError, match='of-000'):
+        load_weights(tmp_path, unet=target['unet'])
+
+
+def test_variants(source, target, tmp_path):
+    half = {part: module.half() for part, module in _modules('sd1', seed=3).items()}
+    target = _modules('sd1', seed=2)
+    _write_folder(half, tmp_path, variant='fp16')
+
+    load_weights(tmp_path, **target)  # the only variant there is
+    assert target['unet'].dtype == torch.float32
+    _assert_same(target['unet'], half['unet'].float())
+
+    plain = _modules('sd1', seed=4)
+    _write_folder(plain, tmp_path)
+    load_weights(tmp_path, **target)
+    _assert_same(target['vae'], plain['vae'])
+    load_weights(tmp_path, variant='fp16', vae=target['vae'])
+    _assert_same(target['vae'], half['vae'].float())
+    with pytest.raises(FileNotFoundError, match=r"bf16.*\['fp16', 'plain'\]"):
+        load_weights(tmp_path, variant='bf16', vae=target['vae'])
+
+
+def test_variant_of_one_part_only(source, target, tmp_path):
+    """As many folders are published: the U-Net in half precision beside a plain autoencoder."""
+    _write_folder(dict(unet=copy.deepcopy(source['unet']).half()), tmp_path, variant='fp16')
+    _write_folder(dict(vae=source['vae']), tmp_path)
+    load_weights(tmp_path, variant='fp16', unet=target['unet'], vae=target['vae'])
+    _assert_same(target['vae'], source['vae'])
+    _assert_same(target['unet'], copy.deepcopy(source['unet']).half().float())
+
+
+def test_variant_must_be_named_when_there_are_several(tmp_path):
+    for variant in ('fp16', 'non_ema'):
+        AutoencoderKL(**VAE).save_pretrained(tmp_path / 'vae', variant=variant)
+    with pytest.raises(FileNotFoundError, match=r"\['fp16', 'non_ema'\]"):
+        load_weights(tmp_path, vae=AutoencoderKL(**VAE))
+
+
+def test_old_names_of_the_vae_attention(tmp_path):
+    source, target = _modules('sd1', seed=1)['vae'], _modules('sd1', seed=2)['vae']
+    old = {'to_q': 'query', 'to_k': 'key', 'to_v': 'value', 'to_out.0': 'proj_attn'}
+    weights = source.state_dict()
+    for new, former in old.items():
+        weights = {name.replace(f'.{new}.', f'.{former}.'): value for name, value in weights.items()}
+    (tmp_path / 'vae').mkdir()
+    save_file(weights, tmp_path / 'vae' / 'diffusion_pytorch_model.safetensors')
+
+    load_weights(tmp_path, vae=target)
+
+    _assert_same(target, source)
+
+
+def test_folder_without_a_part(source, target, tmp_path):
+    _write_folder({'unet': source['unet']}, tmp_path)
+    with pytest.raises(FileNotFoundError, match="'vae'"):
+        load_weights(tmp_path, **target)
+
+
+def test_dtype_and_device_of_the_module_stay(tmp_path):
+    source, target = _modules('sd1', seed=1)['vae'], _modules('sd1', seed=2)['vae'].to(torch.bfloat16)
+    source.save_pretrained(tmp_path / 'vae')
+    load_weights(tmp_path, vae=target)
+    assert target.dtype == torch.bfloat16
+    _assert_same(target, source.to(torch.bfloat16))
+
+
+# CompVis single files
+
+
+@pytest.mark.parametrize('wrapped', [True, False])
+@pytest.mark.parametrize('suffix', ['.ckpt', '.pth', '.safetensors'])
+def test_single_file(source, target, kind, tmp_path, suffix, wrapped):
+    path, weights = tmp_path / f'sd{suffix}', _compvis(source, kind)
+    weights = dict(reversed(weights.items()))  # the order of a file means nothing
+    if suffix == '.safetensors':
+        save_file(weights, path)
+    else:
+        torch.save({'state_dict': weights, 'global_step': 7} if wrapped else weights, path)
+
+    load_weights(path, **target)
+
+    _assert_all_same(target, source)
+
+
+def test_single_file_of_half_precision(source, target, kind, tmp_path):
+    path = tmp_path / 'sd.safetensors'
+    save_file({name: value.half() for name, value in _compvis(source, kind).items()}, path)
+    load_weights(path, **target)
+    for part, module in target.items():
+        assert module.dtype == torch.float32
+        _assert_same(module, source[part].half().float())
+
+
+def test_single_file_of_old_torch(source, target, kind, tmp_path):
+    path = tmp_path / 'sd.ckpt'
+    torch.save({'state_dict': _compvis(source, kind)}, path, _use_new_zipfile_serialization=False)
+    load_weights(path, unet=target['unet'])
+    _assert_same(target['unet'], source['unet'])
+
+
+def test_ema(source, target, kind, tmp_path):
+    path, averaged = tmp_path / 'sd.ckpt', _modules(kind, seed=5)
+    weights, average = _compvis(source, kind), _compvis(averaged, kind)
+    weights |= {ema_key(name): value for name, value in average.items() if name.startswith(PREFIXES['unet'])}
+    torch.save({'state_dict': weights}, path)
+
+    load_weights(path, **target)
+    _assert_all_same(target, source)
+    load_weights(path, use_ema=True, **target)
+    _assert_same(target['unet'], averaged['unet'])
+    _assert_same(target['vae'], source['vae'])
+
+
+def test_ema_where_there_is_none(source, target, kind, tmp_path):
+    torch.save(_compvis(source, kind), tmp_path / 'sd.ckpt')
+    with pytest.raises(ValueError, match=r'model_ema\.diffusion_modelinput_blocks00weight'):
+        load_weights(tmp_path / 'sd.ckpt', use_ema=True, unet=target['unet'])
+    _write_folder(source, tmp_path)
+    with pytest.raises(ValueError, match='use_ema=True.*CompVis'):
+        load_weights(tmp_path, use_ema=True, unet=target['unet'])
+
+
+def test_diffusers_reads_the_same_from_the_file(source, kind, tmp_path):
+    path, folder = tmp_path / 'sd.safetensors', tmp_path / 'configs'
+    save_file(_compvis(source, kind), path)
+    _write_folder(_modules(kind, seed=3), folder)
+
+    unet = UNet2DConditionModel.from_single_file(path, config=str(folder), subfolder='unet', local_files_only=True)
+    vae = AutoencoderKL.from_single_file(path, config=str(folder), subfolder='vae', local_files_only=True)
+
+    _assert_same(unet, source['unet'])
+    _assert_same(vae, source['vae'])
+
+
+def test_removed_parts_are_not_asked_for(source, target, kind, tmp_path):
+    weights = _compvis(source, kind)
+    needless = ('.decoder.', '.post_quant_conv.', 'diffusion_model.out.')
+    save_file({k: v for k, v in weights.items() if not any(n in k for n in needless)}, tmp_path / 'sd.safetensors')
+    del target['vae'].decoder, target['vae'].post_quant_conv, target['unet'].conv_out, target['unet'].conv_norm_out
+
+    load_weights(tmp_path / 'sd.safetensors', unet=target['unet'], vae=target['vae'])
+
+    assert torch.equal(target['unet'].conv_in.weight, source['unet'].conv_in.weight)
+    _assert_same(target['vae'].encoder, source['vae'].encoder)
+
+
+# What does not fit
+
+
+def _unchanged(module):
+    before = {name: value.clone() for name, value in module.state_dict().items()}
+    return lambda: all(torch.equal(value, before[name]) for name, value in module.state_dict().items())
+
+
+@pytest.mark.parametrize(
+    'part, name, key',
+    [
+        ('unet', 'conv_out.bias', 'out.2.bias'),
+        ('vae', 'encoder.mid_block.attentions.0.to_k.weight', 'encoder.mid.attn_1.k.weight'),
+    ],
+)
+def test_missing_keys_are_named_and_nothing_is_loaded(source, target, kind, tmp_path, part, name, key):
+    weights = _compvis(source, kind)
+    del weights[PREFIXES[part] + key]
+    save_file(weights, tmp_path / 'sd.safetensors')
+    unchanged = _unchanged(target['unet'])
+    with pytest.raises(ValueError) as error:
+        load_weights(tmp_path / 'sd.safetensors', **target)
+    assert all(text in str(error.value) for text in (part, '1 missing', name, PREFIXES[part] + key))
+    assert unchanged()
+
+
+@pytest.mark.parametrize('layout', ['folder', 'file'])
+def test_weights_of_another_architecture(tmp_path, layout):
+    source, target = _modules('sd2', seed=1), _modules('sd1', seed=2)
+    _write_folder(source, tmp_path)
+    save_file(_compvis(source, 'sd2'), tmp_path / 'sd.safetensors')
+    checkpoint = tmp_path if layout == 'folder' else tmp_path / 'sd.safetensors'
+    unchanged = _unchanged(target['unet'])
+    with pytest.raises(ValueError, match=r'attn2\.to_k\.weight.*\(16, 24\).*\(16, 40\)[\s\S]*SD 2\.x') as error:
+        load_weights(checkpoint, unet=target['unet'])
+    assert str(checkpoint) in str(error.value)
+    assert unchanged()
+    with pytest.raises(ValueError, match=r'24\).*\(60, 40\)'):
+        load_weights(checkpoint, text_encoder=target['text_encoder'])
+
+
+def test_convolution_is_not_taken_for_a_linear_layer(tmp_path):
+    other = UNet2DConditionModel(**{**UNETS['sd1'], 'use_linear_projection': True})
+    UNet2DConditionModel(**UNETS['sd1']).save_pretrained(tmp_path / 'unet')
+    with pytest.raises(ValueError, match=r'proj_in\.weight.*\(16, 16\).*\(16, 16, 1, 1\)'):
+        load_weights(tmp_path, unet=other)
+
+
+@pytest.mark.parametrize(
+    ('changes', 'words'),
+    [
+        (dict(in_channels=9), 'in_channels=9'),  # inpainting
+        (dict(time_cond_proj_dim=6), 'time_cond_proj_dim=6'),  # a latent consistency model, which has all other weights
+        (dict(class_embed_type='timestep'), "class_embed_type='timestep'"),
+    ],
+)
+def test_folder_of_a_unet_that_needs_other_inputs(kind, target, tmp_path, changes, words):
+    """What the module lacks would not be loaded, and the rest would compute something else."""
+    other = UNet2DConditionModel(**UNETS[kind] | changes)
+    _write_folder(dict(unet=other), tmp_path)
+    with pytest.raises(ValueError, match=rf'unet/config\.json.*{words}'):
+        load_weights(tmp_path, unet=target['unet'])
+
+
+def test_single_file_of_an_inpainting_model(source, target, kind, tmp_path):
+    unet = UNet2DConditionModel(**UNETS[kind] | dict(in_channels=9))
+    save_file(_compvis(source | dict(unet=unet), kind), tmp_path / 'inpainting.safetensors')
+    with pytest.raises(ValueError, match=r'(?s)conv_in\.weight.*9.*3.*3\).*inpainting'):
+        load_weights(tmp_path / 'inpainting.safetensors', unet=target['unet'])
+
+
+@pytest.mark.parametrize(
+    'key, message',
+    [
+        ('lora_unet_down_blocks_0_attentions_0_proj_in.lora_down.weight', 'LoRA'),
+        ('backbone.unet.conv_in.weight', '`load_from`'),
+        ('conv_in.weight', 'folder'),
+    ],
+)
+def test_files_of_other_kinds(tmp_path, key, message):
+    save_file({key: torch.zeros(2)}, tmp_path / 'other.safetensors')
+    with pytest.raises(ValueError, match=message):
+        load_weights(tmp_path / 'other.safetensors', unet=_modules('sd1', seed=1)['unet'])
+
+
+@pytest.mark.parametrize('suffix', ['.ckpt', '.safetensors'])
+@pytest.mark.parametrize('kept', [0, 1, 100, 0.5, 0.999])
+def test_truncated_file(tmp_path, suffix, kept):
+    weights = _compvis(_modules('sd1', seed=1), 'sd1')
+    path = tmp_path / f'sd{suffix}'
+    torch.save(weights, path) if suffix == '.ckpt' else save_file(weights, path)
+    content = path.read_bytes()
+    path.write_bytes(content[: kept if isinstance(kept, int) else int(kept * len(content))])
+    with pytest.raises(RuntimeError, match=rf'sd\{suffix}.*incomplete'):
+        load_weights(path, vae=AutoencoderKL(**VAE))
+
+
+@pytest.mark.parametrize('suffix', ['.ckpt', '.safetensors'])
+@pytest.mark.parametrize(
+    'content, message',
+    [
+        (b'version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 4265146304\n', 'git lfs'),
+        (b'\n<!DOCTYPE html>\n<html><head><title>Sign in</title></head></html>', 'web'),
+    ],
+)
+def test_pointers_and_web_pages(tmp_path, suffix, content, message):
+    path = tmp_path / f'sd{suffix}'
+    path.write_bytes(content)
+    with pytest.raises(RuntimeError, match=rf'sd\{suffix}.*{message}'):
+        load_weights(path, vae=AutoencoderKL(**VAE))
+
+
+class _Evil:
+    def __reduce__(self):
+        return Path.touch, (Path('executed'),)
+
+
+def test_nothing_in_a_file_is_executed(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    torch.save({'state_dict': _compvis(_modules('sd1', seed=1), 'sd1'), 'evil': _Evil()}, 'sd.ckpt')
+    with pytest.raises(Exception, match=r'sd\.ckpt'):
+        load_weights('sd.ckpt', vae=AutoencoderKL(**VAE))
+    assert not Path('executed').exists()
+
+
+def test_missing_file_and_unknown_module(tmp_path):
+    unet = _modules('sd1', seed=1)['unet']
+    for checkpoint in (tmp_path / 'sd.ckpt', 'weights/sd.safetensors', 'nowhere'):
+        with pytest.raises(FileNotFoundError, match=str(checkpoint)):
+            load_weights(checkpoint, unet=unet)
+    with pytest.raises(TypeError, match="'text_encoder'.*'encoder'"):
+        load_weights(tmp_path, encoder=unet)
+
+
+# Text
+
+
+SENTENCES = [
+    'a photo of a hovercraft.',
+    "itap of the child's 42 tricycles, wow!!!",
+    '  Überraschung:\n  a naïve   café — 日本 😀',
+    'a pneumonoultramicroscopicsilicovolcanoconiosis',
+]
+
+
+def test_tokenizer_agrees_with_the_one_of_openai():
+    tokenizer = pytest.importorskip('mmseg.utils.tokenizer').SimpleTokenizer()
+    ours = build_tokenizer('sd1-5')
+    for sentence in SENTENCES:
+        assert ours(sentence).input_ids == [49406, *tokenizer.encode(sentence), 49407]
+
+
+def test_tokenizer_known_tokens():
+    assert build_tokenizer('sd1-5')('a photo of a dog').input_ids == [49406, 320, 1125, 539, 320, 1929, 49407]
+
+
+@pytest.mark.parametrize('arch, pad', [('sd1-5', 49407), ('sd2-1', 0)])
+def test_padding_token(arch, pad):
+    tokens = build_tokenizer(arch)('a dog', padding='max_length').input_ids
+    assert tokens == [49406, 320, 1929, 49407] + [pad] * 73
+
+
+def test_arch_folder_keeps_its_own_vocabulary(source, tmp_path):
+    _write_folder(source, tmp_path)
+    assert build_tokenizer(tmp_path)('a dog').input_ids == [49406, 320, 1929, 49407]
+    vocabulary = {'a</w>': 0, 'dog</w>': 1, '<|startoftext|>': 2, '<|endoftext|>': 3}
+    (tmp_path / 'tokenizer').mkdir()
+    (tmp_path / 'tokenizer' / 'vocab.json').write_text(json.dumps(vocabulary | {'d': 4, 'o': 5, 'g</w>': 6, 'do': 7}))
+    (tmp_path / 'tokenizer' / 'merges.txt').write_text('#version: 0.2\nd o\ndo g</w>\n')
+    tokenizer = build_tokenizer(tmp_path)
+    assert tokenizer('a dog').input_ids == [2, 0, 1, 3]
+
+    shutil.rmtree(tmp_path / 'tokenizer')
+    tokenizer.save_pretrained(tmp_path / 'tokenizer')  # as one tokenizer.json
+    assert build_tokenizer(tmp_path)('a dog').input_ids == [2, 0, 1, 3]
+
+
+def test_text_encoder_of_a_single_file(source, kind, tmp_path):
+    _write_folder(source, tmp_path / 'arch')
+    torch.save(_compvis(source, kind), tmp_path / 'sd.ckpt')
+
+    tokenizer, text_encoder = load_text_encoder(tmp_path / 'arch', tmp_path / 'sd.ckpt')
+
+    assert tokenizer('a dog').input_ids == [49406, 320, 1929, 49407]
+    assert tokenizer.model_max_length == 77
+    assert not text_encoder.training
+    assert not any(parameter.requires_grad for parameter in text_encoder.parameters())
+    _assert_same(text_encoder, source['text_encoder'])
+
+
+def test_text_encoder_of_a_folder_keeps_its_own_tokenizer(source, tmp_path):
+    _write_folder(source, tmp_path)
+    tokenizer = build_tokenizer('sd1-5')
+    tokenizer.pad_token = 'dog</w>'
+    tokenizer.save_pretrained(tmp_path / 'tokenizer')
+
+    tokenizer, text_encoder = load_text_encoder(tmp_path, tmp_path)
+
+    assert tokenizer('a', padding='max_length', max_length=4).input_ids == [49406, 320, 49407, 1929]
+    _assert_same(text_encoder, source['text_encoder'])
+
+
+# The hub
+
+
+REPOSITORY = 'some-organisation/tiny.sd'
+
+
+@pytest.fixture
+def hub_cache(tmp_path, monkeypatch):
+    """A hub cache of our own, and no network."""
+    monkeypatch.setattr('huggingface_hub.constants.HF_HUB_CACHE', str(tmp_path / 'hub'))
+    monkeypatch.setattr('huggingface_hub.constants.HF_HUB_OFFLINE', True)
+    return tmp_path / 'hub'
+
+
+def _put_in_cache(modules, cache, **options):
+    repository = cache / 'models--some-organisation--tiny.sd'
+    (repository / 'refs').mkdir(parents=True)
+    (repository / 'refs' / 'main').write_text('1234')
+    return _write_folder(modules, repository / 'snapshots' / '1234', **options)
+
+
+def test_hub_id_in_the_cache(source, target, hub_cache):
+    folder = _put_in_cache(source, hub_cache)
+    build_tokenizer('sd2-1').save_pretrained(folder / 'tokenizer')
+    load_weights(REPOSITORY, **target)
+    _assert_all_same(target, source)
+
+    tokenizer, text_encoder = load_text_encoder(folder, REPOSITORY)
+    assert tokenizer.pad_token == '!'
+    _assert_same(text_encoder, source['text_encoder'])
+
+
+@pytest.mark.parametrize('cached', ['nothing', 'another part', 'another variant'])
+def test_hub_id_without_network_says_what_to_do(hub_cache, cached):
+    modules = _modules('sd1', seed=1)
+    if cached != 'nothing':
+        parts = {'vae': modules['vae']} if cached == 'another part' else modules
+        _put_in_cache(parts, hub_cache, variant='fp16')
+    with pytest.raises(RuntimeError) as error:
+        load_weights(REPOSITORY, variant='bf16' if cached == 'another variant' else None, unet=modules['unet'])
+    assert 'unet/diffusion_pytorch_model' in str(error.value)
+    assert f'hf download {REPOSITORY} --include "unet/*"' in str(error.value)
+
+
+REMOTE = {
+    'tokenizer_class': 'EvilTokenizer',
+    'architectures': ['EvilModel'],
+    'auto_map': {name: 'evil.EvilModel' for name in ('AutoModel', 'AutoConfig', 'AutoTokenizer')},
+    'trust_remote_code': True,
+    'attn_implementation': 'evil/kernel',
+    '_attn_implementation': 'evil/kernel',
+    'use_kernels': True,
+    'quantization_config': {'quant_method': 'evil'},
+    'chat_template': "{{ ''.__class__.__mro__[1].__subclasses__() }}{% for x in range(10**9) %}{% endfor %}",
+}
+
+
+def test_nothing_in_a_folder_is_executed(tmp_path):
+    """Neither code beside a config that names it, nor a template of a tokenizer, nor a kernel for attention."""
+    folder, proof = Path(write_arch(tmp_path / 'folder')), tmp_path / 'executed'
+    build_tokenizer('sd1-5').save_pretrained(folder / 'tokenizer')
+    for config in folder.glob('*/*config.json'):
+        config.write_text(json.dumps(json.loads(config.read_text()) | REMOTE))
+    for part in (folder, *folder.iterdir()):
+        (part / 'evil.py').write_text(f'open({str(proof)!r}, "w")')
+
+    build_unet(folder), build_vae(folder)
+    text_encoder, tokenizer = build_text_encoder(folder), build_tokenizer(folder)
+
+    assert tokenizer('a dog').input_ids == [49406, 320, 1929, 49407]
+    assert text_encoder.config._attn_implementation == build_text_encoder('sd1-5').config._attn_implementation
+    assert not proof.exists()
+
+
+@pytest.mark.parametrize(
+    ('content', 'message'),
+    [
+        ('{', r'unet/config\.json.*damaged'),
+        ('[]', r'unet/config\.json.*JSON.*list'),
+        (
+            '{"_class_name": "AutoencoderKL"}',
+            r"config\.json.*UNet2DConditionModel.*'Auto",
+        ),
+    ],
+)
+def test_config_that_is_none(tmp_path, content, message):
+    for part in ('unet', 'vae'):
+        (tmp_path / part).mkdir()
+        (tmp_path / part / 'config.json').write_text(content)
+    with pytest.raises(ValueError, match=message):
+        build_unet(tmp_path)
