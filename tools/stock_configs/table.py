@@ -1,9 +1,9 @@
-"""The page that says which stock configs take the diffusion backbone."""
+"""The page about the stock configs that work with the diffusion backbone."""
 
 import re
 from collections.abc import Iterable, Mapping
 
-from .stock_config import StockConfig
+from .entries import StockConfig
 from .trial import Trial
 
 TITLES = dict(mmseg='mmsegmentation', mmdet='mmdetection', mmpose='mmpose')
@@ -37,7 +37,7 @@ Of mmsegmentation these are all model bases, and a config of each further kind o
 
 
 def make_row(stock: StockConfig, trial: Trial) -> str:
-    """Return a line of the table."""
+    """Return a row of the table."""
     numbers = [' '.join(map(str, values)) for values in (trial.levels, trial.strides)]
     name = stock.name.partition('::')[2]
     return f'| `{name}` | {numbers[0]} | {numbers[1]} | {_verdict(stock, trial)} |'
@@ -57,22 +57,22 @@ def make_page(rows: Mapping[str, Iterable[str]]) -> str:
     """Return the page.
 
     Args:
-        rows (dict[str, Iterable[str]]): Lines of each host's table, by its name.
+        rows (dict[str, Iterable[str]]): Rows of the table of each host, by its name.
     """
     tables = [f'## {TITLES[host]}\n\n{COLUMNS}\n' + '\n'.join(lines) + '\n' for host, lines in rows.items()]
     return '\n'.join([PAGE.format(needs_mmcv=NEEDS_MMCV), *tables])
 
 
 def compare(page: str, rows: Iterable[str], full_mmcv: bool) -> list[str]:
-    """Return the differences between a page and what was found.
+    """Compare a page with the rows of a sweep.
 
     Args:
         page (str): The page.
-        rows (Iterable[str]): The lines found.
-        full_mmcv (bool): Whether full mmcv was there, with which what needs it works.
+        rows (Iterable[str]): The rows.
+        full_mmcv (bool): Whether full mmcv is installed, with which the configs that need it work.
 
     Returns:
-        list[str]: The lines that should stand in it and do not.
+        list[str]: The rows that the page lacks.
     """
     written = {line.split('|')[1]: line for line in page.splitlines() if line.startswith('| `')}
     return [row for row in rows if not _agree(written.get(row.split('|')[1], ''), row, full_mmcv)]
