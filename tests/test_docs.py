@@ -175,7 +175,8 @@ def test_forms_of_init_cfg():
 
 
 def test_class_embeddings(folder):
-    run('run: class embeddings', **{'sd1-5': 'tiny-sd', 'stable-diffusion-v1-5/stable-diffusion-v1-5': 'tiny-sd'})
+    repository = 'stable-diffusion-v1-5/stable-diffusion-v1-5'
+    run('run: class embeddings', **{'sd1-5': 'tiny-sd', repository: 'tiny-sd', 'embed_dims=768': 'embed_dims=96'})
     classes = ['road', 'tram', 'tram stop']
     ready, computed = (
         DiffusionUNet(

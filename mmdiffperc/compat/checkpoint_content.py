@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from mmdiffperc.files import brief
 from mmdiffperc.finite import is_finite
 
-from .checkpoint_globals import METHODS, LightningCallback, safe_types
+from .checkpoint_unpickler import METHODS, LightningCallback, safe_types
 
 _DEEPEST = 50
 _SMALL = 2**20  # bytes; a constant that a model keeps expanded

@@ -1,28 +1,35 @@
-"""The folder that one training saves its checkpoints in.
+"""The folder in which a training saves its checkpoints, and the one to resume from.
 
-A checkpoint names others, which mmengine's ``CheckpointHook`` removes as outdated. The names are those of the original
-where a work folder was copied, and anything at all where the file comes from a stranger. :class:`CheckpointFolder`
-tells a training's own checkpoints from everything else.
+A checkpoint names others, which mmengine's ``CheckpointHook`` removes as outdated. In a copied work folder these are
+the original's, and in a file from a stranger they may be anything. :class:`CheckpointFolder` distinguishes a training's
+own checkpoints from everything else.
 
-Delete together with ``mmdiffperc/compat/checkpoint_hook.py``.
+mmengine writes the path of the newest checkpoint in place to a file, ``last_checkpoint``. If the training is killed at
+that moment, the file is empty; it may also name a checkpoint that was removed, is damaged, or belongs to the folder
+from which this one was copied. mmengine then fails to resume although whole checkpoints exist.
+
+Delete together with ``mmdiffperc/compat/checkpoint_hook.py``, and when mmengine's ``find_latest_checkpoint`` returns a
+checkpoint that can be loaded.
 """
 
 import os
 import pickle
 import re
+from logging import Logger
 from pathlib import Path
 from typing import Any
 
 from mmengine.fileio import LocalBackend
 
-from mmdiffperc.files import brief
+from mmdiffperc.files import brief, whole_file
 
-from .checkpoint import checked_checkpoint, load_file
-from .checkpoint_integrity import find_damage, verified
+from .checkpoint import checked_checkpoint, find_damage, load_file, verified
+
+POINTER = 'last_checkpoint'
 
 
 class CheckpointFolder:
-    """Tell a training's own checkpoints from everything else.
+    """Distinguish a training's own checkpoints from everything else.
 
     Args:
         backend (Any): mmengine's storage backend of the folder.
@@ -39,7 +46,7 @@ class CheckpointFolder:
         self._best_name = re.compile(f'best_[^/]+_{name.replace("/", "_")}')
 
     def owns(self, path: Any) -> bool:
-        """Return whether ``path`` names a checkpoint in this folder once ``..`` and links are followed."""
+        """Return whether ``path`` names a checkpoint in this folder, after following ``..`` and links."""
         if not isinstance(path, str) or '\0' in path:
             return False
         folder, file = f'{self._resolve(self.path)}/', self._resolve(path)
@@ -47,14 +54,14 @@ class CheckpointFolder:
         return name != file and bool(self._name.fullmatch(name) or self._best_name.fullmatch(name))
 
     def own(self, path: Any) -> str | None:
-        """Return ``path`` if it is in this folder, else the checkpoint of the same name that is, else None."""
+        """Return ``path`` if it is in this folder, or else the checkpoint of the same name here, or else None."""
         if self.owns(path):
             return path
         namesake = self.backend.join_path(self.path, re.split(r'[/\\]', str(path))[-1])
         return namesake if self.owns(namesake) and self.backend.exists(namesake) else None
 
     def newest_first(self) -> list[str]:
-        """Return the checkpoints that training can resume from, in the order of the steps in their names."""
+        """Return the checkpoints from which a training can resume, sorted by the steps in their names."""
         if not self.backend.isdir(self.path):
             return []
         files = self.backend.list_dir_or_file(self.path, recursive='/' in self._name.pattern)
@@ -65,10 +72,10 @@ class CheckpointFolder:
     def find_damage(self, path: str) -> str | None:
         """Return what is wrong with a checkpoint of this folder, or None if it is whole.
 
-        Of a remote checkpoint only the existence is checked, because it would have to be downloaded twice.
+        Only the existence of a remote checkpoint is checked, because it would have to be downloaded twice.
         """
         if not self.backend.exists(path):
-            return 'there is no such file'
+            return 'the file does not exist'
         if not self.is_local:
             return None
         if not self.backend.isdir(path):
@@ -90,3 +97,56 @@ def find_fault(path: str) -> str | None:
     meta = content.get('meta', {}) if isinstance(content, dict) else {}
     missing = [name for name in ('epoch', 'iter') if name not in meta]
     return f'its meta has no {" and no ".join(missing)}' if missing else None
+
+
+def record_checkpoint(work_dir: str | Path, checkpoint: str) -> None:
+    """Record the newest checkpoint in ``work_dir`` atomically."""
+    with whole_file(Path(work_dir, POINTER)) as partial:
+        partial.write_text(checkpoint)
+
+
+def recorded_checkpoint(work_dir: str | Path) -> str | None:
+    """Return the checkpoint recorded in ``work_dir``: empty if the record is empty, None if it does not exist."""
+    pointer = Path(work_dir, POINTER)
+    # A power cut can leave a file of zeros.
+    return pointer.read_text(errors='replace').strip('\0 \n') if pointer.is_file() else None
+
+
+def latest_checkpoint(work_dir: str | Path, folder: CheckpointFolder, logger: Logger) -> str | None:
+    """Return the recorded checkpoint if a training can resume from it, or else the newest one in the folder.
+
+    In a copied folder, the record names a file of the original folder; the folder's own checkpoints then come first.
+
+    Args:
+        work_dir (str | Path): The work folder of the training.
+        folder (CheckpointFolder): The folder of its checkpoints.
+        logger (Logger): Receives a warning if another checkpoint than the recorded one is returned.
+
+    Returns:
+        str | None: A path, or None if neither a record nor a checkpoint exists.
+
+    Raises:
+        RuntimeError: No checkpoint is whole.
+    """
+    recorded = recorded_checkpoint(work_dir)
+    own = folder.own(recorded) if recorded else None
+    candidates = [own, *folder.newest_first(), recorded] if own or recorded else folder.newest_first()
+    unusable = {}
+    for checkpoint in dict.fromkeys(filter(None, candidates)):
+        unusable[checkpoint] = folder.find_damage(checkpoint)
+        if unusable[checkpoint] is None:
+            if checkpoint != own:
+                logger.warning(f'{_explain(work_dir, recorded, unusable)} Resuming from {checkpoint} instead.')
+            return checkpoint
+    if recorded is None and not unusable:
+        return None
+    raise RuntimeError(
+        f'{_explain(work_dir, recorded, unusable)} {folder.path} holds no whole checkpoint to resume from. Give one as '
+        f'`load_from`, or start from the beginning by training without `resume`.'
+    )
+
+
+def _explain(work_dir, recorded, unusable):
+    record = 'is missing' if recorded is None else f'names {brief(recorded)}' if recorded else 'is empty'
+    reasons = ''.join(f' {brief(path)} cannot be used: {reason}.' for path, reason in unusable.items() if reason)
+    return f'{Path(work_dir, POINTER)} {record}.{reasons}'

@@ -24,8 +24,7 @@ from mmdiffperc.files import brief, whole_file
 from mmdiffperc.finite import first_non_finite
 from mmdiffperc.registry import HOOKS
 
-from .checkpoint_folder import CheckpointFolder
-from .latest_checkpoint import latest_checkpoint, record_checkpoint, recorded_checkpoint
+from .checkpoint_folder import CheckpointFolder, latest_checkpoint, record_checkpoint, recorded_checkpoint
 from .training_lock import lock_folder
 
 

@@ -9,10 +9,9 @@ import torch
 from mmengine.evaluator import BaseMetric
 from pydantic import Field
 
+from mmdiffperc.evaluation.masks import class_measures, confusion_matrix
 from mmdiffperc.registry import METRICS, find_dataset
 from mmdiffperc.validation import Expected, Label, Listed, NonNegativeInt, Text, validated
-
-from .target_metrics import mean_of_defined
 
 # The classes of ADE20K on which DMP is evaluated in bedrooms, and their colours in its second palette, which are easier
 # to tell apart than those of ADE20K.
@@ -105,16 +104,7 @@ class ColouredSegMetric(BaseMetric):
 
     def compute_metrics(self, results: list[np.ndarray]) -> dict[str, float]:
         """Compute the measures from confusion matrices ``(true, predicted)``."""
-        confusion = sum(results)
-        right, true, predicted = confusion.diagonal(), confusion.sum(1), confusion.sum(0)
-        iou, accuracy = share(right, true + predicted - right), share(right, true)
-        measures = dict(
-            aAcc=float(share(right.sum(), true.sum())), mIoU=mean_of_defined(iou), mAcc=mean_of_defined(accuracy)
-        )
-        if self.per_class:
-            measures |= {f'IoU.{index}': float(value) for index, value in enumerate(iou)}
-            measures |= {f'Acc.{index}': float(value) for index, value in enumerate(accuracy)}
-        return measures
+        return class_measures(sum(results), self.per_class)
 
     def _confuse(self, sample: dict) -> np.ndarray:
         pred = self._classes_of(sample['pred_target']['data'], self.classes)
@@ -134,7 +124,7 @@ class ColouredSegMetric(BaseMetric):
                 f'{sample.get("img_path")}: the palette has classes 0 to {num - 1}, but the truth has {unknown}: check '
                 f'reduce_zero_label and ignore_index={self.ignore_index}'
             )
-        return np.bincount(truth[counts] * num + pred[counts], minlength=num * num).reshape(num, num)
+        return confusion_matrix(pred[counts], truth[counts], num)
 
     def _classes_of(self, colours: torch.Tensor, classes: Sequence[int] | None = None) -> np.ndarray:
         image = (colours.double() * 255).round().byte().permute(1, 2, 0).cpu().numpy()
@@ -205,8 +195,3 @@ def colours_to_classes(image: np.ndarray, palette: np.ndarray, classes: Sequence
 def to_lab(colours: np.ndarray) -> np.ndarray:
     """Return OpenCV's 8-bit Lab of RGB colours ``(N, 3)``, as single-precision numbers."""
     return cv2.cvtColor(colours[None], cv2.COLOR_RGB2Lab)[0].astype(np.float32)
-
-
-def share(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
-    """Return a percentage, which is NaN where the whole is 0."""
-    return 100 * part / np.where(whole > 0, whole, np.nan)

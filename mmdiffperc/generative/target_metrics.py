@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from mmengine.evaluator import BaseMetric
 
-from mmdiffperc.evaluation.depth_measures import MEASURES as DEPTH_MEASURES
-from mmdiffperc.evaluation.depth_measures import depth_measures
+from mmdiffperc.evaluation import depth, normals
+from mmdiffperc.evaluation.images import errors, image_measures, mean_of_defined
 from mmdiffperc.registry import METRICS
 from mmdiffperc.validation import Expected, Listed, PositiveFloat, PositiveOrInfinite, validated
 
@@ -18,10 +18,6 @@ from .target_codec import stretch
 
 Measures = Annotated[Listed[str], Expected('a list of names of measures')]
 NORMALISED_DEPTH = ('l1', 'mse', 'rmse')
-THRESHOLDS = (11.25, 22.5, 30)  # degrees
-# Parameters of SSIM for values in [0, 1], from Wang et al. (TIP 2004).
-WINDOW, SIGMA = 11, 1.5
-C1, C2 = 0.01**2, 0.03**2
 
 
 @validated
@@ -94,16 +90,14 @@ class TargetMetric(BaseMetric):
 class ImageErrorMetric(TargetMetric):
     """Measures of images in [0, 1], such as albedo and shading: ``l1``, ``mse``, ``rmse``, ``psnr`` (dB) and ``ssim``.
 
-    The arguments are those of :class:`.TargetMetric`. SSIM is the mean over channels, see :func:`.ssim`.
+    The arguments are those of :class:`.TargetMetric`. For the measures see :func:`.image_measures`.
     """
 
     MEASURES = ('l1', 'mse', 'rmse', 'psnr', 'ssim')
 
     def measure(self, pred: np.ndarray, truth: np.ndarray) -> dict[str, float]:
         """Compute all measures of images ``(C, H, W)``."""
-        found = errors(pred, truth)
-        psnr = -10 * np.log10(found['mse']) if found['mse'] else np.inf
-        return dict(found, psnr=psnr, ssim=np.mean([ssim(*channels) for channels in zip(pred, truth, strict=True)]))
+        return image_measures(pred, truth)
 
 
 @METRICS.register_module()
@@ -123,7 +117,7 @@ class NormalMapMetric(TargetMetric):
         **kwargs: Arguments of :class:`.TargetMetric`.
     """
 
-    MEASURES = ('l1', 'mean', 'median', *map(str, THRESHOLDS))
+    MEASURES = ('l1', *normals.MEASURES)
 
     def __init__(self, *args, of_colours: bool = False, **kwargs):
         super().__init__(*args, **kwargs)
@@ -131,14 +125,12 @@ class NormalMapMetric(TargetMetric):
 
     def measure(self, pred: np.ndarray, truth: np.ndarray) -> dict[str, float]:
         """Compute all measures of colours ``(3, H, W)``."""
-        vectors = truth if self.of_colours else 2 * truth - 1
-        counts = np.linalg.norm(vectors, axis=0) > 0  # False where it is NaN
+        vectors = (pred, truth) if self.of_colours else (2 * pred - 1, 2 * truth - 1)
+        counts = np.linalg.norm(vectors[1], axis=0) > 0  # False where it is NaN
         if not counts.any():
             return dict.fromkeys(self.MEASURES, np.nan)
-        pred, truth = pred[:, counts], truth[:, counts]  # (3, N)
-        angles = angles_between(pred, truth) if self.of_colours else angles_between(2 * pred - 1, 2 * truth - 1)
-        shares = {str(threshold): np.mean(angles < threshold) for threshold in THRESHOLDS}
-        return dict(l1=errors(pred, truth)['l1'], mean=np.mean(angles), median=np.median(angles), **shares)
+        l1 = errors(pred[:, counts], truth[:, counts])['l1']
+        return dict(l1=l1, **normals.normal_measures(*(vector[:, counts] for vector in vectors)))
 
 
 @METRICS.register_module()
@@ -163,7 +155,7 @@ class DepthMapMetric(TargetMetric):
             :class:`.TargetMetric`.
     """
 
-    MEASURES = ('l1', 'mse', *DEPTH_MEASURES)
+    MEASURES = ('l1', 'mse', *depth.MEASURES)
 
     def __init__(
         self,
@@ -187,53 +179,14 @@ class DepthMapMetric(TargetMetric):
         """Compute all measures of depth ``(1, H, W)``."""
         if self.normalise:
             return errors(pred, truth)
-        counts = (truth > self.min_depth) & (truth < self.max_depth)
+        counts = depth.is_compared(truth, self.min_depth, self.max_depth)
         if not counts.any():
             return dict.fromkeys(self.MEASURES, np.nan)
         pred, truth = pred[counts].clip(self.min_depth), truth[counts]
-        return errors(pred, truth) | depth_measures(pred, truth)
-
-
-def errors(pred: np.ndarray, truth: np.ndarray) -> dict[str, float]:
-    """Return the mean absolute (``l1``), mean squared (``mse``) and root mean squared (``rmse``) error."""
-    difference = pred - truth
-    mse = np.mean(difference**2)
-    return dict(l1=np.mean(np.abs(difference)), mse=mse, rmse=np.sqrt(mse))
-
-
-def ssim(a: np.ndarray, b: np.ndarray) -> float:
-    """Return the structural similarity of two images ``(H, W)`` in [0, 1] after Wang et al. (TIP 2004).
-
-    Only windows of 11 x 11 pixels that lie inside the image count; an image without any gives NaN.
-    """
-    border = WINDOW // 2
-    inside = (slice(border, -border),) * 2
-
-    def blur(image):
-        return cv2.GaussianBlur(image, (WINDOW, WINDOW), SIGMA)[inside]
-
-    mean_a, mean_b = blur(a), blur(b)
-    variance_a, variance_b = blur(a * a) - mean_a**2, blur(b * b) - mean_b**2
-    covariance = blur(a * b) - mean_a * mean_b
-    luminance = (2 * mean_a * mean_b + C1) / (mean_a**2 + mean_b**2 + C1)
-    structure = (2 * covariance + C2) / (variance_a + variance_b + C2)
-    return float(np.mean(luminance * structure)) if luminance.size else np.nan
-
-
-def angles_between(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """Return the angles in degrees between vectors ``(3, N)``; a vector of length 0 is orthogonal to all others."""
-    lengths = np.linalg.norm(a, axis=0) * np.linalg.norm(b, axis=0)
-    cosines = np.sum(a * b, axis=0) / np.where(lengths > 0, lengths, 1)
-    return np.degrees(np.arccos(cosines.clip(-1, 1)))
+        return errors(pred, truth) | depth.depth_measures(pred, truth)
 
 
 def resize_by_area(target: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     """Resize ``(C, H, W)`` to a height and width by averaging areas."""
     height, width = size
     return np.stack([cv2.resize(channel, (width, height), interpolation=cv2.INTER_AREA) for channel in target])
-
-
-def mean_of_defined(values: np.ndarray) -> float:
-    """Return the mean of the values that are not NaN, or NaN if there are none."""
-    defined = values[~np.isnan(values)]
-    return float(defined.mean()) if len(defined) else float('nan')

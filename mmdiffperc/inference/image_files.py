@@ -43,15 +43,16 @@ def check_names(images: Sequence[Path]):
 
 
 def read_image(image: str | Path | np.ndarray | Image.Image) -> np.ndarray:
-    """Read an image ``(H, W, 3)`` in BGR, uint8, upright as its EXIF data say.
+    """Read an image ``(H, W, 3)`` in BGR, uint8, turned upright according to its EXIF data.
 
     Args:
-        image: A file, such an array, which is returned, or a PIL image of 8 bits.
+        image: A file, a PIL image of 8 bits, or such an array, which is returned.
 
     Raises:
         OSError: There is no such file.
         TypeError: It is none of these.
-        ValueError: The file holds no image, or too many pixels; or the array has another shape or type.
+        ValueError: The file is not an image or has too many pixels; the array has another shape or type; the PIL image
+            has more than 8 bits.
     """
     if isinstance(image, Image.Image):
         return _from_pil(image)
@@ -89,25 +90,25 @@ def _checked(array):
 
 
 def read_lines(path: str | Path) -> list[str]:
-    """Read the lines of a text file in UTF-8, with or without a byte order mark; empty lines do not count.
+    """Read the lines of a text file in UTF-8, with or without a byte order mark; empty lines are skipped.
 
     Raises:
         OSError: There is no such file.
-        ValueError: It holds no text.
+        ValueError: The file contains something other than text.
     """
     return [line.strip() for line in read_text(path).splitlines() if line.strip()]
 
 
 def read_prompts(path: str | Path) -> list[str]:
-    """Read the prompts of a text file, one per line; empty lines do not count.
+    """Read the prompts in a text file, one per line; empty lines are skipped.
 
     Raises:
         OSError: There is no such file.
-        ValueError: It holds no text, or no prompt.
+        ValueError: The file contains something other than text, or no prompt.
     """
     prompts = read_lines(path)
     if not prompts:
-        raise ValueError(f'{path}: expected prompts, one a line; the file is empty')
+        raise ValueError(f'{path}: expected prompts, one per line, but the file is empty')
     return prompts
 
 
@@ -116,9 +117,9 @@ def read_captions(path: str | Path, number: int) -> list[str]:
 
     Raises:
         OSError: There is no such file.
-        ValueError: It has another number of lines.
+        ValueError: The file has another number of lines.
     """
     captions = read_prompts(path)
     if len(captions) != number:
-        raise ValueError(f'{path}: expected a line for each image, {number} in all, got {len(captions)}')
+        raise ValueError(f'{path}: expected {number} lines, one for each image, got {len(captions)}')
     return captions

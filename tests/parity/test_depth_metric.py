@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from mmdiffperc.evaluation.depth_measures import MEASURES
+from mmdiffperc.evaluation.depth import MEASURES
 from mmdiffperc.seg.depth.depth_metric import MonocularDepthMetric
 
 from .detweights import make_depth_pair, make_image

@@ -9,7 +9,8 @@ import torch
 from mmengine.structures import PixelData
 from mmseg.structures import SegDataSample
 
-from mmdiffperc.seg.referring.refer_metric import THRESHOLDS, ReferringSegMetric
+from mmdiffperc.evaluation.masks import THRESHOLDS
+from mmdiffperc.seg.referring.refer_metric import ReferringSegMetric
 from mmdiffperc.seg.referring.simple_decoding_head import SimpleDecodingHead
 
 from .detweights import make_input, make_mask

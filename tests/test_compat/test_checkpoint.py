@@ -26,7 +26,7 @@ from mmengine.runner.checkpoint import load_checkpoint
 from torch import nn
 
 from mmdiffperc.compat.checkpoint import load_file
-from mmdiffperc.compat.checkpoint_globals import restricted
+from mmdiffperc.compat.checkpoint_unpickler import restricted
 
 FORMATS = pytest.mark.parametrize('zipped', [True, False], ids=['zip', 'legacy'])
 

@@ -18,12 +18,10 @@ from mmengine.fileio import LocalBackend
 from mmengine.hooks import EMAHook, Hook
 from mmengine.runner import Runner
 
-from mmdiffperc.compat.checkpoint import load_file
-from mmdiffperc.compat.checkpoint_folder import CheckpointFolder
+from mmdiffperc.compat.checkpoint import find_damage, load_file
+from mmdiffperc.compat.checkpoint_folder import CheckpointFolder, latest_checkpoint, recorded_checkpoint
 from mmdiffperc.compat.checkpoint_hook import AtomicLocalBackend, SafeCheckpointHook
-from mmdiffperc.compat.checkpoint_integrity import find_damage
 from mmdiffperc.compat.flexible_runner import SafeFlexibleRunner
-from mmdiffperc.compat.latest_checkpoint import latest_checkpoint, recorded_checkpoint
 from mmdiffperc.compat.training_lock import lock_folder
 
 

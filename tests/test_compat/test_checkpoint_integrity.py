@@ -6,7 +6,7 @@ import pytest
 import torch
 from mmengine.runner import CheckpointLoader
 
-from mmdiffperc.compat.checkpoint_integrity import find_damage
+from mmdiffperc.compat.checkpoint import find_damage
 
 
 @pytest.fixture

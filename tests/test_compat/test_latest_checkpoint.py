@@ -8,8 +8,12 @@ import pytest
 import torch
 from mmengine.fileio import LocalBackend
 
-from mmdiffperc.compat.checkpoint_folder import CheckpointFolder
-from mmdiffperc.compat.latest_checkpoint import latest_checkpoint, record_checkpoint, recorded_checkpoint
+from mmdiffperc.compat.checkpoint_folder import (
+    CheckpointFolder,
+    latest_checkpoint,
+    record_checkpoint,
+    recorded_checkpoint,
+)
 
 
 def save(path, weight=0.0, **meta):

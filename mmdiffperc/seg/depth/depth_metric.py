@@ -10,7 +10,7 @@ from mmengine.evaluator import BaseMetric
 from mmengine.logging import MMLogger
 from mmseg.registry import METRICS
 
-from mmdiffperc.evaluation.depth_measures import ALIGNMENTS, CROPS, MEASURES, align_depth, crop_mask, depth_measures
+from mmdiffperc.evaluation.depth import ALIGNMENTS, CROPS, MEASURES, evaluate_depth
 from mmdiffperc.files import relative_name, write_whole
 from mmdiffperc.inference.writers import encode_png
 from mmdiffperc.validation import (
@@ -140,25 +140,15 @@ class MonocularDepthMetric(BaseMetric):
                 'The prediction has the size that the image has when it is loaded: is the depth file of this image, '
                 'and is it loaded after, and cropped with, the image?'
             )
-        counts = (gt > self.min_depth_eval) & (gt < self.max_depth_eval)
-        if self.crop_type:
-            counts &= torch.from_numpy(crop_mask(*gt.shape, self.crop_type)).to(gt.device)
-        if not counts.any():
-            return None
-        pred, gt = (depth[counts.to(depth.device)].double().cpu().numpy() for depth in (pred, gt))
-        if self.align:
-            pred = self._align(pred, gt, sample)
-        if self.clamp:
-            pred = pred.clip(self.min_depth_eval, self.max_depth_eval)
-        measures = depth_measures(pred, gt)
-        self._warn_if_not_finite(measures, sample)
-        return measures
-
-    def _align(self, pred: np.ndarray, gt: np.ndarray, sample: dict) -> np.ndarray:
+        maps = (depth.float().cpu().numpy() for depth in (pred, gt))
+        limits = self.min_depth_eval, self.max_depth_eval
         try:
-            return align_depth(pred, gt, self.align)
+            measures = evaluate_depth(*maps, *limits, self.crop_type, self.align, self.clamp)
         except ValueError as error:
             raise ValueError(f'{sample.get("img_path")}: {error}') from error
+        if measures:
+            self._warn_if_not_finite(measures, sample)
+        return measures
 
     def _warn_if_not_finite(self, measures: dict[str, float], sample: dict):
         if spoilt := [name for name in self.depth_metrics if not np.isfinite(measures[name])]:

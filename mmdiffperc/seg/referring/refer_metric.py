@@ -9,12 +9,12 @@ from mmengine.evaluator import BaseMetric
 from mmseg.registry import METRICS
 from pydantic import Field
 
+from mmdiffperc.evaluation.masks import THRESHOLDS, object_measures
 from mmdiffperc.files import write_whole
 from mmdiffperc.inference.writers import encode_png
 from mmdiffperc.validation import Expected, Listed, Location, validated
 
 REFERRED = 1
-THRESHOLDS = (0.5, 0.6, 0.7, 0.8, 0.9)
 FILE_KEYS = ('img_path', 'ref_id', 'sentence_number')
 Thresholds = Annotated[Listed[Annotated[float, Field(gt=0, le=1)]], Expected('a list of IoUs in (0, 1]')]
 
@@ -78,11 +78,7 @@ class ReferringSegMetric(BaseMetric):
         Returns:
             dict[str, float]: ``oIoU``, ``mIoU`` and ``precision@X``.
         """
-        intersections, unions = np.array(results, np.int64).reshape(-1, 2).T
-        ious = intersections / unions.clip(1)  # an empty union has an empty intersection
-        measures = dict(oIoU=intersections.sum() / unions.sum().clip(1), mIoU=ious.mean())
-        measures |= {f'precision@{threshold}': (ious >= threshold).mean() for threshold in self.thresholds}
-        return {name: 100 * float(value) for name, value in measures.items()}
+        return object_measures(results, self.thresholds)
 
     def _write(self, sample: dict):
         mask = 255 * (sample['pred_sem_seg']['data'][0] == REFERRED).cpu().numpy().astype(np.uint8)

@@ -155,7 +155,7 @@ def make_captions(args) -> int:
 
 @one_line_errors(ValueError, OSError, RuntimeError, ImportError)
 def main(arguments=None):
-    """Run the tool, with these arguments instead of the command line's if there are any."""
+    """Run the tool with the given arguments, or with those of the command line."""
     args = parse_args(arguments)
     print(f'{args.out_file}: {make_captions(args)} new captions.')
 

@@ -115,7 +115,7 @@ def make_images(args) -> int:
 
 @one_line_errors(ValueError, OSError, RuntimeError)
 def main(arguments=None):
-    """Run the tool, with these arguments instead of the command line's if there are any."""
+    """Run the tool with the given arguments, or with those of the command line."""
     args = parse_args(arguments)
     print(f'{args.out}: {make_images(args)} images, with {METADATA}.')
 

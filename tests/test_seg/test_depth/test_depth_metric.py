@@ -13,7 +13,7 @@ from mmengine.registry import init_default_scope
 from mmengine.structures import PixelData
 from mmseg.structures import SegDataSample
 
-from mmdiffperc.evaluation.depth_measures import MEASURES
+from mmdiffperc.evaluation.depth import MEASURES
 from mmdiffperc.seg.depth.depth_metric import MonocularDepthMetric
 
 

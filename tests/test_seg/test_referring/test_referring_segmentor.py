@@ -9,7 +9,6 @@ from mmseg.registry import MODELS
 from mmseg.structures import SegDataSample
 
 from mmdiffperc.seg.referring.referring_segmentor import ReferringSegmentor
-from mmdiffperc.seg.semantic import MaskedCrossEntropyLoss  # noqa: F401  (registers it)
 
 TOKENS = 10
 SENTENCES = ['the red sphere', 'a blue box left of the cone']

@@ -108,7 +108,7 @@ def test_caption_longer_than_the_model_can_read(tmp_path, tool, arguments, capsy
     """Its positions are 96, and the longest of the prompts takes 6 to 30 of them."""
     assert tool('make_captions').main([*arguments, '--max-tokens', '96']) == 1
     error = capsys.readouterr().err.splitlines()[-1]
-    assert '--max-tokens 96' in error and '96 positions' in error
+    assert '--max-tokens 96' in error and '96 tokens' in error
     assert not (tmp_path / 'out.jsonl').read_text()
 
 

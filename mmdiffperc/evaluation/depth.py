@@ -1,10 +1,10 @@
-"""How far a depth map is from the truth: where it is compared, its alignment, and the nine measures of the field."""
+"""Measures of depth: which pixels are compared, how a prediction is aligned, and the nine measures of the field."""
 
 import numpy as np
 
 NYU_SIZE = (480, 640)
 NYU_CROP = (45, 471, 41, 601)  # first row, row after the last, first column, column after the last
-# The same as fractions of height and width.
+# The same edges as fractions of height and width.
 KITTI_CROPS = {
     'garg_crop': (0.40810811, 0.99189189, 0.03594771, 0.96405229),
     'eigen_crop': (0.3324324, 0.91351351, 0.0359477, 0.96405229),
@@ -17,20 +17,20 @@ MEASURES = ('d1', 'd2', 'd3', 'abs_rel', 'sq_rel', 'rmse', 'rmse_log', 'log10', 
 def crop_mask(height: int, width: int, crop_type: str) -> np.ndarray:
     """Return which pixels lie inside an evaluation crop.
 
-    The crop of NYU Depth v2 stands in pixels. Those of KITTI, by Garg et al. (ECCV 2016) and the one that reproduces
-    Eigen et al. (NeurIPS 2014), are fractions *of the map that is evaluated*: an image of 375 x 1242 as it is, or its
-    benchmark crop of 352 x 1216, which VPD and MetaPrompts evaluate (:class:`.KBCrop`). These are different pixels.
+    The crop of NYU Depth v2 is given in pixels. The crops of KITTI, by Garg et al. (ECCV 2016) and after Eigen et al.
+    (NeurIPS 2014), are fractions *of the map that is evaluated*. They select different pixels of a whole image of
+    375 x 1242 and of its benchmark crop of 352 x 1216, on which VPD and MetaPrompts are evaluated (:class:`.KBCrop`).
 
     Args:
-        height (int): Of the map.
-        width (int): Of the map.
+        height (int): Height of the map.
+        width (int): Width of the map.
         crop_type (str): One of ``CROPS``.
 
     Returns:
         np.ndarray: Boolean ``(H, W)``.
 
     Raises:
-        ValueError: The crop of NYU, and the map has another size than NYU's.
+        ValueError: ``crop_type`` is 'nyu_crop' and the map does not have NYU's size.
     """
     if crop_type == 'nyu_crop':
         if (height, width) != NYU_SIZE:
@@ -48,33 +48,33 @@ def crop_mask(height: int, width: int, crop_type: str) -> np.ndarray:
 
 
 def align_depth(pred: np.ndarray, gt: np.ndarray, method: str) -> np.ndarray:
-    """Remove from a prediction what relative depth leaves open.
+    """Fit the scale, or the scale and shift, that relative depth does not determine.
 
     ``median`` scales by ``median(gt) / median(pred)`` (Zhou et al., CVPR 2017). ``least_squares`` fits a scale and a
     shift, ``min sum (s pred + t - gt)^2`` (Ranftl et al., TPAMI 2022; here of depth, not of disparity).
 
     Args:
-        pred (np.ndarray): Predicted depth ``(N,)`` at the pixels that count.
-        gt (np.ndarray): True depth ``(N,)`` there.
+        pred (np.ndarray): Predicted depth ``(N,)`` of the compared pixels.
+        gt (np.ndarray): True depth ``(N,)`` of the same pixels.
         method (str): One of ``ALIGNMENTS``.
 
     Returns:
-        np.ndarray: ``(N,)``; after ``least_squares``, values may be negative.
+        np.ndarray: Aligned depth ``(N,)``; ``least_squares`` may return negative values.
 
     Raises:
-        ValueError: ``median``, and that of the prediction is not positive.
+        ValueError: ``method`` is 'median' and the median of the prediction is not positive.
     """
     if method == 'median':
         median = np.median(pred)
         if not median > 0:
             raise ValueError(
-                f'no scale makes the median of the prediction, {median:g}, that of the true depth; check the '
+                f'no scale maps the median of the prediction, {median:g}, to the median of the true depth; check the '
                 "prediction, or align by 'least_squares'"
             )
         return pred * (np.median(gt) / median)
     centred = pred - pred.mean()
     variance = centred @ centred
-    # Through a constant prediction goes no line; the best constant is the mean.
+    # A constant prediction determines no scale; the best constant is the mean.
     scale = centred @ gt / variance if variance > 0 else 0.0
     return scale * centred + gt.mean()
 
@@ -105,3 +105,56 @@ def depth_measures(pred: np.ndarray, gt: np.ndarray) -> dict[str, float]:
         log10=np.mean(np.abs(log_error)) / np.log(10),
         silog=np.sqrt(np.mean(log_error**2) - 0.5 * np.mean(log_error) ** 2),
     )
+
+
+def is_compared(gt: np.ndarray, min_depth: float, max_depth: float, crop_type: str | None = None) -> np.ndarray:
+    """Return which pixels of a true depth map are compared: between the limits, both excluded, and inside the crop.
+
+    Args:
+        gt (np.ndarray): True depth ``(H, W)``. NaN is not compared.
+        min_depth (float): Lower limit.
+        max_depth (float): Upper limit.
+        crop_type (str, optional): One of ``CROPS``. Default: the whole map.
+
+    Returns:
+        np.ndarray: Boolean ``(H, W)``.
+    """
+    compared = (gt > min_depth) & (gt < max_depth)
+    return compared & crop_mask(*gt.shape, crop_type) if crop_type else compared
+
+
+def evaluate_depth(
+    pred: np.ndarray,
+    gt: np.ndarray,
+    min_depth: float,
+    max_depth: float,
+    crop_type: str | None = None,
+    align: str | None = None,
+    clamp: bool = False,
+) -> dict[str, float] | None:
+    """Compute the measures of one depth map.
+
+    Args:
+        pred (np.ndarray): Predicted depth ``(H, W)``.
+        gt (np.ndarray): True depth ``(H, W)``.
+        min_depth (float): Lower limit, see :func:`is_compared`.
+        max_depth (float): Upper limit.
+        crop_type (str, optional): One of ``CROPS``. Default: the whole map.
+        align (str, optional): One of ``ALIGNMENTS``. Default: the prediction is not aligned.
+        clamp (bool): Clamp the prediction to the limits. Defaults to False.
+
+    Returns:
+        dict[str, float] | None: All of ``MEASURES``, or None if no pixel is compared.
+
+    Raises:
+        ValueError: The map does not have the size of the crop, or cannot be aligned.
+    """
+    compared = is_compared(gt, min_depth, max_depth, crop_type)
+    if not compared.any():
+        return None
+    pred, gt = pred[compared].astype(float), gt[compared].astype(float)
+    if align:
+        pred = align_depth(pred, gt, align)
+    if clamp:
+        pred = pred.clip(min_depth, max_depth)
+    return depth_measures(pred, gt)

@@ -1,7 +1,14 @@
 import numpy as np
 import pytest
 
-from mmdiffperc.evaluation.depth_measures import MEASURES, align_depth, crop_mask, depth_measures
+from mmdiffperc.evaluation.depth import (
+    MEASURES,
+    align_depth,
+    crop_mask,
+    depth_measures,
+    evaluate_depth,
+    is_compared,
+)
 
 
 @pytest.mark.parametrize(
@@ -68,3 +75,24 @@ def test_least_squares_alignment():
 
 def test_constant_prediction_is_aligned_to_the_mean():
     np.testing.assert_allclose(align_depth(np.full(3, 5.0), np.array([1.0, 2.0, 6.0]), 'least_squares'), 3.0)
+
+
+GT = np.array([[0.5, 1.0, 2.0], [3.0, 8.0, np.nan]])
+
+
+def test_limits_are_excluded():
+    assert is_compared(GT, 1.0, 8.0).tolist() == [[False, False, True], [True, False, False]]
+    assert evaluate_depth(GT, GT, 3.0, 8.0) is None
+
+
+def test_map_inside_a_crop():
+    """Wrong outside Garg's crop, rows 8 to 18 and columns 1 to 28 of 20 x 30."""
+    pred = np.full((20, 30), 5.0)
+    pred[8:19, 1:28] = 2.0
+    assert evaluate_depth(pred, np.full((20, 30), 2.0), 1e-3, 10.0, 'garg_crop')['rmse'] == 0
+
+
+def test_one_map():
+    """Aligned by a factor of 2, to 2 and 3; or clamped to 1 and 1.5."""
+    assert evaluate_depth(GT / 2, GT, 1.0, 8.0, align='median')['rmse'] == pytest.approx(0)
+    assert evaluate_depth(GT / 4, GT, 1.0, 8.0, clamp=True)['rmse'] == pytest.approx(((1 + 4) / 2) ** 0.5)

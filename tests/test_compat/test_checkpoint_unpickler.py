@@ -12,7 +12,7 @@ from mmengine.logging import HistoryBuffer
 from mmengine.runner import CheckpointLoader
 
 from mmdiffperc.compat.checkpoint import load_file
-from mmdiffperc.compat.checkpoint_arrays import LoadedArray, LoadedType, scalar
+from mmdiffperc.compat.checkpoint_unpickler import LoadedArray, LoadedType, scalar
 
 GIGABYTE = 10**9
 

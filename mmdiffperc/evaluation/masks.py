@@ -1,0 +1,68 @@
+"""Measures of masks: of classes, from a confusion matrix, and of single objects, from their overlaps."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from .images import mean_of_defined
+
+THRESHOLDS = (0.5, 0.6, 0.7, 0.8, 0.9)  # of the IoU
+
+
+def confusion_matrix(pred: np.ndarray, truth: np.ndarray, num_classes: int) -> np.ndarray:
+    """Count pixels by their true and predicted classes.
+
+    Args:
+        pred (np.ndarray): Predicted classes ``(N,)``, 0 to ``num_classes - 1``.
+        truth (np.ndarray): True classes ``(N,)``, likewise.
+        num_classes (int): Number of classes.
+
+    Returns:
+        np.ndarray: Counts ``(num_classes, num_classes)``: true by predicted class.
+    """
+    return np.bincount(truth * num_classes + pred, minlength=num_classes**2).reshape(num_classes, num_classes)
+
+
+def class_measures(confusion: np.ndarray, per_class: bool = False) -> dict[str, float]:
+    """Compute accuracies and IoUs in per cent.
+
+    Args:
+        confusion (np.ndarray): Counts of pixels, see :func:`confusion_matrix`.
+        per_class (bool): Also return ``IoU.<class>`` and ``Acc.<class>``. Defaults to False.
+
+    Returns:
+        dict[str, float]: ``aAcc``, the share of correct pixels, and ``mIoU`` and ``mAcc``, the means over classes. A
+        class that is neither predicted nor true is NaN and left out of the means.
+    """
+    right, true, predicted = confusion.diagonal(), confusion.sum(1), confusion.sum(0)
+    iou, accuracy = _percentage(right, true + predicted - right), _percentage(right, true)
+    measures = dict(
+        aAcc=float(_percentage(right.sum(), true.sum())), mIoU=mean_of_defined(iou), mAcc=mean_of_defined(accuracy)
+    )
+    if per_class:
+        measures |= {f'IoU.{index}': float(value) for index, value in enumerate(iou)}
+        measures |= {f'Acc.{index}': float(value) for index, value in enumerate(accuracy)}
+    return measures
+
+
+def object_measures(overlaps: Sequence[tuple[int, int]], thresholds: Sequence[float] = THRESHOLDS) -> dict[str, float]:
+    """Compute the measures of LAVT (Yang et al., CVPR 2022) over objects, in per cent.
+
+    Args:
+        overlaps (Sequence[tuple[int, int]]): Pixels in the intersection and in the union of the predicted and the true
+            mask of each object.
+        thresholds (Sequence[float]): The X of ``precision@X``.
+
+    Returns:
+        dict[str, float]: ``oIoU``, the sum of all intersections divided by the sum of all unions; ``mIoU``, the mean
+        IoU; and ``precision@X``, the share of objects whose IoU is at least X. The IoU of an empty union is 0.
+    """
+    intersections, unions = np.array(overlaps, np.int64).reshape(-1, 2).T
+    ious = intersections / unions.clip(1)  # an empty union has an empty intersection
+    measures = dict(oIoU=intersections.sum() / unions.sum().clip(1), mIoU=ious.mean())
+    measures |= {f'precision@{threshold}': (ious >= threshold).mean() for threshold in thresholds}
+    return {name: 100 * float(value) for name, value in measures.items()}
+
+
+def _percentage(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
+    return 100 * part / np.where(whole > 0, whole, np.nan)
