@@ -13,8 +13,8 @@ NEEDS_MMCV = 'needs full mmcv'
 PAGE = """# Stock configs with the diffusion backbone
 
 The tables list configs of the hosts and what [`swap_backbone`](../README.md#swap-it-in) makes of them: the levels of
-the U-Net that neck and heads receive (0 is the finest), and their strides. The strides equal those of the old backbone's
-features. If no part of the model reads a feature, it becomes a level that is used anyway.
+the U-Net that neck and heads receive (0 is the finest), and their strides. The strides equal those of the features
+of the old backbone. If no part of the model reads a feature, it becomes a level that is used anyway.
 
 Each config has been swapped, built, trained for one step and used for prediction, with random weights and a small
 width. Every trained weight of the backbone received a gradient. The last column states all changes that were made by
@@ -28,8 +28,8 @@ associative embedding, so DEKR's is used.
 - *cannot*: a part of the model only works with the old backbone. The text is the message of `swap_backbone`.
 
 Strides below 4 need much memory, because a level has 320 channels or more. Heads of mmsegmentation work with any
-stride, so you can pass other `strides`. All features of a plain ViT have the same stride, so they become one level. If a neck
-builds a pyramid from them, remove it, because the U-Net has one already: set `cfg.model.neck = None` and
+stride, so you can pass other `strides`. All features of a plain ViT have the same stride, so they become one level.
+If a neck builds a pyramid from them, remove it, because the U-Net has one already: set `cfg.model.neck = None` and
 `strides=(4, 8, 16, 32)`.
 
 For mmsegmentation, the table contains all model bases, and one config for each further kind of head.
