@@ -26,14 +26,14 @@ train_pipeline = [
     _base_.pack,
 ]
 test_pipeline = [
-    _base_.load_image,
+    _base_.load_test_image,
     dict(type='Resize', scale=(2048, crop), keep_ratio=True),
     _base_.load_depth,
     _base_.check_depth,
     _base_.pack,
 ]
 resizes = [dict(type='Resize', scale=(int(2048 * ratio), int(crop * ratio)), keep_ratio=True) for ratio in (1.0, 1.25)]
-tta_pipeline = [_base_.load_image, dict(type='TestTimeAug', transforms=[resizes, *_base_.after_resize])]
+tta_pipeline = [_base_.load_test_image, dict(type='TestTimeAug', transforms=[resizes, *_base_.after_resize])]
 
 train_dataloader = dict(dataset=dict(pipeline=train_pipeline))
 val_dataloader = dict(dataset=dict(pipeline=test_pipeline))

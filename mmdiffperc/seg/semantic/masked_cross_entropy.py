@@ -1,4 +1,4 @@
-"""Cross-entropy with class weights that knows of pixels without a class."""
+"""Cross-entropy with class weights for maps with ignored pixels."""
 
 from typing import Annotated
 
@@ -14,15 +14,15 @@ ClassWeights = Annotated[Listed[NonNegativeFloat], Expected('a list of finite nu
 @MODELS.register_module()
 @validated
 class MaskedCrossEntropyLoss(CrossEntropyLoss):
-    """``CrossEntropyLoss`` with class weights, averaged over the pixels that are not ignored, as PyTorch's own is.
+    """``CrossEntropyLoss`` with class weights, averaged over the pixels that are not ignored, as in PyTorch.
 
-    mmseg's looks up the weight of the class 255 too, where an image was padded, and so fails; without such pixels the
-    two are the same.
+    mmseg's loss also looks up the weight of class 255, for example in the padding of an image, and fails. Without such
+    pixels, the two losses are equal.
 
     Args:
         class_weight (list[float]): Weight of each class.
         loss_weight (float): Weight of the loss. Defaults to 1.
-        loss_name (str): Its name, which begins with ``loss_``. Defaults to 'loss_ce'.
+        loss_name (str): Name of the loss, which begins with ``loss_``. Defaults to 'loss_ce'.
     """
 
     def __init__(self, class_weight: ClassWeights, loss_weight: NonNegativeFloat = 1.0, loss_name: Text = 'loss_ce'):
@@ -40,8 +40,8 @@ class MaskedCrossEntropyLoss(CrossEntropyLoss):
         Args:
             cls_score (Tensor): Logits ``(B, C, H, W)``.
             label (Tensor): Classes ``(B, H, W)``.
-            weight (Tensor, optional): Of each pixel, ``(B, H, W)``.
-            ignore_index (int): The class of ignored pixels. Defaults to -100.
+            weight (Tensor, optional): Weight of each pixel, ``(B, H, W)``.
+            ignore_index (int): Class of the ignored pixels. Defaults to -100.
 
         Returns:
             Tensor: The loss; 0 if all pixels are ignored.
