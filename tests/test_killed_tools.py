@@ -9,8 +9,7 @@ import child_processes
 import numpy as np
 import pytest
 
-from mmdiffperc.generative.target_files import encode_npz
-from mmdiffperc.inference.writers import encode_png
+from mmdiffperc.inference.writers import encode_npz, encode_png
 from mmdiffperc.toy_scenes.writers import DatasetSpec, write_dataset
 
 ROOT = Path(__file__).parents[1]
@@ -27,7 +26,8 @@ def tools(monkeypatch):
 def maps(tmp_path):
     """A folder of maps of classes, and one of depth for them."""
     rng = np.random.default_rng(0)
-    for folder, suffix, encode in (('classes', '.png', encode_png), ('depth', '.npz', encode_npz)):
+    encoders = dict(classes=('.png', encode_png), depth=('.npz', lambda depth: encode_npz(x=depth)))
+    for folder, (suffix, encode) in encoders.items():
         (tmp_path / folder).mkdir()
         for index in range(MAPS):
             content = encode(rng.integers(0, 150, (20, 30), np.uint8))

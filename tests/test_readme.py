@@ -13,6 +13,7 @@ import tempfile
 from pathlib import Path
 from typing import TextIO
 
+import numpy as np
 import pytest
 import torch
 from child_processes import fork
@@ -58,8 +59,8 @@ def test_own_classes_build():
 
 
 def run_on_a_model(name: str, folder: Path) -> dict:
-    """Run a snippet that calls ``init_model``, with a checkpoint of random weights in place of its own."""
-    config, checkpoint = re.search(r"init_model\('(.*?)', '(.*?)'", snippet(name)).groups()
+    """Run a snippet that builds an inferencer, with a checkpoint of random weights in place of its own."""
+    config, checkpoint = re.search(r"(configs/.*?)'.*?(work_dirs/.*?)'", snippet(name), re.DOTALL).groups()
     cfg = Config.fromfile(ROOT / config)
     init_default_scope('mmseg')
     state_dict = MODELS.build(cfg.model).state_dict()
@@ -76,9 +77,16 @@ def test_own_image_is_segmented(monkeypatch):
     monkeypatch.chdir(ROOT)
     scope = {}
     exec(snippet('run: own image'), scope)
-    assert scope['labels'].shape == (1, 128, 128)
-    classes = scope['model'].dataset_meta['classes']
-    assert {'wall', 'floor'} < {classes[label] for label in scope['labels'].unique()}
+    assert scope['labels'].shape == (128, 128)
+    assert {'wall', 'floor'} < {scope['inferencer'].classes[label] for label in np.unique(scope['labels'])}
+
+
+def test_inferencer(tmp_path, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    scope = {}
+    exec(snippet('run: inferencer').replace("out_dir='predictions'", f"out_dir='{tmp_path}'"), scope)
+    assert scope['labels'].shape == (128, 128) and scope['picture'].shape == (128, 128, 3)
+    assert sorted(file.name for file in tmp_path.iterdir()) == ['scene_labels.png', 'scene_overlay.png']
 
 
 def test_depth_of_own_image(tmp_path, monkeypatch):
@@ -155,7 +163,9 @@ def test_commands_name_what_exists(command):
         assert f'\n{words[1]}:' in (ROOT / 'Makefile').read_text()
     options = {word for word in words if word.startswith('--')}
     if words[0] in ('python', '.venv/bin/python'):
-        assert options <= options_of(*words[1 : 3 if words[1] == '-m' else 2])
+        # The options of a prediction depend on its config.
+        has_more = words[1] == '-m' or (words[1] == 'tools/predict.py' and Path(words[2]).suffix == '.py')
+        assert options <= options_of(*words[1 : 3 if has_more else 2])
     elif words[0] == 'torchrun':
         assert options <= options_of('-m', 'torch.distributed.run') | options_of_mim('train', 'mmseg')
     elif words[0] == 'mim' and words[1] in ('train', 'test'):

@@ -13,8 +13,6 @@ from mmengine.config import Config
 from safetensors import SafetensorError
 
 from mmdiffperc.files import whole_file, write_whole
-from mmdiffperc.generative import TargetCodec
-from mmdiffperc.generative.prediction_files import write_prediction
 from mmdiffperc.inference.videos import video_writer
 from mmdiffperc.seg.depth.depth_metric import MonocularDepthMetric
 from mmdiffperc.seg.referring.refer_metric import ReferringSegMetric
@@ -32,7 +30,6 @@ ALLOWED = {
     'mmdiffperc/files.py': 'the mechanism',
     'mmdiffperc/compat/checkpoint_hook.py': 'has the runner save through a backend that writes whole files',
     'mmdiffperc/compat/flexible_runner.py': 'leaves folders, which several processes fill, to the runner',
-    'mmdiffperc/generative/target_files.py': 'writes to memory',
     'mmdiffperc/inference/writers.py': 'encodes in memory',
     'mmdiffperc/toy_scenes/writers': 'the data set is a whole folder',
     'mmdiffperc/doctor/child.py': 'writes line by line, so that a crash leaves the lines before it',
@@ -99,7 +96,6 @@ def config(folder: Path, number: int):
 
 CASES = dict(
     content=lambda folder, number: write_whole(folder / 'a.txt', json.dumps(random(number, 500).tolist())),
-    prediction=lambda folder, number: write_prediction(random(number, 64, 64, 3), folder / 'a', TargetCodec()),
     config=config,
     depth_of_a_metric=depth_of_a_metric,
     lora=lora,

@@ -65,7 +65,7 @@ def build_model(cfg: Config) -> nn.Module:
     """Build the model of a config with random weights.
 
     Raises:
-        ValueError: Its backbone is another one than DiffusionUNet, or needs sentences.
+        ValueError: The backbone is not a DiffusionUNet, or its prompts are sentences.
     """
     backbone = cfg.get('model', {}).get('backbone', {}).get('type')
     if backbone not in ('DiffusionUNet', 'mmdiffperc.DiffusionUNet'):
@@ -79,19 +79,19 @@ def build_model(cfg: Config) -> nn.Module:
 
 
 def stock_unet(backbone: DiffusionUNet) -> UNet2DConditionModel:
-    """Return the U-Net as diffusers has it, sharing the backbone's weights, so that they take no extra memory."""
+    """Return the stock U-Net of diffusers, which shares the weights of the backbone and takes no extra memory."""
     with torch.device('meta'):
         unet = build_unet(backbone.arch)
     shared = {name.replace('.base_layer', ''): weight for name, weight in backbone.unet.state_dict().items()}
     unet.load_state_dict(shared, strict=False, assign=True)
-    for module in unet.modules():  # those that the backbone does without, such as the output layer
+    for module in unet.modules():  # parts that the backbone lacks, such as the output layer
         if any(parameter.is_meta for parameter in module.parameters(recurse=False)):
             module.to_empty(device=backbone.unet.device, recurse=False).reset_parameters()
     return unet.eval()
 
 
 def without_maps(backbone: DiffusionUNet, config: dict) -> DiffusionUNet:
-    """Return the backbone as its config builds it without cross-attention maps, on the same weights."""
+    """Build the backbone without cross-attention maps, on the same weights."""
     with torch.device('meta'):
         plain = MODELS.build(dict(config, cross_attention=None))
     plain.load_state_dict(backbone.state_dict(), assign=True)
@@ -99,7 +99,7 @@ def without_maps(backbone: DiffusionUNet, config: dict) -> DiffusionUNet:
 
 
 def inference_subjects(model: nn.Module, config: dict, inputs: torch.Tensor) -> dict[str, Callable]:
-    """Return the functions to measure in a forward pass, by name; they take no arguments."""
+    """Return the functions whose forward pass is measured, by name. They take no arguments."""
     backbone = model.backbone
     prompt_embeds = backbone.prompts(len(inputs))
     vae, unet = backbone.autoencoder.vae, stock_unet(backbone)
@@ -116,7 +116,7 @@ def inference_subjects(model: nn.Module, config: dict, inputs: torch.Tensor) -> 
 
 
 def training_losses(model: nn.Module, inputs: torch.Tensor) -> Callable:
-    """Return a function that computes the losses of an mmseg model for labels, or depth, drawn at random."""
+    """Return a function that computes the losses of an mmseg model for random labels or random depth."""
     from mmengine.structures import PixelData
     from mmseg.models import DepthEstimator
     from mmseg.structures import SegDataSample
@@ -131,13 +131,13 @@ def training_losses(model: nn.Module, inputs: torch.Tensor) -> Callable:
 
 
 def optim_wrapper_of(model: nn.Module, cfg: Config) -> OptimWrapper:
-    """Build the config's optimizer, but not its type of wrapper: the precision is that of ``--dtype``."""
+    """Build the optimizer of the config, without its type of wrapper, because ``--dtype`` sets the precision."""
     wanted = ('constructor', 'optimizer', 'paramwise_cfg')
     return build_optim_wrapper(model, {key: cfg.optim_wrapper[key] for key in wanted if key in cfg.optim_wrapper})
 
 
 def measure_inference(model, cfg, inputs, args) -> dict[str, dict]:
-    """Measure floor, backbone and model in evaluation mode."""
+    """Measure the floor, the backbone and the model in evaluation mode."""
     model.eval()
     with torch.no_grad(), autocast(args):
         subjects = inference_subjects(model, cfg.model.backbone, inputs)
@@ -147,7 +147,7 @@ def measure_inference(model, cfg, inputs, args) -> dict[str, dict]:
 
 
 def measure_training(model, cfg, inputs, args) -> dict[str, dict]:
-    """Measure one training step: losses, backward pass and the optimizer of the config."""
+    """Measure a training step: losses, backward pass and optimizer."""
     model.train()
     losses, optim_wrapper = training_losses(model, inputs), optim_wrapper_of(model, cfg)
     if args.compile:
@@ -162,16 +162,17 @@ def measure_training(model, cfg, inputs, args) -> dict[str, dict]:
 
 
 def autocast(args):
-    """Return the precision that was asked for."""
+    """Return the autocast context for ``--dtype``."""
     dtype = getattr(torch, args.dtype)
     return nullcontext() if dtype == torch.float32 else torch.autocast(torch.device(args.device).type, dtype)
 
 
 def measure(subjects: dict[str, Callable], repeats: int, device: torch.device) -> dict[str, dict]:
-    """Run the subjects in turns, after a warm-up and two runs of each for the memory.
+    """Run the subjects in turns, after a warm-up and two runs that measure memory.
 
     Returns:
-        dict[str, dict]: Of each its ``seconds``, the median of ``turns``, and ``peak_memory_mib``, None if unknown.
+        dict[str, dict]: For each subject, ``seconds``, which is the median of ``turns``, and ``peak_memory_mib``, which
+        is None if unknown.
     """
     peaks = {}
     for name, run in subjects.items():
@@ -179,7 +180,9 @@ def measure(subjects: dict[str, Callable], repeats: int, device: torch.device) -
         peaks[name] = peak_memory(run, device)
     turns = {name: [] for name in subjects}
     for turn in range(repeats):
-        for name in sorted(subjects, reverse=turn % 2):  # there and back, so that none always follows the same one
+        for name in sorted(
+            subjects, reverse=turn % 2
+        ):  # alternate the order, so that no subject always follows the same one
             turns[name].append(seconds(subjects[name], device))
     return {
         name: dict(seconds=median(turns[name]), peak_memory_mib=peaks[name], turns=turns[name]) for name in subjects
@@ -187,7 +190,7 @@ def measure(subjects: dict[str, Callable], repeats: int, device: torch.device) -
 
 
 def seconds(run: Callable, device: torch.device) -> float:
-    """Return the seconds until ``run`` is done, on the device too."""
+    """Return the seconds that ``run`` takes, including pending work on the device."""
     synchronize = partial(torch.cuda.synchronize, device) if device.type == 'cuda' else lambda: None
     synchronize()
     start = time.perf_counter()
@@ -197,10 +200,7 @@ def seconds(run: Callable, device: torch.device) -> float:
 
 
 def peak_memory(run: Callable, device: torch.device) -> float | None:
-    """MiB by which the memory in use rises during ``run``, the lesser of two runs.
-
-    None where the system does not tell.
-    """
+    """Return the peak memory of ``run`` in MiB, as the minimum of two runs; None if the system does not report it."""
     if device.type == 'cuda':
         measured = partial(allocated_by, device=device)
     elif (PROC / 'clear_refs').exists():
@@ -211,7 +211,7 @@ def peak_memory(run: Callable, device: torch.device) -> float | None:
 
 
 def allocated_by(run: Callable, device: torch.device) -> float:
-    """MiB of tensors that ``run`` allocates at most at a time on the GPU."""
+    """Return the peak of the tensors that ``run`` allocates on the GPU, in MiB."""
     torch.cuda.reset_peak_memory_stats(device)
     before = torch.cuda.memory_allocated(device)
     run()
@@ -219,24 +219,24 @@ def allocated_by(run: Callable, device: torch.device) -> float:
 
 
 def resident_by(run: Callable) -> float:
-    """MiB by which ``run`` makes the process's resident memory grow at most."""
+    """Return the peak growth of the resident memory of the process during ``run``, in MiB."""
     gc.collect()
-    # The C library keeps what is freed. Unless it gives that back, a run seems to need less than it does.
+    # The C library keeps freed memory. Unless it is returned first, a run seems to need less memory than it does.
     ctypes.CDLL(None).malloc_trim(0)
-    (PROC / 'clear_refs').write_text('5')  # sets the peak back to the present size, see proc(5)
+    (PROC / 'clear_refs').write_text('5')  # resets the peak to the current size, see proc(5)
     before = peak_resident_size()
     run()
     return (peak_resident_size() - before) / MIB
 
 
 def peak_resident_size() -> int:
-    """Return the bytes of the process's largest resident size since it was last set back."""
+    """Return the peak resident size of the process since the last reset, in bytes."""
     line = next(line for line in (PROC / 'status').read_text().splitlines() if line.startswith('VmHWM'))
     return int(line.split()[1]) * 1024
 
 
 def with_ratios(results: dict[str, dict]) -> dict[str, dict]:
-    """Add to every result its ratios to the floor, turn by turn for the time."""
+    """Add the ratios to the floor to each result; ratios of times are medians over the turns."""
     floor = results['floor']
     for result in results.values():
         result['time_ratio'] = median(own / least for own, least in zip(result['turns'], floor['turns'], strict=True))
@@ -246,7 +246,7 @@ def with_ratios(results: dict[str, dict]) -> dict[str, dict]:
 
 
 def table(results: dict[str, dict]) -> str:
-    """Return the results as lines of text."""
+    """Format the results as a table."""
     columns = dict(seconds='.3f', time_ratio='.3f', peak_memory_mib='.1f', memory_ratio='.3f')
     lines = [f'{"":24}' + ''.join(f'{column:>18}' for column in columns)]
     for name, result in results.items():
@@ -257,16 +257,16 @@ def table(results: dict[str, dict]) -> str:
 
 
 def benchmark(args) -> dict:
-    """Measure what the arguments ask for, with the circumstances under which it was measured.
+    """Measure according to the arguments; return the results together with the settings.
 
     Raises:
-        ValueError: A config without DiffusionUNet, or with ``--train`` not one of mmseg.
+        ValueError: The config has no DiffusionUNet, or ``--train`` is given with a config of another host than mmseg.
     """
-    MMLogger.get_instance('benchmark', log_level='ERROR')  # else the optimizer's options fill the screen
+    MMLogger.get_instance('benchmark', log_level='ERROR')  # otherwise the options of the optimizer fill the screen
     cfg = Config.fromfile(args.config)
     cfg.merge_from_dict(args.cfg_options or {})
     if args.train and (scope := cfg.get('default_scope')) != 'mmseg':
-        raise ValueError(f'--train makes labels for models of mmseg only; this one is of {scope}')
+        raise ValueError(f'--train: expected a config of mmseg, got one of {scope}')
     model = build_model(cfg).to(args.device)
     inputs = torch.rand(args.batch_size, 3, *args.size, device=args.device) * 2 - 1
     results = measure_inference(model, cfg, inputs, args)
@@ -279,10 +279,10 @@ def benchmark(args) -> dict:
 
 @one_line_errors(ValueError, OSError, RuntimeError)
 def main(arguments=None):
-    """Run the tool, with these arguments instead of the command line's if there are any."""
+    """Run the tool with the given arguments, or with those of the command line."""
     args = build_parser().parse_args(arguments)
     if args.out_file:
-        args.out_file.parent.mkdir(parents=True, exist_ok=True)  # fails before the minutes of measuring
+        args.out_file.parent.mkdir(parents=True, exist_ok=True)  # fails before measuring, which takes minutes
     report = benchmark(args)
     if args.out_file:
         write_whole(args.out_file, json.dumps(report, indent=2) + '\n')

@@ -1,4 +1,4 @@
-"""Score the simplest depth estimator: the mean depth of the training set everywhere. What a trained one must beat.
+"""Score the mean depth of the training set as a constant prediction, which a trained depth estimator must beat.
 
 python tools/constant_depth.py configs/vpd/vpd_tiny-sd_1xb4-1800_toy-nyu-128x128.py
 """
@@ -29,13 +29,13 @@ def build_parser() -> ArgumentParser:
 
 
 def build_dataset(config: Config, split: str) -> BaseDataset:
-    """Build the data set of a split, its images as they are in both splits.
+    """Build the data set of a split, with the test pipeline.
 
     Raises:
-        ValueError: The config has no such split.
+        ValueError: The config lacks the data loader or the pipeline.
     """
     if missing := {f'{split}_dataloader', 'test_pipeline'} - set(config):
-        raise ValueError(f'{config.filename}: expected the config of a depth estimator; it has no {min(missing)}')
+        raise ValueError(f'{config.filename}: expected the config of a depth estimator, but it has no {min(missing)}')
     return DATASETS.build(dict(config[f'{split}_dataloader'].dataset, pipeline=config.test_pipeline))
 
 
@@ -43,29 +43,29 @@ def true_depth(sample: BaseDataElement) -> torch.Tensor:
     """Return the depth map ``(1, H, W)`` of a data sample.
 
     Raises:
-        ValueError: It has none.
+        ValueError: The sample has no depth map.
     """
     if 'gt_depth_map' not in sample:
-        raise ValueError(f'{sample.img_path}: expected the config of a depth estimator; this one loads no depth')
+        raise ValueError(f'{sample.img_path}: expected the config of a depth estimator, which loads gt_depth_map')
     return sample.gt_depth_map.data
 
 
 def mean_depth(dataset: BaseDataset) -> float:
-    """Mean over all pixels that have depth, in metres.
+    """Return the mean depth of all pixels with depth, in metres.
 
     Raises:
-        ValueError: No pixel has.
+        ValueError: No pixel has depth.
     """
     maps = (true_depth(packed['data_samples']) for packed in dataset)
     sums = np.array([(float(depth[depth > 0].double().sum()), int((depth > 0).sum())) for depth in maps])
     total, count = sums.sum(axis=0)
     if not count:
-        raise ValueError(f'{dataset.data_root}: expected depth in some pixel of the training set, got zeros only')
+        raise ValueError(f'{dataset.data_root}: expected depth in the training set, got zeros only')
     return total / count
 
 
 def constant_scores(config: str) -> dict[str, float]:
-    """Return the metrics of the constant, by the test evaluator of a config file."""
+    """Return the metrics of the constant prediction, as computed by the test evaluator of the config."""
     config = Config.fromfile(config)
     init_default_scope(config.get('default_scope', 'mmseg'))
     constant = mean_depth(build_dataset(config, 'train'))
@@ -80,7 +80,7 @@ def constant_scores(config: str) -> dict[str, float]:
 
 @one_line_errors(ValueError, OSError)
 def main(arguments=None):
-    """Print the scores, with these arguments instead of the command line's if there are any."""
+    """Run the tool with the given arguments, or with those of the command line."""
     args = build_parser().parse_args(arguments)
     scores = constant_scores(args.config)
     if args.out_file:

@@ -55,7 +55,7 @@ def predict_row(model: nn.Module, packed: dict) -> tuple[np.ndarray, np.ndarray,
 
 @one_line_errors(ValueError, OSError, RuntimeError, pickle.UnpicklingError)
 def main(arguments=None):
-    """Run the tool, with these arguments instead of the command line's if there are any."""
+    """Run the tool with the given arguments, or with those of the command line."""
     args = build_parser().parse_args(arguments)
     model = init_model(args.config, args.weights, device=args.device)
     if not isinstance(model, DepthEstimator):

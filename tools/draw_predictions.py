@@ -51,21 +51,21 @@ def build_parser() -> ArgumentParser:
 
 
 def draw_row(axes: list[Axes], model: nn.Module, sample) -> set[int]:
-    """Draw one image of the test set into five axes, of which one or two stay empty if it has too few classes.
+    """Draw one image of the test set into five axes; the last ones stay empty if the image has few classes.
 
     Returns:
-        set[int]: The labels of the truth and the prediction.
+        set[int]: The labels in the truth and the prediction.
 
     Raises:
-        ValueError: It has no labels.
+        ValueError: The image has no labels.
     """
     if 'gt_sem_seg' not in sample:
-        raise ValueError(f'{sample.img_path}: expected a config of semantic segmentation; this one loads no labels')
+        raise ValueError(f'{sample.img_path}: expected a config of semantic segmentation, which loads gt_sem_seg')
     image = mmcv.imread(sample.img_path, channel_order='rgb')
     truth = sample.gt_sem_seg.data[0].numpy()
     prediction = inference_model(model, sample.img_path).pred_sem_seg.data[0].cpu().numpy()
     maps = attention_maps(model, sample.img_path)
-    palette = np.zeros((256, 3), np.uint8)  # what no class has, such as the ignored label, is black
+    palette = np.zeros((256, 3), np.uint8)  # labels without a class, such as the ignored label, are black
     palette[: len(model.dataset_meta['palette'])] = model.dataset_meta['palette']
     shown = [('image', image), ('truth', palette[truth]), ('prediction', palette[prediction])]
     shown += [(f'attention: {name}', overlay(image, maps[name])) for name in smallest_classes(truth, tuple(maps))]
@@ -76,7 +76,7 @@ def draw_row(axes: list[Axes], model: nn.Module, sample) -> set[int]:
 
 
 def add_legend(figure: Figure, labels: set[int], classes: list[str], palette: list[list[int]]):
-    """Name the colours of these labels below the rows; labels without a class are left out."""
+    """Add a legend with the classes of these labels; labels without a class are left out."""
     patches = [
         Patch(facecolor=np.divide(palette[label], 255), edgecolor='grey', label=classes[label])
         for label in sorted(labels)
@@ -86,7 +86,7 @@ def add_legend(figure: Figure, labels: set[int], classes: list[str], palette: li
 
 
 def smallest_classes(truth: np.ndarray, names: tuple[str, ...]) -> list[str]:
-    """Return the names of two classes in the image that are neither its largest nor mere specks."""
+    """Return the names of two classes in the image, preferably the third and fourth largest, but no specks."""
     areas = np.bincount(truth[truth < len(names)], minlength=len(names))
     by_area = [index for index in np.argsort(-areas) if areas[index] > 0.005 * truth.size]
     return [names[index] for index in (by_area[2:4] if len(by_area) >= 4 else by_area[-2:])]
@@ -94,7 +94,7 @@ def smallest_classes(truth: np.ndarray, names: tuple[str, ...]) -> list[str]:
 
 @one_line_errors(ValueError, OSError, RuntimeError, pickle.UnpicklingError)
 def main(arguments=None):
-    """Draw the figure, with these arguments instead of the command line's if there are any."""
+    """Run the tool with the given arguments, or with those of the command line."""
     args = build_parser().parse_args(arguments)
     model = init_model(args.config, args.weights, device=args.device)
     dataset = DATASETS.build(model.cfg.test_dataloader.dataset)

@@ -27,7 +27,7 @@ from mmdiffperc.command_line import (
     tool_parser,
 )
 from mmdiffperc.files import whole_file
-from mmdiffperc.generative.target_inferencer import build_model
+from mmdiffperc.generative import TargetInferencer
 
 PREFIX = 'dmp-'
 PANEL_INCHES = 1.6
@@ -67,7 +67,7 @@ def draw_rows(task: str, seed: int, indices: list[int], device: str) -> list[dic
     samples = [dataset[index] for index in check_indices(indices, len(dataset), 1)]
     rows = [dict(image=one['inputs'].flip(0) / 255, truth=one['data_samples'].gt_target.data) for one in samples]
     for start, config in configs.items():
-        model = build_model(config.model, last_checkpoint(task, start, seed), lora=None).eval().to(device)
+        model = TargetInferencer(config, last_checkpoint(task, start, seed), device).model
         for row, sample in zip(rows, samples, strict=True):
             row[start] = model.test_step(pseudo_collate([sample]))[0].pred_target.data
     return [{title: panel.permute(1, 2, 0).cpu().numpy() for title, panel in row.items()} for row in rows]
@@ -91,7 +91,7 @@ def figure_of(rows: list[tuple[str, dict[str, np.ndarray]]]) -> Figure:
 
 @one_line_errors(ValueError, OSError, RuntimeError, pickle.UnpicklingError)
 def main(arguments=None):
-    """Run the tool, with these arguments instead of the command line's if there are any."""
+    """Run the tool with the given arguments, or with those of the command line."""
     args = build_parser().parse_args(arguments)
     init_default_scope('mmseg')
     rows = [

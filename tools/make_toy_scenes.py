@@ -33,7 +33,7 @@ def build_parser() -> ArgumentParser:
 
 @one_line_errors(ValueError, OSError, ImportError)
 def main(arguments=None):
-    """Run the tool, with these arguments instead of the command line's if there are any."""
+    """Run the tool with the given arguments, or with those of the command line."""
     args = build_parser().parse_args(arguments)
     size = args.size[0] if len(args.size) == 1 else tuple(args.size)
     spec = DatasetSpec(args.num_train, args.num_val, size, args.seed, tuple(args.formats))

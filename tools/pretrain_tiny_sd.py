@@ -41,15 +41,16 @@ from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
 from mmdiffperc.command_line import add_shared, bounded, one_line_errors, positive, positive_float, tool_parser
 from mmdiffperc.files import brief, whole_file, whole_folder, write_whole
+from mmdiffperc.inference.writers import encode_png
 from mmdiffperc.processes import end_with_parent
 from mmdiffperc.toy_scenes import caption, render, sample_scene
 
 SIZE = 128  # pixels; the autoencoder makes 16 x 16 latents of it
-CROP = 64  # pixels the autoencoder sees at a time
+CROP = 64  # side of the crops for the autoencoder
 CHUNK = 500  # scenes per file
 CAPTIONS_PER_SCENE = 8
-KL_WEIGHT = 1e-8  # of an image's whole divergence; the other losses are means over pixels
-DOMAIN_B_SHARE = 0.3  # of the scenes: like the web, the prior has seen more than one look
+KL_WEIGHT = 1e-8  # for the divergence summed over an image; the other losses are means over pixels
+DOMAIN_B_SHARE = 0.3  # share of the scenes, so that the prior has seen more than one look, like one from the web
 MAX_LENGTH = 77
 BOS, EOS = '<|startoftext|>', '<|endoftext|>'
 
@@ -87,7 +88,7 @@ SCHEDULER = dict(
     beta_schedule='scaled_linear',
     clip_sample=False,
     steps_offset=1,
-    # Noise prediction hardly counts what is wrong where noise hides nearly all, and there captions matter most.
+    # Noise prediction gives little weight to errors at high noise levels, where captions matter most.
     prediction_type='v_prediction',
 )
 # Options by their type: default and help.
@@ -107,18 +108,18 @@ OPTIONS = {
     bounded(int, 3, MAX_LENGTH): {'--train-tokens': (48, 'tokens to which captions are padded')},
     bounded(float, 0): {'--save-every': (120, 'seconds between two training states')},
 }
-PARTS = dict(autoencoder='vae', text='text_encoder', unet='unet')  # stage -> folder of what it trains
+PARTS = dict(autoencoder='vae', text='text_encoder', unet='unet')  # stage -> folder of the part that it trains
 
 
 class Run:
-    """A work directory with a log, and training states that survive being killed."""
+    """A work directory with a log and training states, from which a killed process can resume."""
 
     def __init__(self, work_dir: Path):
         self.dir = work_dir
         self.log_file = work_dir / 'log.jsonl'
         if self.log_file.exists():
             content = self.log_file.read_bytes()
-            if not content.endswith(b'\n'):  # a run was killed, or the disk was full, in the middle of a line
+            if not content.endswith(b'\n'):  # a run was killed, or the disk was full, within a line
                 write_whole(self.log_file, content[: content.rfind(b'\n') + 1])
 
     def log(self, **values):
@@ -138,16 +139,16 @@ class Run:
 
 
 def read(path: Path, load: Callable):
-    """Load a file that an earlier run has written.
+    """Load a file of an earlier run.
 
     Raises:
-        ValueError: It is damaged.
+        ValueError: The file is damaged.
     """
     try:
         return load(path)
     except Exception as error:  # damaged bytes make a reader fail in any way
         raise ValueError(
-            f'{path} is damaged ({brief(str(error))}). Remove it and run the same command again, which makes it anew'
+            f'{path} is damaged ({brief(str(error))}). Remove it, and run the same command again to create it'
         ) from error
 
 
@@ -160,7 +161,7 @@ def load_arrays(path: Path) -> dict[str, np.ndarray]:
 
 
 def render_chunk(task: tuple[Path, int, int]):
-    """Render ``CHUNK`` scenes with their captions into one file."""
+    """Render ``CHUNK`` scenes and write them with their captions to one file."""
     path, first, seed = task
     images, captions = [], []
     for index in range(first, first + CHUNK):
@@ -186,10 +187,10 @@ def make_scenes(run: Run, num_scenes: int, seed: int, workers: int) -> tuple[tor
 
 
 def fit(run: Run, stage: str, model: nn.Module, loss_of, num_images: int, args, *, steps: int, batch: int, lr: float):
-    """Train ``model`` for ``steps`` on random batches of image indices; resume from the stage's file.
+    """Train a model on random batches of image indices, or resume from the file of the stage.
 
     Args:
-        loss_of (callable): ``(indices, generator) -> dict`` of losses, of which ``'loss'`` is minimised.
+        loss_of (callable): Function ``(indices, generator)`` that returns a dict of losses. ``'loss'`` is minimised.
     """
     optimizer = torch.optim.AdamW(model.parameters(), lr=lr, weight_decay=1e-2, betas=(0.9, 0.99), fused=True)
     schedule = get_cosine_schedule_with_warmup(optimizer, min(500, steps // 10), steps)
@@ -231,18 +232,18 @@ def is_continued(args, stage: str) -> bool:
 
 
 def start_of(args, stage: str, cls: type) -> nn.Module | None:
-    """Return what a stage trains, from the folder that ``--start-from`` names and in full precision, if that has it."""
+    """Load the part that a stage trains from ``--start-from``, in full precision; None if that folder lacks it."""
     return cls.from_pretrained(args.start_from / PARTS[stage]).float() if is_continued(args, stage) else None
 
 
 def to_pixels(images: torch.Tensor) -> torch.Tensor:
-    """uint8 to the ``[-1, 1]`` a Stable Diffusion autoencoder takes."""
+    """Convert uint8 to the range ``[-1, 1]`` of a Stable Diffusion autoencoder."""
     return images.float() / 127.5 - 1
 
 
 def build_autoencoder() -> AutoencoderKL:
     vae = AutoencoderKL(**AUTOENCODER)
-    with torch.no_grad():  # a small spread at first, or a channel can drown in its own noise and stay idle for good
+    with torch.no_grad():  # start with small noise, in which a latent channel could otherwise be lost for good
         vae.quant_conv.bias[AUTOENCODER['latent_channels'] :] = -6.0
     return vae
 
@@ -264,7 +265,7 @@ def train_autoencoder(run: Run, images: torch.Tensor, args) -> AutoencoderKL:
 
 @torch.no_grad()
 def encode_all(run: Run, vae: AutoencoderKL, images: torch.Tensor) -> torch.Tensor:
-    """Posterior moments ``(N, 8, h, w)`` of every image, and the scaling factor set to 1 / their standard deviation."""
+    """Return the posterior moments ``(N, 8, h, w)`` of all images; set the scaling factor to 1 / standard deviation."""
     path = run.dir / 'moments.pt'
     if path.exists():
         moments = read(path, load_tensors)
@@ -278,9 +279,10 @@ def encode_all(run: Run, vae: AutoencoderKL, images: torch.Tensor) -> torch.Tens
 
 
 def train_tokenizer(run: Run, captions: np.ndarray, args) -> CLIPTokenizer:
-    """Train CLIP's tokenizer with merges learnt from the captions, its vocabulary laid out as in CLIP.
+    """Learn the merges of CLIP's tokenizer from the captions; the vocabulary has the order of CLIP.
 
-    All bytes come first, alone and at the end of a word, so that any text has tokens; the two special tokens last.
+    All bytes come first, alone and at the end of a word, so that any text can be tokenized. The two special tokens come
+    last.
     """
     folder = args.start_from / 'tokenizer' if is_continued(args, 'text') else run.dir / 'tokenizer'
     if not folder.exists():
@@ -309,14 +311,14 @@ def build_text_encoder(tokenizer: CLIPTokenizer) -> CLIPTextModel:
 
 
 def tokenize(tokenizer: CLIPTokenizer, captions: np.ndarray, args) -> tuple[torch.Tensor, torch.Tensor]:
-    """Token ids of all captions ``(N, CAPTIONS_PER_SCENE, length)``, and of the empty caption ``(length,)``."""
+    """Return the tokens of all captions ``(N, CAPTIONS_PER_SCENE, length)`` and of an empty caption ``(length,)``."""
     options = dict(max_length=args.train_tokens, padding='max_length', truncation=True, return_tensors='pt')
     ids = tokenizer(captions.ravel().tolist(), **options).input_ids.view(*captions.shape, -1)
     return ids, tokenizer('', **options).input_ids[0]
 
 
 class ImageTower(nn.Sequential):
-    """The image half of CLIP in miniature: latents ``(B, 4, h, w)`` to embeddings ``(B, C)``."""
+    """A small image encoder for CLIP's objective: latents ``(B, 4, h, w)`` to embeddings ``(B, C)``."""
 
     def __init__(self, width: int):
         layers, channels = [], AUTOENCODER['latent_channels']
@@ -331,7 +333,7 @@ class ImageTower(nn.Sequential):
 
 
 def train_text_encoder(run: Run, tokenizer, moments: torch.Tensor, ids: torch.Tensor, args) -> CLIPTextModel:
-    """Train the text encoder as CLIP's: of a batch, each caption is to be nearest to its own image."""
+    """Train the text encoder with CLIP's contrastive loss between the captions and images of a batch."""
     text_encoder = start_of(args, 'text', CLIPTextModel) or build_text_encoder(tokenizer)
     model = nn.ModuleDict(dict(text_encoder=text_encoder, image=ImageTower(TEXT_ENCODER['projection_dim'])))
     model.register_parameter('log_scale', nn.Parameter(torch.tensor(math.log(10.0))))
@@ -372,9 +374,10 @@ def train_unet(run: Run, vae, text_encoder, moments: torch.Tensor, ids, empty, a
 
 
 def export(run: Run, vae, tokenizer, model: nn.ModuleDict, args, folder: Path):
-    """Write the diffusers folder in half precision, its card, and pictures drawn from captions.
+    """Write the diffusers folder in half precision, with a model card and sample images.
 
-    It is made in the work directory first, so that no file of an older export is lost before its successor is whole.
+    The folder is first written to the work directory, so that each file of an older export stays until its replacement
+    is complete.
     """
     scheduler = DDIMScheduler(**SCHEDULER, set_alpha_to_one=False)
     pipeline = StableDiffusionPipeline(
@@ -388,7 +391,7 @@ def export(run: Run, vae, tokenizer, model: nn.ModuleDict, args, folder: Path):
         pipeline.to(torch.float16).save_pretrained(partial_folder)
         for part in ('vae', 'unet'):
             forget_origin(partial_folder / part / 'config.json')
-        samples.save(partial_folder / 'samples.png')
+        write_whole(partial_folder / 'samples.png', encode_png(samples))
         data = dict(scenes=args.num_scenes, seed=args.seed, share_b=round(100 * DOMAIN_B_SHARE), size=SIZE)
         write_card(partial_folder / 'README.md', pipeline, run.entries(), **data)
     replace_files(made, folder)
@@ -396,7 +399,7 @@ def export(run: Run, vae, tokenizer, model: nn.ModuleDict, args, folder: Path):
 
 
 def replace_files(source: Path, folder: Path):
-    """Copy all files of a folder into another one, where each is whole or what it was before."""
+    """Copy all files to another folder, in which each file is replaced as a whole."""
     for path in sorted(source.rglob('*')):
         if path.is_file():
             with whole_file(folder / path.relative_to(source)) as partial_file:
@@ -404,7 +407,7 @@ def replace_files(source: Path, folder: Path):
 
 
 def forget_origin(config: Path):
-    """Take out of a part's config the path that the part was once loaded from."""
+    """Remove the path from which a part was loaded from its config."""
     values = json.loads(config.read_text())
     values.pop('_name_or_path', None)
     write_whole(config, json.dumps(values, indent=2) + '\n')

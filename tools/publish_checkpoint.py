@@ -70,7 +70,7 @@ def _stays(name, weight):
 
 @one_line_errors(ValueError, OSError, RuntimeError, pickle.UnpicklingError)
 def main(arguments=None):
-    """Run the tool, with these arguments instead of the command line's if there are any."""
+    """Run the tool with the given arguments, or with those of the command line."""
     args = build_parser().parse_args(arguments)
     checkpoint = load_file(args.weights)
     if not isinstance(checkpoint, dict) or not {'state_dict', 'meta'} <= set(checkpoint):

@@ -60,7 +60,7 @@ def backbone_options(args, scope: str) -> dict:
 
 @one_line_errors(ValueError, OSError, ImportError)
 def main(arguments=None):
-    """Run the tool, with these arguments instead of the command line's if there are any."""
+    """Run the tool with the given arguments, or with those of the command line."""
     args = build_parser().parse_args(arguments)
     if args.out_file.exists() and not args.force:
         raise ValueError(f'{args.out_file} exists: choose another name, or overwrite it with --force')

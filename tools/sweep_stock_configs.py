@@ -1,10 +1,10 @@
-"""Try the diffusion backbone in stock configs of mmseg, mmdet and mmpose, and keep the page about it.
+"""Try the diffusion backbone in stock configs of mmseg, mmdet and mmpose, and write or check the page about them.
 
     python tools/sweep_stock_configs.py --write
     python tools/sweep_stock_configs.py --check
     python tools/sweep_stock_configs.py --only mask2former
 
-Each config gets a small backbone with random weights, is built, trained for a step and used to predict.
+Each config gets a small backbone with random weights. Its model is built, trained for one step and used to predict.
 """
 
 import sys
@@ -23,8 +23,8 @@ from mmdiffperc.files import write_whole
 
 PAGE = Path(__file__).parents[1] / 'configs' / 'README.md'
 NO_MMCV = (
-    'Skipped, nothing was tried: mmcv-lite is installed here, not full mmcv. docs/installation.md says how to set up '
-    'an environment with it (it compiles with torch 2.13 or older)'
+    'Skipped, because mmcv-lite is installed instead of full mmcv. docs/installation.md describes how to set up an '
+    'environment with full mmcv, which compiles with torch 2.13 or older'
 )
 
 
@@ -50,7 +50,7 @@ def parse_args(arguments=None):
 
 
 def sweep(arch: str, only: str) -> dict[str, list[str]]:
-    """Return the lines of the table for each host, and print them as they are found."""
+    """Try all configs; print the rows of the table one by one, and return them by host."""
     rows = {}
     for host, stocks in stock_configs().items():
         rows[host] = []
@@ -64,12 +64,12 @@ def sweep(arch: str, only: str) -> dict[str, list[str]]:
 
 @one_line_errors(ValueError, OSError)
 def main(arguments=None):
-    """Run the tool, with these arguments instead of the command line's if there are any."""
+    """Run the tool with the given arguments, or with those of the command line."""
     args = parse_args(arguments)
     if args.full_mmcv and not mmcv_full_available():
         print(NO_MMCV)
         return
-    warnings.simplefilter('ignore')  # those of the hosts, hundreds
+    warnings.simplefilter('ignore')  # the hosts give hundreds of them
     rows = sweep(args.arch, args.only)
     if args.write:
         write_whole(PAGE, make_page(rows))

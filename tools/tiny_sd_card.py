@@ -1,4 +1,4 @@
-"""The card of tiny-sd: what it is, how it was trained and how far, and pictures that it draws."""
+"""The model card of tiny-sd, and sample images. Not a tool itself."""
 
 from collections import defaultdict
 from pathlib import Path
@@ -7,7 +7,6 @@ from statistics import mean
 import numpy as np
 import torch
 from diffusers import StableDiffusionPipeline
-from PIL import Image
 
 from mmdiffperc.files import write_whole
 
@@ -23,10 +22,10 @@ SHOWN_LOSSES = ('loss', 'l1', 'mse', 'hits')
 CARD = """# tiny-sd
 
 A complete Stable Diffusion in miniature: AutoencoderKL, UNet2DConditionModel, CLIPTextModel, CLIPTokenizer and
-scheduler in diffusers' folder layout, half precision. It draws rooms with simple things in them, and is what
-mmdiffperc's demo, tests and experiments fine-tune. Made by `tools/pretrain_tiny_sd.py`.
+scheduler in the folder layout of diffusers, in half precision. It draws rooms with simple objects. The demo, the tests
+and the experiments of mmdiffperc fine-tune it. `tools/pretrain_tiny_sd.py` made it.
 
-![Pictures drawn from captions](samples.png)
+![Images drawn from captions](samples.png)
 
 One row per caption, guidance 4, 50 DDIM steps:
 
@@ -42,22 +41,22 @@ Images are {size} x {size} pixels.
 
 ## Training
 
-Data: {scenes} toy scenes (seed {seed}; {share_b} % of them of domain b) with eight captions each. The autoencoder
-learnt L1 + MSE + a little KL, on crops. The text encoder learnt which caption belongs to which image, CLIP's
-objective; then it and the U-Net together learnt to predict velocity, the objective of Stable Diffusion 2.x, with one
-caption in ten dropped. A continued stage went on from an earlier tiny-sd (`--start-from`). Losses are means over the
-last 10 log entries.
+Data: {scenes} toy scenes (seed {seed}; {share_b} % of them from domain b) with eight captions each. The autoencoder
+was trained on crops with L1, MSE and a small KL loss. The text encoder was first trained with CLIP's objective, which
+matches captions and images. Then it was trained together with the U-Net to predict velocity, the objective of Stable
+Diffusion 2.x, with one caption in ten dropped. A continued stage started from an earlier tiny-sd (`--start-from`).
+Losses are means over the last 10 log entries.
 
 | stage | steps | losses |
 |---|---|---|
 {losses}
 
-It knows nothing but toy scenes. Licence: Apache-2.0, as the code.
+The model knows toy scenes only. Licence: Apache-2.0, like the code.
 """
 
 
 def write_card(path: Path, pipeline: StableDiffusionPipeline, entries: list[dict], **data):
-    """Write what the model is, what it was trained on and how far, from the log of its training."""
+    """Write the model card with the sizes of the parts, the data, and the losses in the training log."""
     stages = defaultdict(list)
     for entry in entries:
         stages[entry['stage'] + (', continued' if entry['continued'] else '')].append(entry)
@@ -70,13 +69,13 @@ def write_card(path: Path, pipeline: StableDiffusionPipeline, entries: list[dict
 
 
 def last_losses(entries: list[dict]) -> str:
-    """Return the means over the last entries of a stage's log."""
+    """Format the mean losses of the last entries of a stage."""
     last = entries[-10:]
     return ', '.join(f'{name} {mean(entry[name] for entry in last):.4f}' for name in SHOWN_LOSSES if name in last[0])
 
 
-def draw(pipeline: StableDiffusionPipeline, size: int, per_caption: int = 4, num_steps: int = 50) -> Image.Image:
-    """Draw one row of pictures per caption, each ``size`` pixels wide and high."""
+def draw(pipeline: StableDiffusionPipeline, size: int, per_caption: int = 4, num_steps: int = 50) -> np.ndarray:
+    """Draw one row of images per caption, each ``size`` pixels wide and high; return RGB ``(H, W, 3)``, uint8."""
     rows = []
     for seed, text in enumerate(SHOWN_CAPTIONS):
         images = pipeline(
@@ -84,4 +83,4 @@ def draw(pipeline: StableDiffusionPipeline, size: int, per_caption: int = 4, num
             guidance_scale=4.0, generator=torch.Generator().manual_seed(seed), output_type='np',
         ).images  # fmt: skip
         rows.append(np.concatenate(images, axis=1))
-    return Image.fromarray((np.concatenate(rows) * 255).round().astype(np.uint8))
+    return (np.concatenate(rows) * 255).round().astype(np.uint8)

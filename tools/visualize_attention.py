@@ -52,7 +52,7 @@ def draw(args):
 
 @one_line_errors(ValueError, OSError, RuntimeError, pickle.UnpicklingError)
 def main(arguments=None):
-    """Run the tool, with these arguments instead of the command line's if there are any."""
+    """Run the tool with the given arguments, or with those of the command line."""
     args = build_parser().parse_args(arguments)
     draw(args)
     print(f'{args.out_file} written')

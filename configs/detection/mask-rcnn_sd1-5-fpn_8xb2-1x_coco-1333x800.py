@@ -1,4 +1,4 @@
-"""Mask R-CNN on COCO: mmdet's own recipe, but for the backbone, the level of stride 4 and the optimizer."""
+"""Mask R-CNN on COCO: mmdet's own recipe, except for the backbone, the level of stride 4 and the optimizer."""
 
 _base_ = [
     '../_base_/models/mask-rcnn_sd1-5_fpn.py',

@@ -1,4 +1,4 @@
-"""Mask R-CNN in miniature, on a laptop: tiny-sd and toy scenes."""
+"""Mask R-CNN at laptop scale: tiny-sd and toy scenes."""
 
 _base_ = [
     '../_base_/models/mask-rcnn_sd1-5_fpn.py',
@@ -10,7 +10,7 @@ _base_ = [
 num_classes = 9
 channels = 64
 in_channels = [width + num_classes * maps for width, maps in _base_.tiny_taps]
-# Objects are 10 to 70 pixels large: anchors and the sizes that part the levels are half and a quarter of mmdet's.
+# Objects are 10 to 70 pixels large, so anchors are half as large as mmdet's, and the sizes between levels a quarter.
 roi_extractor = dict(out_channels=channels, finest_scale=14)
 
 model = dict(

@@ -1,4 +1,4 @@
-"""RetinaNet on COCO: mmdet's own recipe, but for the backbone and the optimizer."""
+"""RetinaNet on COCO: mmdet's own recipe, except for the backbone and the optimizer."""
 
 _base_ = [
     '../_base_/models/retinanet_sd1-5_fpn.py',

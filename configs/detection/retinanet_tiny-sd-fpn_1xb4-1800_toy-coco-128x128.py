@@ -1,4 +1,4 @@
-"""RetinaNet in miniature, on a laptop: tiny-sd and toy scenes."""
+"""RetinaNet at laptop scale: tiny-sd and toy scenes."""
 
 _base_ = [
     '../_base_/models/retinanet_sd1-5_fpn.py',

@@ -1,4 +1,4 @@
-"""The control of the miniature: the same run from a random U-Net, everything else as pre-trained."""
+"""Control experiment: the same training, but the U-Net starts from random weights."""
 
 _base_ = './metaprompts_tiny-sd-upernet_1xb4-1800_toy-ade-128x128.py'
 

@@ -1,4 +1,4 @@
-"""A control of the miniature: the names of the classes in place of learned prompts."""
+"""Control experiment: class names instead of learned prompts."""
 
 _base_ = './metaprompts_tiny-sd-upernet_1xb4-1800_toy-ade-128x128.py'
 

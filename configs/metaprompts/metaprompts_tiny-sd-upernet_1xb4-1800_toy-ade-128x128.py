@@ -1,4 +1,4 @@
-"""MetaPrompts in miniature, on a laptop: tiny-sd and toy scenes."""
+"""MetaPrompts at laptop scale: tiny-sd and toy scenes."""
 
 _base_ = [
     '../_base_/models/metaprompts_sd1-5_upernet.py',

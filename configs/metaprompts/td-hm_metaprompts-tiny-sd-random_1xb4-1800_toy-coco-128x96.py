@@ -1,4 +1,4 @@
-"""The control of the miniature for pose: the same run from a random U-Net, everything else as pre-trained."""
+"""Control experiment: the same training, but the U-Net starts from random weights."""
 
 _base_ = './td-hm_metaprompts-tiny-sd_1xb4-1800_toy-coco-128x96.py'
 

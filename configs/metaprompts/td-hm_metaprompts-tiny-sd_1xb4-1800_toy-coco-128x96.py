@@ -1,4 +1,4 @@
-"""MetaPrompts for pose estimation in miniature, on a laptop: tiny-sd and the figures of toy scenes."""
+"""MetaPrompts for pose estimation at laptop scale: tiny-sd and the figures of toy scenes."""
 
 _base_ = [
     '../_base_/models/metaprompts_sd1-5_pose.py',

@@ -6,5 +6,5 @@ runner_type = 'FlexibleRunner'
 strategy = dict(
     type='FSDPStrategy',
     model_wrapper=dict(type='MMFullyShardedDataParallel', auto_wrap_policy='wrap_diffusion_blocks'),
-    state_dict_cfg='full',  # checkpoints are those of the unsharded model
+    state_dict_cfg='full',  # checkpoints equal those of the unsharded model
 )

@@ -33,7 +33,7 @@ test_pipeline = [
     _base_.pack,
 ]
 resizes = [dict(type='Resize', scale=(int(2048 * ratio), int(crop * ratio)), keep_ratio=True) for ratio in (1.0, 1.25)]
-tta_pipeline = [_base_.load_test_image, dict(type='TestTimeAug', transforms=[resizes, *_base_.after_resize])]
+tta_pipeline = [_base_.load_test_image, dict(type='TestTimeAug', transforms=[resizes, *_base_.views])]
 
 train_dataloader = dict(dataset=dict(pipeline=train_pipeline))
 val_dataloader = dict(dataset=dict(pipeline=test_pipeline))

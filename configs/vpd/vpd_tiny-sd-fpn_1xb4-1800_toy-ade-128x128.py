@@ -1,4 +1,4 @@
-"""VPD in miniature, on a laptop: tiny-sd and toy scenes. ``make demo`` runs it."""
+"""VPD at laptop scale: tiny-sd and toy scenes. ``make demo`` runs it."""
 
 _base_ = [
     '../_base_/models/vpd_sd1-5_fpn.py',

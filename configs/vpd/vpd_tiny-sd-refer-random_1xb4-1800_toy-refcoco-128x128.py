@@ -1,4 +1,4 @@
-"""The control of the miniature for referring segmentation: the same run from a random U-Net, all else pre-trained."""
+"""Control experiment: the same training, but the U-Net starts from random weights."""
 
 _base_ = './vpd_tiny-sd-refer_1xb4-1800_toy-refcoco-128x128.py'
 

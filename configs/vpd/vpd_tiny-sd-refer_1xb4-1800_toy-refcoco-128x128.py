@@ -1,4 +1,4 @@
-"""VPD for referring segmentation in miniature, on a laptop: tiny-sd and toy scenes in RefCOCO's format."""
+"""VPD for referring segmentation at laptop scale: tiny-sd and toy scenes in RefCOCO's format."""
 
 _base_ = [
     '../_base_/models/vpd_sd1-5_refer.py',
@@ -19,7 +19,7 @@ model = dict(
         in_channels=[width + num_tokens * maps for width, maps in _base_.tiny_taps],
         channels=64,
         norm_cfg=dict(type='BN', requires_grad=True),
-        # Objects are smaller than RefCOCO's, a twentieth of the image. With the weights of RefCOCO none is found.
+        # Objects cover a twentieth of the image, less than in RefCOCO. With the class weights of RefCOCO none is found.
         loss_decode=dict(class_weight=[1.0, 5.0]),
     ),
 )

@@ -1,4 +1,4 @@
-"""VPD for depth in miniature, on a laptop: tiny-sd and toy scenes in NYU's format."""
+"""VPD for depth at laptop scale: tiny-sd and toy scenes in NYU's format."""
 
 _base_ = [
     '../_base_/models/vpd_sd1-5_depth.py',

@@ -4,7 +4,6 @@ from .coloured_segmentation import ColouredSegMetric
 from .deterministic_diffusion import DeterministicDiffusion, PixelRegression
 from .deterministic_process import DeterministicProcess
 from .diffusion_networks import DiffusionNetworks
-from .multi_target_inferencer import MultiTargetInferencer
 from .save_lora_hook import SaveLoRAHook
 from .target_codec import TargetCodec
 from .target_dataset import ImageTargetDataset, LoadTarget, PackTargetInputs
@@ -20,7 +19,6 @@ __all__ = [
     'ImageErrorMetric',
     'ImageTargetDataset',
     'LoadTarget',
-    'MultiTargetInferencer',
     'NormalMapMetric',
     'PackTargetInputs',
     'PixelRegression',

@@ -47,13 +47,6 @@ def decode_target(content: bytes, name: str) -> np.ndarray:
     return array
 
 
-def encode_npz(target: np.ndarray) -> bytes:
-    """Encode a target map of any numbers as npz."""
-    content = io.BytesIO()
-    np.savez_compressed(content, **{ARRAY_NAME: target})
-    return content.getvalue()
-
-
 def _decode_numpy(content, name):
     try:
         return read_npz(content, ARRAY_NAME) if content.startswith(NPZ) else read_npy(content)

@@ -1,11 +1,13 @@
-"""Predict normals, depth and other targets of your own images."""
+"""Predict normals, depth and other targets of DMP."""
 
+import argparse
 import math
+import threading
 import time
-from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
+from weakref import WeakValueDictionary
 
 import numpy as np
 import torch
@@ -13,213 +15,225 @@ import torch.nn.functional as F
 from mmengine.config import Config
 from mmengine.runner import load_checkpoint
 
-from mmdiffperc.inference.image_files import read_image
+from mmdiffperc.command_line import add_shared
+from mmdiffperc.inference.controls import Control
+from mmdiffperc.inference.image_files import read_captions
+from mmdiffperc.inference.inferencer import ImageInferencer, Result, same_sizes
+from mmdiffperc.inference.inputs import Frame, ImageInput, find_sources
 from mmdiffperc.inference.single_image import class_name, transforms_for_testing
+from mmdiffperc.inference.writers import encode_npz, encode_png
 from mmdiffperc.registry import MODELS
 from mmdiffperc.weights.lora import share_weights
 
-from . import DeterministicDiffusion
+from .captions import MISSING
+from .deterministic_diffusion import DeterministicDiffusion
+from .diffusion_networks import DiffusionNetworks
+from .target_codec import PER_IMAGE, TargetCodec
+from .target_files import ARRAY_NAME
 
-PRECISIONS = dict(fp32=torch.float32, fp16=torch.float16, bf16=torch.bfloat16)
-# The shorter side is fitted, so that time and memory grow with the ratio; wide panoramas stay below it.
+CHECKPOINT_SUFFIX = '.pth'
+# The shorter side is resized to a fixed length, so time and memory grow with the ratio. Wide panoramas stay below it.
 MAX_ASPECT_RATIO = 8
 
 
-class TargetInferencer:
+class TargetInferencer(ImageInferencer):
     """Predict the targets of images with a trained :class:`.DeterministicDiffusion`.
 
-    An image may have any size, and be up to eight times as long as wide: its shorter side is resized to that of the
-    training, and the target back to the size of the image, both bicubically, as in the official code of DMP. The Stable
-    Diffusion under an adapter stays where it is while :meth:`load_lora` exchanges the adapter alone, and :meth:`switch`
-    with it the kind of target; both while no other thread predicts.
+    The shorter side of an image is resized to that of the training images, and the target is resized to the image, both
+    bicubically, as in the official code of DMP. A prediction is ``dict(target=...)`` in float32: colours ``(H, W, 3)``,
+    RGB in [0, 1], or one channel ``(H, W)`` in the unit of the training data, such as metres.
+
+    For each image, ``NAME.npz`` holds this array as ``x``, and ``NAME.png`` is a picture of it: 8 bits for colours, 16
+    bits for one channel, where white is the ``target_scale`` of the model.
+
+    Inferencers with adapters for the same Stable Diffusion share it in memory, and several threads may use them at the
+    same time.
+
+    Options of a call:
+
+    - ``text`` (str | Sequence[str] | Path, optional): Captions: a string for all images, a list with one for each, or a
+      text file with one per line, in the order of the names. Default: the captions in the ``metadata.jsonl`` of a
+      folder. Needed if the model uses prompts.
+    - ``num_steps`` (int, optional): Number of steps. Default: the model's.
+    - ``save_steps`` (bool): Add ``steps`` to a prediction: the targets after each step by their timesteps, each written
+      to ``NAME_TIMESTEP.png``. Defaults to False.
+    - ``time_limit`` (float, optional): Seconds after which no further step of a batch starts. Default: no limit.
 
     Args:
-        config (str | Path | Config): A config, of which ``model`` is built.
-        checkpoint (str | Path, optional): A checkpoint of its training. Default: the Stable Diffusion of ``init_cfg``,
-            which then needs ``lora``.
-        lora (str | Path, optional): An adapter, see :func:`.load_lora`.
-        size (int, optional): Pixels of the shorter side in the model. Default: that of ``Resize`` in the config's test
-            pipeline; if it has none, images keep their size.
-        precision (str): ``'fp32'``, ``'fp16'`` or ``'bf16'``. Defaults to ``'fp32'``.
+        model (str | Path | Config): A config. Its settings can be changed beforehand, for instance
+            ``config.model.update(use_prompts=False, guidance_scale=1)`` for an adapter trained without prompts.
+        weights (str | Path): A checkpoint (``.pth``), or an adapter for the Stable Diffusion in the model's
+            ``init_cfg``, see :func:`.load_lora`.
         device (str, optional): Default: a GPU, if there is one.
-        **options: Arguments of the model that differ from those in the config, such as ``num_steps=3``,
-            ``sampler='oracle'``, or ``use_prompts=False, guidance_scale=1`` for an adapter trained without prompts.
+        dtype (str): Type of the weights: ``'float32'``, ``'bfloat16'`` or ``'float16'``. Defaults to ``'float32'``.
+        show_progress (bool): Whether to show a progress bar. Defaults to True.
+        size (int, optional): Length of the shorter side in the model, in pixels. Default: that of ``Resize`` in the
+            test pipeline; without it, images keep their size.
 
     Raises:
         FileNotFoundError: There is no such file.
-        RuntimeError: A file is damaged, or the checkpoint of another model.
-        ValueError: The config is of another model or cannot work, such as guidance without prompts; neither checkpoint
-            nor adapter is given; the adapter is of another base; an unknown precision, or a size that is not positive.
+        RuntimeError: A file is damaged, or a checkpoint belongs to another model.
+        TimeoutError: In a call: it took longer than ``time_limit``.
+        ValueError: The config belongs to another model or cannot work; there are no weights; an adapter does not fit; a
+            ``size`` below 1. In a call: an image is more than eight times as long as wide; a caption is missing; the
+            schedule has fewer steps; the prediction is not finite.
     """
+
+    preprocess_kwargs = {'text'}
+    forward_kwargs = {'num_steps', 'save_steps', 'time_limit'}
+    endings = ('.npz',)
 
     def __init__(
         self,
-        config: str | Path | Config,
-        checkpoint: str | Path | None = None,
-        lora: str | Path | None = None,
-        size: int | None = None,
-        precision: str = 'fp32',
+        model: str | Path | Config,
+        weights: str | Path | None = None,
         device: str | None = None,
-        **options,
+        dtype: str = 'float32',
+        show_progress: bool = True,
+        size: int | None = None,
     ):
-        if precision not in PRECISIONS:
-            raise ValueError(f'precision={precision!r}: expected one of {", ".join(PRECISIONS)}')
         if size is not None and size < 1:
             raise ValueError(f'size={size}: expected a positive number of pixels')
-        config = config if isinstance(config, Config) else Config.fromfile(config)
-        self.given_size = size
-        self.size = resized_side(config) if size is None else size
-        self.device = device or ('cuda' if torch.cuda.is_available() else 'cpu')
-        self.dtype = PRECISIONS[precision]
-        # A checkpoint may have changed any weight.
-        self.base = None if checkpoint else base_of(config.model | options)
-        self.model = build_model(config.model | options, checkpoint, lora).eval().to(self.device, self.dtype)
+        self.size = size
+        super().__init__(model, weights, device, dtype, show_progress)
+
+    @classmethod
+    def add_options(cls, parser: argparse.ArgumentParser):
+        """Add ``--text`` and ``--text-file``, ``--num-steps``, ``--save-steps`` and ``--size``."""
+        parser.add_argument('--text', help='caption of every image (default: the captions in metadata.jsonl)')
+        captions = dict(dest='text', type=Path, metavar='FILE', help='captions of the images, one per line')
+        parser.add_argument('--text-file', **captions)
+        add_shared(parser, '--num-steps', "default: the config's")
+        parser.add_argument('--save-steps', action='store_true', help='also write a picture after each step')
+        add_shared(parser, '--size', 'shorter side in the model; default: as in testing')
+
+    @property
+    def controls(self) -> tuple[Control, ...]:
+        """The caption if the model uses prompts, and the number of steps if it can vary."""
+        text = Control('text', 'text', 'Caption', 'What the image shows')
+        steps = Control('num_steps', 'count', 'Steps', default=self.model.num_steps)
+        varies = self.model.process.sampler != 'one_pass'
+        return (*([text] if self.model.use_prompts else []), *([steps] if varies else []))
 
     def load_lora(self, path: str | Path):
-        """Exchange the adapter; if it does not fit, the one before stays. See :func:`.load_lora`.
+        """Exchange the adapter while no other thread predicts; if the new one does not fit, the old one stays.
 
-        Raises:
-            FileNotFoundError: There is no such file.
-            RuntimeError: The file is damaged.
-            ValueError: It holds no adapter, or that of another base.
+        Args:
+            path (str | Path): See :func:`.load_lora`, also for the errors.
         """
         self.model.load_lora(path)
         self.model.to(self.device, self.dtype)
 
-    def switch(self, config: str | Path | Config, lora: str | Path, **options):
-        """Predict what another config and adapter are for, on the same Stable Diffusion.
+    def stream(
+        self,
+        inputs: ImageInput | Sequence[ImageInput],
+        *arguments,
+        text: str | Sequence[str] | Path | None = None,
+        **options,
+    ) -> Iterator[Result]:
+        """Predict one batch after the other; see :meth:`.ImageInferencer.stream`."""
+        if text is not None and not isinstance(text, str):
+            sources = find_sources(inputs)
+            captions = read_captions(text, len(sources)) if isinstance(text, Path) else text
+            if len(captions) != len(sources):
+                raise ValueError(f'text: expected a caption for each of {len(sources)} images, got {len(captions)}')
+            inputs = [replace(source, caption=caption) for source, caption in zip(sources, captions, strict=True)]
+            text = None
+        return super().stream(inputs, *arguments, text=text, **options)
 
-        If they do not fit, nothing is changed. A shallow copy of this inferencer keeps the adapter it has.
-
-        Args:
-            config (str | Path | Config): A config whose model has the same ``arch`` and ``init_cfg``; kind of target,
-                prompts, process and size may differ.
-            lora (str | Path): Its adapter.
-            **options: Arguments of the model that differ from those in the config.
-
-        Raises:
-            FileNotFoundError: There is no such file.
-            RuntimeError: The file is damaged.
-            ValueError: It is another Stable Diffusion, or a checkpoint was loaded, which may have changed it; the
-                config cannot work; the adapter is of another base.
-        """
-        config = config if isinstance(config, Config) else Config.fromfile(config)
-        if self.base is None or base_of(config.model | options) != self.base:
+    def read(self, image: ImageInput) -> np.ndarray:
+        """Read an image ``(H, W, 3)`` in BGR, uint8, and check its aspect ratio."""
+        pixels = super().read(image)
+        height, width = pixels.shape[:2]
+        if self.size is not None and max(height, width) > MAX_ASPECT_RATIO * min(height, width):
+            name = image if isinstance(image, (str, Path)) else 'The image'
             raise ValueError(
-                f'Expected a config on {self.base or "the weights of its own checkpoint"}, got '
-                f'{base_of(config.model | options)}: build another TargetInferencer for it'
+                f'{name} has {width} x {height} pixels: expected one side at most {MAX_ASPECT_RATIO} times as long as '
+                'the other; cut the image into parts, or pad it'
             )
-        networks = replace(self.model.networks, unet=share_weights(self.model.unet))
-        model = MODELS.build(config.model | options | dict(networks=networks))
-        model.load_lora(lora)
-        self.model = model.eval().to(self.device, self.dtype)
-        self.size = resized_side(config) if self.given_size is None else self.given_size
-
-    def __call__(
-        self,
-        image: str | Path | np.ndarray,
-        caption: str | None = None,
-        num_steps: int | None = None,
-        time_limit: float | None = None,
-    ) -> np.ndarray:
-        """Predict the target of an image.
-
-        Args:
-            image (str | Path | np.ndarray): An image file, or ``(H, W, 3)`` in BGR, uint8, as ``cv2.imread`` gives it.
-            caption (str, optional): What it shows; needed if the model uses prompts.
-            num_steps (int, optional): Other than those of the model.
-            time_limit (float, optional): Seconds after which no further step is begun. Default: none.
-
-        Returns:
-            np.ndarray: float32, at the image's own size: colours ``(H, W, 3)``, RGB in [0, 1]; or one channel
-            ``(H, W)`` in the unit of the training, such as metres.
-
-        Raises:
-            OSError: There is no such file.
-            TimeoutError: It took longer than ``time_limit``.
-            TypeError: The image is neither file nor array.
-            ValueError: The file holds no image, or the array is of another shape or type; the image is more than eight
-                times as long as wide; a caption is missing; the schedule does not have so many steps; the prediction is
-                not finite.
-        """
-        return self.predict_batch([image], as_batch(caption), num_steps, time_limit)[0]
-
-    def predict_batch(
-        self,
-        images: Sequence[str | Path | np.ndarray],
-        captions: Sequence[str] | None = None,
-        num_steps: int | None = None,
-        time_limit: float | None = None,
-    ) -> list[np.ndarray]:
-        """Predict the targets of several images; those of one size in the model go through it together.
-
-        Args:
-            images (Sequence[str | Path | np.ndarray]): Each as in :meth:`__call__`, of any sizes.
-            captions (Sequence[str], optional): One for each image; needed if the model uses prompts.
-            num_steps (int, optional): Other than those of the model.
-            time_limit (float, optional): Seconds after which no further step is begun. Default: none.
-
-        Returns:
-            list[np.ndarray]: The target of each image, as :meth:`__call__` gives it.
-
-        Raises:
-            OSError: There is no such file.
-            TimeoutError: It took longer than ``time_limit``.
-            TypeError: An image is neither file nor array.
-            ValueError: As for :meth:`__call__`, or there are more or fewer captions than images.
-        """
-        if captions is not None and len(captions) != len(images):
-            raise ValueError(f'Expected a caption for each image, {len(images)} in all, got {len(captions)}')
-        deadline = math.inf if time_limit is None else time.monotonic() + time_limit
-        images = [self.read(image) for image in images]
-        inputs = [self._prepare(image) for image in images]
-        targets = [None] * len(images)
-        for group in same_sizes(inputs):
-            told = captions and [captions[index] for index in group]
-            group_inputs = torch.cat([inputs[index] for index in group])
-            *_, latents = until(deadline, self.model.trace(group_inputs, told, num_steps))
-            maps = self._decode(latents, group_inputs)
-            for index, target in zip(group, maps, strict=True):
-                targets[index] = self._restore(target, images[index])
-        return targets
-
-    def trace(
-        self, image: str | Path | np.ndarray, caption: str | None = None, num_steps: int | None = None
-    ) -> Iterator[np.ndarray]:
-        """Predict the target step by step; the arguments are those of :meth:`__call__`.
-
-        Yields:
-            np.ndarray: What the latents after each step look like; the last is the prediction.
-        """
-        image = self.read(image)
-        inputs = self._prepare(image)
-        for latents in self.model.trace(inputs, as_batch(caption), num_steps):
-            yield self._restore(self._decode(latents, inputs)[0], image)
-
-    def read(self, image: str | Path | np.ndarray) -> np.ndarray:
-        """Read an image, as :meth:`__call__` does; the result is an image for it, too.
-
-        Returns:
-            np.ndarray: ``(H, W, 3)`` in BGR, uint8.
-
-        Raises:
-            OSError: There is no such file.
-            TypeError: The image is neither file nor array.
-            ValueError: The file holds no image, or the array is of another shape or type; the image is more than eight
-                times as long as wide.
-        """
-        pixels = read_image(image)
-        if self.size is not None:
-            check_aspect_ratio(pixels.shape[:2], 'The image' if image is pixels else image)
         return pixels
+
+    def predict(
+        self,
+        frames: Sequence[Frame],
+        text: str | None = None,
+        num_steps: int | None = None,
+        save_steps: bool = False,
+        time_limit: float | None = None,
+    ) -> list[dict]:
+        """Predict a batch of images of any sizes; those of one size in the model go through it together."""
+        deadline = math.inf if time_limit is None else time.monotonic() + time_limit
+        captions = [self._caption(frame, text) for frame in frames] if self.model.use_prompts else None
+        inputs = [self.pipeline(frame.pixels) for frame in frames]  # each (1, 3, h, w)
+        predictions = [None] * len(frames)
+        for group in same_sizes(inputs):
+            batch = torch.cat([inputs[index] for index in group])
+            steps = self.model.trace(batch, captions and [captions[index] for index in group], num_steps)
+            latents = list(until(deadline, steps))
+            maps = [self._decode(step, batch) for step in (latents if save_steps else latents[-1:])]
+            for place, index in enumerate(group):
+                targets = [self._restore(step[place], frames[index].pixels) for step in maps]
+                predictions[index] = dict(target=targets[-1])
+                if save_steps:
+                    timesteps = self.model.process.timesteps(num_steps or self.model.num_steps)
+                    predictions[index]['steps'] = dict(zip(timesteps, targets, strict=True))
+        return predictions
+
+    def to_prediction(self, result, frame: Frame) -> dict:
+        """Return the result; :meth:`predict` makes predictions itself."""
+        return result
+
+    def draw(self, image: np.ndarray, prediction: dict) -> np.ndarray:
+        """Return the target as colours, or as grey values."""
+        picture = to_picture(prediction['target'], self.model.codec)
+        return picture if picture.ndim == 3 else np.repeat((picture >> 8).astype(np.uint8)[..., None], 3, axis=2)
+
+    def encode(self, prediction: dict) -> dict[str, bytes]:
+        """Encode the target as npz, one channel also as a PNG with 16 bits, and the target after each step as PNG."""
+        target = prediction['target']
+        pictures = {f'_{timestep:03}.png': step for timestep, step in prediction.get('steps', {}).items()}
+        if target.ndim == 2:
+            pictures['.png'] = target
+        encoded = {ending: encode_png(to_picture(picture, self.model.codec)) for ending, picture in pictures.items()}
+        return encoded | {'.npz': encode_npz(**{ARRAY_NAME: target})}
+
+    def summarize(self, prediction: dict) -> str:
+        """Return the range of the target."""
+        return f'{prediction["target"].min():.3g} to {prediction["target"].max():.3g}'
+
+    def _init_model(self, cfg, weights, device='cpu') -> DeterministicDiffusion:
+        check_kind(cfg.model)
+        if weights is None:
+            raise ValueError('Expected weights: a checkpoint (.pth) or an adapter')
+        if Path(weights).suffix == CHECKPOINT_SUFFIX:
+            model = MODELS.build(dict(cfg.model, init_cfg=None))
+            load_checkpoint(model, weights, map_location='cpu')
+        else:
+            self._base = base_networks(cfg.model, device, self.dtype)  # kept for inferencers to come
+            networks = replace(self._base, unet=share_weights(self._base.unet))
+            model = MODELS.build(dict(cfg.model, networks=networks))
+            model.load_lora(weights)
+        return model.eval().to(device, self.dtype)
+
+    def _init_pipeline(self, cfg) -> Callable[[np.ndarray], torch.Tensor]:
+        if self.size is None:
+            self.size = resized_side(cfg)
+        return self._prepare
 
     def _prepare(self, image: np.ndarray) -> torch.Tensor:
         """Prepare the inputs ``(1, 3, h, w)`` of the model."""
         pixels = torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1).float()
-        size = fit_shorter_side(image.shape[:2], self.size)
-        if size != image.shape[:2]:
+        height, width = image.shape[:2]
+        if self.size not in (None, min(height, width)):
+            size = [self.size * side // min(height, width) for side in (height, width)]
             pixels = F.interpolate(pixels[None], size, mode='bicubic', antialias=True)[0]
         return self.model.data_preprocessor(dict(inputs=[pixels]))['inputs']
+
+    def _caption(self, frame: Frame, text: str | None) -> str:
+        caption = frame.source.caption if text is None else text
+        if caption is None:
+            raise ValueError(MISSING.format(f'{frame.source.name} has none (text, or metadata.jsonl in its folder)'))
+        return caption
 
     def _decode(self, latents: torch.Tensor, inputs: torch.Tensor) -> torch.Tensor:
         """Decode the target maps ``(B, C, h, w)``, and check that they are finite."""
@@ -227,7 +241,7 @@ class TargetInferencer:
         if not maps.isfinite().all():
             raise ValueError(
                 f'The prediction is NaN or infinite in {self.dtype}: expected finite numbers. Half precision overflows '
-                "with some models: use the precision 'bf16' or 'fp32'"
+                "with some models: use dtype='bfloat16' or 'float32'"
             )
         return maps
 
@@ -240,31 +254,39 @@ class TargetInferencer:
         return target if self.model.codec.mode == 'RGB' else target[..., 0]
 
 
-def build_model(config: dict, checkpoint: str | Path | None, lora: str | Path | None) -> DeterministicDiffusion:
-    """Build a trained model.
+# The networks of each Stable Diffusion in use, without an adapter.
+_bases: WeakValueDictionary[str, DiffusionNetworks] = WeakValueDictionary()
+_loading = threading.Lock()
+
+
+def base_networks(config: dict, device: str | torch.device, dtype: torch.dtype) -> DiffusionNetworks:
+    """Return the networks without an adapter that a model's ``arch`` and ``init_cfg`` describe, loaded once.
+
+    Args:
+        config (dict): The config of the model.
+        device (str | torch.device): Device of the networks.
+        dtype (torch.dtype): Type of their weights.
+    """
+    key = str((config.get('arch'), config.get('init_cfg'), str(device), dtype))
+    with _loading:
+        networks = _bases.get(key)
+        if networks is None:
+            model = MODELS.build(dict(config, lora=None))
+            model.init_weights()
+            networks = _bases[key] = model.eval().to(device, dtype).networks
+    return networks
+
+
+def check_kind(config: dict):
+    """Check that the config of a model is one of :class:`.DeterministicDiffusion`.
 
     Raises:
-        ValueError: The config is of another model, or there is nothing trained.
+        ValueError: It is not.
     """
-    if checkpoint is None and lora is None:
-        raise ValueError('Expected a checkpoint or an adapter (lora): without one, nothing is trained')
     name = config.get('type')
     kind = MODELS.get(name) if isinstance(name, str) else name
     if not isinstance(kind, type) or not issubclass(kind, DeterministicDiffusion):
         raise ValueError(f'Expected a config of DeterministicDiffusion, got one of {name}')
-    model = MODELS.build(dict(config, init_cfg=None) if checkpoint else config)
-    if checkpoint is None:
-        model.init_weights()
-    else:
-        load_checkpoint(model, str(checkpoint), map_location='cpu')
-    if lora is not None:
-        model.load_lora(lora)
-    return model
-
-
-def base_of(model: dict) -> dict:
-    """Return the part of a model's config that decides about the weights under an adapter."""
-    return {name: model.get(name) for name in ('arch', 'init_cfg')}
 
 
 def resized_side(config: Config) -> int | None:
@@ -275,51 +297,29 @@ def resized_side(config: Config) -> int | None:
     return None
 
 
-def fit_shorter_side(size: tuple[int, int], shorter: int | None) -> tuple[int, int]:
-    """Height and width with the same ratio and a shorter side of so many pixels."""
-    if shorter is None:
-        return size
-    return tuple(shorter * side // min(size) for side in size)
-
-
 def until(deadline: float, steps: Iterator[torch.Tensor]) -> Iterator[torch.Tensor]:
-    """Take steps while there is time. A step cannot be interrupted, but the next one need not begin.
+    """Take steps until a deadline by ``time.monotonic``. A step cannot be interrupted, but no further one starts.
 
     Raises:
-        TimeoutError: The deadline, by ``time.monotonic``, has passed.
+        TimeoutError: The deadline has passed.
     """
     for step in steps:
         if time.monotonic() > deadline:
-            raise TimeoutError('The prediction took longer than the time limit: use fewer steps, or raise the limit')
+            raise TimeoutError('The prediction exceeded the time limit: use fewer steps, or raise the limit')
         yield step
 
 
-def check_aspect_ratio(size: tuple[int, int], image: str | Path):
-    """Check that the longer side stays of a size that the model can take.
+def to_picture(target: np.ndarray, codec: TargetCodec) -> np.ndarray:
+    """Convert a target to a picture.
 
     Args:
-        size (tuple[int, int]): Height and width.
-        image (str | Path): Its name, for the message.
+        target (np.ndarray): Colours ``(H, W, 3)`` in [0, 1], or one channel ``(H, W)``.
+        codec (TargetCodec): The model's codec, whose ``target_scale`` is white.
 
-    Raises:
-        ValueError: The image is more than ``MAX_ASPECT_RATIO`` times as long as wide.
+    Returns:
+        np.ndarray: Colours in 8 bits, RGB; or one channel in 16 bits, as in the official code of DMP.
     """
-    height, width = size
-    if max(size) > MAX_ASPECT_RATIO * min(size):
-        raise ValueError(
-            f'{image} has {width} x {height} pixels: expected one side at most {MAX_ASPECT_RATIO} times as long as the '
-            'other; cut the image into parts, or pad it'
-        )
-
-
-def same_sizes(inputs: Sequence[torch.Tensor]) -> list[list[int]]:
-    """Return the indices of inputs, grouped by shape."""
-    groups = defaultdict(list)
-    for index, tensor in enumerate(inputs):
-        groups[tensor.shape].append(index)
-    return list(groups.values())
-
-
-def as_batch(caption: str | None) -> list[str] | None:
-    """Return the captions of a single image."""
-    return None if caption is None else [caption]
+    if target.ndim == 3:
+        return np.round(target * np.float32(255)).astype(np.uint8)
+    scale = 1 if codec.target_scale == PER_IMAGE else codec.target_scale
+    return np.round((target / np.float32(scale)).clip(0, 1) * np.float32(65535)).astype(np.uint16)

@@ -1,4 +1,4 @@
-"""The inferencer of a config."""
+"""Build the inferencer for a config."""
 
 from importlib import import_module
 from pathlib import Path
@@ -10,13 +10,14 @@ from mmdiffperc.files import brief
 
 from .inferencer import ImageInferencer
 
-# By the class of the model or the nearest of its bases; imported when needed, because most need a host.
+# The class of the model, or the nearest of its bases, decides. Most inferencers need a host, so they are imported late.
 INFERENCERS = {
     'DepthEstimator': 'mmdiffperc.seg.depth.inferencer.DepthInferencer',
     'ReferringSegmentor': 'mmdiffperc.seg.referring.inferencer.ReferringInferencer',
     'BaseSegmentor': 'mmdiffperc.seg.semantic.inferencer.SemanticInferencer',
     'TopdownPoseEstimator': 'mmdiffperc.pose.inferencer.PoseInferencer',
     'BaseDetector': 'mmdiffperc.det.inferencer.DetectionInferencer',
+    'DeterministicDiffusion': 'mmdiffperc.generative.target_inferencer.TargetInferencer',
 }
 
 
@@ -32,7 +33,7 @@ def build_inferencer(config: str | Path | Config, weights: str | Path | None = N
         FileNotFoundError: There is no such file.
         ImportError: The host of the model is not installed.
         RuntimeError: The checkpoint is damaged or belongs to another model.
-        ValueError: There is no inferencer for such a model; the config or the settings cannot work.
+        ValueError: No inferencer supports the model; the config or a setting is invalid.
     """
     config = config if isinstance(config, Config) else Config.fromfile(config)
     return inferencer_class(config)(config, weights, **settings)
@@ -43,7 +44,7 @@ def inferencer_class(config: Config) -> type[ImageInferencer]:
 
     Raises:
         ImportError: The host of the model is not installed.
-        ValueError: There is no inferencer for such a model.
+        ValueError: No inferencer supports the model.
     """
     kind = config.get('model', {}).get('type')
     with MODELS.switch_scope_and_registry(config.get('default_scope', 'mmengine')) as registry:
@@ -54,5 +55,6 @@ def inferencer_class(config: Config) -> type[ImageInferencer]:
             return getattr(import_module(module), name)
     raise ValueError(
         f'No inferencer for a model of type {brief(kind)}: expected a config whose model is one of '
-        f'{", ".join(INFERENCERS)}, or derives from one'
+        f'{", ".join(INFERENCERS)}, or derives from one. If the model belongs to a host, check that the host is '
+        'installed: python -m mmdiffperc doctor'
     )

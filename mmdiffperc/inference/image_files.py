@@ -1,5 +1,6 @@
 """Your own images and their captions."""
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -43,15 +44,16 @@ def check_names(images: Sequence[Path]):
 
 
 def read_image(image: str | Path | np.ndarray | Image.Image) -> np.ndarray:
-    """Read an image ``(H, W, 3)`` in BGR, uint8, upright as its EXIF data say.
+    """Read an image ``(H, W, 3)`` in BGR, uint8, turned upright according to its EXIF data.
 
     Args:
-        image: A file, such an array, which is returned, or a PIL image of 8 bits.
+        image: A file, a PIL image of 8 bits, or such an array, which is returned.
 
     Raises:
         OSError: There is no such file.
         TypeError: It is none of these.
-        ValueError: The file holds no image, or too many pixels; or the array has another shape or type.
+        ValueError: The file is not an image or has too many pixels; the array has another shape or type; the PIL image
+            has more than 8 bits.
     """
     if isinstance(image, Image.Image):
         return _from_pil(image)
@@ -89,36 +91,37 @@ def _checked(array):
 
 
 def read_lines(path: str | Path) -> list[str]:
-    """Read the lines of a text file in UTF-8, with or without a byte order mark; empty lines do not count.
+    """Read the lines of a text file in UTF-8, with or without a byte order mark. Blank lines are skipped.
 
     Raises:
-        OSError: There is no such file.
-        ValueError: It holds no text.
+        OSError: The file does not exist.
+        ValueError: The file is not text, or has no lines.
     """
-    return [line.strip() for line in read_text(path).splitlines() if line.strip()]
+    lines = [line.strip() for line in read_text(path).splitlines() if line.strip()]
+    if not lines:
+        raise ValueError(f'{path}: expected at least one line of text, but the file is empty')
+    return lines
 
 
-def read_prompts(path: str | Path) -> list[str]:
-    """Read the prompts of a text file, one per line; empty lines do not count.
+def read_captions(path: str | Path, number: int | None = None) -> list[str]:
+    """Read captions: the lines of a text file, or ``text`` in each line of a ``.jsonl`` file.
+
+    Args:
+        path (str | Path): The file.
+        number (int, optional): Number of images, which must equal the number of captions. Default: not checked.
 
     Raises:
-        OSError: There is no such file.
-        ValueError: It holds no text, or no prompt.
+        OSError: The file does not exist.
+        ValueError: A line has no caption, or the number of captions is wrong.
     """
-    prompts = read_lines(path)
-    if not prompts:
-        raise ValueError(f'{path}: expected prompts, one a line; the file is empty')
-    return prompts
-
-
-def read_captions(path: str | Path, number: int) -> list[str]:
-    """Read the captions of a number of images from a text file, one per line.
-
-    Raises:
-        OSError: There is no such file.
-        ValueError: It has another number of lines.
-    """
-    captions = read_prompts(path)
-    if len(captions) != number:
-        raise ValueError(f'{path}: expected a line for each image, {number} in all, got {len(captions)}')
+    captions = read_lines(path)
+    if Path(path).suffix == '.jsonl':
+        try:
+            captions = [json.loads(line)['text'] for line in captions]
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
+            raise ValueError(f'{path}: expected lines {{"text": "a caption"}} ({brief(str(error))})') from error
+        if not all(isinstance(caption, str) for caption in captions):
+            raise ValueError(f'{path}: expected a caption as text in each line, got {brief(captions)}')
+    if number not in (None, len(captions)):
+        raise ValueError(f'{path}: expected one caption for each image, {number} in total, got {len(captions)}')
     return captions

@@ -1,4 +1,4 @@
-"""Which image files are read, known from their headers before anything is decoded."""
+"""The limits on the size of an image, checked by its header before it is decoded."""
 
 import io
 from pathlib import Path

@@ -4,7 +4,7 @@ import argparse
 from abc import abstractmethod
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import nullcontext
 from functools import cached_property
 from itertools import groupby, islice
 from pathlib import Path
@@ -21,25 +21,22 @@ from mmengine.visualization import Visualizer
 from torch import nn
 from tqdm import tqdm
 
-from mmdiffperc.files import write_whole
-
 from .controls import Control
 from .image_files import read_image
 from .inputs import Frame, ImageInput, Source, find_sources, read_frames
+from .outputs import OutputFolder
 from .single_image import metainfo_for_testing, pipeline_for_testing
 from .tolerant_reader import TolerantReader
-from .videos import frames_per_second, video_writer
-from .writers import encode_png
 
 DTYPES = dict(float32=torch.float32, bfloat16=torch.bfloat16, float16=torch.float16)
 
 
 class Result(NamedTuple):
-    """What is predicted of an image.
+    """The prediction for an image.
 
     Args:
         frame (Frame): The image.
-        prediction (dict): As the task's inferencer describes it.
+        prediction (dict): What the inferencer of the task describes.
         picture (np.ndarray, optional): ``(H, W, 3)`` in RGB, uint8.
     """
 
@@ -51,11 +48,16 @@ class Result(NamedTuple):
 class ImageInferencer(BaseInferencer):
     """Predict something about images and videos with a trained model; the base of every task's inferencer.
 
-    It keeps the contract of mmengine's ``BaseInferencer``. A task names the options of a call in ``preprocess_kwargs``
-    (those of :meth:`describe`), ``forward_kwargs``, ``visualize_kwargs`` (:meth:`draw`) and ``postprocess_kwargs``
-    (:meth:`encode`), names its files by ``endings`` and ``picture_ending``, and implements :meth:`to_prediction`,
-    :meth:`draw`, :meth:`encode` and, if the model needs more than the image, :meth:`describe`. One that does more than
-    pass a test pipeline and ``test_step`` implements :meth:`predict` instead.
+    It keeps the contract of mmengine's ``BaseInferencer``. The inferencer of a task
+
+    - implements :meth:`to_prediction`, :meth:`draw` and :meth:`encode`, and :meth:`describe` if its model needs more
+      than the image;
+    - names the options of a call: those of ``describe`` in ``preprocess_kwargs``, of ``draw`` in ``visualize_kwargs``,
+      and of ``encode`` in ``postprocess_kwargs``; and adds them to the command line in :meth:`add_options`;
+    - names its files in ``endings`` and ``picture_ending``, see :class:`.OutputFolder`.
+
+    An inferencer that needs more than the test pipeline and ``test_step`` overrides :meth:`predict`, whose options are
+    in ``preprocess_kwargs`` and ``forward_kwargs``.
 
     Args:
         model (str | Path | Config): A config.
@@ -70,8 +72,8 @@ class ImageInferencer(BaseInferencer):
         ValueError: The config cannot work; an unknown ``dtype``.
     """
 
-    endings: tuple[str, ...] = ()  # of the files to compute with, after the name of the image
-    picture_ending = ''  # of the picture, without its suffix: PNG for an image, MP4 for a video
+    endings: tuple[str, ...] = ()
+    picture_ending = ''
 
     def __init__(
         self,
@@ -122,15 +124,15 @@ class ImageInferencer(BaseInferencer):
         return next(self.model.parameters()).device
 
     def __call__(self, inputs: ImageInput | Sequence[ImageInput], **options) -> dict[str, list]:
-        """Predict, and keep all predictions.
+        """Predict, and return all predictions at once.
 
         Args:
             inputs: See :func:`.find_sources`.
             **options: See :meth:`stream`.
 
         Returns:
-            dict: ``predictions`` and ``visualization``, a list each, with an entry for each image or frame; the second
-            is empty without ``return_vis``.
+            dict: Two lists with an entry for each image or frame: ``predictions``, and ``visualization``, the pictures,
+            which is empty without ``return_vis``.
 
         Raises:
             OSError: There is no such file.
@@ -151,17 +153,17 @@ class ImageInferencer(BaseInferencer):
         skip_existing: bool = False,
         **task_options,
     ) -> Iterator[Result]:
-        """Predict one batch after the other, and keep none.
+        """Predict one batch after the other, and yield each prediction.
 
-        An image that cannot be read does not stop the others; all of them are reported at the end.
+        An image that cannot be read does not stop the others. All such images are reported at the end.
 
         Args:
             inputs: See :func:`.find_sources`.
-            batch_size (int): Number of images that are read at a time; those of one size go through the model
+            batch_size (int): Number of images that are read at a time. Those of the same size go through the model
                 together. Defaults to 1.
-            out_dir (str | Path, optional): Where files are written. Default: nowhere.
+            out_dir (str | Path, optional): The folder to write. Default: none.
             show (bool): Whether to show each picture in a window. Defaults to False.
-            return_vis (bool): Whether to yield the pictures. Defaults to False.
+            return_vis (bool): Whether to draw pictures even if they are neither written nor shown. Defaults to False.
             skip_existing (bool): Whether to skip images and videos whose files exist in ``out_dir``. Defaults to False.
             **task_options: Options of the task.
 
@@ -174,25 +176,32 @@ class ImageInferencer(BaseInferencer):
                 option; images cannot be read, after the others are done.
         """
         before, during, drawing, encoding = self._dispatch_kwargs(**task_options)
-        sources = self._remaining(find_sources(inputs), out_dir, skip_existing)
-        with_pictures = return_vis or show or out_dir is not None
+        sources = find_sources(inputs)
+        folder = out_dir and OutputFolder(Path(out_dir), self.endings, self.picture_ending)
+        if folder:
+            folder.check(sources)
+        if folder and skip_existing:
+            found, sources = sources, [source for source in sources if not folder.is_done(source)]
+            print_log(f'{out_dir}: skipping {len(found) - len(sources)} of {len(found)} inputs', logger='current')
         with TolerantReader() as reader, self._progress_bar(sources) as bar:
             results = self._results(self._read(sources, reader), batch_size, before | during)
             for source, of_source in groupby(results, key=lambda result: result[0].source):
-                with self._output(source, out_dir, encoding) as write:
+                with folder.open(source) if folder else nullcontext() as write:
                     for frame, prediction in of_source:
-                        drawn = with_pictures and self.visualize([frame.pixels], [prediction], show=show, **drawing)
-                        picture = drawn[0] if with_pictures else None
-                        write(frame, prediction, picture)
+                        picture = None
+                        if folder or show or return_vis:
+                            (picture,) = self.visualize([frame.pixels], [prediction], show=show, **drawing)
+                        if write:
+                            write(frame.index, self.encode(prediction, **encoding), picture)
                         bar.update()
-                        yield Result(frame, prediction, picture if return_vis else None)
+                        yield Result(frame, prediction, picture)
 
     def read(self, image: ImageInput) -> np.ndarray:
         """Read an image ``(H, W, 3)`` in BGR, uint8; see :func:`.read_image`."""
         return read_image(image)
 
     def predict(self, frames: Sequence[Frame], **options) -> list[dict]:
-        """Predict a batch of images of any sizes; those of one size in the model go through it together.
+        """Predict a batch of images. Those of the same size in the model go through it together.
 
         Args:
             frames (Sequence[Frame]): The images.
@@ -216,7 +225,7 @@ class ImageInferencer(BaseInferencer):
             return self.model.test_step(inputs)
 
     def describe(self, frame: Frame, **options) -> dict:
-        """Return what the model is given besides the image, by the names that the test pipeline uses."""
+        """Return what the model needs besides the image, under the names that the test pipeline uses."""
         return {}
 
     @abstractmethod
@@ -238,10 +247,10 @@ class ImageInferencer(BaseInferencer):
 
     @abstractmethod
     def encode(self, prediction: dict, **options) -> dict[str, bytes]:
-        """Encode a prediction as the content of files, by their ``endings``."""
+        """Return the content of the files of a prediction by their endings."""
 
     def summarize(self, prediction: dict) -> str:
-        """Return a prediction in a few words."""
+        """Describe a prediction in a few words."""
         return ''
 
     def visualize(
@@ -272,28 +281,6 @@ class ImageInferencer(BaseInferencer):
         super()._load_weights_to_model(model, checkpoint, cfg)
         self._checkpoint_meta = (checkpoint or {}).get('meta', {}).get('dataset_meta')
 
-    def _remaining(self, sources: list[Source], out_dir: str | Path | None, skip_existing: bool) -> list[Source]:
-        """Return the sources whose files are to be written, which must not be inputs themselves."""
-        if out_dir is None:
-            return sources
-        files = {source: self._files(source, out_dir) for source in sources}
-        written = {file.resolve() for paths in files.values() for file in paths}
-        for source in sources:
-            if isinstance(source.image, (str, Path)) and Path(source.image).resolve() in written:
-                raise ValueError(f'{source.name} would be overwritten: choose another output folder')
-        if not skip_existing:
-            return sources
-        remaining = [source for source in sources if not all(file.is_file() for file in files[source])]
-        print_log(f'{out_dir}: {len(sources) - len(remaining)} of {len(sources)} inputs are done already', 'current')
-        return remaining
-
-    def _files(self, source: Source, out_dir: str | Path) -> list[Path]:
-        """Return the files whose presence tells that a source is done."""
-        stem = Path(out_dir) / source.stem
-        if source.is_video:
-            return [Path(f'{stem}{self.picture_ending}.mp4')]
-        return [Path(f'{stem}{ending}') for ending in (*self.endings, f'{self.picture_ending}.png')]
-
     def _read(self, sources: Iterable[Source], reader: TolerantReader) -> Iterator[Frame]:
         for source in sources:
             with reader.attempt():
@@ -306,32 +293,6 @@ class ImageInferencer(BaseInferencer):
     def _results(self, frames: Iterator[Frame], batch_size: int, options: dict) -> Iterator[tuple[Frame, dict]]:
         while batch := list(islice(frames, batch_size)):
             yield from zip(batch, self.predict(batch, **options), strict=True)
-
-    @contextmanager
-    def _output(self, source: Source, out_dir: str | Path | None, options: dict) -> Iterator[Callable]:
-        """Open the files of a source; yields what writes a frame, its prediction and its picture."""
-        if out_dir is None:
-            yield lambda frame, prediction, picture: None
-        elif source.is_video:
-            stem = Path(out_dir) / source.stem
-            with video_writer(f'{stem}{self.picture_ending}.mp4', frames_per_second(source.image)) as append:
-
-                def write(frame, prediction, picture):
-                    self._write(stem / f'{frame.index:06}', self.encode(prediction, **options))
-                    append(picture)
-
-                yield write
-        else:
-
-            def write(frame, prediction, picture):
-                picture = {f'{self.picture_ending}.png': encode_png(picture)}
-                self._write(Path(out_dir) / source.stem, self.encode(prediction, **options) | picture)
-
-            yield write
-
-    def _write(self, stem: Path, contents: dict[str, bytes]):
-        for ending, content in contents.items():
-            write_whole(f'{stem}{ending}', content)
 
 
 def same_sizes(inputs: Sequence[torch.Tensor]) -> list[list[int]]:

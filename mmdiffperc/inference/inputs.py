@@ -1,4 +1,4 @@
-"""What an inferencer takes: images, videos, folders, patterns and lists of them, one frame at a time."""
+"""The inputs of an inferencer, read one frame at a time: images, videos, folders, patterns, and lists of these."""
 
 import glob
 from collections.abc import Callable, Iterator, Sequence
@@ -11,7 +11,7 @@ from PIL import Image
 from mmdiffperc.nearest import what_is_there
 
 from .image_files import read_image
-from .metadata import IMAGE_SUFFIXES, METADATA, list_images, visible_files
+from .metadata import IMAGE_SUFFIXES, METADATA, image_files, list_images
 from .videos import VIDEO_SUFFIXES, count_frames, read_video
 
 ImageInput = str | Path | np.ndarray | Image.Image
@@ -23,8 +23,8 @@ class Source:
 
     Args:
         image (str | Path | np.ndarray | Image): A file, an array ``(H, W, 3)`` in BGR, uint8, or a PIL image.
-        stem (PurePath): The start of the names of its files, relative to the output folder.
-        caption (str, optional): What it shows, by the ``metadata.jsonl`` of its folder.
+        stem (PurePath): The name of its files without their endings, relative to the output folder.
+        caption (str, optional): Its caption in the ``metadata.jsonl`` of its folder.
     """
 
     image: ImageInput
@@ -32,14 +32,19 @@ class Source:
     caption: str | None = None
 
     @property
+    def is_file(self) -> bool:
+        """Whether it is a file."""
+        return isinstance(self.image, (str, Path))
+
+    @property
     def is_video(self) -> bool:
-        """Whether it is a video file."""
-        return isinstance(self.image, (str, Path)) and Path(self.image).suffix.lower() in VIDEO_SUFFIXES
+        """Whether it is a video."""
+        return self.is_file and Path(self.image).suffix.lower() in VIDEO_SUFFIXES
 
     @property
     def name(self) -> str:
         """Its name in messages."""
-        return str(self.image if isinstance(self.image, (str, Path)) else self.stem)
+        return str(self.image if self.is_file else self.stem)
 
     @property
     def num_frames(self) -> int:
@@ -49,12 +54,12 @@ class Source:
 
 @dataclass(frozen=True, eq=False)
 class Frame:
-    """An image, or an image of a video, ready for an inferencer.
+    """An image, or a frame of a video, that has been read.
 
     Args:
         pixels (np.ndarray): ``(H, W, 3)`` in BGR, uint8.
         source (Source): Where it comes from.
-        index (int): Its number in a video.
+        index (int): Its index in a video. Defaults to 0.
     """
 
     pixels: np.ndarray
@@ -67,22 +72,20 @@ def find_sources(inputs: ImageInput | Sequence[ImageInput]) -> list[Source]:
 
     Args:
         inputs: An image or video file, a folder, a pattern such as ``'photos/*.jpg'``, an array ``(H, W, 3)`` in BGR,
-            uint8, a PIL image, or a list of them. The images of a folder are those of its ``metadata.jsonl``, if there
-            is one.
+            uint8, a PIL image, a source, or a list of them. The images of a folder are those of its
+            ``metadata.jsonl``, if there is one.
 
     Raises:
         FileNotFoundError: A folder or a pattern without images.
         TypeError: An input is none of these.
-        ValueError: Two inputs would be written to the same files; damaged metadata.
+        ValueError: The metadata are damaged.
     """
     entries = inputs if isinstance(inputs, (list, tuple)) else [inputs]
-    sources = [source for index, entry in enumerate(entries) for source in _sources_of(entry, index)]
-    _check_names(sources)
-    return sources
+    return [source for index, entry in enumerate(entries) for source in _sources_of(entry, index)]
 
 
 def read_frames(source: Source, read: Callable[[ImageInput], np.ndarray] = read_image) -> Iterator[Frame]:
-    """Read an image, or one frame of a video after the other.
+    """Read an image, or the frames of a video one by one.
 
     Args:
         source (Source): The image or the video.
@@ -90,7 +93,7 @@ def read_frames(source: Source, read: Callable[[ImageInput], np.ndarray] = read_
 
     Raises:
         OSError: There is no such file.
-        ValueError: The file holds no image or video.
+        ValueError: The file is not an image or a video.
     """
     if not source.is_video:
         yield Frame(read(source.image), source)
@@ -100,6 +103,8 @@ def read_frames(source: Source, read: Callable[[ImageInput], np.ndarray] = read_
 
 
 def _sources_of(entry, index):
+    if isinstance(entry, Source):
+        return [entry]
     if isinstance(entry, (np.ndarray, Image.Image)):
         return [Source(entry, PurePath(f'{index:06}'))]
     if not isinstance(entry, (str, Path)):
@@ -119,7 +124,7 @@ def _sources_in(folder):
     if (folder / METADATA).is_file():
         images = [(folder / name, captions[0] if captions else None) for name, captions in sorted(list_images(folder))]
     else:
-        images = [(file, None) for file in visible_files(folder, IMAGE_SUFFIXES + VIDEO_SUFFIXES)]
+        images = [(file, None) for file in image_files(folder, IMAGE_SUFFIXES + VIDEO_SUFFIXES)]
     if not images:
         raise FileNotFoundError(
             f'{folder}: expected images ({", ".join(IMAGE_SUFFIXES)}) or videos ({", ".join(VIDEO_SUFFIXES)}); '
@@ -137,10 +142,3 @@ def _sources_matching(pattern):
         fixed.pop()
     root = Path(*fixed)
     return [Source(file, file.relative_to(root).with_suffix('')) for file in files]
-
-
-def _check_names(sources):
-    seen = {}
-    for source in sources:
-        if (other := seen.setdefault(source.stem, source)) is not source:
-            raise ValueError(f'{other.name} and {source.name} would be written to the same files; rename one')

@@ -1,4 +1,4 @@
-"""Images of a folder and their captions: ``metadata.jsonl``, as Hugging Face's ImageFolder has it."""
+"""The images of a folder, and their captions in ``metadata.jsonl``, the format of Hugging Face's ImageFolder."""
 
 import codecs
 import json
@@ -16,10 +16,10 @@ IMAGE_SUFFIXES = ('.bmp', '.jpeg', '.jpg', '.png', '.tif', '.tiff', '.webp')
 
 
 def list_images(folder: str | Path) -> list[tuple[str, list[str]]]:
-    """File names and captions of the images in a folder: those of its metadata, or else all, without captions.
+    """List the images of a folder with their captions: those in its metadata, or else all images, without captions.
 
     Raises:
-        FileNotFoundError: There is no such folder, it has neither.
+        FileNotFoundError: There is no such folder, or it has neither metadata nor images.
         ValueError: The metadata are not as described in :func:`read_metadata`.
     """
     folder = Path(folder)
@@ -39,12 +39,12 @@ def list_images(folder: str | Path) -> list[tuple[str, list[str]]]:
 
 
 def image_files(folder: str | Path, suffixes: Collection[str] = IMAGE_SUFFIXES) -> list[Path]:
-    """Find the images of a folder, as :func:`visible_files` does, and log how many other files there are."""
+    """Find the images of a folder with :func:`visible_files`, and log how many files are skipped."""
     images = visible_files(folder, suffixes)
     others = sorted(file.name for file in _visible(folder) if file.suffix.lower() not in suffixes)
     if images and others:
         print_log(
-            f'{folder}: {len(others)} files are left out, such as {brief(others[0])}; images end in '
+            f'{folder}: {len(others)} files are skipped, such as {brief(others[0])}; the suffixes that are read are '
             f'{", ".join(suffixes)}',
             logger='current',
             level=logging.WARNING,
@@ -55,8 +55,7 @@ def image_files(folder: str | Path, suffixes: Collection[str] = IMAGE_SUFFIXES) 
 def visible_files(folder: str | Path, suffixes: Collection[str]) -> list[Path]:
     """Find the files of a folder, if there is one, that have one of these suffixes, in the order of their names.
 
-    Hidden files are left out, such as ``._a.png``, which macOS writes beside ``a.png``, and files that are being
-    written.
+    Hidden files are skipped, such as ``._a.png``, which macOS writes beside ``a.png``, and partial files.
     """
     return sorted(file for file in _visible(folder) if file.suffix.lower() in suffixes)
 
@@ -75,12 +74,11 @@ def read_metadata(path: str | Path) -> list[tuple[str, list[str]]]:
 
     Raises:
         FileNotFoundError: There is no such file.
-        ValueError: A line is not as described, its ``file_name`` leads out of the folder or is in another line, too; or
-            there is no line.
+        ValueError: A line has another form; a ``file_name`` leads out of the folder or is repeated; the file is empty.
     """
     path = Path(path)
     if not path.is_file():
-        raise FileNotFoundError(f'{path}: no such file; it has a line for each image, with its file_name and text')
+        raise FileNotFoundError(f'{path}: no such file; expected a line for each image, with its file_name and text')
     lines = path.read_bytes().removeprefix(codecs.BOM_UTF8).splitlines()
     lines = {number: line for number, line in enumerate(lines, 1) if line.strip()}
     images = {number: _parse_line(line, f'{path}, line {number}') for number, line in lines.items()}
@@ -113,7 +111,7 @@ def _check_unique(file_names, path):
     for number, file_name in file_names.items():
         if (other := lines.setdefault(PurePath(file_name), number)) != number:
             raise ValueError(
-                f'{path}, line {number}: file_name {brief(file_name)} is in line {other} already; give '
+                f'{path}, line {number}: file_name {brief(file_name)} is already in line {other}; give '
                 'several captions of an image as a list, {"file_name": "a.png", "text": ["a caption", "another"]}'
             )
 

@@ -1,4 +1,4 @@
-"""Videos, of which no more than one frame is in memory."""
+"""Read and write videos with one frame at a time in memory."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -10,12 +10,12 @@ import numpy as np
 from mmdiffperc.files import whole_file
 
 VIDEO_SUFFIXES = ('.avi', '.m4v', '.mkv', '.mov', '.mp4', '.webm')
-CODEC = 'mp4v'  # the one that every build of OpenCV can write
-USUAL_FPS = 25.0  # for a video that does not say
+CODEC = 'mp4v'  # part of every build of OpenCV
+USUAL_FPS = 25.0  # for a video that does not state its own
 
 
 def count_frames(path: str | Path) -> int:
-    """Return the number of frames by the header of a video; 0 if there is no such video."""
+    """Return the number of frames according to the header of a video, 0 if it cannot be read."""
     with _opened(path) as capture:
         return max(int(capture.get(cv2.CAP_PROP_FRAME_COUNT)), 0)
 
@@ -31,7 +31,7 @@ def read_video(path: str | Path) -> Iterator[np.ndarray]:
 
     Raises:
         FileNotFoundError: There is no such file.
-        ValueError: The file holds no video.
+        ValueError: The file is not a video.
     """
     if not Path(path).is_file():
         raise FileNotFoundError(f'{path}: no such video; check the path')
@@ -46,14 +46,15 @@ def read_video(path: str | Path) -> Iterator[np.ndarray]:
 
 @contextmanager
 def video_writer(path: str | Path, fps: float) -> Iterator[Callable[[np.ndarray], None]]:
-    """Write a video, which appears under its name once it is complete.
+    """Write a video that appears under its name only once it is complete.
 
     Args:
         path (str | Path): The video to create or replace; its suffix is ``.mp4``.
         fps (float): Frames per second.
 
     Yields:
-        Callable: Appends a frame, RGB ``(H, W, 3)``, uint8. All frames have the size of the first.
+        Callable: Appends a frame, RGB ``(H, W, 3)``, uint8. All frames have the size of the first. The format has no
+        odd sides: it drops the last row or column.
 
     Raises:
         OSError: The video cannot be written, for instance because the disk is full.

@@ -1,4 +1,4 @@
-"""Predictions as the content of files: PNG, npz and JSON."""
+"""Encode predictions as PNG, npz and JSON."""
 
 import io
 import json

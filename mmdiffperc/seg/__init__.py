@@ -21,6 +21,7 @@ from .referring import (
     EvaluateAtInputSize,
     InputSizeVisualizer,
     LoadReferringMask,
+    MaskedCrossEntropyLoss,
     ReferringInferencer,
     ReferringSegDataset,
     ReferringSegmentor,
@@ -31,7 +32,6 @@ from .semantic import (
     CheckedSegDataset,
     CheckLabels,
     MapillaryAsCityscapesDataset,
-    MaskedCrossEntropyLoss,
     SemanticInferencer,
     ToyScenesDataset,
 )

@@ -25,16 +25,16 @@ PANEL_INCHES = 3.2  # the longer side of an image in a figure
 def attention_maps(
     model: nn.Module, image: str | Path | np.ndarray, classes: Sequence[str] | None = None, stride: int | None = None
 ) -> dict[str, np.ndarray]:
-    """Cross-attention maps of classes over an image, at the image's own size.
+    """Compute the cross-attention maps of classes for an image, at the size of the image.
 
-    The image goes through the test pipeline and the data preprocessor of the model's config, then as a whole through
-    the backbone, also where the config tests in sliding windows.
+    The image passes the test pipeline and the data preprocessor of the model's config and then the backbone, as a whole
+    even if the config tests in sliding windows.
 
     Args:
-        model (nn.Module): A host's model with its config as ``model.cfg``, as ``mmseg.apis.init_model`` gives it.
-        image (str | Path | np.ndarray): An image file, or ``(H, W, 3)`` in BGR as ``mmcv.imread`` gives it.
-        classes (Sequence[str], optional): Names among those of the model's prompts. Default: all of them.
-        stride (int, optional): Which of the backbone's maps. Default: the finest.
+        model (nn.Module): A host's model with its config as ``model.cfg``, such as ``mmseg.apis.init_model`` returns.
+        image (str | Path | np.ndarray): An image file, or ``(H, W, 3)`` in BGR, uint8.
+        classes (Sequence[str], optional): Class names of the model's prompts. Default: all of them.
+        stride (int, optional): The stride of the maps. Default: the finest.
 
     Returns:
         dict[str, np.ndarray]: For each class ``(H, W)``, attention probabilities in [0, 1], bilinear between the cells.
@@ -75,7 +75,7 @@ def _select_maps(backbone, classes, stride) -> tuple[dict[str, int], int]:
 
 
 def overlay(image: np.ndarray, attention: np.ndarray, opacity: float = 0.65) -> np.ndarray:
-    """Lay a map in colours, from its least to its greatest value, over the image in grey.
+    """Overlay an image in grey with a map in colours, from its lowest to its highest value.
 
     Args:
         image (np.ndarray): ``(H, W, 3)`` uint8, RGB.
@@ -85,18 +85,18 @@ def overlay(image: np.ndarray, attention: np.ndarray, opacity: float = 0.65) -> 
     Returns:
         np.ndarray: ``(H, W, 3)`` uint8, RGB.
     """
-    # In grey, because the image's own colours would be taken for attention.
+    # In grey, because the colours of the image could be mistaken for attention.
     grey = image.mean(axis=2, keepdims=True)
     colours = matplotlib.colormaps[COLOUR_MAP](Normalize()(attention))[..., :3] * 255
     return np.round(opacity * colours + (1 - opacity) * grey).astype(np.uint8)
 
 
 def attention_figure(image: np.ndarray, maps: dict[str, np.ndarray]) -> Figure:
-    """Draw the image and, beside it, each map over it, with its name and the scale of its colours.
+    """Draw an image and, beside it, the image with each map, its name and its colour scale.
 
     Args:
         image (np.ndarray): ``(H, W, 3)`` uint8, RGB.
-        maps (dict[str, np.ndarray]): By name, ``(H, W)`` each, as :func:`attention_maps` gives them.
+        maps (dict[str, np.ndarray]): Maps ``(H, W)`` by their names, as :func:`attention_maps` returns them.
     """
     height, width = (PANEL_INCHES * side / max(image.shape[:2]) for side in image.shape[:2])
     figure = Figure(figsize=((width + 0.8) * (len(maps) + 1), height + 0.5), dpi=150, layout='constrained')

@@ -26,11 +26,11 @@ def colour_depth(depth: np.ndarray) -> np.ndarray:
 
 
 def depth_figure(rows: Sequence[tuple[np.ndarray, np.ndarray, np.ndarray]]) -> Figure:
-    """Draw images, one a row: image, true depth, predicted depth and the error, with the scales of their colours.
+    """Draw one row per image: the image, its true depth, its predicted depth and the error, with colour scales.
 
     Args:
         rows (Sequence[tuple[np.ndarray, np.ndarray, np.ndarray]]): Image ``(H, W, 3)`` uint8, RGB; truth ``(H, W)`` in
-            metres, 0 where there is none; prediction ``(H, W)`` in metres.
+            metres, 0 where it is unknown; prediction ``(H, W)`` in metres.
     """
     height = sum(PANEL_INCHES * image.shape[0] / image.shape[1] + 0.4 for image, _, _ in rows)
     figure = Figure(figsize=(4 * PANEL_INCHES + 1.6, height), dpi=120, layout='constrained')

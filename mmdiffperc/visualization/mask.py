@@ -9,7 +9,7 @@ COLOUR = (220, 20, 60)  # crimson, rare in photographs
 
 
 def mask_overlay(image: np.ndarray, mask: np.ndarray, opacity: float = 0.5) -> np.ndarray:
-    """Lay a mask over an image: a tint and an outline.
+    """Tint and outline a mask on an image.
 
     Args:
         image (np.ndarray): ``(H, W, 3)`` uint8, RGB.

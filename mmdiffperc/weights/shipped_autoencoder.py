@@ -13,6 +13,7 @@ _PART = 'autoencoder.'
 def shipped_autoencoder() -> dict[str, torch.Tensor]:
     """Return the weights of tiny-sd's autoencoder by their names in a backbone."""
     vae = build_vae(SHIPPED)
+    vae.decoder = vae.post_quant_conv = None  # a backbone has neither
     load_weights(SHIPPED, vae=vae)
     return {f'{_PART}vae.{name}': weight for name, weight in vae.state_dict().items()}
 

@@ -11,6 +11,9 @@ from pathlib import Path
 from tempfile import TemporaryDirectory, mkdtemp
 from unittest.mock import patch
 
+from mmdiffperc.pose import PoseInferencer
+from mmdiffperc.seg import DepthInferencer
+
 from .case import Case, ToldError
 from .damage import PNG
 
@@ -23,7 +26,6 @@ TOOLS = {
         'make_images',
         'make_targets',
         'pack_lmdb',
-        'predict',
     ),
     'tools': (
         'benchmark',
@@ -61,14 +63,19 @@ FIGURES = ('figure', 'figure.txt', 'figure.exe', '.png')
 def cases() -> Iterator[Case]:
     """Of each option of each tool; then files that are not there, or of another kind."""
     for tool in TOOL_FOLDERS:
-        parser = _tool(tool).build_parser()
-        for action in parser._actions:
-            for value in _bad_values(action):
-                yield _case(tool, parser, action, *[value] * (action.nargs if isinstance(action.nargs, int) else 1))
-            if isinstance(action.nargs, int) and action.nargs > 1:
-                yield _case(tool, parser, action, *['8'] * (action.nargs - 1))
+        yield from _cases_of(tool, _tool(tool).build_parser())
+    for task in (DepthInferencer, PoseInferencer):
+        yield from _cases_of('predict', _tool('predict').build_parser(task))
     for tool, arguments, name in FILES:
         yield Case(tool, ' '.join(arguments), partial(_run, _tool(tool).main, arguments), (name,))
+
+
+def _cases_of(tool: str, parser: argparse.ArgumentParser) -> Iterator[Case]:
+    for action in parser._actions:
+        for value in _bad_values(action):
+            yield _case(tool, parser, action, *[value] * (action.nargs if isinstance(action.nargs, int) else 1))
+        if isinstance(action.nargs, int) and action.nargs > 1:
+            yield _case(tool, parser, action, *['8'] * (action.nargs - 1))
 
 
 TOOL_FOLDERS = {name: folder for folder, names in TOOLS.items() for name in names}
@@ -171,19 +178,10 @@ def _tell(run: Callable[[list[str]], object], arguments: list[str], folder: str 
 
 # tool, arguments, what the message names
 FILES = [
-    ('predict', ['config.py', 'missing.png', '--lora', 'missing', '--no-prompts'], 'DeterministicDiffusion'),
-    ('predict', ['config.py', 'folder'], 'folder'),
-    ('predict', ['config.py', 'missing.txt', '--lora', 'lora'], 'missing.txt'),
-    ('predict', ['config.py', 'empty.txt', '--lora', 'lora'], 'empty.txt'),
-    ('predict', ['config.py', 'binary.txt', '--lora', 'lora'], 'binary.txt'),
-    ('predict', ['config.py', 'picture.png', '--prompts', 'missing.txt'], 'missing.txt'),
-    ('predict', ['config.py', 'picture.png', '--prompts', 'empty.txt'], 'empty.txt'),
-    ('predict', ['config.py', 'picture.png', '--prompts', 'binary.txt'], 'binary.txt'),
-    ('predict', ['config.py', 'picture.png', '--prompts', 'picture.png'], 'picture.png'),
-    ('predict', ['config.py', 'picture.png', '--prompts', 'folder'], 'folder'),
-    ('predict', ['config.py', 'picture.png', '--prompt', 'a', '--no-prompts'], '--no-prompts'),
-    ('predict', ['config.py', 'picture.png', '--save-steps', '--batch-size', '2'], '--batch-size'),
-    ('predict', ['config.py', 'picture.png', '--out', '.'], 'picture.png'),
+    ('predict', ['config.py', 'a.pth', 'picture.png'], 'DepthEstimator'),
+    ('predict', ['folder', 'a.pth', 'picture.png'], 'folder'),
+    ('predict', ['missing.py', 'a.pth', 'picture.png'], 'missing.py'),
+    ('predict', ['picture.png', 'a.pth', 'config.py'], 'picture.png'),
     ('app', ['--task', 'a/b', 'config.py', 'lora'], '--task'),
     ('app', ['--task', '', 'config.py', 'lora'], '--task'),
     ('app', ['--task', 'a', 'config.py', 'lora', '--task', 'a', 'config.py', 'lora'], '--task'),
@@ -198,7 +196,6 @@ FILES = [
     ),
     ('make_captions', ['text.txt', '--out-file', 'out.jsonl', '--model', 'missing'], '--model'),
     ('make_captions', ['text.txt', '--out-file', 'out.jsonl', '--model', 'missing', '--top-p', '2'], '--top-p'),
-    ('predict', ['config.py', 'picture.png', '--lora', 'lora', '--size', '1'], '--size'),
     ('make_images', ['missing.txt', '--out', 'out', '--model', 'tiny-sd'], 'missing.txt'),
     ('make_images', ['empty.txt', '--out', 'out', '--model', 'tiny-sd'], 'empty.txt'),
     ('make_images', ['binary.txt', '--out', 'out', '--model', 'tiny-sd'], 'binary.txt'),

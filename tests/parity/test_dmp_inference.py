@@ -8,7 +8,7 @@ import torch
 from mmengine.config import Config
 
 from mmdiffperc.generative import TargetCodec, TargetInferencer
-from mmdiffperc.generative.prediction_files import to_picture
+from mmdiffperc.generative.target_inferencer import to_picture
 
 from .test_dmp_network import ARCH, FOLDER, base, model, recorded  # noqa: F401  (fixtures)
 
@@ -31,7 +31,7 @@ def inferencer(model, tmp_path_factory) -> TargetInferencer:  # noqa: F811
 
 def test_own_image(recorded, inferencer):  # noqa: F811
     """Recorded with antialiasing of tensors, which torchvision has by default today."""
-    depth = inferencer(recorded['call/input_u8'][..., ::-1])
+    depth = inferencer(recorded['call/input_u8'][..., ::-1])['predictions'][0]['target']
     np.testing.assert_allclose(depth, recorded['call/F_antialias1'], rtol=0, atol=TOLERANCE)
 
 

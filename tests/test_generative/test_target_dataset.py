@@ -11,10 +11,9 @@ from mmengine.registry import DATASETS, TRANSFORMS, init_default_scope
 from torch.utils.data import DataLoader
 
 from mmdiffperc.generative import DeterministicDiffusion, ImageTargetDataset, LoadTarget, PackTargetInputs
-from mmdiffperc.generative.target_files import encode_npz
 from mmdiffperc.generative.target_stores import new_database, put
 from mmdiffperc.inference.metadata import metadata_line
-from mmdiffperc.inference.writers import encode_png
+from mmdiffperc.inference.writers import encode_npz, encode_png
 from mmdiffperc.toy_scenes.writers import make_sample
 
 
@@ -214,7 +213,7 @@ def results(tmp_path):
 def test_colours_become_numbers_up_to_1(results, tmp_path, dtype):
     colours = np.random.default_rng(0).random((*SIZE, 3), np.float32)
     if dtype is np.float32:
-        (tmp_path / 'a.npz').write_bytes(encode_npz(colours))
+        (tmp_path / 'a.npz').write_bytes(encode_npz(x=colours))
     else:
         (tmp_path / 'a.png').write_bytes(encode_png((colours * np.iinfo(dtype).max).astype(dtype)))
     target = LoadTarget()(results)['gt_target']
@@ -225,7 +224,7 @@ def test_colours_become_numbers_up_to_1(results, tmp_path, dtype):
 
 def test_half_precision_is_rescaled_exactly(results, tmp_path):
     """1.5 mm are 0.0015 m, of which half precision would make 0.00150108."""
-    (tmp_path / 'a.npz').write_bytes(encode_npz(np.full(SIZE, 1.5, np.float16)))
+    (tmp_path / 'a.npz').write_bytes(encode_npz(x=np.full(SIZE, 1.5, np.float16)))
     target = LoadTarget('F', 0.001)(results)['gt_target']
     assert (target == np.float32(0.0015)).all()
 
@@ -233,7 +232,7 @@ def test_half_precision_is_rescaled_exactly(results, tmp_path):
 @pytest.mark.parametrize('shape', [SIZE, (*SIZE, 1)])
 def test_one_channel_of_any_numbers(results, tmp_path, shape):
     depth = np.linspace(-2, 9000, 35).reshape(shape)
-    (tmp_path / 'a.npz').write_bytes(encode_npz(depth))
+    (tmp_path / 'a.npz').write_bytes(encode_npz(x=depth))
     target = LoadTarget('F', 0.001)(results)['gt_target']
     assert target.shape == SIZE and target.dtype == np.float32
     np.testing.assert_allclose(target, depth.reshape(SIZE) / 1000, rtol=1e-6)
@@ -270,7 +269,7 @@ def with_one(value, shape):
     ],
 )
 def test_unsuitable_target_is_named(results, tmp_path, mode, target, message):
-    (tmp_path / 'a.npz').write_bytes(encode_npz(target))
+    (tmp_path / 'a.npz').write_bytes(encode_npz(x=target))
     with pytest.raises(ValueError, match=f'a.npz.*{message}') as error:
         LoadTarget(mode)(results)
     if 'infinite' in message:
@@ -289,7 +288,7 @@ def test_one_number_that_is_not_finite(results, tmp_path, store, value):
         (tmp_path / name).write_bytes(cv2.imencode('.tiff', target)[1].tobytes())
     else:
         with new_database(tmp_path / 'db', 2**20) as database:
-            put(database, 'a.jpg', encode_npz(target))
+            put(database, 'a.jpg', encode_npz(x=target))
         results['target_path'], name = str(tmp_path / 'db'), "db, entry 'a.jpg'"
     with pytest.raises(ValueError, match=f'{name}.*(NaN|inf)'):
         LoadTarget('F')(results)

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from mmdiffperc.generative import target_files
-from mmdiffperc.generative.target_files import UnsuitableArray, decode_target, encode_npz, read_npy, read_npz
-from mmdiffperc.inference.writers import encode_png
+from mmdiffperc.generative.target_files import UnsuitableArray, decode_target, read_npy, read_npz
+from mmdiffperc.inference.writers import encode_npz, encode_png
 
 
 @pytest.mark.parametrize('dtype', [np.uint8, np.uint16])
@@ -27,7 +27,7 @@ def test_npz_and_npy():
     np.savez(single, depth=target)
     named = io.BytesIO()
     np.savez(named, other=target[:2], x=target)
-    for written in (encode_npz(target), content.getvalue(), single.getvalue(), named.getvalue()):
+    for written in (encode_npz(x=target), content.getvalue(), single.getvalue(), named.getvalue()):
         decoded = decode_target(written, 'a')
         assert decoded.dtype == np.float32 and (decoded == target).all()
 
@@ -51,7 +51,7 @@ def test_no_image(content):
 
 
 def test_damaged_arrays():
-    whole = encode_npz(np.random.default_rng(0).random((20, 30)))
+    whole = encode_npz(x=np.random.default_rng(0).random((20, 30)))
     flipped = whole[:400] + bytes([whole[400] ^ 255]) + whole[401:]
     for content in (whole[:100], flipped, b'\x93NUMPY'):
         with pytest.raises(ValueError, match='some.npz.*damaged'):
@@ -60,7 +60,7 @@ def test_damaged_arrays():
 
 def test_other_arrays():
     with pytest.raises(ValueError, match=r'some.npz.*\(4,\)'):
-        decode_target(encode_npz(np.ones(4)), 'some.npz')
+        decode_target(encode_npz(x=np.ones(4)), 'some.npz')
 
 
 MAP = np.linspace(-3, 9, 35, dtype=np.float32).reshape(5, 7)

@@ -1,32 +1,55 @@
+import json
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+
 import cv2
 import numpy as np
 import pytest
 import torch
 from mmengine.config import Config
 
-from mmdiffperc.generative import DeterministicDiffusion, TargetInferencer
-from mmdiffperc.generative.target_inferencer import resized_side
+from mmdiffperc.generative import DeterministicDiffusion, TargetCodec, TargetInferencer
+from mmdiffperc.generative.target_inferencer import resized_side, to_picture
+from mmdiffperc.inference import build_inferencer
 from mmdiffperc.weights.architectures import build_unet
 from mmdiffperc.weights.lora import add_attention_lora, save_lora
 
 from .conftest import make_config
 
 UNTOLD = dict(use_prompts=False)
+DEPTH = dict(UNTOLD, target_mode='F', target_scale=8.0)
+NORMALS = dict(guidance_scale=2.0, prediction_type='epsilon')
+
+build = partial(TargetInferencer, device='cpu', show_progress=False)
+
+
+def predict(inferencer, *arguments, **options) -> np.ndarray:
+    (prediction,) = inferencer(*arguments, **options)['predictions']
+    return prediction['target']
+
+
+def names(folder):
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob('*') if path.is_file())
 
 
 @pytest.fixture(scope='module')
 def inferencer(adapters) -> TargetInferencer:
-    return TargetInferencer(make_config(**UNTOLD), lora=adapters[0], device='cpu')
+    return build(make_config(**UNTOLD), adapters[0])
+
+
+@pytest.fixture(scope='module')
+def told(adapters) -> TargetInferencer:
+    """For depth, with captions."""
+    return build(make_config(guidance_scale=2.0, target_mode='F', target_scale=8.0), adapters[0])
 
 
 @pytest.mark.parametrize(('mode', 'scale'), [('RGB', 1.0), ('F', 8.0)])
 def test_any_size_in_and_out(adapters, image, mode, scale):
     """What the model says of the image whose shorter side is 40, resized."""
-    options = dict(UNTOLD, target_mode=mode, target_scale=scale)
-    inferencer = TargetInferencer(make_config(**options), lora=adapters[0], device='cpu')
-    target = inferencer(image)
+    inferencer = build(make_config(**UNTOLD, target_mode=mode, target_scale=scale), adapters[0])
+    target = predict(inferencer, image)
     assert target.shape == ((67, 51, 3) if mode == 'RGB' else (67, 51)) and target.dtype == np.float32
-    inputs = inferencer._prepare(image)
+    inputs = inferencer.pipeline(image)
     assert inputs.shape == (1, 3, 52, 40)
     expected = cv2.resize(image, (40, 52), interpolation=cv2.INTER_AREA)[..., ::-1] / 127.5 - 1
     assert np.abs(inputs[0].permute(1, 2, 0).numpy() - expected).mean() < 0.03
@@ -35,130 +58,203 @@ def test_any_size_in_and_out(adapters, image, mode, scale):
 
 
 def test_size(adapters, image):
-    model = dict(make_config(**UNTOLD).model)
-    as_it_is = TargetInferencer(Config(dict(model=model)), lora=adapters[0], device='cpu')
-    np.testing.assert_array_equal(as_it_is._prepare(image)[0].shape, (3, 67, 51))
-    larger = TargetInferencer(make_config(**UNTOLD), lora=adapters[0], size=64, device='cpu')
-    np.testing.assert_array_equal(larger._prepare(image)[0].shape, (3, 84, 64))
-    assert as_it_is(image).shape == larger(image).shape == (67, 51, 3)
+    model = Config(dict(model=make_config(**UNTOLD).model))
+    assert build(model, adapters[0]).pipeline(image).shape[2:] == (67, 51)
+    larger = build(make_config(**UNTOLD), adapters[0], size=64)
+    assert larger.pipeline(image).shape[2:] == (84, 64)
+    assert predict(larger, image).shape == (67, 51, 3)
 
 
-def test_no_image_is_made_endless(adapters, inferencer, tmp_path):
-    """A shorter side of one pixel would make 40 x 120,000 of 1 x 3,000; without resizing it is small as it is."""
+def test_elongated_images(adapters, inferencer, tmp_path):
+    """40 pixels as the shorter side would make 40 x 120,000 of 1 x 3,000; without resizing it stays small."""
     assert inferencer.read(np.zeros((5, 40, 3), np.uint8)).shape == (5, 40, 3)
     with pytest.raises(ValueError, match=r'41 x 5 pixels.*\b8\b'):
         inferencer(np.zeros((5, 41, 3), np.uint8))
     cv2.imwrite(str(tmp_path / 'line.png'), np.zeros((3000, 1, 3), np.uint8))
-    for predict in (
-        inferencer,
-        lambda image: inferencer.predict_batch([image]),
-        lambda image: [*inferencer.trace(image)],
-    ):
-        with pytest.raises(ValueError, match='line.png.*1 x 3000 pixels'):
-            predict(tmp_path / 'line.png')
-    model = dict(make_config(**UNTOLD).model)
-    as_it_is = TargetInferencer(Config(dict(model=model)), lora=adapters[0], device='cpu')
-    assert as_it_is(np.zeros((1, 100, 3), np.uint8)).shape == (1, 100, 3)
+    with pytest.raises(ValueError, match='line.png.*1 x 3000 pixels'):
+        inferencer(tmp_path / 'line.png')
+    model = Config(dict(model=make_config(**UNTOLD).model))
+    assert predict(build(model, adapters[0]), np.zeros((1, 100, 3), np.uint8)).shape == (1, 100, 3)
 
 
 def test_time_limit(inferencer, image):
-    """Looked at between steps, of which no further one is begun."""
+    """No further step starts after the deadline."""
     seen = []
     handle = inferencer.model.unet.register_forward_pre_hook(lambda *_: seen.append(1))
     with pytest.raises(TimeoutError):
         inferencer(image, num_steps=3, time_limit=0)
     assert len(seen) == 1
-    np.testing.assert_array_equal(inferencer(image, num_steps=3, time_limit=3600), inferencer(image, num_steps=3))
+    limited = predict(inferencer, image, num_steps=3, time_limit=3600)
+    np.testing.assert_array_equal(limited, predict(inferencer, image, num_steps=3))
     handle.remove()
 
 
-def test_file_and_array_are_the_same(inferencer, photos, image):
-    np.testing.assert_array_equal(inferencer(photos / 'bed.png'), inferencer(image))
+def test_files_of_colours(inferencer, photos, image, tmp_path):
+    """A folder with a damaged image, whose other images are done; what is done is skipped."""
+    (photos / 'a.png').write_bytes((photos / 'bed.png').read_bytes()[:50])
+    with pytest.raises(ValueError, match='(?s)1 of 3.*a.png'):
+        inferencer(photos, out_dir=tmp_path / 'out', batch_size=2)
+    assert names(tmp_path / 'out') == ['bed.npz', 'bed.png', 'door.npz', 'door.png']
+    target = np.load(tmp_path / 'out/bed.npz')['x']
+    np.testing.assert_array_equal(target, predict(inferencer, image))
+    seen = cv2.imread(str(tmp_path / 'out/bed.png'), cv2.IMREAD_UNCHANGED)
+    assert seen.dtype == np.uint8
+    np.testing.assert_allclose(seen[..., ::-1] / 255, target, atol=0.5 / 255 + 1e-6)
+    (photos / 'a.png').unlink()
+    (tmp_path / 'out/bed.npz').write_bytes(b'untouched')
+    (tmp_path / 'out/door.npz').unlink()
+    assert len(inferencer(photos, out_dir=tmp_path / 'out', skip_existing=True)['predictions']) == 1
+    assert (tmp_path / 'out/bed.npz').read_bytes() == b'untouched'
 
 
-def test_steps(inferencer, image):
-    steps = list(inferencer.trace(image, num_steps=3))
-    assert [step.shape for step in steps] == [(67, 51, 3)] * 3
-    assert np.abs(steps[1] - steps[0]).max() > 1e-3
-    np.testing.assert_array_equal(steps[-1], inferencer(image, num_steps=3))
-    assert np.abs(steps[-1] - inferencer(image)).max() > 1e-3
+def test_files_of_one_channel(told, photos, tmp_path):
+    """16 bits, whose white is 8 metres; and a picture after each step."""
+    results = told(
+        photos / 'bed.png', text='a bed', num_steps=2, save_steps=True, out_dir=tmp_path / 'out', return_vis=True
+    )
+    assert names(tmp_path / 'out') == ['bed.npz', 'bed.png', 'bed_499.png', 'bed_999.png']
+    depth = np.load(tmp_path / 'out/bed.npz')['x']
+    first, last, seen = (
+        cv2.imread(str(tmp_path / f'out/bed{step}.png'), cv2.IMREAD_UNCHANGED) for step in ('_999', '_499', '')
+    )
+    assert seen.dtype == np.uint16
+    np.testing.assert_allclose(seen / 65535, (depth / 8).clip(0, 1), atol=1e-5)
+    np.testing.assert_array_equal(seen, last)
+    assert (first != last).any()
+    (picture,) = results['visualization']
+    assert picture.dtype == np.uint8
+    np.testing.assert_array_equal(picture, np.stack([seen >> 8] * 3, axis=2))
+    assert list(results['predictions'][0]['steps']) == [999, 499]
 
 
-def test_exchanged_adapter_equals_a_fresh_load(adapters, image):
-    """There and back, between all layers and self-attention only."""
-    fresh = [TargetInferencer(make_config(**UNTOLD), lora=lora, device='cpu')(image) for lora in adapters]
-    assert np.abs(fresh[0] - fresh[1]).max() > 0.05
-    inferencer = TargetInferencer(make_config(**UNTOLD), lora=adapters[0], device='cpu')
-    base = inferencer.model.unet.conv_in.weight
-    for index in (1, 0, 1):
-        inferencer.load_lora(adapters[index])
-        np.testing.assert_array_equal(inferencer(image), fresh[index])
-    assert inferencer.model.unet.conv_in.weight is base
+def test_picture():
+    depth = np.array([[0, 0.25, 1.5], [0.5, 1, 0]], np.float32)
+    for scale, white in ((8.0, 8), ('per_image', 1)):
+        picture = to_picture(depth * white, TargetCodec('F', scale))
+        assert picture.dtype == np.uint16 and picture.tolist() == [[0, 16384, 65535], [32768, 65535, 0]]
+    colour = np.full((1, 1, 3), 0.4 / 255, np.float32)
+    assert to_picture(colour, TargetCodec()).tolist() == [[[0, 0, 0]]]
+    assert to_picture(colour * 1.5, TargetCodec()).tolist() == [[[1, 1, 1]]]
 
 
-def test_another_target_on_the_same_base(adapters, image, inferencer):
-    """Kind of target, size and process are those of the other config; a size that was asked for stays."""
-    depth = make_config(target_mode='F', target_scale=8.0, num_steps=2)
-    depth.test_dataloader.dataset.pipeline[0].scale = (32, 32)
-    switched = TargetInferencer(make_config(**UNTOLD), lora=adapters[0], device='cpu')
-    switched.switch(depth, adapters[1], **UNTOLD)
-    expected = TargetInferencer(depth, lora=adapters[1], device='cpu', **UNTOLD)
-    np.testing.assert_array_equal(switched(image), expected(image))
-    asked = TargetInferencer(make_config(**UNTOLD), lora=adapters[0], size=24, device='cpu')
-    asked.switch(depth, adapters[1])
-    assert asked._prepare(image).shape[-1] == 24
+def test_captions(told, photos, tmp_path):
+    """One for all images, one for each, from a text file in the order of names, and from the metadata."""
+    captions = ['a bed', 'two boxes']
+    expected = [
+        predict(told, photos / name, text=text) for name, text in zip(['bed.png', 'door.JPG'], captions, strict=True)
+    ]
+    assert np.abs(expected[0] - predict(told, photos / 'bed.png', text='two boxes')).max() > 1e-3
+    (tmp_path / 'captions.txt').write_text('\n'.join(captions))
+    lines = [dict(file_name='door.JPG', text=captions[1]), dict(file_name='bed.png', text=captions[0])]
+    for text in (captions, tmp_path / 'captions.txt', None):
+        if text is None:
+            (photos / 'metadata.jsonl').write_text('\n'.join(map(json.dumps, lines)))
+        for found, target in zip(told(photos, text=text)['predictions'], expected, strict=True):
+            np.testing.assert_array_equal(found['target'], target)
 
 
-def test_another_target_on_another_base(adapters, image, inferencer, tmp_path):
-    """Refused, and nothing is changed; neither is it by an adapter that does not fit."""
-    before = inferencer(image)
-    other = make_config(**UNTOLD)
-    other.model.init_cfg.checkpoint = 'no/such-model'
-    for config, lora, error, message in (
-        (other, adapters[1], ValueError, "'tiny-sd'.*'no/such-model'"),
-        (make_config(**UNTOLD, target_mode='F'), tmp_path, FileNotFoundError, f'LoRA.*{tmp_path}'),
-        (make_config(**UNTOLD, num_steps=0), adapters[1], ValueError, 'num_steps=0'),
-    ):
-        with pytest.raises(error, match=message):
-            inferencer.switch(config, lora)
-        np.testing.assert_array_equal(inferencer(image), before)
-    torch.save(dict(state_dict=inferencer.model.state_dict()), tmp_path / 'model.pth')
-    config = make_config(**UNTOLD, lora=dict(r=3))
-    trained = TargetInferencer(config, tmp_path / 'model.pth', device='cpu')
-    with pytest.raises(ValueError, match='checkpoint'):
-        trained.switch(config, adapters[1])
+def test_missing_captions(told, photos, tmp_path):
+    with pytest.raises(ValueError, match='use_prompts=True.*bed.png'):
+        told(photos / 'bed.png')
+    with pytest.raises(ValueError, match=r'caption.*\b2\b.*\b1\b'):
+        told(photos, text=['a bed'])
+    (tmp_path / 'captions.txt').write_text('a bed')
+    with pytest.raises(ValueError, match=r'captions.txt.*\b2\b.*\b1\b'):
+        told(photos, text=tmp_path / 'captions.txt')
 
 
-def test_batch_equals_one_by_one(adapters, image, photos):
-    """Images of three sizes, of which two become the same in the model; files and arrays."""
-    config = make_config(guidance_scale=2.0, target_mode='F', target_scale=8.0)
-    inferencer = TargetInferencer(config, lora=adapters[0], device='cpu')
+def test_batch_equals_one_by_one(told, image, photos):
+    """Images of three sizes, two of which become the same in the model; files and arrays."""
     enlarged = cv2.resize(image[:, ::-1], (102, 134))
     images = [photos / 'bed.png', image[:45], enlarged, image[::-1]]
     captions = ['a bed', 'a red sphere', 'two boxes', 'a door']
     seen = []
-    handle = inferencer.model.unet.register_forward_pre_hook(lambda unet, inputs: seen.append(inputs[0].shape))
-    batch = inferencer.predict_batch(images, captions, num_steps=2)
+    handle = told.model.unet.register_forward_pre_hook(lambda unet, inputs: seen.append(inputs[0].shape))
+    batch = [each['target'] for each in told(images, batch_size=4, text=captions, num_steps=2)['predictions']]
     handle.remove()
     assert seen == [(6, 4, 7, 5)] * 2 + [(2, 4, 5, 6)] * 2  # twice as many, for guidance
     assert [target.shape for target in batch] == [(67, 51), (45, 51), (134, 102), (67, 51)]
-    for target, *arguments in zip(batch, images, captions, strict=True):
-        np.testing.assert_allclose(target, inferencer(*arguments, num_steps=2), atol=1e-3)
+    for target, one, text in zip(batch, images, captions, strict=True):
+        np.testing.assert_allclose(target, predict(told, one, text=text, num_steps=2), atol=1e-3)
     assert np.abs(batch[0] - batch[3]).max() > 0.1
-    with pytest.raises(ValueError, match=r'caption.*\b4\b.*\b3\b'):
-        inferencer.predict_batch(images, captions[:3])
-    with pytest.raises(ValueError, match=r'caption.*\b3\b.*\b0\b'):
-        inferencer.predict_batch(images)
 
 
-@pytest.mark.parametrize('precision', ['bf16', 'fp16'])
-def test_half_precision(adapters, image, inferencer, precision):
-    half = TargetInferencer(make_config(**UNTOLD), lora=adapters[1], precision=precision, device='cpu')
+def test_exchanged_adapter_equals_a_fresh_load(adapters, image):
+    """There and back, between all layers and self-attention only."""
+    fresh = [predict(build(make_config(**UNTOLD), lora), image) for lora in adapters]
+    assert np.abs(fresh[0] - fresh[1]).max() > 0.05
+    inferencer = build(make_config(**UNTOLD), adapters[0])
+    for index in (1, 0, 1):
+        inferencer.load_lora(adapters[index])
+        np.testing.assert_array_equal(predict(inferencer, image), fresh[index])
+
+
+@pytest.fixture(scope='module')
+def tasks(adapters):
+    """Two tasks that have nothing in common but their Stable Diffusion."""
+    normals = make_config(**NORMALS)
+    normals.test_dataloader.dataset.pipeline[0].scale = (32, 32)
+    return dict(depth=(make_config(**DEPTH), adapters[0], None), normals=(normals, adapters[1], 'a red sphere'))
+
+
+def predict_alone(config, lora, text, image):
+    """The prediction of a model that shares nothing."""
+    model = DeterministicDiffusion(**{name: value for name, value in config.model.items() if name != 'type'})
+    model.init_weights()
+    model.load_lora(lora)
+    inferencer = build(config, lora)
+    inferencer.model = model.eval()
+    return predict(inferencer, image, text=text)
+
+
+def test_tasks_on_one_base(tasks, image):
+    """Adapters share the weights, and each thread gets what it would get alone."""
+    alone = {name: predict_alone(*task, image) for name, task in tasks.items()}
+    inferencers = {name: build(config, lora) for name, (config, lora, _) in tasks.items()}
+    one, other = (inferencer.model for inferencer in inferencers.values())
+    assert one.unet.conv_in.weight is other.unet.conv_in.weight and one.unet is not other.unet
+    assert one.autoencoder is other.autoencoder and one.text_encoder is other.text_encoder
+
+    def run(name):
+        return predict(inferencers[name], image, text=tasks[name][2])
+
+    chosen = list(tasks) * 3
+    with ThreadPoolExecutor(4) as threads:
+        for name, found in zip(chosen, threads.map(run, chosen), strict=True):
+            np.testing.assert_array_equal(found, alone[name])
+
+
+def test_other_bases_share_nothing(inferencer, adapters, tmp_path):
+    variant = make_config(**UNTOLD)
+    variant.model.init_cfg.components = ('unet', 'vae', 'text_encoder')
+    half = build(make_config(**UNTOLD), adapters[0], dtype='bfloat16')
+    torch.save(dict(state_dict=inferencer.model.state_dict()), tmp_path / 'model.pth')
+    trained = build(make_config(**UNTOLD, lora=dict(r=3)), tmp_path / 'model.pth')
+    weights = [each.model.unet.conv_in.weight for each in (inferencer, build(variant, adapters[0]), half, trained)]
+    assert len(set(map(id, weights))) == 4
+
+
+def test_an_adapter_that_does_not_fit_leaves_the_others(inferencer, adapters, image, tmp_path):
+    from tiny_arch import write_arch
+
+    unet = build_unet(write_arch(tmp_path / 'arch'))
+    add_attention_lora(unet, r=2)
+    save_lora(unet, tmp_path / 'other')
+    before = predict(inferencer, image)
+    for load in (inferencer.load_lora, partial(build, make_config(**UNTOLD))):
+        with pytest.raises(ValueError, match=str(tmp_path / 'other')):
+            load(tmp_path / 'other')
+        with pytest.raises(FileNotFoundError, match=f'LoRA.*{tmp_path}'):
+            load(tmp_path)
+        np.testing.assert_array_equal(predict(inferencer, image), before)
+
+
+@pytest.mark.parametrize('dtype', ['bfloat16', 'float16'])
+def test_half_precision(adapters, image, inferencer, dtype):
+    half = build(make_config(**UNTOLD), adapters[1], dtype=dtype)
     half.load_lora(adapters[0])
-    assert {weight.dtype for weight in half.model.parameters()} == {
-        dict(bf16=torch.bfloat16, fp16=torch.half)[precision]
-    }
-    found, expected = half(image), inferencer(image)
+    assert {weight.dtype for weight in half.model.parameters()} == {getattr(torch, dtype)}
+    found, expected = predict(half, image), predict(inferencer, image)
     assert found.dtype == np.float32 and 0 < np.abs(found - expected).mean() < 0.02
 
 
@@ -166,34 +262,27 @@ def test_checkpoint_needs_no_stable_diffusion(adapters, image, inferencer, tmp_p
     torch.save(dict(state_dict=inferencer.model.state_dict()), tmp_path / 'model.pth')
     config = make_config(**UNTOLD, lora=dict(r=3))
     config.model.init_cfg.checkpoint = 'no/such-model'
-    loaded = TargetInferencer(config, tmp_path / 'model.pth', device='cpu')
-    np.testing.assert_array_equal(loaded(image), inferencer(image))
-    other = TargetInferencer(config, tmp_path / 'model.pth', adapters[1], device='cpu')
-    assert np.abs(other(image) - inferencer(image)).max() > 0.05
-
-
-def test_captions(adapters, image):
-    inferencer = TargetInferencer(make_config(guidance_scale=2.0), lora=adapters[0], device='cpu')
-    assert np.abs(inferencer(image, 'a red sphere') - inferencer(image, 'two boxes')).max() > 1e-3
-    with pytest.raises(ValueError, match=r'use_prompts=True.*caption.*\b1\b.*\b0\b'):
-        inferencer(image)
+    loaded = build_inferencer(config, tmp_path / 'model.pth', device='cpu', show_progress=False)
+    assert isinstance(loaded, TargetInferencer)
+    np.testing.assert_array_equal(predict(loaded, image), predict(inferencer, image))
+    loaded.load_lora(adapters[1])
+    assert np.abs(predict(loaded, image) - predict(inferencer, image)).max() > 0.05
 
 
 @pytest.mark.parametrize(
-    ('arguments', 'message'),
+    ('options', 'arguments', 'message'),
     [
-        (dict(), 'checkpoint'),
-        (dict(lora=0, precision='int8'), "precision='int8'.*fp32, fp16, bf16"),
-        (dict(lora=0, size=0), 'size=0.*pixels'),
-        (dict(lora=0, guidance_scale=2.0), 'guidance_scale=2.0'),
-        (dict(lora=0, num_steps=0), 'num_steps=0'),
-        (dict(lora=0, num_steps=1001), r'num_steps=1001.*\b1\b.*1000'),
+        (dict(), dict(weights=None), 'checkpoint'),
+        (dict(), dict(dtype='int8'), "dtype='int8'.*float32"),
+        (dict(), dict(size=0), 'size=0.*pixels'),
+        (dict(guidance_scale=2.0), dict(), 'guidance_scale=2.0'),
+        (dict(num_steps=0), dict(), 'num_steps=0'),
+        (dict(num_steps=1001), dict(), r'num_steps=1001.*\b1\b.*1000'),
     ],
 )
-def test_what_cannot_work_fails_while_building(adapters, arguments, message):
-    arguments = dict(arguments, lora=adapters[0]) if 'lora' in arguments else arguments
+def test_what_cannot_work_fails_while_building(adapters, options, arguments, message):
     with pytest.raises(ValueError, match=message):
-        TargetInferencer(make_config(**UNTOLD), device='cpu', **arguments)
+        build(**dict(model=make_config(**UNTOLD | options), weights=adapters[0]) | arguments)
 
 
 @pytest.mark.parametrize('num_steps', [0, 1001])
@@ -202,27 +291,10 @@ def test_impossible_number_of_steps(inferencer, image, num_steps):
         inferencer(image, num_steps=num_steps)
 
 
-def test_adapter_of_another_base(inferencer, image, tmp_path):
-    from tiny_arch import write_arch
-
-    unet = build_unet(write_arch(tmp_path / 'arch'))
-    add_attention_lora(unet, r=2)
-    save_lora(unet, tmp_path / 'other')
-    before = inferencer(image)
-    with pytest.raises(ValueError, match=str(tmp_path / 'other')):
-        inferencer.load_lora(tmp_path / 'other')
-    with pytest.raises(FileNotFoundError, match=f'LoRA.*{tmp_path}'):
-        inferencer.load_lora(tmp_path)
-    np.testing.assert_array_equal(inferencer(image), before)
-
-
-def test_config_of_another_model(adapters):
-    config = Config(dict(model=dict(type='DiffusionUNet', arch='tiny-sd')))
-    with pytest.raises(ValueError, match='DeterministicDiffusion.*DiffusionUNet'):
-        TargetInferencer(config, lora=adapters[0])
-    config.model.type = 'EncoderDecoder'  # of a host
-    with pytest.raises(ValueError, match='DeterministicDiffusion.*EncoderDecoder'):
-        TargetInferencer(config, lora=adapters[0])
+@pytest.mark.parametrize('kind', ['DiffusionUNet', 'EncoderDecoder'])
+def test_config_of_another_model(adapters, kind):
+    with pytest.raises(ValueError, match=f'DeterministicDiffusion.*{kind}'):
+        build(Config(dict(model=dict(type=kind, arch='tiny-sd'))), adapters[0])
 
 
 @pytest.mark.parametrize(
@@ -241,13 +313,20 @@ def test_size_of_a_wrapped_data_set_and_a_type_with_a_scope():
     assert resized_side(Config(dict(test_dataloader=dict(dataset=wrapped)))) == 40
 
 
-def test_model_is_ready(inferencer):
-    assert isinstance(inferencer.model, DeterministicDiffusion) and not inferencer.model.training
+def test_controls(inferencer, told, adapters):
+    """The page asks for what the model takes."""
+    one_pass = make_config(**UNTOLD, sampler='one_pass', prediction_type='sample')
+    found = [[control.name for control in each.controls] for each in (told, inferencer, build(one_pass, adapters[0]))]
+    assert found == [['text', 'num_steps'], ['num_steps'], []]
 
 
-def test_prediction_that_is_not_finite(adapters, image):
+def test_prediction_that_is_not_finite(inferencer, image):
     """An array could show it, but the picture would just be black."""
-    inferencer = TargetInferencer(make_config(**UNTOLD), lora=adapters[0], device='cpu')
-    inferencer.model.unet.conv_out.bias.data[0] = torch.nan
-    with pytest.raises(ValueError, match='NaN.*float32.*bf16'):
+
+    def spoil(unet, inputs, output):
+        output.sample.fill_(torch.nan)
+
+    handle = inferencer.model.unet.register_forward_hook(spoil)
+    with pytest.raises(ValueError, match='NaN.*float32.*bfloat16'):
         inferencer(image)
+    handle.remove()

@@ -13,6 +13,6 @@ def test_pose_in_own_image(tmp_path, monkeypatch):
     assert Config.fromfile(config).model.head.out_channels == 17
     checkpoint = write_checkpoint(config, tmp_path / 'pose.pth')
     exec(code.replace('work_dirs/metaprompts_pose/iter_1800.pth', checkpoint), scope)
-    (person,) = scope['people']
-    assert len(person['keypoints']) == len(person['keypoint_scores']) == 17 and person['bbox'] == [96, 32, 124, 81]
-    assert scope['picture'].shape == (128, 128, 3)
+    people = scope['people']
+    assert people['keypoints'].shape == (1, 17, 2) and people['keypoint_scores'].shape == (1, 17)
+    assert people['boxes'].tolist() == [[96, 32, 124, 81]]

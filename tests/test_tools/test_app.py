@@ -1,5 +1,6 @@
 """The page is used in a real browser, to which everything beyond it is closed. One server serves all tests."""
 
+import json
 from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -8,12 +9,14 @@ import cv2
 import numpy as np
 import pytest
 import tiny_depth
+import tiny_pose
+import tiny_refer
 from browser import open_browser
 from playwright.sync_api import expect
 
 LIMIT = 20_000  # bytes and pixels
 PATIENCE = 300_000  # milliseconds at most; the machine may have other things to do
-TASKS = ('depth',)
+TASKS = ('depth', 'phrase', 'classes', 'pose')
 
 
 @pytest.fixture(scope='module')
@@ -30,7 +33,7 @@ def app():
 def tasks(tiny_vpd, tiny_checkpoint, tmp_path_factory):
     """The config and the checkpoint of each task, of tiny width."""
     tasks = dict(classes=(tiny_vpd, tiny_checkpoint))
-    for name, tiny in dict(depth=tiny_depth).items():
+    for name, tiny in dict(depth=tiny_depth, phrase=tiny_refer, pose=tiny_pose).items():
         folder = tmp_path_factory.mktemp(name)
         config = tiny.write_config(folder)
         tasks[name] = config, tiny.write_checkpoint(config, folder / f'{name}.pth')
@@ -125,6 +128,16 @@ def picture(page, place):
     return cv2.imdecode(np.frombuffer(page.request.get(source).body(), np.uint8), cv2.IMREAD_COLOR)
 
 
+@contextmanager
+def redrawn(page):
+    """Wait until another input image has been loaded."""
+    image = page.locator('#input img')
+    before = image.get_attribute('src')
+    yield
+    expect(image).not_to_have_attribute('src', before)
+    expect(image).to_have_js_property('complete', True)
+
+
 def result(page, task):
     return picture(page, f'prediction-{TASKS.index(task)}')
 
@@ -154,20 +167,54 @@ def test_depth_of_a_scene(page, inferencers, photo, tmp_path):
     np.testing.assert_array_equal(depth, expected['depth'])
 
 
+def test_classes(page, inferencers, photo, tmp_path):
+    upload(page, photo)
+    choose(page, 'classes')
+    predict(page)
+    np.testing.assert_array_equal(result(page, 'classes'), pixels(inferencers['classes'], photo))
+    labels = cv2.imread(str(download(page, 'classes', 'bed_labels.png', tmp_path)), cv2.IMREAD_UNCHANGED)
+    (expected,) = inferencers['classes'](photo)['predictions']
+    np.testing.assert_array_equal(labels, expected['labels'])
+    assert '%' in page.get_by_role('textbox', name='Summary').input_value()
+
+
+def test_boxes_are_drawn_and_cleared(page, inferencers, photo, tmp_path):
+    """Two clicks on the image are a box; a picture of 51 x 67 pixels is shown at its size."""
+    upload(page, photo)
+    picture(page, 'input')
+    choose(page, 'pose')
+    boxes, clear = page.get_by_label('Boxes'), page.get_by_role('button', name='Clear boxes')
+    for corner, text in (((40, 60), '40 60'), (None, ''), ((30, 5), '30 5'), ((10, 45), '30 5 10 45')):
+        with redrawn(page):
+            page.locator('#input img').click(position=dict(zip('xy', corner, strict=True))) if corner else clear.click()
+        expect(boxes).to_have_value(text)
+    predict(page)
+    expected = pixels(inferencers['pose'], photo, boxes=[[10, 5, 30, 45]])
+    np.testing.assert_array_equal(result(page, 'pose'), expected)
+    (person,) = json.loads(download(page, 'pose', 'bed_pose.json', tmp_path).read_text())['people']
+    assert person['box'] == [10, 5, 30, 45]
+    assert picture(page, 'input')[5, 20].tolist() == [0, 0, 255]
+    page.locator('#file').get_by_label('Clear').click()
+    expect(boxes).to_have_value('')
+
+
 def test_two_users_at_once(browser, server, inferencers, tmp_path):
     """Each gets the result of the own image, task and settings."""
     with visit(browser, server) as one, visit(browser, server) as two:
-        photos = [write_photo(tmp_path / f'{seed}.png', seed) for seed in (1, 2)]
-        for page, photo, scene in zip((one, two), photos, ('kitchen', 'bookstore'), strict=True):
+        photos = {page: write_photo(tmp_path / f'{seed}.png', seed) for seed, page in enumerate((one, two))}
+        for page, photo in photos.items():
             upload(page, photo)
             picture(page, 'input')
-            page.get_by_label('Scene').click()
-            page.get_by_role('option', name=scene, exact=True).click()
+        choose(two, 'phrase')
+        two.get_by_label('Text').fill('the red sphere')
         predict(one)
         predict(two)
-        for page, photo, scene in zip((one, two), photos, ('kitchen', 'bookstore'), strict=True):
-            np.testing.assert_array_equal(result(page, 'depth'), pixels(inferencers['depth'], photo, scene=scene))
-            assert page.locator('#files-0 a').count() == 3
+        np.testing.assert_array_equal(result(one, 'depth'), pixels(inferencers['depth'], photos[one]))
+        expected = pixels(inferencers['phrase'], photos[two], text='the red sphere')
+        np.testing.assert_array_equal(result(two, 'phrase'), expected)
+        mask = cv2.imread(str(download(two, 'phrase', '1_mask.png', tmp_path)), cv2.IMREAD_UNCHANGED)
+        (expected,) = inferencers['phrase'](photos[two], text='the red sphere')['predictions']
+        np.testing.assert_array_equal(mask > 0, expected['mask'])
 
 
 def test_bad_uploads_are_reported(page, photo, tmp_path):
@@ -202,9 +249,18 @@ def test_limits_are_reported(page, name, shape, message, tmp_path):
     page.get_by_text(message).first.wait_for()
 
 
-def test_no_image(page):
+def test_what_is_missing_or_wrong_is_reported(page, photo):
+    choose(page, 'phrase')
     predict(page)
     page.get_by_text('There is no image yet').wait_for()
+    upload(page, photo)
+    picture(page, 'input')
+    predict(page)
+    page.get_by_text('Text is missing').wait_for()
+    page.get_by_label('Text').fill('<кровать>')
+    predict(page)
+    page.get_by_text('<кровать>').last.wait_for()  # as text, not as HTML
+    assert not page.locator('#prediction-1 img').count()
 
 
 def test_nothing_is_reported_to_others(page, server):

@@ -19,7 +19,12 @@ def test_json_holds_circumstances_and_results(benchmark_tool, tiny_vpd, tmp_path
     arguments = ['--size', '64', '128', '--batch-size', '2', '--repeats', '3', '--device', 'cpu']
     assert benchmark_tool.main([tiny_vpd, *arguments, '--train', '--out-file', str(out)]) == 0
     report = json.loads(out.read_text())
-    assert (report['size'], report['batch'], report['dtype'], report['config']) == ([64, 128], 2, 'float32', tiny_vpd)
+    assert (report['size'], report['batch_size'], report['dtype'], report['config']) == (
+        [64, 128],
+        2,
+        'float32',
+        tiny_vpd,
+    )
     assert report['torch'] == torch.__version__ and report['threads'] >= 1
     results, shown = report['results'], capsys.readouterr().out
     assert set(results) == {'floor', 'backbone', 'backbone without maps', 'model', 'training step'}

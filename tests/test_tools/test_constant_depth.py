@@ -52,8 +52,8 @@ def test_bad_input_is_one_clear_line(tool, config, tmp_path, capsys):
     without_depth.test_pipeline = [dict(type='LoadImageFromFile'), dict(type='PackSegInputs')]
     without_depth.dump(tmp_path / 'without_depth.py')
     for name, message in (
-        ('empty.py', 'empty.py: expected the config of a depth estimator; it has no test_pipeline'),
-        ('without_depth.py', 'kitchen_0.png: expected the config of a depth estimator; this one loads no depth'),
+        ('empty.py', 'empty.py: expected the config of a depth estimator, but it has no test_pipeline'),
+        ('without_depth.py', 'kitchen_0.png: expected the config of a depth estimator, which loads gt_depth_map'),
     ):
         assert constant_depth.main([str(tmp_path / name)]) == 1
         assert message in capsys.readouterr().err

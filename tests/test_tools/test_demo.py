@@ -1,22 +1,18 @@
 import os
-import runpy
 import signal
 import subprocess
-import sys
-from pathlib import Path
 
 import child_processes
 import pytest
 
 from mmdiffperc.command_line import one_line_errors
 
-DEMO = Path(__file__).parents[2] / 'tools' / 'demo.py'
 
+def test_help_explains_and_starts_nothing(tool, capsys):
+    import demo
 
-def test_help_explains_and_starts_nothing(monkeypatch, capsys):
-    monkeypatch.setattr(sys, 'argv', ['demo.py', '--help'])
     with pytest.raises(SystemExit) as stopped:
-        runpy.run_path(str(DEMO), run_name='__main__')
+        demo.main(['--help'])
     assert stopped.value.code == 0
     assert 'mim' in capsys.readouterr().out
 

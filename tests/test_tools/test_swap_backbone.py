@@ -96,7 +96,7 @@ def test_an_existing_file_is_not_replaced_unasked(main, tmp_path, capsys):
     ('arguments', 'name'),
     [
         (['image.png', '--out-file', 'mine.py'], 'CONFIG'),
-        ([UPERNET, '--out-file', 'mine.txt'], 'out'),
+        ([UPERNET, '--out-file', 'mine.txt'], '--out-file'),
         ([UPERNET, '--out-file', 'mine.py', '--strides', '0'], '--strides'),
     ],
 )

@@ -105,7 +105,7 @@ def run(tool, tiny_checkpoint, tmp_path, image):
 
 def test_writes_a_png(run, tiny_vpd, capsys):
     status, picture = run(tiny_vpd, '--classes', 'box', 'traffic cone', '--strides', '32')
-    assert status == 0 and 'attention.png: written.' in capsys.readouterr().out
+    assert status == 0 and 'attention.png written' in capsys.readouterr().out
     # Three panels of 1.6 x 3.2 inches and their margins, at 150 dots per inch.
     assert picture.shape == (555, 1080, 3)
 

@@ -1,6 +1,6 @@
 import numpy as np
 
-from mmdiffperc.visualization.mask import COLOUR, mask_overlay
+from mmdiffperc.visualization.mask import COLOUR, label_overlay, mask_overlay
 
 
 def test_tint_and_outline():
@@ -20,3 +20,9 @@ def test_tint_and_outline():
 def test_empty_mask():
     image = np.arange(24, dtype=np.uint8).reshape(2, 4, 3)
     np.testing.assert_array_equal(mask_overlay(image, np.zeros((2, 4), bool)), image)
+
+
+def test_labels():
+    image = np.array([[[30, 20, 10], [255, 0, 0]]], np.uint8)
+    picture = label_overlay(image, np.array([[1, 0]]), [[0, 100, 0], [50, 60, 200]])
+    assert picture.tolist() == [[[40, 40, 105], [128, 50, 0]]]

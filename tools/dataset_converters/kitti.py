@@ -90,7 +90,7 @@ def convert(args) -> int:
 
 @one_line_errors(ValueError, OSError)
 def main(arguments=None):
-    """Run the tool, with these arguments instead of the command line's if there are any."""
+    """Run the tool with the given arguments, or with those of the command line."""
     args = parse_args(arguments)
     number = convert(args)
     print(f'{args.out}: {f"complete, {number} new files" if number else "already there, complete"}.')

@@ -24,6 +24,7 @@ from resumable import add_lists, link_or_copy, require_files, write_folder
 
 from mmdiffperc.command_line import add_shared, one_line_errors, tool_parser
 from mmdiffperc.files import relative_name
+from mmdiffperc.inference.writers import encode_png
 from mmdiffperc.seg.depth.kitti_depth_dataset import parse_depth_split
 
 FRAME = (slice(7, 474), slice(7, 632))
@@ -104,7 +105,7 @@ class LabelledSet:
 
     def _write_depth(self, index, path):
         depth = (self.file['rawDepths'][index].T * MILLIMETRES).astype(np.uint16)
-        path.write_bytes(cv2.imencode('.png', depth)[1].tobytes())
+        path.write_bytes(encode_png(depth))
 
 
 def read_splits(path: Path) -> dict:
@@ -159,7 +160,7 @@ def convert(args) -> int:
 
 @one_line_errors(ValueError, OSError, ImportError)
 def main(arguments=None):
-    """Run the tool, with these arguments instead of the command line's if there are any."""
+    """Run the tool with the given arguments, or with those of the command line."""
     args = parse_args(arguments)
     number = convert(args)
     print(f'{args.out}: {f"complete, {number} new files" if number else "already there, complete"}.')

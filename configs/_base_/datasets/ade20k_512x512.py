@@ -1,4 +1,4 @@
-"""mmseg's ADE20K, with the multi-scale protocol of VPD: scales relative to (2048, 512), not to the original image."""
+"""mmseg's ADE20K with the multi-scale protocol of VPD, whose scales are relative to (2048, 512), not to the image."""
 
 _base_ = 'mmseg::_base_/datasets/ade20k.py'
 
@@ -19,7 +19,7 @@ test_pipeline = [
     dict(type='CheckLabels', num_classes=150),
     dict(type='PackSegInputs'),
 ]
-views = [  # of an image in each size
+views = [  # of an image in each size, for test-time augmentation
     [
         dict(type='RandomFlip', prob=0.0, direction='horizontal'),
         dict(type='RandomFlip', prob=1.0, direction='horizontal'),

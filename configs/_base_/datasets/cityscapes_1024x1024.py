@@ -1,4 +1,4 @@
-"""mmseg's Cityscapes with crops of 1024, with the multi-scale protocol of MetaPrompts."""
+"""mmseg's Cityscapes with crops of 1024 and the multi-scale protocol of MetaPrompts."""
 
 _base_ = 'mmseg::_base_/datasets/cityscapes_1024x1024.py'
 

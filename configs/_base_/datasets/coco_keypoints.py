@@ -45,5 +45,5 @@ val_dataloader = dict(
     ),
 )
 test_dataloader = val_dataloader
-val_evaluator = dict(type='CheckedCocoMetric')  # it takes the annotation file of the data set
+val_evaluator = dict(type='CheckedCocoMetric')  # reads the annotation file of the data set
 test_evaluator = val_evaluator

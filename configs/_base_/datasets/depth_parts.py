@@ -32,3 +32,4 @@ max_depth = 10.0
 load_depth = dict(type='LoadDepthAnnotation', depth_rescale_factor=1e-3)
 check_depth = dict(type='CheckDepth', max_depth=max_depth)
 pack = dict(type='PackSegInputs', meta_keys=meta_keys)
+views = [both_directions, [load_depth], [check_depth], [pack]]  # of an image in each size, for test-time augmentation

@@ -1,6 +1,7 @@
-"""KITTI, split of Eigen et al., benchmark crop of 352 x 1216: ``tools/dataset_converters/kitti.py`` writes the folders.
+"""KITTI with the split of Eigen et al. and the benchmark crop of 352 x 1216.
 
-The training images are 352 x 352, as in the depth code of MetaPrompts; the colour augmentation is that of mmseg's NYU.
+``tools/dataset_converters/kitti.py`` writes the folders. Training crops are 352 x 352, as in the depth code of
+MetaPrompts. The colour augmentation is the one in mmseg's NYU pipeline.
 """
 
 _base_ = './depth_parts.py'

@@ -1,6 +1,6 @@
-"""mmseg's NYU depth v2, its folders and depth maps checked, with test-time augmentation.
+"""mmseg's NYU depth v2, with checks of folders and depth maps, and test-time augmentation.
 
-``crop`` is the side of the square training images; images are tested with this height.
+``crop`` is the side of the square training images and the height of the test images.
 """
 
 _base_ = ['mmseg::_base_/datasets/nyu.py', './depth_parts.py']
@@ -24,8 +24,7 @@ test_pipeline = [
     _base_.pack,
 ]
 resizes = [dict(type='Resize', scale=(int(2000 * ratio), int(crop * ratio)), keep_ratio=True) for ratio in (1.0, 1.25)]
-after_resize = [_base_.both_directions, [_base_.load_depth], [_base_.check_depth], [_base_.pack]]
-tta_pipeline = [_base_.load_test_image, dict(type='TestTimeAug', transforms=[resizes, *after_resize])]
+tta_pipeline = [_base_.load_test_image, dict(type='TestTimeAug', transforms=[resizes, *_base_.views])]
 
 train_dataloader = dict(dataset=dict(type='CheckedNYUDataset', pipeline=train_pipeline))
 val_dataloader = dict(dataset=dict(type='CheckedNYUDataset', pipeline=test_pipeline))

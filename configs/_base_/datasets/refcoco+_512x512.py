@@ -1,6 +1,6 @@
 """RefCOCO+, whose sentences name no places: ``data/coco/refcoco+/instances.json`` and ``refs(unc).p``.
 
-Splits as in RefCOCO: train, val, testA and testB.
+The splits are RefCOCO's: train, val, testA and testB.
 """
 
 _base_ = './refcoco_512x512.py'

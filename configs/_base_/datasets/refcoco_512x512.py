@@ -1,9 +1,9 @@
-"""RefCOCO as VPD and LAVT read it: image and mask squashed to 512 x 512, and compared at that size.
+"""RefCOCO as in VPD and LAVT: image and mask are resized to 512 x 512, regardless of their shape, and evaluated there.
 
-Files as for mmdet, in ``data/coco``: ``train2014/*.jpg``, ``refcoco/instances.json`` and ``refcoco/refs(unc).p``, with
-the splits train, val, testA and testB. Published numbers are those of val; for the others
-``--cfg-options test_dataloader.dataset.split=testA``. Google's split is ``split_file='refcoco/refs(google).p'``, with
-train, val and test.
+The files are the same as for mmdet, in ``data/coco``: ``train2014/*.jpg``, ``refcoco/instances.json`` and
+``refcoco/refs(unc).p``, with the splits train, val, testA and testB. Published numbers are for val. To test another
+split, use ``--cfg-options test_dataloader.dataset.split=testA``. Google's split, with train, val and test, is
+``split_file='refcoco/refs(google).p'``.
 """
 
 dataset_type = 'ReferringSegDataset'
@@ -12,7 +12,7 @@ data_prefix = dict(img_path='train2014/')
 ann_file = 'refcoco/instances.json'
 split_file = 'refcoco/refs(unc).p'
 
-# Pillow smooths what it shrinks, as the official pipeline does; OpenCV does not. Nothing is flipped: "left" is a word.
+# Pillow smooths when it downsamples, like the official pipeline; OpenCV does not. A flip would make "left" wrong.
 resize = dict(type='Resize', scale=(512, 512), keep_ratio=False, backend='pillow')
 pack = dict(
     type='PackSegInputs',

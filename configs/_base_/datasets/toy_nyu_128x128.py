@@ -9,8 +9,7 @@ size = 128
 train_pipeline = [_base_.load_image, _base_.load_depth, _base_.check_depth, _base_.mix, _base_.flip, _base_.pack]
 test_pipeline = [_base_.load_test_image, _base_.load_depth, _base_.check_depth, _base_.pack]
 resizes = [dict(type='Resize', scale=(size, size), keep_ratio=True)]  # at 1.25 or 1.5 the depth gets worse
-after_resize = [_base_.both_directions, [_base_.load_depth], [_base_.check_depth], [_base_.pack]]
-tta_pipeline = [_base_.load_test_image, dict(type='TestTimeAug', transforms=[resizes, *after_resize])]
+tta_pipeline = [_base_.load_test_image, dict(type='TestTimeAug', transforms=[resizes, *_base_.views])]
 train_dataloader = dict(
     batch_size=4,
     num_workers=0,

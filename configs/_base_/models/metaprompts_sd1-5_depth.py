@@ -1,4 +1,4 @@
-"""MetaPrompts for depth estimation: Stable Diffusion 1.5, three passes, each with prompts and an adapter of its own."""
+"""MetaPrompts for depth estimation: Stable Diffusion 1.5, three passes, each with its own prompts and adapter."""
 
 _base_ = './sd1-5.py'
 

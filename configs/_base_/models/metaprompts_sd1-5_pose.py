@@ -30,7 +30,7 @@ model = dict(
         type='HeatmapHead',
         in_channels=num_levels * num_prompts,
         out_channels=17,
-        deconv_out_channels=None,  # the neck's feature has the heatmaps' size
+        deconv_out_channels=None,  # the neck's output already has the size of the heatmaps
         conv_out_channels=(256,),
         conv_kernel_sizes=(3,),
         loss=dict(type='KeypointMSELoss', use_target_weight=True),

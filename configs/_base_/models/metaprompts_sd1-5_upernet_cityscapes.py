@@ -1,4 +1,4 @@
-"""MetaPrompts for the classes and the size of Cityscapes."""
+"""MetaPrompts with the classes and the image size of Cityscapes."""
 
 _base_ = './metaprompts_sd1-5_upernet.py'
 

@@ -1,4 +1,4 @@
-"""Stable Diffusion 1.5 as the backbone of an mmseg model: what the models beside this file share."""
+"""Stable Diffusion 1.5 as the backbone of an mmseg model: the common base of the segmentation and depth models."""
 
 _base_ = './sd1-5_unet.py'
 

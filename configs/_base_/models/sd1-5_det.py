@@ -1,4 +1,4 @@
-"""Stable Diffusion 1.5 with the classes of the data set as prompts: what the detectors beside this file share."""
+"""Stable Diffusion 1.5 with the classes of the data set as prompts: the common base of the detectors."""
 
 _base_ = './sd1-5_unet.py'
 

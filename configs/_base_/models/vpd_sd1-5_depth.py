@@ -1,4 +1,4 @@
-"""VPD for depth estimation: Stable Diffusion 1.5, one prompt per image, that of its scene; no cross-attention maps."""
+"""VPD for depth estimation: Stable Diffusion 1.5, one prompt per image for its scene class, no cross-attention maps."""
 
 _base_ = './sd1-5.py'
 

@@ -10,7 +10,7 @@ model = dict(
         prompts=dict(
             type='TextPrompts',
             max_length=num_tokens,
-            checkpoint=_base_.pretrained,  # for converted checkpoints, which hold no text encoder
+            checkpoint=_base_.pretrained,  # for converted checkpoints, which contain no text encoder
             adapter=dict(type='TextAdapter'),
         ),
         cross_attention=_base_.cross_attention,

@@ -1,4 +1,4 @@
-"""Schedule of MetaPrompts' pose estimation: mmpose's customary 210 epochs; the U-Net at a tenth of the rate."""
+"""Schedule of MetaPrompts' pose estimation: mmpose's usual 210 epochs, a tenth of the learning rate for the U-Net."""
 
 _base_ = 'mmpose::_base_/default_runtime.py'
 

@@ -1,4 +1,4 @@
-"""Schedule of the miniatures: 1,800 small batches, a short warm-up, a rate that weights of full size would not bear."""
+"""Schedule of the toy configs: 1,800 small batches, a short warm-up, a higher rate than large weights tolerate."""
 
 _base_ = './vpd_80k.py'
 

@@ -1,4 +1,4 @@
-"""Schedule of the miniatures for detection: 1,800 small batches, a short warm-up, a rate for small weights."""
+"""Schedule of the toy configs for detection: 1,800 small batches, a short warm-up, a higher rate."""
 
 _base_ = './coco_det_1x.py'
 

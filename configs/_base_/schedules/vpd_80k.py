@@ -1,4 +1,4 @@
-"""Schedule of VPD's and MetaPrompts' segmentation: 80k iterations of AdamW, linear warm-up over a linear decay."""
+"""Schedule of VPD's and MetaPrompts' segmentation: 80k iterations of AdamW, linear warm-up times linear decay."""
 
 optim_wrapper = dict(
     type='OptimWrapper',
@@ -11,7 +11,7 @@ optim_wrapper = dict(
             # The original code names the norms of a residual block `in_layers.0` and `out_layers.0`, which 'norm' does
             # not match: they keep the rate and the decay of the U-Net. All of them are under `resnets` here.
             'resnets': dict(lr_mult=0.1),
-            # MetaPrompts alone has it. The original code calls it `out.0`, which 'norm' does not match either.
+            # Only in MetaPrompts. The original code names it `out.0`, which 'norm' does not match either.
             'conv_norm_out': dict(lr_mult=0.1),
         }
     ),

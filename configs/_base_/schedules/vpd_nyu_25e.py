@@ -1,10 +1,10 @@
-"""Original schedule of VPD for depth: 25 epochs, the learning rate rising for 12 and falling for 12."""
+"""Original schedule of VPD for depth: 25 epochs, with a learning rate that rises for 12 and falls for 12."""
 
 optim_wrapper = dict(
     type='OptimWrapper',
     optimizer=dict(type='AdamW', lr=5e-4, betas=(0.9, 0.999), weight_decay=0.1),
     constructor='BriefForceDefaultOptimWrapperConstructor',
-    # "Flat" is whatever has one axis: biases, norms, and the vector of the text adapter.
+    # "Flat" parameters have one axis: biases, norms, and the vector of the text adapter.
     paramwise_cfg=dict(
         flat_decay_mult=0,
         force_default_settings=True,
@@ -34,6 +34,6 @@ default_hooks = dict(
     visualization=dict(type='SegVisualizationHook'),
 )
 custom_hooks = [dict(type='RandomStateHook'), dict(type='CheckFiniteHook')]
-# As torch does by default and the official runs did, but mmengine does not: the running statistics of batch norm are
-# those of the main process, which saves them, everywhere.
+# All processes use the running statistics of batch norm of the main process, which saves them. This is torch's default
+# and what the official runs did, but not mmengine's default.
 model_wrapper_cfg = dict(type='MMDistributedDataParallel', broadcast_buffers=True)

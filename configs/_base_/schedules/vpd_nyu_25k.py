@@ -12,6 +12,6 @@ optim_wrapper = dict(
 )
 default_hooks = dict(checkpoint=dict(save_best='rmse', rule='less', max_keep_ckpts=1))
 custom_hooks = [dict(type='RandomStateHook'), dict(type='CheckFiniteHook')]
-# As torch does by default and the official runs did, but mmengine does not: the running statistics of batch norm are
-# those of the main process, which saves them, everywhere.
+# All processes use the running statistics of batch norm of the main process, which saves them. This is torch's default
+# and what the official runs did, but not mmengine's default.
 model_wrapper_cfg = dict(type='MMDistributedDataParallel', broadcast_buffers=True)

@@ -1,4 +1,4 @@
-"""Schedule of VPD's referring segmentation: 40 epochs, everything that learns at the same rate, the U-Net too."""
+"""Schedule of VPD's referring segmentation: 40 epochs with one learning rate for all trained weights."""
 
 optim_wrapper = dict(
     type='OptimWrapper',

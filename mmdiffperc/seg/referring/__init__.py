@@ -2,6 +2,7 @@
 
 from .inferencer import ReferringInferencer
 from .input_size_visualizer import InputSizeVisualizer
+from .masked_cross_entropy import MaskedCrossEntropyLoss
 from .refer_dataset import ReferringSegDataset
 from .refer_metric import ReferringSegMetric
 from .refer_transforms import EvaluateAtInputSize, LoadReferringMask
@@ -12,6 +13,7 @@ __all__ = [
     'EvaluateAtInputSize',
     'InputSizeVisualizer',
     'LoadReferringMask',
+    'MaskedCrossEntropyLoss',
     'ReferringInferencer',
     'ReferringSegDataset',
     'ReferringSegMetric',

@@ -2,10 +2,9 @@
 
 import numpy as np
 
-from mmdiffperc.generative.target_files import encode_npz
 from mmdiffperc.generative.target_stores import lmdb_errors, new_database, put
 from mmdiffperc.inference.metadata import METADATA, metadata_line
-from mmdiffperc.inference.writers import encode_png
+from mmdiffperc.inference.writers import encode_npz, encode_png
 from mmdiffperc.toy_scenes.vocabulary import TOY_PALETTE
 
 from .base import SPLITS, Writer, to_uint8, write_file
@@ -68,7 +67,7 @@ def encode_targets(rendering):
     """Encode every target of a rendering: ``{target: bytes}``."""
     return dict(
         normals=encode_png(to_uint8((rendering.normals + 1) / 2)),
-        depth=encode_npz(rendering.depth),
+        depth=encode_npz(x=rendering.depth),
         albedo=encode_png(to_uint8(rendering.albedo)),
         shading=encode_png(to_uint8(rendering.shading)),
         segmentation=encode_png(np.array(TOY_PALETTE, np.uint8)[rendering.semantic]),

@@ -1,4 +1,4 @@
-"""DMP for depth of toy scenes, in miniature, in metres."""
+"""DMP for depth of toy scenes, at laptop scale, in metres."""
 
 _base_ = [
     './_base_/models/dmp_tiny-sd.py',
@@ -11,10 +11,10 @@ model = dict(target_mode='F', target_scale=10.0)
 train_dataloader = dict(
     dataset=dict(data_prefix=dict(target_path='targets/train/depth'), pipeline=_base_.depth_train_pipeline)
 )
-# Each of the two keeps the images of the base: domain a for validation, domain b for testing.
+# The images are those of the data base: domain a for validation, domain b for testing.
 evaluation = dict(dataset=dict(data_prefix=dict(target_path='targets/val/depth'), pipeline=_base_.depth_test_pipeline))
 val_dataloader = evaluation
 test_dataloader = evaluation
-# The second as the paper's RMSE: each map from its minimum to its maximum.
+# The second computes the RMSE as the paper does, with each map scaled from its minimum to its maximum.
 val_evaluator = [dict(type='DepthMapMetric'), dict(type='DepthMapMetric', normalise=True, prefix='normalised')]
 test_evaluator = val_evaluator

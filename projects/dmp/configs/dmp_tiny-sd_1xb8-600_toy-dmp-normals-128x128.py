@@ -1,4 +1,4 @@
-"""DMP for surface normals of toy scenes, in miniature, as colours ``(n + 1) / 2``."""
+"""DMP for surface normals of toy scenes, at laptop scale, as colours ``(n + 1) / 2``."""
 
 _base_ = [
     './_base_/models/dmp_tiny-sd.py',
@@ -10,7 +10,7 @@ _base_ = [
 train_dataloader = dict(
     dataset=dict(data_prefix=dict(target_path='targets/train/normals'), pipeline=_base_.normals_train_pipeline)
 )
-# Each of the two keeps the images of the base: domain a for validation, domain b for testing.
+# The images are those of the data base: domain a for validation, domain b for testing.
 evaluation = dict(dataset=dict(data_prefix=dict(target_path='targets/val/normals')))
 val_dataloader = evaluation
 test_dataloader = evaluation

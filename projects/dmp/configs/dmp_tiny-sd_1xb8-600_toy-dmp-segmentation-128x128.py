@@ -1,4 +1,4 @@
-"""DMP for semantic segmentation of toy scenes, in miniature, as colours of the classes."""
+"""DMP for semantic segmentation of toy scenes, at laptop scale, as colours of the classes."""
 
 _base_ = [
     './_base_/models/dmp_tiny-sd.py',
@@ -8,7 +8,7 @@ _base_ = [
 ]
 
 train_dataloader = dict(dataset=dict(data_prefix=dict(target_path='targets/train/segmentation')))
-# Each of the two keeps the images of the base: domain a for validation, domain b for testing.
+# The images are those of the data base: domain a for validation, domain b for testing.
 evaluation = dict(dataset=dict(data_prefix=dict(target_path='targets/val/segmentation')))
 val_dataloader = evaluation
 test_dataloader = evaluation

@@ -26,7 +26,7 @@ from mmdiffperc.command_line import (
     tool_parser,
 )
 from mmdiffperc.files import write_whole
-from mmdiffperc.inference.image_files import read_prompts
+from mmdiffperc.inference.image_files import read_lines
 
 ASK = 'Describe a photo of {keyword} in one short sentence, naming what is seen.'
 BEGIN = 'A photo of {keyword} with'
@@ -132,7 +132,7 @@ def make_captions(args) -> int:
         FileExistsError: The existing captions were made with other settings.
         OSError: The keywords or the model cannot be read.
     """
-    keywords = [keyword for keyword in read_prompts(args.input) for _ in range(args.per_keyword)]
+    keywords = [keyword for keyword in read_lines(args.input) for _ in range(args.per_keyword)]
     whole = args.out_file.read_bytes().split(b'\n')[:-1] if args.out_file.exists() else []
     settings = {name: value for name, value in vars(args).items() if name not in NOT_SETTINGS}
     note = args.out_file.with_suffix('.settings.json')
@@ -155,7 +155,7 @@ def make_captions(args) -> int:
 
 @one_line_errors(ValueError, OSError, RuntimeError, ImportError)
 def main(arguments=None):
-    """Run the tool, with these arguments instead of the command line's if there are any."""
+    """Run the tool with the given arguments, or with those of the command line."""
     args = parse_args(arguments)
     print(f'{args.out_file}: {make_captions(args)} new captions.')
 

@@ -23,11 +23,10 @@ from target_predictors import MARIGOLD, Marigold, Segmentor, TransformersDepth
 
 from mmdiffperc.command_line import add_shared, bounded, one_line_errors, positive, tool_parser
 from mmdiffperc.files import write_whole
-from mmdiffperc.generative.target_files import encode_npz
 from mmdiffperc.inference import TolerantReader
 from mmdiffperc.inference.image_files import check_names
 from mmdiffperc.inference.metadata import list_images
-from mmdiffperc.inference.writers import encode_png
+from mmdiffperc.inference.writers import encode_npz, encode_png
 
 KINDS = (*MARIGOLD, 'segmentation')
 SETTINGS = 'make_targets.json'
@@ -107,7 +106,7 @@ def make_targets(args) -> int:
     """
     names = [name for name, _ in list_images(args.input)]
     check_names([Path(name) for name in names])
-    suffix, encode = ('.npz', encode_npz) if args.kind == 'depth' else ('.png', encode_png)
+    suffix, encode = ('.npz', lambda depth: encode_npz(x=depth)) if args.kind == 'depth' else ('.png', encode_png)
     files = {name: (args.out / name).with_suffix(suffix) for name in names}
     todo = [(index, name) for index, name in enumerate(names) if not files[name].exists()]
     settings = {key: value for key, value in vars(args).items() if key not in NOT_SETTINGS}
@@ -124,7 +123,7 @@ def make_targets(args) -> int:
 
 @one_line_errors(ValueError, OSError, RuntimeError, ImportError, pickle.UnpicklingError)
 def main(arguments=None):
-    """Run the tool, with these arguments instead of the command line's if there are any."""
+    """Run the tool with the given arguments, or with those of the command line."""
     args = parse_args(arguments)
     print(f'{args.out}: {make_targets(args)} new targets.')
 

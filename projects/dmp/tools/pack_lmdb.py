@@ -73,7 +73,7 @@ def write_database(folder: Path, names: list[str], source: FolderTargets):
 
 @one_line_errors(ValueError, OSError, ImportError)
 def main(arguments=None):
-    """Run the tool, with these arguments instead of the command line's if there are any."""
+    """Run the tool with the given arguments, or with those of the command line."""
     args = build_parser().parse_args(arguments)
     number = pack(args.input, args.targets, args.out)
     print(f'{args.out}: {f"{number} targets packed" if number else "already there, complete"}.')

@@ -1,5 +1,4 @@
 import torch
-import torch.nn.functional as F
 
 from mmdiffperc.models.layers.feature_resize import resize_features
 
@@ -19,7 +18,12 @@ def test_a_feature_grows_bilinearly():
 def test_a_feature_shrinks_to_means():
     feature = torch.arange(24.0).view(1, 1, 4, 6)
     (found,) = resize_features([feature], [16], (32, 48))
-    torch.testing.assert_close(found, F.avg_pool2d(feature, 2))
+    assert found.tolist() == [[[[3.5, 5.5, 7.5], [15.5, 17.5, 19.5]]]]
+
+
+def test_means_of_sides_that_do_not_divide_evenly_overlap():
+    (found,) = resize_features([torch.arange(5.0).view(1, 1, 5, 1)], [16], (40, 8))
+    assert found.flatten().tolist() == [0.5, 2, 3.5]  # of cells 0 to 1, 1 to 3, and 3 to 4
 
 
 def test_each_gets_its_own_size():

@@ -60,11 +60,8 @@ def test_prediction_from_checkpoint_and_adapter_agree(config_file, work_dir, sce
     """And have the size of the scene."""
     image = next((scenes / 'dmp_b/val').glob('*.png'))
     trained = [
-        TargetInferencer(config_file, device='cpu', **source)(image, 'a scene')
-        for source in (
-            dict(checkpoint=work_dir / f'iter_{ITERATIONS}.pth'),
-            dict(lora=work_dir / f'lora_iter_{ITERATIONS}'),
-        )
+        TargetInferencer(config_file, weights, device='cpu')(image, text='a scene')['predictions'][0]['target']
+        for weights in (work_dir / f'iter_{ITERATIONS}.pth', work_dir / f'lora_iter_{ITERATIONS}')
     ]
     assert trained[0].shape == (48, 64)
     np.testing.assert_allclose(*trained, atol=1e-5)

@@ -9,7 +9,6 @@ from mmseg.registry import MODELS
 from mmseg.structures import SegDataSample
 
 from mmdiffperc.seg.referring.simple_decoding_head import SimpleDecodingHead
-from mmdiffperc.seg.semantic.masked_cross_entropy import MaskedCrossEntropyLoss  # noqa: F401  (registers it)
 
 CHANNELS = (3, 5, 7, 4)
 SIZES = ((11, 6), (6, 3), (3, 2), (2, 1))

@@ -9,7 +9,7 @@ from tiny_arch import write_arch
 from mmdiffperc.inference import build_inferencer
 from mmdiffperc.seg import SemanticInferencer
 
-CONFIG = 'configs/vpd/vpd_tiny-sd-fpn_1xb4-1800_toy-128x128.py'
+CONFIG = 'configs/vpd/vpd_tiny-sd-fpn_1xb4-1800_toy-ade-128x128.py'
 
 
 @pytest.fixture(scope='module')

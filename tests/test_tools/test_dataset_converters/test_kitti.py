@@ -98,4 +98,4 @@ def test_needs_a_list(arguments, capsys):
 
     with pytest.raises(SystemExit):
         main(arguments[:6])
-    assert 'give --train-list or --test-list' in capsys.readouterr().err
+    assert '--train-list or --test-list' in capsys.readouterr().err

@@ -114,9 +114,9 @@ def test_another_file(tmp_path, labelled, capsys, content, message):
 @pytest.mark.parametrize(
     ('content', 'message'),
     [
-        (None, 'splits.mat does not exist or is not a file; expected splits.mat'),
-        (b'', 'splits.mat: damaged or no MATLAB file; expected splits.mat'),
-        (b'garbage' * 50, 'splits.mat: damaged or no MATLAB file; expected splits.mat'),
+        (None, 'splits.mat: expected splits.mat, but it does not exist'),
+        (b'', 'splits.mat: expected splits.mat, but the file is damaged'),
+        (b'garbage' * 50, 'splits.mat: expected splits.mat, but the file is damaged'),
     ],
 )
 def test_splits_that_cannot_be_read(tmp_path, labelled, capsys, content, message):

@@ -1,4 +1,4 @@
-"""What mmseg's runtime has, but for its pictures of label maps; it is parsed without mmseg, for prediction alone."""
+"""mmseg's default runtime without its visualizer, so that prediction works without mmseg."""
 
 default_scope = 'mmseg'
 env_cfg = dict(

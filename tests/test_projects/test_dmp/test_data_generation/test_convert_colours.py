@@ -79,7 +79,7 @@ def test_bedroom_is_for_classes(tmp_path, tool, classes, capsys):
 def test_bad_input(tmp_path, tool, classes, capsys):
     for source, to, options, message in (
         ('classes', 'classes', [], r'a.png: expected RGB of 8 bits, got (2, 4)'),
-        ('nowhere', 'colours', [], 'nowhere holds no PNG'),
+        ('nowhere', 'colours', [], 'nowhere: expected a folder with PNG'),
         ('classes', 'colours', ['--palette', 'rainbow'], "palette='rainbow'"),
     ):
         assert run(tool, tmp_path, source, 'out', to, *options)[0] == 1

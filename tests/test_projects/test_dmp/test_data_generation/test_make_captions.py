@@ -81,7 +81,7 @@ def test_bad_input(tmp_path, tool, arguments, capsys):
         main([*arguments, '--prompt', 'Describe something'])
     assert '--prompt' in capsys.readouterr().err
     (tmp_path / 'keywords.txt').write_text('\n')
-    assert main(arguments) == 1 and 'expected prompts' in capsys.readouterr().err
+    assert main(arguments) == 1 and 'keywords.txt: expected' in capsys.readouterr().err
     (tmp_path / 'keywords.txt').unlink()
     assert main(arguments) == 1 and 'keywords.txt' in capsys.readouterr().err
 
@@ -108,7 +108,7 @@ def test_caption_longer_than_the_model_can_read(tmp_path, tool, arguments, capsy
     """Its positions are 96, and the longest of the prompts takes 6 to 30 of them."""
     assert tool('make_captions').main([*arguments, '--max-tokens', '96']) == 1
     error = capsys.readouterr().err.splitlines()[-1]
-    assert '--max-tokens 96' in error and '96 positions' in error
+    assert '--max-tokens 96' in error and '96 tokens' in error
     assert not (tmp_path / 'out.jsonl').read_text()
 
 

@@ -63,7 +63,7 @@ def test_bad_input(tmp_path, tool, arguments, capsys):
     assert not (tmp_path / 'out/metadata.jsonl').exists()
     assert main(arguments) == 0
     (tmp_path / 'captions.txt').write_text('')
-    assert main(arguments) == 1 and 'expected captions' in capsys.readouterr().err
+    assert main(arguments) == 1 and 'captions.txt: expected' in capsys.readouterr().err
     for options in (
         ['--guidance-scale', 'nan'],
         ['--guidance-scale', '-1'],

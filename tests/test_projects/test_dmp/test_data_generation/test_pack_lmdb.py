@@ -3,9 +3,9 @@ import pytest
 from full_disk import full_disk
 
 from mmdiffperc.generative import ImageTargetDataset
-from mmdiffperc.generative.target_files import encode_npz
 from mmdiffperc.generative.target_stores import open_targets
 from mmdiffperc.inference.metadata import metadata_line
+from mmdiffperc.inference.writers import encode_npz
 
 
 @pytest.fixture
@@ -15,7 +15,7 @@ def targets(images):
     folder.mkdir()
     rng = np.random.default_rng(1)
     for number, name in enumerate('abc'):
-        (folder / f'{name}.npz').write_bytes(encode_npz(rng.random((60, 80)) + number))
+        (folder / f'{name}.npz').write_bytes(encode_npz(x=rng.random((60, 80)) + number))
     return folder
 
 

@@ -12,7 +12,7 @@ flip = dict(type='RandomFlip', prob=0.5)
 pack = dict(type='PackTargetInputs')
 
 train_pipeline = [load_image, load_colours, resize, flip, pack]
-# The normals of a mirrored scene are not the mirrored normals.
+# Without flips: mirroring a scene changes its normals, not only their positions.
 normals_train_pipeline = [load_image, load_colours, resize, pack]
 depth_train_pipeline = [load_image, load_depth, resize, flip, pack]
 test_pipeline = [load_image, resize, load_colours, pack]

@@ -1,4 +1,4 @@
-"""DMP: Stable Diffusion 1.4 with an adapter of rank 4, prompts and guidance, five steps; colours as targets."""
+"""DMP: Stable Diffusion 1.4 with a LoRA of rank 4, prompts, guidance and five steps; targets are RGB images."""
 
 custom_imports = dict(imports=['mmdiffperc'])
 

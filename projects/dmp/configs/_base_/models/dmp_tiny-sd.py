@@ -1,4 +1,4 @@
-"""DMP in miniature, on a laptop: tiny-sd instead of Stable Diffusion, whose narrow layers want a higher rank."""
+"""DMP at laptop scale: tiny-sd instead of Stable Diffusion, and a higher rank for its narrow layers."""
 
 _base_ = './dmp_sd1-4.py'
 

@@ -1,4 +1,4 @@
-"""Schedule of DMP: 50k iterations of AdamW in half precision, the rate falling along a cosine without warm-up."""
+"""Schedule of DMP: 50k iterations of AdamW in half precision, cosine decay without warm-up."""
 
 max_iters = 50000
 optim_wrapper = dict(

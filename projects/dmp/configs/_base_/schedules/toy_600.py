@@ -1,4 +1,4 @@
-"""Schedule of the miniatures: 600 batches in single precision, and a higher rate."""
+"""Schedule of the toy configs: 600 batches in single precision with a higher learning rate."""
 
 _base_ = './dmp_50k.py'
 

@@ -1,4 +1,4 @@
-"""Cross-entropy with class weights for maps with ignored pixels."""
+"""Cross-entropy with class weights that leaves ignored pixels out."""
 
 from typing import Annotated
 
@@ -16,8 +16,8 @@ ClassWeights = Annotated[Listed[NonNegativeFloat], Expected('a list of finite nu
 class MaskedCrossEntropyLoss(CrossEntropyLoss):
     """``CrossEntropyLoss`` with class weights, averaged over the pixels that are not ignored, as in PyTorch.
 
-    mmseg's loss also looks up the weight of class 255, for example in the padding of an image, and fails. Without such
-    pixels, the two losses are equal.
+    mmseg's version also looks up the weight of the ignored class 255, which padding produces, and fails. Without
+    ignored pixels, the two losses are equal.
 
     Args:
         class_weight (list[float]): Weight of each class.
@@ -40,8 +40,8 @@ class MaskedCrossEntropyLoss(CrossEntropyLoss):
         Args:
             cls_score (Tensor): Logits ``(B, C, H, W)``.
             label (Tensor): Classes ``(B, H, W)``.
-            weight (Tensor, optional): Weight of each pixel, ``(B, H, W)``.
-            ignore_index (int): Class of the ignored pixels. Defaults to -100.
+            weight (Tensor, optional): Weight of each pixel ``(B, H, W)``.
+            ignore_index (int): The class of ignored pixels. Defaults to -100.
 
         Returns:
             Tensor: The loss; 0 if all pixels are ignored.

@@ -3,7 +3,7 @@ import torch
 import torch.nn.functional as F
 from mmseg.models.losses import CrossEntropyLoss
 
-from mmdiffperc.seg.semantic.masked_cross_entropy import MaskedCrossEntropyLoss
+from mmdiffperc.seg.referring.masked_cross_entropy import MaskedCrossEntropyLoss
 
 WEIGHTS = [0.9, 1.1, 0.4]
 

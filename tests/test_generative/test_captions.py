@@ -1,0 +1,34 @@
+import pytest
+from mmengine.structures import BaseDataElement
+
+from mmdiffperc.generative.captions import captions_of, clean_captions
+
+
+def sample(**metainfo):
+    return BaseDataElement(metainfo=metainfo)
+
+
+def test_captions_of_data_samples():
+    assert captions_of([sample(text='a red box'), sample(text='two cones')]) == ['a red box', 'two cones']
+    assert captions_of(None) == captions_of([]) == []
+
+
+def test_a_data_sample_without_a_caption_is_named():
+    with pytest.raises(ValueError, match=r'a\.png.*`text`'):
+        captions_of([sample(text='a red box'), sample(img_path='a.png')])
+
+
+def test_captions_are_cleaned():
+    assert clean_captions(['  a box &amp; a cone\n', 'ｔｗｏ boxes'], 2) == ['a box & a cone', 'two boxes']
+
+
+@pytest.mark.parametrize(('captions', 'found'), [(None, '0'), (['a box'], '1'), ('a box', 'one string')])
+def test_one_caption_for_each_image(captions, found):
+    with pytest.raises(ValueError, match=f'2.*{found}.*use_prompts=False'):
+        clean_captions(captions, 2)
+
+
+@pytest.mark.parametrize(('caption', 'error'), [('', ValueError), ('赤い箱', ValueError), (7, TypeError)])
+def test_a_caption_that_nobody_can_read(caption, error):
+    with pytest.raises(error):
+        clean_captions(['a box', caption], 2)
