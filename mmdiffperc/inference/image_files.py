@@ -1,5 +1,6 @@
 """Your own images and their captions."""
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -90,36 +91,37 @@ def _checked(array):
 
 
 def read_lines(path: str | Path) -> list[str]:
-    """Read the lines of a text file in UTF-8, with or without a byte order mark; empty lines are skipped.
+    """Read the lines of a text file in UTF-8, with or without a byte order mark. Blank lines are skipped.
 
     Raises:
-        OSError: There is no such file.
-        ValueError: The file contains something other than text.
+        OSError: The file does not exist.
+        ValueError: The file is not text, or has no lines.
     """
-    return [line.strip() for line in read_text(path).splitlines() if line.strip()]
+    lines = [line.strip() for line in read_text(path).splitlines() if line.strip()]
+    if not lines:
+        raise ValueError(f'{path}: expected at least one line of text, but the file is empty')
+    return lines
 
 
-def read_prompts(path: str | Path) -> list[str]:
-    """Read the prompts in a text file, one per line; empty lines are skipped.
+def read_captions(path: str | Path, number: int | None = None) -> list[str]:
+    """Read captions: the lines of a text file, or ``text`` in each line of a ``.jsonl`` file.
+
+    Args:
+        path (str | Path): The file.
+        number (int, optional): Number of images, which must equal the number of captions. Default: not checked.
 
     Raises:
-        OSError: There is no such file.
-        ValueError: The file contains something other than text, or no prompt.
+        OSError: The file does not exist.
+        ValueError: A line has no caption, or the number of captions is wrong.
     """
-    prompts = read_lines(path)
-    if not prompts:
-        raise ValueError(f'{path}: expected prompts, one per line, but the file is empty')
-    return prompts
-
-
-def read_captions(path: str | Path, number: int) -> list[str]:
-    """Read the captions of a number of images from a text file, one per line.
-
-    Raises:
-        OSError: There is no such file.
-        ValueError: The file has another number of lines.
-    """
-    captions = read_prompts(path)
-    if len(captions) != number:
-        raise ValueError(f'{path}: expected {number} lines, one for each image, got {len(captions)}')
+    captions = read_lines(path)
+    if Path(path).suffix == '.jsonl':
+        try:
+            captions = [json.loads(line)['text'] for line in captions]
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
+            raise ValueError(f'{path}: expected lines {{"text": "a caption"}} ({brief(str(error))})') from error
+        if not all(isinstance(caption, str) for caption in captions):
+            raise ValueError(f'{path}: expected a caption as text in each line, got {brief(captions)}')
+    if number not in (None, len(captions)):
+        raise ValueError(f'{path}: expected one caption for each image, {number} in total, got {len(captions)}')
     return captions
