@@ -49,8 +49,9 @@ class DetectionInferencer(ImageInferencer):
     def to_prediction(self, result: DetDataSample, frame: Frame) -> dict:
         """Return boxes, labels, scores and masks."""
         found = result.pred_instances.cpu()
-        names = dict(bboxes='boxes', labels='labels', scores='scores', masks='masks')
-        return {name: np.asarray(found[key]) for key, name in names.items() if key in found}
+        boxes, scores = found.bboxes.float().numpy(), found.scores.float().numpy()
+        masks = dict(masks=np.asarray(found.masks)) if 'masks' in found else {}
+        return dict(boxes=boxes, labels=found.labels.numpy(), scores=scores) | masks
 
     def draw(self, image: np.ndarray, prediction: dict, threshold: float = 0.3) -> np.ndarray:
         """Draw boxes, names, scores and masks."""
