@@ -20,7 +20,7 @@ from pathlib import Path
 from mmengine.config import Config
 from tqdm import tqdm
 
-from mmdiffperc.command_line import add_shared, one_line_errors, tool_parser
+from mmdiffperc.command_line import CONFIG_SUFFIXES, add_shared, one_line_errors, tool_parser
 from mmdiffperc.inference import ImageInferencer, build_inferencer
 from mmdiffperc.inference.builder import inferencer_class
 
@@ -38,27 +38,25 @@ def build_parser(task: type[ImageInferencer] | None = None) -> argparse.Argument
     parser.add_argument('--skip-existing', action='store_true', help='skip inputs whose files exist in FOLDER')
     add_shared(parser, '--cfg-options')
     if task:
-        task.add_options(parser.add_argument_group(task.__name__, argument_default=argparse.SUPPRESS))
+        task.add_options(parser.add_argument_group(f'options of {task.__name__}', argument_default=argparse.SUPPRESS))
     return parser
 
 
 def find_task(arguments: Sequence[str]) -> type[ImageInferencer] | None:
-    """Return the inferencer for the config that stands first on the command line, if one does."""
-    parser = argparse.ArgumentParser(add_help=False)
-    add_shared(parser, 'config', nargs='?')
-    config = parser.parse_known_args(arguments[:1])[0].config
-    return config and inferencer_class(Config.fromfile(config))
+    """Return the inferencer for the first config on the command line, if there is one."""
+    files = [text for text in arguments if Path(text).suffix in CONFIG_SUFFIXES and Path(text).is_file()]
+    return inferencer_class(Config.fromfile(files[0])) if files else None
 
 
 def predict(config: str, weights: str, input: list[Path], out: Path, cfg_options: dict | None, **options) -> int:
     """Predict and write; return the number of images and frames."""
     config = Config.fromfile(config)
     config.merge_from_dict(cfg_options or {})
-    of_call = {'batch_size', 'skip_existing', *inferencer_class(config).call_options()}
-    settings = {name: value for name, value in options.items() if name not in of_call}
-    inferencer = build_inferencer(config, weights, **settings)
+    names = {'batch_size', 'skip_existing'} | inferencer_class(config).call_options()
+    call = {name: options.pop(name) for name in names & options.keys()}
+    inferencer = build_inferencer(config, weights, **options)
     number = 0
-    for result in inferencer.stream(input, out_dir=out, **{name: options[name] for name in of_call & options.keys()}):
+    for result in inferencer.stream(input, out_dir=out, **call):
         number += 1
         tqdm.write(f'{result.frame.source.name}: {inferencer.summarize(result.prediction)}')
     return number

@@ -200,8 +200,9 @@ def build_page(predictor: Predictor) -> gr.Blocks:
         # First empty, so that nothing of the previous image stays.
         emptied = file.change(lambda: (None, '', *[None] * len(results)), None, [image, boxes, *results], **listen)
         emptied.then(predictor.show, file, image, **listen)
-        image.select(add_corner, boxes, boxes, **listen).then(predictor.show, [file, boxes], image, **listen)
-        clear.click(lambda: '', None, boxes, **listen).then(predictor.show, file, image, **listen)
+        image.select(add_corner, boxes, boxes, **listen)
+        clear.click(lambda: '', None, boxes, **listen)
+        boxes.change(predictor.show, [file, boxes], image, trigger_mode='always_last', **listen)
     return page.queue(max_size=predictor.limits.queue_size, api_open=False)
 
 

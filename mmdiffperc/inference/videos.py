@@ -53,7 +53,8 @@ def video_writer(path: str | Path, fps: float) -> Iterator[Callable[[np.ndarray]
         fps (float): Frames per second.
 
     Yields:
-        Callable: Appends a frame, RGB ``(H, W, 3)``, uint8. All frames have the size of the first.
+        Callable: Appends a frame, RGB ``(H, W, 3)``, uint8. All frames have the size of the first. The format has no
+        odd sides: it drops the last row or column.
 
     Raises:
         OSError: The video cannot be written, for instance because the disk is full.

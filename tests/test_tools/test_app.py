@@ -128,6 +128,16 @@ def picture(page, place):
     return cv2.imdecode(np.frombuffer(page.request.get(source).body(), np.uint8), cv2.IMREAD_COLOR)
 
 
+@contextmanager
+def redrawn(page):
+    """Wait until another input image has been loaded."""
+    image = page.locator('#input img')
+    before = image.get_attribute('src')
+    yield
+    expect(image).not_to_have_attribute('src', before)
+    expect(image).to_have_js_property('complete', True)
+
+
 def result(page, task):
     return picture(page, f'prediction-{TASKS.index(task)}')
 
@@ -173,13 +183,10 @@ def test_boxes_are_drawn_and_cleared(page, inferencers, photo, tmp_path):
     upload(page, photo)
     picture(page, 'input')
     choose(page, 'pose')
-    boxes, image = page.get_by_label('Boxes'), page.locator('#input img')
-    image.click(position=dict(x=40, y=60))
-    expect(boxes).to_have_value('40 60')
-    page.get_by_role('button', name='Clear boxes').click()
-    expect(boxes).to_have_value('')
-    for corner, text in (((30, 5), '30 5'), ((10, 45), '30 5 10 45')):
-        image.click(position=dict(zip('xy', corner, strict=True)))
+    boxes, clear = page.get_by_label('Boxes'), page.get_by_role('button', name='Clear boxes')
+    for corner, text in (((40, 60), '40 60'), (None, ''), ((30, 5), '30 5'), ((10, 45), '30 5 10 45')):
+        with redrawn(page):
+            page.locator('#input img').click(position=dict(zip('xy', corner, strict=True))) if corner else clear.click()
         expect(boxes).to_have_value(text)
     predict(page)
     expected = pixels(inferencers['pose'], photo, boxes=[[10, 5, 30, 45]])

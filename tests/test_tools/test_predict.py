@@ -99,6 +99,8 @@ def test_wrong_command_lines(run, tool, tmp_path, photos, capsys):
 
     assert '--text' in error([POSE, 'a.pth', 'a.png', '--text', 'a box'])
     assert 'WEIGHTS' in error([POSE])
+    assert '--text' in error(['--out', 'out', POSE, 'a.pth', 'a.png', '--text', 'a box'])
+    assert 'WEIGHTS' in error(['--box', *'1234', POSE])  # an option of the task
     assert 'no.py' in error(['no.py', 'a.pth', 'a.png'])
     for scale in ('0', 'nan', 'many'):
         with pytest.raises(SystemExit):

@@ -12,27 +12,29 @@ AS_IS = 'as is'
 NEEDS_MMCV = 'needs full mmcv'
 PAGE = """# Stock configs with the diffusion backbone
 
-What [`swap_backbone`](../README.md#swap-it-in) makes of configs of the hosts: which levels of the U-Net neck and heads
-get (0 is the finest), and with which strides. Those are the strides of the features that the old backbone gave them; a
-feature that nothing reads becomes a level that is there anyway.
+The tables list configs of the hosts and what [`swap_backbone`](../README.md#swap-it-in) makes of them: the levels of
+the U-Net that neck and heads receive (0 is the finest), and their strides. The strides equal those of the features
+of the old backbone. If no part of the model reads a feature, it becomes a level that is used anyway.
 
-Each config has been swapped, built, trained for one step and used to predict, with random weights at a small width;
-every trained weight of the backbone got a gradient. Nothing is set by hand but what the last column says. For the trial
-itself images are small, synchronised batch norm is batch norm, mmsegmentation tests whole images, albumentations are
-left out, and codecs that work bottom up are scaled down; associative embedding, for which mmpose has no training
-pipeline, gets that of DEKR.
+Each config has been swapped, built, trained for one step and used for prediction, with random weights and a small
+width. Every trained weight of the backbone received a gradient. The last column states all changes that were made by
+hand. The trial itself uses small images, batch norm instead of synchronised batch norm, whole images in the tests of
+mmsegmentation, smaller codecs for bottom-up pose estimation, and no albumentations. mmpose has no training pipeline for
+associative embedding, so DEKR's is used.
 
-- *as is*: the name of the config is enough.
-- *with* ...: it works when `swap_backbone` is given this argument.
-- *{needs_mmcv}*: an operator is missing in mmcv-lite, with any backbone.
-- *cannot*: what follows the backbone works with its own only. It is what `swap_backbone` says.
+- *as is*: the name of the config is sufficient.
+- *with* ...: `swap_backbone` needs this argument.
+- *{needs_mmcv}*: mmcv-lite lacks an operator, which the original config needs, too.
+- *cannot*: a part of the model only works with the old backbone. The text is the message of `swap_backbone`.
 
-Strides below 4 take memory, because a level has 320 channels and more; heads of mmsegmentation work with any stride, so
-`strides` can say something else. The features of a plain ViT all have one stride, so they become one level. Where a
-neck made a pyramid of them, the U-Net has one already: set `cfg.model.neck = None` and `strides=(4, 8, 16, 32)`.
+Strides below 4 need much memory, because a level has 320 channels or more. Heads of mmsegmentation work with any
+stride, so you can pass other `strides`. All features of a plain ViT have the same stride, so they become one level.
+If a neck builds a pyramid from them, remove it, because the U-Net has one already: set `cfg.model.neck = None` and
+`strides=(4, 8, 16, 32)`.
 
-Of mmsegmentation these are all model bases, and a config of each further kind of head. The page is written by
-`python tools/sweep_stock_configs.py --write`; `make sweep` checks it, `make test-mmcv` does so with full mmcv.
+For mmsegmentation, the table contains all model bases, and one config for each further kind of head.
+`python tools/sweep_stock_configs.py --write` writes this page. `make sweep` checks it, and `make test-mmcv` does so
+with full mmcv.
 """
 
 

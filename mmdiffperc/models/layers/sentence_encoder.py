@@ -53,6 +53,7 @@ class SentenceEncoder(nn.Module):
     ):
         super().__init__()
         self.tokenizer = build_tokenizer(arch)
+        self.tokenizer('')  # resets options that its file may set; later calls change none, so threads may share it
         self.clip = build_text_encoder(arch)
         limit = self.clip.config.max_position_embeddings
         if not SHORTEST <= max_length <= limit:
@@ -112,7 +113,7 @@ class SentenceEncoder(nn.Module):
             self._encoded.pop(sentence, None)
 
     def _tokenize(self, sentence: str) -> list[int]:
-        # The tokenizer would store options for cutting and padding in itself, which other threads may be using.
+        # Not by options of the tokenizer: it stores them in itself, where they would affect other threads.
         tokens = self.tokenizer(sentence, verbose=False).input_ids
         if len(tokens) > self.max_length:
             self._report_once(sentence, len(tokens))

@@ -28,7 +28,7 @@ class ReferringInferencer(ImageInferencer):
     Raises:
         TypeError: In a call: ``text`` is no string.
         ValueError: In a call: an image has neither text nor caption; the text is empty or not in Latin script.
-        RuntimeError: In a call: the model has no text encoder, see :class:`.TextPrompts`.
+        RuntimeError: ``weights`` hold no text encoder and it cannot be loaded, see :class:`.TextPrompts`.
     """
 
     preprocess_kwargs = {'text'}
