@@ -67,7 +67,7 @@ def parse_args(arguments=None):
     if args.kind == 'segmentation' and args.dtype != 'float32':
         parser.error('--dtype cannot be combined with --kind segmentation, where the config determines it')
     if args.library == 'transformers' and (args.kind != 'depth' or not args.model):
-        parser.error('--library transformers requires --kind depth and --model')
+        parser.error('--library transformers: expected --kind depth and a --model with it')
     return args
 
 
