@@ -45,7 +45,7 @@ def pack(images: Path, targets: Path, out: Path) -> int:
     names, source = [name for name, _ in list_images(images)], FolderTargets(targets)
     if missing := source.missing(names):
         raise FileNotFoundError(
-            f'{targets}: expected a target for each of {len(names)} images, but {len(missing)} are missing, such as '
+            f'{targets}: expected a target for each of {len(names)} images; missing: {len(missing)}, such as '
             f'{missing[0]}'
         )
     if out.exists():
