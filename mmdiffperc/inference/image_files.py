@@ -1,7 +1,6 @@
 """Your own images and their captions."""
 
 import json
-from collections.abc import Sequence
 from pathlib import Path
 
 import cv2
@@ -11,18 +10,6 @@ from PIL import Image, ImageOps
 from mmdiffperc.files import brief, read_text
 
 from .image_limits import check_pixels, unreadable
-
-
-def check_names(images: Sequence[Path]):
-    """Check that files named after the images have different names.
-
-    Raises:
-        ValueError: Two images of a folder differ in their suffix only.
-    """
-    stems = {}
-    for image in images:
-        if (other := stems.setdefault(image.with_suffix(''), image)) is not image:
-            raise ValueError(f'{other} and {image} would be written to the same files; rename one')
 
 
 def read_image(image: str | Path | np.ndarray | Image.Image) -> np.ndarray:
