@@ -46,7 +46,7 @@ class Result(NamedTuple):
 
 
 class ImageInferencer(BaseInferencer):
-    """Predict something about images and videos with a trained model; the base of every task's inferencer.
+    """Run a trained model on images and videos; the base of every task's inferencer.
 
     It keeps the contract of mmengine's ``BaseInferencer``. The inferencer of a task
 
