@@ -20,7 +20,7 @@ from mmdiffperc.inference.controls import Control
 from mmdiffperc.inference.image_files import read_captions
 from mmdiffperc.inference.inferencer import ImageInferencer, Result, same_sizes
 from mmdiffperc.inference.inputs import Frame, ImageInput, find_sources
-from mmdiffperc.inference.single_image import class_name, transforms_for_testing
+from mmdiffperc.inference.pipeline import class_name, transforms_for_testing
 from mmdiffperc.inference.writers import encode_npz, encode_png
 from mmdiffperc.registry import MODELS
 from mmdiffperc.weights.lora import share_weights
