@@ -9,7 +9,7 @@ from mmdet.visualization import DetLocalVisualizer
 from mmengine.config import Config
 from mmengine.structures import InstanceData
 
-from mmdiffperc.command_line import bounded
+from mmdiffperc.command_line import add_shared
 from mmdiffperc.inference.controls import Control
 from mmdiffperc.inference.inferencer import ImageInferencer
 from mmdiffperc.inference.inputs import Frame
@@ -34,12 +34,7 @@ class DetectionInferencer(ImageInferencer):
     @classmethod
     def add_options(cls, parser: argparse.ArgumentParser):
         """Add ``--threshold``."""
-        parser.add_argument(
-            '--threshold',
-            type=bounded(float),
-            metavar='SCORE',
-            help='lowest score of an object in the picture (default: 0.3)',
-        )
+        add_shared(parser, '--threshold', 'of an object; default: 0.3')
 
     @property
     def controls(self) -> tuple[Control, ...]:
@@ -49,8 +44,9 @@ class DetectionInferencer(ImageInferencer):
     def to_prediction(self, result: DetDataSample, frame: Frame) -> dict:
         """Return boxes, labels, scores and masks."""
         found = result.pred_instances.cpu()
-        names = dict(bboxes='boxes', labels='labels', scores='scores', masks='masks')
-        return {name: np.asarray(found[key]) for key, name in names.items() if key in found}
+        boxes, scores = found.bboxes.float().numpy(), found.scores.float().numpy()
+        masks = dict(masks=np.asarray(found.masks)) if 'masks' in found else {}
+        return dict(boxes=boxes, labels=found.labels.numpy(), scores=scores) | masks
 
     def draw(self, image: np.ndarray, prediction: dict, threshold: float = 0.3) -> np.ndarray:
         """Draw boxes, names, scores and masks."""

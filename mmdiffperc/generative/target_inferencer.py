@@ -100,7 +100,7 @@ class TargetInferencer(ImageInferencer):
     @classmethod
     def add_options(cls, parser: argparse.ArgumentParser):
         """Add ``--text`` and ``--text-file``, ``--num-steps``, ``--save-steps`` and ``--size``."""
-        parser.add_argument('--text', help='caption of every image (default: the captions in metadata.jsonl)')
+        add_shared(parser, '--text', 'a caption for all images; default: the captions in metadata.jsonl')
         captions = dict(dest='text', type=Path, metavar='FILE', help='captions of the images, one per line')
         parser.add_argument('--text-file', **captions)
         add_shared(parser, '--num-steps', "default: the config's")

@@ -9,10 +9,11 @@ import numpy as np
 from mmengine.config import Config
 from mmengine.structures import InstanceData
 from mmpose.evaluation.functional import nms
+from mmpose.models.heads import HeatmapHead
 from mmpose.structures import PoseDataSample, merge_data_samples
 from mmpose.visualization import PoseLocalVisualizer
 
-from mmdiffperc.command_line import bounded, config_file
+from mmdiffperc.command_line import add_shared, bounded, config_file
 from mmdiffperc.inference.builder import build_inferencer
 from mmdiffperc.inference.controls import Control
 from mmdiffperc.inference.inferencer import ImageInferencer
@@ -68,6 +69,8 @@ class PoseInferencer(ImageInferencer):
         if detector_weights and not detector:
             raise ValueError('detector_weights need the config of the detector: give it as detector')
         super().__init__(model, weights, **settings)
+        if isinstance(self.model.head, HeatmapHead):  # which decodes heatmaps with NumPy, and NumPy has no bfloat16
+            self.model.head.final_layer.register_forward_hook(lambda layer, inputs, heatmaps: heatmaps.float())
         self.detector = detector and build_inferencer(detector, detector_weights, **settings)
         self.person = person
 
@@ -87,12 +90,7 @@ class PoseInferencer(ImageInferencer):
         boxes.add_argument('--detector', type=config_file, metavar='CONFIG', help='config of a detector of mmdet')
         parser.add_argument('--detector-weights', metavar='FILE', help='its checkpoint')
         parser.add_argument('--person', type=bounded(int, 0), help="the detector's class of persons (default: 0)")
-        parser.add_argument(
-            '--threshold',
-            type=bounded(float),
-            metavar='SCORE',
-            help='lowest score of a keypoint in the picture (default: 0.3)',
-        )
+        add_shared(parser, '--threshold', 'of a keypoint; default: 0.3')
 
     @property
     def controls(self) -> tuple[Control, ...]:

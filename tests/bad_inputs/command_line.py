@@ -20,7 +20,6 @@ from .damage import PNG
 ROOT = Path(__file__).parents[2]
 TOOLS = {
     'projects/dmp/tools': (
-        'app',
         'convert_colours',
         'make_captions',
         'make_images',
@@ -28,6 +27,7 @@ TOOLS = {
         'pack_lmdb',
     ),
     'tools': (
+        'app',
         'benchmark',
         'constant_depth',
         'convert_checkpoint',

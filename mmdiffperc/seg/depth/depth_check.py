@@ -183,9 +183,10 @@ def _beyond(depth, share, factor, max_depth):
     likely = f' (likely {_likely_unit(depth, factor, max_depth)})' if share > MOST else ''
     return (
         f'{share:.0%} of the depth lies beyond max_depth = {max_depth}, up to {depth.max():.6g}. If the scenes are '
-        'really that deep, raise max_depth of the head, of CheckDepth and of the metric, or write 0 where the depth does '
-        f'not matter. If the unit is wrong, set depth_rescale_factor of LoadDepthAnnotation{likely}. If the maps were '
-        'resized with a value for pixels that were not measured, write 0 there and resize again with nearest neighbours'
+        'really that deep, raise max_depth of the head, of CheckDepth and of the metric, or write 0 where the depth '
+        f'does not matter. If the unit is wrong, set depth_rescale_factor of LoadDepthAnnotation{likely}. If the maps '
+        'were resized with a value for pixels that were not measured, write 0 there and resize again with nearest '
+        'neighbours'
     )
 
 

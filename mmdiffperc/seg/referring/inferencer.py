@@ -5,6 +5,7 @@ import argparse
 import numpy as np
 from mmseg.structures import SegDataSample
 
+from mmdiffperc.command_line import add_shared
 from mmdiffperc.inference.controls import Control
 from mmdiffperc.inference.inferencer import ImageInferencer
 from mmdiffperc.inference.inputs import Frame
@@ -37,9 +38,7 @@ class ReferringInferencer(ImageInferencer):
     @classmethod
     def add_options(cls, parser: argparse.ArgumentParser):
         """Add ``--text``."""
-        parser.add_argument(
-            '--text', help='what to segment, in English (default: the caption of each image in metadata.jsonl)'
-        )
+        add_shared(parser, '--text', 'what to segment, in English; default: the captions in metadata.jsonl')
 
     @property
     def controls(self) -> tuple[Control, ...]:

@@ -134,8 +134,8 @@ def test_ref_of_another_data_set(instances, change, message):
 @pytest.mark.parametrize(
     ('content', 'message'),
     [
-        (b'{"images": [', 'json'),
-        (b'\xff', 'json'),
+        (b'{"images": [', 'JSON'),
+        (b'\xff', 'JSON'),
         (b'[]', 'images.*annotations.*categories'),
         (b'{"images": {}}', 'images'),
         (b'{"images": []}', 'annotations'),
