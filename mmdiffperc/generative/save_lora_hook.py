@@ -3,10 +3,9 @@
 from pathlib import Path
 
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
-from torch import nn
 
+from mmdiffperc.engine.check_finite_hook import unwrap
 from mmdiffperc.registry import HOOKS
 from mmdiffperc.validation import validated
 
@@ -39,8 +38,3 @@ class SaveLoRAHook(Hook):
         """Write the adapter of a checkpoint before the checkpoint itself."""
         folder = Path(runner.work_dir) / f'lora_iter_{checkpoint["meta"]["iter"]}'
         unwrap(runner.model).save_lora(folder)
-
-
-def unwrap(model: nn.Module) -> nn.Module:
-    """Return the model without the wrapper that distributes it."""
-    return model.module if is_model_wrapper(model) else model

@@ -22,7 +22,7 @@ from mmdiffperc.inference.writers import encode_json
 
 from .dataset_check import has_area, overlaps
 
-# Of the persons that a detector finds, as in mmpose's own inferencer.
+# Persons with a lower score or a greater overlap are dropped, as in mmpose's own inferencer.
 LEAST_SCORE = 0.3
 GREATEST_OVERLAP = 0.3
 
@@ -30,22 +30,26 @@ GREATEST_OVERLAP = 0.3
 class PoseInferencer(ImageInferencer):
     """Estimate the poses of persons with one of mmpose's top-down estimators.
 
-    (mmpose's own inferencer ignores the boxes that it is given.) Each person needs a box: give the boxes, or a detector
-    of mmdet. Otherwise, and where the detector finds nobody, the whole image is the box of one person.
+    (mmpose's own inferencer ignores the boxes that it is given.) Each person needs a box: give the boxes, or one of
+    mmdet's detectors. Otherwise, and if the detector finds nobody, the whole image is the box of one person.
 
     A prediction is a dict of arrays for P persons with K keypoints: ``keypoints`` ``(P, K, 2)``, x, y in pixels;
     ``keypoint_scores`` ``(P, K)``; ``boxes`` ``(P, 4)``, x1, y1, x2, y2 in pixels; and ``box_scores`` ``(P,)``. For
-    each image, ``NAME_pose.json`` has the names of the keypoints and the persons; ``NAME_pose.png`` is to look at.
+    each image, ``NAME_pose.json`` holds the names of the keypoints and the persons, and ``NAME_pose.png`` shows boxes
+    and skeletons.
 
-    Options of a call: ``boxes``, a box x1, y1, x2, y2 in pixels around each person, which may extend beyond the image,
-    for all images; ``threshold`` (float), the lowest score of a keypoint in the picture, 0.3 by default.
+    Options of a call:
+
+    - ``boxes`` (Sequence, optional): A box x1, y1, x2, y2 in pixels around each person, the same for all images. It may
+      extend beyond the image.
+    - ``threshold`` (float): The lowest score of a keypoint in the picture. Defaults to 0.3.
 
     Args:
         model (str | Path | Config): A config.
         weights (str | Path, optional): A checkpoint of a model trained with it.
-        detector (str | Path | Config, optional): Config of a detector.
-        detector_weights (str | Path, optional): Its checkpoint.
-        person (int): The detector's class of persons. Defaults to 0.
+        detector (str | Path | Config, optional): The config of a detector.
+        detector_weights (str | Path, optional): The checkpoint of the detector.
+        person (int): The detector's class number of persons. Defaults to 0.
         **settings: See :class:`.ImageInferencer`.
 
     Raises:
