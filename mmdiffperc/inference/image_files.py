@@ -1,7 +1,6 @@
 """Your own images and their captions."""
 
 import json
-from collections.abc import Sequence
 from pathlib import Path
 
 import cv2
@@ -11,36 +10,6 @@ from PIL import Image, ImageOps
 from mmdiffperc.files import brief, read_text
 
 from .image_limits import check_pixels, unreadable
-from .metadata import list_images
-
-
-def find_images(path: str | Path) -> list[tuple[Path, str | None]]:
-    """Return the image, or the images of a folder, each with its first caption in ``metadata.jsonl``, if any.
-
-    They are in the order of their names.
-
-    Raises:
-        FileNotFoundError: A folder without images.
-        ValueError: Two images of the folder differ in their suffix only; its metadata are damaged.
-    """
-    path = Path(path)
-    if not path.is_dir():
-        return [(path, None)]
-    images = [(path / name, captions[0] if captions else None) for name, captions in sorted(list_images(path))]
-    check_names([image for image, _ in images])
-    return images
-
-
-def check_names(images: Sequence[Path]):
-    """Check that files named after the images have different names.
-
-    Raises:
-        ValueError: Two images of a folder differ in their suffix only.
-    """
-    stems = {}
-    for image in images:
-        if (other := stems.setdefault(image.with_suffix(''), image)) is not image:
-            raise ValueError(f'{other} and {image} would be written to the same files; rename one')
 
 
 def read_image(image: str | Path | np.ndarray | Image.Image) -> np.ndarray:

@@ -25,7 +25,7 @@ from .controls import Control
 from .image_files import read_image
 from .inputs import Frame, ImageInput, Source, find_sources, read_frames
 from .outputs import OutputFolder
-from .single_image import metainfo_for_testing, pipeline_for_testing
+from .pipeline import metainfo_for_testing, pipeline_for_testing
 from .tolerant_reader import TolerantReader
 
 DTYPES = dict(float32=torch.float32, bfloat16=torch.bfloat16, float16=torch.float16)
@@ -46,7 +46,7 @@ class Result(NamedTuple):
 
 
 class ImageInferencer(BaseInferencer):
-    """Predict something about images and videos with a trained model; the base of every task's inferencer.
+    """Run a trained model on images and videos; the base of every task's inferencer.
 
     It keeps the contract of mmengine's ``BaseInferencer``. The inferencer of a task
 

@@ -5,7 +5,7 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
-from pathlib import Path
+from pathlib import Path, PurePath
 from tempfile import TemporaryDirectory
 
 import cv2
@@ -19,6 +19,7 @@ from .controls import Control
 from .image_files import read_image
 from .image_limits import check_pixels
 from .inferencer import ImageInferencer
+from .inputs import Source
 from .page_limits import Limits, RequestLimits, time_limit
 
 MOST_STEPS = 50
@@ -35,15 +36,12 @@ def error_message(message: str) -> gr.Error:
 
 
 @contextmanager
-def errors_on_the_page(*folders: str | Path):
-    """Show the errors that a visitor can act on, without the paths of these folders."""
+def errors_on_the_page(folder: str | Path):
+    """Show the errors that a visitor can act on, without the path of the folder of their files."""
     try:
         yield
     except (ValueError, OSError) as error:
-        message = str(error)
-        for folder in folders:
-            message = message.replace(f'{folder}{os.sep}', '')
-        raise error_message(message) from error
+        raise error_message(str(error).replace(f'{folder}{os.sep}', '')) from error
     except torch.OutOfMemoryError as error:
         raise error_message('The image needs more memory than is available: make it smaller') from error
 
@@ -134,12 +132,14 @@ class Predictor:
         """
         if file is None:
             raise error_message('There is no image yet: drop one first')
-        self._read(file)
         inferencer = self.inferencers[task]
-        with TemporaryDirectory() as folder, errors_on_the_page(Path(file).parent, folder):
+        # DMP's files end alike whatever the task; those of the other tasks end in what they show.
+        stem = Path(file).stem if inferencer.picture_ending else f'{Path(file).stem}_{task}'
+        source = Source(self._read(file), PurePath(stem))
+        with TemporaryDirectory() as folder, errors_on_the_page(folder):
             options = options_of(inferencer.controls, values)
             with time_limit(inferencer.model, self.limits.seconds):
-                result = inferencer(file, out_dir=folder, return_vis=True, **options)
+                result = inferencer(source, out_dir=folder, return_vis=True, **options)
             files = sorted(str(path) for path in Path(folder).iterdir())
             summary = inferencer.summarize(result['predictions'][0])
             yield result['visualization'][0], summary, files  # Gradio has copied the files when it asks for more

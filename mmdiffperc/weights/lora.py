@@ -130,13 +130,6 @@ def share_weights(unet: UNet2DConditionModel) -> UNet2DConditionModel:
     return copy.deepcopy(unet, {id(weight): weight for weight in weights})
 
 
-def without_lora(unet: UNet2DConditionModel) -> UNet2DConditionModel:
-    """Return a U-Net with the same weights in memory, without the adapter."""
-    unet = share_weights(unet)
-    _remove(unet)
-    return unet
-
-
 def _adapted_layers(unet) -> dict[str, LoraLayer]:
     return {name: layer for name, layer in unet.named_modules() if isinstance(layer, LoraLayer)}
 

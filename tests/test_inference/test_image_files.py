@@ -1,22 +1,9 @@
-import json
-
 import cv2
 import numpy as np
 import pytest
 from PIL import Image
 
-from mmdiffperc.inference.image_files import find_images, read_captions, read_image
-
-
-def test_find_images(photos):
-    assert find_images(photos) == [(photos / 'bed.png', None), (photos / 'door.JPG', None)]
-    assert find_images(photos / 'notes.txt') == [(photos / 'notes.txt', None)]  # reading it says what it is
-    (photos / 'bed.jpg').touch()
-    with pytest.raises(ValueError, match=r'bed\.\w+.*bed\.\w+'):
-        find_images(photos)
-    (photos / 'empty').mkdir()
-    with pytest.raises(FileNotFoundError, match='empty.*metadata.jsonl'):
-        find_images(photos / 'empty')
+from mmdiffperc.inference.image_files import read_captions, read_image
 
 
 def test_read_image(photos, image):
@@ -70,13 +57,6 @@ def test_what_is_no_image(photos, image):
         read_image(image[..., 0])
     with pytest.raises(TypeError, match='image'):
         read_image(3)
-
-
-def test_captions_of_metadata(photos):
-    """In the order of names, not of lines."""
-    lines = [dict(file_name='door.JPG', text='a door'), dict(file_name='bed.png', text=['a bed', 'a room'])]
-    (photos / 'metadata.jsonl').write_text('\n'.join(map(json.dumps, lines)))
-    assert find_images(photos) == [(photos / 'bed.png', 'a bed'), (photos / 'door.JPG', 'a door')]
 
 
 def test_captions_of_text_and_of_jsonl(tmp_path):

@@ -11,12 +11,21 @@ import pytest
 import tiny_depth
 import tiny_pose
 import tiny_refer
+import torch
 from browser import open_browser
+from mmengine.config import Config
 from playwright.sync_api import expect
 
+from mmdiffperc.generative import DeterministicDiffusion
+
+TINY_SD = dict(type='Pretrained', checkpoint='tiny-sd')
 LIMIT = 20_000  # bytes and pixels
 PATIENCE = 300_000  # milliseconds at most; the machine may have other things to do
-TASKS = ('depth', 'phrase', 'classes', 'pose')
+TASKS = ('depth', 'phrase', 'classes', 'pose', 'normals', 'shading')
+DMP = dict(
+    normals=dict(num_steps=2, guidance_scale=2.0),
+    shading=dict(use_prompts=False, sampler='one_pass', prediction_type='sample'),
+)
 
 
 @pytest.fixture(scope='module')
@@ -30,14 +39,32 @@ def app():
 
 
 @pytest.fixture(scope='module')
-def tasks(tiny_vpd, tiny_checkpoint, tmp_path_factory):
+def adapter(tmp_path_factory):
+    """The folder of an adapter that changes something."""
+    torch.manual_seed(0)
+    model = DeterministicDiffusion('tiny-sd')
+    for name, weight in model.unet.named_parameters():
+        if '.lora_B.' in name:
+            torch.nn.init.normal_(weight, std=0.2)
+    model.save_lora(folder := tmp_path_factory.mktemp('adapter'))
+    return folder
+
+
+@pytest.fixture(scope='module')
+def tasks(tiny_vpd, tiny_checkpoint, adapter, tmp_path_factory):
     """The config and the checkpoint of each task, of tiny width."""
     tasks = dict(classes=(tiny_vpd, tiny_checkpoint))
     for name, tiny in dict(depth=tiny_depth, phrase=tiny_refer, pose=tiny_pose).items():
         folder = tmp_path_factory.mktemp(name)
         config = tiny.write_config(folder)
         tasks[name] = config, tiny.write_checkpoint(config, folder / f'{name}.pth')
-    return {name: tasks[name] for name in TASKS if name in tasks}
+    pipeline = [dict(type='Resize', scale=(40, 40))]
+    for name, options in DMP.items():
+        path = tmp_path_factory.mktemp('dmp') / f'{name}.py'
+        model = dict(type='DeterministicDiffusion', arch='tiny-sd', init_cfg=TINY_SD, **options)
+        Config(dict(model=model, test_dataloader=dict(dataset=dict(pipeline=pipeline)))).dump(path)
+        tasks[name] = str(path), str(adapter)
+    return {name: tasks[name] for name in TASKS}
 
 
 def words(tasks):
@@ -176,6 +203,29 @@ def test_classes(page, inferencers, photo, tmp_path):
     (expected,) = inferencers['classes'](photo)['predictions']
     np.testing.assert_array_equal(labels, expected['labels'])
     assert '%' in page.get_by_role('textbox', name='Summary').input_value()
+
+
+def test_normals_and_another_task_of_dmp(page, inferencers, photo, tmp_path):
+    upload(page, photo)
+    choose(page, 'normals')
+    page.get_by_label('Caption').fill('a bed')
+    steps = page.get_by_role('spinbutton')
+    expect(steps).to_have_value('2')
+    steps.fill('3')
+    predict(page)
+    shown = result(page, 'normals')
+    (expected,) = inferencers['normals'](photo, text='a bed', num_steps=3)['predictions']
+    normals = np.load(download(page, 'normals', 'bed_normals.npz', tmp_path))['x']
+    assert normals.shape == (67, 51, 3) and normals.std() > 0.01
+    np.testing.assert_allclose(normals, expected['target'], atol=1e-4)
+    np.testing.assert_allclose(shown[..., ::-1] / 255, normals, atol=0.6 / 255)
+    choose(page, 'shading')  # without prompts, in a single pass
+    expect(page.get_by_label('Caption')).to_be_hidden()
+    expect(page.get_by_role('spinbutton')).to_have_count(0)
+    predict(page)
+    result(page, 'shading')
+    names = page.locator('#files-5 a').evaluate_all('links => links.map(link => link.download)')
+    assert names == ['bed_shading.npz', 'bed_shading.png']
 
 
 def test_boxes_are_drawn_and_cleared(page, inferencers, photo, tmp_path):

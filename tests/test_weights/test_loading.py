@@ -8,6 +8,7 @@ import pytest
 import torch
 from diffusers import AutoencoderKL, UNet2DConditionModel
 from mmengine.model import BaseModule
+from pickles import Call
 from safetensors.torch import save_file
 from transformers import CLIPTextConfig, CLIPTextModel
 
@@ -486,14 +487,11 @@ def test_pointers_and_web_pages(tmp_path, suffix, content, message):
         load_weights(path, vae=AutoencoderKL(**VAE))
 
 
-class _Evil:
-    def __reduce__(self):
-        return Path.touch, (Path('executed'),)
-
-
 def test_nothing_in_a_file_is_executed(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    torch.save({'state_dict': _compvis(_modules('sd1', seed=1), 'sd1'), 'evil': _Evil()}, 'sd.ckpt')
+    torch.save(
+        {'state_dict': _compvis(_modules('sd1', seed=1), 'sd1'), 'evil': Call(Path.touch, Path('executed'))}, 'sd.ckpt'
+    )
     with pytest.raises(Exception, match=r'sd\.ckpt'):
         load_weights('sd.ckpt', vae=AutoencoderKL(**VAE))
     assert not Path('executed').exists()

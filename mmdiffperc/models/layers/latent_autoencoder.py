@@ -37,7 +37,7 @@ class LatentAutoencoder(nn.Module):
         self.eval()
 
     def train(self, mode: bool = True):
-        """Stay in evaluation mode, whatever ``mode`` says."""
+        """Stay in evaluation mode for any ``mode``."""
         return super().train(False)
 
     @torch.no_grad()

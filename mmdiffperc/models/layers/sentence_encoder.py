@@ -72,7 +72,7 @@ class SentenceEncoder(nn.Module):
         self.register_load_state_dict_post_hook(_note_weights)
 
     def train(self, mode: bool = True):
-        """Stay in evaluation mode, whatever ``mode`` says."""
+        """Stay in evaluation mode for any ``mode``."""
         return super().train(False)
 
     def load(self, checkpoint: str | Path | Source):
@@ -107,7 +107,7 @@ class SentenceEncoder(nn.Module):
         return torch.stack([encoded[sentence] for sentence in sentences]).to(weight.device)
 
     def _remember(self, encoded: dict[str, torch.Tensor]):
-        # Other threads may do the same meanwhile: each step is atomic, and nobody relies on what it finds later.
+        # Other threads may do the same meanwhile: each step is atomic, and `encoded` keeps what this thread needs.
         self._encoded.update(encoded)
         for sentence in list(self._encoded)[: -self.cache_size or None]:  # the oldest
             self._encoded.pop(sentence, None)

@@ -48,7 +48,7 @@ class BasePrompts(nn.Module):
     class_names: tuple[str, ...] = ()
 
     def init_embeddings(self, arch: str | None = None, checkpoint: str | Path | Source | None = None):
-        """Initialise what comes from Stable Diffusion or from a file; by default nothing.
+        """Initialise the prompts from Stable Diffusion or from a file; by default they are left unchanged.
 
         Args:
             arch (str, optional): Architecture of the backbone.
