@@ -111,21 +111,14 @@ def test_another_file(tmp_path, labelled, capsys, content, message):
     assert not (tmp_path / 'out').exists()
 
 
-@pytest.mark.parametrize(
-    ('content', 'message'),
-    [
-        (None, 'splits.mat: expected splits.mat, but it does not exist'),
-        (b'', 'splits.mat: expected splits.mat, but the file is damaged'),
-        (b'garbage' * 50, 'splits.mat: expected splits.mat, but the file is damaged'),
-    ],
-)
-def test_splits_that_cannot_be_read(tmp_path, labelled, capsys, content, message):
+@pytest.mark.parametrize('content', [None, b'', b'garbage' * 50])
+def test_splits_that_cannot_be_read(tmp_path, labelled, capsys, content):
     from nyu import main
 
     path = tmp_path / 'splits.mat'
     path.unlink() if content is None else path.write_bytes(content)
     assert main(['--out', str(tmp_path / 'out'), *labelled]) == 1
-    assert message in capsys.readouterr().err
+    assert 'splits.mat' in capsys.readouterr().err
     assert not list(tmp_path.glob('out*'))
 
 
