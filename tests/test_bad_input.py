@@ -9,10 +9,11 @@ import pytest
 import torch
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
-from mmseg.apis import MMSegInferencer, inference_model, init_model
+from mmseg.apis import inference_model, init_model
 from tiny_arch import write_arch
 
 from mmdiffperc.compat.checkpoint import load_file
+from mmdiffperc.inference import build_inferencer
 
 CONFIGS = Path(__file__).parents[1] / 'configs'
 CLASSES = ['wall', 'sky', 'tree']
@@ -55,7 +56,7 @@ def model(config, checkpoint):
 
 @pytest.fixture(scope='module')
 def inferencer(config, checkpoint):
-    return MMSegInferencer(config, checkpoint, device='cpu')
+    return build_inferencer(config, checkpoint, device='cpu', show_progress=False)
 
 
 @pytest.fixture(autouse=True)
@@ -93,16 +94,14 @@ def test_unusual_images(model, inferencer, tmp_path, kind):
     labels = result.pred_sem_seg.data[0]
     assert labels.shape == size and set(labels.unique().tolist()) <= {0, 1, 2}
     assert torch.isfinite(result.seg_logits.data).all()
-    np.testing.assert_array_equal(inferencer(path)['predictions'], labels)
+    np.testing.assert_array_equal(inferencer(path)['predictions'][0]['labels'], labels)
 
 
 @pytest.mark.parametrize('name', BROKEN)
-def test_broken_images_are_named(model, inferencer, tmp_path, name):
-    path = tmp_path / name
-    path.write_bytes(BROKEN[name])
-    for predict in (lambda: inference_model(model, str(path)), lambda: inferencer(str(path))):
-        with pytest.raises(Exception, match=re.escape(name)):
-            predict()
+def test_broken_images_are_named(inferencer, tmp_path, name):
+    (tmp_path / name).write_bytes(BROKEN[name])
+    with pytest.raises(ValueError, match=re.escape(name)):
+        inferencer(tmp_path / name)
 
 
 def changed(checkpoint, path, change):
