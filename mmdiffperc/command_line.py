@@ -172,6 +172,8 @@ SHARED = {
     '--num-steps': dict(type=positive, metavar='N', help='number of denoising steps'),
     '--size': dict(type=image_side, metavar='PIXELS', help='image size'),
     '--strides': dict(nargs='+', type=positive, metavar='PIXELS', help='strides of the features'),
+    '--text': dict(help='text about the image'),
+    '--threshold': dict(type=bounded(float), metavar='SCORE', help='lowest score to draw'),
 }
 
 

@@ -1,4 +1,4 @@
-"""Files: written whole or not at all, named below the folder they belong to, and quoted briefly in messages."""
+"""Files: writing them completely or not at all, checking their names, reading text and JSON, and quoting values."""
 
 import contextlib
 import hashlib
@@ -14,7 +14,7 @@ from typing import Any
 
 
 def _name_of_system() -> str:
-    """Return what the numbers of processes belong to: a container's are not those of its host."""
+    """Identify the system that numbers the processes; a container numbers them differently from its host."""
     parts = [socket.gethostname()]
     for file in ('/proc/sys/kernel/random/boot_id', '/proc/self/ns/pid'):
         with contextlib.suppress(OSError):  # not on every system
@@ -22,48 +22,48 @@ def _name_of_system() -> str:
     return hashlib.sha256('\n'.join(parts).encode()).hexdigest()[:8]
 
 
-# In bytes; usual file systems take no more.
+# Limits of common file systems, in bytes.
 LONGEST_NAME = 255
 LONGEST_PATH = 1024
-# The process is part of a partial name, so that several processes may write into one folder.
+# Partial names contain the process id, so that several processes can write into one folder.
 _PARTIAL = f'.part-{_name_of_system()}-'
 _tidied: set[Path] = set()
 
 
 @contextmanager
 def whole_file(path: str | Path) -> Iterator[Path]:
-    """Write a file that appears under its own name only once it is whole; on failure, what was there stays.
+    """Write a file that appears under its name when it is complete. After an error, an existing file is unchanged.
 
     Args:
         path (str | Path): The file to create or replace. Missing parent folders are created.
 
     Yields:
-        Path: A temporary file name in the same folder, with the same suffix, to write to.
+        Path: A temporary file name in the same folder and with the same suffix, to write to.
     """
     path = Path(path)
-    if path.exists() and not path.is_file():  # a device or a pipe, such as /dev/stdout, holds nothing to lose
+    if path.exists() and not path.is_file():  # a device or a pipe, such as /dev/stdout, has no content to protect
         yield path
         return
     partial = _partial_name(path)
     try:
         yield partial
-        with partial.open('rb') as file:  # for reading, because the partial file may be a link to a protected one
-            os.fsync(file.fileno())  # some file systems report a full disk only here
+        with partial.open('rb') as file:  # read mode, because the partial file may be a link to a read-only file
+            os.fsync(file.fileno())  # some file systems do not report a full disk earlier
         os.replace(partial, path)
     except OSError as error:
         if error.errno and error.filename in (None, str(partial)):
-            error.filename = str(path)  # the name that the user has given
+            error.filename = str(path)  # the name that the user knows
         raise
     finally:
         partial.unlink(missing_ok=True)
 
 
 def write_whole(path: str | Path, content: bytes | str):
-    """Write a file by :func:`whole_file`.
+    """Write the content of a file with :func:`whole_file`.
 
     Args:
         path (str | Path): The file to create or replace. Missing parent folders are created.
-        content (bytes | str): All of its content; text is encoded as UTF-8.
+        content (bytes | str): The whole content. Text is encoded as UTF-8.
 
     Raises:
         OSError: The file cannot be written, for instance because the disk is full.
@@ -74,16 +74,16 @@ def write_whole(path: str | Path, content: bytes | str):
 
 @contextmanager
 def whole_folder(path: str | Path) -> Iterator[Path]:
-    """Write a folder that appears under its own name only once it is whole.
+    """Write a folder that appears under its name when it is complete.
 
     Args:
-        path (str | Path): The folder to create; it may exist if it is empty. Missing parent folders are created.
+        path (str | Path): The folder to create. It may exist if it is empty. Missing parent folders are created.
 
     Yields:
-        Path: A new, empty folder beside it, to write to.
+        Path: A new, empty folder next to it, to write to.
 
     Raises:
-        OSError: On leaving: ``path`` has been filled by somebody else.
+        OSError: On exit: another process has written to ``path`` in the meantime.
     """
     path = Path(path)
     partial = _partial_name(path)
@@ -99,14 +99,14 @@ def read_text(path: str | Path) -> str:
     """Read a text file.
 
     Raises:
-        OSError: There is no such file.
-        ValueError: It contains something else than text in UTF-8.
+        OSError: The file does not exist.
+        ValueError: The file is not text in UTF-8.
     """
     if not Path(path).is_file():
         raise FileNotFoundError(f'{path}: expected a text file, but it does not exist or is not a file')
     content = Path(path).read_bytes()
     try:
-        return content.decode('utf-8-sig')  # some editors put a byte order mark in front
+        return content.decode('utf-8-sig')  # some editors write a byte order mark
     except UnicodeDecodeError as error:
         raise ValueError(
             f'{path}: expected a text file in UTF-8, got {brief(content[:20])} ({error.reason})'
@@ -114,19 +114,19 @@ def read_text(path: str | Path) -> str:
 
 
 def relative_name(name: str, where: str) -> str:
-    """Check that a file name read from a list stays below the folder that the list belongs to.
+    """Check that a file name from a list does not lead out of the folder of the list.
 
-    Names are compared as text, so that folders that are symbolic links keep working.
+    The check does not resolve symbolic links, so linked folders work.
 
     Args:
         name (str): The name, such as ``'kitchen/0001.png'``.
-        where (str): Where it was read, for the message.
+        where (str): The source of the name, for the message.
 
     Returns:
         str: The name.
 
     Raises:
-        ValueError: It is empty, absolute or too long, contains ``..``, or cannot be a file name.
+        ValueError: The name is empty, absolute or too long, contains ``..``, or is not a valid file name.
     """
     pure = PurePath(name) if isinstance(name, str) else PurePath()
     leads_out = pure.is_absolute() or pure.drive or '..' in pure.parts
@@ -138,37 +138,40 @@ def relative_name(name: str, where: str) -> str:
 
 
 def read_json(path: str | Path) -> dict:
-    """Read a JSON file that holds an object, such as a config.
+    """Read a JSON file that contains an object, such as a config.
 
     Raises:
-        ValueError: It holds anything else, is damaged, or is nested too deeply.
+        ValueError: The file contains anything else, is damaged, or is nested too deeply.
     """
     try:
         content = json.loads(Path(path).read_bytes())
     except (ValueError, RecursionError) as error:
-        raise ValueError(f'{path}: damaged, or no JSON ({brief(str(error))}); expected an object {{...}}') from error
+        reason = brief(str(error))
+        raise ValueError(
+            f'{path}: expected a JSON object {{...}}, but the file is damaged or not JSON ({reason})'
+        ) from error
     if not isinstance(content, dict):
         raise ValueError(f'{path}: expected a JSON object {{...}}, got {brief(content)}')
     return content
 
 
 def brief(value: object, length: int = 100) -> str:
-    """Quote a foreign value in a message, without building its whole representation.
+    """Quote a value of unknown size in a message, without building its whole representation.
 
     Args:
-        value (object): What was found in a file. Containers are quoted three levels deep, eight entries each.
-        length (int): Number of characters at most. Defaults to 100.
+        value (object): The value. Containers are quoted to a depth of three levels, with eight entries each.
+        length (int): Maximum number of characters. Defaults to 100.
     """
     quoted = _quote(value, depth=3, length=length)
     return quoted if len(quoted) <= length else f'{quoted[: length - 3]}...'
 
 
 def quoted(names: Iterable[object], limit: int = 8) -> str:
-    """Quote foreign names inside a sentence: ``'wall', 'crack' and 3 more``.
+    """Quote names in a sentence: ``'wall', 'crack' and 3 more``.
 
     Args:
-        names (Iterable): What was found in files or configs.
-        limit (int): How many of them are shown. Defaults to 8.
+        names (Iterable): The names.
+        limit (int): Number of names that are shown. Defaults to 8.
     """
     names = list(names)
     shown = ', '.join(brief(name) for name in names[:limit])
@@ -178,7 +181,7 @@ def quoted(names: Iterable[object], limit: int = 8) -> str:
 def _is_storable(name):
     try:
         encoded = name.encode()
-    except UnicodeEncodeError:  # JSON may hold half a character
+    except UnicodeEncodeError:  # JSON can contain lone surrogates
         return False
     is_short = len(encoded) <= LONGEST_PATH and all(len(part) <= LONGEST_NAME for part in encoded.split(b'/'))
     return is_short and b'\0' not in encoded
@@ -187,7 +190,7 @@ def _is_storable(name):
 def _quote(value, depth, length):
     if isinstance(value, (str, bytes)):
         return repr(value[:length])
-    if isinstance(value, int) and value.bit_length() > length:  # writing out a huge number takes forever
+    if isinstance(value, int) and value.bit_length() > length:  # formatting a huge number takes very long
         return f'a number of {value.bit_length()} bits'
     if isinstance(value, (int, float, complex, type(None))):
         return repr(value)
@@ -204,7 +207,7 @@ def _partial_name(path):
 
 
 def _remove_abandoned(folder):
-    """Remove what killed processes of this machine left behind; looked for once per folder."""
+    """Remove partial files of killed processes on this system. Each folder is searched once."""
     folder = folder.absolute()
     if folder in _tidied:
         return
@@ -212,7 +215,7 @@ def _remove_abandoned(folder):
     for path in folder.glob(f'{_PARTIAL}*'):
         process = path.name.removeprefix(_PARTIAL).partition('-')[0]
         if process.isdigit() and not _is_running(int(process)):
-            with contextlib.suppress(OSError):  # another process may be tidying, too
+            with contextlib.suppress(OSError):  # another process may have removed it
                 shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
@@ -227,6 +230,6 @@ def _is_running(process):
 
 
 def spread(items: Sequence[Any], number: int = 50) -> list[Any]:
-    """Return at most this many items, spread evenly: a fair sample of files that are sorted by scene."""
+    """Return at most ``number`` evenly spaced items, a fair sample of files that are sorted by scene."""
     count = min(len(items), number)
     return [items[index * len(items) // count] for index in range(count)]

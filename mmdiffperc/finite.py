@@ -1,4 +1,4 @@
-"""Finds weights that are NaN or infinite."""
+"""Find weights that are NaN or infinite."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -11,7 +11,7 @@ def first_non_finite(state_dict: Mapping[str, Any]) -> str | None:
 
     Args:
         state_dict (Mapping[str, Any]): Tensors by name. Integer, sparse and meta tensors, and values that are not
-            tensors, are skipped. Of a sharded tensor, what this process holds is checked.
+            tensors, are skipped. Only the local part of a sharded tensor is checked.
 
     Returns:
         str | None: The name, or None if all values are finite.
@@ -22,7 +22,7 @@ def first_non_finite(state_dict: Mapping[str, Any]) -> str | None:
 def is_finite(tensor: torch.Tensor) -> bool:
     """Return whether a tensor holds neither NaN nor infinity.
 
-    A mask of zeros and minus infinity, which some models keep among their weights, passes.
+    A mask of zeros and minus infinity, which some models store among their weights, passes.
 
     Args:
         tensor (Tensor): Of any shape and type. Integer, sparse and meta tensors pass.
@@ -31,7 +31,7 @@ def is_finite(tensor: torch.Tensor) -> bool:
         return True
     if tensor.element_size() == 1:  # eight-bit floats have no sum
         tensor = tensor.float()
-    # A finite sum has finite terms, and takes a tenth of the time of looking at each; but it may overflow.
+    # A finite sum has finite terms and takes a tenth of the time of checking each of them, but it may overflow.
     total = tensor.sum(dtype=torch.promote_types(tensor.dtype, torch.float32))
     return bool(total.isfinite()) or bool(tensor.isfinite().all()) or _is_mask(tensor)
 

@@ -6,12 +6,12 @@ from collections.abc import Iterable
 
 
 def common_modules(names: Iterable[str]) -> list[str]:
-    """Return the longest module name that parameters share, for each submodule of the model.
+    """Return the longest common module name of the parameters in each direct submodule of a model.
 
-    A parameter that is alone in its submodule keeps its full name.
+    If a submodule has one parameter only, its full name is returned.
 
     Args:
-        names (Iterable[str]): Full names, such as ``'backbone.unet.conv_in.weight'``.
+        names (Iterable[str]): Full parameter names, such as ``'backbone.unet.conv_in.weight'``.
     """
     by_child = defaultdict(list)
     for name in names:

@@ -1,4 +1,4 @@
-"""Worker processes that end with the process that started them."""
+"""Worker processes that end together with their parent process."""
 
 import os
 import signal
@@ -7,13 +7,13 @@ from threading import Thread
 
 
 def end_with_parent():
-    """Make this worker process end as soon as its parent does, even if the parent was killed.
+    """Make this worker process end as soon as its parent ends, even if the parent is killed.
 
-    Pass it as the ``initializer`` of a pool. SIGINT, which a terminal sends to all processes of a program, is left to
-    the parent.
+    Pass this function as the ``initializer`` of a pool. The worker ignores SIGINT, which a terminal sends to all
+    processes of a program, because the parent handles it.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)  # a fork inherits the handler of its parent
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)  # a forked process inherits the handler of its parent
     Thread(target=_wait_and_exit, args=(parent_process().sentinel,), daemon=True).start()
 
 

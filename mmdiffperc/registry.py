@@ -1,4 +1,4 @@
-"""Where the core classes are registered, and how a config finds them.
+"""The registries of the core classes, and how a config finds a data set.
 
 Core classes go into mmengine's *root* registries, so a bare name builds under every host's scope once the package is
 imported. Each root also gets an empty child of scope ``mmdiffperc``: through it ``type='mmdiffperc.DiffusionUNet'``
@@ -19,19 +19,19 @@ from mmengine.registry import (
 __all__ = ['DATASETS', 'FUNCTIONS', 'HOOKS', 'METRICS', 'MODELS', 'OPTIM_WRAPPER_CONSTRUCTORS', 'TRANSFORMS']
 
 for _root in (DATASETS, FUNCTIONS, HOOKS, METRICS, MODELS, OPTIM_WRAPPER_CONSTRUCTORS, TRANSFORMS):
-    # Only core modules may stand in ``locations``: a look-up must never need a host that is not installed.
+    # ``locations`` may only name core modules: a look-up must never need a host that is not installed.
     Registry(_root.name, parent=_root, scope='mmdiffperc', locations=['mmdiffperc.models'])
 
 
 def find_dataset(name: str, scope: str | None = None) -> type | None:
-    """Return the data set of a name that a user gave, or None if there is none.
+    """Return the data set with a name from a config, or None if it does not exist.
 
-    A name without a dot must be registered. ``Registry.get`` would import a module of that name, be it of the standard
-    library, such as ``wave``, or a file beside the script.
+    A name without a dot must be registered. ``Registry.get`` would import a module with that name, whether it belongs
+    to the standard library, such as ``wave``, or is a file beside the script.
 
     Args:
         name (str): Name of a registered class, with or without its scope, or the dotted path of a class.
-        scope (str, optional): The host to search. Default: the current one.
+        scope (str, optional): Scope of the host to search. Default: the current one.
 
     Raises:
         ValueError: The module of a dotted path cannot be imported.

@@ -1,9 +1,9 @@
 """One validator for the arguments of all classes.
 
-The annotations of ``__init__`` declare types and ranges once, and :func:`validated` holds every call to them while the
-object is built. pydantic decides what fits, strictly: ``True`` is no number, ``'False'`` is no bool, and NaN and
-infinity are refused unless an annotation allows them. A list may stand where a tuple is expected, and an int where a
-float is. Arguments are only looked at: they reach ``__init__`` as they were given.
+The annotations of ``__init__`` declare types and ranges once, and :func:`validated` checks every call against them
+while the object is built. pydantic decides strictly what fits: ``True`` is not a number, ``'False'`` is not a bool, and
+NaN and infinity are refused unless an annotation allows them. A list is accepted for a tuple, and an int for a float.
+Arguments are not converted: ``__init__`` receives them unchanged.
 """
 
 import inspect
@@ -28,26 +28,26 @@ _VARIADIC = inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD
 
 @dataclass(frozen=True)
 class Expected:
-    """Part of an annotation: what an error message says was expected, instead of pydantic's own words.
+    """Part of an annotation: what an error message says was expected, instead of pydantic's text.
 
     Args:
-        what (str): Such as ``'a whole number from 1 to 9'``.
+        what (str): A description such as ``'a whole number from 1 to 9'``.
     """
 
     what: str
 
     def __get_pydantic_core_schema__(self, source, handler):
-        """Let pydantic report this for whatever is wrong with the value."""
+        """Make pydantic report this for every wrong value."""
         message = f'expected {self.what}'
         return core_schema.custom_error_schema(handler(source), 'expected', custom_error_message=message)
 
 
 def options(names: Iterable[str], what: str) -> BeforeValidator:
-    """Part of an annotation of a dict: the only keys that it may have.
+    """Part of the annotation of a dict: the only keys that it may have.
 
     Args:
         names (Iterable[str]): The keys.
-        what (str): What the dict is, for the message where there is no dict.
+        what (str): What was expected, for the message if the value is not a dict.
     """
     names = tuple(names)
 
@@ -67,7 +67,7 @@ def _error(message):
 
 
 def _plain(value):
-    """Convert numbers and arrays of numpy, ranges and kinds of tuples to types that pydantic knows."""
+    """Convert numbers and arrays of numpy, ranges and tuples to types that pydantic supports."""
     if isinstance(value, (np.generic, np.ndarray)):
         return value.tolist()
     return list(value) if isinstance(value, (range, tuple)) else value
@@ -122,16 +122,16 @@ Component = Annotated[dict, AfterValidator(_typed), Expected("a config with its 
 def validated(cls: type) -> type:
     """Check the arguments of a class by the annotations of its ``__init__``, whenever an object is built.
 
-    Names that neither the class nor its bases know are refused, and the nearest known ones suggested. Of an inherited
-    ``__init__`` only the names are checked. Nothing else of the class changes: not its signature, nor how its objects
+    Names that neither the class nor its bases accept are refused, and the nearest accepted ones suggested. For an
+    inherited ``__init__``, only the names are checked. The signature of the class does not change, nor how its objects
     are copied, pickled or called.
 
     Args:
         cls (type): The class to decorate.
 
     Returns:
-        type: The same class. From then on it raises ``ValueError`` for a value that does not fit and ``TypeError`` for
-        an argument that is missing or unknown; both name the class, the argument and what was expected.
+        type: The same class. It then raises ``ValueError`` for a value that does not fit and ``TypeError`` for a
+        missing or unknown argument; both name the class, the argument and what was expected.
     """
     init = cls.__init__
     signature = inspect.signature(init)
@@ -167,14 +167,14 @@ def _hints_of(cls, include_extras):
 
 
 class Validator:
-    """Hold values to an annotation.
+    """Check values against an annotation.
 
     Args:
         hint (Any): The annotation, such as ``Strides | None``.
     """
 
     def __init__(self, hint: Any):
-        # In a list, because pydantic takes no configuration beside some types by themselves.
+        # In a tuple, because pydantic accepts no configuration for some types on their own.
         self._adapter = TypeAdapter(tuple[hint], config=STRICT)
         self._alternative = ', or None' if type(None) in get_args(hint) else ''
 
@@ -182,8 +182,8 @@ class Validator:
         """Check a value.
 
         Args:
-            name (str): What the value is called, for the message.
-            value (object): What was given.
+            name (str): Name of the value, for the message.
+            value (object): The value.
 
         Raises:
             ValueError: It does not fit the annotation.
@@ -196,7 +196,7 @@ class Validator:
 
     def _message(self, name, given, path, kind, reason):
         value = given
-        for part in path:  # besides keys and indices, pydantic names the alternative that it tried
+        for part in path:  # besides keys and indices, the path names the alternative that pydantic tried
             if isinstance(value, Mapping) and part in value:
                 name, value = f'{name}.{part}', value[part]
             elif isinstance(value, (list, tuple)) and isinstance(part, int):
@@ -211,7 +211,7 @@ class Validator:
 
 
 class _Notation(reprlib.Repr):
-    """Quote values as a config has them: a few entries of each container, and nothing else at length."""
+    """Quote values as in a config, with a few entries of each container, and briefly."""
 
     def __init__(self):
         super().__init__()
@@ -237,7 +237,7 @@ def _bind(signature, owner, instance, args, kwargs) -> dict:
 
 @cache
 def _known_arguments(built: type, cls: type) -> tuple[str, ...]:
-    """Return the arguments that a class takes, or passes on by ``**kwargs`` when an object of ``built`` is built."""
+    """Return the arguments that a class accepts, or passes on by ``**kwargs`` when an object of ``built`` is built."""
     names = []
     for base in built.__mro__[built.__mro__.index(cls) : -1]:
         if '__init__' not in vars(base):

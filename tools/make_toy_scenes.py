@@ -1,8 +1,9 @@
-"""Make toy scenes in the on-disk formats that mmseg, mmdet and mmpose read, each in a folder of its own.
+"""Write toy scenes in the on-disk formats that mmseg, mmdet and mmpose read.
 
     python tools/make_toy_scenes.py
 
-writes all that the toy configs read, into data/toy. What is already there stays, and missing formats are added.
+writes everything that the toy configs read: a folder in data/toy for each format. Existing formats are left as they
+are, and missing ones are added.
 """
 
 import sys

@@ -4,7 +4,7 @@
     python tools/predict.py CONFIG --help
 
 The model in CONFIG decides what is predicted, and the second command lists its options. INPUT is an image, a video, a
-folder of them, or a pattern such as 'photos/*.jpg'.
+folder of them, or a glob pattern in quotes.
 
 The files of an image are named after it: a picture to look at, and files to compute with. A video gives a video of the
 pictures, and a folder with the other files of each frame. Images that cannot be read are reported at the end, and the

@@ -1,7 +1,9 @@
-"""What a checkpoint may hold: settings, numbers, and plain tensors of finite weights.
+"""Check that a checkpoint contains only settings, numbers, and plain tensors of finite weights.
 
-Hosts copy what fits and log the rest, so a sparse tensor, or one without storage, leaves a weight random, and anything
-but a dict ends in an ``AttributeError`` somewhere else. Here each is an error that names the file and the entry.
+Hosts copy what fits and log the rest. A sparse tensor, or one without storage, therefore leaves a weight random, and
+anything but a dict ends in an ``AttributeError`` elsewhere. Here each is an error that names the file and the entry.
+
+Delete together with :mod:`mmdiffperc.compat.checkpoint`.
 """
 
 import datetime
@@ -22,7 +24,7 @@ from mmdiffperc.finite import is_finite
 from .checkpoint_unpickler import METHODS, LightningCallback, safe_types
 
 _DEEPEST = 50
-_SMALL = 2**20  # bytes; a constant that a model keeps expanded
+_SMALL = 2**20  # bytes of a constant that a model stores expanded
 _DATES = (datetime.date, datetime.time, datetime.timedelta, datetime.tzinfo)
 _LEAVES = (type(None), int, float, complex, str, bytes, bytearray, torch.Size, torch.dtype, torch.device, torch.layout)
 _LEAVES += (PurePath, HistoryBuffer, *_DATES)
@@ -34,27 +36,27 @@ _WEIGHTS = ('state_dict', 'ema_state_dict')
 
 
 def check_plain(content: Any, where: str) -> None:
-    """Check that what a file holds is data, and no trap for who copies it.
+    """Check that the content of a file is plain data that is safe to copy.
 
     Args:
         content (Any): What was loaded.
         where (str): The file, for messages.
 
     Raises:
-        ValueError: It has a tensor that is sparse, quantised, without storage or larger than its storage; an object
-            that is neither a setting nor a number; or containers nested more than 50 deep.
+        ValueError: It contains a tensor that is sparse, quantised, without storage or larger than its storage, an
+            object that is neither a setting nor a number, or containers that are nested more than 50 levels deep.
     """
     accepted = (*_LEAVES, *safe_types())
     for path, value in _walk(content):
         if fault := _fault(value, len(path), accepted):
             raise ValueError(
-                f'{where}: the entry {_name(path)} is {fault}. A checkpoint holds settings, numbers, and plain tensors '
-                'that are stored in full: save it again with such entries only'
+                f'{where}: the entry {_name(path)} is {fault}. Expected settings, numbers, and plain tensors that are '
+                'stored in full: save the checkpoint again with such entries only'
             )
 
 
 def _walk(content: Any) -> Iterator[tuple[tuple, Any]]:
-    """Yield all entries with the names that lead to them; a container is opened once, however often it is named."""
+    """Yield all entries with their paths; a container that occurs several times is opened once."""
     opened, waiting = set(), [((), content)]
     while waiting:
         path, value = waiting.pop()
@@ -93,26 +95,26 @@ def _fault_of_tensor(tensor: Tensor) -> str | None:
     if tensor.layout is not torch.strided:
         return f'sparse, {tensor.layout}'
     if tensor.device.type == 'meta':
-        return 'a tensor without content, of the device meta'
+        return 'a tensor without content, on the device meta'
     if tensor.is_contiguous():
         return None
     stored = tensor.untyped_storage().nbytes()
     if tensor.numel() * tensor.element_size() > max(stored, _SMALL):
-        return f'a tensor of shape {tuple(tensor.shape)} of which {stored} bytes are stored, and repeated'
+        return f'a tensor of shape {tuple(tensor.shape)} that repeats {stored} stored bytes'
     return None
 
 
 def check_weights(content: Any, where: str) -> None:
-    """Check that a checkpoint has weights, by name, that a model can take.
+    """Check that the weights in a checkpoint are tensors with names that a model can load.
 
     Args:
-        content (Any): What was loaded: a dict of names and weights, one with such a dict as its ``state_dict``, or, as
-            embeddings are saved, a tensor.
+        content (Any): What was loaded: a dict of names and weights, a dict with such a dict as ``state_dict``, or a
+            tensor, as embeddings are saved.
         where (str): The file, for messages.
 
     Raises:
-        ValueError: It is something else; a name is no text; a weight is no tensor, complex, or not finite; or ``meta``
-            or ``message_hub`` is no dict.
+        ValueError: It is something else; a name is not a string; a weight is not a tensor, is complex or not finite; or
+            ``meta`` or ``message_hub`` is not a dict.
     """
     if isinstance(content, Tensor):
         return check_finite({'': content}, where)
@@ -126,7 +128,7 @@ def check_weights(content: Any, where: str) -> None:
     for part in _WEIGHTS:
         _expect_dict(content.get(part, {}), where, part)
         _check_named(content.get(part, {}), where)
-    if 'state_dict' not in content:  # weights and settings may stand side by side, or in ``model``
+    if 'state_dict' not in content:  # weights may be mixed with settings, or in ``model``
         inner = content.get('model')
         for weights in (content, inner if isinstance(inner, dict) else {}):
             _check_named({name: entry for name, entry in weights.items() if _is_weight(name, entry)}, where)
@@ -139,7 +141,7 @@ def _is_weight(name, entry):
 def _check_named(weights, where):
     for name, weight in weights.items():
         if not isinstance(name, str):
-            raise ValueError(f'{where}: expected the names of weights to be text, got {brief(name)}')
+            raise ValueError(f'{where}: expected the names of weights to be strings, got {brief(name)}')
         if not isinstance(weight, Tensor) and not name.endswith('_extra_state'):
             raise ValueError(f'{where}: expected a tensor as weight {brief(name)}, got {brief(weight)}')
     check_finite({name: weight for name, weight in weights.items() if isinstance(weight, Tensor)}, where)
@@ -153,14 +155,14 @@ def _expect_dict(value, where, name):
 def check_finite(weights: Mapping[str, Tensor], where: str) -> None:
     """Check that weights are real and finite.
 
-    A mask of zeros and minus infinity, which some models keep among their weights, is neither NaN nor a fault.
+    A mask of zeros and minus infinity, which some models store among their weights, is accepted.
 
     Args:
         weights (Mapping[str, Tensor]): The weights by name.
         where (str): The file, for messages.
 
     Raises:
-        ValueError: One is complex, NaN or infinite; the message gives the first name.
+        ValueError: A weight is complex, NaN or infinite; the message names the first one.
     """
     for name, weight in weights.items():
         if weight.is_complex():
@@ -184,7 +186,7 @@ def _check_dataset_meta(dataset_meta: Any, where: str) -> None:
 
 
 def _check_palette(palette: Any, num_classes: int, where: str) -> None:
-    """Accept a colour for each class, or text, which mmdetection understands as the name of a palette."""
+    """Accept a colour for each class, or a string, which mmdetection reads as the name of a palette."""
     is_list = isinstance(palette, _SEQUENCES) and len(palette) >= num_classes and all(map(_is_colour, palette))
     if not is_list and not isinstance(palette, (str, type(None))):
         raise ValueError(

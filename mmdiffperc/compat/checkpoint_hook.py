@@ -1,12 +1,12 @@
-"""Saves and removes checkpoints so that none is lost.
+"""Save and remove checkpoints so that none is lost.
 
-mmengine writes a checkpoint straight to its final name, and removes the outdated one first. With ``max_keep_ckpts=1``,
-or with ``save_best``, a disk that fills up meanwhile leaves no checkpoint at all. It removes whatever file or folder
-the checkpoint that it resumed from names as outdated, and replaces a good checkpoint by one whose weights are NaN.
+mmengine writes a checkpoint directly under its final name, after removing the outdated one. With ``max_keep_ckpts=1``,
+or with ``save_best``, a disk that becomes full in between leaves no checkpoint. mmengine also removes any file or
+folder that the resumed checkpoint names as outdated, and replaces a good checkpoint by one whose weights are NaN.
 
-Here a file appears under its name when it is complete, and only then are outdated ones removed; the disk must have room
-for one checkpoint more. Only checkpoints in the training's own folder are removed, and only finite weights are saved.
-The hook also locks the folder while it trains, and finds the checkpoint to resume from.
+Here a file appears under its name once it is complete, and outdated ones are removed afterwards; the disk needs space
+for one more checkpoint. Only checkpoints in the training's own folder are removed, and only finite weights are saved.
+The hook also locks the folder during the training, and finds the checkpoint to resume from.
 
 Delete when mmengine's ``CheckpointHook`` does all of this, and ``LocalBackend.put`` replaces files atomically.
 """
@@ -29,16 +29,16 @@ from .training_lock import lock_folder
 
 
 class AtomicLocalBackend(LocalBackend):
-    """Local files that appear under their name only when they are complete."""
+    """Local storage whose files appear under their name once they are complete."""
 
     def put(self, obj: bytes, filepath: str | Path) -> None:
-        """Write a file; on failure, what was there stays."""
+        """Write a file; if writing fails, the previous file stays."""
         with whole_file(filepath) as partial:
             partial.write_bytes(obj)
 
 
 class _DeferredRemoval:
-    """A storage backend that notes what to remove; everything else goes straight through."""
+    """A storage backend that records what to remove, and forwards everything else."""
 
     def __init__(self, backend: Any) -> None:
         self._backend = backend
@@ -54,25 +54,25 @@ class _DeferredRemoval:
 
 
 class SafeCheckpointHook(CheckpointHook):
-    """mmengine's ``CheckpointHook``, under the same name in configs and with the same arguments, that loses nothing.
+    """mmengine's ``CheckpointHook``, with the same name in configs and the same arguments, which loses nothing.
 
-    Remote backends write as they always did; the order of writing and removing holds for them too.
+    Remote backends write as before, in the same order of writing and removing.
     """
 
     _progress: dict = {}
     _locks: list = []
 
     def before_run(self, runner) -> None:
-        """Choose a checkpoint that can be loaded where the runner would take the newest one."""
+        """Choose a checkpoint that can be loaded if the runner would resume from the newest one."""
         self.choose_checkpoint(runner)
 
     def choose_checkpoint(self, runner) -> None:
-        """Tell the runner which checkpoint to resume from, unless it was given one or has loaded it already."""
+        """Set the checkpoint to resume from, unless the runner was given one or has already loaded it."""
         if runner._resume is True and runner._load_from is None and not runner._has_loaded:
             runner._load_from = latest_checkpoint(runner.work_dir, self._future_folder(runner), runner.logger)
 
     def before_train(self, runner) -> None:
-        """Lock the folders, forget others' checkpoints, and choose atomic writing where files are local.
+        """Lock the folders, forget checkpoints of other folders, and write local files atomically.
 
         Raises:
             RuntimeError: Another training writes to one of the folders.
@@ -144,7 +144,7 @@ class SafeCheckpointHook(CheckpointHook):
             self.file_backend.rmtree(path)
 
     def _save_checkpoint_with_step(self, runner, step, meta) -> None:
-        """Save, record the new checkpoint, and only then remove the one that it makes outdated."""
+        """Save and record the new checkpoint, and then remove the outdated one."""
         outdated = self._outdated_by(runner, step)
         name = self.filename_tmpl.format(step)
         self.last_ckpt = self.file_backend.join_path(self.out_dir, name)
@@ -169,7 +169,7 @@ class SafeCheckpointHook(CheckpointHook):
             self._remove(path)
 
     def _outdated_by(self, runner, step) -> list[str]:
-        """Count ``step`` among the checkpoints to keep, and return those that no longer are."""
+        """Add ``step`` to the checkpoints to keep, and return those that are no longer kept."""
         if self.max_keep_ckpts <= 0 or step in self.keep_ckpt_ids:
             return []
         before = list(self.keep_ckpt_ids)
@@ -185,7 +185,7 @@ class SafeCheckpointHook(CheckpointHook):
             super()._save_best_checkpoint(runner, metrics)
 
     def _publish_model(self, runner, ckpt_path: str) -> None:
-        """Publish a checkpoint of this training; without a best one there is none."""
+        """Publish a checkpoint of this training, if it has one."""
         if self._own_folder().owns(ckpt_path):
             super()._publish_model(runner, ckpt_path)
 
@@ -208,6 +208,6 @@ def _names_own_checkpoint(folder, template, step):
 
 
 def install() -> None:
-    """Register the backend, and the hook in place of mmengine's."""
+    """Register the backend, and the hook under the name of mmengine's."""
     register_backend('atomic_local', AtomicLocalBackend, force=True)
     HOOKS.register_module(name='CheckpointHook', module=SafeCheckpointHook, force=True)

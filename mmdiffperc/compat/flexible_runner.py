@@ -1,4 +1,4 @@
-"""Saves checkpoints of mmengine's ``FlexibleRunner`` whole, and resumes from one that is.
+"""Save checkpoints of mmengine's ``FlexibleRunner`` atomically, and resume from a whole one.
 
 The runner ignores the backend that :class:`.SafeCheckpointHook` chooses for writing, and loads before it calls the
 first hook, so the hook cannot do either by itself.
@@ -21,25 +21,25 @@ from .checkpoint_hook import SafeCheckpointHook
 
 
 class SafeFlexibleRunner(FlexibleRunner):
-    """mmengine's ``FlexibleRunner``, under the same name in configs and with the same arguments, that loses nothing.
+    """mmengine's ``FlexibleRunner``, with the same name in configs and the same arguments, which loses nothing.
 
-    Sharded checkpoints, which are folders that several processes fill, are written as they always were.
+    Sharded checkpoints, which are folders that several processes write, are saved as before.
     """
 
     def load_or_resume(self) -> None:
-        """Load or resume a checkpoint; the newest one must be whole."""
+        """Load or resume from a checkpoint, or from the newest whole one."""
         for hook in self.hooks:
             if isinstance(hook, SafeCheckpointHook):
                 hook.choose_checkpoint(self)
         super().load_or_resume()
 
     def val(self) -> dict:
-        """Validate; with a checkpoint, the weights that it lacks are not initialised first."""
+        """Validate; weights that a checkpoint lacks are not initialised first."""
         self._leave_weights_to_checkpoint()
         return super().val()
 
     def test(self) -> dict:
-        """Test; with a checkpoint, the weights that it lacks are not initialised first."""
+        """Test; weights that a checkpoint lacks are not initialised first."""
         self._leave_weights_to_checkpoint()
         return super().test()
 
@@ -50,7 +50,7 @@ class SafeFlexibleRunner(FlexibleRunner):
             self.cfg.setdefault('init_weights_for_test_or_val', False)
 
     def save_checkpoint(self, out_dir: str, filename: str, *args: Any, **kwargs: Any) -> None:
-        """Save a checkpoint; a local file appears under its name only when it is complete."""
+        """Save a checkpoint; a local file appears under its name once it is complete."""
         if not is_main_process() or not self._saves_a_file(out_dir):
             super().save_checkpoint(out_dir, filename, *args, **kwargs)
             return
@@ -65,5 +65,5 @@ class SafeFlexibleRunner(FlexibleRunner):
 
 
 def install() -> None:
-    """Register the runner in place of mmengine's."""
+    """Register the runner under the name of mmengine's."""
     RUNNERS.register_module(name='FlexibleRunner', module=SafeFlexibleRunner, force=True)

@@ -1,7 +1,7 @@
-"""Resumes a training that was sharded by FSDP.
+"""Resume a training that is sharded by FSDP.
 
-mmengine hands the optimizer's state to ``FSDP.optim_state_dict_to_load`` in the order of torch 2.0. Since torch 2.1 the
-model comes first, and resuming ends with a ``TypeError``.
+mmengine passes the optimizer state to ``FSDP.optim_state_dict_to_load`` in the argument order of torch 2.0. Since torch
+2.1, the model is the first argument, so resuming raises a ``TypeError``.
 
 Delete when mmengine's ``FSDPStrategy.load_optim_state_dict`` passes its arguments by name.
 """
@@ -12,10 +12,10 @@ from torch.distributed.fsdp import FullyShardedDataParallel
 
 
 class ResumableFSDPStrategy(FSDPStrategy):
-    """mmengine's ``FSDPStrategy``, under the same name in configs and with the same arguments, that can resume."""
+    """mmengine's ``FSDPStrategy``, with the same name in configs and the same arguments, which can resume."""
 
     def load_optim_state_dict(self, state_dict: dict) -> None:
-        """Load the optimizer's state from one that ``optim_state_dict`` returned."""
+        """Load an optimizer state that ``optim_state_dict`` returned."""
         sharded = FullyShardedDataParallel.optim_state_dict_to_load(
             model=self.model, optim=self.optim_wrapper.optimizer, optim_state_dict=state_dict
         )
@@ -23,5 +23,5 @@ class ResumableFSDPStrategy(FSDPStrategy):
 
 
 def install() -> None:
-    """Register the strategy in place of mmengine's."""
+    """Register the strategy under the name of mmengine's."""
     STRATEGIES.register_module(name='FSDPStrategy', module=ResumableFSDPStrategy, force=True)

@@ -1,8 +1,8 @@
-"""Writes one line per kind of initialisation to the log, where mmengine writes three per parameter to the log file.
+"""Log one line per kind of initialisation instead of mmengine's three lines per parameter.
 
-``BaseModule._dump_init_info`` (``mmengine/model/base_module.py``) fills 1,600 lines for the smallest diffusion U-Net.
+``BaseModule._dump_init_info`` (``mmengine/model/base_module.py``) writes 1,600 lines for the smallest diffusion U-Net.
 
-Delete when mmengine puts parameters that were initialised alike on one line.
+Delete when mmengine logs parameters with the same initialisation on one line.
 """
 
 from collections import defaultdict
@@ -17,11 +17,11 @@ from mmdiffperc.parameter_names import common_modules
 
 
 def describe_initialisation(model: nn.Module, info: dict[nn.Parameter, dict]) -> str:
-    """Describe how the parameters of a model were initialised, one line for all that were initialised alike.
+    """Describe how the parameters of a model were initialised, one line per kind of initialisation.
 
     Args:
         model (nn.Module): The model.
-        info (dict[nn.Parameter, dict]): mmengine's record of each parameter, with its ``init_info``.
+        info (dict[nn.Parameter, dict]): mmengine's record of each parameter, which has ``init_info``.
     """
     alike = defaultdict(list)
     for name, parameter in model.named_parameters():
@@ -32,7 +32,7 @@ def describe_initialisation(model: nn.Module, info: dict[nn.Parameter, dict]) ->
 
 
 def install() -> None:
-    """Let every model of mmengine log its initialisation in this form."""
+    """Make every model of mmengine log its initialisation in this form."""
 
     @master_only
     @wraps(BaseModule._dump_init_info)

@@ -1,11 +1,11 @@
-"""Keep the text of a config inside a checkpoint from being executed.
+"""Prevent the execution of the config text in a checkpoint.
 
-A checkpoint holds the config of its training as text. mmengine executes it as Python when a training resumes
-(``meta['config']``), and when an inferencer is given weights but no config (``message_hub['runtime_info']['cfg']``, or
+A checkpoint contains the config of its training as text. mmengine executes it as Python when a training resumes
+(``meta['config']``), and when an inferencer gets weights but no config (``message_hub['runtime_info']['cfg']``, or
 ``meta['cfg']``). Even a config of literals can run code, because building ``type='os.system'`` calls what it names.
 Therefore:
 
-- resuming sees the number of GPUs, which is all that it looks for;
+- resuming only sees the number of GPUs, which is all that it reads;
 - a resumed run keeps its own config in its message hub, and does not save the checkpoint's config again;
 - an inferencer needs a config from the user.
 
@@ -23,7 +23,7 @@ _GPU_IDS = re.compile(r'^gpu_ids = (?:range\((\d{1,4}), (\d{1,4})\)|\[([\d,\s]*)
 
 
 def forget_stored_config(checkpoint: dict) -> None:
-    """Remove what mmengine would execute on resuming. The text of ``meta['cfg']`` stays, for people to read.
+    """Remove what mmengine would execute when resuming. The text of ``meta['cfg']`` stays, for people to read.
 
     Args:
         checkpoint (dict): A loaded checkpoint, changed in place.
@@ -45,7 +45,7 @@ def _count_gpus(config: str) -> int:
 
 
 def require_config(init_model: Callable) -> Callable:
-    """Wrap ``BaseInferencer._init_model``, so that a config must be given.
+    """Wrap ``BaseInferencer._init_model`` so that it requires a config.
 
     Args:
         init_model (Callable): mmengine's method.
@@ -55,9 +55,9 @@ def require_config(init_model: Callable) -> Callable:
     def init_model_from_config(self, cfg, weights, *args, **kwargs):
         if not cfg:
             raise ValueError(
-                f'{type(self).__name__} was given weights but no config: {weights}. The config inside a checkpoint is '
-                'code and is not executed. Give the config of the model, for instance the .py file that the training '
-                'wrote into its work folder, as the argument model (or det_model for a detector)'
+                f'{type(self).__name__} got weights but no config: {weights}. The config in a checkpoint is code and '
+                'is not executed. Pass the config of the model, such as the .py file in the work folder of the '
+                'training, as the argument model (or det_model for a detector)'
             )
         return init_model(self, cfg, weights, *args, **kwargs)
 
@@ -65,5 +65,5 @@ def require_config(init_model: Callable) -> Callable:
 
 
 def install() -> None:
-    """Make the inferencers of all hosts ask for a config."""
+    """Make the inferencers of all hosts require a config."""
     BaseInferencer._init_model = require_config(BaseInferencer._init_model)

@@ -1,6 +1,6 @@
-"""Keeps two trainings from writing to one folder.
+"""Prevent two trainings from writing to one folder.
 
-mmengine lets them: each overwrites and removes the other's checkpoints.
+mmengine allows it, and each training overwrites and removes the other's checkpoints.
 
 Delete when mmengine locks the work folder of a training.
 """
@@ -16,16 +16,16 @@ LOCK_FILE = '.training.lock'
 def lock_folder(folder: str | Path) -> FileLock | None:
     """Lock a folder for the trainings of this process, until the lock is released or the process ends.
 
-    The operating system holds the lock and drops it with the process, so a file that is left over locks nothing.
+    The operating system releases the lock when the process ends, so a remaining file does not lock the folder.
 
     Args:
-        folder (str | Path): A local folder; created if it is missing.
+        folder (str | Path): A local folder, which is created if it does not exist.
 
     Returns:
-        FileLock | None: The lock, or None where the file system cannot lock; this is warned of once.
+        FileLock | None: The lock, or None with a warning if the file system does not support locks.
 
     Raises:
-        RuntimeError: A training of another process holds the lock.
+        RuntimeError: A training in another process holds the lock.
     """
     folder = Path(folder).resolve()
     folder.mkdir(parents=True, exist_ok=True)

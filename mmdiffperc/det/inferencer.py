@@ -9,7 +9,7 @@ from mmdet.visualization import DetLocalVisualizer
 from mmengine.config import Config
 from mmengine.structures import InstanceData
 
-from mmdiffperc.command_line import bounded
+from mmdiffperc.command_line import add_shared
 from mmdiffperc.inference.controls import Control
 from mmdiffperc.inference.inferencer import ImageInferencer
 from mmdiffperc.inference.inputs import Frame
@@ -17,14 +17,16 @@ from mmdiffperc.inference.writers import encode_json
 
 
 class DetectionInferencer(ImageInferencer):
-    """Detect objects, and segment them if the model does so, with one of mmdet's detectors.
+    """Detect objects with one of mmdet's detectors, and segment them if the model does instance segmentation.
 
-    A prediction is a dict of arrays, the most certain object first: ``boxes`` ``(N, 4)``, x1, y1, x2, y2 in pixels;
-    ``labels`` ``(N,)``, numbers of classes; ``scores`` ``(N,)`` in [0, 1]; and, of instance segmentation, ``masks``
-    ``(N, H, W)`` bool. For each image, ``NAME_objects.json`` lists the objects, with masks in COCO's run-length
-    encoding; ``NAME_objects.png`` is to look at.
+    A prediction is a dict of arrays, sorted by score: ``boxes`` ``(N, 4)``, x1, y1, x2, y2 in pixels; ``labels``
+    ``(N,)``, class numbers; ``scores`` ``(N,)`` in [0, 1]; and, for instance segmentation, ``masks`` ``(N, H, W)``,
+    boolean. For each image, ``NAME_objects.json`` lists the objects, with masks in COCO's run-length encoding, and
+    ``NAME_objects.png`` shows them.
 
-    Options of a call: ``threshold`` (float), the lowest score of an object in the picture, 0.3 by default.
+    Options of a call:
+
+    - ``threshold`` (float): The lowest score of an object in the picture. Defaults to 0.3.
     """
 
     visualize_kwargs = {'threshold'}
@@ -34,12 +36,7 @@ class DetectionInferencer(ImageInferencer):
     @classmethod
     def add_options(cls, parser: argparse.ArgumentParser):
         """Add ``--threshold``."""
-        parser.add_argument(
-            '--threshold',
-            type=bounded(float),
-            metavar='SCORE',
-            help='lowest score of an object in the picture (default: 0.3)',
-        )
+        add_shared(parser, '--threshold', 'of an object; default: 0.3')
 
     @property
     def controls(self) -> tuple[Control, ...]:
@@ -49,15 +46,14 @@ class DetectionInferencer(ImageInferencer):
     def to_prediction(self, result: DetDataSample, frame: Frame) -> dict:
         """Return boxes, labels, scores and masks."""
         found = result.pred_instances.cpu()
-        names = dict(bboxes='boxes', labels='labels', scores='scores', masks='masks')
-        return {name: np.asarray(found[key]) for key, name in names.items() if key in found}
+        boxes, scores = found.bboxes.float().numpy(), found.scores.float().numpy()
+        masks = dict(masks=np.asarray(found.masks)) if 'masks' in found else {}
+        return dict(boxes=boxes, labels=found.labels.numpy(), scores=scores) | masks
 
     def draw(self, image: np.ndarray, prediction: dict, threshold: float = 0.3) -> np.ndarray:
         """Draw boxes, names, scores and masks."""
-        found = InstanceData(
-            bboxes=prediction['boxes'], **{key: prediction[key] for key in prediction if key != 'boxes'}
-        )
-        sample = DetDataSample(pred_instances=found)
+        others = {name: array for name, array in prediction.items() if name != 'boxes'}
+        sample = DetDataSample(pred_instances=InstanceData(bboxes=prediction['boxes'], **others))
         self.visualizer.add_datasample('', image[..., ::-1], sample, draw_gt=False, pred_score_thr=threshold)
         return self.visualizer.get_image()
 
@@ -68,7 +64,7 @@ class DetectionInferencer(ImageInferencer):
         return {'_objects.json': encode_json(dict(objects=objects))}
 
     def summarize(self, prediction: dict) -> str:
-        """Return the number of objects, and the most certain ones."""
+        """Return the number of objects and the five with the highest scores."""
         pairs = zip(prediction['labels'], prediction['scores'], strict=True)
         best = ', '.join(f'{self.classes[label]} {score:.2f}' for label, score in list(pairs)[:5])
         return f'{len(prediction["scores"])} objects: {best}'

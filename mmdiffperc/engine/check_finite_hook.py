@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from mmengine.dist import all_gather_object, all_reduce
 from mmengine.hooks import Hook
+from mmengine.model import is_model_wrapper
 from mmengine.optim import BaseOptimWrapper, OptimWrapperDict
 from mmengine.runner import Runner
 from mmengine.structures import BaseDataElement
@@ -18,7 +19,6 @@ from torch.optim import Optimizer
 
 from mmdiffperc.files import brief
 from mmdiffperc.finite import first_non_finite
-from mmdiffperc.generative.save_lora_hook import unwrap
 from mmdiffperc.registry import HOOKS
 from mmdiffperc.validation import PositiveInt, validated
 
@@ -203,6 +203,11 @@ class CheckFiniteHook(Hook):
             reason = f'{type(error).__name__}: {brief(str(error), 300)}'
             runner.logger.warning(f'CheckFiniteHook could not repeat the forward pass: {reason}')
             return [], None
+
+
+def unwrap(model: nn.Module) -> nn.Module:
+    """Return the model without the wrapper that distributes it."""
+    return model.module if is_model_wrapper(model) else model
 
 
 def each_wrapper(wrapper: BaseOptimWrapper) -> list[BaseOptimWrapper]:

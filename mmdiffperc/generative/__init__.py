@@ -1,4 +1,4 @@
-"""Models that keep the generator and draw their answer, with their data, metrics and prediction."""
+"""Models that generate their prediction as an image, with their data, metrics and inferencer."""
 
 from .coloured_segmentation import ColouredSegMetric
 from .deterministic_diffusion import DeterministicDiffusion, PixelRegression

@@ -15,7 +15,7 @@ def captions_of(data_samples: Sequence[BaseDataElement] | None) -> list[str]:
     """Return the captions that data samples hold as ``text``.
 
     Raises:
-        ValueError: One has none.
+        ValueError: A data sample has no caption.
     """
     captions = []
     for sample in data_samples or ():
@@ -26,11 +26,11 @@ def captions_of(data_samples: Sequence[BaseDataElement] | None) -> list[str]:
 
 
 def clean_captions(captions: Sequence[str] | None, batch_size: int) -> list[str]:
-    """Return the captions ready for the text encoder, one for each image.
+    """Return the captions in the form that the text encoder expects, one for each image.
 
     Raises:
-        TypeError: One is no string.
-        ValueError: There are none, more or fewer than images, or one cannot be understood.
+        TypeError: A caption is not a string.
+        ValueError: The numbers of captions and images differ, or a caption is empty or not in Latin script.
     """
     found = 'one string' if isinstance(captions, str) else len(captions or ())
     if found != batch_size:

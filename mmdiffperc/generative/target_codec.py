@@ -1,4 +1,4 @@
-"""Targets as images, which is all that the autoencoder knows."""
+"""Conversion between target maps and the images that the autoencoder encodes and decodes."""
 
 from collections.abc import Sequence
 from typing import Annotated, Literal
@@ -17,20 +17,19 @@ TargetScale = Annotated[PositiveFloat | Literal[PER_IMAGE], Expected(f'a positiv
 
 @validated
 class TargetCodec:
-    """Turn target maps into images for the autoencoder, and what it decodes into maps again.
+    """Convert target maps to images for the autoencoder, and decoded images to maps.
 
-    - ``'RGB'``: colours in [0, 1], such as those of normals (``(n + 1) / 2``), albedo, shading or a coloured
-      segmentation.
-    - ``'F'``: one channel of any unit, such as depth in metres. Divided by ``target_scale``, it fills three equal
-      channels; decoded, these are averaged and multiplied again. Only below are they clipped, at 0.
+    - ``'RGB'``: colours in [0, 1], such as normals as ``(n + 1) / 2``, albedo, shading or coloured classes.
+    - ``'F'``: one channel in any unit, such as depth in metres. It is divided by ``target_scale`` and repeated in three
+      channels; decoded channels are averaged, clipped at 0 but not above, and multiplied by ``target_scale``.
 
     Args:
         mode (str): ``'RGB'`` or ``'F'``. Defaults to ``'RGB'``.
-        target_scale (float | str): Of mode ``'F'``: what counts as 1, such as 8 metres; or ``'per_image'``, which
-            stretches each map from its minimum to its maximum, in training as in testing. Defaults to 1.
+        target_scale (float | str): For mode ``'F'``: the value that becomes 1, such as 8 metres; or ``'per_image'``,
+            which stretches each map from its minimum to its maximum, in training and testing. Defaults to 1.
 
     Raises:
-        ValueError: Another mode, a scale that is not positive, or one for RGB targets, which have none.
+        ValueError: An unknown mode, a scale that is not positive, or a scale for RGB targets.
     """
 
     def __init__(self, mode: TargetMode = 'RGB', target_scale: TargetScale = 1.0):
@@ -40,10 +39,10 @@ class TargetCodec:
         self.target_scale = target_scale
 
     def encode(self, targets: torch.Tensor) -> torch.Tensor:
-        """Turn target maps ``(B, 3 or 1, H, W)`` into images ``(B, 3, H, W)``, in [-1, 1] if within the scale.
+        """Convert target maps ``(B, 3 or 1, H, W)`` to images ``(B, 3, H, W)``, in [-1, 1] if within the scale.
 
         Raises:
-            ValueError: They are of the other mode, or integers.
+            ValueError: The maps have the channels of the other mode, or integers.
         """
         self._check(targets)
         if self.target_scale == PER_IMAGE:
@@ -53,24 +52,24 @@ class TargetCodec:
         return (targets * 2 - 1).expand(-1, 3, -1, -1)
 
     def decode(self, images: torch.Tensor) -> torch.Tensor:
-        """Turn decoded images ``(B, 3, H, W)`` into target maps ``(B, 3 or 1, H, W)``."""
+        """Convert decoded images ``(B, 3, H, W)`` to target maps ``(B, 3 or 1, H, W)``."""
         if self.mode == 'RGB':
             return self.clip(images / 2 + 0.5)
         maps = self.clip(images.mean(1, keepdim=True) / 2 + 0.5)
         return stretch(maps) if self.target_scale == PER_IMAGE else maps * self.target_scale
 
     def clip(self, maps: torch.Tensor) -> torch.Tensor:
-        """Clip what no target can be: colours outside [0, 1], or else what is below 0."""
+        """Clip colours to [0, 1], and one channel at 0."""
         return maps.clamp(0, 1 if self.mode == 'RGB' else None)
 
     def crop(self, target: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
-        """Cut off what was padded below and right of a target map ``(C, H, W)``; it does not count for its stretch."""
+        """Remove the padding at the bottom and the right of a target map ``(C, H, W)`` before stretching it."""
         height, width = size
         cropped = target[:, :height, :width]
         return stretch(cropped[None])[0] if self.target_scale == PER_IMAGE else cropped
 
     def resize(self, target: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
-        """Resize a target map ``(C, H, W)`` bicubically, without what that overshoots."""
+        """Resize a target map ``(C, H, W)`` bicubically, and clip the overshoot."""
         resized = F.interpolate(target[None], size, mode='bicubic', antialias=True)[0]
         return self.clip(resized)
 
@@ -79,13 +78,13 @@ class TargetCodec:
         if targets.dim() != 4 or targets.shape[1] != channels or not targets.is_floating_point():
             raise ValueError(
                 f'target_mode={self.mode!r} expects floating-point targets of {channels} channel(s), got '
-                f'{targets.dtype} of shape {tuple(targets.shape)} (batch, channels, height, width): choose the mode of '
-                'the data, or check what loads the targets'
+                f'{targets.dtype} of shape {tuple(targets.shape)} (batch, channels, height, width): set target_mode to '
+                'that of the data, or check the transform that loads the targets'
             )
 
 
 def stretch(maps: torch.Tensor) -> torch.Tensor:
-    """Map the minimum of each map ``(B, C, H, W)`` to 0 and its maximum to 1; a constant map becomes 0."""
+    """Stretch each map ``(B, C, H, W)`` from its minimum, 0, to its maximum, 1; a constant map becomes 0."""
     low, high = maps.amin((1, 2, 3), keepdim=True), maps.amax((1, 2, 3), keepdim=True)
     return (maps - low) / torch.where(high > low, high - low, 1)
 
@@ -94,12 +93,13 @@ def targets_of(data_samples: Sequence[BaseDataElement], images: torch.Tensor) ->
     """Return the true targets ``(B, C, H, W)`` of data samples, one for each of the images ``(B, 3, H, W)``.
 
     Raises:
-        ValueError: There are more or fewer than images, or one has no target, or one of another size than the images.
+        ValueError: The numbers of data samples and images differ, a target is missing, or its size differs from that of
+            the images.
     """
     if len(data_samples or ()) != len(images):
         raise ValueError(
             f'expected a data sample for each of {len(images)} images, got {len(data_samples or ())}: check the '
-            'pipeline, or what calls the model'
+            'pipeline, or the code that calls the model'
         )
     if lacking := [sample.get('img_path') for sample in data_samples if 'gt_target' not in sample]:
         raise ValueError(f'the data sample of {lacking[0]} has no gt_target: training needs LoadTarget in the pipeline')

@@ -20,7 +20,7 @@ from mmdiffperc.inference.controls import Control
 from mmdiffperc.inference.image_files import read_captions
 from mmdiffperc.inference.inferencer import ImageInferencer, Result, same_sizes
 from mmdiffperc.inference.inputs import Frame, ImageInput, find_sources
-from mmdiffperc.inference.single_image import class_name, transforms_for_testing
+from mmdiffperc.inference.pipeline import class_name, transforms_for_testing
 from mmdiffperc.inference.writers import encode_npz, encode_png
 from mmdiffperc.registry import MODELS
 from mmdiffperc.weights.lora import share_weights
@@ -60,8 +60,8 @@ class TargetInferencer(ImageInferencer):
     - ``time_limit`` (float, optional): Seconds after which no further step of a batch starts. Default: no limit.
 
     Args:
-        model (str | Path | Config): A config. Its settings can be changed beforehand, for instance
-            ``config.model.update(use_prompts=False, guidance_scale=1)`` for an adapter trained without prompts.
+        model (str | Path | Config): A config. For an adapter trained without prompts, change it by
+            ``config.model.update(use_prompts=False, guidance_scale=1)``.
         weights (str | Path): A checkpoint (``.pth``), or an adapter for the Stable Diffusion in the model's
             ``init_cfg``, see :func:`.load_lora`.
         device (str, optional): Default: a GPU, if there is one.
@@ -100,7 +100,7 @@ class TargetInferencer(ImageInferencer):
     @classmethod
     def add_options(cls, parser: argparse.ArgumentParser):
         """Add ``--text`` and ``--text-file``, ``--num-steps``, ``--save-steps`` and ``--size``."""
-        parser.add_argument('--text', help='caption of every image (default: the captions in metadata.jsonl)')
+        add_shared(parser, '--text', 'a caption for all images; default: the captions in metadata.jsonl')
         captions = dict(dest='text', type=Path, metavar='FILE', help='captions of the images, one per line')
         parser.add_argument('--text-file', **captions)
         add_shared(parser, '--num-steps', "default: the config's")
@@ -110,10 +110,12 @@ class TargetInferencer(ImageInferencer):
     @property
     def controls(self) -> tuple[Control, ...]:
         """The caption if the model uses prompts, and the number of steps if it can vary."""
-        text = Control('text', 'text', 'Caption', 'What the image shows')
-        steps = Control('num_steps', 'count', 'Steps', default=self.model.num_steps)
-        varies = self.model.process.sampler != 'one_pass'
-        return (*([text] if self.model.use_prompts else []), *([steps] if varies else []))
+        controls = []
+        if self.model.use_prompts:
+            controls.append(Control('text', 'text', 'Caption', 'What the image shows'))
+        if self.model.process.sampler != 'one_pass':
+            controls.append(Control('num_steps', 'count', 'Steps', default=self.model.num_steps))
+        return tuple(controls)
 
     def load_lora(self, path: str | Path):
         """Exchange the adapter while no other thread predicts; if the new one does not fit, the old one stays.

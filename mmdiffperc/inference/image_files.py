@@ -1,6 +1,6 @@
 """Your own images and their captions."""
 
-from collections.abc import Sequence
+import json
 from pathlib import Path
 
 import cv2
@@ -10,36 +10,6 @@ from PIL import Image, ImageOps
 from mmdiffperc.files import brief, read_text
 
 from .image_limits import check_pixels, unreadable
-from .metadata import list_images
-
-
-def find_images(path: str | Path) -> list[tuple[Path, str | None]]:
-    """Return the image, or the images of a folder, each with its first caption in ``metadata.jsonl``, if any.
-
-    They are in the order of their names.
-
-    Raises:
-        FileNotFoundError: A folder without images.
-        ValueError: Two images of the folder differ in their suffix only; its metadata are damaged.
-    """
-    path = Path(path)
-    if not path.is_dir():
-        return [(path, None)]
-    images = [(path / name, captions[0] if captions else None) for name, captions in sorted(list_images(path))]
-    check_names([image for image, _ in images])
-    return images
-
-
-def check_names(images: Sequence[Path]):
-    """Check that files named after the images have different names.
-
-    Raises:
-        ValueError: Two images of a folder differ in their suffix only.
-    """
-    stems = {}
-    for image in images:
-        if (other := stems.setdefault(image.with_suffix(''), image)) is not image:
-            raise ValueError(f'{other} and {image} would be written to the same files; rename one')
 
 
 def read_image(image: str | Path | np.ndarray | Image.Image) -> np.ndarray:
@@ -90,36 +60,37 @@ def _checked(array):
 
 
 def read_lines(path: str | Path) -> list[str]:
-    """Read the lines of a text file in UTF-8, with or without a byte order mark; empty lines are skipped.
+    """Read the lines of a text file in UTF-8, with or without a byte order mark. Blank lines are skipped.
 
     Raises:
-        OSError: There is no such file.
-        ValueError: The file contains something other than text.
+        OSError: The file does not exist.
+        ValueError: The file is not text, or has no lines.
     """
-    return [line.strip() for line in read_text(path).splitlines() if line.strip()]
+    lines = [line.strip() for line in read_text(path).splitlines() if line.strip()]
+    if not lines:
+        raise ValueError(f'{path}: expected at least one line of text, but the file is empty')
+    return lines
 
 
-def read_prompts(path: str | Path) -> list[str]:
-    """Read the prompts in a text file, one per line; empty lines are skipped.
+def read_captions(path: str | Path, number: int | None = None) -> list[str]:
+    """Read captions: the lines of a text file, or ``text`` in each line of a ``.jsonl`` file.
+
+    Args:
+        path (str | Path): The file.
+        number (int, optional): Number of images, which must equal the number of captions. Default: not checked.
 
     Raises:
-        OSError: There is no such file.
-        ValueError: The file contains something other than text, or no prompt.
+        OSError: The file does not exist.
+        ValueError: A line has no caption, or the number of captions is wrong.
     """
-    prompts = read_lines(path)
-    if not prompts:
-        raise ValueError(f'{path}: expected prompts, one per line, but the file is empty')
-    return prompts
-
-
-def read_captions(path: str | Path, number: int) -> list[str]:
-    """Read the captions of a number of images from a text file, one per line.
-
-    Raises:
-        OSError: There is no such file.
-        ValueError: The file has another number of lines.
-    """
-    captions = read_prompts(path)
-    if len(captions) != number:
-        raise ValueError(f'{path}: expected {number} lines, one for each image, got {len(captions)}')
+    captions = read_lines(path)
+    if Path(path).suffix == '.jsonl':
+        try:
+            captions = [json.loads(line)['text'] for line in captions]
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
+            raise ValueError(f'{path}: expected lines {{"text": "a caption"}} ({brief(str(error))})') from error
+        if not all(isinstance(caption, str) for caption in captions):
+            raise ValueError(f'{path}: expected a caption as text in each line, got {brief(captions)}')
+    if number not in (None, len(captions)):
+        raise ValueError(f'{path}: expected one caption for each image, {number} in total, got {len(captions)}')
     return captions

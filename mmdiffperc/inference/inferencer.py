@@ -23,9 +23,9 @@ from tqdm import tqdm
 
 from .controls import Control
 from .image_files import read_image
-from .inputs import Frame, ImageInput, Source, find_sources, read_frames
+from .inputs import Frame, ImageInput, ImageSource, find_sources, read_frames
 from .outputs import OutputFolder
-from .single_image import metainfo_for_testing, pipeline_for_testing
+from .pipeline import metainfo_for_testing, pipeline_for_testing
 from .tolerant_reader import TolerantReader
 
 DTYPES = dict(float32=torch.float32, bfloat16=torch.bfloat16, float16=torch.float16)
@@ -46,7 +46,7 @@ class Result(NamedTuple):
 
 
 class ImageInferencer(BaseInferencer):
-    """Predict something about images and videos with a trained model; the base of every task's inferencer.
+    """Run a trained model on images and videos; the base of every task's inferencer.
 
     It keeps the contract of mmengine's ``BaseInferencer``. The inferencer of a task
 
@@ -281,12 +281,12 @@ class ImageInferencer(BaseInferencer):
         super()._load_weights_to_model(model, checkpoint, cfg)
         self._checkpoint_meta = (checkpoint or {}).get('meta', {}).get('dataset_meta')
 
-    def _read(self, sources: Iterable[Source], reader: TolerantReader) -> Iterator[Frame]:
+    def _read(self, sources: Iterable[ImageSource], reader: TolerantReader) -> Iterator[Frame]:
         for source in sources:
             with reader.attempt():
                 yield from read_frames(source, self.read)
 
-    def _progress_bar(self, sources: list[Source]) -> tqdm:
+    def _progress_bar(self, sources: list[ImageSource]) -> tqdm:
         total = sum(source.num_frames for source in sources) if self.show_progress else 0
         return tqdm(total=total, unit='image', disable=not self.show_progress)
 

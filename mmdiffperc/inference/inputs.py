@@ -18,7 +18,7 @@ ImageInput = str | Path | np.ndarray | Image.Image
 
 
 @dataclass(frozen=True, eq=False)
-class Source:
+class ImageSource:
     """An image or a video.
 
     Args:
@@ -58,16 +58,16 @@ class Frame:
 
     Args:
         pixels (np.ndarray): ``(H, W, 3)`` in BGR, uint8.
-        source (Source): Where it comes from.
+        source (ImageSource): Where it comes from.
         index (int): Its index in a video. Defaults to 0.
     """
 
     pixels: np.ndarray
-    source: Source
+    source: ImageSource
     index: int = 0
 
 
-def find_sources(inputs: ImageInput | Sequence[ImageInput]) -> list[Source]:
+def find_sources(inputs: ImageInput | Sequence[ImageInput]) -> list[ImageSource]:
     """List the images and videos among inputs.
 
     Args:
@@ -84,11 +84,11 @@ def find_sources(inputs: ImageInput | Sequence[ImageInput]) -> list[Source]:
     return [source for index, entry in enumerate(entries) for source in _sources_of(entry, index)]
 
 
-def read_frames(source: Source, read: Callable[[ImageInput], np.ndarray] = read_image) -> Iterator[Frame]:
+def read_frames(source: ImageSource, read: Callable[[ImageInput], np.ndarray] = read_image) -> Iterator[Frame]:
     """Read an image, or the frames of a video one by one.
 
     Args:
-        source (Source): The image or the video.
+        source (ImageSource): The image or the video.
         read (Callable): Reads an image. Default: :func:`.read_image`.
 
     Raises:
@@ -103,10 +103,10 @@ def read_frames(source: Source, read: Callable[[ImageInput], np.ndarray] = read_
 
 
 def _sources_of(entry, index):
-    if isinstance(entry, Source):
+    if isinstance(entry, ImageSource):
         return [entry]
     if isinstance(entry, (np.ndarray, Image.Image)):
-        return [Source(entry, PurePath(f'{index:06}'))]
+        return [ImageSource(entry, PurePath(f'{index:06}'))]
     if not isinstance(entry, (str, Path)):
         raise TypeError(
             'Expected an image or video file, a folder, a pattern, an array (H, W, 3) or a PIL image, got '
@@ -117,7 +117,7 @@ def _sources_of(entry, index):
         return _sources_in(path)
     if glob.has_magic(str(entry)) and not path.exists():
         return _sources_matching(str(entry))
-    return [Source(path, PurePath(path.stem))]
+    return [ImageSource(path, PurePath(path.stem))]
 
 
 def _sources_in(folder):
@@ -130,7 +130,7 @@ def _sources_in(folder):
             f'{folder}: expected images ({", ".join(IMAGE_SUFFIXES)}) or videos ({", ".join(VIDEO_SUFFIXES)}); '
             f'{what_is_there(str(folder))}'
         )
-    return [Source(image, image.relative_to(folder).with_suffix(''), caption) for image, caption in images]
+    return [ImageSource(image, image.relative_to(folder).with_suffix(''), caption) for image, caption in images]
 
 
 def _sources_matching(pattern):
@@ -141,4 +141,4 @@ def _sources_matching(pattern):
     while any(map(glob.has_magic, fixed)):
         fixed.pop()
     root = Path(*fixed)
-    return [Source(file, file.relative_to(root).with_suffix('')) for file in files]
+    return [ImageSource(file, file.relative_to(root).with_suffix('')) for file in files]

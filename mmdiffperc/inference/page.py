@@ -19,7 +19,7 @@ from .controls import Control
 from .image_files import read_image
 from .image_limits import check_pixels
 from .inferencer import ImageInferencer
-from .inputs import Source
+from .inputs import ImageSource
 from .page_limits import Limits, RequestLimits, time_limit
 
 MOST_STEPS = 50
@@ -137,7 +137,7 @@ class Predictor:
         inferencer = self.inferencers[task]
         # DMP's files end alike whatever the task; those of the other tasks end in what they show.
         stem = Path(file).stem if inferencer.picture_ending else f'{Path(file).stem}_{task}'
-        source = Source(self._read(file), PurePath(stem))
+        source = ImageSource(self._read(file), PurePath(stem))
         with TemporaryDirectory() as folder, errors_on_the_page(folder):
             options = options_of(inferencer.controls, values)
             with time_limit(inferencer.model, self.limits.seconds):

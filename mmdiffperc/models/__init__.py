@@ -1,4 +1,4 @@
-"""The core: what two methods or tasks share, without any host."""
+"""The models' core, which several methods and tasks share and which needs no host."""
 
 from . import checks
 from .backbones import DiffusionUNet

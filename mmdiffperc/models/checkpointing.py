@@ -15,15 +15,15 @@ def checkpoint_block(block: nn.Module, *args):
 
 
 def enable_checkpointing(unet: UNet2DConditionModel):
-    """Turn on gradient checkpointing, in a way that lets the network be pickled (diffusers stores a closure)."""
+    """Turn on gradient checkpointing so that the network can still be pickled (diffusers would store a closure)."""
     unet.enable_gradient_checkpointing(checkpoint_block)
 
 
 class _GradMode(threading.local):
-    """Whether gradients were on when the U-Net's forward pass began, in each thread."""
+    """Whether gradients were enabled when the U-Net's forward pass began, in each thread."""
 
     def __init__(self):
-        self.at_start: bool | None = None  # in each thread, when it first asks
+        self.at_start: bool | None = None  # runs in each thread at its first access
 
     def __reduce__(self):
         return type(self), ()
@@ -37,18 +37,18 @@ class _GradMode(threading.local):
     def check(self, module, args):
         if self.at_start and not torch.is_grad_enabled():
             raise RuntimeError(
-                'A part of the U-Net runs without gradients although training asks for them, as under reentrant '
-                'gradient checkpointing: features and attention maps would be cut off from the weights, and gradients '
-                'would be wrong. Set with_cp=True, which is not reentrant, pass use_reentrant=False to the wrapper, or '
-                'let it wrap the whole backbone'
+                'A part of the U-Net runs without gradients although training needs them, as under reentrant gradient '
+                'checkpointing: features and attention maps would be cut off from the weights, and gradients would be '
+                'wrong. Set with_cp=True, which is not reentrant, pass use_reentrant=False to the wrapper, or wrap the '
+                'whole backbone'
             )
 
 
 def refuse_reentrant_checkpointing(unet: UNet2DConditionModel):
-    """Refuse reentrant checkpointing of parts of a U-Net, which some wrappers choose: it gives wrong gradients.
+    """Refuse reentrant checkpointing of parts of a U-Net, which some wrappers use: it gives wrong gradients.
 
-    It runs a part without gradients first. What is recorded inside then has none, and neither have weights whose
-    inputs need none, such as an adapter's in the first blocks.
+    Reentrant checkpointing first runs a part without gradients. Features recorded inside the part then have no
+    gradients, and neither have weights whose inputs need none, such as an adapter in the first blocks.
 
     Args:
         unet (UNet2DConditionModel): The network; a forward pass under such checkpointing raises ``RuntimeError``.
@@ -56,8 +56,8 @@ def refuse_reentrant_checkpointing(unet: UNet2DConditionModel):
     mode = _GradMode()
     unet.register_forward_pre_hook(mode.begin)
     unet.register_forward_hook(mode.end, always_call=True)
-    # One module in everything that is checkpointed as a unit: each block, each transformer block, and the two
-    # embeddings, whose inputs never need gradients.
+    # One module in each unit of checkpointing: each block, each transformer block, and the two embeddings, whose inputs
+    # never need gradients.
     transformers = [module for module in unet.modules() if isinstance(module, BasicTransformerBlock)]
     blocks = [block for block in (*unet.down_blocks, unet.mid_block, *unet.up_blocks) if block is not None]
     units = [block.resnets[0] for block in blocks] + [transformer.attn1 for transformer in transformers]

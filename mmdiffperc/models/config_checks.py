@@ -1,4 +1,4 @@
-"""What a config says about a diffusion model: types for annotations, and checks that need to know more than a value."""
+"""Types for annotations of diffusion models, and checks of several arguments together."""
 
 import inspect
 import re
@@ -39,7 +39,7 @@ def _pattern(targets: str | Sequence[str]) -> str | Sequence[str]:
 
 
 class _LoraOptions(TypedDict):
-    # Only what peft accepts in silence, or refuses in other words; the rest is its own matter.
+    # Only what peft accepts silently or refuses with an unclear message; peft checks the rest.
     __pydantic_config__ = ConfigDict(STRICT, extra='allow')
     attention: NotRequired[Literal['all', 'self']]
     r: NotRequired[Annotated[int, Field(ge=1, le=4096), Expected('a rank, a whole number from 1 to 4096')]]
@@ -119,10 +119,10 @@ GeneratorInitCfg = _init_cfg(Literal['unet', 'vae', 'text_encoder'])
 
 
 def check_refine_steps(num_refine_steps: int, out_indices: Sequence[int]) -> int:
-    """Check that several passes have the level that becomes the latents of the next one.
+    """Check that several passes have the level that becomes the latents of the next pass.
 
     Raises:
-        ValueError: There are several, but that level is missing.
+        ValueError: The level is missing.
     """
     if num_refine_steps > 1 and 0 not in out_indices:
         raise ValueError(
@@ -133,26 +133,26 @@ def check_refine_steps(num_refine_steps: int, out_indices: Sequence[int]) -> int
 
 
 def check_out_strides(out_strides: Sequence[int] | None, own: Sequence[int]) -> tuple[int, ...]:
-    """Return the strides of the features, which are their own by default.
+    """Return the strides of the features, by default those of their levels.
 
     Raises:
-        ValueError: There is not one for each feature.
+        ValueError: The number of strides differs from the number of features.
     """
     if out_strides is None:
         return tuple(own)
     if len(out_strides) != len(own):
         raise ValueError(
             f'out_strides={tuple(out_strides)}: expected a stride in pixels for each of the {len(own)} features that '
-            f'out_indices names, whose own are {tuple(own)}; or None, which keeps them'
+            f'out_indices selects; or None, which keeps their strides {tuple(own)}'
         )
     return tuple(out_strides)
 
 
 def check_given(config: dict, known: dict):
-    """Compare what a config gives by hand with what is known from the rest of the model.
+    """Compare arguments in a config with their values in the rest of the model.
 
     Raises:
-        ValueError: They differ.
+        ValueError: An argument differs.
     """
     for name, wanted in known.items():
         if (given := config.get(name, wanted)) != wanted:

@@ -1,4 +1,4 @@
-"""COCO's measures of keypoints, with annotations checked before the training starts."""
+"""COCO's measures of keypoints, whose annotations are checked before the training starts."""
 
 import warnings
 
@@ -15,26 +15,26 @@ NEEDED = dict(
     bbox='Add the boxes',
     keypoints='Leave out objects without keypoints, or give them [0, 0, 0] for each',
 )
-AREA = 'Set use_area=False of CocoMetric, which then takes 0.53 of the area of the box; or add the areas of the objects'
+AREA = 'Set use_area=False in the metric, which then uses 0.53 of the area of the box; or add the areas of the objects'
 NUM_KEYPOINTS = "Add the number of labelled keypoints, or set iou_type='keypoints'"
 
 
 @METRICS.register_module()
 @validated
 class CheckedCocoMetric(CocoMetric):
-    """mmpose's ``CocoMetric``, which reports missing fields of the annotations at once.
+    """mmpose's ``CocoMetric``, which reports missing fields of the annotations before the training starts.
 
-    mmpose fails with a ``KeyError`` at the end of the first validation. The annotations are checked when the metric is
-    built with an ``ann_file``, or else when it receives the data set's meta information, before the training starts.
+    mmpose raises a ``KeyError`` at the end of the first validation. The annotations are checked when the metric is
+    built with an ``ann_file``, or else when it receives the meta information of the data set.
 
     Args:
         **kwargs: Arguments of mmpose's ``CocoMetric``.
 
     Raises:
         FileNotFoundError: ``ann_file`` does not exist.
-        ValueError: An annotation has no ``bbox``, no ``keypoints``, or no ``num_keypoints`` where ``iou_type`` is
-            'keypoints_crowd'. Where ``use_area`` is true, an annotation has no ``area`` or one that is no number of
-            pixels, or all objects with labelled keypoints have the area 0. A warning says how many have, if a few do:
+        ValueError: An annotation has no ``bbox``, no ``keypoints``, or no ``num_keypoints`` with ``iou_type``
+            'keypoints_crowd'. With ``use_area``, an annotation has no ``area`` or one that is not a number of pixels,
+            or all objects with labelled keypoints have area 0. If only some have area 0, a warning gives their number:
             they count as missed, whatever the model predicts.
     """
 
@@ -46,9 +46,9 @@ class CheckedCocoMetric(CocoMetric):
 
     @CocoMetric.dataset_meta.setter
     def dataset_meta(self, dataset_meta: dict):
-        """Take over the meta information of the data set, and its annotation file unless the metric has one."""
+        """Set the meta information of the data set, and use its annotation file unless the metric has one."""
         CocoMetric.dataset_meta.fset(self, dataset_meta)
-        # Where mmpose's data sets leave the name of their file.
+        # mmpose's data sets store the name of their file here.
         name = f'{dataset_meta.get("dataset_name")}_ann_file'
         self._check_annotations(self.ann_file or MessageHub.get_current_instance().get_info(name))
 
@@ -77,8 +77,8 @@ class CheckedCocoMetric(CocoMetric):
         labelled = [one for one in annotations if _has_keypoints(one)]
         if empty := [one for one in labelled if not one['area']]:
             problem = (
-                f'{file}: {len(empty)} of the {len(labelled)} objects with labelled keypoints have the area 0, first '
-                f'annotation {empty[0]["id"]}, and count as missed, whatever the model predicts. {AREA}'
+                f'{file}: {len(empty)} of the {len(labelled)} objects with labelled keypoints have the area 0, the '
+                f'first is annotation {empty[0]["id"]}, and count as missed, whatever the model predicts. {AREA}'
             )
             if len(empty) == len(labelled):
                 raise ValueError(problem)

@@ -9,10 +9,11 @@ import numpy as np
 from mmengine.config import Config
 from mmengine.structures import InstanceData
 from mmpose.evaluation.functional import nms
+from mmpose.models.heads import HeatmapHead
 from mmpose.structures import PoseDataSample, merge_data_samples
 from mmpose.visualization import PoseLocalVisualizer
 
-from mmdiffperc.command_line import bounded, config_file
+from mmdiffperc.command_line import add_shared, bounded, config_file
 from mmdiffperc.inference.builder import build_inferencer
 from mmdiffperc.inference.controls import Control
 from mmdiffperc.inference.inferencer import ImageInferencer
@@ -21,7 +22,7 @@ from mmdiffperc.inference.writers import encode_json
 
 from .dataset_check import has_area, overlaps
 
-# Of the persons that a detector finds, as in mmpose's own inferencer.
+# Persons with a lower score or a greater overlap are dropped, as in mmpose's own inferencer.
 LEAST_SCORE = 0.3
 GREATEST_OVERLAP = 0.3
 
@@ -29,22 +30,26 @@ GREATEST_OVERLAP = 0.3
 class PoseInferencer(ImageInferencer):
     """Estimate the poses of persons with one of mmpose's top-down estimators.
 
-    (mmpose's own inferencer ignores the boxes that it is given.) Each person needs a box: give the boxes, or a detector
-    of mmdet. Otherwise, and where the detector finds nobody, the whole image is the box of one person.
+    (mmpose's own inferencer ignores the boxes that it is given.) Each person needs a box: give the boxes, or one of
+    mmdet's detectors. Otherwise, and if the detector finds nobody, the whole image is the box of one person.
 
     A prediction is a dict of arrays for P persons with K keypoints: ``keypoints`` ``(P, K, 2)``, x, y in pixels;
     ``keypoint_scores`` ``(P, K)``; ``boxes`` ``(P, 4)``, x1, y1, x2, y2 in pixels; and ``box_scores`` ``(P,)``. For
-    each image, ``NAME_pose.json`` has the names of the keypoints and the persons; ``NAME_pose.png`` is to look at.
+    each image, ``NAME_pose.json`` holds the names of the keypoints and the persons, and ``NAME_pose.png`` shows boxes
+    and skeletons.
 
-    Options of a call: ``boxes``, a box x1, y1, x2, y2 in pixels around each person, which may extend beyond the image,
-    for all images; ``threshold`` (float), the lowest score of a keypoint in the picture, 0.3 by default.
+    Options of a call:
+
+    - ``boxes`` (Sequence, optional): A box x1, y1, x2, y2 in pixels around each person, the same for all images. It may
+      extend beyond the image.
+    - ``threshold`` (float): The lowest score of a keypoint in the picture. Defaults to 0.3.
 
     Args:
         model (str | Path | Config): A config.
         weights (str | Path, optional): A checkpoint of a model trained with it.
-        detector (str | Path | Config, optional): Config of a detector.
-        detector_weights (str | Path, optional): Its checkpoint.
-        person (int): The detector's class of persons. Defaults to 0.
+        detector (str | Path | Config, optional): The config of a detector.
+        detector_weights (str | Path, optional): The checkpoint of the detector.
+        person (int): The detector's class number of persons. Defaults to 0.
         **settings: See :class:`.ImageInferencer`.
 
     Raises:
@@ -68,6 +73,8 @@ class PoseInferencer(ImageInferencer):
         if detector_weights and not detector:
             raise ValueError('detector_weights need the config of the detector: give it as detector')
         super().__init__(model, weights, **settings)
+        if isinstance(self.model.head, HeatmapHead):  # which decodes heatmaps with NumPy, and NumPy has no bfloat16
+            self.model.head.final_layer.register_forward_hook(lambda layer, inputs, heatmaps: heatmaps.float())
         self.detector = detector and build_inferencer(detector, detector_weights, **settings)
         self.person = person
 
@@ -87,12 +94,7 @@ class PoseInferencer(ImageInferencer):
         boxes.add_argument('--detector', type=config_file, metavar='CONFIG', help='config of a detector of mmdet')
         parser.add_argument('--detector-weights', metavar='FILE', help='its checkpoint')
         parser.add_argument('--person', type=bounded(int, 0), help="the detector's class of persons (default: 0)")
-        parser.add_argument(
-            '--threshold',
-            type=bounded(float),
-            metavar='SCORE',
-            help='lowest score of a keypoint in the picture (default: 0.3)',
-        )
+        add_shared(parser, '--threshold', 'of a keypoint; default: 0.3')
 
     @property
     def controls(self) -> tuple[Control, ...]:

@@ -1,4 +1,4 @@
-"""The neck of MetaPrompts for mmpose's heatmap head."""
+"""The MetaPrompts neck for mmpose's heatmap head."""
 
 from collections.abc import Sequence
 
@@ -13,14 +13,14 @@ from mmdiffperc.validation import Width, Widths, validated
 @MODELS.register_module()
 @validated
 class MetaPromptsHeatmapNeck(MetaPromptsNeck):
-    """Features seen through the prompts, all levels side by side in one feature of the finest level's size.
+    """Similarities of features and prompts, with all levels concatenated at the size of the finest one.
 
-    :class:`.MetaPromptsNeck` and then mmpose's ``FeatureMapProcessor(concat=True)``, in one class because a pose
-    estimator takes one neck: mmpose 1.3.2 drops a list of necks without a word. ``HeatmapHead`` reads the last feature
-    only, so there is only one. With Stable Diffusion and all levels its stride is 4, that of a customary heatmap.
+    It is :class:`.MetaPromptsNeck` followed by mmpose's ``FeatureMapProcessor(concat=True)``, in one class because
+    mmpose 1.3.2 silently ignores a list of necks. It returns a single feature, because ``HeatmapHead`` only reads the
+    last one. With Stable Diffusion and all levels, the stride is 4, as usual for heatmaps.
 
     Args:
-        in_channels (Sequence[int]): Channels of each feature, which is ``out_channels`` of the backbone.
+        in_channels (Sequence[int]): Channels of each feature: ``out_channels`` of the backbone.
         num_prompts (int): Number ``K`` of the backbone's prompts.
         **kwargs: Further arguments of :class:`.MetaPromptsNeck`.
 
@@ -44,6 +44,6 @@ class MetaPromptsHeatmapNeck(MetaPromptsNeck):
             tuple[Tensor]: One feature ``(B, K * levels, 2 * h_0, 2 * w_0)``.
 
         Raises:
-            ValueError: The prompts are missing, or are others than expected.
+            ValueError: The prompts are missing, or their number or width differs.
         """
         return tuple(self.side_by_side(super().forward(inputs)))

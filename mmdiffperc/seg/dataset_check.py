@@ -12,7 +12,7 @@ from mmseg.datasets.transforms import LoadAnnotations
 from mmdiffperc.compat.dataset_content import check_every_dataset
 from mmdiffperc.nearest import check_listed, what_is_there
 from mmdiffperc.seg.depth.depth_check import judge_depth
-from mmdiffperc.seg.semantic.label_maps import judge_label_maps
+from mmdiffperc.seg.semantic.check_labels import judge_label_maps
 
 
 @check_every_dataset

@@ -1,4 +1,4 @@
-"""The looks of a domain: what sets the scenes one trains on apart from those that test generalisation."""
+"""Domains: the appearance of the scenes for training, and of those that test generalisation."""
 
 from dataclasses import dataclass
 
@@ -7,16 +7,16 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Domain:
-    """Patterns, tint and light of a domain.
+    """The patterns, tint and light of a domain.
 
     Args:
-        object_patterns (tuple[str]): Keys of ``PATTERNS``, each as likely as it is frequent.
-        floor_patterns (tuple[str]): As above.
-        wall_patterns (tuple[str]): As above.
-        tint (np.ndarray): Factor (3,) on paint and on the lamp's colour.
+        object_patterns (tuple[str]): Keys of ``PATTERNS``; repetition makes a pattern more likely.
+        floor_patterns (tuple[str]): The same for floors.
+        wall_patterns (tuple[str]): The same for walls.
+        tint (np.ndarray): Factors (3,) of the colours of paint and lamp.
         lamp_height (tuple[float]): Range, in metres.
-        lamp_strength (tuple[float]): Range of the irradiance from the lamp.
-        ambient (tuple[float]): Range of the irradiance from all around.
+        lamp_strength (tuple[float]): Range of the lamp's irradiance.
+        ambient (tuple[float]): Range of the ambient irradiance.
     """
 
     object_patterns: tuple
@@ -38,7 +38,7 @@ DOMAINS = {
         lamp_strength=(0.55, 0.80),
         ambient=(0.40, 0.56),
     ),
-    # Other patterns, warmer paint and light (not so far that a colour loses its name), longer and harder shadows.
+    # Other patterns, warmer paint and light (within the limits of each colour name), longer and harder shadows.
     'b': Domain(
         object_patterns=('dots', 'rings', 'plaid', 'zigzag'),
         floor_patterns=('zigzag', 'dots', 'plaid'),

@@ -1,6 +1,6 @@
-"""An articulated figure: a random pose, spheres and cylinders around it, and COCO's 17 keypoints.
+"""An articulated figure: a random pose, spheres and cylinders around its joints, and COCO's 17 keypoints.
 
-The figure's own frame: x to its left, y up, z to where it faces; metres for a figure about 1.7 m tall.
+In the frame of the figure, x points to its left, y up and z forwards. Lengths are in metres, for a height of 1.7 m.
 """
 
 from dataclasses import replace
@@ -51,7 +51,7 @@ SKELETON = (
     (3, 5),
     (4, 6),
 )
-# How far a keypoint may lie behind the surface that shows it: a feature of the face on its skin, a joint inside a limb.
+# How far a visible keypoint may be behind the surface: those of the face are on the skin, joints are inside a limb.
 FACE_TOLERANCE, JOINT_TOLERANCE = 0.05, 0.15
 NUM_FACE_KEYPOINTS = 5
 
@@ -60,7 +60,7 @@ HAIR = (0.13, 0.09, 0.07)
 EYES = (0.03, 0.03, 0.03)
 STANDING_HEIGHT = 1.7
 HEAD_RADIUS = 0.135
-# On the head, in units of its radius.
+# Positions relative to the centre of the head, in units of its radius.
 FACE = {
     'nose': (0, -0.12, 1.05),
     'left_eye': (0.38, 0.2, 0.9),
@@ -76,11 +76,11 @@ def make_figure(rng, colour_name, colour, height=STANDING_HEIGHT):
     Args:
         rng (np.random.Generator): Source of randomness.
         colour_name (str): Name of the colour of its clothes.
-        colour (np.ndarray): Their albedo (3,).
-        height (float): Of the standing figure, in metres. Defaults to 1.7.
+        colour (np.ndarray): Albedo (3,) of its clothes.
+        height (float): Height of the standing figure, in metres. Defaults to 1.7.
 
     Returns:
-        SceneObject: The figure at the origin, facing +z, its lowest point on y = 0.
+        SceneObject: The figure at the origin. It faces +z, and its lowest point is at y = 0.
     """
     joints = _random_pose(rng)
     parts = _body(joints, colour, jittered(SKIN[rng.integers(len(SKIN))], rng, 0.02))
@@ -99,7 +99,7 @@ def make_figure(rng, colour_name, colour, height=STANDING_HEIGHT):
 
 
 def _random_pose(rng):
-    """Joint positions by name, pelvis at the origin."""
+    """Return the joint positions by name, with the pelvis at the origin."""
     joints = {'pelvis': np.zeros(3), 'neck': _rotate((0, 0.52, 0), rng.normal(0, 0.08), rng.normal(0, 0.06))}
     joints['head'] = joints['neck'] + _rotate((0, 0.17, 0), rng.normal(0, 0.12), rng.normal(0, 0.1))
     turn = yaw(rng.normal(0, 0.25))
@@ -134,7 +134,7 @@ def _random_pose(rng):
 
 
 def _limb(joints, root, middle, tip, start, lengths, pitches, roll):
-    """Add a two-segment limb that hangs down from ``start``: pitched about x, spread about z."""
+    """Add a limb of two segments that hangs down from ``start``, rotated about x (pitch) and z (roll)."""
     joints[root] = start
     joints[middle] = start + _rotate((0, -lengths[0], 0), pitches[0], roll)
     joints[tip] = joints[middle] + _rotate((0, -lengths[1], 0), pitches[1], roll)
@@ -177,7 +177,7 @@ def _bone(start, end, radius, material):
 
 
 def _frame_along(axis):
-    """Rotation whose y axis is along ``axis`` and whose x axis stays as near to x as it can."""
+    """Return a rotation whose y axis is along ``axis`` and whose x axis is as close to x as possible."""
     y = axis / np.linalg.norm(axis)
     # An arm held sideways is parallel to x.
     side = np.array([1.0, 0, 0]) if abs(y[0]) < 0.9 else np.array([0, 0, 1.0])
@@ -192,7 +192,7 @@ def _vertical_reach(part):
 
 
 def _rotate(vector, pitch, roll):
-    """Turn a vector about x (a positive pitch moves what hangs down backwards), then about z."""
+    """Rotate a vector about x (a positive pitch moves a hanging limb backwards), then about z."""
     cp, sp, cr, sr = np.cos(pitch), np.sin(pitch), np.cos(roll), np.sin(roll)
     x, y, z = vector
     y, z = cp * y - sp * z, sp * y + cp * z

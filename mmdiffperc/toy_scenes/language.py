@@ -1,10 +1,10 @@
-"""Sentences about a rendering: captions of a scene, and expressions that refer to one object of it."""
+"""Sentences about a rendering: captions of the scene, and expressions that refer to one object."""
 
 from collections import Counter
 
 from .relations import RELATIONS, SUPERLATIVES, Expression, evaluate, is_unambiguous
 
-# In the manner of CLIP's prompt templates, so that class words get their meaning in the frames VPD's prompts use.
+# Similar to CLIP's prompt templates, so that the text encoder learns class names in the phrases of VPD's prompts.
 PLAIN_TEMPLATE, PLAIN_PROBABILITY = 'a photo of {}.', 0.35
 CAPTION_TEMPLATES = (
     'a rendering of {}.',
@@ -20,7 +20,7 @@ CAPTION_TEMPLATES = (
     '{}.',
 )
 COLOUR_PROBABILITY = 0.7
-PLACES = ((0.38, 'on the left'), (0.62, 'in the middle'), (1.0, 'on the right'))  # up to this share of the width
+PLACES = ((0.38, 'on the left'), (0.62, 'in the middle'), (1.0, 'on the right'))  # up to this fraction of the width
 PLACE_PROBABILITY = 0.4
 ROOM_PROBABILITY = 0.5
 ROOM_PHRASES = (
@@ -49,14 +49,14 @@ SUPERLATIVE_PHRASES = {
 
 
 def caption(rendering, rng):
-    """Describe some or all of the visible objects and where they are, sometimes a relation, sometimes the room.
+    """Describe some or all of the visible objects and their places, a relation, or the room.
 
     Args:
-        rendering (Rendering): What to describe.
-        rng (np.random.Generator): Chooses what is said and how.
+        rendering (Rendering): The rendering to describe.
+        rng (np.random.Generator): Chooses content and wording.
 
     Returns:
-        str: One sentence, lower case.
+        str: A sentence in lower case.
     """
     instances = rendering.instances
     kind = rng.choice(['one', 'relation', 'some', 'all', 'room'], p=[0.2, 0.15, 0.2, 0.35, 0.1])
@@ -73,22 +73,22 @@ def caption(rendering, rng):
 
 
 def referring_expressions(rendering, rng, per_object=4):
-    """Make sentences that each fit exactly one object of the rendering.
+    """Return sentences that each match exactly one object of the rendering.
 
     Args:
-        rendering (Rendering): What to speak about.
+        rendering (Rendering): The rendering to describe.
         rng (np.random.Generator): Chooses expressions and wordings.
-        per_object (int): At most this many sentences for an object. Defaults to 4.
+        per_object (int): Maximum number of sentences per object. Defaults to 4.
 
     Returns:
-        list[tuple[int, str]]: ``(index, sentence)`` in the order of the instances; an object that cannot be told from
-        the others has none.
+        list[tuple[int, str]]: ``(index, sentence)`` in the order of the instances. An object that cannot be
+        distinguished from the others has no sentence.
     """
     return [(index, sentence) for index, _, sentence in described_objects(rendering, rng, per_object)]
 
 
 def described_objects(rendering, rng, per_object=4):
-    """:func:`.referring_expressions` with what each sentence means: ``(index, Expression, sentence)``."""
+    """Return :func:`.referring_expressions` with the meaning of each sentence: ``(index, Expression, sentence)``."""
     width, described = rendering.image.shape[1], []
     for instance in rendering.instances:
         clear = [
@@ -102,7 +102,7 @@ def described_objects(rendering, rng, per_object=4):
 
 
 def verbalise(expression, rng):
-    """Say an :class:`.Expression` in one of several wordings."""
+    """Express an :class:`.Expression` in one of several wordings."""
     noun = ' '.join(word for word in (expression.colour, expression.class_name or 'object') if word)
     pattern = _choose(rng, SUPERLATIVE_PHRASES[expression.superlative]) if expression.superlative else 'the {}'
     sentence = pattern.format(noun)
@@ -112,13 +112,13 @@ def verbalise(expression, rng):
 
 
 def _candidates(target, instances):
-    """Yield expressions that might single out an instance, from short to long."""
+    """Yield expressions that might identify an instance, from short to long."""
     nouns = [(target.class_name, None), (target.class_name, target.colour), (None, target.colour)]
     for class_name, colour in nouns:
         yield Expression(class_name, colour)
     for class_name, colour in (*nouns, (None, None)):
         same = [one for one in instances if class_name in (None, one.class_name) and colour in (None, one.colour)]
-        # Nobody says "the largest" of only one.
+        # "The largest" needs at least two candidates.
         if len(same) > 1:
             yield from (Expression(class_name, colour, superlative) for superlative in SUPERLATIVES)
     for anchor in instances:
@@ -133,7 +133,7 @@ def _candidates(target, instances):
 
 
 def _relation(rendering, rng):
-    """'a red sphere left of a blue box', or None if the two chosen stand in no clear relation."""
+    """Return a phrase such as 'a red sphere left of a blue box', or None if the two objects have no clear relation."""
     one, other = (rendering.instances[i] for i in rng.permutation(len(rendering.instances))[:2])
     pair, anchor = (one, other), Expression(other.class_name, other.colour)
     if (one.class_name, one.colour) == (other.class_name, other.colour):
@@ -153,7 +153,7 @@ def _relation(rendering, rng):
 
 
 def _list(rng, instances, width):
-    """'two cones on the left, a green figure in the middle': equal nouns at the same place are counted together."""
+    """Return a phrase such as 'two cones on the left and a green figure', in which equal items are counted."""
     with_colour, with_place = rng.random() < COLOUR_PROBABILITY, rng.random() < PLACE_PROBABILITY
     items = Counter(
         (one.colour if with_colour else None, one.class_name, _place(one, width) if with_place else None)

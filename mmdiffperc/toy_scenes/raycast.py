@@ -1,22 +1,22 @@
-"""Which surface a ray meets first, and which points the light does not reach."""
+"""Ray casting: the first surface that each ray hits, and the points in shadow."""
 
 import numpy as np
 
-# Points are lifted off their surface by this many metres before they look for the light.
+# Shadow rays start this many metres above the surface, so that it does not shadow itself.
 LIFT = 2e-3
 
 
 def trace(scene, height, width):
-    """Cast the camera's rays.
+    """Cast the rays of the camera.
 
     Args:
         scene (Scene): The scene.
-        height (int): Of the image.
-        width (int): Of the image.
+        height (int): Height of the image.
+        width (int): Width of the image.
 
     Returns:
-        tuple[np.ndarray, np.ndarray, np.ndarray]: directions (H, W, 3) of the rays, depth (H, W), and surface (H, W):
-        an index into ``[*scene.planes, *all parts of all objects]``.
+        tuple[np.ndarray, np.ndarray, np.ndarray]: The directions (H, W, 3) of the rays, the depth (H, W), and the
+        surface (H, W): an index into ``[*scene.planes, *all parts of all objects]``.
     """
     directions = scene.camera.rays(height, width)
     origin = scene.camera.position
@@ -35,7 +35,7 @@ def trace(scene, height, width):
 
 
 def lit(scene, points, normals):
-    """Tell which points see the light.
+    """Return which points the lamp reaches.
 
     Args:
         scene (Scene): The scene.
@@ -43,7 +43,7 @@ def lit(scene, points, normals):
         normals (np.ndarray): Unit normals (N, 3).
 
     Returns:
-        np.ndarray: Whether nothing stands between a point and the light (N,); False for those that face away from it.
+        np.ndarray: (N,), False where something is between the point and the lamp, or where the surface faces away.
     """
     to_light = scene.light.position - points
     reached = np.einsum('nc,nc->n', to_light, normals) > 0
@@ -59,16 +59,16 @@ def lit(scene, points, normals):
 
 
 def _passes(points, directions, squared, centre, radius):
-    """Return whether rays pass through a sphere ahead of them; the cheap test before the exact one."""
+    """Return whether rays pass through a sphere ahead of them: a cheap test before the exact one."""
     to_centre = centre - points
     along = np.einsum('nc,nc->n', to_centre, directions)
     distance = np.einsum('nc,nc->n', to_centre, to_centre)
-    # Inside the sphere counts too, hence no test of the direction for near points.
+    # Points inside the sphere count in any direction.
     return (distance - along**2 / squared < radius**2) & ((along > 0) | (distance < radius**2))
 
 
 def _window(part, camera, height, width):
-    """Return the pixels that can show a part, as a pair of slices."""
+    """Return the region of the image that can show a part, as a pair of slices."""
     signs = np.array([(x, y, z) for x in (-1, 1) for y in (-1, 1) for z in (-1, 1)], np.float32)
     corners = (signs * part.half_extents) @ part.rotation.T + part.centre
     xy, _ = camera.project(corners, height, width)

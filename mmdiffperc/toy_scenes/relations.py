@@ -1,4 +1,4 @@
-"""Structured descriptions of objects, and an evaluator that tells which instances they fit."""
+"""Structured descriptions of objects, and their evaluation: which instances match."""
 
 from dataclasses import dataclass
 
@@ -22,9 +22,9 @@ class Order:
     """A way to compare instances.
 
     Args:
-        key (Callable): Instance -> number; the smaller, the more it fits.
-        margin (float): A smaller difference cannot be judged by eye. In units of the image's width where ``relative``.
-        relative (bool): See ``margin``.
+        key (Callable): Maps an instance to a number; smaller numbers match better.
+        margin (float): The smallest difference that the eye can judge, in units of the image width if ``relative``.
+        relative (bool): See ``margin``. Defaults to False.
     """
 
     key: object
@@ -53,11 +53,11 @@ class Expression:
     """A description such as "the red sphere left of the blue box".
 
     Args:
-        class_name (str, optional): Class of what is meant; None stands for any object.
+        class_name (str, optional): Class of the object; None means any object.
         colour (str, optional): Its colour.
-        superlative (str, optional): Key of ``SUPERLATIVES``, among those that the class and the colour fit.
+        superlative (str, optional): Key of ``SUPERLATIVES``, among the objects with this class and colour.
         relation (str, optional): Key of ``RELATIONS``.
-        anchor (Expression, optional): What the relation refers to.
+        anchor (Expression, optional): The object that the relation refers to.
     """
 
     class_name: str | None = None
@@ -68,17 +68,17 @@ class Expression:
 
 
 def evaluate(expression, instances, width, strictness=0.0):
-    """Find the instances that an expression fits.
+    """Find the instances that match an expression.
 
     Args:
         expression (Expression): The description.
-        instances (Sequence[Instance]): Those of one rendering.
-        width (int): Of the image, in pixels.
-        strictness (float): Comparisons must hold by this many margins; with a negative number near ties count too.
-            Defaults to 0.
+        instances (Sequence[Instance]): The instances of a rendering.
+        width (int): Width of the image, in pixels.
+        strictness (float): Number of margins by which comparisons must hold. With a negative number, near ties match,
+            too. Defaults to 0.
 
     Returns:
-        set[int]: Their ``index``.
+        set[int]: The ``index`` of each.
     """
     fitting = [
         instance
@@ -93,7 +93,7 @@ def evaluate(expression, instances, width, strictness=0.0):
 
 
 def is_unambiguous(expression, instances, width, index):
-    """Return whether an expression means the instance ``index`` clearly, and no other even by a close call."""
+    """Return whether an expression clearly matches the instance ``index`` and nearly matches no other."""
     return all(evaluate(expression, instances, width, strictness) == {index} for strictness in (-1, 0, 1))
 
 
@@ -104,7 +104,7 @@ def _margin(order, width, strictness):
 def _related(expression, fitting, instances, width, strictness):
     order = RELATIONS[expression.relation]
     anchors = evaluate(expression.anchor, instances, width, strictness)
-    # "The blue box" speaks of one that is there.
+    # "The blue box" implies that there is exactly one.
     if len(anchors) != 1:
         return []
     (anchor,) = (instance for instance in instances if instance.index in anchors)
@@ -113,7 +113,7 @@ def _related(expression, fitting, instances, width, strictness):
 
 
 def _extreme(order, fitting, width, strictness):
-    """Those that no other beats: with a margin to spare, or missing by no more than a margin."""
+    """Return the instances that precede all others by a margin, or nearly do so if the strictness is negative."""
     margin = _margin(order, width, strictness)
     return [
         one

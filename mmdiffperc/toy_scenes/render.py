@@ -1,4 +1,4 @@
-"""Render a scene with every ground truth: :func:`.render`."""
+"""Rendering of a scene with all of its ground truth: :func:`.render`."""
 
 from dataclasses import dataclass
 
@@ -18,14 +18,14 @@ class Instance:
     """One visible object of a rendering.
 
     Args:
-        index (int): Its place in ``scene.objects``; its pixels have ``instance_map == index + 1``.
+        index (int): Its index in ``scene.objects``; its pixels have ``instance_map == index + 1``.
         class_name (str): One of ``TOY_CLASSES``.
         colour (str): Key of ``OBJECT_COLOURS``.
         bbox (tuple[int]): ``(x, y, width, height)`` of its visible pixels.
         area (int): Number of its visible pixels.
         position (np.ndarray): Its centre (3,) in camera coordinates, metres.
-        keypoints (np.ndarray, optional): Of a figure, (17, 3): x, y in pixels (whole at pixel centres) and COCO's
-            visibility: 2 visible, 1 hidden, 0 outside of the image (x = y = 0).
+        keypoints (np.ndarray, optional): Keypoints (17, 3) of a figure: x and y in pixels (whole at pixel centres), and
+            COCO's visibility: 2 for visible, 1 for hidden, 0 for outside the image (x = y = 0).
     """
 
     index: int
@@ -39,21 +39,21 @@ class Instance:
 
 @dataclass(frozen=True)
 class Rendering:
-    """An image and its ground truths, all exact at the pixel centres.
+    """An image and its ground truth, which is exact at the pixel centres.
 
     ``image = round(255 * clip(albedo * shading))`` wherever ``unexplained`` is False.
 
     Args:
-        scene (Scene): What was rendered.
+        scene (Scene): The rendered scene.
         image (np.ndarray): RGB (H, W, 3), uint8, linear.
         semantic (np.ndarray): Index into ``TOY_CLASSES`` (H, W), uint8.
         depth (np.ndarray): Along the optical axis, in metres (H, W), float32.
         normals (np.ndarray): Unit, in camera coordinates (x right, y up, z towards the viewer) (H, W, 3), float32.
-        albedo (np.ndarray): (H, W, 3), float32 in [0, 1].
+        albedo (np.ndarray): Albedo (H, W, 3), float32 in [0, 1].
         shading (np.ndarray): Irradiance (H, W, 3), float32; may exceed 1.
-        unexplained (np.ndarray): Where a highlight was added or the image clipped (H, W), bool.
-        shadow (np.ndarray): Where something stands in the light's way or the surface faces away from it (H, W), bool.
-        instance_map (np.ndarray): 0 for the room, else index of the object + 1 (H, W), uint8.
+        unexplained (np.ndarray): Pixels with a highlight or with clipped values (H, W), bool.
+        shadow (np.ndarray): Pixels that the lamp does not reach (H, W), bool.
+        instance_map (np.ndarray): 0 for the room, otherwise the index of the object + 1 (H, W), uint8.
         instances (tuple[Instance]): The visible objects.
     """
 
@@ -74,14 +74,14 @@ def render(scene, size):
     """Render a scene.
 
     Args:
-        scene (Scene): What to render.
-        size (int | tuple[int, int]): Side of a square image, or (height, width); at least 32 each.
+        scene (Scene): The scene.
+        size (int | tuple[int, int]): Side of a square image, or (height, width), at least 32 each.
 
     Returns:
-        Rendering: The image with all ground truths.
+        Rendering: The image with its ground truth.
 
     Raises:
-        ValueError: If the size is too small.
+        ValueError: The size is too small.
     """
     height, width = (size, size) if np.isscalar(size) else size
     if min(height, width) < MIN_SIZE:
@@ -110,7 +110,7 @@ def render(scene, size):
 
 
 def _surface_properties(scene, points, surface):
-    """Return the normals (N, 3), albedo (N, 3) and strength of the highlight (N,) at the points that were hit."""
+    """Return the normals (N, 3), albedo (N, 3) and highlight strength (N,) at the points that the rays hit."""
     normals, albedo = np.empty_like(points), np.empty_like(points)
     specular = np.zeros(len(points), np.float32)
     for index, plane in enumerate(scene.planes):
@@ -137,13 +137,13 @@ def _light_up(scene, points, normals, directions, reached, specular):
     half = to_light[shiny] - directions[shiny] / np.linalg.norm(directions[shiny], axis=1, keepdims=True)
     half /= np.linalg.norm(half, axis=1, keepdims=True)
     lobe = np.einsum('nc,nc->n', half, normals[shiny]).clip(0, 1) ** SHININESS
-    # Below this the eight bits of the image would not show it, so the lobe ends there.
+    # The eight bits of the image cannot show a weaker highlight.
     highlight[shiny] = np.where(lobe > 0.02, specular[shiny] * lobe, 0)
     return shading.astype(np.float32), highlight
 
 
 def _labels(scene, surface):
-    """Semantic and instance map from the map of surfaces, by table look-up."""
+    """Look up the semantic map and the instance map in the map of surfaces."""
     classes = [TOY_CLASSES.index(plane.class_name) for plane in scene.planes]
     instances = [0] * len(scene.planes)
     for index, thing in enumerate(scene.objects):
@@ -165,7 +165,7 @@ def _instances(scene, instance_map, depth):
 
 
 def _keypoints(camera, points, depth):
-    """Project keypoints (17, 3) and test them against the depth map."""
+    """Project keypoints (17, 3) and compare them with the depth map."""
     height, width = depth.shape
     xy, distance = camera.project(points, height, width)
     inside = ((xy >= 0) & (xy < (width, height))).all(axis=1)

@@ -1,4 +1,4 @@
-"""Draw random scenes: :func:`.sample_scene`."""
+"""Random scenes: :func:`.sample_scene`."""
 
 from dataclasses import replace
 
@@ -15,11 +15,11 @@ MIN_OBJECTS, MAX_OBJECTS = 3, 7
 FIGURE_PROBABILITY = 0.5
 PLACING_ATTEMPTS = 25
 GAP = 0.04
-# What is hidden more than this, or smaller than this part of the picture, is taken out of the scene.
+# An object is removed if less than this part of it is visible, or if it covers less than this part of the image.
 MIN_VISIBLE, MIN_AREA = 0.25, 0.004
 PROBE_SIZE = 64
 NEAREST = 2.3
-# Ranges of the height, and the shapes whose depth is their width, so that their footprint stays within half of it.
+# Ranges of height / width.
 HEIGHTS = {
     'sphere': (1.0, 1.0),
     'box': (0.6, 1.2),
@@ -30,6 +30,7 @@ HEIGHTS = {
     'dome': (0.65, 0.65),
     'diamond': (0.6, 1.5),
 }
+# Shapes with a circular footprint: their depth is their width.
 ROUND = ('sphere', 'cylinder', 'cone', 'dome', 'diamond')
 
 
@@ -37,16 +38,16 @@ def sample_scene(seed, domain='a'):
     """Draw a scene.
 
     Args:
-        seed (int | Sequence[int] | np.random.Generator): Anything ``np.random.default_rng`` takes; equal seeds give
-            equal scenes, bit for bit.
-        domain (str): 'a', or 'b' for the same classes with other patterns, tints, light and contrast.
-            Defaults to 'a'.
+        seed (int | Sequence[int] | np.random.Generator): Anything that ``np.random.default_rng`` accepts.
+            Equal seeds give equal scenes, bit for bit.
+        domain (str): 'a', or 'b' for the same classes with other patterns, tints, light and contrast. Defaults to
+            'a'.
 
     Returns:
-        Scene: Three to seven objects that do not touch each other, each in sight.
+        Scene: A scene with three to seven visible objects that do not touch each other.
 
     Raises:
-        ValueError: For an unknown domain.
+        ValueError: The domain is unknown.
     """
     if domain not in DOMAINS:
         raise ValueError(f'domain must be one of {tuple(DOMAINS)}, got {domain!r}.')
@@ -58,7 +59,7 @@ def sample_scene(seed, domain='a'):
 
 
 def _draw(rng, name):
-    """Draw a scene; few of its objects may be left if they hide each other."""
+    """Draw a scene. It may have few objects left if they hide each other."""
     domain = DOMAINS[name]
     category = str(rng.choice(list(SCENE_CATEGORIES)))
     walls, floors = SCENE_CATEGORIES[category]
@@ -71,7 +72,7 @@ def _draw(rng, name):
 
 
 def _room(rng, wall_colour, floor_colour, domain):
-    """Floor, back wall and perhaps a side wall; also where they stand: the back's z, the sides' x."""
+    """Return the floor, back wall and perhaps a side wall, the z of the back wall and the x of the side walls."""
     back, sides = -rng.uniform(4.6, 7.0), [-np.inf, np.inf]
     wall = _room_material(rng, wall_colour, domain.wall_patterns, domain)
     planes = [
@@ -104,7 +105,7 @@ def _room_material(rng, colour_name, patterns, domain):
 
 
 def _light(rng, back, sides, domain):
-    """Return a lamp above and mostly on the viewer's side, inside the room."""
+    """Return a lamp inside the room, above the objects and mostly on the side of the viewer."""
     azimuth, distance = rng.uniform(-1.3, 1.3), rng.uniform(3.0, 9.0)
     height = rng.uniform(*domain.lamp_height)
     position = np.array([distance * np.sin(azimuth), height, 0.6 * back + distance * np.cos(azimuth)])
@@ -115,7 +116,7 @@ def _light(rng, back, sides, domain):
 
 
 def _objects(rng, camera, back, sides, domain):
-    """Return objects on the floor with circular footprints that do not meet; nearer ones may hide farther ones."""
+    """Return objects whose circular footprints on the floor do not overlap; nearer ones may hide farther ones."""
     placed, footprints = [], []
     shapes = rng.choice(OBJECT_CLASSES, rng.integers(MIN_OBJECTS, MAX_OBJECTS + 1)).tolist()
     if rng.random() < FIGURE_PROBABILITY:
@@ -133,7 +134,7 @@ def _objects(rng, camera, back, sides, domain):
 
 
 def _without_hidden(scene):
-    """Take out objects of which too little shows."""
+    """Remove objects that are barely visible."""
     _, _, surface = trace(scene, PROBE_SIZE, PROBE_SIZE)
     kept, start = [], len(scene.planes)
     for thing in scene.objects:
@@ -146,26 +147,26 @@ def _without_hidden(scene):
 
 
 def random_object(rng, shape, camera, back, domain):
-    """Draw an object of a class.
+    """Draw a random object of a class.
 
     Args:
         rng (np.random.Generator): Source of randomness.
         shape (str): One of ``OBJECT_CLASSES``, or 'figure'.
-        camera (Camera): From where it shall be of a good size to be seen.
-        back (float): z of the back wall.
-        domain (Domain): Its looks.
+        camera (Camera): The viewer, which determines how large the object has to be.
+        back (float): The z of the back wall.
+        domain (Domain): Its appearance.
 
     Returns:
-        tuple[SceneObject, float, float]: The object, standing at the origin; the radius of a circle around all of it,
-        seen from above; and the z where it shall be placed.
+        tuple[SceneObject, float, float]: The object at the origin, the radius of its footprint, and the z at which to
+        place it.
     """
     return _figure(rng, back, domain) if shape == 'figure' else _solid(rng, shape, camera, back, domain)
 
 
 def _solid(rng, shape, camera, back, domain):
-    """Return a solid, with what `random_object` returns of it."""
+    """Draw a solid, see `random_object`."""
     z = rng.uniform(back + 0.4, -NEAREST)
-    # Sized by how wide it looks, so that far objects can still be made out.
+    # The apparent width determines the size, so that distant objects remain recognisable.
     width = np.clip(rng.uniform(0.15, 0.34) * -z / camera.focal, 0.35, 1.5)
     half_extents = width / 2 * _proportions(rng, shape)
     radius = half_extents[0] if shape in ROUND else np.hypot(half_extents[0], half_extents[2])
@@ -181,13 +182,13 @@ def _solid(rng, shape, camera, back, domain):
 
 
 def _proportions(rng, shape):
-    """Half extents relative to half the width."""
+    """Return the half extents relative to half the width."""
     depth = 1.0 if shape in ROUND else rng.uniform(0.65, 1.0)
     return np.array([1.0, rng.uniform(*HEIGHTS[shape]), depth])
 
 
 def _paint(rng, domain):
-    """Return a named colour and a material of about that colour."""
+    """Return the name of a colour and a material of roughly that colour."""
     name = str(rng.choice(list(OBJECT_COLOURS)))
     colour = np.clip(jittered(OBJECT_COLOURS[name], rng, 0.04) * domain.tint, 0.02, 0.98).astype(np.float32)
     accent = colour * rng.uniform(0.55, 0.8) if rng.random() < 0.5 else colour + rng.uniform(0.25, 0.45) * (1 - colour)
@@ -203,7 +204,7 @@ def _paint(rng, domain):
 
 
 def _figure(rng, back, domain):
-    """Return a figure, with what `random_object` returns of it."""
+    """Draw a figure, see `random_object`."""
     name, material = _paint(rng, domain)
     figure = make_figure(rng, name, material.colour, rng.uniform(1.2, 1.75))
     reach = max(np.hypot(part.centre[0], part.centre[2]) + part.half_extents[0] for part in figure.parts)

@@ -1,4 +1,4 @@
-"""What a toy scene consists of. The world is right-handed: x right, y up, z towards the viewer; lengths in metres."""
+"""The parts of a toy scene. The world is right-handed: x right, y up, z towards the viewer; lengths are in metres."""
 
 from dataclasses import dataclass, replace
 
@@ -9,7 +9,7 @@ from .textures import Material
 
 
 def yaw(angle):
-    """Rotation (3, 3) about the vertical that turns z towards x, by an angle in radians."""
+    """Return the rotation (3, 3) about the vertical axis that turns z towards x by an angle in radians."""
     cos, sin = np.cos(angle), np.sin(angle)
     return np.array([[cos, 0, sin], [0, 1, 0], [-sin, 0, cos]], np.float32)
 
@@ -34,30 +34,30 @@ class Part:
 
     @property
     def radius(self):
-        """float: Radius of a sphere around ``centre`` that holds the part."""
+        """float: Radius of a sphere around ``centre`` that contains the part."""
         round_or_pointed = self.shape in ('sphere', 'diamond')
         return float(self.half_extents.max() if round_or_pointed else np.linalg.norm(self.half_extents))
 
     def intersect(self, origins, directions):
-        """Interval of the rays inside the part, in parameters of the world rays; see :class:`.ConvexSolid`."""
+        """Return the intervals of rays inside the part, in parameters of the world rays; see :class:`.ConvexSolid`."""
         to_local = self.rotation / self.half_extents
         return SOLIDS[self.shape].intersect((origins - self.centre) @ to_local, directions @ to_local)
 
     def normals(self, points):
-        """Unit outward normals (N, 3) at world points (N, 3) of the surface."""
+        """Return the unit outward normals (N, 3) at world points (N, 3) of the surface."""
         to_local = self.rotation / self.half_extents
-        # A normal is a covector: it goes back to the world by the inverse transpose of the point's transform.
+        # A normal is a covector: the inverse transpose of the transform of points takes it to the world.
         normals = SOLIDS[self.shape].normals((points - self.centre) @ to_local) @ to_local.T
         return normals / np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-9)
 
     def albedo(self, points):
-        """Albedo (N, 3) at world points (N, 3)."""
+        """Return the albedo (N, 3) at world points (N, 3)."""
         return self.material.albedo((points - self.centre) @ self.rotation)
 
 
 @dataclass(frozen=True)
 class Plane:
-    """An infinite plane of the room: floor or wall, ``normal . x = offset``, seen from the normal's side."""
+    """An infinite plane of the room, floor or wall: ``normal . x = offset``, visible from the side of the normal."""
 
     class_name: str
     normal: np.ndarray
@@ -65,16 +65,16 @@ class Plane:
     material: Material
 
     def intersect(self, origin, directions):
-        """Ray parameter (N,) where rays from one origin meet the plane, infinite where they never do."""
+        """Return the parameter (N,) at which rays from one origin meet the plane, infinite for those that do not."""
         with np.errstate(divide='ignore', invalid='ignore'):
             t = (self.offset - origin @ self.normal) / (directions @ self.normal)
         return np.where(t > 0, t, np.inf)
 
     def albedo(self, points):
-        """Albedo (N, 3); the pattern lies in the plane, the floor's x and z taken as its x and y."""
+        """Return the albedo (N, 3). The pattern is two-dimensional: x and z of the floor become its x and y."""
         order = [0, 2, 1] if self.normal[1] else ([2, 1, 0] if self.normal[0] else [0, 1, 2])
         flat = points[:, order]
-        flat[:, 2] = 0  # or rounding would flip cells along the plane's own normal
+        flat[:, 2] = 0  # otherwise rounding would flip cells along the normal
         return self.material.albedo(flat)
 
 
@@ -84,9 +84,9 @@ class SceneObject:
 
     Args:
         class_name (str): One of ``OBJECT_CLASSES`` or 'figure'.
-        colour (str): Its colour's name.
-        parts (tuple[Part]): What it is made of.
-        keypoints (np.ndarray, optional): World positions (17, 3) in COCO's order, of a figure.
+        colour (str): Name of its colour.
+        parts (tuple[Part]): Its solids.
+        keypoints (np.ndarray, optional): World positions (17, 3) of a figure, in COCO's order.
     """
 
     class_name: str
@@ -100,7 +100,7 @@ class SceneObject:
         return np.mean([part.centre for part in self.parts], axis=0)
 
     def placed(self, angle, position):
-        """Return the object, turned about the world's vertical axis by an angle and then moved by ``position`` (3,)."""
+        """Return a copy that is turned about the vertical axis by an angle, then moved by ``position`` (3,)."""
         turn, position = yaw(angle), np.asarray(position, np.float32)
         parts = tuple(
             replace(part, centre=turn @ part.centre + position, rotation=turn @ part.rotation) for part in self.parts
@@ -111,13 +111,13 @@ class SceneObject:
 
 @dataclass(frozen=True)
 class Camera:
-    """A pinhole camera above the world's origin that looks along -z, pitched downwards.
+    """A pinhole camera above the origin of the world, looking along -z and tilted downwards.
 
     Camera coordinates: x right, y up, z towards the viewer; the depth of a point is its ``-z``.
 
     Args:
-        height (float): Above the floor.
-        pitch (float): Downwards, in radians.
+        height (float): Height above the floor.
+        pitch (float): Downward tilt, in radians.
         focal (float): Focal length in units of the image's shorter side.
     """
 
@@ -127,17 +127,17 @@ class Camera:
 
     @property
     def position(self):
-        """np.ndarray: (3,), in the world."""
+        """np.ndarray: Position (3,) in the world."""
         return np.array([0, self.height, 0], np.float32)
 
     @property
     def rotation(self):
-        """np.ndarray: (3, 3); its columns are the camera's axes in the world."""
+        """np.ndarray: Rotation (3, 3), whose columns are the axes of the camera in the world."""
         cos, sin = np.cos(self.pitch), np.sin(self.pitch)
         return np.array([[1, 0, 0], [0, cos, sin], [0, -sin, cos]], np.float32)
 
     def rays(self, height, width):
-        """World directions (H, W, 3) through the pixel centres, scaled so that the ray parameter is the depth."""
+        """Return world directions (H, W, 3) through the pixel centres, scaled such that the ray parameter is depth."""
         focal = self.focal * min(height, width)
         x = (np.arange(width, dtype=np.float32) + 0.5 - width / 2) / focal
         y = (height / 2 - np.arange(height, dtype=np.float32) - 0.5) / focal
@@ -145,11 +145,11 @@ class Camera:
         return directions @ self.rotation.T
 
     def to_camera(self, points):
-        """World points (N, 3) in camera coordinates (N, 3)."""
+        """Convert world points (N, 3) to camera coordinates (N, 3)."""
         return (points - self.position) @ self.rotation
 
     def project(self, points, height, width):
-        """Image positions and depths of world points.
+        """Project world points into the image.
 
         Returns:
             tuple[np.ndarray, np.ndarray]: ``xy`` (N, 2) in pixels, where pixel (i, j) covers [j, j + 1) x [i, i + 1),
@@ -163,12 +163,12 @@ class Camera:
 
 @dataclass(frozen=True)
 class Light:
-    """A point light and a sky.
+    """A point light and the light of the sky.
 
     Args:
         position (np.ndarray): (3,), in the world.
-        colour (np.ndarray): Its irradiance (3,) on a surface that faces it, at any distance.
-        ambient (np.ndarray): Irradiance (3,) on a surface that faces up; half of it on one that faces down.
+        colour (np.ndarray): Irradiance (3,) of a surface that faces the lamp, at any distance.
+        ambient (np.ndarray): Irradiance (3,) of a surface that faces up; one that faces down receives half.
     """
 
     position: np.ndarray
@@ -178,13 +178,13 @@ class Light:
 
 @dataclass(frozen=True)
 class Scene:
-    """Everything that is rendered, and the names of its looks.
+    """Everything that is rendered, and the words that describe it.
 
     Args:
         camera (Camera): The viewer.
         light (Light): The lights.
         planes (tuple[Plane]): Floor and walls.
-        objects (tuple[SceneObject]): What stands on the floor.
+        objects (tuple[SceneObject]): The objects on the floor.
         category (str): Key of ``SCENE_CATEGORIES``.
         wall_colour (str): Key of ``ROOM_COLOURS``.
         floor_colour (str): Key of ``ROOM_COLOURS``.

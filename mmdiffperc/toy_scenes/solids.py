@@ -1,6 +1,6 @@
-"""Canonical convex solids: intersections of half-spaces and one quadric, met analytically by rays.
+"""Canonical convex solids: intersections of half-spaces and one quadric, with analytic ray casting.
 
-A ray meets a convex set in one interval ``[t_in, t_out]``, and the interval of an intersection of sets is the
+A ray intersects a convex set in one interval ``[t_in, t_out]``, and the interval of an intersection of sets is the
 intersection of their intervals, so a handful of coefficients describes every shape.
 """
 
@@ -14,22 +14,22 @@ PARALLEL = 1e-9
 
 @dataclass(frozen=True)
 class Quadric:
-    """The set ``w . (x^2, (y - y0)^2, z^2) <= level``; with a negative weight of y, a cone with its apex at ``y0``."""
+    """The set ``w . (x^2, (y - y0)^2, z^2) <= level``. A negative weight of y gives a cone with its apex at ``y0``."""
 
     weights: tuple
     y0: float
     level: float
 
     def value(self, points):
-        """Left-hand side minus level: negative inside. ``points`` (N, 3) -> (N,)."""
+        """Return the left-hand side minus level, which is negative inside: ``points`` (N, 3) -> (N,)."""
         return (self._centred(points) ** 2) @ self._weights - self.level
 
     def gradient(self, points):
-        """Half the gradient of :meth:`.Quadric.value`, which points outwards. ``points`` (N, 3) -> (N, 3)."""
+        """Return half the gradient of :meth:`.Quadric.value`, which points outwards: ``points`` (N, 3) -> (N, 3)."""
         return self._centred(points) * self._weights
 
     def interval(self, origins, directions):
-        """Ray parameters between which rays are inside, as :meth:`.ConvexSolid.intersect` gives them."""
+        """Return the ray parameters between which rays are inside, see :meth:`.ConvexSolid.intersect`."""
         origins = self._centred(origins)
         a = directions**2 @ self._weights
         b = (origins * directions) @ self._weights
@@ -38,7 +38,8 @@ class Quadric:
         a = np.where(np.abs(a) < PARALLEL, np.float32(PARALLEL), a)
         root = np.sqrt(np.maximum(discriminant, 0))
         near, far = np.minimum((-b - root) / a, (-b + root) / a), np.maximum((-b - root) / a, (-b + root) / a)
-        # A ray steeper than a cone is inside it outside the roots: on the way down below the apex, or on the way up.
+        # A ray steeper than the cone is inside the double cone before the first root and after the second. The nappe
+        # below the apex is the second of these intervals for a downward ray, and the first for an upward ray.
         steep, downwards = a < 0, directions[..., 1] < 0
         t_in = np.where(steep, np.where(downwards, far, -np.inf), near)
         t_out = np.where(steep, np.where(downwards, np.inf, near), far)
@@ -66,11 +67,11 @@ class ConvexSolid:
     quadric: Quadric | None = None
 
     def intersect(self, origins, directions):
-        """Meet rays with the solid.
+        """Intersect rays with the solid.
 
         Args:
-            origins (np.ndarray): (N, 3) or (3,), in the solid's frame.
-            directions (np.ndarray): (N, 3), of any length.
+            origins (np.ndarray): Origins (N, 3) or (3,), in the frame of the solid.
+            directions (np.ndarray): Directions (N, 3) of any length.
 
         Returns:
             tuple[np.ndarray, np.ndarray]: ``t_in`` and ``t_out`` (N,); ``t_in > t_out`` where a ray misses.
@@ -85,14 +86,14 @@ class ConvexSolid:
         return t_in, t_out
 
     def normals(self, points):
-        """Outward normals, not of unit length, at surface points (N, 3): the gradient of the constraint that binds."""
+        """Return outward normals of any length at surface points (N, 3): the gradient of the active constraint."""
         normals = np.zeros_like(points)
         slack = np.full(len(points), -np.inf, np.float32)
         if self.half_spaces:
             planes = np.array(self.half_spaces, np.float32)
             distances = (points @ planes[:, :3].T - planes[:, 3]) / np.linalg.norm(planes[:, :3], axis=1)
-            binding = distances.argmax(axis=1)
-            normals, slack = planes[binding, :3], distances.max(axis=1)
+            active = distances.argmax(axis=1)
+            normals, slack = planes[active, :3], distances.max(axis=1)
         if self.quadric is not None:
             gradient = self.quadric.gradient(points)
             distance = self.quadric.value(points) / np.maximum(2 * np.linalg.norm(gradient, axis=1), PARALLEL)
@@ -117,7 +118,7 @@ SOLIDS = {
     'sphere': ConvexSolid(quadric=Quadric((1, 1, 1), 0, 1)),
     'box': ConvexSolid((_BASE, _TOP, _LEFT, _RIGHT, _FRONT, _BACK)),
     'cylinder': ConvexSolid((_BASE, _TOP), Quadric((1, 0, 1), 0, 1)),
-    # The plane y <= 1 through the apex leaves one of the two nappes.
+    # The plane y <= 1 through the apex keeps one of the two nappes.
     'cone': ConvexSolid((_BASE, _TOP), Quadric((1, -0.25, 1), 1, 0)),
     'pyramid': ConvexSolid((_BASE, (1, 0.5, 0, 0.5), (-1, 0.5, 0, 0.5), (0, 0.5, 1, 0.5), (0, 0.5, -1, 0.5))),
     'wedge': ConvexSolid((_BASE, _LEFT, _FRONT, _BACK, (1, 1, 0, 0))),

@@ -1,4 +1,4 @@
-"""Solid textures: every pattern is a function of 3-D points, so it needs no surface parametrisation."""
+"""Solid textures: each pattern is a function of 3-D points, so it needs no surface parametrisation."""
 
 from dataclasses import dataclass
 
@@ -71,7 +71,7 @@ PATTERNS = {
 
 @dataclass(frozen=True)
 class Material:
-    """What a surface is made of.
+    """The material of a surface.
 
     Args:
         colour (np.ndarray): Albedo (3,) where the pattern is 0.
@@ -79,7 +79,7 @@ class Material:
         pattern (str): Key of ``PATTERNS``.
         cell (float): Size of the pattern's cells, in metres.
         phase (np.ndarray): Shift (3,) of the pattern, in cells.
-        specular (float): Strength of the highlight; 0 is matt.
+        specular (float): Strength of the highlight; 0 means matt.
     """
 
     colour: np.ndarray
@@ -90,6 +90,6 @@ class Material:
     specular: float = 0.0
 
     def albedo(self, points):
-        """Albedo (N, 3) at points (N, 3), in metres in the frame of the thing."""
+        """Return the albedo (N, 3) at points (N, 3), in metres in the frame of the object."""
         weight = PATTERNS[self.pattern](points / np.float32(self.cell) + np.float32(self.phase))[:, None]
         return (1 - weight) * self.colour + weight * self.accent

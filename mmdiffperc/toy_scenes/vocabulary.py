@@ -1,10 +1,11 @@
-"""The words of the toy world: classes, colours, scene categories and the looks that go with them."""
+"""The words of the toy world, with their appearance: classes, colours and scene categories."""
 
 import numpy as np
 
 OBJECT_CLASSES = ('sphere', 'box', 'cylinder', 'cone', 'pyramid', 'wedge', 'dome', 'diamond')
 TOY_CLASSES = ('wall', 'floor', *OBJECT_CLASSES, 'figure')
-# For pictures of label maps, and for segmentation as an RGB target; far apart, so that colours lead back to classes.
+# For pictures of label maps and for segmentation as an RGB target. The colours are far apart, so each identifies its
+# class.
 TOY_PALETTE = (
     (120, 120, 120),
     (80, 50, 50),
@@ -19,7 +20,7 @@ TOY_PALETTE = (
     (255, 255, 255),
 )
 
-# Albedos; far enough apart that jitter does not turn one name into another.
+# Albedos, far enough apart that jitter does not turn one colour into another.
 OBJECT_COLOURS = {
     'red': (0.85, 0.10, 0.10),
     'orange': (0.95, 0.47, 0.06),
@@ -33,7 +34,7 @@ OBJECT_COLOURS = {
     'white': (0.93, 0.93, 0.93),
 }
 
-# Rooms are paler than things, so that a red wall and a red box can share a picture.
+# Rooms are paler than objects, so that an object stands out from a wall with the same colour name.
 ROOM_COLOURS = {
     'grey': (0.58, 0.58, 0.60),
     'white': (0.88, 0.88, 0.86),
@@ -45,7 +46,7 @@ ROOM_COLOURS = {
     'yellow': (0.88, 0.80, 0.52),
 }
 
-# NYU scene name -> (wall colours, floor colours): a room can be guessed from its looks, but not always.
+# NYU scene name -> (wall colours, floor colours): the appearance of a room often, but not always, reveals its category.
 SCENE_CATEGORIES = {
     'bedroom': (('blue', 'pink', 'beige'), ('brown', 'beige')),
     'kitchen': (('white', 'yellow'), ('grey', 'white')),
@@ -59,7 +60,7 @@ SCENE_CATEGORIES = {
 
 
 def jittered(colour, rng, amount=0.05):
-    """Vary a colour a little: each channel by itself, and all together in brightness.
+    """Vary a colour slightly: each channel separately, and the overall brightness.
 
     Args:
         colour (Sequence[float]): Albedo in [0, 1].

@@ -14,7 +14,7 @@ from mmengine.dataset import pseudo_collate
 from torch import nn
 
 from mmdiffperc.inference.image_files import read_image
-from mmdiffperc.inference.single_image import pipeline_for_testing
+from mmdiffperc.inference.pipeline import pipeline_for_testing
 from mmdiffperc.models import DiffusionUNet
 
 COLOUR_MAP = 'inferno'  # perceptually uniform: equal steps of attention look equal

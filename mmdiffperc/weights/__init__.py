@@ -1,1 +1,1 @@
-"""One way in for weights: architectures, sources, names of other projects, completeness and adapters."""
+"""All that turns files into weights: architectures, sources, names of other projects, completeness, adapters."""

@@ -10,12 +10,12 @@ from .sources import Source
 from .weight_file import Assignment, WeightFile
 
 Plan = dict[WeightFile, list[Assignment]]
-KeysOf = Callable[[str], list[str]]  # name of a weight in a module -> names it may have in a file
+KeysOf = Callable[[str], list[str]]  # name of a weight in a module -> its possible names in a file
 
 _OLD_VAE_ATTENTION = {'to_q': 'query', 'to_k': 'key', 'to_v': 'value', 'to_out.0': 'proj_attn'}
 _QKV = {'q_proj': 0, 'k_proj': 1, 'v_proj': 2}
 _MAX_SHOWN = 5
-# A first convolution of the right width for another number of channels.
+# A first convolution with the right width that takes another number of channels.
 _OTHER_INPUTS = re.compile(r'conv_in\.weight: \((\d+), (\d+), .+ expected, \(\1, (?!\2,)')
 
 
@@ -58,7 +58,7 @@ def _assign(plan: Plan, part: str, module: nn.Module, files: list[WeightFile], k
 
 
 def _base_weights(module: nn.Module) -> Iterator[tuple[str, Tensor]]:
-    """Yield the weights by their names without LoRA, which starts at zero and is in no checkpoint of the base model."""
+    """Yield the weights by their names without an adapter, which no checkpoint of the base model holds."""
     for name, weight in module.state_dict().items():
         if '.lora_' not in name:
             yield name.replace('.base_layer.', '.'), weight
@@ -78,7 +78,7 @@ def _third(name: str, key: str) -> int | None:
 
 
 def _vae_names(name: str) -> list[str]:
-    """The attention of an autoencoder has had two sets of names in diffusers."""
+    """Return the two names that diffusers has had for a weight of an autoencoder's attention."""
     old = name
     for new_part, old_part in _OLD_VAE_ATTENTION.items():
         old = old.replace(f'.{new_part}.', f'.{old_part}.')
@@ -86,7 +86,7 @@ def _vae_names(name: str) -> list[str]:
 
 
 def _text_names(name: str) -> list[str]:
-    """The text encoder of transformers 5 is flat; files of earlier versions have one level more."""
+    """Return the name in files of earlier versions of transformers, which have one more level, and today's."""
     name = name.removeprefix('text_model.')
     return [f'text_model.{name}', name]
 

@@ -23,8 +23,8 @@ _AUXILIARY = 'auxiliary_head'
 class Completeness:
     """Compare a checkpoint with a module before it is loaded, and refuse it if it would leave weights random.
 
-    Weights that have been initialised may stay as they are. They are initialised if ``is_init`` is true for the module,
-    or for an mmengine module inside its child that holds them. Submodules with their own check are left to that check.
+    Initialised weights may keep their values. Weights count as initialised if ``is_init`` is true for the module, or
+    for an mmengine module inside the child that holds them. Submodules with a separate check are left to it.
 
     Args:
         advice (str): What the user should do, for the message.
@@ -75,7 +75,7 @@ class Completeness:
 
 
 def _needed(module: nn.Module) -> Iterator[tuple[str, torch.Tensor]]:
-    """List the weights that prediction needs and that no submodule checks itself."""
+    """List the weights that prediction needs, without those that a submodule checks."""
     checked = tuple(f'{name}.' for name, part in module.named_modules() if name and hasattr(part, 'completeness'))
     for name, weight in module.state_dict().items():
         if not name.startswith(checked) and not _NOT_FOR_PREDICTION.search(name):

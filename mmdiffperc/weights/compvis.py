@@ -1,9 +1,8 @@
 """Names of the same weights in diffusers and in the original CompVis (``ldm``) code.
 
-Stable Diffusion was released as one file in the naming of https://github.com/CompVis/latent-diffusion; the modules
-used here carry the names of diffusers and transformers. Each map below goes from a diffusers name to the CompVis name,
-*without* the prefix that the part has inside a file (``PREFIXES``), because research checkpoints keep the names and
-change the prefix.
+Stable Diffusion was released as one file with the names of https://github.com/CompVis/latent-diffusion, whereas modules
+here have the names of diffusers and transformers. Each function maps a diffusers name to the CompVis name *without* the
+prefix of the part in a file (``PREFIXES``), because research checkpoints keep the names and change the prefix.
 """
 
 from collections.abc import Mapping
@@ -12,7 +11,7 @@ from itertools import count
 import torch
 from diffusers import AutoencoderKL, UNet2DConditionModel
 
-# Where the parts lie in a Stable Diffusion single file.
+# How the names of each part begin in a Stable Diffusion single file.
 PREFIXES = {
     'unet': 'model.diffusion_model.',
     'vae': 'first_stage_model.',
@@ -67,8 +66,8 @@ def unet_key_map(config: Mapping) -> dict[str, str]:
 def vae_key_map(config: Mapping) -> dict[str, str]:
     """Map every weight of an autoencoder to its CompVis name.
 
-    The attention projections are 1x1 convolutions in CompVis files and linear layers in diffusers: same numbers,
-    shape ``(C, C, 1, 1)`` instead of ``(C, C)``.
+    The attention projections are 1x1 convolutions in CompVis files and linear layers in diffusers: the values are
+    equal, and the shapes are ``(C, C, 1, 1)`` and ``(C, C)``.
 
     Args:
         config (Mapping): Config of an ``AutoencoderKL`` (``vae.config``).
@@ -112,7 +111,7 @@ def ema_key(key: str) -> str:
 
 
 def _unet_down_modules(config: Mapping) -> dict[str, str]:
-    """CompVis counts ``input_blocks`` through all levels; a downsampler takes a number of its own."""
+    """Number ``input_blocks`` through all levels, as CompVis does; a downsampler has a separate number."""
     modules, block = {}, count(1)
     levels = len(config['down_block_types'])
     for level, block_type in enumerate(config['down_block_types']):
@@ -124,7 +123,7 @@ def _unet_down_modules(config: Mapping) -> dict[str, str]:
 
 
 def _unet_up_modules(config: Mapping) -> dict[str, str]:
-    """An up block has one layer more than its down block; an upsampler is the last member of its block's last layer."""
+    """Number ``output_blocks`` through all levels; an upsampler is the last member of the last layer of its level."""
     modules, block = {}, count()
     levels = len(config['up_block_types'])
     for level, block_type in enumerate(config['up_block_types']):
@@ -145,7 +144,7 @@ def _unet_layer(block: str, layer: int, target: str, block_type: str) -> dict[st
 
 
 def _vae_part_modules(part: str, config: Mapping) -> dict[str, str]:
-    """CompVis counts the decoder's levels by resolution, so in the opposite direction to diffusers."""
+    """CompVis numbers the decoder's levels by resolution, which is opposite to the order of diffusers."""
     down = part == 'encoder'
     block, sampler = ('down', 'downsample') if down else ('up', 'upsample')
     levels = len(config['block_out_channels'])
@@ -186,13 +185,13 @@ def _rename_all(cls: type, config: Mapping, modules: Mapping[str, str]) -> dict[
 
 
 def _rename(name: str, modules: Mapping[str, str]) -> str:
-    """Replace the longest leading part of ``name`` that ``modules`` knows."""
+    """Replace the longest beginning of ``name`` that is a key of ``modules``."""
     module, rest = name, ''
     while module not in modules:
         module, dot, last = module.rpartition('.')
         if not dot:
             raise KeyError(
-                f'{name!r} has no name in CompVis files: only the parts of Stable Diffusion 1.x and 2.x have.'
+                f'{name!r} has no name in CompVis files, which hold the parts of Stable Diffusion 1.x and 2.x only.'
             )
         rest = f'.{last}{rest}'
     return modules[module] + rest

@@ -19,8 +19,8 @@ PARTS = ('unet', 'vae', 'text_encoder')
 def initialise(model: BaseModule, modules: Mapping[str, nn.Module], extra: Sequence[str] = ()) -> Source | None:
     """Initialise a model as its ``init_cfg`` says.
 
-    ``dict(type='Pretrained', checkpoint=...)`` names a Stable Diffusion, with the arguments of :func:`load_weights`
-    beside it. With a ``prefix`` it names an OpenMMLab checkpoint, which mmengine loads like that of any other model.
+    ``dict(type='Pretrained', checkpoint=...)`` names a Stable Diffusion and may have other arguments of
+    :func:`load_weights`. With a ``prefix`` it names an OpenMMLab checkpoint, which mmengine loads.
 
     Args:
         model (BaseModule): The model.

@@ -1,4 +1,4 @@
-"""Low-rank adapters of a U-Net: added, exchanged, taken off, and saved."""
+"""Low-rank adapters of a U-Net: add, exchange, remove and save them."""
 
 import copy
 from collections.abc import Iterator
@@ -22,21 +22,25 @@ TARGETS = {
 }
 DATA_FREE_STARTS = (True, False, 'gaussian')
 ADAPTER = 'default'
-# What PEFT and diffusers note in a U-Net that has an adapter.
+# Attributes that PEFT and diffusers add to a U-Net with an adapter.
 _NOTES = ('peft_config', '_hf_peft_config_loaded')
 
 
 def add_lora(unet: UNet2DConditionModel, **options):
-    """Add a low-rank adapter: arguments of ``peft.LoraConfig``, whose scaling ``lora_alpha / r`` is 1 if not given.
+    """Add a low-rank adapter.
+
+    Args:
+        unet (UNet2DConditionModel): The network, changed in place.
+        **options: Arguments of ``peft.LoraConfig``. The scaling ``lora_alpha / r`` is 1 by default.
 
     Raises:
-        ValueError: Its start is computed from the weights of the U-Net, as that of DoRA or PiSSA is; no layer of the
-            U-Net is among its targets, or not one of a kind that can be adapted.
+        ValueError: The adapter's initial values are computed from the weights of the U-Net, as in DoRA or PiSSA; or the
+            targets include no layer of the U-Net that can be adapted.
     """
     if options.get('use_dora') or options.get('init_lora_weights', True) not in DATA_FREE_STARTS:
         raise ValueError(
-            f'lora={options}: such an adapter is computed from the weights of the U-Net, which are loaded later. Leave '
-            f'use_dora out; init_lora_weights may be one of {DATA_FREE_STARTS}'
+            f'lora={options}: this adapter is computed from the weights of the U-Net, which are loaded later. Remove '
+            f'use_dora; init_lora_weights may be one of {DATA_FREE_STARTS}'
         )
     defaults = dict(target_modules=TARGETS['all'], lora_alpha=options.get('r', LoraConfig.r))
     config = LoraConfig(**{**defaults, **options})
@@ -50,22 +54,22 @@ def add_lora(unet: UNet2DConditionModel, **options):
 
 
 def train_dropout(unet: UNet2DConditionModel, mode: bool):
-    """Set the training mode of the adapter's dropout alone."""
+    """Set the training mode of the adapter's dropout only."""
     for name, module in unet.named_modules():
         if name.endswith('.lora_dropout'):
             module.train(mode)
 
 
 def add_attention_lora(unet: UNet2DConditionModel, attention: str = 'all', **options):
-    """Add an adapter to the attention of a U-Net, which freezes all else.
+    """Add an adapter to the attention of a U-Net, and freeze the other weights.
 
     Args:
-        unet (UNet2DConditionModel): With its base weights, or to be filled with them later.
+        unet (UNet2DConditionModel): The network, changed in place; its base weights may be loaded before or later.
         attention (str): ``'all'``, or ``'self'`` for self-attention only. Defaults to ``'all'``.
         **options: Arguments of ``peft.LoraConfig``, such as the rank ``r``.
 
     Raises:
-        ValueError: ``attention`` is another.
+        ValueError: ``attention`` has another value.
     """
     if attention not in TARGETS:
         raise ValueError(f'attention={attention!r}: expected one of {", ".join(TARGETS)}')
@@ -73,9 +77,9 @@ def add_attention_lora(unet: UNet2DConditionModel, attention: str = 'all', **opt
 
 
 def save_lora(unet: UNet2DConditionModel, folder: str | Path):
-    """Write the adapter of a U-Net as ``pytorch_lora_weights.safetensors``, as diffusers does today.
+    """Write the adapter of a U-Net to ``pytorch_lora_weights.safetensors`` in the current format of diffusers.
 
-    ``StableDiffusionPipeline.load_lora_weights(folder)`` and :func:`load_lora` read it.
+    ``StableDiffusionPipeline.load_lora_weights(folder)`` and :func:`load_lora` read the file.
 
     Raises:
         ValueError: The U-Net has no adapter.
@@ -92,25 +96,25 @@ def save_lora(unet: UNet2DConditionModel, folder: str | Path):
 
 
 def load_lora(unet: UNet2DConditionModel, path: str | Path):
-    """Replace the adapter of a U-Net, if it has one, with the adapter in a file; the base weights stay.
+    """Load an adapter into a U-Net in place of its present one, if any; the base weights stay.
 
     Rank and layers are read from the file's weights. These formats are supported, as safetensors or pickled:
 
     - diffusers today, and its attention processors of 2023 (``...attn1.processor.to_q_lora.down.weight``), in which the
-      models of DMP were released, also as accelerate writes them;
+      models of DMP were released; also as accelerate writes them;
     - kohya's sd-scripts (``lora_unet_..._to_q.lora_down.weight`` and ``.alpha``);
     - PEFT (``base_model.model....to_q.lora_A.weight``), with its ``adapter_config.json`` beside the file.
 
-    What a file holds for a text encoder is not used, and a warning says so. The file may come from a stranger, see
-    :func:`.read_lora`. If anything fails, the U-Net is exactly as before. No other thread may use the U-Net meanwhile.
+    Weights for a text encoder are not used, and a warning reports them. The file may come from a stranger, see
+    :func:`.read_lora`. If loading fails, the U-Net is exactly as before. No other thread may use the U-Net meanwhile.
 
     Args:
-        unet (UNet2DConditionModel): With its base weights.
+        unet (UNet2DConditionModel): The network with its base weights, changed in place.
         path (str | Path): The file, or a folder that holds one of ``lora_files.FILE_NAMES``.
 
     Raises:
-        FileNotFoundError: There is no such file.
-        RuntimeError: The file is truncated, or no weights file.
+        FileNotFoundError: The file does not exist.
+        RuntimeError: The file is truncated, or holds no weights.
         ValueError: The file holds no adapter for this U-Net, or is damaged.
     """
     arguments, weights = read_lora(find_lora(path), unet)
@@ -121,16 +125,9 @@ def load_lora(unet: UNet2DConditionModel, path: str | Path):
 
 
 def share_weights(unet: UNet2DConditionModel) -> UNet2DConditionModel:
-    """Return a U-Net on the same weights, whose adapter can be exchanged independently."""
+    """Return a U-Net with the same weights in memory, whose adapter can be exchanged independently."""
     weights = *unet.parameters(), *unet.buffers()
     return copy.deepcopy(unet, {id(weight): weight for weight in weights})
-
-
-def without_lora(unet: UNet2DConditionModel) -> UNet2DConditionModel:
-    """Return a U-Net on the same weights, without the adapter."""
-    unet = share_weights(unet)
-    _take_off(unet)
-    return unet
 
 
 def _adapted_layers(unet) -> dict[str, LoraLayer]:
@@ -138,7 +135,7 @@ def _adapted_layers(unet) -> dict[str, LoraLayer]:
 
 
 def _patterns(unet) -> dict[str, dict]:
-    """Rank and alpha of each layer that differs, by the layer's name, since files should hold no expressions."""
+    """Return the differing ranks and alphas by the names of layers, because files should hold no expressions."""
     config, layers = unet.peft_config[ADAPTER], _adapted_layers(unet)
     ranks = {name: layer.r[ADAPTER] for name, layer in layers.items()}
     alphas = {name: layer.lora_alpha[ADAPTER] for name, layer in layers.items()}
@@ -150,15 +147,15 @@ def _patterns(unet) -> dict[str, dict]:
 
 @contextmanager
 def _adapter_set_aside(unet) -> Iterator[None]:
-    """Take the adapter off; if what follows fails, put the same layers back."""
+    """Remove the adapter; if the body of the context fails, put the same layers back."""
     layers = _adapted_layers(unet)
     notes = {name: vars(unet)[name] for name in _NOTES if name in vars(unet)}
     trained = [(weight, weight.requires_grad) for weight in unet.parameters()]
     try:
-        _take_off(unet)
+        _remove(unet)
         yield
     except BaseException:  # an interruption by the user, too
-        _take_off(unet)
+        _remove(unet)
         for name, layer in layers.items():
             unet.set_submodule(name, layer)
         vars(unet).update(notes)
@@ -167,7 +164,7 @@ def _adapter_set_aside(unet) -> Iterator[None]:
         raise
 
 
-def _take_off(unet):
+def _remove(unet):
     for name, layer in _adapted_layers(unet).items():
         unet.set_submodule(name, layer.get_base_layer())
     for name in _NOTES:

@@ -1,4 +1,4 @@
-"""Files of low-rank adapters, which may come from strangers: layers and ranks are read from the weights alone."""
+"""Read files of low-rank adapters, which may come from strangers: the weights alone tell layers and ranks."""
 
 import json
 import math
@@ -32,7 +32,7 @@ from .lora_formats import (
 )
 from .weight_file import Assignment, Shapes, WeightFile
 
-# The names that diffusers gives them, then accelerate's, which holds the same, and PEFT's.
+# The names that diffusers gives the files, then the one of accelerate, with the same content, and those of PEFT.
 FILE_NAMES = (
     'pytorch_lora_weights.safetensors',
     'pytorch_lora_weights.bin',
@@ -44,9 +44,9 @@ PEFT_SETTINGS = 'adapter_config.json'
 MAX_SCALING = 1000  # adapters are published with scalings below 100, rank-stabilized ones included
 LARGEST_WEIGHT = 65504  # where half precision ends
 _METADATA = 'lora_adapter_metadata'
-_MAX_METADATA = 2**20  # characters; those of an SDXL adapter that lists every layer have 200,000
+_MAX_METADATA = 2**20  # characters; an SDXL adapter that lists every layer has 200,000
 _MAX_SHOWN = 3
-# Settings of PEFT that give the weights another meaning.
+# Settings of PEFT that change the meaning of the weights.
 _VARIANTS = (
     'use_dora',
     'use_qalora',
@@ -65,13 +65,13 @@ _TYPES = dict(
 
 
 class LoraSettings(NamedTuple):
-    """The settings that may pass from a file, since the weights do not reveal them.
+    """The settings that are taken from a file, because the weights do not reveal them.
 
     Attributes:
-        r (int | None): Declared rank of the layers that ``rank_pattern`` does not name.
-        lora_alpha (float | None): Scaling times rank of the layers that ``alpha_pattern`` does not name.
-        rank_pattern (dict): Position and declared rank, by the ending of a layer's name.
-        alpha_pattern (dict): Position and scaling times rank, by the ending of a layer's name.
+        r (int | None): Declared rank of the layers that are not in ``rank_pattern``.
+        lora_alpha (float | None): Scaling times rank of the layers that are not in ``alpha_pattern``.
+        rank_pattern (dict): Position and declared rank by the ending of a layer's name.
+        alpha_pattern (dict): Position, and scaling times rank, by the ending of a layer's name.
         use_rslora (bool): Divide ``lora_alpha`` by the root of the rank instead of the rank.
         lora_dropout (float): Dropout in training.
     """
@@ -85,10 +85,10 @@ class LoraSettings(NamedTuple):
 
 
 def find_lora(path: str | Path) -> Path:
-    """Find the adapter's file: the path itself, or the first of ``FILE_NAMES`` in a folder.
+    """Return the file of an adapter: the path itself, or the first of ``FILE_NAMES`` in a folder.
 
     Raises:
-        FileNotFoundError: There is none.
+        FileNotFoundError: The folder holds none of them.
     """
     path = Path(path).expanduser()
     if not path.is_dir():
@@ -103,22 +103,22 @@ def find_lora(path: str | Path) -> Path:
 
 
 def read_lora(path: Path, unet: nn.Module) -> tuple[dict, dict[str, Tensor]]:
-    """Read an adapter that fits a U-Net.
+    """Read an adapter for a U-Net.
 
-    The shapes are checked before memory is allocated. The layers' names in the arguments are those of the U-Net: a
-    pattern in a file is never used as a regular expression.
+    The shapes are checked before memory is allocated. The arguments name layers as the U-Net does: a pattern in a file
+    is never used as a regular expression.
 
     Args:
         path (Path): The file.
-        unet (nn.Module): With or without another adapter.
+        unet (nn.Module): The network, with or without another adapter.
 
     Returns:
-        tuple: The arguments of ``peft.LoraConfig``, and the weights by the names that PEFT has for them.
+        tuple: The arguments of ``peft.LoraConfig``, and the weights by PEFT's names.
 
     Raises:
-        FileNotFoundError: There is no such file.
-        RuntimeError: The file is truncated, or no weights file.
-        ValueError: The file holds no adapter for this U-Net; weights or scalings are not finite; the metadata are
+        FileNotFoundError: The file does not exist.
+        RuntimeError: The file is truncated, or holds no weights.
+        ValueError: The file holds no adapter for this U-Net, weights or scalings are not finite, or the metadata are
             damaged or contradict the weights.
     """
     file, layers = WeightFile(path), _layers_of(unet)
@@ -140,7 +140,7 @@ def read_lora(path: Path, unet: nn.Module) -> tuple[dict, dict[str, Tensor]]:
 
 
 def _layers_of(unet: nn.Module) -> dict[str, nn.Module]:
-    """Return the layers that can be adapted, by the names that they would have without an adapter."""
+    """Return the layers that can be adapted, by their names without an adapter."""
     return {
         name.removesuffix('.base_layer'): module
         for name, module in unet.named_modules()
@@ -149,7 +149,7 @@ def _layers_of(unet: nn.Module) -> dict[str, nn.Module]:
 
 
 def _names_of(layers: Iterable[str], keys: Iterable[str], unet: nn.Module) -> dict[str, str]:
-    """Return the layers by their names in a file, which may be those of the original code."""
+    """Return the layers by their names in a file, which may have the names of the original code."""
     names = {layer: layer for layer in layers}
     if any(COMPVIS.match(str(key)) for key in keys):
         originals = unet_key_map(unet.config).items()
@@ -178,7 +178,7 @@ def _refuse_misfits(file: WeightFile, keys: dict[str, str], alphas: dict[str, st
 
 
 def _misfit(name: str, shapes: Shapes, layers: dict[str, nn.Module]) -> str | None:
-    """Say what is wrong with a weight: a layer's input is as wide as its ``A``, its output as high as its ``B``."""
+    """Describe what is wrong with a weight: ``A`` must be as wide as the layer's input, ``B`` as high as its output."""
     shown, shape = brief(name, 200), shapes[name]
     layer = layer_of(name)
     if layer == name or layer not in layers:
@@ -196,10 +196,10 @@ def _misfit(name: str, shapes: Shapes, layers: dict[str, nn.Module]) -> str | No
 
 
 def _read_settings(path: Path, entries: dict) -> LoraSettings:
-    """Check the settings that today's files carry.
+    """Check the settings in a file's metadata.
 
     Raises:
-        ValueError: They are damaged, or belong to another kind of adapter.
+        ValueError: The settings are damaged, or belong to another kind of adapter.
     """
     if variants := [name for name in _VARIANTS if entries.get(name)]:
         raise ValueError(
@@ -225,10 +225,10 @@ def _read_settings(path: Path, entries: dict) -> LoraSettings:
 
 
 def _read_entries(file: WeightFile) -> dict:
-    """Read the settings of an adapter: from the file itself, or from the one that PEFT writes beside it.
+    """Read the settings of an adapter from the file, or from the one that PEFT writes beside it.
 
     Raises:
-        ValueError: They are damaged, or the file beside it is missing.
+        ValueError: The settings are damaged, or PEFT's file is missing.
     """
     if not any(PEFT in str(key) for key in file.shapes):
         return _read_metadata(file.path)
@@ -260,7 +260,7 @@ def _read_metadata(path: Path) -> dict:
 
 
 def _read_pattern(path: Path, field: str, pattern: dict) -> dict[str, tuple[int, float]]:
-    """Position and value of each entry, by the ending of a layer's name, which it must be literally."""
+    """Return position and value of each entry, whose key must be the literal ending of a layer's name."""
     entries = {}
     for position, (key, value) in enumerate(pattern.items()):
         name = key.removeprefix('^').replace(r'\.', '.')
@@ -274,7 +274,7 @@ def _read_pattern(path: Path, field: str, pattern: dict) -> dict[str, tuple[int,
 
 
 def _look_up(pattern: Mapping[str, tuple[int, float]], layer: str, default):
-    """Return the value of the first entry whose name ends the layer's, as PEFT has it."""
+    """Return the value of the first entry that the layer's name ends with, as PEFT does."""
     parts = layer.split('.')
     endings = ('.'.join(parts[start:]) for start in range(len(parts)))
     return min((pattern[ending] for ending in endings if ending in pattern), default=(0, default))[1]
@@ -291,9 +291,9 @@ def _check_ranks(path: Path, ranks: dict[str, int], settings: LoraSettings):
 
 
 def _arguments(path: Path, ranks: dict[str, int], settings: LoraSettings, stored: dict[str, float]) -> dict:
-    """Return the arguments of ``peft.LoraConfig``, of which the layers' names are those of the U-Net."""
+    """Return the arguments of ``peft.LoraConfig``, with the layers' names in the U-Net."""
     alphas = {layer: stored.get(layer, _look_up(settings.alpha_pattern, layer, settings.lora_alpha)) for layer in ranks}
-    # Files without settings are of 2023, when the scaling was 1.
+    # Files without settings date from 2023, when the scaling was 1.
     alphas = {layer: ranks[layer] if alpha is None else alpha for layer, alpha in alphas.items()}
     for layer, alpha in alphas.items():
         _check_scaling(path, layer, alpha, ranks[layer], settings.use_rslora)
@@ -320,7 +320,7 @@ def _check_scaling(path: Path, layer: str, alpha: float, rank: int, use_rslora: 
 
 
 def _others(values: dict[str, float], usual: float) -> dict[str, float]:
-    """Return a pattern of PEFT for the layers with another value: one alternative of names for each value."""
+    """Return a pattern of PEFT for the layers with other values: for each value, the layers as alternatives."""
     layers = defaultdict(list)
     for layer, value in values.items():
         if value != usual:

@@ -1,4 +1,4 @@
-"""The formats in which trainers write low-rank adapters, told apart by the names of the weights."""
+"""Formats in which trainers write low-rank adapters, recognised by the names of the weights."""
 
 import re
 from collections.abc import Iterable, Mapping
@@ -14,7 +14,7 @@ KOHYA = 'lora_unet_'
 PEFT = 'base_model.model.'
 _PREFIXES = re.compile(r'((unet|base_model\.model|(model\.)?diffusion_model)\.)*')
 _ADAPTER = re.compile(r'\.lora_[AB](\.[^.]+)(?=\.weight$)')  # the name of an adapter, as in lora_A.default.weight
-# What one format has where diffusers 0.22 has the other.
+# Parts of names in other formats -> the same part in diffusers 0.22.
 _SYNONYMS = {
     '.lora_linear_layer.': '.lora.',
     '.lora_layer.': '.lora.',
@@ -35,7 +35,7 @@ _FORMATS = {
     'text_encoder.': 'diffusers',
     UNET: 'diffusers',
 }
-# Parts of names that mark adapters other than plain low-rank products.
+# Parts of names in adapters that are not plain low-rank products.
 _VARIANTS = {
     'dora_scale': 'DoRA',
     'lora_magnitude_vector': 'DoRA',
@@ -46,8 +46,8 @@ _VARIANTS = {
     'vera_lambda': 'VeRA',
     'lora_E': 'AdaLoRA',
 }
-# A second text encoder, more than one block in a transformer, attention in the first block up. The original names are
-# SDXL's in kohya's format, which has those of diffusers for other bases.
+# A second text encoder, several blocks in one transformer, or attention in the first up block. In kohya's format, only
+# adapters of SDXL have the original names; those of other bases have the names of diffusers.
 _SDXL = re.compile(
     r'text_encoder_2\.|lora_te[12]_|.*clip_g\.|lora_unet_(input_blocks|middle_block|output_blocks)|.*add_embedding[._]'
     r'|.*attentions[._]\d+[._]transformer_blocks[._][1-9]|.*(put_blocks|middle_block).*transformer_blocks[._][1-9]'
@@ -63,37 +63,37 @@ _EXPECTED = 'Expected an adapter of the U-Net of Stable Diffusion 1.x or 2.x'
 
 
 def adapts_text_encoder(key: str) -> bool:
-    """Return whether a weight belongs to a text encoder, by its name in the file."""
+    """Return whether a name in a file belongs to a weight of a text encoder."""
     return bool(_TEXT_ENCODER.match(str(key)))
 
 
 def peft_names(keys: Iterable[str], layers: Mapping[str, str]) -> dict[str, str]:
     """Translate the names of weights of the U-Net's adapter.
 
-    The formats of diffusers (current ones and those of 2023), PEFT, ComfyUI and kohya's sd-scripts are recognized; the
-    last writes ``_`` for each dot in the name of a layer. Other names stay as they are.
+    It recognises the formats of diffusers (current ones and those of 2023), PEFT, ComfyUI and kohya's sd-scripts, which
+    writes ``_`` for each dot in the name of a layer. Other names do not change.
 
     Args:
         keys (Iterable[str]): The names in the file.
-        layers (Mapping[str, str]): The layers of the U-Net, by the names that they may have in the file.
+        layers (Mapping[str, str]): The layers of the U-Net by their possible names in the file.
 
     Returns:
-        dict[str, str]: The name in the file, by the name that PEFT has for the weight.
+        dict[str, str]: The names in the file by PEFT's names of the weights.
     """
     underscored = {name.replace('.', '_'): layer for name, layer in layers.items()}
     return {_peft_name(str(key), layers, underscored): key for key in keys}
 
 
 def format_name(keys: Iterable[str]) -> str | None:
-    """Return the name of the program whose format this is, if it is a known one."""
+    """Return the name of the program that writes this format, if it is known."""
     return next((name for mark, name in _FORMATS.items() if any(mark in str(key) for key in keys)), None)
 
 
 def advise(shapes: Mapping[str, tuple[int, ...]], has_known_layers: bool) -> str:
-    """Say what to do about an adapter that does not fit.
+    """Return advice on an adapter that does not fit.
 
     Args:
-        shapes (Mapping[str, tuple]): The shapes of its weights, by their names in the file.
+        shapes (Mapping[str, tuple]): The shapes of its weights by their names in the file.
         has_known_layers (bool): Whether the U-Net has some of its layers.
     """
     keys = [str(key) for key in shapes]
@@ -126,7 +126,7 @@ def _is_of_sdxl(key: str, shape: tuple[int, ...]) -> bool:
 
 
 def _peft_name(key: str, layers: Mapping[str, str], underscored: Mapping[str, str]) -> str:
-    """Return PEFT's name of a weight, given the layers by their names with and without dots."""
+    """Return PEFT's name of a weight; ``underscored`` has the layers by their names with ``_`` for each dot."""
     name = _PREFIXES.sub('', key, count=1)
     if key.startswith(KOHYA):
         layer, _, weight = key.removeprefix(KOHYA).partition('.')
@@ -142,5 +142,5 @@ def _peft_name(key: str, layers: Mapping[str, str], underscored: Mapping[str, st
 
 
 def layer_of(name: str) -> str:
-    """Return the layer that a weight adapts, by PEFT's name of the weight."""
+    """Return the layer that a weight with PEFT's name adapts."""
     return next((name.removesuffix(part) for part in (DOWN, UP, ALPHA) if name.endswith(part)), name)

@@ -1,4 +1,4 @@
-"""Checkpoints of the research repositories, and how their names map to the names here."""
+"""Read the checkpoints of research repositories: recognise their layout and rename their weights."""
 
 import re
 from collections.abc import Mapping
@@ -14,14 +14,17 @@ from .compvis import unet_key_map, vae_key_map
 class Layout:
     """How one research repository lays out its checkpoints.
 
+    A checkpoint has this layout if some of its keys begin with ``unet``, some with ``vae``, and some match each of
+    ``marks``.
+
     Args:
-        name (str): What is trained, for messages.
-        marks (tuple[str]): Patterns each of which some key matches, in this layout and in no other.
+        name (str): What the model was trained for, for messages.
+        marks (tuple[str]): Patterns of keys that tell the layout from the others.
         config (str): The shipped config of the same model, below ``configs/``.
-        unet (str): Prefix of the U-Net, which is in CompVis names.
-        vae (str): Prefix of the autoencoder, which is in CompVis names.
+        unet (str): Prefix of the U-Net, which has CompVis names.
+        vae (str): Prefix of the autoencoder, which has CompVis names.
         renamed (Mapping[str, str]): Beginnings of our names to beginnings of theirs; other names are the same.
-        unused (str): Pattern of keys that no prediction depends on.
+        unused (str): Pattern of keys that do not affect predictions.
         absent (str, optional): Beginning of our names that have no counterpart. Default: none.
     """
 
@@ -42,19 +45,20 @@ SIMPLE_DECODING = {
     for number in (1, 2)
     for layer in ('conv', 'bn')
 }
-
+# The noise schedule; the decoder's side of the autoencoder; the U-Net's output layer.
+UNUSED = r'sd_model\.|encoder_vq\.post_quant_conv\.|unet\.unet\.diffusion_model\.out\.'
 MAX_NUMBERED = 9  # more passes or levels than any official model has
 
 
 def by_number(ours: str, theirs: str) -> dict[str, str]:
-    """Return the names of what is counted, from 0 here and from 1 in the research repositories."""
+    """Return pairs of names that are numbered from 0 here and from 1 in the research repositories."""
     return {ours.format(index): theirs.format(index + 1) for index in range(MAX_NUMBERED)}
 
 
 LAYOUTS = (
     Layout(
         name='VPD segmentation',
-        marks=(r'class_embeddings$', r'encoder_vq\.', r'unet\.unet\.diffusion_model\.', r'decode_head\.scale_heads\.'),
+        marks=(r'class_embeddings$', r'decode_head\.scale_heads\.'),
         config='vpd/vpd_sd1-5-fpn_8xb2-80k_ade20k-512x512.py',
         unet='unet.unet.diffusion_model.',
         vae='encoder_vq.',
@@ -63,12 +67,11 @@ LAYOUTS = (
             'backbone.prompts.adapter.gamma': 'gamma',
             'backbone.prompts.adapter.mlp.': 'text_adapter.fc.',
         },
-        # The noise schedule; the decoder's side of the autoencoder; the U-Net's output layer.
-        unused=r'sd_model\.|encoder_vq\.post_quant_conv\.|unet\.unet\.diffusion_model\.out\.',
+        unused=UNUSED,
     ),
     Layout(
         name='VPD referring segmentation',
-        marks=(r'text_adapter\.', r'encoder_vq\.', r'unet\.unet\.diffusion_model\.', r'classifier\.conv1_4\.'),
+        marks=(r'text_adapter\.', r'classifier\.conv1_4\.'),
         config='vpd/vpd_sd1-5-refer_8xb4-40e_refcoco-512x512.py',
         unet='unet.unet.diffusion_model.',
         vae='encoder_vq.',
@@ -78,12 +81,12 @@ LAYOUTS = (
             'decode_head.conv_seg.': 'classifier.conv1_1.',
             **SIMPLE_DECODING,
         },
-        unused=r'sd_model\.|encoder_vq\.post_quant_conv\.|unet\.unet\.diffusion_model\.out\.',
+        unused=UNUSED,
         absent='backbone.prompts.text_encoder.',
     ),
     Layout(
         name='MetaPrompts segmentation',
-        marks=(r'meta_prompts$', r'encoder_vq\.', r'unet\.unet\.diffusion_model\.', r'upconv1\.'),
+        marks=(r'meta_prompts$', r'upconv1\.'),
         config='metaprompts/metaprompts_sd1-5-upernet_8xb1-80k_ade20k-512x512.py',
         unet='unet.unet.diffusion_model.',
         vae='encoder_vq.',
@@ -92,20 +95,12 @@ LAYOUTS = (
             **by_number('backbone.learned_timesteps.{}', 't{}'),
             **by_number('neck.levels.{}.', 'upconv{}.'),
         },
-        # Beside those of VPD: the output layer under one more name per pass; the replaced time embedding.
-        unused=(
-            r'sd_model\.|encoder_vq\.post_quant_conv\.|cross_unet_conv\d\.|'
-            r'unet\.unet\.diffusion_model\.(out|time_embed)\.'
-        ),
+        # Also the output layer under one more name per pass, and the replaced time embedding.
+        unused=rf'{UNUSED}|cross_unet_conv\d\.|unet\.unet\.diffusion_model\.time_embed\.',
     ),
     Layout(
         name='VPD depth',
-        marks=(
-            r'encoder\.class_embeddings$',
-            r'encoder\.encoder_vq\.',
-            r'encoder\.unet\.unet\.diffusion_model\.',
-            r'last_layer_depth\.',
-        ),
+        marks=(r'encoder\.class_embeddings$', r'last_layer_depth\.'),
         config='vpd/vpd_sd1-5_8xb3-25e_nyu-480x480.py',
         unet='encoder.unet.unet.diffusion_model.',
         vae='encoder.encoder_vq.',
@@ -123,12 +118,7 @@ LAYOUTS = (
     ),
     Layout(
         name='MetaPrompts depth',
-        marks=(
-            r'encoder\.meta_prompts1$',
-            r'encoder\.encoder_vq\.',
-            r'encoder\.unet\.unet\.diffusion_model\.',
-            r'last_layer_depth\.',
-        ),
+        marks=(r'encoder\.meta_prompts1$', r'last_layer_depth\.'),
         config='metaprompts/metaprompts_sd1-5_8xb3-25e_nyu-480x480.py',
         unet='encoder.unet.unet.diffusion_model.',
         vae='encoder.encoder_vq.',
@@ -145,12 +135,7 @@ LAYOUTS = (
     ),
     Layout(
         name='VPD depth of mmsegmentation',
-        marks=(
-            r'backbone\.class_embeddings$',
-            r'backbone\.encoder_vq\.',
-            r'backbone\.unet\.unet\.diffusion_model\.',
-            r'decode_head\.depth_pred_layer\.',
-        ),
+        marks=(r'backbone\.class_embeddings$', r'decode_head\.depth_pred_layer\.'),
         config='vpd/vpd_sd1-5_4xb8-25k_nyu-480x480.py',
         unet='backbone.unet.unet.diffusion_model.',
         vae='backbone.encoder_vq.',
@@ -168,7 +153,7 @@ def unwrap(checkpoint: Mapping) -> dict[str, torch.Tensor]:
     """Return the weights of a checkpoint file: under ``state_dict`` or ``model`` if wrapped, without ``module.``.
 
     Raises:
-        ValueError: It does not hold weights by their names.
+        ValueError: The checkpoint does not map names to weights.
     """
     for wrapper in ('state_dict', 'model'):
         if isinstance(checkpoint, Mapping) and isinstance(checkpoint.get(wrapper), Mapping):
@@ -191,22 +176,23 @@ def recognise(keys) -> Layout:
     """
     keys = list(keys)
     for layout in LAYOUTS:
-        if all(any(re.match(mark, key) for key in keys) for mark in layout.marks):
+        marks = re.escape(layout.unet), re.escape(layout.vae), *layout.marks
+        if all(any(re.match(mark, key) for key in keys) for mark in marks):
             return layout
     known = ', '.join(layout.name for layout in LAYOUTS)
     raise ValueError(f'Unknown checkpoint: expected one of {known}; got {len(keys)} keys, first {keys[:3]}')
 
 
 def convert(weights: Mapping[str, torch.Tensor], layout: Layout, model: nn.Module) -> dict[str, torch.Tensor]:
-    """Rename the weights of a research checkpoint to those of ``model``, every name and every shape checked.
+    """Rename the weights of a research checkpoint to those of a model, and check every name and shape.
 
     Args:
-        weights (Mapping[str, Tensor]): As :func:`unwrap` gives them.
-        layout (Layout): As :func:`recognise` gives it.
-        model (nn.Module): The same network here; it is only looked at and may be on the meta device.
+        weights (Mapping[str, Tensor]): The result of :func:`unwrap`.
+        layout (Layout): The result of :func:`recognise`.
+        model (nn.Module): The same network here. Only names and shapes are read, so it may be on the meta device.
 
     Raises:
-        ValueError: A weight is missing, left over or of another shape.
+        ValueError: A weight is missing, unexpected, or has another shape.
     """
     sources = _source_names(layout, model)
     faults = [f'missing {source} (our {name})' for name, source in sources.items() if source not in weights]

@@ -1,4 +1,4 @@
-"""Files of tensors, read piece by piece so that a file never lies in memory beside the module it fills."""
+"""Files of tensors, read in pieces so that memory never holds a whole file beside the module it fills."""
 
 import math
 import zipfile
@@ -19,7 +19,7 @@ GetTensor = Callable[[str], Tensor]
 
 # Pages of a mapped file count as memory of the process until the file is unmapped.
 _MAPPED_BYTES = 64 * 2**20
-# Of programs that store the same networks in another way, by suffix.
+# Programs that store the same networks in other formats, by suffix.
 FOREIGN_FORMATS = {'.msgpack': 'Flax', '.onnx': 'ONNX', '.xml': 'OpenVINO', '.gguf': 'GGUF', '.h5': 'TensorFlow'}
 _WEB_PAGE = 'is a web page, not weights: the download was answered by a log-in, licence or error page. Get it again'
 _HEADS_OF_OTHER_FILES = {
@@ -31,12 +31,12 @@ _HEADS_OF_OTHER_FILES = {
 
 
 class Assignment(NamedTuple):
-    """One weight of a module and where it comes from.
+    """One weight of a module and the tensor that fills it.
 
     Args:
         target (Tensor): The weight, filled in place.
         key (str): Name of the tensor in the file.
-        third (int, optional): Which third of the rows, when the file keeps query, key and value in one tensor.
+        third (int, optional): Which third of the rows to take, if the file keeps query, key and value in one tensor.
     """
 
     target: Tensor
@@ -44,7 +44,7 @@ class Assignment(NamedTuple):
     third: int | None = None
 
     def copy_from(self, tensor: Tensor) -> None:
-        """Copy the file's tensor, or the third of it that is meant, into the weight."""
+        """Copy the file's tensor, or a third of it, into the weight."""
         if self.third is not None:
             tensor = tensor.chunk(3)[self.third]
         self.target.copy_(tensor.reshape(self.target.shape))
@@ -55,13 +55,13 @@ class WeightFile:
 
     Attributes:
         path (Path): The file.
-        shapes (dict[str, tuple[int, ...]]): Shape of each tensor; reading them touches no tensor data.
+        shapes (dict[str, tuple[int, ...]]): Shape of each tensor. Reading the shapes reads no tensor.
 
     Raises:
-        FileNotFoundError: No such file.
-        RuntimeError: The file is truncated, or is something else than weights.
-        pickle.UnpicklingError: The file asks for something that could execute code.
-        ValueError: A pickled file holds something other than plain data, such as a sparse tensor.
+        FileNotFoundError: The file does not exist.
+        RuntimeError: The file is truncated, or holds no weights.
+        pickle.UnpicklingError: The file refers to code that loading would execute.
+        ValueError: A pickled file holds other than plain data, such as a sparse tensor.
     """
 
     def __init__(self, path: str | Path) -> None:
@@ -77,7 +77,7 @@ class WeightFile:
         """Copy tensors of the file into weights; their dtype and device stay.
 
         Raises:
-            ValueError: A tensor is complex, NaN or infinite. Those before it have been copied.
+            ValueError: A tensor is complex, NaN or infinite. Earlier tensors have been copied.
         """
         order = {key: place for place, key in enumerate(self.shapes)}  # a disk reads fastest from front to back
         in_order = sorted(assignments, key=lambda assignment: order[assignment.key])
@@ -102,7 +102,7 @@ class WeightFile:
             yield batch
 
     def _mappable(self) -> bool:
-        # The pickles of torch < 1.6 are no zip files and can only be read as a whole.
+        # Pickles of torch < 1.6 are not zip files, and can only be read as a whole.
         return self.path.suffix == '.safetensors' or zipfile.is_zipfile(self.path)
 
     @contextmanager

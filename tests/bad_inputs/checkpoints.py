@@ -15,6 +15,7 @@ from adapted_unet import make_unet
 from mmengine.config import Config
 from mmengine.runner import load_checkpoint
 from mmseg.apis import init_model
+from pickles import Call
 from safetensors.torch import load, save
 from torch import nn
 
@@ -35,13 +36,6 @@ HEAD = 'decode_head.conv_seg.weight'
 CLASSES = ['a', 'b', 'c']
 EMBEDDINGS = torch.ones(3, 12)
 ENDLESS = r'(.*.*.*.*.*.*.*.*.*.*.*.*.*.*.*)*x'  # to match it takes longer than the universe has existed
-
-
-class _Command:
-    """A pickle that asks for a shell."""
-
-    def __reduce__(self):
-        return os.system, ('true',)
 
 
 def cases() -> Iterator[Case]:
@@ -141,7 +135,7 @@ CONTENTS = {
     'dates': lambda c: c | dict(when=np.array(['2020-01-01'], 'M8[D]')),
     'objects': lambda c: c | dict(own=np.array([object()])),
     'records': lambda c: c | dict(own=np.zeros(2, [('a', 'f4')])),
-    'a command': lambda c: c | dict(own=_Command()),
+    'a command': lambda c: c | dict(own=Call(os.system, 'true')),
     'a class': lambda c: c | dict(own=Path),
     'a function': lambda c: c | dict(own=os.system),
     'deep nesting': lambda c: c | dict(own=_nested(200)),
@@ -355,7 +349,12 @@ def _adapters():
         if title in ('NaN', 'half a layer', 'one more'):
             made = partial(lambda change: _saved(change(dict(_adapter()))), change)
             yield _case('adapter', f'{title}, pickled', _load_lora, 'lora.bin', made)
-    for title, content in {'a list': [1], 'a tensor': EMBEDDINGS, 'texts': {'a': 'b'}, 'a command': _Command()}.items():
+    for title, content in {
+        'a list': [1],
+        'a tensor': EMBEDDINGS,
+        'texts': {'a': 'b'},
+        'a command': Call(os.system, 'true'),
+    }.items():
         yield _case('adapter', f'pickled {title}', _load_lora, 'lora.bin', partial(_saved, content))
 
 

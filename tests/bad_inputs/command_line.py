@@ -5,7 +5,7 @@ import contextlib
 import importlib
 import io
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from functools import cache, partial
 from pathlib import Path
 from tempfile import TemporaryDirectory, mkdtemp
@@ -20,7 +20,6 @@ from .damage import PNG
 ROOT = Path(__file__).parents[2]
 TOOLS = {
     'projects/dmp/tools': (
-        'app',
         'convert_colours',
         'make_captions',
         'make_images',
@@ -28,6 +27,7 @@ TOOLS = {
         'pack_lmdb',
     ),
     'tools': (
+        'app',
         'benchmark',
         'constant_depth',
         'convert_checkpoint',
@@ -64,14 +64,15 @@ def cases() -> Iterator[Case]:
     """Of each option of each tool; then files that are not there, or of another kind."""
     for tool in TOOL_FOLDERS:
         yield from _cases_of(tool, _tool(tool).build_parser())
+    every_task = {action.dest for action in _tool('predict').build_parser()._actions}
     for task in (DepthInferencer, PoseInferencer):
-        yield from _cases_of('predict', _tool('predict').build_parser(task))
+        yield from _cases_of('predict', _tool('predict').build_parser(task), besides=every_task)
     for tool, arguments, name in FILES:
         yield Case(tool, ' '.join(arguments), partial(_run, _tool(tool).main, arguments), (name,))
 
 
-def _cases_of(tool: str, parser: argparse.ArgumentParser) -> Iterator[Case]:
-    for action in parser._actions:
+def _cases_of(tool: str, parser: argparse.ArgumentParser, besides: Collection[str] = ()) -> Iterator[Case]:
+    for action in (action for action in parser._actions if action.dest not in besides):
         for value in _bad_values(action):
             yield _case(tool, parser, action, *[value] * (action.nargs if isinstance(action.nargs, int) else 1))
         if isinstance(action.nargs, int) and action.nargs > 1:

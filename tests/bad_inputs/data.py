@@ -13,6 +13,7 @@ from tempfile import TemporaryDirectory
 import cv2
 import lmdb
 import numpy as np
+from pickles import Call
 
 from mmdiffperc.generative import ImageTargetDataset, LoadTarget
 from mmdiffperc.inference.image_files import read_image
@@ -306,11 +307,6 @@ REFS = dict(
 )
 
 
-class _Command:
-    def __reduce__(self):
-        return print, ()
-
-
 def _refer():
     for table, kinds in TABLES.items():
         for title, entry in spoilt(INSTANCES[table], **kinds):
@@ -330,7 +326,7 @@ def _refer():
         'refs of text': ['a cat'],
         'refs of lists': [[REF]],
         'refs of another split': [REF | dict(split='val')],
-        'refs with a call': [REF | dict(own=_Command())],
+        'refs with a call': [REF | dict(own=Call(print))],
         'refs of tuples': [REF | dict(own=(1, 2))],
     }.items():
         yield _of_refer(title, refs=refs)

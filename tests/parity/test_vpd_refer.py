@@ -47,6 +47,8 @@ def tiny_model(tmp_path_factory, load_official):
     folder = tmp_path_factory.mktemp('vpd_refer')
     config = Config.fromfile(CONFIG)
     config.model.backbone.arch = write_arch(folder / 'arch', 'parity')
+    text_encoder = folder / 'arch' / 'text_encoder' / 'config.json'
+    text_encoder.write_text(json.dumps(json.loads(text_encoder.read_text()) | dict(vocab_size=9)))  # it is never used
     config.model.backbone.prompts.max_length = NUM_TOKENS
     config.model.decode_head.update(in_channels=[32, 64 + NUM_TOKENS, 128 + NUM_TOKENS, 128], channels=64)
     config.dump(folder / 'tiny.py')

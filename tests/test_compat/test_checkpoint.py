@@ -23,22 +23,13 @@ from mmengine.logging import HistoryBuffer
 from mmengine.optim import OneCycleParamScheduler
 from mmengine.runner import CheckpointLoader
 from mmengine.runner.checkpoint import load_checkpoint
+from pickles import Call
 from torch import nn
 
 from mmdiffperc.compat.checkpoint import load_file
 from mmdiffperc.compat.checkpoint_unpickler import restricted
 
 FORMATS = pytest.mark.parametrize('zipped', [True, False], ids=['zip', 'legacy'])
-
-
-class Call:
-    """Pickles to a call of ``function(*args)`` that happens on loading."""
-
-    def __init__(self, function, *args, state=None):
-        self.reduced = (function, args) if state is None else (function, args, state)
-
-    def __reduce__(self):
-        return self.reduced
 
 
 def save(content, path, zipped=True):

@@ -66,6 +66,13 @@ def test_files(inferencer, images, predictions, tmp_path):
             assert (mask == predictions[0]['masks'][number]).mean() > 0.99
 
 
+def test_mixed_precision(files, images, predictions):
+    half = build_inferencer(*files, device='cpu', dtype='bfloat16', show_progress=False)
+    (prediction,) = half(images[0])['predictions']
+    assert prediction['boxes'].dtype == prediction['scores'].dtype == np.float32
+    assert prediction['scores'][0] == pytest.approx(predictions[0]['scores'][0], abs=0.05)
+
+
 def test_nothing_is_found(inferencer, images):
     shapes = dict(boxes=(0, 4), labels=(0,), scores=(0,), masks=(0, 64, 96))
     kinds = dict(labels=int, masks=bool)

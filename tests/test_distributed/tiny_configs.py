@@ -19,7 +19,7 @@ VPD = CONFIGS / 'vpd/vpd_tiny-sd-fpn_1xb4-1800_toy-ade-128x128.py'
 FSDP = CONFIGS / 'vpd/vpd_sd1-5-fpn_fsdp_8xb2-80k_ade20k-512x512.py'
 METAPROMPTS = CONFIGS / 'metaprompts/metaprompts_tiny-sd-upernet_1xb4-1800_toy-ade-128x128.py'
 
-ITERATIONS = 4
+ITERATIONS = 2
 SIZE = (64, 64)
 NUM_VAL = 5  # an odd number, so that shards are uneven
 RANDOM = ('RandomResize', 'RandomCrop', 'RandomFlip')
@@ -40,7 +40,7 @@ def make_comparable(cfg: Config) -> Config:
     cfg.param_scheduler = []
     cfg.train_cfg.update(max_iters=ITERATIONS, val_interval=ITERATIONS + 1)
     cfg.default_hooks.logger.interval = 1
-    cfg.default_hooks.checkpoint.update(interval=2, save_best=None)
+    cfg.default_hooks.checkpoint.update(interval=ITERATIONS // 2, save_best=None)
     cfg.custom_hooks = [dict(type='RandomStateHook'), dict(type='CheckFiniteHook')]
     return cfg
 

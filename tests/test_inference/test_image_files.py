@@ -1,22 +1,9 @@
-import json
-
 import cv2
 import numpy as np
 import pytest
 from PIL import Image
 
-from mmdiffperc.inference.image_files import find_images, read_captions, read_image, read_prompts
-
-
-def test_find_images(photos):
-    assert find_images(photos) == [(photos / 'bed.png', None), (photos / 'door.JPG', None)]
-    assert find_images(photos / 'notes.txt') == [(photos / 'notes.txt', None)]  # reading it says what it is
-    (photos / 'bed.jpg').touch()
-    with pytest.raises(ValueError, match=r'bed\.\w+.*bed\.\w+'):
-        find_images(photos)
-    (photos / 'empty').mkdir()
-    with pytest.raises(FileNotFoundError, match='empty.*metadata.jsonl'):
-        find_images(photos / 'empty')
+from mmdiffperc.inference.image_files import read_captions, read_image
 
 
 def test_read_image(photos, image):
@@ -72,17 +59,30 @@ def test_what_is_no_image(photos, image):
         read_image(3)
 
 
-def test_captions_of_metadata(photos):
-    """In the order of names, not of lines."""
-    lines = [dict(file_name='door.JPG', text='a door'), dict(file_name='bed.png', text=['a bed', 'a room'])]
-    (photos / 'metadata.jsonl').write_text('\n'.join(map(json.dumps, lines)))
-    assert find_images(photos) == [(photos / 'bed.png', 'a bed'), (photos / 'door.JPG', 'a door')]
+def test_captions_of_text_and_of_jsonl(tmp_path):
+    (tmp_path / 'a.txt').write_text('a box\n\n two boxes \n')
+    (tmp_path / 'a.jsonl').write_text('{"text": "a box", "keyword": "box"}\n')
+    assert read_captions(tmp_path / 'a.txt') == ['a box', 'two boxes']
+    assert read_captions(tmp_path / 'a.txt', 2) == ['a box', 'two boxes']
+    with pytest.raises(ValueError, match=r'a\.txt.*\b3\b.*\b2\b'):
+        read_captions(tmp_path / 'a.txt', 3)
+    assert read_captions(tmp_path / 'a.jsonl') == ['a box']
+    for content in ('', 'a box', '{}', '{"text": 3}'):
+        (tmp_path / 'bad.jsonl').write_text(content)
+        with pytest.raises(ValueError, match=r'bad\.jsonl'):
+            read_captions(tmp_path / 'bad.jsonl')
 
 
-def test_captions_of_a_text_file(photos):
-    (photos / 'captions.txt').write_text('a bed\n\n a door \n')
-    assert read_captions(photos / 'captions.txt', 2) == ['a bed', 'a door']
-    with pytest.raises(ValueError, match=r'captions.txt.*\b3\b.*\b2\b'):
-        read_captions(photos / 'captions.txt', 3)
-    with pytest.raises(ValueError, match='notes.txt'):
-        read_prompts(photos / 'notes.txt')
+def test_captions_with_a_byte_order_mark(tmp_path):
+    (tmp_path / 'a.txt').write_text('a box\n', encoding='utf-8-sig')
+    (tmp_path / 'a.jsonl').write_text('{"text": "a box"}\n', encoding='utf-8-sig')
+    for name in ('a.txt', 'a.jsonl'):
+        assert read_captions(tmp_path / name) == ['a box']
+
+
+@pytest.mark.parametrize('content', [b'\xff\xfe', b'[' * 100_000, b'{"text": ' + b'[' * 400 + b']' * 400 + b'}'])
+def test_captions_that_cannot_be_read(tmp_path, content):
+    (tmp_path / 'bad.jsonl').write_bytes(content)
+    with pytest.raises(ValueError, match=r'bad\.jsonl') as error:
+        read_captions(tmp_path / 'bad.jsonl')
+    assert len(str(error.value)) < 500

@@ -77,6 +77,13 @@ def test_a_batch_of_different_sizes(inferencer, reference, image):
         assert_same(people, reference(one, BOXES[:2]))
 
 
+def test_mixed_precision(files, inferencer, image):
+    half = build_inferencer(*files, device='cpu', dtype='bfloat16', show_progress=False)
+    people, expected = predict(half, image), predict(inferencer, image)
+    assert people['keypoint_scores'].dtype == np.float32
+    np.testing.assert_allclose(people['keypoint_scores'], expected['keypoint_scores'], atol=0.5)
+
+
 def test_files(inferencer, image, tmp_path):
     cv2.imwrite(str(tmp_path / 'people.png'), image)
     options = dict(boxes=BOXES[:2], out_dir=tmp_path / 'out', return_vis=True)

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 from mmengine.config import Config
+from pickles import Call
 from tiny_arch import write_arch
 
 from mmdiffperc.compat.checkpoint import load_file
@@ -44,16 +45,6 @@ def tiny_checkpoint(tiny_vpd, tmp_path_factory):
     return str(path)
 
 
-class Attack:
-    """Makes a folder when it is unpickled."""
-
-    def __init__(self, path):
-        self.path = path
-
-    def __reduce__(self):
-        return os.mkdir, (str(self.path),)
-
-
 @pytest.fixture
 def broken_checkpoints(tmp_path):
     """Write checkpoints that a tool has to refuse, each with what it has to say: damaged, cut short, unsafe, and one
@@ -63,7 +54,7 @@ def broken_checkpoints(tmp_path):
         content = Path(checkpoint).read_bytes()
         (tmp_path / 'damaged.pth').write_bytes(b'garbage' * 100)
         (tmp_path / 'short.pth').write_bytes(content[: len(content) // 2])
-        torch.save(dict(state_dict={}, meta=Attack(tmp_path / 'executed')), tmp_path / 'unsafe.pth')
+        torch.save(dict(state_dict={}, meta=Call(os.mkdir, str(tmp_path / 'executed'))), tmp_path / 'unsafe.pth')
         weights = load_file(checkpoint)['state_dict']
         others = {key: weight for key, weight in weights.items() if not key.startswith(part)}
         torch.save(dict(state_dict=others, meta=dict(dataset_meta={})), tmp_path / 'other.pth')

@@ -6,16 +6,17 @@ import sys
 from argparse import REMAINDER, SUPPRESS
 from collections import defaultdict
 from pathlib import Path
+from pkgutil import resolve_name
 
 import pytest
 
-from mmdiffperc.command_line import SHARED
+from mmdiffperc.command_line import SHARED, tool_parser
+from mmdiffperc.inference.builder import INFERENCERS
 
 ROOT = Path(__file__).parents[2]
 FOLDERS = ('tools', 'tools/dataset_converters', 'projects/dmp/tools')
 SCRIPTS = [path for folder in FOLDERS for path in sorted((ROOT / folder).glob('*.py'))]
 TOOLS = [path for path in SCRIPTS if "__name__ == '__main__'" in path.read_text()]
-TOOLS = [path for path in TOOLS if 'def build_parser' in path.read_text()]
 COMMANDS = ['mmdiffperc.__main__']
 POSITIONALS = ['config', 'weights', 'input']
 # Words that mean the same as an option of the vocabulary.
@@ -56,9 +57,12 @@ def parser_of(source: Path | str):
 
 @pytest.fixture(scope='module')
 def actions():
-    """All arguments of all tools: the name of the tool, that of the argument, and its action."""
+    """Tool, name and action of all arguments of all tools, and of the tasks of predict.py."""
     sources = {path.relative_to(ROOT).as_posix(): path for path in TOOLS} | {name: name for name in COMMANDS}
     parsers = {name: parser_of(source) for name, source in sources.items()}
+    for name in INFERENCERS.values():
+        parsers[name] = tool_parser('')
+        resolve_name(name).add_options(parsers[name])
     return [
         (tool, (action.option_strings or [action.dest])[-1], action)
         for tool, parser in parsers.items()

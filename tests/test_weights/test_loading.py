@@ -1,20 +1,21 @@
 """Real files of every layout, written from one model and loaded into another with other random weights."""
 
 import copy
-import json
-import shutil
+import re
 from pathlib import Path
 
 import pytest
 import torch
-from diffusers import AutoencoderKL, DDIMScheduler, PNDMScheduler, UNet2DConditionModel
+from diffusers import AutoencoderKL, UNet2DConditionModel
+from mmengine.model import BaseModule
+from pickles import Call
 from safetensors.torch import save_file
-from tiny_arch import write_arch
 from transformers import CLIPTextConfig, CLIPTextModel
 
-from mmdiffperc.weights.architectures import arch_folder, build_text_encoder, build_tokenizer, build_unet, build_vae
+from mmdiffperc.weights import loading
+from mmdiffperc.weights.architectures import build_tokenizer
 from mmdiffperc.weights.compvis import PREFIXES, ema_key, open_clip_key, unet_key_map, vae_key_map
-from mmdiffperc.weights.loading import load_text_encoder, load_weights
+from mmdiffperc.weights.loading import initialise, load_text_encoder, load_weights
 
 UNETS = {
     'sd1': {
@@ -136,61 +137,6 @@ def _assert_all_same(target, source):
     for part, module in target.items():
         _assert_same(module, source[part])
     assert all(torch.equal(ours, theirs) for ours, theirs in zip(_outputs(target), _outputs(source), strict=True))
-
-
-# Architectures
-
-
-@pytest.mark.parametrize(
-    'arch, width, linear, unet_size, text_size',
-    [
-        ('sd1-4', 768, False, 859_520_964, 123_060_480),
-        ('sd1-5', 768, False, 859_520_964, 123_060_480),
-        ('sd2-1', 1024, True, 865_910_724, 340_387_840),
-    ],
-)
-def test_presets_have_the_published_sizes(arch, width, linear, unet_size, text_size):
-    with torch.device('meta'):
-        unet, vae, text_encoder = build_unet(arch), build_vae(arch), build_text_encoder(arch)
-    assert sum(p.numel() for p in unet.parameters()) == unet_size
-    assert sum(p.numel() for p in vae.parameters()) == 83_653_863
-    assert sum(p.numel() for p in text_encoder.parameters()) == text_size
-    assert (unet.config.cross_attention_dim, unet.config.use_linear_projection) == (width, linear)
-    assert text_encoder.config.hidden_size == width
-    assert vae.config.scaling_factor == 0.18215
-
-
-@pytest.mark.parametrize(
-    'arch, scheduler, prediction_type',
-    [('sd1-5', PNDMScheduler, 'epsilon'), ('sd2-1', DDIMScheduler, 'v_prediction')],
-)
-def test_presets_hold_a_scheduler(arch, scheduler, prediction_type):
-    loaded = scheduler.from_pretrained(arch_folder(arch) / 'scheduler')
-    assert loaded.config.prediction_type == prediction_type
-    assert loaded.betas[[0, -1]].tolist() == pytest.approx([0.00085, 0.012])
-
-
-def test_arch_may_be_a_folder(source, kind, tmp_path):
-    _write_folder(source, tmp_path)
-    assert arch_folder(str(tmp_path)) == tmp_path
-    unet, text_encoder = build_unet(tmp_path), build_text_encoder(tmp_path)
-    assert unet.config.block_out_channels == UNETS[kind]['block_out_channels']
-    assert text_encoder.config.hidden_size == TEXT_ENCODERS[kind]['hidden_size']
-    assert build_vae(tmp_path).config.layers_per_block == 1
-    assert not torch.equal(unet.conv_in.weight, source['unet'].conv_in.weight)  # arch builds, it does not load
-
-
-def test_unknown_arch_lists_the_presets(tmp_path):
-    with pytest.raises(ValueError, match=r"'sd3'.*sd1-5.*sd2-1.*tiny-sd"):
-        arch_folder('sd3')
-    with pytest.raises(ValueError, match='vae/config.json'):
-        build_unet(tmp_path)
-
-
-def test_arch_folder_without_text_encoder(source, tmp_path):
-    _write_folder({'unet': source['unet'], 'vae': source['vae']}, tmp_path)
-    with pytest.raises(ValueError, match='text_encoder/config.json'):
-        build_text_encoder(tmp_path)
 
 
 # Diffusers folders
@@ -369,6 +315,66 @@ def test_removed_parts_are_not_asked_for(source, target, kind, tmp_path):
     _assert_same(target['vae'].encoder, source['vae'].encoder)
 
 
+# Models and their init_cfg
+
+
+class Model(BaseModule):
+    """With two parts of a Stable Diffusion."""
+
+    def __init__(self, seed, **init_cfg):
+        super().__init__(init_cfg or None)
+        parts = _modules('sd1', seed)
+        self.unet, self.vae = parts['unet'], parts['vae']
+
+    def init_weights(self):
+        self.source = initialise(self, dict(unet=self.unet, vae=self.vae), extra=['tokenizer'])
+
+
+@pytest.fixture(scope='module')
+def folder(tmp_path_factory):
+    return _write_folder(_modules('sd1', seed=1), tmp_path_factory.mktemp('sd') / 'folder')
+
+
+def test_init_cfg_fills_all_components(folder):
+    model = Model(2, type='Pretrained', checkpoint=str(folder))
+    model.init_weights()
+    _assert_same(model, Model(1))
+    assert model.is_init and set(model.source.files) == {'unet', 'vae', 'tokenizer'}
+
+
+def test_init_cfg_fills_the_components_that_it_names(folder):
+    model = Model(2, type='Pretrained', checkpoint=str(folder), components=['vae'])
+    model.init_weights()
+    _assert_same(model.vae, Model(1).vae)
+    _assert_same(model.unet, Model(2).unet)
+    with pytest.raises(ValueError, match=r"components=\('text_encoder',\).*'unet', 'vae'"):
+        Model(2, type='Pretrained', checkpoint=str(folder), components=['text_encoder']).init_weights()
+
+
+def test_init_cfg_with_a_prefix_names_a_checkpoint_of_openmmlab(tmp_path):
+    weights = {f'backbone.{name}': weight for name, weight in Model(1).state_dict().items()}
+    torch.save(dict(state_dict=weights), tmp_path / 'model.pth')
+    model = Model(2, type='Pretrained', checkpoint=str(tmp_path / 'model.pth'), prefix='backbone.')
+    model.init_weights()
+    _assert_same(model, Model(1))
+    assert model.is_init and model.source is None
+    with pytest.raises(ValueError, match=r'init_cfg=.*neck\.'):
+        Model(2, type='Pretrained', checkpoint=str(tmp_path / 'model.pth'), prefix='neck.').init_weights()
+
+
+def test_a_located_source_fills_more_modules(folder):
+    target = _modules('sd1', seed=2)
+    source = load_weights(folder, unet=target['unet'], extra=['text_encoder'])
+    load_weights(source, text_encoder=target['text_encoder'])
+    _assert_same(target['text_encoder'], _modules('sd1', seed=1)['text_encoder'])
+
+
+def test_weights_need_no_models():
+    """They lie below the models, which import them."""
+    for path in Path(loading.__file__).parent.glob('*.py'):
+        assert 'mmdiffperc.models' not in re.sub(r'""".*?"""', '', path.read_text(), flags=re.DOTALL), path.name
+
+
 # What does not fit
 
 
@@ -481,14 +487,11 @@ def test_pointers_and_web_pages(tmp_path, suffix, content, message):
         load_weights(path, vae=AutoencoderKL(**VAE))
 
 
-class _Evil:
-    def __reduce__(self):
-        return Path.touch, (Path('executed'),)
-
-
 def test_nothing_in_a_file_is_executed(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    torch.save({'state_dict': _compvis(_modules('sd1', seed=1), 'sd1'), 'evil': _Evil()}, 'sd.ckpt')
+    torch.save(
+        {'state_dict': _compvis(_modules('sd1', seed=1), 'sd1'), 'evil': Call(Path.touch, Path('executed'))}, 'sd.ckpt'
+    )
     with pytest.raises(Exception, match=r'sd\.ckpt'):
         load_weights('sd.ckpt', vae=AutoencoderKL(**VAE))
     assert not Path('executed').exists()
@@ -504,46 +507,6 @@ def test_missing_file_and_unknown_module(tmp_path):
 
 
 # Text
-
-
-SENTENCES = [
-    'a photo of a hovercraft.',
-    "itap of the child's 42 tricycles, wow!!!",
-    '  Überraschung:\n  a naïve   café — 日本 😀',
-    'a pneumonoultramicroscopicsilicovolcanoconiosis',
-]
-
-
-def test_tokenizer_agrees_with_the_one_of_openai():
-    tokenizer = pytest.importorskip('mmseg.utils.tokenizer').SimpleTokenizer()
-    ours = build_tokenizer('sd1-5')
-    for sentence in SENTENCES:
-        assert ours(sentence).input_ids == [49406, *tokenizer.encode(sentence), 49407]
-
-
-def test_tokenizer_known_tokens():
-    assert build_tokenizer('sd1-5')('a photo of a dog').input_ids == [49406, 320, 1125, 539, 320, 1929, 49407]
-
-
-@pytest.mark.parametrize('arch, pad', [('sd1-5', 49407), ('sd2-1', 0)])
-def test_padding_token(arch, pad):
-    tokens = build_tokenizer(arch)('a dog', padding='max_length').input_ids
-    assert tokens == [49406, 320, 1929, 49407] + [pad] * 73
-
-
-def test_arch_folder_keeps_its_own_vocabulary(source, tmp_path):
-    _write_folder(source, tmp_path)
-    assert build_tokenizer(tmp_path)('a dog').input_ids == [49406, 320, 1929, 49407]
-    vocabulary = {'a</w>': 0, 'dog</w>': 1, '<|startoftext|>': 2, '<|endoftext|>': 3}
-    (tmp_path / 'tokenizer').mkdir()
-    (tmp_path / 'tokenizer' / 'vocab.json').write_text(json.dumps(vocabulary | {'d': 4, 'o': 5, 'g</w>': 6, 'do': 7}))
-    (tmp_path / 'tokenizer' / 'merges.txt').write_text('#version: 0.2\nd o\ndo g</w>\n')
-    tokenizer = build_tokenizer(tmp_path)
-    assert tokenizer('a dog').input_ids == [2, 0, 1, 3]
-
-    shutil.rmtree(tmp_path / 'tokenizer')
-    tokenizer.save_pretrained(tmp_path / 'tokenizer')  # as one tokenizer.json
-    assert build_tokenizer(tmp_path)('a dog').input_ids == [2, 0, 1, 3]
 
 
 def test_text_encoder_of_a_single_file(source, kind, tmp_path):
@@ -613,52 +576,3 @@ def test_hub_id_without_network_says_what_to_do(hub_cache, cached):
         load_weights(REPOSITORY, variant='bf16' if cached == 'another variant' else None, unet=modules['unet'])
     assert 'unet/diffusion_pytorch_model' in str(error.value)
     assert f'hf download {REPOSITORY} --include "unet/*"' in str(error.value)
-
-
-REMOTE = {
-    'tokenizer_class': 'EvilTokenizer',
-    'architectures': ['EvilModel'],
-    'auto_map': {name: 'evil.EvilModel' for name in ('AutoModel', 'AutoConfig', 'AutoTokenizer')},
-    'trust_remote_code': True,
-    'attn_implementation': 'evil/kernel',
-    '_attn_implementation': 'evil/kernel',
-    'use_kernels': True,
-    'quantization_config': {'quant_method': 'evil'},
-    'chat_template': "{{ ''.__class__.__mro__[1].__subclasses__() }}{% for x in range(10**9) %}{% endfor %}",
-}
-
-
-def test_nothing_in_a_folder_is_executed(tmp_path):
-    """Neither code beside a config that names it, nor a template of a tokenizer, nor a kernel for attention."""
-    folder, proof = Path(write_arch(tmp_path / 'folder')), tmp_path / 'executed'
-    build_tokenizer('sd1-5').save_pretrained(folder / 'tokenizer')
-    for config in folder.glob('*/*config.json'):
-        config.write_text(json.dumps(json.loads(config.read_text()) | REMOTE))
-    for part in (folder, *folder.iterdir()):
-        (part / 'evil.py').write_text(f'open({str(proof)!r}, "w")')
-
-    build_unet(folder), build_vae(folder)
-    text_encoder, tokenizer = build_text_encoder(folder), build_tokenizer(folder)
-
-    assert tokenizer('a dog').input_ids == [49406, 320, 1929, 49407]
-    assert text_encoder.config._attn_implementation == build_text_encoder('sd1-5').config._attn_implementation
-    assert not proof.exists()
-
-
-@pytest.mark.parametrize(
-    ('content', 'message'),
-    [
-        ('{', r'unet/config\.json.*damaged'),
-        ('[]', r'unet/config\.json.*JSON.*list'),
-        (
-            '{"_class_name": "AutoencoderKL"}',
-            r"config\.json.*UNet2DConditionModel.*'Auto",
-        ),
-    ],
-)
-def test_config_that_is_none(tmp_path, content, message):
-    for part in ('unet', 'vae'):
-        (tmp_path / part).mkdir()
-        (tmp_path / part / 'config.json').write_text(content)
-    with pytest.raises(ValueError, match=message):
-        build_unet(tmp_path)

@@ -6,7 +6,7 @@ from peft.tuners.lora import LoraLayer
 from safetensors.torch import load_file, save_file
 
 from mmdiffperc.weights.architectures import build_unet
-from mmdiffperc.weights.lora import add_attention_lora, load_lora, save_lora, share_weights, without_lora
+from mmdiffperc.weights.lora import add_attention_lora, load_lora, save_lora, share_weights
 from mmdiffperc.weights.lora_files import FILE_NAMES, find_lora, read_lora
 
 
@@ -176,15 +176,16 @@ def test_layers_with_other_ranks_and_scalings(tmp_path):
 
 def test_shared_weights(tmp_path):
     """Two adapters on one base do not know of each other, and it can be used without either."""
-    save_lora(make_unet(r=2, attention='self'), tmp_path)
-    unet = make_unet(r=3)
-    outputs = [output_of(make_unet(r=3)), output_of(make_unet(r=2, attention='self')), output_of(make_unet())]
-    other = share_weights(unet)
-    load_lora(other, tmp_path)
-    base = without_lora(other)
-    assert base.conv_in.weight is other.conv_in.weight is unet.conv_in.weight
-    for shared, expected in zip((unet, other, base), outputs, strict=True):
-        assert torch.equal(output_of(shared), expected)
+    for folder, options in dict(one=dict(r=3), other=dict(r=2, attention='self')).items():
+        save_lora(make_unet(**options), tmp_path / folder)
+    base = make_unet()
+    one, other = share_weights(base), share_weights(base)
+    load_lora(one, tmp_path / 'one')
+    load_lora(other, tmp_path / 'other')
+    assert base.conv_in.weight is other.conv_in.weight is one.conv_in.weight
+    expected = make_unet(r=3), make_unet(r=2, attention='self'), make_unet()
+    for shared, alone in zip((one, other, base), expected, strict=True):
+        assert torch.equal(output_of(shared), output_of(alone))
 
 
 def test_no_adapter(tmp_path):

@@ -25,7 +25,7 @@ from resumable import add_lists, link_or_copy, require_files, write_folder
 from mmdiffperc.command_line import add_shared, one_line_errors, tool_parser
 from mmdiffperc.files import relative_name
 from mmdiffperc.inference.writers import encode_png
-from mmdiffperc.seg.depth.depth_split import parse_depth_split
+from mmdiffperc.seg.depth.kitti_depth_dataset import parse_depth_split
 
 FRAME = (slice(7, 474), slice(7, 632))
 MILLIMETRES = 1000

@@ -1,4 +1,4 @@
-"""A batch of random images and targets for the model of a stock config, as its host's data loader would give it."""
+"""Random batches for the model of a stock config, in the form of its host's data loader."""
 
 from collections.abc import Iterator
 
@@ -10,18 +10,18 @@ from mmengine.registry import TRANSFORMS
 
 
 def make_batch(cfg: Config, host: str, size: tuple[int, int], training: bool) -> dict:
-    """Make a batch: two images to train on, or one to predict.
+    """Make a batch of two images for training, or of one image for prediction.
 
     Args:
         cfg (Config): The config.
         host (str): ``'mmseg'``, ``'mmdet'`` or ``'mmpose'``.
-        size (tuple[int]): Height and width of the images; mmpose then makes of them what its codec says.
-        training (bool): Whether to train on them.
+        size (tuple[int]): Height and width of the images. The pipeline of mmpose then resizes them for its codec.
+        training (bool): Whether the batch is for training.
 
     Returns:
-        dict: ``inputs`` and ``data_samples``, for the model's data preprocessor.
+        dict: ``inputs`` and ``data_samples`` for the data preprocessor of the model.
     """
-    number = 2 if training else 1  # from one image batch norm learns nothing; some heads of mmpose predict no more
+    number = 2 if training else 1  # batch norm needs two images, and some heads of mmpose predict one image at a time
     make = dict(mmseg=_segmentation, mmdet=_detection, mmpose=_pose)[host]
     return make(cfg, size, number)
 
@@ -50,7 +50,7 @@ def _pose(cfg, size, number):
     from mmpose.testing import get_coco_sample
 
     bottom_up = cfg.model.type == 'BottomupPoseEstimator'
-    # Its own pipeline makes the targets, so that they are what its codec says.
+    # The pipeline of the config makes the targets, so they fit its codec.
     loader = cfg.val_dataloader if number == 1 else cfg.train_dataloader
     steps = loader.dataset.get('pipeline') or _bottom_up_pipeline(cfg)
     known = [step for step in steps if callable(step) or step['type'] != 'Albumentation']
@@ -60,7 +60,7 @@ def _pose(cfg, size, number):
 
 
 def _bottom_up_pipeline(cfg):
-    """For associative embedding, of which mmpose 1.3.2 has all but a pipeline: that of DEKR."""
+    """Return the pipeline of DEKR for associative embedding, which has no pipeline in mmpose 1.3.2."""
     return [
         dict(type='BottomupRandomAffine', input_size=cfg.codec.input_size),
         dict(type='GenerateTarget', encoder=cfg.codec),

@@ -1,10 +1,32 @@
-"""The stock configs that are tried: all model bases of mmseg, and a config of each kind of head of all three hosts."""
+"""The stock configs to try: all model bases of mmseg, and one config for each kind of head of all three hosts."""
 
+from dataclasses import dataclass
 from pathlib import Path
 
 from mmengine.utils import get_installed_path
 
-from .stock_config import StockConfig
+
+@dataclass(frozen=True)
+class StockConfig:
+    """A stock config, and how it is tried.
+
+    Args:
+        name (str): The name, such as ``'mmseg::_base_/models/upernet_r50.py'``.
+        options (tuple[tuple[str, object]]): Names and values of arguments of :func:`swap_backbone`.
+        note (str): A remark for the table.
+        size (tuple[int]): Height and width of the images.
+    """
+
+    name: str
+    options: tuple[tuple[str, object], ...] = ()
+    note: str = ''
+    size: tuple[int, int] = (64, 96)
+
+    @property
+    def host(self) -> str:
+        """``'mmseg'``, ``'mmdet'`` or ``'mmpose'``."""
+        return self.name.partition('::')[0]
+
 
 BASES = 'mmseg::_base_/models'
 PYRAMID, PLAIN = (('strides', (4, 8, 16, 32)),), (('strides', (16,)),)
@@ -63,14 +85,14 @@ BOTTOM_UP = (
 
 
 def stock_configs() -> dict[str, list[StockConfig]]:
-    """Those of each host, by its name."""
+    """Return the stock configs of each host, by its name."""
     bases = [UNLIKE_OTHERS.get(name) or StockConfig(f'{BASES}/{name}.py') for name in model_bases()]
     top_down = [StockConfig(f'{POSE}/{name}') for name in TOP_DOWN]
     plain = StockConfig(f'{POSE}/{PLAIN_TOP_DOWN}', PLAIN, MMPRETRAIN)
     bottom_up = [StockConfig(f'{POSE}/{name}', size=(128, 160)) for name in BOTTOM_UP]
     return dict(
         mmseg=[*bases, *map(StockConfig, SEGMENTATION)],
-        # Large enough for as many cells as DINO has queries.
+        # DINO needs at least as many cells as queries.
         mmdet=[StockConfig(name, size=(256, 320) if 'dino' in name else (96, 128)) for name in DETECTION],
         mmpose=[*top_down, plain, *bottom_up],
     )

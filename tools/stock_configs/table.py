@@ -1,9 +1,9 @@
-"""The page that says which stock configs take the diffusion backbone."""
+"""The page about the stock configs that work with the diffusion backbone."""
 
 import re
 from collections.abc import Iterable, Mapping
 
-from .stock_config import StockConfig
+from .entries import StockConfig
 from .trial import Trial
 
 TITLES = dict(mmseg='mmsegmentation', mmdet='mmdetection', mmpose='mmpose')
@@ -12,32 +12,34 @@ AS_IS = 'as is'
 NEEDS_MMCV = 'needs full mmcv'
 PAGE = """# Stock configs with the diffusion backbone
 
-What [`swap_backbone`](../README.md#swap-it-in) makes of configs of the hosts: which levels of the U-Net neck and heads
-get (0 is the finest), and with which strides. Those are the strides of the features that the old backbone gave them; a
-feature that nothing reads becomes a level that is there anyway.
+The tables list configs of the hosts and what [`swap_backbone`](../README.md#swap-it-in) makes of them: the levels of
+the U-Net that neck and heads receive (0 is the finest), and their strides. The strides equal those of the features
+of the old backbone. If no part of the model reads a feature, it becomes a level that is used anyway.
 
-Each config has been swapped, built, trained for one step and used to predict, with random weights at a small width;
-every trained weight of the backbone got a gradient. Nothing is set by hand but what the last column says. For the trial
-itself images are small, synchronised batch norm is batch norm, mmsegmentation tests whole images, albumentations are
-left out, and codecs that work bottom up are scaled down; associative embedding, for which mmpose has no training
-pipeline, gets that of DEKR.
+Each config has been swapped, built, trained for one step and used for prediction, with random weights and a small
+width. Every trained weight of the backbone received a gradient. The last column states all changes that were made by
+hand. The trial itself uses small images, batch norm instead of synchronised batch norm, whole images in the tests of
+mmsegmentation, smaller codecs for bottom-up pose estimation, and no albumentations. mmpose has no training pipeline for
+associative embedding, so DEKR's is used.
 
-- *as is*: the name of the config is enough.
-- *with* ...: it works when `swap_backbone` is given this argument.
-- *{needs_mmcv}*: an operator is missing in mmcv-lite, with any backbone.
-- *cannot*: what follows the backbone works with its own only. It is what `swap_backbone` says.
+- *as is*: the name of the config is sufficient.
+- *with* ...: `swap_backbone` needs this argument.
+- *{needs_mmcv}*: mmcv-lite lacks an operator, which the original config needs, too.
+- *cannot*: a part of the model only works with the old backbone. The text is the message of `swap_backbone`.
 
-Strides below 4 take memory, because a level has 320 channels and more; heads of mmsegmentation work with any stride, so
-`strides` can say something else. The features of a plain ViT all have one stride, so they become one level. Where a
-neck made a pyramid of them, the U-Net has one already: set `cfg.model.neck = None` and `strides=(4, 8, 16, 32)`.
+Strides below 4 need much memory, because a level has 320 channels or more. Heads of mmsegmentation work with any
+stride, so you can pass other `strides`. All features of a plain ViT have the same stride, so they become one level.
+If a neck builds a pyramid from them, remove it, because the U-Net has one already: set `cfg.model.neck = None` and
+`strides=(4, 8, 16, 32)`.
 
-Of mmsegmentation these are all model bases, and a config of each further kind of head. The page is written by
-`python tools/sweep_stock_configs.py --write`; `make sweep` checks it, `make test-mmcv` does so with full mmcv.
+For mmsegmentation, the table contains all model bases, and one config for each further kind of head.
+`python tools/sweep_stock_configs.py --write` writes this page. `make sweep` checks it, and `make test-mmcv` does so
+with full mmcv.
 """
 
 
 def make_row(stock: StockConfig, trial: Trial) -> str:
-    """Return a line of the table."""
+    """Return a row of the table."""
     numbers = [' '.join(map(str, values)) for values in (trial.levels, trial.strides)]
     name = stock.name.partition('::')[2]
     return f'| `{name}` | {numbers[0]} | {numbers[1]} | {_verdict(stock, trial)} |'
@@ -57,22 +59,22 @@ def make_page(rows: Mapping[str, Iterable[str]]) -> str:
     """Return the page.
 
     Args:
-        rows (dict[str, Iterable[str]]): Lines of each host's table, by its name.
+        rows (dict[str, Iterable[str]]): Rows of the table of each host, by its name.
     """
     tables = [f'## {TITLES[host]}\n\n{COLUMNS}\n' + '\n'.join(lines) + '\n' for host, lines in rows.items()]
     return '\n'.join([PAGE.format(needs_mmcv=NEEDS_MMCV), *tables])
 
 
 def compare(page: str, rows: Iterable[str], full_mmcv: bool) -> list[str]:
-    """Return the differences between a page and what was found.
+    """Compare a page with the rows of a sweep.
 
     Args:
         page (str): The page.
-        rows (Iterable[str]): The lines found.
-        full_mmcv (bool): Whether full mmcv was there, with which what needs it works.
+        rows (Iterable[str]): The rows.
+        full_mmcv (bool): Whether full mmcv is installed, with which the configs that need it work.
 
     Returns:
-        list[str]: The lines that should stand in it and do not.
+        list[str]: The rows that the page lacks.
     """
     written = {line.split('|')[1]: line for line in page.splitlines() if line.startswith('| `')}
     return [row for row in rows if not _agree(written.get(row.split('|')[1], ''), row, full_mmcv)]

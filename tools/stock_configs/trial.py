@@ -10,19 +10,19 @@ from mmengine.registry import MODELS, DefaultScope
 from mmdiffperc import swap_backbone
 
 from .batches import make_batch
-from .stock_config import StockConfig
+from .entries import StockConfig
 
 PREDICTIONS = {'pred_sem_seg', 'pred_depth_map', 'pred_instances', 'pred_panoptic_seg'}
 
 
 @dataclass(frozen=True)
 class Trial:
-    """What came of it.
+    """The result of trying a config.
 
     Args:
-        levels (tuple[int]): Which of the U-Net's levels neck and heads get.
-        strides (tuple[int]): With which strides.
-        problem (str): Why it does not work, or nothing.
+        levels (tuple[int]): Levels of the U-Net that the neck and the heads receive.
+        strides (tuple[int]): Strides of these levels.
+        problem (str): Reason why the config does not work, or an empty string.
     """
 
     levels: tuple[int, ...] = ()
@@ -35,13 +35,13 @@ def try_config(stock: StockConfig, arch: str) -> Trial:
 
     Args:
         stock (StockConfig): The config.
-        arch (str): Architecture of the backbone, which gets random weights.
+        arch (str): Architecture of the backbone, which has random weights.
 
     Returns:
-        Trial: It has a problem if the backbone cannot be swapped, or if an operator of full mmcv is missing.
+        Trial: The result. It has a problem if the backbone cannot be swapped, or if mmcv lacks an operator.
 
     Raises:
-        RuntimeError: Something else is wrong: a weight of the backbone gets no gradient, a loss is not finite.
+        RuntimeError: A weight of the backbone receives no gradient, a loss is not finite, or nothing is predicted.
     """
     try:
         cfg = swap_backbone(stock.name, arch=arch, init_cfg=None, **dict(stock.options))
@@ -50,16 +50,16 @@ def try_config(stock: StockConfig, arch: str) -> Trial:
     with DefaultScope.overwrite_default_scope(stock.host):
         try:
             backbone = run(cfg, stock)
-        except NotImplementedError as error:  # raised by the stand-in for operators of mmcv
+        except NotImplementedError as error:  # from the replacements for operators of mmcv
             return Trial(problem=str(error))
     return Trial(tuple(cfg.model.backbone.out_indices), backbone.out_strides)
 
 
 def run(cfg: Config, stock: StockConfig) -> torch.nn.Module:
-    """Build a config's model, train it for one step and let it predict.
+    """Build the model of a config, train it for one step, and predict.
 
     Returns:
-        nn.Module: Its backbone.
+        nn.Module: The backbone.
 
     Raises:
         RuntimeError: See :func:`try_config`.
@@ -82,8 +82,8 @@ def run(cfg: Config, stock: StockConfig) -> torch.nn.Module:
 
 
 def build(cfg: Config, stock: StockConfig) -> BaseModel:
-    """Build a config's model for one process and small images."""
-    if stock.host == 'mmseg':  # complete configs give both sizes, their model bases do not
+    """Build the model of a config for one process and small images."""
+    if stock.host == 'mmseg':  # complete configs set both sizes, but model bases do not
         cfg.model.data_preprocessor.update(size=stock.size, test_cfg=dict(size_divisor=32))
         cfg.model.test_cfg.update(mode='whole')
     cfg.model.data_preprocessor.pop('batch_augments', None)  # pads to 1024 x 1024
@@ -93,7 +93,7 @@ def build(cfg: Config, stock: StockConfig) -> BaseModel:
 
 
 def _set_sizes(part, size):
-    """Scale all sizes in codecs, given as width and height, to those of the images."""
+    """Scale all sizes in codecs, which are width and height, to the size of the images."""
     for inner in part if isinstance(part, (list, tuple)) else part.values():
         if isinstance(inner, (dict, list, tuple)):
             _set_sizes(inner, size)

@@ -1,8 +1,8 @@
-"""Makes ``import xtcocotools``, which mmpose does, work where that package does not.
+"""Replace xtcocotools, which mmpose imports, where it cannot be imported.
 
-xtcocotools has no wheel for Python 3.12 or newer, and its wheels for older ones are built for numpy 1. This folder then
-takes its place: pycocotools with the extensions that mmpose uses, and equal results. Nothing happens where xtcocotools
-works.
+xtcocotools has no wheel for Python 3.12 or newer, and its wheels for older versions are built for numpy 1. This folder
+then replaces it with pycocotools and the extensions that mmpose uses, with equal results. Nothing happens if
+xtcocotools works.
 
 Delete when mmpose imports pycocotools, or xtcocotools has wheels for the supported Pythons and numpy 2.
 """
@@ -16,7 +16,7 @@ PACKAGE = 'xtcocotools'
 
 
 def install():
-    """Register the stand-in, whose modules are imported only when they are asked for."""
+    """Register the replacement, whose modules are only imported when they are needed."""
     if not _works():
         package = ModuleType(PACKAGE)
         package.__path__ = [str(Path(__file__).parent)]

@@ -1,4 +1,4 @@
-"""The COCO index, tolerant of what pose data sets leave out."""
+"""The COCO index for pose data sets, which may lack some fields."""
 
 import json
 
@@ -6,7 +6,7 @@ from pycocotools.coco import COCO as CocoIndex
 
 
 class COCO(CocoIndex):
-    """Index of a COCO json whose annotations may lack ``iscrowd`` and whose results may be empty."""
+    """Index of a COCO JSON file whose annotations may lack ``iscrowd`` and whose results may be empty."""
 
     def createIndex(self):
         """Index images, annotations and categories; an annotation without ``iscrowd`` is not a crowd."""
@@ -18,7 +18,7 @@ class COCO(CocoIndex):
         """Load results.
 
         Args:
-            resFile (str | list[dict] | ndarray): A json file, its content, or pycocotools' ``(N, 7)`` rows.
+            resFile (str | list[dict] | ndarray): A JSON file, its content, or pycocotools' ``(N, 7)`` rows.
 
         Returns:
             COCO: The index of the results; an empty one for an empty list.

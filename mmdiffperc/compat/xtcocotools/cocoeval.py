@@ -20,7 +20,7 @@ FIELDS = {
     'keypoints_wholebody': ('keypoints', 'foot_kpts', 'face_kpts', 'lefthand_kpts', 'righthand_kpts'),
 }
 WITHOUT_OWN_SCORE = {'keypoints', 'keypoints_crowd', 'keypoints_body'}
-# A person covers this share of its box where the annotation gives no area.
+# Share of the box that a person covers, if the annotation has no area.
 AREA_OF_BOX = 0.53
 # CrowdPose calls images with a crowd index below the first easy, below the second medium, and the others hard.
 CROWD_INDEX_LIMITS = (0.2, 0.8)
@@ -36,7 +36,7 @@ class COCOeval(CocoEvaluator):
         cocoDt (COCO): Results, as ``cocoGt.loadRes`` returns them.
         iouType (str): A key of ``FIELDS``.
         sigmas (ndarray, optional): ``(K,)`` spread of each keypoint relative to the object's size; COCO's by default.
-        use_area (bool): Take the annotated area as the object's size, or else 0.53 times the area of its box.
+        use_area (bool): Use the annotated area as the object's size, instead of 0.53 times the area of its box.
 
     Raises:
         ValueError: ``iouType`` is unknown.

@@ -48,12 +48,13 @@ COMPLETENESS = Completeness(
 class DiffusionUNet(BaseModule):
     """The U-Net of a text-to-image diffusion model as a backbone: an image in, a pyramid of features out.
 
-    The image becomes latents, the U-Net looks at them, told by prompts what to look for, and features are tapped from
-    its up blocks; the maps of its cross-attention may be appended to them. After
-    `VPD <https://arxiv.org/abs/2303.02153>`_. It may look several times, each time at what it put out the time before;
-    the features are those of the last pass. After `MetaPrompts <https://arxiv.org/abs/2312.14733>`_.
+    An autoencoder turns the image into latents. The U-Net processes them, guided by prompts, and its up blocks provide
+    the features, to which cross-attention maps may be appended. This follows `VPD
+    <https://arxiv.org/abs/2303.02153>`_. The U-Net may run several times, each time on its previous output; the
+    features come from the last pass. This follows `MetaPrompts <https://arxiv.org/abs/2312.14733>`_.
 
-    ``arch`` builds, ``init_cfg`` loads: a fine-tuned checkpoint holds all that is needed to test it.
+    ``arch`` builds the networks and ``init_cfg`` loads their weights. A fine-tuned checkpoint holds everything that
+    testing needs.
 
     Args:
         arch (str): ``'sd1-4'``, ``'sd1-5'``, ``'sd2-1'``, ``'tiny-sd'``, or a folder that holds
@@ -61,38 +62,38 @@ class DiffusionUNet(BaseModule):
         out_indices (Sequence[int]): Levels of the pyramid to return, 0 the finest. Defaults to (0, 1, 2, 3), which has
             strides 8, 16, 32 and 64 with Stable Diffusion. A level may be listed more than once.
         out_strides (Sequence[int], optional): Resize the features to these strides, one for each of ``out_indices``:
-            ``(4, 8, 16, 32)`` for what was made for a ResNet. Default: each keeps its own.
+            ``(4, 8, 16, 32)`` for a neck or head made for a ResNet. Default: the features keep their strides.
         prompts (dict, optional): Config of the prompts, such as ``dict(type='ClassPrompts', classes='ade')``.
             Default: the empty prompt.
         cross_attention (dict, optional): Config of :class:`CrossAttentionMaps`. Each of its strides gets one map per
             prompt, appended to the feature's channels. Default: no maps.
-        timestep (int): Diffusion timestep the U-Net is told, if it is not learned. Defaults to 1.
-        num_refine_steps (int): Number of passes of the U-Net, which share its weights. More than one need level 0 in
+        timestep (int): Diffusion timestep, the second input of the U-Net, if it is not learned. Defaults to 1.
+        num_refine_steps (int): Number of passes of the U-Net, which share its weights. Several passes need level 0 in
             ``out_indices``. Defaults to 1.
         learned_timesteps (bool): Learn the time embedding itself, one vector per pass, instead of computing it from
             ``timestep``. Defaults to False.
-        resize_skips (bool): Treat latents whose sides the U-Net cannot halve without rest as the official code of
-            MetaPrompts does, see :func:`.resize_skip_connections`. The features are then those of an image padded to a
-            multiple of the largest stride, so larger than ``out_strides`` tells. Not with ``cross_attention``, nor with
-            ``out_strides``. Defaults to False.
+        resize_skips (bool): Treat latents whose sides cannot be halved evenly as the official code of MetaPrompts does,
+            see :func:`.resize_skip_connections`. The features then have the size of an image padded to a multiple of
+            the largest stride, which is larger than ``out_strides`` implies. Cannot be combined with
+            ``cross_attention`` or ``out_strides``. Defaults to False.
         scale_latents (bool): Multiply latents by the autoencoder's scaling factor. Defaults to False.
-        lora (dict, optional): Train a low-rank adapter instead of the U-Net's own weights: arguments of
-            ``peft.LoraConfig``, of which ``target_modules`` defaults to all attention projections.
-        frozen (bool): Train none of the U-Net's own weights. Defaults to False.
+        lora (dict, optional): Train a low-rank adapter instead of the U-Net: arguments of ``peft.LoraConfig``, of which
+            ``target_modules`` defaults to all attention projections.
+        frozen (bool): Freeze the U-Net, except for its adapter. Defaults to False.
         with_cp (bool): Save memory in training by gradient checkpointing. Defaults to False.
         out_prompts (bool): Append the prompt embeddings ``(B, K, C)`` to the returned tuple. Defaults to False.
         init_cfg (dict, optional): ``dict(type='Pretrained', checkpoint=...)`` with a hub id, a diffusers folder or a
-            CompVis single file, see :func:`.load_weights`, whose ``variant`` and
-            ``use_ema`` may stand beside it. ``components`` names the parts to load, all of ``('unet', 'vae')`` by
-            default. With a ``prefix`` it is an OpenMMLab checkpoint, loaded as by any other backbone.
+            CompVis single file, and optionally ``variant``, ``use_ema`` and ``components`` of :func:`.load_weights`.
+            The components are ``'unet'`` and ``'vae'``, by default both. With a ``prefix``, the checkpoint is an
+            OpenMMLab checkpoint, loaded as by any other backbone.
 
     Attributes:
         out_channels (tuple[int]): Channels of each returned feature.
         out_strides (tuple[int]): Pixels per cell of each returned feature.
 
     Raises:
-        ValueError: An unknown ``arch``; a level or a stride that the U-Net does not have; passes without level 0; an
-            argument that is not what it says above.
+        ValueError: ``arch`` is unknown, the U-Net lacks a level or stride, several passes lack level 0, or an argument
+            has an invalid value.
     """
 
     def __init__(
@@ -127,7 +128,7 @@ class DiffusionUNet(BaseModule):
         remove_untapped(self.unet, min(out_indices), keep_output=num_refine_steps > 1)
         if resize_skips:
             if cross_attention or out_strides:  # maps of the down and of the up blocks would differ in size
-                raise ValueError('resize_skips=True goes with no cross_attention and no out_strides: leave one out')
+                raise ValueError('resize_skips=True cannot be combined with cross_attention or out_strides')
             resize_skip_connections(self.unet)
         self.learned_timesteps = self._learn_timesteps() if learned_timesteps else nn.ParameterList()
         self.recorder = Recorder()
@@ -166,7 +167,7 @@ class DiffusionUNet(BaseModule):
         table = feature_table(self.unet.config, self.autoencoder.stride)
         strides = {index: tap.stride for index, tap in enumerate(table)}
         if not set(out_indices) <= set(strides):
-            raise ValueError(f'out_indices={out_indices}: expected some of {list(strides)}, of strides {strides}')
+            raise ValueError(f'out_indices={out_indices}: expected some of {list(strides)}, with strides {strides}')
         return [table[index] for index in out_indices]
 
     def _learn_timesteps(self) -> nn.ParameterList:
@@ -181,7 +182,7 @@ class DiffusionUNet(BaseModule):
         strides = [tap.stride for tap in self.levels]
         if missing := set(cross_attention.strides) - set(strides):
             raise ValueError(
-                f'cross_attention: strides {sorted(missing)} are not among those of the features, {strides}; '
+                f'cross_attention: strides {sorted(missing)} are not among the strides of the features, {strides}; '
                 'choose from these, or add the level to out_indices'
             )
         cross_attention.attach(self.unet, self.autoencoder.stride, self.recorder)
@@ -191,7 +192,7 @@ class DiffusionUNet(BaseModule):
         return self.prompts.num_prompts if self.cross_attention and stride in self.cross_attention.strides else 0
 
     def init_weights(self):
-        """Load the pre-trained weights that ``init_cfg`` names, and compute the prompts from the same source.
+        """Load the pre-trained weights that ``init_cfg`` names, and initialise the prompts from the same source.
 
         Prompts with a file are read from it, unless ``init_cfg`` names an OpenMMLab checkpoint, which holds them.
         """
@@ -218,8 +219,8 @@ class DiffusionUNet(BaseModule):
 
         Args:
             inputs (Tensor | tuple): Images ``(B, 3, H, W)``, RGB in [-1, 1] (a host's ``mean = std = 127.5``), of any
-                size; or a tuple of them and of what the prompts make an image's prompt from, one entry per image, such
-                as category ids ``(B,)`` or sentences.
+                size; or a tuple of images and a condition for the prompts with one entry per image, such as category
+                ids ``(B,)`` or sentences.
 
         Returns:
             tuple[Tensor]: One feature ``(B, C_i, ceil(H / stride_i), ceil(W / stride_i))`` per level in

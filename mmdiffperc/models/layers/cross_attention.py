@@ -1,4 +1,4 @@
-"""Cross-attention maps: where in the image the U-Net looks for each prompt."""
+"""Cross-attention maps: where in the image the U-Net attends to each prompt."""
 
 import re
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ from .recorder import Recorder
 MapStrides = Annotated[
     Listed[Stride],
     Distinct,
-    Expected('a list such as (16, 32), no stride twice; without any maps, leave cross_attention out'),
+    Expected('a list such as (16, 32) without repeated strides; to get no maps, leave cross_attention out'),
 ]
 
 
@@ -37,8 +37,8 @@ class MapAttnProcessor(AttnProcessor2_0):
         self.with_grad = with_grad
 
     def __call__(self, attn: Attention, hidden_states, encoder_hidden_states, *args, **kwargs):
-        """Attend as diffusers' ``AttnProcessor2_0`` does; the probabilities are computed beside it."""
-        # Gradient checkpointing runs the layer again when nobody records; with gradients it must do the same again.
+        """Attend as diffusers' ``AttnProcessor2_0`` does; the probabilities are computed separately."""
+        # Gradient checkpointing runs the layer again outside a recording; with gradients it must compute the same.
         if self.recorder.is_recording or self.with_grad:
             self.recorder.keep(self.name, self._probabilities(attn, hidden_states, encoder_hidden_states))
         return super().__call__(attn, hidden_states, encoder_hidden_states, *args, **kwargs)
@@ -54,10 +54,10 @@ class MapAttnProcessor(AttnProcessor2_0):
 def uncached_autocast(tensor: torch.Tensor):
     """Return the current autocast without its cache of weights.
 
-    Weights that are cast without gradients would be kept so, and get none where they are used again: pytorch#112583.
+    Weights that are cast without gradients would be cached and get no gradient at their next use: pytorch#112583.
     """
     device = tensor.device.type
-    if device == 'meta' or not torch.is_autocast_enabled(device):  # autocast does not know meta tensors
+    if device == 'meta' or not torch.is_autocast_enabled(device):  # autocast does not support meta tensors
         return nullcontext()
     return torch.autocast(device, torch.get_autocast_dtype(device), cache_enabled=False)
 
@@ -67,18 +67,18 @@ def uncached_autocast(tensor: torch.Tensor):
 class CrossAttentionMaps:
     """Collect the maps of the cross-attention layers in the down and up blocks at some strides.
 
-    As in `VPD <https://arxiv.org/abs/2303.02153>`_: softmax probabilities, averaged over the heads and then over the
-    layers of the same stride; the middle block is left out, and so are layers that the backbone has removed because no
-    level it returns needs them. All other layers keep their fused attention.
+    As in `VPD <https://arxiv.org/abs/2303.02153>`_, the maps are softmax probabilities, averaged over the heads and
+    then over the layers with the same stride. The middle block is left out, and so are layers that the backbone has
+    removed because no returned level needs them. All other layers keep their fused attention.
 
     Args:
-        strides (Sequence[int]): Strides, in pixels of the image, of the layers to collect. Defaults to (16, 32).
-        with_grad (bool): Let gradients flow through the maps. In the official runs none do, because its gradient
-            checkpointing runs the forward pass without one; nothing of the maps is then kept for the backward pass.
+        strides (Sequence[int]): Strides of the layers, in pixels of the image. Defaults to (16, 32).
+        with_grad (bool): Let gradients flow through the maps. The official code has none, because its gradient
+            checkpointing runs the forward pass without gradients; the backward pass then needs no memory for the maps.
             Defaults to False.
 
     Raises:
-        ValueError: ``strides`` is no list of strides, or has none.
+        ValueError: ``strides`` is not a list of strides, or is empty.
     """
 
     def __init__(self, strides: MapStrides = (16, 32), with_grad: bool = False):
@@ -92,7 +92,7 @@ class CrossAttentionMaps:
         Args:
             unet (nn.Module): The network.
             latent_stride (int): Pixels per latent.
-            recorder (Recorder): Keeps the maps of every layer while it is recording.
+            recorder (Recorder): Keeps the maps of every layer during a recording.
 
         Raises:
             ValueError: A stride has no cross-attention layer.
@@ -118,6 +118,6 @@ class CrossAttentionMaps:
         unet.set_attn_processor(processors)
 
     def average(self, record: dict[str, torch.Tensor], stride: int, size: Sequence[int]) -> torch.Tensor:
-        """Average what the layers of one stride recorded: a map per prompt ``(B, K, *size)``."""
+        """Return the average map of the layers with one stride, ``(B, K, *size)``, one map per prompt."""
         maps = torch.stack([record[name] for name in self._layers[stride]])  # (layers, B, h * w, K)
         return maps.mean(0).transpose(1, 2).unflatten(2, tuple(size))

@@ -7,13 +7,13 @@ from torch import nn
 
 
 class DeconvTower(nn.Module):
-    """Transposed convolutions, each of which doubles the size, and a 3x3 convolution; all with batch norm and ReLU.
+    """Transposed convolutions that each double the size, and a 3x3 convolution, all with batch norm and ReLU.
 
     Args:
         in_channels (int): Channels of the feature.
         out_channels (int): Channels of the output.
         filters (Sequence[int]): Channels after each transposed convolution.
-        kernel_size (int): Their kernel, 2 or 4. Defaults to 2.
+        kernel_size (int): Kernel of the transposed convolutions, 2 or 4. Defaults to 2.
     """
 
     def __init__(self, in_channels: int, out_channels: int, filters: Sequence[int], kernel_size: int = 2):

@@ -1,4 +1,4 @@
-"""Features resized to the strides that what follows them was made for."""
+"""Resize features to the strides that a neck or head expects."""
 
 from collections.abc import Sequence
 
@@ -11,7 +11,8 @@ def resize_features(
 ) -> tuple[torch.Tensor, ...]:
     """Resize features so that one cell covers as many pixels as given.
 
-    Bilinear where a feature grows, means of areas where it shrinks; one that has its size already stays as it is.
+    Features that grow are interpolated bilinearly, and features that shrink are averaged over areas. A feature that
+    already has the right size is returned unchanged.
 
     Args:
         features (Sequence[Tensor]): ``(B, C_i, h_i, w_i)`` each.

@@ -1,4 +1,4 @@
-"""Where a pyramid of features is tapped from a diffusion U-Net."""
+"""Table of the features that can be tapped from a diffusion U-Net."""
 
 from dataclasses import dataclass
 
@@ -23,8 +23,8 @@ class Tap:
 def feature_table(config, latent_stride: int = 8) -> tuple[Tap, ...]:
     """List the taps of a U-Net, finest first, computed from its configuration.
 
-    The finest is the output of the last up block; every other one is that of the middle layer of its up block, as in
-    VPD (for Stable Diffusion 1.x: ``output_blocks`` 11, 7, 4 and 1 in the names of the original code).
+    The finest tap is the output of the last up block. Each other tap is the output of the middle layer of its up block,
+    as in VPD (for Stable Diffusion 1.x: ``output_blocks`` 11, 7, 4 and 1 of the original code).
 
     Args:
         config: ``unet.config`` of a diffusers ``UNet2DConditionModel``.
@@ -47,14 +47,14 @@ def feature_table(config, latent_stride: int = 8) -> tuple[Tap, ...]:
 
 
 def remove_untapped(unet: nn.Module, finest: int, keep_output: bool = False):
-    """Remove what only serves levels finer than the finest one tapped, and the output layer if nobody needs it.
+    """Remove the layers that only finer levels need, and the output layer unless it is needed.
 
-    Nothing then computes in vain, and distributed training needs no ``find_unused_parameters``.
+    Without them, no computation is wasted and distributed training needs no ``find_unused_parameters``.
 
     Args:
         unet (nn.Module): The network, changed in place.
         finest (int): Index in :func:`.feature_table` of the finest level that is tapped.
-        keep_output (bool): Keep the output layer. Defaults to False.
+        keep_output (bool): Keep the output layer, which several passes need. Defaults to False.
     """
     if not keep_output:
         unet.conv_norm_out, unet.conv_out = None, nn.Identity()

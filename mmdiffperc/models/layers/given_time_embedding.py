@@ -1,15 +1,15 @@
-"""A time embedding that is given instead of computed."""
+"""A time embedding that is passed in instead of computed."""
 
 import torch
 from torch import nn
 
 
 class GivenTimeEmbedding(nn.Module):
-    """Take the place of a U-Net's ``time_embedding``: what is passed as ``timestep_cond`` is the embedding itself.
+    """Replace a U-Net's ``time_embedding``: the tensor passed as ``timestep_cond`` is the embedding.
 
-    The timestep is ignored. In `MetaPrompts <https://arxiv.org/abs/2312.14733>`_ a learned vector is given.
+    The timestep is ignored. `MetaPrompts <https://arxiv.org/abs/2312.14733>`_ passes a learned vector.
     """
 
     def forward(self, sinusoids: torch.Tensor, condition: torch.Tensor) -> torch.Tensor:
-        """Hand on ``condition``, ``(B, width of the time embedding)``."""
+        """Return ``condition``, ``(B, width of the time embedding)``."""
         return condition

@@ -1,17 +1,17 @@
-"""Images, checked before the network sees them."""
+"""Check images before the network processes them."""
 
 import logging
 
 import torch
 from mmengine.logging import print_log
 
-MAX_PLAUSIBLE = 1.5  # beyond [-1, 1], with room for what interpolation and noise add
-MAX_POSSIBLE = 16.0  # no normalisation gives more; pixels from 0 to 255 do
+MAX_PLAUSIBLE = 1.5  # [-1, 1] with a margin for interpolation and noise
+MAX_POSSIBLE = 16.0  # above the values of any normalisation, below those of pixels from 0 to 255
 REMEDY = 'Set mean=[127.5] * 3, std=[127.5] * 3 and bgr_to_rgb=True in the data_preprocessor of the model'
 
 
 class ImageCheck:
-    """Check the form of every batch of images, and the values of the first one, so that later ones cost nothing."""
+    """Check the form of every batch of images, and the values of the first batch only, which is the expensive part."""
 
     def __init__(self):
         self._has_seen_values = False
@@ -24,8 +24,8 @@ class ImageCheck:
             dtype (torch.dtype): Type of the network's weights.
 
         Raises:
-            TypeError: It is not a tensor, or a tensor of another type than the weights while autocast is off.
-            ValueError: It has another shape, is empty, contains NaN or infinity, or holds pixels from 0 to 255.
+            TypeError: The images are not a tensor, or their type differs from the weights while autocast is off.
+            ValueError: The images have another shape, are empty, contain NaN or infinity, or are pixels from 0 to 255.
         """
         check_form(images)
         if images.dtype != dtype and not (images.is_floating_point() and torch.is_autocast_enabled(images.device.type)):
@@ -39,11 +39,11 @@ class ImageCheck:
 
 
 def check_form(images: torch.Tensor):
-    """Check that images are a batch, before anything is asked of them.
+    """Check that images are a batch of RGB images.
 
     Raises:
-        TypeError: They are not a tensor.
-        ValueError: They have another shape than ``(B, 3, H, W)``, or are empty.
+        TypeError: The images are not a tensor.
+        ValueError: Their shape is not ``(B, 3, H, W)``, or they are empty.
     """
     if not isinstance(images, torch.Tensor):
         raise TypeError(f'images: expected a tensor (B, 3, H, W), got {type(images).__name__}')
@@ -54,12 +54,12 @@ def check_form(images: torch.Tensor):
 
 
 def check_values(images: torch.Tensor):
-    """Check that images hold RGB in [-1, 1]; a smaller deviation is a warning.
+    """Check that the values of images are in [-1, 1]; small deviations cause a warning.
 
     Raises:
-        ValueError: They contain NaN or infinity, or hold pixels from 0 to 255.
+        ValueError: The images contain NaN or infinity, or are pixels from 0 to 255.
     """
-    if type(images) is not torch.Tensor or images.is_meta or torch.jit.is_tracing():  # no values, or none to look at
+    if type(images) is not torch.Tensor or images.is_meta or torch.jit.is_tracing():  # there are no values to read
         return
     least, most = (float(bound) for bound in images.aminmax())
     if not -float('inf') < least <= most < float('inf'):

@@ -13,14 +13,14 @@ from .image_check import ImageCheck
 
 @validated
 class LatentAutoencoder(nn.Module):
-    """Turn images into the latents a Stable Diffusion U-Net works on.
+    """Turn images into the latents of a Stable Diffusion U-Net.
 
-    It is never trained: its parameters carry no gradient and it stays in evaluation mode.
+    It is frozen: its parameters carry no gradient and it stays in evaluation mode.
 
     Args:
         arch (str): Architecture preset or folder, see :func:`.arch_folder`.
         scale_latents (bool): Multiply the latents by the autoencoder's scaling factor (0.18215 for SD 1.x). The U-Net
-            was pre-trained on scaled latents, yet VPD and MetaPrompts feed them unscaled. Defaults to False.
+            was pre-trained on scaled latents, but VPD and MetaPrompts use unscaled ones. Defaults to False.
         with_decoder (bool): Keep the half that turns latents into images. Defaults to False.
     """
 
@@ -37,7 +37,7 @@ class LatentAutoencoder(nn.Module):
         self.eval()
 
     def train(self, mode: bool = True):
-        """Stay in evaluation mode, whatever ``mode`` says."""
+        """Stay in evaluation mode for any ``mode``."""
         return super().train(False)
 
     @torch.no_grad()
@@ -45,8 +45,8 @@ class LatentAutoencoder(nn.Module):
         """Encode images to the mode of their latent distribution.
 
         Args:
-            images (Tensor): ``(B, 3, H, W)`` in [-1, 1], RGB. Sides that are no multiple of the stride are padded with
-                mid-grey at the bottom and the right.
+            images (Tensor): ``(B, 3, H, W)`` in [-1, 1], RGB. Sides that are not multiples of the stride are padded
+                with mid-grey at the bottom and the right.
 
         Returns:
             Tensor: Latents ``(B, 4, ceil(H / stride), ceil(W / stride))``.
@@ -64,10 +64,10 @@ class LatentAutoencoder(nn.Module):
         """Decode latents to images; the latents receive gradients.
 
         Args:
-            latents (Tensor): ``(B, 4, h, w)``, as :meth:`encode` gives them.
+            latents (Tensor): ``(B, 4, h, w)``, as :meth:`encode` returns them.
 
         Returns:
-            Tensor: Images ``(B, 3, h * stride, w * stride)``, RGB, about in [-1, 1]; what :meth:`encode` padded is
-            still there.
+            Tensor: Images ``(B, 3, h * stride, w * stride)``, RGB, about in [-1, 1], including the padding of
+            :meth:`encode`.
         """
         return self.vae.decode(latents / self.factor).sample

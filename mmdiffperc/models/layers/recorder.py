@@ -1,4 +1,4 @@
-"""What the modules of a network compute on the way, kept during one call of it."""
+"""Keep intermediate tensors of a network during one call."""
 
 import threading
 from collections.abc import Iterator
@@ -9,27 +9,27 @@ from torch import Tensor, nn
 
 
 class Recorder(threading.local):
-    """Keep tensors from inside a network during one forward pass, for whoever started it.
+    """Keep tensors from inside a network during one forward pass, for its caller.
 
-    Each thread has its own record, so one network serves several threads, and the replicas of
-    ``torch.nn.DataParallel`` may share a recorder. Outside a recording nothing is kept, such as when gradient
+    Each thread has a separate record, so several threads can use one network, and the replicas of
+    ``torch.nn.DataParallel`` may share a recorder. Outside a recording no tensor is kept, for example when gradient
     checkpointing runs a module a second time. A copy of a recorder starts without a record.
     """
 
     def __init__(self):
-        # In each thread, when it first asks: torch.compile could not guard a default of the class.
+        # Runs in each thread at its first access: torch.compile could not guard a default of the class.
         self._record: dict[str, Tensor] | None = None
 
     def __reduce__(self) -> tuple:
-        """Copy and pickle as a new recorder: what a thread is recording belongs to that thread alone."""
+        """Copy and pickle as a new recorder, because a record belongs to one thread."""
         return type(self), ()
 
     @contextmanager
     def recording(self) -> Iterator[dict[str, Tensor]]:
-        """Record until the context is left.
+        """Record inside the context.
 
         Yields:
-            dict[str, Tensor]: What has been kept so far, by name.
+            dict[str, Tensor]: The tensors kept so far, by name.
         """
         outer, self._record = self._record, {}
         try:
@@ -48,11 +48,11 @@ class Recorder(threading.local):
             self._record[name] = value
 
     def watch(self, network: nn.Module, name: str):
-        """Keep the output of a submodule from now on, the first one if it returns a tuple.
+        """Keep the output of a submodule in every recording, or its first output if it returns a tuple.
 
         Args:
             network (nn.Module): The network.
-            name (str): The submodule in it, which is also the name of the record's entry.
+            name (str): Name of the submodule, and of the record's entry.
         """
         # A bound method, not a closure: a deep copy of the network, as for EMA, then reports to its own recorder.
         network.get_submodule(name).register_forward_hook(partial(self._keep_output, name))

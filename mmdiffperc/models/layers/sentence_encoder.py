@@ -53,6 +53,7 @@ class SentenceEncoder(nn.Module):
     ):
         super().__init__()
         self.tokenizer = build_tokenizer(arch)
+        self.tokenizer('')  # resets options that its file may set; later calls change none, so threads may share it
         self.clip = build_text_encoder(arch)
         limit = self.clip.config.max_position_embeddings
         if not SHORTEST <= max_length <= limit:
@@ -71,7 +72,7 @@ class SentenceEncoder(nn.Module):
         self.register_load_state_dict_post_hook(_note_weights)
 
     def train(self, mode: bool = True):
-        """Stay in evaluation mode, whatever ``mode`` says."""
+        """Stay in evaluation mode for any ``mode``."""
         return super().train(False)
 
     def load(self, checkpoint: str | Path | Source):
@@ -106,13 +107,13 @@ class SentenceEncoder(nn.Module):
         return torch.stack([encoded[sentence] for sentence in sentences]).to(weight.device)
 
     def _remember(self, encoded: dict[str, torch.Tensor]):
-        # Other threads may do the same meanwhile: each step is atomic, and nobody relies on what it finds later.
+        # Other threads may do the same meanwhile: each step is atomic, and `encoded` keeps what this thread needs.
         self._encoded.update(encoded)
         for sentence in list(self._encoded)[: -self.cache_size or None]:  # the oldest
             self._encoded.pop(sentence, None)
 
     def _tokenize(self, sentence: str) -> list[int]:
-        # The tokenizer would store options for cutting and padding in itself, which other threads may be using.
+        # Not by options of the tokenizer: it stores them in itself, where they would affect other threads.
         tokens = self.tokenizer(sentence, verbose=False).input_ids
         if len(tokens) > self.max_length:
             self._report_once(sentence, len(tokens))

@@ -1,4 +1,4 @@
-"""Skip connections that follow the size of what comes up from below."""
+"""Skip connections that are resized to the features from below."""
 
 import torch.nn.functional as F
 from torch import nn
@@ -7,9 +7,10 @@ from torch import nn
 def resize_skip_connections(unet: nn.Module):
     """Let the up blocks of a U-Net resize their skip connections, as the official code of MetaPrompts does.
 
-    It matters for latents whose sides the U-Net cannot halve without rest. diffusers upsamples to the size of the skip
-    connection, so that the output is as large as the latents; here every upsampling doubles the size, skip connections
-    are resized to that bilinearly, and the output is as large as the latents rounded up to what can be halved.
+    This changes results for latents whose sides cannot be halved evenly. diffusers upsamples to the size of the skip
+    connection, so that the output is as large as the latents. Here every upsampling doubles the size, skip connections
+    are resized to it bilinearly, and the sides of the output are those of the latents, rounded up to a size that can be
+    halved evenly.
 
     Args:
         unet (nn.Module): A ``UNet2DConditionModel``, changed in place.

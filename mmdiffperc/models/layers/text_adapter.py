@@ -12,13 +12,13 @@ from mmdiffperc.validation import FiniteFloat, Width, validated
 class TextAdapter(nn.Module):
     """Refine prompt embeddings by a small residual MLP: ``texts + gamma * MLP(texts)``.
 
-    From `VPD <https://arxiv.org/abs/2303.02153>`_; the MLP is Linear, GELU, Linear at the width of the embeddings.
-    `MetaPrompts <https://arxiv.org/abs/2312.14733>`_ has ``MLP(texts)`` alone for depth.
+    From `VPD <https://arxiv.org/abs/2303.02153>`_. The MLP is Linear, GELU, Linear at the width of the embeddings.
+    `MetaPrompts <https://arxiv.org/abs/2312.14733>`_ uses ``MLP(texts)`` without the sum for depth.
 
     Args:
         embed_dims (int): Width ``C`` of the embeddings.
-        gamma (float, optional): Start value of every entry of the learnable vector ``gamma``; None for the MLP alone.
-            Defaults to 1e-4.
+        gamma (float, optional): Initial value of every entry of the learnable vector ``gamma``; None returns
+            ``MLP(texts)``. Defaults to 1e-4.
     """
 
     def __init__(self, embed_dims: Width, gamma: FiniteFloat | None = 1e-4):

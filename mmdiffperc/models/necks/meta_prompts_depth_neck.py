@@ -1,4 +1,4 @@
-"""The neck of MetaPrompts for depth: one feature, seen through the prompts."""
+"""The neck of MetaPrompts for depth: one feature, re-weighted by the prompts."""
 
 from collections.abc import Sequence
 
@@ -20,17 +20,18 @@ INIT = dict(type='TruncNormal', std=0.02, layer='Conv2d')
 class MetaPromptsDepthNeck(BaseModule):
     """Join all levels at the size of the finest, and re-weight the result by prompts: one map per prompt.
 
-    Every coarser level is brought to that size by a tower of transposed convolutions; then
+    A tower of transposed convolutions enlarges each coarser level. The result is
     ``einsum('bchw,bkc->bkhw', relu(group_norm(conv3x3(joined))), prompts)``. From the depth estimation of
     `MetaPrompts <https://arxiv.org/abs/2312.14733>`_.
 
     Args:
-        in_channels (Sequence[int]): Channels of each feature, finest first, each half as large as the one before.
+        in_channels (Sequence[int]): Channels of each feature, finest first; each feature is half as large as the one
+            before.
         num_prompts (int): Number ``K`` of the backbone's prompts.
         embed_dims (int): Width ``C`` of a prompt, 768 with SD 1.x. Defaults to 768.
         tower_channels (int): Channels inside the towers. Defaults to 32.
         num_groups (int): Groups of the normalisation. Defaults to 16.
-        init_cfg (dict, optional): Initialisation, see mmengine. Default: that of the official code.
+        init_cfg (dict, optional): Initialisation, see mmengine. Default: the one of the official code.
 
     Attributes:
         out_channels (tuple[int]): Channels of the returned feature, ``num_prompts``.
@@ -71,7 +72,7 @@ class MetaPromptsDepthNeck(BaseModule):
             tuple[Tensor]: One feature ``(B, K, h_0, w_0)``.
 
         Raises:
-            ValueError: The prompts are missing, or are others than expected.
+            ValueError: The prompts are missing, or have an unexpected shape.
         """
         *features, prompts = inputs
         check_inputs(self, features, prompts)

@@ -1,4 +1,4 @@
-"""The neck of MetaPrompts: features seen through the prompts."""
+"""The neck of MetaPrompts: features re-weighted by the prompts."""
 
 from collections.abc import Sequence
 
@@ -14,13 +14,14 @@ from mmdiffperc.validation import Initialisation, PositiveInt, Width, Widths, va
 @MODELS.register_module()
 @validated
 class MetaPromptsNeck(BaseModule):
-    """Re-weight features by prompts: one map per prompt, its inner product with every cell.
+    """Re-weight features by prompts: one map per prompt, the inner product of the prompt with every cell.
 
-    Per level: upsample to twice the size, ``relu(group_norm(conv3x3(feature)))`` of the width of the prompts, and
-    ``einsum('bchw,bkc->bkhw', feature, prompts)``. From `MetaPrompts <https://arxiv.org/abs/2312.14733>`_.
+    Each level is upsampled to twice its size, mapped to the width of the prompts by
+    ``relu(group_norm(conv3x3(feature)))``, and re-weighted by ``einsum('bchw,bkc->bkhw', feature, prompts)``. From
+    `MetaPrompts <https://arxiv.org/abs/2312.14733>`_.
 
     Args:
-        in_channels (Sequence[int]): Channels of each feature, which is ``out_channels`` of the backbone.
+        in_channels (Sequence[int]): Channels of each feature: ``out_channels`` of the backbone.
         num_prompts (int): Number ``K`` of the backbone's prompts.
         embed_dims (int): Width ``C`` of a prompt, 768 with SD 1.x. Defaults to 768.
         num_groups (int): Groups of the normalisation. Defaults to 16.
@@ -30,7 +31,7 @@ class MetaPromptsNeck(BaseModule):
         out_channels (tuple[int]): Channels of each returned feature, all ``num_prompts``.
 
     Raises:
-        ValueError: ``embed_dims`` is no multiple of ``num_groups``.
+        ValueError: ``embed_dims`` is not divisible by ``num_groups``.
     """
 
     def __init__(
@@ -60,7 +61,7 @@ class MetaPromptsNeck(BaseModule):
             tuple[Tensor]: One feature ``(B, K, 2 * h_i, 2 * w_i)`` per level.
 
         Raises:
-            ValueError: The prompts are missing, or are others than expected.
+            ValueError: The prompts are missing, or have an unexpected shape.
         """
         *features, prompts = inputs
         check_inputs(self, features, prompts)
@@ -74,7 +75,7 @@ def check_groups(argument: str, channels: int, num_groups: int):
     """Check that channels can be normalised in groups of the same size.
 
     Args:
-        argument (str): The argument that says how many channels there are, for the message.
+        argument (str): Name of the argument with the number of channels, for the message.
         channels (int): Number of channels.
         num_groups (int): Number of groups.
 
@@ -89,17 +90,17 @@ def check_groups(argument: str, channels: int, num_groups: int):
 
 
 def check_inputs(neck: BaseModule, features: Sequence[torch.Tensor], prompts: torch.Tensor):
-    """Refuse what a neck of MetaPrompts was not built for.
+    """Check that a neck of MetaPrompts gets the features and prompts that it was built for.
 
     Raises:
-        ValueError: There is another number of features, or the last of the inputs are not the prompts expected.
+        ValueError: The number of features, or the shape of the prompts, differs.
     """
     expected = neck.num_prompts, neck.embed_dims
     if len(features) != len(neck.levels) or prompts.shape[1:] != expected:
         raise ValueError(
             f'{type(neck).__name__} expects {len(neck.levels)} features and then prompt embeddings (B, {expected[0]}, '
             f'{expected[1]}), got shapes {[tuple(x.shape) for x in (*features, prompts)]}. Set out_prompts=True in the '
-            'backbone, and num_prompts and embed_dims to those of its prompts'
+            'backbone, and num_prompts and embed_dims to the values of its prompts'
         )
 
 

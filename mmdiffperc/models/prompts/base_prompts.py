@@ -37,7 +37,7 @@ class BasePrompts(nn.Module):
     Attributes:
         num_prompts (int): Number ``K`` of prompts.
         needs_text_encoder (bool): Whether :meth:`init_embeddings` loads a text encoder.
-        condition (str, optional): What :meth:`forward` makes the prompts of an image from: ``'category ids'``,
+        condition (str | None): What :meth:`forward` makes the prompts of an image from: ``'category ids'``,
             ``'sentences'`` or another name. Default: all images have the same prompts.
         class_names (tuple[str]): The classes of the head, if each prompt stands for one of them; otherwise empty.
     """
@@ -48,7 +48,7 @@ class BasePrompts(nn.Module):
     class_names: tuple[str, ...] = ()
 
     def init_embeddings(self, arch: str | None = None, checkpoint: str | Path | Source | None = None):
-        """Initialise what comes from Stable Diffusion or from a file; by default nothing.
+        """Initialise the prompts from Stable Diffusion or from a file; by default they are left unchanged.
 
         Args:
             arch (str, optional): Architecture of the backbone.

@@ -26,7 +26,7 @@ _TEMPLATES = Path(__file__).parents[2] / 'assets' / 'imagenet_templates.txt'
 
 
 def imagenet_templates() -> list[str]:
-    """Return the 80 sentences with which CLIP describes a class of ImageNet, such as ``'a photo of a {}.'``."""
+    """Return CLIP's 80 sentences for a class of ImageNet, such as ``'a photo of a {}.'``."""
     return _TEMPLATES.read_text().splitlines()
 
 
@@ -34,7 +34,7 @@ def resolve_classes(classes: str | Sequence[str]) -> tuple[str, ...]:
     """Return class names from a list, the name of a registered dataset, or a dataset alias of mmseg such as ``'ade'``.
 
     Raises:
-        ValueError: No dataset has that name, as with ``('tram')``, which is a string and not a tuple; or the dataset
+        ValueError: No dataset has this name, as with ``('tram')``, which is a string and not a tuple; or the dataset
             has no class names.
     """
     if not isinstance(classes, str):
@@ -54,8 +54,8 @@ def names_dataset(name: str, scope: str | None = None) -> bool:
     """Return whether a name stands for the classes of a dataset, and not for a class.
 
     Args:
-        name (str): The name. The path of a Python object can only be a dataset, even if there is none.
-        scope (str, optional): The host whose datasets count. Default: the current one.
+        name (str): The name. The path of a Python object always counts as a dataset.
+        scope (str, optional): The host whose datasets are searched. Default: the current one.
     """
     return is_dotted(name) or find_dataset(name, scope) is not None or _classes_of_alias(name) is not None
 
@@ -65,13 +65,13 @@ def _classes_of(dataset: type, name: str) -> tuple[str, ...]:
     if isinstance(names, str):
         raise ValueError(f'{name}: the classes in its METAINFO are one string, {brief(names)}. {tuple_of_one(names)}')
     if not names:
-        raise ValueError(f'{name} names no classes in its METAINFO: give ClassPrompts the list of class names')
+        raise ValueError(f'{name} has no classes in its METAINFO: give ClassPrompts the list of class names')
     return tuple(names)
 
 
 def _classes_of_alias(alias: str) -> tuple[str, ...] | None:
     try:
-        from mmseg.utils import get_classes  # the aliases are mmseg's; the core needs no host otherwise
+        from mmseg.utils import get_classes  # the aliases are defined by mmseg, which may be missing
 
         return tuple(get_classes(alias))
     except (ModuleNotFoundError, ValueError):
@@ -79,7 +79,7 @@ def _classes_of_alias(alias: str) -> tuple[str, ...] | None:
 
 
 def _names(names: Sequence[str]) -> Sequence[str]:
-    """Check class names: none is empty, except a single one that stands for the empty prompt."""
+    """Check that no class name is empty, except a single one, which is the empty prompt."""
     if list(names) != [''] and not all(name.strip() and name.isprintable() for name in names):
         raise ValueError
     return names
@@ -101,11 +101,10 @@ Templates = Annotated[
 
 
 def warn_of_repeated(classes: Sequence[str]):
-    """Log class names that are listed more than once: their prompts, and so their maps, are the same."""
+    """Warn of class names that are listed more than once, because their prompts and maps are the same."""
     if repeated := sorted({name for name in classes if classes.count(name) > 1}):
         print_log(
-            f'classes: listed more than once: {quoted(repeated)}. They get the same prompt each time; expected each '
-            'class once',
+            f'classes: listed more than once: {quoted(repeated)}. Their prompts are the same; expected each class once',
             logger='current',
             level=logging.WARNING,
         )
@@ -127,21 +126,21 @@ class ClassPrompts(BasePrompts):
     """One prompt embedding per class: the pooled text feature of its name, averaged over templates.
 
     As in `VPD <https://arxiv.org/abs/2303.02153>`_. The embeddings are computed once, when weights are initialised, and
-    kept in the checkpoint from then on; neither the text encoder nor a file is needed afterwards.
+    checkpoints hold them; afterwards neither the text encoder nor a file is needed.
 
     Args:
-        classes (str | Sequence[str]): Class names; or a registered dataset (``'ADE20KDataset'``), whose own names are
-            taken; or a dataset alias of mmseg (``'ade'``). An underscore in a name is read as a space.
+        classes (str | Sequence[str]): Class names; or a registered dataset with class names (``'ADE20KDataset'``); or a
+            dataset alias of mmseg (``'ade'``). An underscore in a name is read as a space.
         embed_dims (int): Width ``C`` of an embedding. The backbone fills it in.
         embeddings (str, optional): File with ready embeddings ``(K, C)``, in the order of the classes, as the official
-            ``class_embeddings.pth``. It is read when weights are initialised.
+            ``class_embeddings.pth``. The file is read when weights are initialised.
         templates (Sequence[str], optional): Sentences with one ``{}``. Defaults to the 80 of ImageNet.
         max_length (int): Sentences are cut and padded to this many tokens. Defaults to 20, as in VPD.
         adapter (dict, optional): Config of a module that refines the embeddings, such as ``dict(type='TextAdapter')``.
 
     Raises:
-        ValueError: ``classes``, ``templates`` or ``max_length`` is not what it says above; a class name is not in Latin
-            script, and there is no file of embeddings.
+        ValueError: ``classes``, ``templates`` or ``max_length`` has an invalid value; or a class name is not in Latin
+            script and there is no file of embeddings.
     """
 
     def __init__(

@@ -19,16 +19,16 @@ UNKNOWN = -1
 @MODELS.register_module()
 @validated
 class ScenePrompts(ClassPrompts):
-    """One prompt per image, that of its scene class; for an image of no known scene, the mean of all of them.
+    """One prompt per image: the one of its scene class, or the mean of all prompts if the scene is unknown.
 
-    As in the depth estimation of `VPD <https://arxiv.org/abs/2303.02153>`_. The scene classes of NYU depth v2 are those
-    of mmseg's ``NYUDataset``, in the order of the official ``nyu_class_list.json``, which is also that of the rows of
-    the official embeddings: 0 printer_room, 1 bathroom, 2 living_room, 3 study, 4 conference_room, 5 study_room,
+    As in the depth estimation of `VPD <https://arxiv.org/abs/2303.02153>`_. The scene classes of NYU depth v2 are the
+    classes of mmseg's ``NYUDataset``. They have the order of the official ``nyu_class_list.json``, and so have the rows
+    of the official embeddings: 0 printer_room, 1 bathroom, 2 living_room, 3 study, 4 conference_room, 5 study_room,
     6 kitchen, 7 home_office, 8 bedroom, 9 dinette, 10 playroom, 11 indoor_balcony, 12 laundry_room, 13 basement,
     14 excercise_room, 15 foyer, 16 home_storage, 17 cafe, 18 furniture_store, 19 office_kitchen, 20 student_lounge,
     21 dining_room, 22 reception_room, 23 computer_lab, 24 classroom, 25 office, 26 bookstore.
 
-    The arguments are those of :class:`ClassPrompts`. A file of embeddings may end with their mean, as mmseg keeps it.
+    The arguments are those of :class:`ClassPrompts`. A file of embeddings may end with their mean, as mmseg's does.
     """
 
     condition = CATEGORY

@@ -1,4 +1,4 @@
-"""Sentences as users type them."""
+"""Clean and check sentences that users type."""
 
 import html
 import unicodedata
@@ -10,7 +10,7 @@ UNREADABLE = 'has no Latin letter; the text encoder knows English: translate it'
 
 
 def clean(sentence: str) -> str:
-    """Mend broken and full-width characters and resolve HTML entities, as CLIP does; the tokenizer does the rest."""
+    """Repair broken and full-width characters and resolve HTML entities, as CLIP does before its tokenizer."""
     return html.unescape(html.unescape(ftfy.fix_text(sentence))).strip()
 
 
@@ -18,8 +18,8 @@ def check_sentences(sentences: Sequence[str] | None, batch_size: int):
     """Check that there is a sentence for each image.
 
     Raises:
-        TypeError: They are none, or one is no string.
-        ValueError: There are more or fewer than images, or one cannot be understood.
+        TypeError: The sentences are not a list of strings.
+        ValueError: The number of sentences differs from the number of images, or a sentence is unreadable.
     """
     if not isinstance(sentences, (list, tuple)):
         raise TypeError(
@@ -36,13 +36,13 @@ def check_sentence(sentence: str):
     """Check that a sentence can be understood.
 
     Raises:
-        TypeError: It is no string.
-        ValueError: It is empty, or all its letters are of another script than Latin.
+        TypeError: It is not a string.
+        ValueError: It is empty, or has letters but none in Latin script.
     """
     if not isinstance(sentence, str):
         raise TypeError(
-            f'Expected one sentence for each image, a string, got {type(sentence).__name__} {sentence!r:.100}. Of '
-            'several sentences choose one'
+            f'Expected one sentence for each image, a string, got {type(sentence).__name__} {sentence!r:.100}. Choose '
+            'one if there are several'
         )
     characters = clean(sentence)
     if not any(character.isprintable() and not character.isspace() for character in characters):
@@ -52,6 +52,6 @@ def check_sentence(sentence: str):
 
 
 def is_readable(text: str) -> bool:
-    """Return whether the text encoder can read a text: it has a Latin letter, or no letters at all."""
+    """Return whether the text encoder can read a text, that is, whether it has a Latin letter or no letters."""
     letters = [character for character in text if character.isalpha()]
     return not letters or any(unicodedata.name(letter, '').startswith('LATIN') for letter in letters)

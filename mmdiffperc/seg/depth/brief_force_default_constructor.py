@@ -1,4 +1,4 @@
-"""mmseg's constructor of VPD's depth estimation, with a short log."""
+"""mmseg's optimizer wrapper constructor for VPD's depth estimation, with a short log."""
 
 from mmseg.engine import ForceDefaultOptimWrapperConstructor
 from mmseg.registry import OPTIM_WRAPPER_CONSTRUCTORS
@@ -10,7 +10,7 @@ from mmdiffperc.validation import validated
 @OPTIM_WRAPPER_CONSTRUCTORS.register_module()
 @validated
 class BriefForceDefaultOptimWrapperConstructor(LogsGroups, ForceDefaultOptimWrapperConstructor):
-    """mmseg's ``ForceDefaultOptimWrapperConstructor``, with one line of the log per kind of parameters.
+    """mmseg's ``ForceDefaultOptimWrapperConstructor``, which logs one line per kind of parameters.
 
-    The parameter groups, and so the state of the optimizer in a checkpoint, are the same.
+    The parameter groups, and therefore the optimizer state in a checkpoint, are the same.
     """

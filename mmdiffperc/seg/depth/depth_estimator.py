@@ -20,22 +20,22 @@ TEST_MODES = ('whole', 'slide', 'slide_flip', 'shift')
 class DiffusionDepthEstimator(DepthEstimator):
     """mmseg's ``DepthEstimator`` for images of any size, with the official test procedure of VPD and MetaPrompts.
 
-    A head with a method ``fit_images`` makes of the images what the network is to see, such as padded ones. It gets the
-    features of that, and after them the height and the width that the images had.
+    A head with a method ``fit_images`` prepares the images for the network, for example by padding. It receives the
+    features of the prepared images, followed by the (height, width) of the original ones.
 
-    ``test_cfg['mode']``, the whole image if nothing is said, is one of
+    ``test_cfg['mode']`` is one of
 
-    - ``'whole'``: the image at once.
+    - ``'whole'``, the default: the image at once.
     - ``'slide'``: windows of ``crop_size`` at every ``stride``, the last one moved back into the image.
-    - ``'slide_flip'``: the same, each window averaged with its mirror image.
+    - ``'slide_flip'``: like ``'slide'``, with each window averaged with its mirror image.
     - ``'shift'``: ``num_windows`` square windows, the official procedure; see :meth:`shift_inference`.
 
     Args:
-        test_cfg (dict, optional): How images are tested.
+        test_cfg (dict, optional): The test mode and its windows. Default: ``dict(mode='whole')``.
         **kwargs: Arguments of mmseg's ``DepthEstimator``.
 
     Raises:
-        ValueError: There is no such test mode, or it is not told its windows.
+        ValueError: The test mode is unknown, or its windows are missing or wrong.
     """
 
     def __init__(self, test_cfg: dict | None = None, **kwargs):
@@ -44,28 +44,29 @@ class DiffusionDepthEstimator(DepthEstimator):
         super().__init__(test_cfg=test_cfg, **kwargs)
 
     def extract_feat(self, inputs: torch.Tensor, batch_img_metas: list[dict] | None = None) -> tuple:
-        """Compute features of images ``(B, 3, H, W)``, fitted as the head wants them."""
+        """Compute features of images ``(B, 3, H, W)``, which the head prepares if it has ``fit_images``."""
         if not hasattr(self.decode_head, 'fit_images'):
             return super().extract_feat(inputs, batch_img_metas)
         fitted = self.decode_head.fit_images(inputs)
         return (*super().extract_feat(fitted, batch_img_metas), tuple(inputs.shape[-2:]))
 
     def inference(self, inputs: torch.Tensor, batch_img_metas: list[dict]) -> torch.Tensor:
-        """Predict depth ``(B, 1, H, W)`` in the test mode. (mmseg's own does 'whole' where 'slide' is asked for.)"""
+        """Predict depth ``(B, 1, H, W)`` in the test mode; mmseg's method uses 'whole' for 'slide'."""
         return getattr(self, f'{self.test_cfg.mode}_inference')(inputs, batch_img_metas)
 
     def shift_inference(self, inputs: torch.Tensor, batch_img_metas: list[dict]) -> torch.Tensor:
         """Predict depth by square windows along the longer side: ``test.py`` of VPD, also used by MetaPrompts.
 
-        The windows are as large as the shorter side and lie ``(longer - shorter) // (num_windows - 1)`` pixels apart.
-        All of them, and their mirror images unless ``flip`` is false, go through the network in one batch. Each is
-        first averaged with its mirror image, then the windows are averaged where they overlap. As the interval is an
-        integer, the last few columns may be in no window: their depth is NaN, which is for the metric to judge. Where
-        an image is so long that there would be gaps between the windows, more are taken.
+        The sides of the windows equal the shorter side of the image, and the windows are
+        ``(longer - shorter) // (num_windows - 1)`` pixels apart. All windows, and their mirror images unless ``flip``
+        is False, go through the network in one batch. Each window is first averaged with its mirror image; then the
+        windows are averaged where they overlap. Because the interval is an integer, the last few columns may not be in
+        any window, and their depth is NaN. For an image so long that the windows would leave gaps, more windows are
+        used.
 
         Args:
             inputs (Tensor): Images ``(B, 3, H, W)``.
-            batch_img_metas (list[dict]): Their meta information.
+            batch_img_metas (list[dict]): Meta information of the images.
 
         Returns:
             Tensor: Depth ``(B, 1, H, W)``.

@@ -14,25 +14,25 @@ from mmdiffperc.validation import validated
 @MODELS.register_module()
 @validated
 class AnySizeDepthHead(VPDDepthHead):
-    """mmseg's ``VPDDepthHead``, with a border that follows from the size of the image.
+    """mmseg's ``VPDDepthHead``, with a border that is computed from the size of the image.
 
-    The head joins features of strides 8 to 64 at stride 32, for which the image must have been padded to a multiple
-    of 64. In the official code, 480 pixels become 512 and 352 become 384, and the last row and column of the joined
-    features, which lie beyond the image, are left out. Here the same follows for every size: cells that hold nothing
-    of the image are left out, and the depth is cut to the image.
+    The head joins features of strides 8 to 64 at stride 32, for which the image must be padded to a multiple of 64. The
+    official code pads 480 pixels to 512 and 352 to 384, and removes the last row and column of the joined features,
+    which lie outside the image. This class does so for every size: cells outside the image are removed, and the depth
+    is cropped to the image.
 
     Args:
-        **kwargs: Arguments of mmseg's ``VPDDepthHead``, but for ``fmap_border``.
+        **kwargs: Arguments of mmseg's ``VPDDepthHead`` except ``fmap_border``.
 
     Attributes:
-        size_divisor (int): What the sides of the padded image must be multiples of.
+        size_divisor (int): The sides of the padded image must be multiples of it.
     """
 
     size_divisor = 64
     stride = 32
 
     def fit_images(self, images: torch.Tensor) -> torch.Tensor:
-        """Pad images ``(B, 3, H, W)`` with mid-grey, at the bottom and the right."""
+        """Pad images ``(B, 3, H, W)`` with mid-grey at the bottom and the right."""
         height, width = images.shape[-2:]
         return F.pad(images, (0, -width % self.size_divisor, 0, -height % self.size_divisor))
 
@@ -40,17 +40,17 @@ class AnySizeDepthHead(VPDDepthHead):
         """Predict depth.
 
         Args:
-            inputs (Sequence): The four features of the padded image, finest first, and then the height and the width
-                of the image.
+            inputs (Sequence): The four features of the padded image, finest first, and then the (height, width) of
+                the image.
 
         Returns:
             Tensor: Depth in metres ``(B, 1, H, W)``.
         """
         *features, (height, width) = inputs
-        head = copy(self)  # the host's forward takes the border from the head, which other threads use meanwhile
+        head = copy(self)  # mmseg's forward reads the border from the head, which other threads may be using
         head.fmap_border = [-side % self.size_divisor // self.stride for side in (height, width)]
         return super(AnySizeDepthHead, head).forward(features)[..., :height, :width]
 
     def extra_repr(self) -> str:
-        """Describe the head; mmseg's base class names attributes that its depth head does not have."""
+        """Describe the head; mmseg's version uses attributes that its depth head does not have."""
         return f'max_depth={self.max_depth}'

@@ -1,4 +1,4 @@
-"""SiLog loss that knows of depth maps without a single measurement."""
+"""SiLog loss for batches with depth maps that have no measurement."""
 
 import torch
 from mmengine.logging import MessageHub
@@ -7,21 +7,21 @@ from mmseg.registry import MODELS
 
 from mmdiffperc.validation import validated
 
-COUNTER = 'train/maps_without_depth'  # the prefix brings it into the log of the training
+COUNTER = 'train/maps_without_depth'  # mmengine logs what has this prefix
 
 
 @MODELS.register_module()
 @validated
 class MaskedSiLogLoss(SiLogLoss):
-    """``SiLogLoss`` over the samples of a batch that have any depth.
+    """``SiLogLoss`` over the samples of a batch that have depth.
 
-    mmseg's loss takes a sample without depth for one that is predicted without an error, and becomes NaN by a single
-    infinite pixel. Here the former counts for nothing, and depth that is not finite is no depth. How many samples
-    had none so far, on the main process, stands in the log as ``maps_without_depth``.
+    mmseg's loss counts a sample without depth as a perfect prediction, and a single infinite pixel makes it NaN. Here
+    samples without depth are ignored, and so is depth that is not finite. The log shows as ``maps_without_depth`` how
+    many samples have had no depth so far on the main process.
 
     Args:
-        pooled (bool): Take all pixels of the batch together, as the official code of VPD and MetaPrompts does, instead
-            of averaging over samples, as mmseg does. Defaults to False.
+        pooled (bool): Compute the loss over all pixels of the batch, as the official code of VPD and MetaPrompts does,
+            instead of averaging over samples, as mmseg does. Defaults to False.
         **kwargs: Arguments of mmseg's ``SiLogLoss``.
     """
 
@@ -35,9 +35,9 @@ class MaskedSiLogLoss(SiLogLoss):
 
         Args:
             pred (Tensor): Depth ``(B, 1, H, W)`` in metres.
-            target (Tensor): True depth ``(B, 1, H, W)``; 0 where there is none.
-            weight (Tensor, optional): Of each sample, ``(B,)``; not with ``pooled``.
-            **kwargs: As ``SiLogLoss.forward`` takes them.
+            target (Tensor): True depth ``(B, 1, H, W)``; 0 where it was not measured.
+            weight (Tensor, optional): Weight of each sample, ``(B,)``; not supported with ``pooled``.
+            **kwargs: Further arguments of ``SiLogLoss.forward``.
 
         Returns:
             Tensor: The loss; 0 if no sample has depth.
@@ -46,7 +46,7 @@ class MaskedSiLogLoss(SiLogLoss):
         has_depth = (target > self.eps).flatten(1).any(dim=1)  # (B,)
         self._count(len(has_depth) - int(has_depth.sum()))
         if not has_depth.any():
-            return 0 * pred.sum()  # a graph to all weights, as distributed training expects one
+            return 0 * pred.sum()  # distributed training expects a graph to all weights
         if self.pooled:
             return super().forward(pred.reshape(1, -1), target.reshape(1, -1), **kwargs)
         return super().forward(

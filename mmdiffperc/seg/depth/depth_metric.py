@@ -31,37 +31,38 @@ DepthMeasures = Annotated[Listed[Literal[MEASURES]], Expected(f'a list of some o
 @METRICS.register_module()
 @validated
 class MonocularDepthMetric(BaseMetric):
-    """Measures of depth as the official evaluation of VPD and MetaPrompts computes them, mean over images.
+    """Measures of depth as in the official evaluation of VPD and MetaPrompts, averaged over images.
 
-    It takes the arguments of mmseg's ``DepthMetric``, which knows neither the crops of KITTI nor alignment, and lets
-    NaN through. Pixels count where the true depth lies between the limits (both excluded) and inside the crop. In the
-    prediction infinity becomes ``max_depth_eval`` and NaN ``min_depth_eval``; otherwise it is taken as it is. (Windows
-    of integer stride leave the last columns of a KITTI image without a prediction, which is NaN.) An image without a
-    pixel that counts is left out of the means, with a warning. One whose measures are not finite, as the logarithmic
-    ones of a prediction of 0, is not, since the official evaluation has it so; a warning names it.
+    It has the arguments of mmseg's ``DepthMetric``, which supports neither the crops of KITTI nor alignment, and does
+    not handle NaN. The pixels whose true depth lies between the limits (both excluded) and inside the crop are
+    compared, see :func:`.evaluate_depth`. In the prediction, infinity is replaced by ``max_depth_eval`` and NaN by
+    ``min_depth_eval``; windows with an integer stride leave the last columns of a KITTI image without a prediction,
+    which is NaN. An image without a compared pixel is left out of the means, with a warning. As in the official
+    evaluation, an image whose measures are not finite stays in the means; a prediction of 0, for example, has no
+    logarithm. A warning names the image.
 
     Args:
         depth_metrics (Sequence[str], optional): Some of d1, d2, d3, abs_rel, sq_rel, rmse, rmse_log, log10, silog, see
             :func:`.depth_measures`. Default: all.
-        min_depth_eval (float): In metres. Defaults to 0.001.
-        max_depth_eval (float): In metres; 80 for KITTI. Defaults to 10.
+        min_depth_eval (float): Lower limit in metres. Defaults to 0.001.
+        max_depth_eval (float): Upper limit in metres; 80 for KITTI. Defaults to 10.
         crop_type (str, optional): 'nyu_crop', 'garg_crop' or 'eigen_crop', see :func:`.crop_mask`. Default: none.
         align (str, optional): Fit each prediction to the truth before comparing: 'median' or 'least_squares', see
-            :func:`.align_depth`. Aligned predictions are clamped to the limits. Default: no.
-        clamp (bool): Clamp predictions to the limits in any case. The official evaluation does not. Defaults to False.
-        output_dir (str, optional): Folder for the predictions, as 16-bit PNG files named after the images (or after
-            ``sample_name``, where a data set gives it).
-        depth_scale_factor (float): Units of those files in a metre; KITTI's is 256. Defaults to 1000.
+            :func:`.align_depth`. Aligned predictions are clamped to the limits. Default: none.
+        clamp (bool): Always clamp predictions to the limits. The official evaluation does not. Defaults to False.
+        output_dir (str, optional): Folder for the predictions, as 16-bit PNG files named after the images, or after
+            ``sample_name`` if the data set defines it.
+        depth_scale_factor (float): Units of these files per metre; 256 for KITTI. Defaults to 1000.
         format_only (bool): Write the predictions without evaluating; no true depth is needed. Defaults to False.
-        keep_results (bool): What is written to ``output_dir`` stays there in any case; mmseg's ``test.py --out DIR``
-            sets this beside it. Defaults to False.
-        collect_device (str): 'cpu' or 'gpu', for results of several processes. Defaults to 'cpu'.
-        prefix (str, optional): Of the names of the results.
+        keep_results (bool): Not used, because files in ``output_dir`` are never removed; mmseg's ``test.py --out DIR``
+            sets it. Defaults to False.
+        collect_device (str): 'cpu' or 'gpu', where results of several processes are collected. Defaults to 'cpu'.
+        prefix (str, optional): Prefix of the names of the results.
 
     Raises:
-        ValueError: When building: an unknown name or no measure, limits that hold nothing, nowhere to write to, or
-            depth that does not fit into 16 bits. When evaluating: prediction and truth differ in size; a prediction
-            cannot be aligned.
+        ValueError: When building: an unknown measure or none, a lower limit that is not below the upper one,
+            ``format_only`` without ``output_dir``, or depth that does not fit into 16 bits. When evaluating: prediction
+            and truth differ in size, or a prediction cannot be aligned.
     """
 
     def __init__(
@@ -84,7 +85,7 @@ class MonocularDepthMetric(BaseMetric):
         if not 0 <= min_depth_eval < max_depth_eval:
             raise ValueError(f'Expected 0 <= min_depth_eval < max_depth_eval, got {min_depth_eval}, {max_depth_eval}')
         if format_only and output_dir is None:
-            raise ValueError('format_only writes predictions and nothing else: name their folder with output_dir')
+            raise ValueError('format_only=True only writes predictions: set output_dir to their folder')
         if output_dir and max_depth_eval * depth_scale_factor > MAX_UINT16:
             raise ValueError(
                 f'max_depth_eval {max_depth_eval} times depth_scale_factor {depth_scale_factor} does not fit into 16 '
@@ -100,11 +101,12 @@ class MonocularDepthMetric(BaseMetric):
         self.format_only = format_only
 
     def process(self, data_batch: dict, data_samples: Sequence[dict]):
-        """Measure, and write if asked to, the predictions of one batch.
+        """Measure the predictions of one batch, and write them to ``output_dir`` if it is set.
 
         Args:
             data_batch (dict): Not used.
-            data_samples (Sequence[dict]): With ``pred_depth_map`` and ``gt_depth_map``, ``data`` of ``(1, H, W)``.
+            data_samples (Sequence[dict]): Samples with ``pred_depth_map`` and ``gt_depth_map``, whose ``data`` are
+                ``(1, H, W)``.
         """
         for sample in data_samples:
             pred = sample['pred_depth_map']['data'].squeeze(0)
@@ -118,10 +120,10 @@ class MonocularDepthMetric(BaseMetric):
         """Average over the images.
 
         Args:
-            results (list): Measures of every image, None where no pixel counts.
+            results (list): Measures of every image, or None if none of its pixels is compared.
 
         Returns:
-            dict[str, float]: The chosen measures; NaN if no image has a pixel that counts.
+            dict[str, float]: The selected measures; NaN if no image has a compared pixel.
         """
         if self.format_only:
             return {}
@@ -129,7 +131,7 @@ class MonocularDepthMetric(BaseMetric):
         if len(measured) < len(results):
             MMLogger.get_current_instance().warning(
                 f'{len(results) - len(measured)} of {len(results)} images have no true depth between '
-                f'{self.min_depth_eval} and {self.max_depth_eval} inside the crop {self.crop_type}: left out'
+                f'{self.min_depth_eval} and {self.max_depth_eval} inside the crop {self.crop_type} and are left out'
             )
         return {name: float(sum(m[name] for m in measured) / (len(measured) or np.nan)) for name in self.depth_metrics}
 
@@ -137,8 +139,8 @@ class MonocularDepthMetric(BaseMetric):
         if pred.shape != gt.shape:
             raise ValueError(
                 f'{sample.get("img_path")}: predicted depth is {_size(pred)}, true depth {_size(gt)} (height x width). '
-                'The prediction has the size that the image has when it is loaded: is the depth file of this image, '
-                'and is it loaded after, and cropped with, the image?'
+                'The prediction has the size of the loaded image: check that the depth file belongs to this image and '
+                'is loaded after the image and cropped with it'
             )
         maps = (depth.float().cpu().numpy() for depth in (pred, gt))
         limits = self.min_depth_eval, self.max_depth_eval
@@ -153,8 +155,8 @@ class MonocularDepthMetric(BaseMetric):
     def _warn_if_not_finite(self, measures: dict[str, float], sample: dict):
         if spoilt := [name for name in self.depth_metrics if not np.isfinite(measures[name])]:
             MMLogger.get_current_instance().warning(
-                f'{sample.get("img_path")}: {", ".join(spoilt)} not finite, and so their means, because the predicted '
-                'depth is 0 or below somewhere; clamp=True raises it to min_depth_eval'
+                f'{sample.get("img_path")}: {", ".join(spoilt)} and their means are not finite, because some predicted '
+                'depth is 0 or negative; clamp=True raises it to min_depth_eval'
             )
 
     def _write(self, pred: torch.Tensor, sample: dict):

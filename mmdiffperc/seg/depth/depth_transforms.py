@@ -12,18 +12,18 @@ from mmdiffperc.validation import Listed, Size2d, validated
 class KBCrop(BaseTransform):
     """Crop image and depth map to the size of the KITTI benchmark: bottom rows, middle columns.
 
-    KITTI's images vary from 370 x 1224 to 376 x 1242; the networks and evaluations of BTS, VPD and MetaPrompts see
-    352 x 1216 of them. The crop counts as the original image, so predictions and truth keep its size.
+    KITTI's images vary from 370 x 1224 to 376 x 1242 pixels; BTS, VPD and MetaPrompts train and evaluate on a crop of
+    352 x 1216. The crop replaces the original image, so predictions and truth have its size.
 
-    Required keys: ``img`` and those to crop. Modified keys: those, ``img_shape`` and ``ori_shape``.
+    Required keys: ``img`` and the maps to crop. Modified keys: the same, ``img_shape`` and ``ori_shape``.
 
     Args:
         size (tuple[int, int]): Height and width of the crop. Defaults to (352, 1216).
-        keys (Sequence[str], optional): What to crop. Default: ``img`` and all maps that are loaded (``seg_fields``).
-            Test-time augmentation loads the depth map after the image has been changed, and crops it by itself.
+        keys (Sequence[str], optional): The arrays to crop. Default: ``img`` and all loaded maps (``seg_fields``).
+            Test-time augmentation loads the depth map after the image has been augmented, and crops it separately.
 
     Raises:
-        ValueError: The image is smaller.
+        ValueError: The image is smaller than the crop.
     """
 
     def __init__(self, size: Size2d = (352, 1216), keys: Listed[str] | None = None):
@@ -31,7 +31,7 @@ class KBCrop(BaseTransform):
         self.keys = keys
 
     def transform(self, results: dict) -> dict:
-        """Crop."""
+        """Crop the image and the maps."""
         for key in self.keys or ('img', *results.get('seg_fields', [])):
             results[key] = self._crop(results[key], results.get('img_path'))
         results['ori_shape'] = self.size

@@ -14,12 +14,12 @@ from mmdiffperc.validation import validated
 @MODELS.register_module()
 @validated
 class DepthTTAModel(BaseTTAModel):
-    """Average the depth maps that an estimator predicts of flipped and scaled views of an image.
+    """Average the depth maps that an estimator predicts for flipped and scaled views of an image.
 
     mmseg's ``SegTTAModel`` merges class scores, which depth does not have. The estimator has already flipped every
-    prediction back and brought it to the size of the original image, so the views lie on top of each other. They are
-    averaged in metres, as by ``slide_flip``. Where some views have no depth, which is NaN (see the last columns of
-    :meth:`DiffusionDepthEstimator.shift_inference`), the others count.
+    prediction back and resized it to the original image, so the views are aligned. They are averaged in metres, as in
+    ``slide_flip``. Where some views have no depth, which is NaN (see :meth:`DiffusionDepthEstimator.shift_inference`),
+    only the others are averaged.
     """
 
     def merge_preds(self, data_samples_list: Sequence[Sequence[SegDataSample]]) -> list[SegDataSample]:
@@ -36,7 +36,7 @@ class DepthTTAModel(BaseTTAModel):
 
 
 def merge_views(views: Sequence[SegDataSample]) -> SegDataSample:
-    """Return the first view, with the mean depth of all that have one."""
+    """Return the first view with the mean depth of all views that have depth."""
     depth = torch.stack([view.pred_depth_map.data for view in views]).nanmean(dim=0)  # (1, H, W)
     views[0].set_data(dict(pred_depth_map=PixelData(data=depth)))
     return views[0]

@@ -18,16 +18,18 @@ from .checked_nyu_dataset import UNKNOWN_SCENE
 class DepthInferencer(ImageInferencer):
     """Predict depth with one of mmseg's depth estimators.
 
-    An image goes through the test pipeline of the config and is tested in the config's mode. (mmseg's own inferencer
-    cannot be given the scene.) A prediction is ``dict(depth=...)``, ``(H, W)`` in metres, float32, at the size of the
-    image, or that of its crop where the pipeline has one (``KBCrop``).
+    An image passes the test pipeline of the config and is tested in the config's test mode. (mmseg's own inferencer
+    cannot pass a scene to the model.) A prediction is ``dict(depth=...)``, an array ``(H, W)`` in metres, float32, at
+    the size of the image, or of its crop if the pipeline crops it (``KBCrop``).
 
-    For each image, ``NAME_depth.npz`` holds this array as ``depth``; ``NAME_depth.png`` has 16 bits, in millimetres
-    unless ``png_scale`` says otherwise, and 0 where no window of the test mode lies; ``NAME_colour.png`` is to look at.
+    For each image, ``NAME_depth.npz`` holds this array as ``depth``, ``NAME_depth.png`` holds it in 16 bits, and
+    ``NAME_colour.png`` shows it in colours. Pixels in no window of the test mode have the depth NaN, in the PNG 0.
 
-    Options of a call: ``scene`` (str, optional), one of the scene classes with which the model was trained, such as
-    ``'kitchen'``, by default unknown, for which the mean prompt of all stands; ``png_scale`` (float), units of
-    ``NAME_depth.png`` per metre, 1000 by default.
+    Options of a call:
+
+    - ``scene`` (str, optional): One of the scene classes with which the model was trained, such as ``'kitchen'``.
+      Default: unknown, for which the model uses the mean prompt of all scenes.
+    - ``png_scale`` (float): Units of ``NAME_depth.png`` per metre. Defaults to 1000, for millimetres.
 
     Raises:
         ValueError: In a call: an unknown scene; a depth does not fit into 16 bits.

@@ -1,4 +1,4 @@
-"""KITTI for monocular depth."""
+"""KITTI for monocular depth, and the split files of the field."""
 
 from pathlib import PurePosixPath
 
@@ -6,27 +6,28 @@ from mmengine import fileio
 from mmseg.datasets import BaseSegDataset
 from mmseg.registry import DATASETS
 
+from mmdiffperc.files import brief, relative_name
 from mmdiffperc.validation import validated
 
-from .depth_split import parse_depth_split
-
+NO_DEPTH = 'None'
 DEFAULT_PREFIX = dict(img_path='images', depth_map_path='annotations')
 
 
 @DATASETS.register_module()
 @validated
 class KITTIDepthDataset(BaseSegDataset):
-    """KITTI raw images with the annotated depth of the KITTI depth benchmark, in the frames that a split file lists.
+    """KITTI raw images with the annotated depth of the KITTI depth benchmark, for the frames in a split file.
 
-    Split files are those of the field for the split of Eigen et al. (NeurIPS 2014). A line names an image, its depth
-    map and, in some files, the focal length, which is not used; both paths are relative to their prefix, and a leading
-    slash does not matter. So the lists of VPD and MetaPrompts (``/raw_data/... /data_depth_annotated/val/...``) want
-    empty prefixes, those of BTS (``2011_09_26/... 2011_09_26_drive_0002_sync/proj_depth/... 721.5377``) the folders of
-    images and depth. Lines whose depth is ``None``, 45 of the 697 test images in BTS's list, are skipped.
+    The split of Eigen et al. (NeurIPS 2014) is distributed in such files. A line names an image, its depth map and, in
+    some files, the focal length, which is not used. Both paths are relative to their prefix; a leading slash is
+    ignored. The lists of VPD and MetaPrompts (``/raw_data/... /data_depth_annotated/val/...``) need empty prefixes; the
+    lists of BTS (``2011_09_26/... 2011_09_26_drive_0002_sync/proj_depth/... 721.5377``) need the folders of images and
+    depth. Lines whose depth is ``None``, 45 of the 697 test images in BTS's list, are skipped.
 
-    Depth files hold 256 units a metre: load them with ``LoadDepthAnnotation(depth_rescale_factor=1 / 256)``. Every
-    frame has ``category_id`` 0, the only class, and a ``sample_name`` that is unique, as the number of a frame is not:
-    ``2011_09_26_drive_0002_sync_image_02_0000000069``.
+    Depth files have 256 units per metre: load them with ``LoadDepthAnnotation(depth_rescale_factor=1 / 256)``. Every
+    frame has ``category_id`` 0, the only class, and a unique ``sample_name``, because the numbers of frames repeat:
+    ``2011_09_26_drive_0002_sync_image_02_0000000069``. Like every data set of mmseg, it is checked when it is built,
+    see :func:`.check_seg_dataset`.
 
     Args:
         ann_file (str): The split file.
@@ -35,9 +36,8 @@ class KITTIDepthDataset(BaseSegDataset):
         **kwargs: Arguments of mmseg's ``BaseSegDataset``.
 
     Raises:
-        FileNotFoundError: The split file, or files it lists, are missing; the message names the first.
-        ValueError: A line of the split file is not as described, or no line has depth; 50 depth maps together
-            are probably not in metres or have no depth at all, see :func:`.judge_depth`.
+        FileNotFoundError: The split file does not exist.
+        ValueError: A line of the split file has another form, or no line has depth.
     """
 
     METAINFO = dict(classes=('street',), palette=[[128, 64, 128]])
@@ -50,12 +50,12 @@ class KITTIDepthDataset(BaseSegDataset):
         """Read the split file.
 
         Returns:
-            list[dict]: Of every frame that has depth: ``img_path``, ``depth_map_path``, ``category_id``,
+            list[dict]: For every frame with depth: ``img_path``, ``depth_map_path``, ``category_id``,
             ``sample_name`` and mmseg's ``seg_fields``.
         """
         if not self.ann_file or not fileio.exists(self.ann_file, self.backend_args):
             raise FileNotFoundError(
-                f'Split file {self.ann_file!r} not found. It comes with the code of BTS, VPD or MetaPrompts '
+                f'Split file {self.ann_file!r} not found. It is distributed with the code of BTS, VPD or MetaPrompts '
                 '(eigen_test_files_with_gt.txt, test_list.txt); give its path as ann_file'
             )
         pairs = parse_depth_split(fileio.get(self.ann_file, self.backend_args), self.ann_file)
@@ -72,6 +72,39 @@ class KITTIDepthDataset(BaseSegDataset):
 
 
 def _sample_name(image: str) -> str:
-    """Drive, camera and number of a frame ``<date>/<drive>/<camera>/data/<number>.png``."""
+    """Return drive, camera and number of a frame ``<date>/<drive>/<camera>/data/<number>.png``."""
     path = PurePosixPath(image)
     return '_'.join([*path.parts[-4:-2], path.stem])
+
+
+def parse_depth_split(content: bytes, name: str) -> list[tuple[str, str]]:
+    """Read the lines ``image depth [focal length]`` of a split file of BTS, VPD or MetaPrompts.
+
+    Frames whose depth is ``None`` (45 of the 697 test images of KITTI in BTS's list) are left out. Leading slashes and
+    the focal length are removed.
+
+    Args:
+        content (bytes): Content of the file in UTF-8, with or without a byte order mark.
+        name (str): Name of the file, for messages.
+
+    Returns:
+        list[tuple[str, str]]: Paths of the image and the depth map of every frame with depth.
+
+    Raises:
+        ValueError: A line has another form or leads out of the folder, no frame has depth, or the file is not text.
+    """
+    try:
+        text = content.decode('utf-8-sig')
+    except UnicodeDecodeError as error:
+        raise ValueError(f'{name} is not text: expected lines "image depth [focal length]"') from error
+    frames = []
+    for number, line in enumerate(text.splitlines(), 1):
+        words = line.split()
+        if words and len(words) not in (2, 3):
+            raise ValueError(f'{name}, line {number}: expected "image depth [focal length]", got {brief(line)}')
+        if words and words[1] != NO_DEPTH:
+            image, depth = (relative_name(word.lstrip('/'), f'{name}, line {number}') for word in words[:2])
+            frames.append((image, depth))
+    if not frames:
+        raise ValueError(f'{name}: no line names an image with depth: expected lines "image depth [focal length]"')
+    return frames

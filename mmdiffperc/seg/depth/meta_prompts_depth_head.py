@@ -19,21 +19,21 @@ DIVISOR = 64
 @MODELS.register_module()
 @validated
 class MetaPromptsDepthHead(VPDDepthHead):
-    """Depth of a feature of stride 8: three transposed convolutions, and ``sigmoid(...) * max_depth``.
+    """Predict depth from a feature of stride 8: three transposed convolutions, then ``sigmoid(...) * max_depth``.
 
-    From the depth estimation of `MetaPrompts <https://arxiv.org/abs/2312.14733>`_. The network sees the image enlarged
-    to ``(H // 64 + extra_cells) * 64``; the feature is brought back to the size of the image's own latents first.
+    From the depth estimation of `MetaPrompts <https://arxiv.org/abs/2312.14733>`_. The image is enlarged to
+    ``(H // 64 + extra_cells) * 64`` for the network; the feature is first resized to the latents of the original image.
 
     Args:
         in_channels (int): Channels of the feature, which is the number of prompts.
         max_depth (float): Largest depth in metres. Defaults to 10.
-        extra_cells (int): By how many cells of 64 pixels an image is enlarged: 1 for NYU, 2 for KITTI in the official
-            code. Defaults to 1.
+        extra_cells (int): Number of cells of 64 pixels by which an image is enlarged: 1 for NYU and 2 for KITTI in the
+            official code. Defaults to 1.
         channels (int): Channels of the last layers. Defaults to 192.
         filters (Sequence[int]): Channels after each transposed convolution. Defaults to (32, 32, 32).
-        align_corners (bool): How the depth is brought to the size of the truth in the loss. Defaults to False.
+        align_corners (bool): How the depth is resized to the truth in the loss. Defaults to False.
         loss_decode (dict, optional): Config of the loss. Default: ``dict(type='MaskedSiLogLoss', pooled=True)``.
-        init_cfg (dict, optional): Initialisation, see mmengine. Default: that of the official code.
+        init_cfg (dict, optional): Initialisation, see mmengine. Default: as in the official code.
     """
 
     def __init__(
@@ -48,7 +48,7 @@ class MetaPromptsDepthHead(VPDDepthHead):
         init_cfg: Initialisation | None = None,
     ):
         init_cfg = init_cfg or dict(type='Normal', std=0.001, layer=['Conv2d', 'ConvTranspose2d'])
-        super(BaseDecodeHead, self).__init__(init_cfg)  # of VPD's head only loss and prediction are wanted
+        super(BaseDecodeHead, self).__init__(init_cfg)  # only the loss and the prediction of VPD's head are used
         self.in_channels = in_channels
         self.max_depth = max_depth
         self.extra_cells = extra_cells
@@ -60,7 +60,7 @@ class MetaPromptsDepthHead(VPDDepthHead):
         self.loss_decode = MODELS.build(loss_decode or dict(type='MaskedSiLogLoss', pooled=True))
 
     def fit_images(self, images: torch.Tensor) -> torch.Tensor:
-        """Enlarge images ``(B, 3, H, W)`` to a size that suits the network."""
+        """Enlarge images ``(B, 3, H, W)`` to whole cells of 64 pixels."""
         size = [(side // DIVISOR + self.extra_cells) * DIVISOR for side in images.shape[-2:]]
         return resize(images, size)
 
@@ -68,7 +68,7 @@ class MetaPromptsDepthHead(VPDDepthHead):
         """Predict depth.
 
         Args:
-            inputs (Sequence): The feature of the enlarged image, and the height and the width of the image.
+            inputs (Sequence): The feature of the enlarged image, and the (height, width) of the original image.
 
         Returns:
             Tensor: Depth in metres ``(B, 1, H, W)``.
@@ -79,7 +79,7 @@ class MetaPromptsDepthHead(VPDDepthHead):
         return depth if depth.shape[-2:] == size else resize(depth, size)
 
     def extra_repr(self) -> str:
-        """Describe the head; mmseg's base class names attributes that its depth head does not have."""
+        """Describe the head; mmseg's version uses attributes that its depth head does not have."""
         return f'max_depth={self.max_depth}, extra_cells={self.extra_cells}'
 
 

@@ -9,18 +9,18 @@ from mmdiffperc.validation import Fraction, validated
 @PARAM_SCHEDULERS.register_module()
 @validated
 class PolyRiseFallLR(PolyLR):
-    """Raise the learning rate to the optimizer's own over the first half, and lower it again over the second.
+    """Raise the learning rate to that of the optimizer in the first half, and lower it again in the second.
 
     With ``x`` running from 0 to 1 over each half, ``lr = min + (max - min) * x ** power`` and then
-    ``lr = max - (max - min) * x ** power``; afterwards it stays at ``min``. From the depth code of
-    `VPD <https://arxiv.org/abs/2303.02153>`_, also in that of MetaPrompts. (``PolyLR`` is another polynomial, of what
-    is left: ``(1 - x) ** power``, so the two halves cannot be composed of it.)
+    ``lr = max - (max - min) * x ** power``; afterwards it stays at ``min``. The depth code of
+    `VPD <https://arxiv.org/abs/2303.02153>`_ and MetaPrompts uses it. ``PolyLR`` is another polynomial,
+    ``(1 - x) ** power``, of which the two halves cannot be composed.
 
     Args:
         optimizer (Optimizer or BaseOptimWrapper): Its learning rates are the highest ones.
         min_ratio (float): The lowest learning rate as a fraction of the highest.
         *args: Arguments of mmengine's ``PolyLR``.
-        **kwargs: The same. ``begin`` and ``end`` enclose both halves.
+        **kwargs: Arguments of mmengine's ``PolyLR``. ``begin`` and ``end`` enclose both halves.
     """
 
     def __init__(self, optimizer, min_ratio: Fraction, *args, **kwargs):

@@ -1,4 +1,4 @@
-"""COCO's segmentations as masks, checked first: pycocotools reads and writes foreign memory where one is damaged."""
+"""Draw COCO segmentations after checking them; with a damaged one, pycocotools accesses memory outside its arrays."""
 
 from typing import Any
 
@@ -7,26 +7,26 @@ from pycocotools import mask as coco_mask
 
 from mmdiffperc.files import brief
 
-MIN_POLYGON = 6  # coordinates, of three points
+MIN_POLYGON = 6  # coordinates of three points
 FARTHEST = 1e6  # pixels from the corner of the image; pycocotools counts fifths of pixels in 32 bits
 LONGEST_OUTLINE = 2e6  # pixels of all polygons of an object; pycocotools keeps five points for each
 MOST_DIGITS = 7  # of a run in a compressed code, five bits each
 
 
 def draw_segmentation(segmentation: list | dict, height: int, width: int) -> np.ndarray:
-    """Draw one of COCO's segmentations.
+    """Draw a COCO segmentation.
 
     Args:
-        segmentation (list | dict): Polygons ``[[x0, y0, x1, y1, ...], ...]``, whose union is the object (those of
-            fewer than three points do not count), or a run-length code, compressed or not.
-        height (int): Of the image.
-        width (int): Of the image.
+        segmentation (list | dict): Polygons ``[[x0, y0, x1, y1, ...], ...]``, whose union is the object, or a
+            run-length code, compressed or not. Polygons of fewer than three points are ignored.
+        height (int): Height of the image.
+        width (int): Width of the image.
 
     Returns:
-        np.ndarray: uint8 ``(H, W)`` of 0 and 1.
+        np.ndarray: Mask ``(H, W)`` of 0 and 1, uint8.
 
     Raises:
-        ValueError: It is neither, damaged, or of another size.
+        ValueError: The segmentation is neither, is damaged, or has another size.
     """
     if isinstance(segmentation, dict):
         return _draw_runs(_read_runs(segmentation, height, width), height, width)
@@ -35,16 +35,15 @@ def draw_segmentation(segmentation: list | dict, height: int, width: int) -> np.
 
 
 def check_polygons(segmentation: list | dict, height: int, width: int):
-    """Check one of COCO's segmentations without drawing it, as run-length codes have to be.
+    """Check the polygons of a COCO segmentation; run-length codes are only checked when they are drawn.
 
     Args:
         segmentation (list | dict): As in :func:`draw_segmentation`.
-        height (int): Of the image.
-        width (int): Of the image.
+        height (int): Height of the image.
+        width (int): Width of the image.
 
     Raises:
-        ValueError: It is no run-length code, and its polygons are damaged, have no area, lie outside of the image, or
-            are in shares of it.
+        ValueError: The polygons are damaged, have no area, lie outside the image, or are in fractions of its size.
     """
     if isinstance(segmentation, dict):
         return
@@ -57,18 +56,18 @@ def check_polygons(segmentation: list | dict, height: int, width: int):
         )
     if low.min() >= 0 and high.max() <= 1 and min(height, width) > 1:
         raise ValueError(
-            f'expected polygons in pixels, got numbers from {low.min():g} to {high.max():g}. If these are shares of '
-            'the image, multiply them by its width and height'
+            f'expected polygons in pixels, got numbers from {low.min():g} to {high.max():g}. If these are fractions of '
+            'the image size, multiply them by its width and height'
         )
 
 
 def _draw_runs(runs, height, width):
-    """Fill the columns of the image, one after the other, with runs of 0 and 1 in turn."""
+    """Fill the columns of the image one after the other with alternating runs of 0 and 1."""
     return np.repeat(np.arange(len(runs), dtype=np.uint8) % 2, runs).reshape(width, height).T
 
 
 def _read_runs(segmentation: dict, height: int, width: int) -> np.ndarray:
-    """Read the lengths of the runs, which together are as long as the image."""
+    """Return the lengths of the runs, whose sum is the number of pixels."""
     if segmentation.get('size') != [height, width]:
         raise ValueError(f'expected a run-length code of size {[height, width]}, got {brief(segmentation.get("size"))}')
     counts, total = segmentation.get('counts'), height * width
@@ -86,10 +85,11 @@ def _read_runs(segmentation: dict, height: int, width: int) -> np.ndarray:
 
 
 def _decompress(counts: str | bytes) -> np.ndarray:
-    """Decode COCO's strings: numbers of digits of five bits, of which those from the third on are differences.
+    """Decode COCO's strings: numbers with digits of five bits, which from the third number on are differences.
 
-    A character is 48 plus the digit, plus 32 if another one follows; the lowest digit comes first, and the highest bit
-    of the last one is the sign. A number tells how much a run is longer than the last but one.
+    A character is 48 plus the digit, plus 32 if another digit follows; the lowest digit comes first, and the highest
+    bit of the last digit is the sign. A difference is the length of a run minus the length of the run before the
+    previous one.
     """
     encoded = counts.encode(errors='surrogatepass') if isinstance(counts, str) else counts
     codes = np.frombuffer(encoded, np.uint8).astype(np.int64) - 48
@@ -106,11 +106,11 @@ def _decompress(counts: str | bytes) -> np.ndarray:
 
 
 def _areas(polygons: Any) -> list[list[float]]:
-    """Return the polygons that have an area; COCO holds some that do not, and four numbers would be taken for a box."""
+    """Return the polygons that have an area; COCO has some without, and four numbers would be read as a box."""
     if not isinstance(polygons, list) or not all(isinstance(polygon, list) for polygon in polygons):
         raise ValueError(f'expected polygons [[x0, y0, x1, y1, ...], ...] or a run-length code, got {brief(polygons)}')
     for polygon in polygons:
-        # NaN and infinity are not within bounds either.
+        # NaN and infinity are also out of bounds.
         if len(polygon) % 2 or not all(type(x) in (int, float) and -FARTHEST <= x <= FARTHEST for x in polygon):
             raise ValueError(
                 f'expected polygons of points x, y, at most {FARTHEST:g} pixels from the corner of the image, got '
@@ -120,11 +120,11 @@ def _areas(polygons: Any) -> list[list[float]]:
     if not areas:
         raise ValueError(f'expected polygons of at least three points [x0, y0, x1, y1, ...], got {brief(polygons)}')
     if (length := sum(map(_outline, areas))) > LONGEST_OUTLINE:
-        raise ValueError(f'expected polygons of {LONGEST_OUTLINE:g} pixels around at most, got {length:g}')
+        raise ValueError(f'expected polygons with an outline of at most {LONGEST_OUTLINE:g} pixels, got {length:g}')
     return areas
 
 
 def _outline(polygon):
-    """Return how many steps along an axis it takes to go around."""
+    """Return the length of the outline, in steps along an axis."""
     points = np.reshape(polygon, (-1, 2))
     return np.abs(points - np.roll(points, 1, axis=0)).max(1).sum()

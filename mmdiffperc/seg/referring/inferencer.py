@@ -5,6 +5,7 @@ import argparse
 import numpy as np
 from mmseg.structures import SegDataSample
 
+from mmdiffperc.command_line import add_shared
 from mmdiffperc.inference.controls import Control
 from mmdiffperc.inference.inferencer import ImageInferencer
 from mmdiffperc.inference.inputs import Frame
@@ -18,16 +19,19 @@ from .refer_metric import REFERRED
 class ReferringInferencer(ImageInferencer):
     """Segment what a sentence refers to with a :class:`.ReferringSegmentor`.
 
-    A prediction is ``dict(mask=...)``, ``(H, W)`` bool at the size of the image, true on the object. For each image,
-    ``NAME_mask.png`` is 255 on the object and 0 elsewhere; ``NAME_overlay.png`` is to look at.
+    A prediction is ``dict(mask=...)``, a boolean array ``(H, W)`` at the size of the image, true on the object. For
+    each image, ``NAME_mask.png`` is 255 on the object and 0 elsewhere, and ``NAME_overlay.png`` shows the object tinted
+    and outlined.
 
-    Options of a call: ``text`` (str, optional), what to segment, in English, such as ``'the red sphere left of the blue
-    box'``, by default the caption of each image in the ``metadata.jsonl`` of its folder.
+    Options of a call:
+
+    - ``text`` (str, optional): What to segment, in English, such as ``'the red sphere left of the blue box'``. Default:
+      the caption of each image in the ``metadata.jsonl`` of its folder.
 
     Raises:
-        TypeError: In a call: ``text`` is no string.
+        TypeError: In a call: ``text`` is not a string.
         ValueError: In a call: an image has neither text nor caption; the text is empty or not in Latin script.
-        RuntimeError: In a call: the model has no text encoder, see :class:`.TextPrompts`.
+        RuntimeError: ``weights`` hold no text encoder and it cannot be loaded, see :class:`.TextPrompts`.
     """
 
     preprocess_kwargs = {'text'}
@@ -37,9 +41,7 @@ class ReferringInferencer(ImageInferencer):
     @classmethod
     def add_options(cls, parser: argparse.ArgumentParser):
         """Add ``--text``."""
-        parser.add_argument(
-            '--text', help='what to segment, in English (default: the caption of each image in metadata.jsonl)'
-        )
+        add_shared(parser, '--text', 'what to segment, in English; default: the captions in metadata.jsonl')
 
     @property
     def controls(self) -> tuple[Control, ...]:

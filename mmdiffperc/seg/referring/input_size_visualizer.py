@@ -1,4 +1,4 @@
-"""Pictures of what is predicted at the size that the network sees."""
+"""Pictures of predictions at the input size of the network."""
 
 import mmcv
 import numpy as np
@@ -9,14 +9,13 @@ from mmseg.visualization import SegLocalVisualizer
 
 @VISUALIZERS.register_module()
 class InputSizeVisualizer(SegLocalVisualizer):
-    """mmseg's visualizer, where :class:`.EvaluateAtInputSize` keeps prediction and truth at the size of the input.
+    """mmseg's visualizer for :class:`.EvaluateAtInputSize`, which keeps prediction and truth at the input size.
 
-    It is given the image as it lies in the file, and resizes it to them. Arguments are those of mmseg's
-    ``SegLocalVisualizer``.
+    It resizes the image in the file to their size. The arguments are those of mmseg's ``SegLocalVisualizer``.
     """
 
     def add_datasample(self, name: str, image: np.ndarray, data_sample: SegDataSample | None = None, **kwargs):
-        """Draw truth and prediction on an image ``(H, W, 3)``; arguments as of mmseg's."""
+        """Draw truth and prediction on an image ``(H, W, 3)``; the arguments are those of mmseg's visualizer."""
         for key in ('gt_sem_seg', 'pred_sem_seg'):
             if key in (data_sample or ()):
                 height, width = data_sample.get(key).shape

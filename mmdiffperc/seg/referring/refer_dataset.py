@@ -24,28 +24,29 @@ Seed = Annotated[int, Field(ge=0, lt=2**32), Expected('a whole number from 0 to 
 class ReferringSegDataset(BaseSegDataset):
     """RefCOCO, RefCOCO+ and RefCOCOg: segment the object that a sentence refers to.
 
-    It reads the files of Yu et al. (ECCV 2016), and takes the arguments, of mmdet's ``RefCocoDataset``. A training
-    sample is an object with one of its sentences, drawn anew each time from NumPy's generator, which mmengine seeds;
-    with ``test_mode=True`` every sentence is a sample. Sentences are handed on as they were typed (``raw``).
+    It reads the files of Yu et al. (ECCV 2016) with the arguments of mmdet's ``RefCocoDataset``. A training sample is
+    an object with one of its sentences, drawn anew each time with NumPy's generator, which mmengine seeds. With
+    ``test_mode=True``, every sentence is a sample. Sentences are used as typed (``raw``). Like every data set of mmseg,
+    it is checked when it is built, see :func:`.check_seg_dataset`.
 
     Args:
-        ann_file (str): COCO's json with the objects, ``refcoco/instances.json``.
-        split_file (str): Pickle of the sentences; nothing in it is executed. ``refs(unc).p`` has the splits train, val,
-            testA and testB, RefCOCO's and RefCOCO+'s own; ``refs(umd).p`` train, val and test, of RefCOCOg;
-            ``refs(google).p`` train and val, for RefCOCO also test.
-        split (str): One of them. Defaults to 'train'.
+        ann_file (str): COCO JSON file with the objects, ``refcoco/instances.json``.
+        split_file (str): Pickle of the sentences; nothing in it is executed. ``refs(unc).p`` of RefCOCO and RefCOCO+
+            has the splits train, val, testA and testB; ``refs(umd).p`` of RefCOCOg has train, val and test;
+            ``refs(google).p`` has train and val, and for RefCOCO also test.
+        split (str): Name of the split. Defaults to 'train'.
         filter_cfg (dict, optional): ``dict(filter_empty_sentences=True)`` leaves out sentences without a word, which
-            are an error otherwise. Default: None.
-        shuffle_seed (int, optional): Give every sample the sentences of another one, by this seed. What a model scores
-            then tells how much it reads of them. Default: None, every sample has its own.
+            otherwise raise an error. Default: None.
+        shuffle_seed (int, optional): Seed with which every sample gets the sentences of another one. The score of a
+            model then shows how much it depends on them. Default: None, every sample keeps its sentences.
         **kwargs: Arguments of mmseg's ``BaseSegDataset``.
 
     Raises:
-        FileNotFoundError: A file, or an image that it names, is missing.
-        pickle.UnpicklingError: The pickle asks for something that could execute code.
-        ValueError: The files are not what they should be or do not belong together, there is no such split, or a
-            sentence is empty. An object has no run-length code, and no polygon with an area in its image. An image has
-            another size than the json says, see :func:`.check_images`.
+        FileNotFoundError: A file, or an image that it names, does not exist.
+        pickle.UnpicklingError: The pickle refers to something that could execute code.
+        ValueError: The files have another format or do not match, the split does not exist, or a sentence is empty. An
+            object has neither a run-length code nor a polygon with an area in its image. An image differs in size from
+            its entry in the JSON file, see :func:`.check_images`.
     """
 
     METAINFO = dict(classes=('background', 'referred object'), palette=[[0, 0, 0], [220, 20, 60]])
@@ -62,9 +63,9 @@ class ReferringSegDataset(BaseSegDataset):
         """Read the files.
 
         Returns:
-            list[dict]: Of every sample ``img_path``, ``img_id``, ``ref_id``, ``height``, ``width``, ``segmentation``
+            list[dict]: For every sample: ``img_path``, ``img_id``, ``ref_id``, ``height``, ``width``, ``segmentation``
             (COCO's polygons or run-length code), ``sentences`` and mmseg's ``seg_fields``; with ``test_mode`` also
-            ``sentence_number``, that of the sentence among the object's.
+            ``sentence_number``, the index of the sentence among those of the object.
         """
         instances = Instances.load(self.ann_file, self.backend_args)
         objects = [self._object(ref, instances) for ref in self._refs_of_split()]
@@ -79,7 +80,7 @@ class ReferringSegDataset(BaseSegDataset):
         return objects if self.shuffle_seed is None else exchange_sentences(objects, self.shuffle_seed)
 
     def get_data_info(self, idx: int) -> dict:
-        """Get a sample with its sentence, ``text``: in training a random one of its ``sentences``."""
+        """Return a sample with its sentence as ``text``: in training a random one of its ``sentences``."""
         info = super().get_data_info(idx)
         sentences = info.pop('sentences')
         return info | dict(text=sentences[np.random.randint(len(sentences))])
@@ -120,9 +121,11 @@ class ReferringSegDataset(BaseSegDataset):
         sentences = [one['raw'] for one in ref['sentences'] if one['raw'].strip()]
         if sentences and len(sentences) == len(ref['sentences']):
             return sentences
-        problem = f'{self.split_file}: ref {ref["ref_id"]} has an empty sentence, or none at all'
+        problem = f'{self.split_file}: ref {ref["ref_id"]} has an empty sentence, or no sentence'
         if not (self.filter_cfg or {}).get('filter_empty_sentences'):
-            raise ValueError(f'{problem}. To leave such out, set filter_cfg=dict(filter_empty_sentences=True)')
+            raise ValueError(
+                f'{problem}. To leave out empty sentences, set filter_cfg=dict(filter_empty_sentences=True)'
+            )
         MMLogger.get_current_instance().warning(f'{problem}: left out')
         return sentences
 
@@ -137,10 +140,12 @@ def exchange_sentences(samples: list[dict], seed: int) -> list[dict]:
     """Give every sample the sentences of another one.
 
     Raises:
-        ValueError: There is no other one.
+        ValueError: There is only one sample.
     """
     if len(samples) < 2:
-        raise ValueError(f'shuffle_seed gives every sample the sentences of another one; there is only {len(samples)}')
+        raise ValueError(
+            f'shuffle_seed gives every sample the sentences of another one, but the split has only {len(samples)}'
+        )
     order = np.random.RandomState(seed).permutation(len(samples))
-    others = dict(zip(order, np.roll(order, 1), strict=True))  # one cycle through all: nobody keeps its own
+    others = dict(zip(order, np.roll(order, 1), strict=True))  # one cycle through all: no sample keeps its sentences
     return [sample | dict(sentences=samples[others[index]]['sentences']) for index, sample in enumerate(samples)]

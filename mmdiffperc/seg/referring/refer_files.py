@@ -1,4 +1,4 @@
-"""The two files of RefCOCO: the json of images and objects, and the pickle of the sentences about objects ("refs")."""
+"""The two files of RefCOCO: the JSON of images and objects, and the pickle of sentences about objects ("refs")."""
 
 import io
 import json
@@ -12,11 +12,11 @@ from mmengine import fileio
 
 from mmdiffperc.files import brief, relative_name
 
-MOST_SENTENCES = 1_000_000  # RefCOCO has 142,000; a small pickle can repeat one list of them without end
+MOST_SENTENCES = 1_000_000  # RefCOCO has 142,000; a small pickle can repeat one list endlessly
 LONGEST_SENTENCE = 2_000  # characters
-LARGEST_NUMBER = 2**53  # of an id or a size, exact in every program that writes json
-# Lists, dicts, strings, numbers, and names, which the unpickler refuses. Other opcodes execute code, make keys that
-# take forever to hash (tuples of tuples), or allocate what the file says (byte arrays).
+LARGEST_NUMBER = 2**53  # an id or a size; exact in every program that writes JSON
+# Lists, dicts, strings, numbers, and names, which the unpickler then refuses. Other opcodes execute code, build keys
+# that take hours to hash (tuples of tuples), or allocate memory of any length (byte arrays).
 OPCODES = frozenset(
     'PROTO FRAME MARK STOP NONE NEWTRUE NEWFALSE INT BININT BININT1 BININT2 LONG LONG1 LONG4 FLOAT BINFLOAT '
     'STRING BINSTRING SHORT_BINSTRING BINBYTES BINBYTES8 SHORT_BINBYTES UNICODE BINUNICODE BINUNICODE8 '
@@ -33,7 +33,7 @@ FIELDS = dict(
 
 
 class _Refused(Exception):
-    """A pickle asks for a class, a function, or anything else that sentences do not need."""
+    """A pickle refers to a class, a function, or anything else that sentences do not need."""
 
 
 def _refuse(opcode: pickletools.OpcodeInfo) -> Callable:
@@ -44,11 +44,10 @@ def _refuse(opcode: pickletools.OpcodeInfo) -> Callable:
 
 
 class _PlainUnpickler(pickle._Unpickler):
-    """Builds lists, dicts, strings and numbers.
+    """Build lists, dicts, strings and numbers only.
 
-    It is Python's own unpickler in Python, with these opcodes only. The one in C makes its table of objects as long as
-    the file says. (torch's restricted unpickler, on which the loading of checkpoints stands, reads the protocols of
-    ``torch.save`` only.)
+    This is the Python version of Python's unpickler with the opcodes above. The C version allocates a table of objects
+    of any length that the file gives, and torch's restricted unpickler only reads the protocols of ``torch.save``.
     """
 
     dispatch = {
@@ -57,7 +56,7 @@ class _PlainUnpickler(pickle._Unpickler):
     }
 
     def find_class(self, module: str, name: str):
-        """Refuse."""
+        """Refuse every class and function."""
         raise _Refused(f'{module}.{name}'[:100])
 
 
@@ -66,28 +65,28 @@ def load_refs(path: str, backend_args: dict | None = None) -> list[dict]:
 
     Args:
         path (str): The file.
-        backend_args (dict, optional): Of the file backend, see ``mmengine.fileio``.
+        backend_args (dict, optional): Arguments of the storage backend, see ``mmengine.fileio``.
 
     Returns:
-        list[dict]: Of every referred object ``ref_id``, ``ann_id``, ``image_id``, ``category_id``, ``split`` and
-        ``sentences``, a list of dicts with the sentence as it was typed, ``raw``.
+        list[dict]: For every referred object: ``ref_id``, ``ann_id``, ``image_id``, ``category_id``, ``split`` and
+        ``sentences``, a list of dicts with the sentence as typed, ``raw``.
 
     Raises:
-        FileNotFoundError: There is no such file.
-        pickle.UnpicklingError: The file asks for anything but lists, dicts, strings and numbers.
-        ValueError: The file is damaged, holds something else, or has a ref twice.
+        FileNotFoundError: The file does not exist.
+        pickle.UnpicklingError: The file refers to anything but lists, dicts, strings and numbers.
+        ValueError: The file is damaged, has other content, or has a ref twice.
     """
     content = _read(path, backend_args)
     try:
-        # Files of Python 2 hold byte strings; Latin-1 takes any, and ASCII is the same in it.
+        # Files of Python 2 contain byte strings; Latin-1 decodes any byte, and ASCII unchanged.
         refs = _PlainUnpickler(io.BytesIO(content), encoding='latin-1').load()
     except _Refused as error:
         raise pickle.UnpicklingError(
-            f'{path} was refused: it asks for `{error}`, which sentences do not need. Nothing in the file was '
+            f'{path} was refused: it refers to `{error}`, which sentences do not need. Nothing in the file was '
             'executed. If you made it yourself, save it again with plain lists, dicts, strings and ints'
         ) from error
     except Exception as error:  # damaged bytes can make the unpickler fail in any way
-        raise ValueError(f'{path} is damaged or no pickle; get the file again') from error
+        raise ValueError(f'{path} is damaged or not a pickle; get the file again') from error
     _check_refs(path, refs)
     return refs
 
@@ -97,7 +96,7 @@ class Instances:
     """Images and objects of ``instances.json``.
 
     Args:
-        path (str): Of the file, for messages.
+        path (str): Path of the file, for messages.
         images (dict[int, dict]): Entries by their id.
         annotations (dict[int, dict]): Entries by their id.
         categories (dict[int, dict]): Entries by their id.
@@ -113,28 +112,28 @@ class Instances:
         """Read the file.
 
         Raises:
-            FileNotFoundError: There is no such file.
+            FileNotFoundError: The file does not exist.
             ValueError: It is not in COCO's format, or the name of an image leads out of its folder.
         """
         try:
             content = json.loads(_read(path, backend_args))
         except (ValueError, RecursionError) as error:
             raise ValueError(
-                f"{path} is not in COCO's format: it is not json, or nested too deeply. Get the file again"
+                f"{path} is not in COCO's format: it is not JSON, or nested too deeply. Get the file again"
             ) from error
         return cls(path, *(_table(path, content, name) for name in FIELDS))
 
     def find(self, ref: dict) -> tuple[dict, dict]:
-        """Look up image and object that sentences are about.
+        """Look up the image and the object to which sentences refer.
 
         Args:
-            ref (dict): One of :func:`.load_refs`.
+            ref (dict): An entry that :func:`.load_refs` returned.
 
         Returns:
-            tuple[dict, dict]: Entries of the image and of the annotation.
+            tuple[dict, dict]: Entries of the image and the annotation.
 
         Raises:
-            ValueError: One of them or the category does not exist, or the annotation is of another image or category.
+            ValueError: One of them or the category does not exist, or the annotation has another image or category.
         """
         tables = dict(ann_id=self.annotations, image_id=self.images, category_id=self.categories)
         for key, table in tables.items():
@@ -151,8 +150,8 @@ class Instances:
 
     def _mismatch(self, ref: dict, problem: str) -> ValueError:
         return ValueError(
-            f'ref {ref["ref_id"]} names {problem} in {self.path}. Refs and annotations have to be of the same data '
-            'set: RefCOCO, RefCOCO+ and RefCOCOg each have their own'
+            f'ref {ref["ref_id"]} names {problem} in {self.path}. Refs and annotations must belong to the same data '
+            'set: RefCOCO, RefCOCO+ and RefCOCOg have different files'
         )
 
 
@@ -175,8 +174,7 @@ def _table(path: str, content: Any, name: str) -> dict[int, dict]:
             relative_name(entry['file_name'], f'{path}, image {entry["id"]}')
         if (other := table.setdefault(entry['id'], entry)) is not entry and other != entry:
             raise ValueError(
-                f"{path} is not in COCO's format: two {name} have the id {entry['id']}, and differ; expected each "
-                'id once'
+                f"{path} is not in COCO's format: two different {name} have the id {entry['id']}; expected each id once"
             )
     return table
 
@@ -205,7 +203,7 @@ def _check_refs(path: str, refs: Any):
                 f'{path}: entries {other} and {number} have the same ref_id {ref["ref_id"]}; expected each once'
             )
         if (num_sentences := num_sentences + len(ref['sentences'])) > MOST_SENTENCES:
-            raise ValueError(f'{path}: expected at most {MOST_SENTENCES} sentences, there are more')
+            raise ValueError(f'{path}: has more than {MOST_SENTENCES} sentences, the most that are read')
 
 
 def _is_ref(ref: Any) -> bool:

@@ -22,26 +22,27 @@ Thresholds = Annotated[Listed[Annotated[float, Field(gt=0, le=1)]], Expected('a 
 @METRICS.register_module()
 @validated
 class ReferringSegMetric(BaseMetric):
-    """The measures of LAVT (Yang et al., CVPR 2022) and VPD, over sentences, in per cent.
+    """Measures of LAVT (Yang et al., CVPR 2022) and VPD over sentences, in per cent.
 
-    - ``oIoU``, overall: intersections of all sentences, summed, by their unions, summed. Large objects count more.
-    - ``mIoU``: mean of the IoU of each sentence.
-    - ``precision@X``: share of sentences whose IoU is at least X.
+    - ``oIoU``: the sum of the intersections of all sentences divided by the sum of their unions. Large objects have
+      more weight.
+    - ``mIoU``: the mean IoU of the sentences.
+    - ``precision@X``: the share of sentences whose IoU is at least X.
 
-    The IoU of a sentence is 0 where prediction and truth are both empty: so defined by the official evaluation, though
-    the prediction is right. mmdet's ``RefSegMetric`` calls oIoU ``cIoU``, and has no precision.
+    As in the official evaluation, the IoU of a sentence is 0 if prediction and truth are both empty. mmdet's
+    ``RefSegMetric`` calls oIoU ``cIoU``, and has no precision.
 
     Args:
         thresholds (Sequence[float]): The X of ``precision@X``. Defaults to (0.5, 0.6, 0.7, 0.8, 0.9).
-        output_dir (str, optional): Folder for the predicted masks, 255 on the object, as large as they are evaluated:
-            ``<image>_<ref_id>_<number of the sentence among the object's>.png``. Default: none are written.
-        keep_results (bool): What is written stays there in any case; mmseg's ``test.py --out DIR`` sets this beside
-            ``output_dir``. Defaults to False.
+        output_dir (str, optional): Folder for the predicted masks, 255 on the object, at the size at which they are
+            evaluated: ``<image>_<ref_id>_<index of the sentence>.png``. Default: no masks are written.
+        keep_results (bool): Not used, because files in ``output_dir`` are never removed; mmseg's ``test.py --out DIR``
+            sets it. Defaults to False.
         **kwargs: Arguments of mmengine's ``BaseMetric``.
 
     Raises:
-        ValueError: When building: a threshold is not in (0, 1]. When evaluating: prediction and truth differ in size;
-            masks are to be written, and samples do not tell what they are of.
+        ValueError: When building: a threshold is not in (0, 1]. When evaluating: prediction and truth differ in size,
+            or the samples lack what the names of the masks consist of.
     """
 
     def __init__(
@@ -56,21 +57,21 @@ class ReferringSegMetric(BaseMetric):
         self.output_dir = output_dir and Path(output_dir)
 
     def process(self, data_batch: dict, data_samples: Sequence[dict]):
-        """Measure, and write if asked to, the predictions of one batch.
+        """Measure the predictions of one batch, and write them to ``output_dir`` if it is set.
 
         Args:
             data_batch (dict): Not used.
-            data_samples (Sequence[dict]): With ``pred_sem_seg`` and ``gt_sem_seg``, ``data`` of ``(1, H, W)``: 1 on the
-                object.
+            data_samples (Sequence[dict]): Samples with ``pred_sem_seg`` and ``gt_sem_seg``, whose ``data`` are
+                ``(1, H, W)``: 1 on the object.
         """
-        # One result a sample: by their number mmengine drops what a sampler repeats to fill the last batch.
+        # One result per sample: by their number, mmengine removes those that a sampler repeats to fill the last batch.
         self.results += [_intersection_and_union(sample) for sample in data_samples]
         if self.output_dir:
             for sample in data_samples:
                 self._write(sample)
 
     def compute_metrics(self, results: list) -> dict[str, float]:
-        """Put the sentences together.
+        """Compute the measures over all sentences.
 
         Args:
             results (list[tuple[int, int]]): Intersection and union of every sentence, in pixels.
@@ -88,8 +89,8 @@ class ReferringSegMetric(BaseMetric):
 def _file_name(sample: dict) -> str:
     if absent := [key for key in FILE_KEYS if key not in sample]:
         raise ValueError(
-            f'Masks are named after {", ".join(FILE_KEYS)}; the samples lack {", ".join(absent)}: add it to the '
-            'meta_keys of PackSegInputs'
+            f'Masks are named after {", ".join(FILE_KEYS)}; the samples lack {", ".join(absent)}: add this '
+            'to meta_keys of PackSegInputs'
         )
     return f'{Path(sample["img_path"]).stem}_{sample["ref_id"]}_{sample["sentence_number"]}.png'
 

@@ -13,15 +13,15 @@ from .coco_segmentation import draw_segmentation
 @TRANSFORMS.register_module()
 @validated
 class LoadReferringMask(BaseTransform):
-    """Draw the mask of the object that a sentence refers to: 1 on the object, 0 elsewhere.
+    """Draw the mask of the object to which a sentence refers: 1 on the object, 0 elsewhere.
 
-    Required keys: those of :class:`.ReferringSegDataset`, and ``ori_shape`` of the image loader. Added keys:
-    ``gt_seg_map`` (uint8, H x W) and its name in ``seg_fields``. Without ``segmentation``, as when a test pipeline runs
-    on your own image, it does nothing.
+    Required keys: the keys of :class:`.ReferringSegDataset`, and ``ori_shape`` from the image loader. Added keys:
+    ``gt_seg_map`` (uint8, H x W), and its name in ``seg_fields``. Without ``segmentation``, as when a test pipeline
+    runs on your own image, it does nothing.
 
     Raises:
-        ValueError: The segmentation is none of COCO's or has no pixel in the image, or the image has another size than
-            the annotations say.
+        ValueError: The segmentation is not in COCO's format or has no pixel in the image, or the image differs in size
+            from its entry in the annotations.
     """
 
     def transform(self, results: dict) -> dict:
@@ -50,10 +50,10 @@ class LoadReferringMask(BaseTransform):
 @TRANSFORMS.register_module()
 @validated
 class EvaluateAtInputSize(BaseTransform):
-    """Compare prediction and truth at the size that the network sees, as the official evaluation of LAVT and VPD does.
+    """Compare prediction and truth at the input size, as in the official evaluation of LAVT and VPD.
 
-    It makes the present size the original one, to which a segmentor resizes its prediction. Without ``gt_seg_map``, as
-    on your own image, it does nothing, and the prediction has the image's own size.
+    It replaces the original size, to which a segmentor resizes its prediction, by the current size. Without
+    ``gt_seg_map``, as with your own image, it does nothing, and the prediction has the size of the image.
 
     Required key: ``img_shape``. Modified key: ``ori_shape``.
     """

@@ -1,4 +1,4 @@
-"""A segmentor that is told by a sentence what to segment."""
+"""A segmentor for the object to which a sentence refers."""
 
 from collections.abc import Sequence
 
@@ -18,19 +18,19 @@ TEST_MODES = ('whole', 'slide')
 @MODELS.register_module()
 @validated
 class ReferringSegmentor(EncoderDecoder):
-    """mmseg's ``EncoderDecoder``, whose backbone gets the sentence of each sample with its image.
+    """mmseg's ``EncoderDecoder``, whose backbone receives the sentence of each sample with its image.
 
-    The sentence is ``data_sample.text``, which ``ReferringSegDataset`` and ``PackSegInputs`` put there; the class 1 is
-    what it refers to, 0 everything else.
+    The sentence is ``data_sample.text``, which ``ReferringSegDataset`` and ``PackSegInputs`` set. Class 1 is the object
+    to which it refers, and class 0 everything else.
 
     Args:
-        test_cfg (dict, optional): How images are tested: ``dict(mode='slide', crop_size=..., stride=...)``, or the
-            whole image, which is the default.
+        test_cfg (dict, optional): The test mode and its windows: ``dict(mode='slide', crop_size=..., stride=...)`` or
+            ``dict(mode='whole')``, which is the default.
         **kwargs: Arguments of mmseg's ``EncoderDecoder``. The backbone's prompts read sentences: ``TextPrompts``.
 
     Raises:
-        ValueError: When building: the backbone's prompts read no sentences; there is no such test mode, or it is not
-            told its windows. Later: a sample has no sentence.
+        ValueError: When building: the backbone's prompts do not read sentences, the test mode is unknown, or its
+            windows are missing or wrong. Later: a sample has no sentence.
     """
 
     def __init__(self, test_cfg: dict | None = None, **kwargs):
@@ -40,7 +40,7 @@ class ReferringSegmentor(EncoderDecoder):
         prompts = getattr(self.backbone, 'prompts', None)
         if not isinstance(prompts, BasePrompts) or prompts.condition != SENTENCE:
             raise ValueError(
-                'ReferringSegmentor hands sentences to its backbone: expected prompts of type TextPrompts there, got '
+                'ReferringSegmentor passes sentences to its backbone: expected prompts of type TextPrompts, got '
                 f'{type(prompts).__name__}'
             )
 
@@ -57,10 +57,10 @@ class ReferringSegmentor(EncoderDecoder):
 
 
 def _sentences(samples: Sequence[SegDataSample | dict] | None) -> list[str]:
-    """Return the sentences of samples, or of their meta information.
+    """Return the sentences in samples, or in their meta information.
 
     Raises:
-        ValueError: There are none.
+        ValueError: A sample has no sentence.
     """
     sentences = [sample.get('text') for sample in samples or ()]
     if not sentences or None in sentences:

@@ -19,8 +19,8 @@ BATCH_NORM = dict(type='BN')
 class SimpleDecodingHead(BaseDecodeHead):
     """Fuse a pyramid from its coarsest level to its finest, then classify: LAVT's ``SimpleDecoding``.
 
-    Each step enlarges what it has so far to the size of the next level, appends that level, and applies twice a 3 x 3
-    convolution, batch normalisation and ReLU::
+    Each step enlarges the fused feature to the size of the next level, appends that level, and applies a 3 x 3
+    convolution, batch normalisation and ReLU twice::
 
         y_4 = x_4,    y_i = f_i([up(y_{i+1}), x_i]),    logits = conv_1x1(y_1)
 
@@ -29,11 +29,11 @@ class SimpleDecodingHead(BaseDecodeHead):
     Args:
         in_channels (Sequence[int]): Channels of the levels, finest first.
         channels (int): Channels of every step, half of the coarsest level's in the papers. Defaults to 640.
-        num_classes (int): Background and object. Defaults to 2.
-        in_index (Sequence[int], optional): Which of the features are the levels. Default: the first ones.
-        dropout_ratio (float): Before classification. Defaults to 0, none.
-        norm_cfg (dict): Normalisation. Defaults to batch normalisation; SyncBN where a device has few images.
-        align_corners (bool): Of all enlargements, also of the logits to the size of the image. Defaults to True.
+        num_classes (int): Number of classes: background and object. Defaults to 2.
+        in_index (Sequence[int], optional): Indices of the features that are the levels. Default: the first ones.
+        dropout_ratio (float): Dropout before the classification. Defaults to 0.
+        norm_cfg (dict): Normalisation. Defaults to batch normalisation; use SyncBN if a device has few images.
+        align_corners (bool): How features and logits are enlarged. Defaults to True.
         **kwargs: Arguments of mmseg's ``BaseDecodeHead``. The papers' loss is
             ``loss_decode=dict(type='MaskedCrossEntropyLoss', class_weight=[0.9, 1.1])``.
     """
@@ -85,7 +85,7 @@ class SimpleDecodingHead(BaseDecodeHead):
         return self.cls_seg(fused)
 
     def _enlarge(self, feature: torch.Tensor, size: torch.Size) -> torch.Tensor:
-        # No advice on sizes that suit align_corners: they are the backbone's.
+        # The backbone determines the sizes, so a warning about them would not help.
         return resize(feature, size, mode='bilinear', align_corners=self.align_corners, warning=False)
 
     def _conv(self, in_channels: int) -> ConvModule:

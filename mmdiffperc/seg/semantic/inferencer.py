@@ -12,10 +12,12 @@ from mmdiffperc.visualization.mask import label_overlay
 class SemanticInferencer(ImageInferencer):
     """Segment images into classes with one of mmseg's segmentors.
 
-    (mmseg's own inferencer expects its image loader under one particular name in the config, numbers the files instead
-    of naming them after the images, and has no batches of images of different sizes.) A prediction is
-    ``dict(labels=...)``, ``(H, W)``, the number of the class at each pixel. For each image, ``NAME_labels.png`` holds
-    the labels, in 16 bits if there are more than 256 classes; ``NAME_overlay.png`` is to look at.
+    (mmseg's own inferencer requires the image loader of the config to have a certain name, numbers its files instead of
+    naming them after the images, and cannot process images of different sizes in one batch.) A prediction is
+    ``dict(labels=...)``, an array ``(H, W)`` with the class number of each pixel.
+
+    For each image, ``NAME_labels.png`` holds this array, in 16 bits if there are more than 256 classes, and
+    ``NAME_overlay.png`` shows the classes as colours on the image.
     """
 
     endings = ('_labels.png',)

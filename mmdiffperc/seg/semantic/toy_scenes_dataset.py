@@ -14,7 +14,7 @@ class ToyScenesDataset(CheckedSegDataset):
     """Toy scenes in the folder layout of ADE20K, as ``tools/make_toy_scenes.py --formats ade`` writes them.
 
     Args:
-        img_suffix (str): Of the images. Defaults to '.png'.
+        img_suffix (str): Suffix of the images. Defaults to '.png'.
         reduce_zero_label (bool): Whether label 0 means nothing, as in ADE20K. Defaults to True.
         **kwargs: Arguments of :class:`.CheckedSegDataset`.
     """

@@ -1,4 +1,4 @@
-"""What every on-disk format is written from, and the interface it is written through."""
+"""The samples that all formats are written from, and the interface of their writers."""
 
 from dataclasses import dataclass
 from functools import cached_property

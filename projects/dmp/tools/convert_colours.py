@@ -51,7 +51,7 @@ def parse_args(arguments=None):
     parser = build_parser()
     args = parser.parse_args(arguments)
     if args.bedroom and args.to == 'colours':
-        parser.error('--bedroom requires --to classes')
+        parser.error('--bedroom: expected --to classes with it')
     return args
 
 

@@ -12,7 +12,6 @@ from tqdm import tqdm
 
 from mmdiffperc.command_line import add_shared
 from mmdiffperc.files import brief, read_json, write_whole
-from mmdiffperc.inference.image_files import read_lines
 
 PALETTES = 'ade20k, ade20k_bedroom, or a data set such as mmseg.CityscapesDataset'
 
@@ -88,20 +87,3 @@ def seed_of(seed: int, index: int) -> int:
 def generator_of(seed: int, index: int) -> torch.Generator:
     """Return a random generator for one item, on the CPU, which draws the same numbers on every machine."""
     return torch.Generator().manual_seed(seed_of(seed, index))
-
-
-def read_captions(path: Path) -> list[str]:
-    """Read captions: the lines of a text file, or ``text`` in each line of a ``.jsonl`` file.
-
-    Raises:
-        OSError: The file does not exist.
-        ValueError: The file has no captions, or a line is invalid.
-    """
-    lines = read_lines(path)
-    try:
-        captions = [json.loads(line)['text'] if path.suffix == '.jsonl' else line for line in lines]
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
-        raise ValueError(f'{path}: expected lines {{"text": "a caption"}} ({brief(str(error))})') from error
-    if not captions or not all(isinstance(caption, str) for caption in captions):
-        raise ValueError(f'{path}: expected one caption per line, got {brief(captions)}')
-    return captions

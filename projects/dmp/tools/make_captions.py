@@ -26,7 +26,7 @@ from mmdiffperc.command_line import (
     tool_parser,
 )
 from mmdiffperc.files import write_whole
-from mmdiffperc.inference.image_files import read_prompts
+from mmdiffperc.inference.image_files import read_lines
 
 ASK = 'Describe a photo of {keyword} in one short sentence, naming what is seen.'
 BEGIN = 'A photo of {keyword} with'
@@ -132,7 +132,7 @@ def make_captions(args) -> int:
         FileExistsError: The existing captions were made with other settings.
         OSError: The keywords or the model cannot be read.
     """
-    keywords = [keyword for keyword in read_prompts(args.input) for _ in range(args.per_keyword)]
+    keywords = [keyword for keyword in read_lines(args.input) for _ in range(args.per_keyword)]
     whole = args.out_file.read_bytes().split(b'\n')[:-1] if args.out_file.exists() else []
     settings = {name: value for name, value in vars(args).items() if name not in NOT_SETTINGS}
     note = args.out_file.with_suffix('.settings.json')

@@ -15,7 +15,6 @@ import pickle
 import sys
 from argparse import ArgumentParser
 from itertools import groupby
-from pathlib import Path
 
 import numpy as np
 from generation import PALETTES, add_options, check_dtype, check_settings, generator_of, in_batches
@@ -24,7 +23,6 @@ from target_predictors import MARIGOLD, Marigold, Segmentor, TransformersDepth
 from mmdiffperc.command_line import add_shared, bounded, one_line_errors, positive, tool_parser
 from mmdiffperc.files import write_whole
 from mmdiffperc.inference import TolerantReader
-from mmdiffperc.inference.image_files import check_names
 from mmdiffperc.inference.metadata import list_images
 from mmdiffperc.inference.writers import encode_npz, encode_png
 
@@ -69,7 +67,7 @@ def parse_args(arguments=None):
     if args.kind == 'segmentation' and args.dtype != 'float32':
         parser.error('--dtype cannot be combined with --kind segmentation, where the config determines it')
     if args.library == 'transformers' and (args.kind != 'depth' or not args.model):
-        parser.error('--library transformers requires --kind depth and --model')
+        parser.error('--library transformers: expected --kind depth and a --model with it')
     return args
 
 
@@ -105,9 +103,13 @@ def make_targets(args) -> int:
             are done, an image is damaged.
     """
     names = [name for name, _ in list_images(args.input)]
-    check_names([Path(name) for name in names])
     suffix, encode = ('.npz', lambda depth: encode_npz(x=depth)) if args.kind == 'depth' else ('.png', encode_png)
     files = {name: (args.out / name).with_suffix(suffix) for name in names}
+    owners = {file: name for name, file in files.items()}
+    if twice := [name for name, file in files.items() if owners[file] != name]:
+        raise ValueError(
+            f'{twice[0]} and {owners[files[twice[0]]]} would have the same target file; rename one of them'
+        )
     todo = [(index, name) for index, name in enumerate(names) if not files[name].exists()]
     settings = {key: value for key, value in vars(args).items() if key not in NOT_SETTINGS}
     check_settings(args.out / SETTINGS, len(todo) < len(names), **settings)

@@ -45,7 +45,8 @@ def pack(images: Path, targets: Path, out: Path) -> int:
     names, source = [name for name, _ in list_images(images)], FolderTargets(targets)
     if missing := source.missing(names):
         raise FileNotFoundError(
-            f'{len(missing)} of {len(names)} targets are missing in {targets}, such as {missing[0]}'
+            f'{targets}: expected a target for each of {len(names)} images; missing: {len(missing)}, such as '
+            f'{missing[0]}'
         )
     if out.exists():
         if not isinstance(open_targets(out), FolderTargets) and not open_targets(out).missing(names):

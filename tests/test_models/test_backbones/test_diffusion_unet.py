@@ -4,6 +4,7 @@ import re
 import pytest
 import torch
 import torch.nn.functional as F
+from mmengine.logging import MMLogger
 from mmengine.runner import load_checkpoint
 
 from mmdiffperc.models import DiffusionUNet
@@ -289,6 +290,19 @@ def test_init_cfg_computes_the_prompts_with_the_folders_own_text_encoder(arch, d
     tokens = build_tokenizer(arch)(['a sky', 'sky there'], padding='max_length', max_length=20, return_tensors='pt')
     expected = text_encoder(tokens.input_ids).pooler_output.mean(0)
     torch.testing.assert_close(backbone.prompts.embeddings[1], expected)
+
+
+def test_init_cfg_locates_its_checkpoint_once(arch, tmp_path, caplog):
+    """So the warning of a part without the variant comes once, too."""
+    build_unet(arch).half().save_pretrained(tmp_path / 'unet', variant='fp16')
+    build_vae(arch).half().save_pretrained(tmp_path / 'vae', variant='fp16')
+    build_text_encoder(arch).save_pretrained(tmp_path / 'text_encoder')
+    backbone = build(arch, init_cfg=dict(type='Pretrained', checkpoint=str(tmp_path), variant='fp16'))
+    logger = MMLogger.get_current_instance()
+    logger.addHandler(caplog.handler)  # mmengine's logger passes nothing on
+    backbone.init_weights()
+    logger.removeHandler(caplog.handler)
+    assert sum("'text_encoder'" in message for message in caplog.messages) == 1
 
 
 @pytest.mark.parametrize('init_cfg', [None, dict(type='Normal', layer='Conv2d', std=0.1)], ids=['none', 'other'])

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from mmdiffperc.seg.depth.depth_faults import find_fault
+from mmdiffperc.seg.depth.depth_check import find_fault
 
 MM = 1e-3
 ROOM = np.linspace(0.9, 7.5, 100)

@@ -1,6 +1,6 @@
 import pytest
 
-from mmdiffperc.seg.depth.depth_split import parse_depth_split
+from mmdiffperc.seg.depth.kitti_depth_dataset import parse_depth_split
 
 
 def test_frames_with_depth():

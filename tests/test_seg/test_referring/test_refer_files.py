@@ -6,6 +6,7 @@ import tracemalloc
 
 import numpy as np
 import pytest
+from pickles import Call
 
 from mmdiffperc.seg.referring import refer_files
 from mmdiffperc.seg.referring.refer_files import Instances, load_refs
@@ -21,16 +22,6 @@ PYTHON_2 = (
     b"(lp0\n(dp1\nS'ref_id'\np2\nI3\nsS'ann_id'\np3\nL20L\nsS'image_id'\nI7\nsS'category_id'\nI2\nsS'split'\n"
     b"S'train'\nsS'sentences'\n(lp4\n(dp5\nS'raw'\nS'the caf\\xe9'\nsasa."
 )
-
-
-class Attack:
-    """Touches a file when it is unpickled."""
-
-    def __init__(self, path):
-        self.path = path
-
-    def __reduce__(self):
-        return os.mkdir, (str(self.path),)
 
 
 @pytest.fixture
@@ -61,7 +52,7 @@ def test_refs_of_python_2(write):
 
 @pytest.mark.parametrize('protocol', [0, 2, 4])
 def test_nothing_is_executed(write, tmp_path, protocol):
-    path = write(pickle.dumps([REF, Attack(tmp_path / 'executed')], protocol))
+    path = write(pickle.dumps([REF, Call(os.mkdir, str(tmp_path / 'executed'))], protocol))
     with pytest.raises(pickle.UnpicklingError, match=r'refs\(unc\)\.p.*`(posix|nt)\.mkdir`'):
         load_refs(path)
     assert not (tmp_path / 'executed').exists()
@@ -134,8 +125,8 @@ def test_ref_of_another_data_set(instances, change, message):
 @pytest.mark.parametrize(
     ('content', 'message'),
     [
-        (b'{"images": [', 'json'),
-        (b'\xff', 'json'),
+        (b'{"images": [', 'JSON'),
+        (b'\xff', 'JSON'),
         (b'[]', 'images.*annotations.*categories'),
         (b'{"images": {}}', 'images'),
         (b'{"images": []}', 'annotations'),

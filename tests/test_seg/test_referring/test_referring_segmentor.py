@@ -1,9 +1,12 @@
+from collections import OrderedDict
+
 import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
 from mmengine.config import ConfigDict
 from mmengine.registry import init_default_scope
+from mmengine.runner.checkpoint import load_state_dict
 from mmengine.structures import PixelData
 from mmseg.registry import MODELS
 from mmseg.structures import SegDataSample
@@ -113,6 +116,18 @@ def test_windows_get_the_sentence_of_their_image(model, images):
     logits = slider.encode_decode(images[:, :, :, :64], [dict(img_shape=(64, 64), text=text) for text in SENTENCES])
     whole = slider.inference(images, [sample.metainfo for sample in samples()])
     torch.testing.assert_close(whole[..., :32], logits[..., :32], rtol=1e-4, atol=1e-4)
+
+
+@torch.no_grad()
+def test_a_converted_checkpoint_gets_its_text_encoder_while_it_is_loaded(model, images):
+    """Official checkpoints hold none."""
+    lacking = OrderedDict((k, v) for k, v in model.state_dict().items() if '.text_encoder.' not in k)
+    other = build().eval()
+    load_state_dict(other, lacking)
+    torch.testing.assert_close(other(images, samples(), mode='tensor'), model(images, samples(), mode='tensor'))
+    nowhere = dict(BACKBONE, prompts=dict(BACKBONE['prompts'], checkpoint=None))
+    with pytest.raises(RuntimeError, match=r'SentenceEncoder.*model\.backbone\.prompts\.checkpoint'):
+        load_state_dict(build(backbone=nowhere), lacking)
 
 
 @pytest.mark.parametrize('mode', ['loss', 'predict', 'tensor'])

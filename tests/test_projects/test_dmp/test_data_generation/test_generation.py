@@ -28,33 +28,6 @@ def test_generators(tool):
     assert numbers[0] == numbers[3] and len(set(numbers)) == 3
 
 
-def test_captions(tmp_path, tool):
-    read_captions = tool('generation').read_captions
-    (tmp_path / 'a.txt').write_text('a box\n\n two boxes \n')
-    (tmp_path / 'a.jsonl').write_text('{"text": "a box", "keyword": "box"}\n')
-    assert read_captions(tmp_path / 'a.txt') == ['a box', 'two boxes']
-    assert read_captions(tmp_path / 'a.jsonl') == ['a box']
-    for content in ('', 'a box', '{}', '{"text": 3}'):
-        (tmp_path / 'bad.jsonl').write_text(content)
-        with pytest.raises(ValueError, match=r'bad\.jsonl'):
-            read_captions(tmp_path / 'bad.jsonl')
-
-
-def test_captions_with_a_byte_order_mark(tmp_path, tool):
-    (tmp_path / 'a.txt').write_text('a box\n', encoding='utf-8-sig')
-    (tmp_path / 'a.jsonl').write_text('{"text": "a box"}\n', encoding='utf-8-sig')
-    for name in ('a.txt', 'a.jsonl'):
-        assert tool('generation').read_captions(tmp_path / name) == ['a box']
-
-
-@pytest.mark.parametrize('content', [b'\xff\xfe', b'[' * 100_000, b'{"text": ' + b'[' * 400 + b']' * 400 + b'}'])
-def test_captions_that_cannot_be_read(tmp_path, tool, content):
-    (tmp_path / 'bad.jsonl').write_bytes(content)
-    with pytest.raises(ValueError, match=r'bad\.jsonl') as error:
-        tool('generation').read_captions(tmp_path / 'bad.jsonl')
-    assert len(str(error.value)) < 500
-
-
 @pytest.mark.parametrize('content', [b'', b'\xff', b'[1]', b'[' * 100_000])
 def test_damaged_note_of_settings(tmp_path, tool, content):
     (tmp_path / 'made.json').write_bytes(content)

@@ -81,7 +81,7 @@ def test_bad_input(tmp_path, tool, arguments, capsys):
         main([*arguments, '--prompt', 'Describe something'])
     assert '--prompt' in capsys.readouterr().err
     (tmp_path / 'keywords.txt').write_text('\n')
-    assert main(arguments) == 1 and 'expected prompts' in capsys.readouterr().err
+    assert main(arguments) == 1 and 'keywords.txt: expected' in capsys.readouterr().err
     (tmp_path / 'keywords.txt').unlink()
     assert main(arguments) == 1 and 'keywords.txt' in capsys.readouterr().err
 

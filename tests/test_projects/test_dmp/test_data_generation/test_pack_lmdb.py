@@ -61,7 +61,7 @@ def test_bad_targets(tool, images, targets, capsys):
     assert status == 1 and 'b.npz' in capsys.readouterr().err and not list(out.parent.iterdir())
     (targets / 'b.npz').unlink()
     assert run(tool, images, targets)[0] == 1
-    assert '1 of 3 targets' in capsys.readouterr().err
+    assert '3 images; missing: 1, such as b.png' in capsys.readouterr().err
 
 
 def test_something_else_is_kept(tool, images, targets, capsys):

@@ -2,7 +2,7 @@ import pytest
 from mmengine.config import Config
 from mmengine.dataset import ConcatDataset
 
-from mmdiffperc.inference.single_image import pipeline_for_testing, transforms_for_testing
+from mmdiffperc.inference.pipeline import pipeline_for_testing, transforms_for_testing
 
 LOAD, FLIP, PACK = (dict(type=name) for name in ('LoadImageFromFile', 'RandomFlip', 'PackSegInputs'))
 OWN = dict(type='NYUDataset', pipeline=[LOAD, PACK], lazy_init=True)
