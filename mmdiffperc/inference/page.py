@@ -27,7 +27,9 @@ LONGEST_TEXT = 1000  # characters; the text encoder reads 77 tokens
 BOX_COLOUR = (255, 0, 0)
 THREADS = 8
 HOUR = 3600
-SHOWN = dict(interactive=False, format='png', buttons=['fullscreen'])
+SHOWN = dict(interactive=False, format='png', buttons=['fullscreen'], height=360)
+# Gradio does not enlarge small images.
+STYLE = '.enlarged img { object-fit: contain; height: 100%; width: 100%; }'
 
 
 def error_message(message: str) -> gr.Error:
@@ -172,7 +174,10 @@ def build_page(predictor: Predictor) -> gr.Blocks:
         with gr.Row():
             with gr.Column():
                 file = gr.File(label='Image', height=120, elem_id='file')
-                image = gr.Image(label='Input', elem_id='input', **SHOWN)
+                # Gradio locates clicks only on images that are not enlarged.
+                image = gr.Image(
+                    label='Input', elem_id='input', elem_classes=None if takes_boxes else 'enlarged', **SHOWN
+                )
                 with gr.Row(visible=takes_boxes):
                     boxes = gr.Textbox(
                         label='Boxes', info='Click two opposite corners on the image.', value='', interactive=False
@@ -183,7 +188,9 @@ def build_page(predictor: Predictor) -> gr.Blocks:
                     with gr.Tab(task):
                         widgets = [boxes if control.kind == 'boxes' else widget(control) for control in controls]
                         button = gr.Button('Predict', variant='primary')
-                        picture = gr.Image(label='Prediction', elem_id=f'prediction-{number}', **SHOWN)
+                        picture = gr.Image(
+                            label='Prediction', elem_id=f'prediction-{number}', elem_classes='enlarged', **SHOWN
+                        )
                         summary = gr.Textbox(label='Summary', interactive=False)
                         files = gr.File(
                             label='Download', file_count='multiple', interactive=False, elem_id=f'files-{number}'
@@ -219,6 +226,7 @@ def serve(page: gr.Blocks, limits: Limits, **options):
         max_file_size=limits.num_bytes,
         app_kwargs=dict(middleware=[Middleware(RequestLimits, num_bytes=limits.num_bytes)]),
         allowed_paths=[],
+        css=STYLE,
         share=False,
         ssr_mode=False,
         mcp_server=False,
