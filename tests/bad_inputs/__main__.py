@@ -15,7 +15,7 @@ sys.path[:0] = [str(Path(__file__).resolve().parents[level]) for level in (1, 2)
 import conftest  # noqa: E402, F401  (no network, one thread)
 
 from bad_inputs.case import Answer, ask  # noqa: E402
-from bad_inputs.report import AREAS, GOOD, LARGEST_SHARE, cases_of, summary  # noqa: E402
+from bad_inputs.report import AREAS, GOOD, cases_of, most_unclear, summary  # noqa: E402
 
 SECONDS = 60
 PROCESSES = get_context('fork')  # each starts with everything imported
@@ -60,7 +60,7 @@ def main(wanted):
         print(f'{name}: {summary(answers)}', flush=True)
         kinds = [answer.kind for _, answer in answers]
         failed |= any(kind in kinds for kind in ('crash', 'hang'))
-        failed |= any(kinds.count(kind) > LARGEST_SHARE * len(kinds) for kind in ('silent', 'obscure'))
+        failed |= any(kinds.count(kind) > most_unclear(area, len(kinds)) for kind in ('silent', 'obscure'))
         assert set(kinds) <= {*GOOD, 'silent', 'obscure', 'crash', 'hang'}
     return int(failed)
 

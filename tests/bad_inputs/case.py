@@ -19,7 +19,7 @@ SECONDS = 20
 ADVICE = re.compile(
     r'expected|did you mean|needs|set |choose|check|leave|must|copy|cannot be|go(?:es)? (?:with|together)|use '
     r'|is one of|is for |the palette has|name their folder|name another|lower one of them|say what|not allowed with'
-    r'|translate|load the|load it|is it loaded|likely|again|compare its|run `|add |give |complete the',
+    r'|exists|translate|load the|load it|is it loaded|likely|again|compare its|run `|add |give |complete the',
     re.IGNORECASE,
 )
 

@@ -16,6 +16,7 @@ import_modules_from_strings(['mmdiffperc.pose', 'mmdiffperc.seg'])  # whose clas
 
 MAX_SHOWN = 100
 LARGEST_SHARE = 0.02  # of obscure, and of silent, answers
+STRICT = (arguments, command_line)  # what the package itself parses, of which all is clear
 
 
 def cases_of(area: ModuleType) -> list[Case]:
@@ -26,6 +27,11 @@ def cases_of(area: ModuleType) -> list[Case]:
 def all_cases() -> list[Case]:
     """The bad inputs of all areas."""
     return [case for area in AREAS for case in cases_of(area)]
+
+
+def most_unclear(area: ModuleType, number: int) -> float:
+    """The largest number of obscure answers, and of silent ones, to so many bad inputs."""
+    return 0 if area in STRICT else LARGEST_SHARE * number
 
 
 def summary(answers: Iterable[tuple[Case, Answer]]) -> str:

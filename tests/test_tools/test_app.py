@@ -313,11 +313,6 @@ def test_options(tasks):
         (['--task', 'depth', 'CONFIG'], 'NAME CONFIG WEIGHTS'),
         (['--task', 'depth', 'absent.py', 'depth.pth'], 'absent.py'),
         (['--task', 'depth', 'CONFIG', 'depth.pth', 'mode'], 'KEY=VALUE'),
-        (['--task', 'depth', 'CONFIG', 'a.pth', '--task', 'depth', 'CONFIG', 'b.pth'], 'distinct names'),
-        (['--task', 'a/b', 'CONFIG', 'depth.pth'], 'distinct names'),
-        (['--task', '', 'CONFIG', 'depth.pth'], 'distinct names'),
-        (['--task', 'depth', 'CONFIG', 'depth.pth', '--port', '0'], '--port'),
-        (['--task', 'depth', 'CONFIG', 'depth.pth', '--max-queue', '0'], '--max-queue'),
     ],
 )
 def test_bad_options(tasks, arguments, message, capsys):

@@ -120,17 +120,3 @@ def test_bad_input_is_one_clear_line(tiny_vpd, tmp_path, capsys):
     ):
         assert benchmark.main(arguments) == 1
         assert message in capsys.readouterr().err
-
-
-@pytest.mark.parametrize('arguments', [['absent.py'], [__file__, '--device', 'abacus']])
-def test_options_are_checked_first(capsys, arguments):
-    with pytest.raises(SystemExit):
-        benchmark.main(arguments)
-    assert arguments[-1] in capsys.readouterr().err
-
-
-def test_size_must_be_positive(tiny_vpd, capsys):
-    with pytest.raises(SystemExit):
-        benchmark.main([tiny_vpd, '--size', '64', '0'])
-    error = capsys.readouterr().err.splitlines()[-1]
-    assert '--size' in error and "'0'" in error

@@ -52,9 +52,6 @@ def test_bad_input_is_one_clear_line(config, tmp_path, capsys):
     ):
         assert constant_depth.main([str(tmp_path / name)]) == 1
         assert message in capsys.readouterr().err
-    with pytest.raises(SystemExit):
-        constant_depth.main(['absent.py'])
-    assert 'absent.py' in capsys.readouterr().err
 
 
 def test_training_maps_without_any_depth(config, tmp_path, capsys):

@@ -150,7 +150,8 @@ def test_pairs_differ_in_the_weights_of_the_unet_only():
     for name, task in TASKS.items():
         if name.startswith('dmp'):
             continue
-        first, *_, second = (Config.fromfile(ROOT / config) for config in task.configs.values())
+        first, *_, second = task.configs.values()
+        first, second = Config.fromfile(ROOT / first), Config.fromfile(ROOT / second)
         assert first.model.backbone.init_cfg == dict(type='Pretrained', checkpoint='tiny-sd')
         assert second.model.backbone.init_cfg.pop('components') == ('vae',)
         assert first.model == second.model and first.optim_wrapper == second.optim_wrapper

@@ -87,7 +87,7 @@ def test_help_lists_the_options_of_the_task(capsys, config, options):
     assert {'--out', '--device', '--dtype', '--batch-size', '--skip-existing', '--cfg-options'} < helps[1]
 
 
-def test_wrong_command_lines(run, tmp_path, photos, capsys):
+def test_wrong_command_lines(tmp_path, capsys):
     def error(arguments):
         with pytest.raises(SystemExit):
             predict.main(arguments)
@@ -97,11 +97,6 @@ def test_wrong_command_lines(run, tmp_path, photos, capsys):
     assert 'WEIGHTS' in error([POSE])
     assert '--text' in error(['--out', 'out', POSE, 'a.pth', 'a.png', '--text', 'a box'])
     assert 'WEIGHTS' in error(['--box', *'1234', POSE])  # an option of the task
-    assert 'no.py' in error(['no.py', 'a.pth', 'a.png'])
-    for scale in ('0', 'nan', 'many'):
-        with pytest.raises(SystemExit):
-            run(photos, f'--png-scale={scale}')
-        assert '--png-scale' in capsys.readouterr().err
     Config(dict(model=dict(type='Nothing'))).dump(tmp_path / 'config.py')
     assert predict.main([str(tmp_path / 'config.py'), 'a.pth', 'a.png']) == 1
     assert capsys.readouterr().err.startswith("predict: No inferencer for a model of type 'Nothing'")

@@ -86,34 +86,10 @@ def test_an_existing_file_is_not_replaced_unasked(tmp_path, capsys):
     assert Config.fromfile(out).model.backbone.type == 'DiffusionUNet'
 
 
-@pytest.mark.parametrize(
-    ('arguments', 'name'),
-    [
-        (['image.png', '--out-file', 'mine.py'], 'CONFIG'),
-        ([UPERNET, '--out-file', 'mine.txt'], '--out-file'),
-        ([UPERNET, '--out-file', 'mine.py', '--strides', '0'], '--strides'),
-    ],
-)
-def test_options_out_of_range(tmp_path, capsys, monkeypatch, arguments, name):
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / 'image.png').touch()
-    with pytest.raises(SystemExit):
-        main(arguments)
-    error = capsys.readouterr().err.splitlines()[-1]
-    assert f'argument {name}' in error
-
-
 def test_classes_that_the_text_encoder_cannot_read(tmp_path, capsys):
     options = ['--arch', write_arch(tmp_path / 'arch'), '--strides', '8', '16', '32', '64', '--classes', 'tram', '道路']
     assert main([UPERNET, '--out-file', str(tmp_path / 'mine.py'), *options]) == 1
     assert "'道路'" in capsys.readouterr().err.splitlines()[-1] and not (tmp_path / 'mine.py').exists()
-
-
-def test_an_unknown_host(tmp_path, capsys):
-    config = tmp_path / 'config.py'
-    config.write_text("model = dict(backbone=dict(type='ResNet'))")
-    assert main([str(config), '--out-file', str(tmp_path / 'mine.py'), '--scope', 'nobody']) == 1
-    assert "'nobody'" in capsys.readouterr().err.splitlines()[-1]
 
 
 def test_what_cannot_be_swapped_is_told_in_a_line(tmp_path, capsys):

@@ -86,12 +86,6 @@ def test_without_full_mmcv_it_says_so(capsys):
     assert capsys.readouterr().out.startswith('Skipped, because mmcv-lite')
 
 
-def test_a_page_is_written_about_all(capsys):
-    with pytest.raises(SystemExit):
-        sweep.main(['--write', '--only', 'upernet'])
-    assert '--write' in capsys.readouterr().err
-
-
 def test_a_backbone_that_learns_nothing_is_told(tmp_path, monkeypatch):
     """A level that is computed and read by nothing would be such a one."""
     (stock,) = (stock for stock in all_configs() if stock.name.endswith('/pspnet_r50-d8.py'))

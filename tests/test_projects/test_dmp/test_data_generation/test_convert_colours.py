@@ -69,29 +69,3 @@ def test_palette_of_a_data_set(tmp_path, classes, capsys):
     status, colours = run(tmp_path, 'classes', 'colours', 'colours', *palette)
     assert status == 0 and colours[0, 0].tolist() == [128, 64, 128] and colours[0, 2].tolist() == [190, 153, 153]
     assert not colours[1, 2].any()
-
-
-def test_bedroom_is_for_classes(tmp_path, classes, capsys):
-    with pytest.raises(SystemExit):
-        run(tmp_path, 'classes', 'colours', 'colours', '--bedroom')
-    assert '--bedroom' in capsys.readouterr().err
-
-
-def test_bad_input(tmp_path, classes, capsys):
-    for source, to, options, message in (
-        ('classes', 'classes', [], r'a.png: expected RGB of 8 bits, got (2, 4)'),
-        ('nowhere', 'colours', [], 'nowhere: expected a folder with PNG'),
-        ('classes', 'colours', ['--palette', 'rainbow'], "palette='rainbow'"),
-    ):
-        assert run(tmp_path, source, 'out', to, *options)[0] == 1
-        assert message in capsys.readouterr().err
-    (tmp_path / 'classes/a.png').write_bytes(b'broken')
-    assert run(tmp_path, 'classes', 'out', 'colours')[0] == 1
-    assert 'a.png' in capsys.readouterr().err
-
-
-def test_hidden_files_are_no_maps(tmp_path, classes):
-    """Such as macOS writes beside each file of a foreign disk."""
-    (tmp_path / 'classes/._a.png').write_bytes(b'\0\5\26\7')
-    assert run(tmp_path, 'classes', 'colours', 'colours', '--reduce-zero-label')[0] == 0
-    assert sorted(file.name for file in (tmp_path / 'colours').glob('*.png')) == ['a.png']
