@@ -36,6 +36,16 @@ def snippet(name: str) -> str:
     return snippets()[name]
 
 
+def run_snippet(name: str, **replaced: object) -> dict:
+    """Run a snippet, in which some words or strings are replaced first; return its variables."""
+    code, scope = snippet(name), {}
+    for old, new in replaced.items():
+        assert old in code
+        code = code.replace(old, str(new))
+    exec(code, scope)
+    return scope
+
+
 def write_config(name: str, folder: Path) -> Path:
     """Write a config snippet to a file; bases in ``configs/`` are those of the repository."""
     file = folder / 'my_config.py'

@@ -16,7 +16,7 @@ from mmengine.registry import (
     VISUALIZERS,
     init_default_scope,
 )
-from pages import ROOT, quotes, says, snippet, write_config
+from pages import ROOT, quotes, run_snippet, says, write_config
 from PIL import Image
 
 from mmdiffperc.models import DiffusionUNet
@@ -25,16 +25,6 @@ from mmdiffperc.validation import Validator
 
 DOCS = ROOT / 'docs'
 TROUBLES = quotes(DOCS / 'troubleshooting.md')
-
-
-def run(name, **replaced):
-    """Run a snippet, some strings of which are replaced; returns its variables."""
-    code, scope = snippet(name), {}
-    for old, new in replaced.items():
-        assert f"'{old}'" in code
-        code = code.replace(f"'{old}'", f"'{new}'")
-    exec(code, scope)
-    return scope
 
 
 def build_on_meta(cfg):
@@ -60,7 +50,7 @@ def folder(tmp_path, monkeypatch):
 
 
 def test_backbone_alone(capsys):
-    run('run: backbone alone')
+    run_snippet('run: backbone alone')
     printed = capsys.readouterr().out.splitlines()
     assert printed == ['64 8 (1, 64, 12, 20)', '96 16 (1, 96, 6, 10)', '96 32 (1, 96, 3, 5)', '96 64 (1, 96, 2, 3)']
 
@@ -93,7 +83,7 @@ def test_own_segmentation_data(folder):
     write_images(folder / 'data/trams/images/train', [f'{name}.jpg' for name in names])
     write_images(folder / 'data/trams/labels/train', [f'{name}.png' for name in names], value=np.uint8(2))
     config = write_config('config: own segmentation', folder)
-    sample = run('run: look at the data')['sample']
+    sample = run_snippet('run: look at the data')['sample']
     assert sample['inputs'].shape == (3, 512, 512)
     assert set(sample['data_samples'].gt_sem_seg.data.unique().tolist()) <= {2, 255}
 
@@ -123,7 +113,7 @@ def test_own_depth_data(folder):
 
 
 def test_own_referring_data(folder):
-    run('run: own sentences')
+    run_snippet('run: own sentences')
     write_images(folder / 'data/balls/images', ['3.png', '4.png'], size=(90, 120))
     content = dict(
         images=[dict(id=n, file_name=f'{n}.png', height=90, width=120) for n in (3, 4)],
@@ -161,7 +151,7 @@ def test_own_pose_data(folder):
 
 
 def test_forms_of_init_cfg():
-    forms = run('run: forms of init_cfg')
+    forms = run_snippet('run: forms of init_cfg')
     configs = [form for form in forms.values() if isinstance(form, dict) and 'checkpoint' in form]
     assert len(configs) == 6
     for config in configs:
@@ -175,12 +165,8 @@ def test_forms_of_init_cfg():
 
 
 def test_class_embeddings(folder):
-    code = snippet('run: class embeddings')
-    tiny = {'768': '96', "'sd1-5'": "'tiny-sd'", "'stable-diffusion-v1-5/stable-diffusion-v1-5'": "'tiny-sd'"}
-    for old, new in tiny.items():
-        assert old in code
-        code = code.replace(old, new)
-    exec(code, {})
+    tiny = {'768': 96, "'sd1-5'": "'tiny-sd'", 'stable-diffusion-v1-5/stable-diffusion-v1-5': 'tiny-sd'}
+    run_snippet('run: class embeddings', **tiny)
     classes = ['road', 'tram', 'tram stop']
     ready, computed = (
         DiffusionUNet(
@@ -246,7 +232,7 @@ def test_a_frozen_backbone_keeps_nothing_for_the_backward_pass(folder):
 
 def test_features_of_an_image(monkeypatch):
     monkeypatch.chdir(ROOT)
-    features = run('run: features of an image')['features']
+    features = run_snippet('run: features of an image')['features']
     assert [tuple(feature.shape[1:]) for feature in features] == [(64, 16, 16), (96, 8, 8), (96, 4, 4), (96, 2, 2)]
 
 

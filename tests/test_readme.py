@@ -20,7 +20,7 @@ from child_processes import fork
 from mmengine.config import Config
 from mmengine.registry import METRICS, MODELS, init_default_scope
 from mmengine.runner import save_checkpoint
-from pages import ROOT, anchors, commands, links, markdown_files, snippet, snippets, write_config
+from pages import ROOT, anchors, commands, links, markdown_files, run_snippet, snippet, snippets, write_config
 
 from mmdiffperc.compat.checkpoint import load_file
 from mmdiffperc.models import ClassPrompts
@@ -41,7 +41,7 @@ def test_swap_in_builds(tmp_path):
 
 def test_swap_backbone_writes_a_config(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    exec(snippet('run: swap_backbone'), {})
+    run_snippet('run: swap_backbone')
     cfg = Config.fromfile('my_config.py')
     init_default_scope('mmdet')
     with torch.device('meta'):
@@ -51,9 +51,7 @@ def test_swap_backbone_writes_a_config(tmp_path, monkeypatch):
 
 
 def test_own_classes_build():
-    scope = {}
-    exec(snippet('prompts: own classes'), scope)
-    prompts = MODELS.build(scope['prompts'], default_args=dict(embed_dims=12))
+    prompts = MODELS.build(run_snippet('prompts: own classes')['prompts'], default_args=dict(embed_dims=12))
     assert isinstance(prompts, ClassPrompts)
     assert prompts(2).shape == (2, 3, 12)
 
@@ -67,24 +65,20 @@ def run_on_a_model(name: str, folder: Path) -> dict:
     save_checkpoint(
         dict(meta=dict(dataset_meta=dict(classes=[], palette=[])), state_dict=state_dict), str(folder / 'model.pth')
     )
-    scope = {}
-    exec(snippet(name).replace(checkpoint, str(folder / 'model.pth')), scope)
-    return scope
+    return run_snippet(name, **{checkpoint: folder / 'model.pth'})
 
 
 def test_own_image_is_segmented(monkeypatch):
     """By the checkpoint that ships."""
     monkeypatch.chdir(ROOT)
-    scope = {}
-    exec(snippet('run: own image'), scope)
+    scope = run_snippet('run: own image')
     assert scope['labels'].shape == (128, 128)
     assert {'wall', 'floor'} < {scope['inferencer'].classes[label] for label in np.unique(scope['labels'])}
 
 
 def test_inferencer(tmp_path, monkeypatch):
     monkeypatch.chdir(ROOT)
-    scope = {}
-    exec(snippet('run: inferencer').replace("out_dir='predictions'", f"out_dir='{tmp_path}'"), scope)
+    scope = run_snippet('run: inferencer', **{"out_dir='predictions'": f"out_dir='{tmp_path}'"})
     assert scope['labels'].shape == (128, 128) and scope['picture'].shape == (128, 128, 3)
     assert sorted(file.name for file in tmp_path.iterdir()) == ['scene_labels.png', 'scene_overlay.png']
 
@@ -102,10 +96,9 @@ def test_phrase_in_own_image(tmp_path, monkeypatch):
 
 
 def test_depth_evaluator_builds():
-    scope = {}
-    exec(snippet('config: depth evaluator'), scope)
+    evaluator = run_snippet('config: depth evaluator')['val_evaluator']
     init_default_scope('mmseg')
-    assert METRICS.build(scope['val_evaluator']).depth_metrics == ('abs_rel', 'rmse', 'd1')
+    assert METRICS.build(evaluator).depth_metrics == ('abs_rel', 'rmse', 'd1')
 
 
 def test_weights_of_deepspeed(tmp_path, monkeypatch):
@@ -113,7 +106,7 @@ def test_weights_of_deepspeed(tmp_path, monkeypatch):
     checkpoint.mkdir()
     torch.save(dict(module=dict(weight=torch.ones(2, 3))), checkpoint / 'mp_rank_00_model_states.pt')
     monkeypatch.chdir(tmp_path)
-    exec(snippet('run: weights of DeepSpeed'), {})
+    run_snippet('run: weights of DeepSpeed')
     assert torch.equal(load_file('vpd.pth')['state_dict']['weight'], torch.ones(2, 3))
 
 

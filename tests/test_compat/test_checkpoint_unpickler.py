@@ -10,21 +10,12 @@ import pytest
 import torch
 from mmengine.logging import HistoryBuffer
 from mmengine.runner import CheckpointLoader
+from pickles import Call
 
 from mmdiffperc.compat.checkpoint import load_file
 from mmdiffperc.compat.checkpoint_unpickler import LoadedArray, LoadedType, scalar
 
 GIGABYTE = 10**9
-
-
-class Call:
-    """Pickles to a call of ``function(*args)`` that happens on loading."""
-
-    def __init__(self, function, *args, state=None):
-        self.reduced = (function, args) if state is None else (function, args, state)
-
-    def __reduce__(self):
-        return self.reduced
 
 
 def typed_storage():

@@ -5,7 +5,7 @@ import torch
 from mmdet.apis import DetInferencer
 from mmengine.config import Config
 from mmengine.registry import MODELS, init_default_scope
-from test_readme import ROOT, snippet
+from pages import ROOT, run_snippet, snippet
 from tiny_det import RETINANET, write_checkpoint
 
 IMAGE = 'resources/scene.png'
@@ -14,9 +14,7 @@ IMAGE = 'resources/scene.png'
 def test_objects_in_own_image(tmp_path, monkeypatch):
     monkeypatch.chdir(ROOT)
     checkpoint = write_checkpoint(str(RETINANET), tmp_path / 'detector.pth')
-    code = snippet('run: own detection').replace('work_dirs/retinanet/iter_1800.pth', checkpoint)
-    scope = {}
-    exec(code, scope)
+    scope = run_snippet('run: own detection', **{'work_dirs/retinanet/iter_1800.pth': checkpoint})
     found, inferencer = scope['found'], scope['inferencer']
     assert len(found['boxes']) == len(found['scores']) == len(found['labels']) > 0
     assert (found['boxes'] >= 0).all() and (found['boxes'] <= 128).all()

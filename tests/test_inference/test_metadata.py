@@ -2,7 +2,7 @@ import json
 import re
 
 import pytest
-from mmengine.logging import MMLogger
+from logs import heard
 
 from mmdiffperc.inference.metadata import list_images, metadata_line, read_metadata
 
@@ -86,10 +86,8 @@ def test_files_that_are_left_out_are_counted(tmp_path, caplog):
     for name in ('a.png', 'b.heic', 'c.gif', '._a.png'):
         (tmp_path / name).touch()
     (tmp_path / 'folder.png').mkdir()
-    logger = MMLogger.get_current_instance()
-    logger.addHandler(caplog.handler)  # mmengine's logger passes nothing on
-    assert list_images(tmp_path) == [('a.png', [])]
-    logger.removeHandler(caplog.handler)
+    with heard(caplog):
+        assert list_images(tmp_path) == [('a.png', [])]
     assert str(tmp_path) in caplog.text and '2 files' in caplog.text and "'b.heic'" in caplog.text
 
 

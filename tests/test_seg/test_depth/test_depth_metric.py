@@ -1,5 +1,4 @@
 import re
-from contextlib import contextmanager
 
 import cv2
 import numpy as np
@@ -7,25 +6,14 @@ import pytest
 import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
+from logs import heard
 from mmengine.evaluator import Evaluator
-from mmengine.logging import MMLogger
 from mmengine.registry import init_default_scope
 from mmengine.structures import PixelData
 from mmseg.structures import SegDataSample
 
 from mmdiffperc.evaluation.depth import MEASURES
 from mmdiffperc.seg.depth.depth_metric import MonocularDepthMetric
-
-
-@contextmanager
-def heard(caplog):
-    """Let caplog hear mmengine's logger, which passes nothing on."""
-    logger = MMLogger.get_current_instance()
-    logger.addHandler(caplog.handler)
-    try:
-        yield
-    finally:
-        logger.removeHandler(caplog.handler)
 
 
 def sample(pred, gt=None, **meta):

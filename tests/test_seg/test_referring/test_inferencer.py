@@ -7,7 +7,7 @@ import pytest
 import tiny_refer
 import torch
 import torch.nn.functional as F
-from mmengine.logging import MMLogger
+from logs import heard
 
 from mmdiffperc.inference import build_inferencer
 from mmdiffperc.seg import ReferringInferencer
@@ -83,8 +83,6 @@ def test_text_that_is_no_sentence(inferencer, image):
 
 
 def test_a_long_sentence_is_cut_and_reported(inferencer, image, caplog):
-    logger = MMLogger.get_instance('phrase')
-    logger.addHandler(caplog.handler)
-    inferencer(image, text='the red box and ' * 100)
-    logger.removeHandler(caplog.handler)
+    with heard(caplog):
+        inferencer(image, text='the red box and ' * 100)
     assert '402' in caplog.text and 'max_length' in caplog.text
