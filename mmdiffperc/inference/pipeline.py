@@ -4,7 +4,7 @@ from mmengine.config import Config
 from mmengine.dataset import Compose
 from mmengine.registry import DATASETS, DefaultScope
 
-ANNOTATION_LOADERS = ('LoadAnnotations', 'LoadDepthAnnotation', 'LoadReferringMask')
+ANNOTATION_LOADERS = ('LoadAnnotations', 'LoadDepthAnnotation', 'LoadPanopticAnnotations', 'LoadReferringMask')
 
 
 def pipeline_for_testing(cfg: Config) -> Compose:
