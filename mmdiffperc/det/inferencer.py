@@ -41,9 +41,8 @@ class DetectionInferencer(ImageInferencer):
         fusion_head = getattr(self.model, 'panoptic_fusion_head', None)
         if fusion_head is not None and not fusion_head.test_cfg.get('instance_on'):
             raise ValueError(
-                f'Panoptic segmentation is not supported, and {type(self.model).__name__} predicts nothing else: expected '
-                'a model that predicts boxes. MaskFormer and Mask2Former predict instances if '
-                'model.test_cfg.instance_on is True'
+                f'{type(self.model).__name__} predicts panoptic maps, which are not supported: expected a model that '
+                'predicts boxes. MaskFormer and Mask2Former predict instances with model.test_cfg.instance_on=True'
             )
 
     @classmethod

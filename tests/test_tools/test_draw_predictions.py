@@ -67,7 +67,7 @@ def test_bad_input_is_one_clear_line(draw, config, tiny_checkpoint, tmp_path, ca
         ([config, tiny_checkpoint, '--indices', 0, 7], '0 to 1, got [7]'),
         (
             [tmp_path / 'unlabelled.py', tiny_checkpoint],
-            'many.jpg: expected a config whose test pipeline loads gt_sem_seg',
+            'gt_sem_seg',
         ),
     ):
         assert draw(*arguments, '--out-file', tmp_path / 'figure.png') == 1
