@@ -4,8 +4,8 @@
     python tools/sweep_stock_configs.py --check
     python tools/sweep_stock_configs.py --only mask2former
 
-The tool replaces the backbone of each config with a small one that has random weights, builds the model, trains it for one
-step, and predicts. It prints one table row per config.
+The tool replaces the backbone of each config with a small one that has random weights, builds the model, trains it for
+one step, and predicts. It prints one table row per config.
 """
 
 import sys
