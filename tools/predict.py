@@ -4,7 +4,7 @@
     python tools/predict.py CONFIG --help
 
 The model in CONFIG decides what is predicted, and the second command lists its options. INPUT is an image, a video, a
-folder of them, or a pattern such as 'photos/*.jpg'.
+folder of them, or a glob pattern in quotes.
 
 The files of an image are named after it: a picture to look at, and files to compute with. A video gives a video of the
 pictures, and a folder with the other files of each frame. Images that cannot be read are reported at the end, and the
@@ -64,7 +64,7 @@ def predict(config: str, weights: str, input: list[Path], out: Path, cfg_options
 
 @one_line_errors(ValueError, TypeError, OSError, RuntimeError, ImportError, pickle.UnpicklingError)
 def main(arguments=None):
-    """Run the tool with the given arguments, by default those of the command line."""
+    """Run the tool with the given arguments, or with those of the command line."""
     arguments = sys.argv[1:] if arguments is None else arguments
     args = build_parser(find_task(arguments)).parse_args(arguments)
     number = predict(**vars(args))

@@ -8,17 +8,17 @@ from pathlib import Path, PurePath
 import numpy as np
 from PIL import Image
 
-from mmdiffperc.nearest import what_is_there
+from mmdiffperc.nearest import IMAGE_SUFFIXES, what_is_there
 
 from .image_files import read_image
-from .metadata import IMAGE_SUFFIXES, METADATA, image_files, list_images
+from .metadata import METADATA, image_files, list_images
 from .videos import VIDEO_SUFFIXES, count_frames, read_video
 
 ImageInput = str | Path | np.ndarray | Image.Image
 
 
 @dataclass(frozen=True, eq=False)
-class Source:
+class ImageSource:
     """An image or a video.
 
     Args:
@@ -58,16 +58,16 @@ class Frame:
 
     Args:
         pixels (np.ndarray): ``(H, W, 3)`` in BGR, uint8.
-        source (Source): Where it comes from.
+        source (ImageSource): Where it comes from.
         index (int): Its index in a video. Defaults to 0.
     """
 
     pixels: np.ndarray
-    source: Source
+    source: ImageSource
     index: int = 0
 
 
-def find_sources(inputs: ImageInput | Sequence[ImageInput]) -> list[Source]:
+def find_sources(inputs: ImageInput | Sequence[ImageInput]) -> list[ImageSource]:
     """List the images and videos among inputs.
 
     Args:
@@ -76,23 +76,23 @@ def find_sources(inputs: ImageInput | Sequence[ImageInput]) -> list[Source]:
             ``metadata.jsonl``, if there is one.
 
     Raises:
-        FileNotFoundError: A folder or a pattern without images.
-        TypeError: An input is none of these.
+        FileNotFoundError: A folder contains no images, or no file matches a pattern.
+        TypeError: An input has another type.
         ValueError: The metadata are damaged.
     """
     entries = inputs if isinstance(inputs, (list, tuple)) else [inputs]
     return [source for index, entry in enumerate(entries) for source in _sources_of(entry, index)]
 
 
-def read_frames(source: Source, read: Callable[[ImageInput], np.ndarray] = read_image) -> Iterator[Frame]:
+def read_frames(source: ImageSource, read: Callable[[ImageInput], np.ndarray] = read_image) -> Iterator[Frame]:
     """Read an image, or the frames of a video one by one.
 
     Args:
-        source (Source): The image or the video.
+        source (ImageSource): The image or the video.
         read (Callable): Reads an image. Default: :func:`.read_image`.
 
     Raises:
-        OSError: There is no such file.
+        OSError: The file does not exist.
         ValueError: The file is not an image or a video.
     """
     if not source.is_video:
@@ -103,10 +103,10 @@ def read_frames(source: Source, read: Callable[[ImageInput], np.ndarray] = read_
 
 
 def _sources_of(entry, index):
-    if isinstance(entry, Source):
+    if isinstance(entry, ImageSource):
         return [entry]
     if isinstance(entry, (np.ndarray, Image.Image)):
-        return [Source(entry, PurePath(f'{index:06}'))]
+        return [ImageSource(entry, PurePath(f'{index:06}'))]
     if not isinstance(entry, (str, Path)):
         raise TypeError(
             'Expected an image or video file, a folder, a pattern, an array (H, W, 3) or a PIL image, got '
@@ -117,7 +117,7 @@ def _sources_of(entry, index):
         return _sources_in(path)
     if glob.has_magic(str(entry)) and not path.exists():
         return _sources_matching(str(entry))
-    return [Source(path, PurePath(path.stem))]
+    return [ImageSource(path, PurePath(path.stem))]
 
 
 def _sources_in(folder):
@@ -130,15 +130,15 @@ def _sources_in(folder):
             f'{folder}: expected images ({", ".join(IMAGE_SUFFIXES)}) or videos ({", ".join(VIDEO_SUFFIXES)}); '
             f'{what_is_there(str(folder))}'
         )
-    return [Source(image, image.relative_to(folder).with_suffix(''), caption) for image, caption in images]
+    return [ImageSource(image, image.relative_to(folder).with_suffix(''), caption) for image, caption in images]
 
 
 def _sources_matching(pattern):
     files = sorted(file for file in map(Path, glob.glob(pattern, recursive=True)) if file.is_file())
     if not files:
         raise FileNotFoundError(f'{pattern}: no file matches this pattern')
-    fixed = [part for part in Path(pattern).parts[:-1]]
+    fixed = list(Path(pattern).parts[:-1])
     while any(map(glob.has_magic, fixed)):
         fixed.pop()
     root = Path(*fixed)
-    return [Source(file, file.relative_to(root).with_suffix('')) for file in files]
+    return [ImageSource(file, file.relative_to(root).with_suffix('')) for file in files]

@@ -9,7 +9,7 @@ import numpy as np
 
 from mmdiffperc.files import write_whole
 
-from .inputs import Source
+from .inputs import ImageSource
 from .videos import frames_per_second, video_writer
 from .writers import encode_png
 
@@ -32,11 +32,11 @@ class OutputFolder:
     endings: tuple[str, ...]
     picture_ending: str
 
-    def check(self, sources: Sequence[Source]):
+    def check(self, sources: Sequence[ImageSource]):
         """Check that no two inputs have the same files, and that no input is overwritten.
 
         Raises:
-            ValueError: They do, or one would be.
+            ValueError: Two inputs have the same files, or an input would be overwritten.
         """
         owners = {}
         for source in sources:
@@ -47,28 +47,28 @@ class OutputFolder:
             if source.is_file and Path(source.image).resolve() in owners:
                 raise ValueError(f'{source.name} would be overwritten: choose another output folder')
 
-    def is_done(self, source: Source) -> bool:
+    def is_done(self, source: ImageSource) -> bool:
         """Return whether all files of an image exist, or the video of a video, which is written last."""
         return all(file.is_file() for file in self.files_of(source))
 
-    def files_of(self, source: Source) -> list[Path]:
+    def files_of(self, source: ImageSource) -> list[Path]:
         """Return the files of an image, or the video of a video."""
         stem = self.folder / source.stem
         endings = [f'{self.picture_ending}.mp4'] if source.is_video else [*self.endings, f'{self.picture_ending}.png']
         return [Path(f'{stem}{ending}') for ending in endings]
 
     @contextmanager
-    def open(self, source: Source) -> Iterator[Callable[[int, dict[str, bytes], np.ndarray], None]]:
+    def open(self, source: ImageSource) -> Iterator[Callable[[int, dict[str, bytes], np.ndarray], None]]:
         """Write the files of an image or a video.
 
         Yields:
-            Callable: Writes a prediction: the index of its frame, the content of its files by their endings, and its
-            picture.
+            Callable: Writes a prediction. Its arguments are the index of the frame, the content of the files by their
+            endings, and the picture.
         """
         stem = self.folder / source.stem
         if not source.is_video:
             picture_ending = f'{self.picture_ending}.png'
-            # A task may have a picture of its own, such as one of 16 bits.
+            # A task may encode the picture itself, for instance in 16 bits.
             yield lambda _, contents, picture: write_files(stem, {picture_ending: encode_png(picture)} | contents)
             return
         with video_writer(f'{stem}{self.picture_ending}.mp4', frames_per_second(source.image)) as append:

@@ -1,5 +1,7 @@
 """The parts for mmsegmentation."""
 
+from mmdiffperc.compat import mmcv_loading
+
 from .dataset_check import check_seg_dataset
 from .depth import (
     AnySizeDepthHead,
@@ -35,6 +37,8 @@ from .semantic import (
     SemanticInferencer,
     ToyScenesDataset,
 )
+
+mmcv_loading.install()
 
 __all__ = [
     'AnySizeDepthHead',

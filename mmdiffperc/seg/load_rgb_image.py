@@ -1,8 +1,7 @@
-"""mmcv's image loader, with errors that name the file."""
+"""mmcv's image loader, for RGB images of 8 bits only."""
 
 import os
 
-import cv2
 import numpy as np
 from mmcv.transforms import LoadImageFromFile
 from mmseg.registry import TRANSFORMS
@@ -16,8 +15,8 @@ from mmdiffperc.validation import validated
 class LoadRGBImageFromFile(LoadImageFromFile):
     """mmcv's ``LoadImageFromFile``, which refuses everything but an RGB image of 8 bits and names the file.
 
-    OpenCV's error for an empty file does not name the file, and OpenCV silently changes RGB images of floating-point
-    numbers. Test pipelines keep ``LoadImageFromFile``, because mmseg's ``MMSegInferencer`` looks for that name.
+    OpenCV silently changes RGB images of floating-point numbers. Test pipelines keep ``LoadImageFromFile``, because
+    mmseg's ``MMSegInferencer`` looks for that name.
 
     Raises:
         FileNotFoundError: The file does not exist.
@@ -34,7 +33,7 @@ class LoadRGBImageFromFile(LoadImageFromFile):
             results = super().transform(results)
         except FileNotFoundError as error:
             raise FileNotFoundError(f'{path}: no such image; check data_root and data_prefix, or the path') from error
-        except (AssertionError, cv2.error) as error:
+        except AssertionError as error:
             raise unreadable(path) from error
         return self._check_colours(results, path)
 

@@ -22,7 +22,7 @@ with warnings.catch_warnings():
         'sparse_csr': torch.eye(3).to_sparse_csr(),
         'qint8': torch.quantize_per_tensor(torch.ones(3), 0.1, 0, torch.qint8),
         'meta': torch.ones(3, device='meta'),
-        'repeated': torch.ones(1).expand(1000, 1000),
+        'repeats': torch.ones(1).expand(1000, 1000),
         'TypedStorage': torch.ones(2).untyped_storage(),
     }
 

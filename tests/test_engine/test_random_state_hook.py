@@ -3,12 +3,10 @@
 import os
 import random
 import signal
-import subprocess
-import sys
-import time
 from itertools import count
 from pathlib import Path
 
+import child_processes
 import numpy as np
 import pytest
 import torch
@@ -225,21 +223,19 @@ def train_config(config_file: Path, work_dir: Path, resume: bool = False) -> dic
 
 
 def train_and_kill(config_file: Path, work_dir: Path):
-    """Run ``mim train`` and kill all of it once a checkpoint is there."""
-    command = [sys.executable, '-m', 'mim', 'train', 'mmseg', str(config_file), '--work-dir', str(work_dir)]
-    # One thread, as the tests have: equal sums need equal threads.
-    environment = dict(os.environ, PYTHONPATH=str(ROOT), OMP_NUM_THREADS='1')
-    process = subprocess.Popen(command, env=environment, start_new_session=True, stdout=subprocess.DEVNULL)
-    checkpoint, give_up = work_dir / 'epoch_1.pth', time.monotonic() + 600
+    """Train in another process and kill it, with its workers, once a checkpoint is there."""
+
+    def train_in_a_group():
+        os.setsid()
+        train_config(config_file, work_dir)
+
+    process = child_processes.fork(train_in_a_group)
     try:
-        while not checkpoint.exists():
-            assert process.poll() is None, 'the run ended before it could be killed'
-            assert time.monotonic() < give_up, 'no checkpoint'
-            time.sleep(0.01)
+        found = child_processes.wait_until((work_dir / 'epoch_1.pth').exists)
     finally:
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
-    assert not (work_dir / f'epoch_{MAX_EPOCHS}.pth').exists(), 'the run ended before it was killed'
+        os.killpg(process, signal.SIGKILL)
+        os.waitpid(process, 0)
+    assert found and not (work_dir / f'epoch_{MAX_EPOCHS}.pth').exists(), 'the run ended before it was killed'
 
 
 def test_config_resumed_after_sigkill_equals_undisturbed(config_file, tmp_path):

@@ -3,7 +3,7 @@ from pathlib import Path, PurePath
 import numpy as np
 import pytest
 
-from mmdiffperc.inference.inputs import Source, find_sources
+from mmdiffperc.inference.inputs import ImageSource, find_sources
 from mmdiffperc.inference.outputs import OutputFolder
 
 PICTURE = np.full((4, 6, 3), 7, np.uint8)
@@ -19,7 +19,7 @@ def names(path):
 
 
 def test_an_image(folder, image):
-    source = Source(image, PurePath('attic/bed'))
+    source = ImageSource(image, PurePath('attic/bed'))
     assert not folder.is_done(source)
     with folder.open(source) as write:
         write(0, {'_a.json': b'{}', '_b.png': b'b'}, PICTURE)
@@ -30,7 +30,7 @@ def test_an_image(folder, image):
 
 
 def test_a_picture_of_the_task_replaces_the_usual_one(folder, image):
-    with folder.open(Source(image, PurePath('bed'))) as write:
+    with folder.open(ImageSource(image, PurePath('bed'))) as write:
         write(0, {'_shown.png': b'16 bits'}, PICTURE)
     assert (folder.folder / 'bed_shown.png').read_bytes() == b'16 bits'
 
@@ -50,16 +50,16 @@ def test_a_video_is_done_when_all_frames_are(folder, video):
 
 def test_two_inputs_with_the_same_files(folder, photos):
     folder.check(find_sources(photos))
-    with pytest.raises(ValueError, match=r'bed\.png and .*bed\.png'):
+    with pytest.raises(ValueError, match=r'bed\.png.*bed\.png'):
         folder.check(find_sources([photos / 'bed.png', str(photos / 'bed.png')]))
     (photos / 'bed.jpg').touch()
     (photos / 'bed.new.png').touch()  # sorted between the two
-    with pytest.raises(ValueError, match=r'bed\.jpg and .*bed\.png'):
+    with pytest.raises(ValueError, match=r'bed\.jpg.*bed\.png'):
         folder.check(find_sources(photos))
 
 
 def test_an_input_is_not_overwritten(photos):
     (photos / 'bed.png').rename(photos / 'bed_shown.png')
     (photos / 'bed.png').touch()
-    with pytest.raises(ValueError, match=r'bed_shown\.png would be overwritten'):
+    with pytest.raises(ValueError, match=r'bed_shown\.png'):
         OutputFolder(Path(photos), (), '_shown').check(find_sources(photos))

@@ -37,7 +37,7 @@ class BasePrompts(nn.Module):
     Attributes:
         num_prompts (int): Number ``K`` of prompts.
         needs_text_encoder (bool): Whether :meth:`init_embeddings` loads a text encoder.
-        condition (str, optional): The input from which :meth:`forward` makes the prompts of an image:
+        condition (str | None): The input from which :meth:`forward` makes the prompts of an image:
             ``'category ids'``, ``'sentences'`` or another name. Default: all images have the same prompts.
         class_names (tuple[str]): The class of each prompt; empty if prompts do not stand for classes.
     """
