@@ -49,7 +49,7 @@ class ImageTargetDataset(BaseDataset):
     """
 
     def __init__(self, data_prefix: dict, ann_file: str = '', **kwargs):
-        if not isinstance(data_prefix, dict) or not {'img_path'} <= data_prefix.keys() <= {'img_path', 'target_path'}:
+        if not {'img_path'} <= data_prefix.keys() <= {'img_path', 'target_path'}:
             raise ValueError(f'data_prefix: expected img_path and, for targets, target_path, got {data_prefix!r}')
         super().__init__(ann_file=ann_file, data_prefix=data_prefix, **kwargs)
 
