@@ -1,7 +1,11 @@
-"""A real browser without a window, for tests of pages."""
+"""A real browser without a window, for tests of pages, and for a picture of the browser page:
+
+python tests/browser.py http://127.0.0.1:7860 resources/scene.png resources/page.png
+"""
 
 import os
 import shutil
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -29,3 +33,21 @@ def open_browser() -> Iterator[Browser]:
             yield browser
         finally:
             browser.close()
+
+
+def draw_page(address: str, image: str, picture: str):
+    """Predict with the first task of a page that is being served, and write a picture of the page."""
+    with open_browser() as browser:
+        page = browser.new_page(viewport=dict(width=960, height=720))
+        page.goto(address)
+        page.locator('#file input[type=file]').set_input_files(image)
+        page.locator('#input img').wait_for()
+        page.get_by_role('button', name='Predict').click()
+        for place in ('#prediction-0 img', '#files-0 a'):
+            page.locator(place).first.wait_for()
+        page.mouse.move(0, 0)
+        page.screenshot(path=picture, animations='disabled')
+
+
+if __name__ == '__main__':
+    draw_page(*sys.argv[1:])

@@ -107,7 +107,7 @@ def start(args: argparse.Namespace, **options) -> gr.Blocks:
 
 @one_line_errors(ValueError, TypeError, OSError, RuntimeError, pickle.UnpicklingError)
 def main(arguments=None):
-    """Run the tool, with these arguments instead of the command line's if there are any."""
+    """Run the tool with the given arguments, or with those of the command line."""
     start(parse_args(arguments))
 
 

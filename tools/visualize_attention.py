@@ -33,13 +33,10 @@ def build_parser() -> ArgumentParser:
     return parser
 
 
-def draw(args):
-    """Write the picture.
-
-    Raises:
-        OSError: The image does not exist.
-        ValueError: The image is damaged, or see :func:`attention_maps`.
-    """
+@one_line_errors(ValueError, OSError, RuntimeError, pickle.UnpicklingError)
+def main(arguments=None):
+    """Run the tool with the given arguments, or with those of the command line."""
+    args = build_parser().parse_args(arguments)
     image = read_image(args.input)
     model = init_model(args.config, args.weights, args.device)
     maps = {}
@@ -48,13 +45,6 @@ def draw(args):
         maps |= {f'{name}, stride {stride}' if stride else name: one for name, one in found.items()}
     with whole_file(args.out_file) as partial:
         attention_figure(image[..., ::-1], maps).savefig(partial, format='png')
-
-
-@one_line_errors(ValueError, OSError, RuntimeError, pickle.UnpicklingError)
-def main(arguments=None):
-    """Run the tool with the given arguments, or with those of the command line."""
-    args = build_parser().parse_args(arguments)
-    draw(args)
     print(f'{args.out_file} written')
 
 

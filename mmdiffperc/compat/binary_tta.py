@@ -4,7 +4,7 @@ A head with ``out_channels=1`` predicts one logit, and ``BaseSegmentor.postproce
 (``mmseg/models/segmentors/base.py:190``). ``SegTTAModel.merge_preds`` applies the sigmoid again (``seg_tta.py:34``),
 and the sigmoid of a probability is at least 0.5.
 
-The core must not import mmseg, so :mod:`mmdiffperc.models.checks` calls :func:`mend` when a model is put into a
+The core must not import mmseg, so ``mmdiffperc.models.checks`` calls :func:`mend` when a model is put into a
 ``SegTTAModel``.
 
 Delete when mmseg (1.2.2 today) averages the probabilities of a binary head without a second sigmoid.

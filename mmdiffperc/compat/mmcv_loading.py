@@ -1,7 +1,7 @@
 """Name the image file that mmcv cannot decode.
 
 For an empty file, mmcv's ``LoadImageFromFile`` passes on OpenCV's ``!buf.empty()``, which names no file. The core must
-not import mmcv, so :mod:`mmdiffperc.seg` installs this.
+not import mmcv, so ``mmdiffperc.seg`` installs this.
 
 Delete when mmcv, 2.1.0 today, names the empty file.
 """

@@ -50,16 +50,16 @@ def test_a_video_is_done_when_all_frames_are(folder, video):
 
 def test_two_inputs_with_the_same_files(folder, photos):
     folder.check(find_sources(photos))
-    with pytest.raises(ValueError, match=r'bed\.png and .*bed\.png'):
+    with pytest.raises(ValueError, match=r'bed\.png.*bed\.png'):
         folder.check(find_sources([photos / 'bed.png', str(photos / 'bed.png')]))
     (photos / 'bed.jpg').touch()
     (photos / 'bed.new.png').touch()  # sorted between the two
-    with pytest.raises(ValueError, match=r'bed\.jpg and .*bed\.png'):
+    with pytest.raises(ValueError, match=r'bed\.jpg.*bed\.png'):
         folder.check(find_sources(photos))
 
 
 def test_an_input_is_not_overwritten(photos):
     (photos / 'bed.png').rename(photos / 'bed_shown.png')
     (photos / 'bed.png').touch()
-    with pytest.raises(ValueError, match=r'bed_shown\.png would be overwritten'):
+    with pytest.raises(ValueError, match=r'bed_shown\.png'):
         OutputFolder(Path(photos), (), '_shown').check(find_sources(photos))

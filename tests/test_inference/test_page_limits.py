@@ -63,7 +63,7 @@ def test_no_layer_runs_after_the_time():
     model[0].register_forward_hook(lambda *_: calls.append('first'))
     with time_limit(model, 300):
         model(torch.ones(1))
-    with pytest.raises(TimeoutError, match='longer than 0 seconds'), time_limit(model, 0):
+    with pytest.raises(TimeoutError, match=r'\b0 seconds'), time_limit(model, 0):
         model(torch.ones(1))
     assert calls == ['first']
     model(torch.ones(1))

@@ -13,7 +13,7 @@ def test_read(video, frames):
 def test_what_is_no_video(tmp_path):
     (tmp_path / 'bad.mp4').write_bytes(b'no video')
     assert count_frames(tmp_path / 'bad.mp4') == 0
-    with pytest.raises(ValueError, match='bad.mp4: empty, damaged'):
+    with pytest.raises(ValueError, match='bad.mp4'):
         next(read_video(tmp_path / 'bad.mp4'))
     with pytest.raises(FileNotFoundError, match='absent.mp4'):
         next(read_video(tmp_path / 'absent.mp4'))

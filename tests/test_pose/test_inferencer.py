@@ -125,11 +125,11 @@ def test_boxes_of_a_detector(files, reference, image, tmp_path):
 @pytest.mark.parametrize(
     ('boxes', 'message'),
     [
-        ([], 'got an array of shape (0,)'),
-        ([[1, 2, 3]], 'got an array of shape (1, 3)'),
-        ([[1, 2, 3, 4], [9, 2, 9, 4]], '[9.0, 2.0, 9.0, 4.0] is empty'),
-        ([[0, 0, float('nan'), 9]], 'is empty'),
-        ([[70, 0, 90, 9]], '[70.0, 0.0, 90.0, 9.0] lies outside the image, which is 70 wide and 60 high'),
+        ([], '(0,)'),
+        ([[1, 2, 3]], '(1, 3)'),
+        ([[1, 2, 3, 4], [9, 2, 9, 4]], '[9.0, 2.0, 9.0, 4.0]'),
+        ([[0, 0, float('nan'), 9]], 'nan'),
+        ([[70, 0, 90, 9]], '[70.0, 0.0, 90.0, 9.0]'),
     ],
 )
 def test_bad_boxes(inferencer, image, boxes, message):

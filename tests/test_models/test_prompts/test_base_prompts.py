@@ -43,7 +43,7 @@ def test_the_backbone_fills_in_what_the_class_takes(arch):
 
     prompts = DiffusionUNet(arch, num_refine_steps=3, prompts=dict(type='Received')).prompts
     assert prompts.received == (3, arch)
-    with pytest.raises(ValueError, match='Received has num_refine_steps=2, but the backbone has 3'):
+    with pytest.raises(ValueError, match=r'Received.*num_refine_steps=2.*\b3\b'):
         DiffusionUNet(arch, num_refine_steps=3, prompts=dict(type='Received', num_refine_steps=2))
 
 
@@ -74,5 +74,5 @@ def test_inputs_are_images_and_at_most_one_condition():
 
 @pytest.mark.parametrize('prompts', [CLASSES, LEARNED])
 def test_only_some_prompts_take_a_condition(prompts):
-    with pytest.raises(ValueError, match=f'inputs: .*{type(prompts).__name__} takes no condition'):
+    with pytest.raises(ValueError, match=f'inputs.*{type(prompts).__name__}.*condition'):
         split_inputs((IMAGES, 'ids'), prompts)

@@ -59,7 +59,7 @@ def test_scene_counts_and_may_be_unknown(inferencer, image):
     unknown, kitchen, bookstore = (predict(inferencer, image, scene=name) for name in (None, 'kitchen', 'bookstore'))
     assert unknown.shape == (50, 90) and 0 < unknown.min() and unknown.max() < 10
     assert not np.array_equal(kitchen, bookstore) and not np.array_equal(kitchen, unknown)
-    with pytest.raises(ValueError, match=r"'spaceship'.*printer_room, bathroom, "):
+    with pytest.raises(ValueError, match=r"'spaceship'.*printer_room"):
         predict(inferencer, image, scene='spaceship')
 
 
@@ -140,7 +140,7 @@ def test_three_files(inferencer, image, tmp_path):
 def test_sixteen_bits(inferencer):
     """Where no window of the test mode lies, there is no depth."""
     prediction = dict(depth=np.array([[70, np.nan]], np.float32))
-    with pytest.raises(ValueError, match=r'70\.0 m .*1000'):
+    with pytest.raises(ValueError, match=r'70\.0.*1000'):
         inferencer.encode(prediction)
     content = inferencer.encode(prediction, png_scale=100)
     assert cv2.imdecode(np.frombuffer(content['_depth.png'], np.uint8), -1).tolist() == [[7000, 0]]

@@ -77,7 +77,7 @@ def test_foreign_folder_or_file_is_refused_and_empty_folder_is_filled(tmp_path):
         path.parent.mkdir(exist_ok=True)
         path.write_text('precious')
     for out in ('file', 'folder'):
-        with pytest.raises(FileExistsError, match=f'{out}/nyu exists'):
+        with pytest.raises(FileExistsError, match=f'{out}/nyu'):
             write_dataset(tmp_path / out, SMALL)
     (tmp_path / 'empty/nyu').mkdir(parents=True)
     assert write_dataset(tmp_path / 'empty', replace(SMALL, formats=('nyu',))) == ['nyu']
