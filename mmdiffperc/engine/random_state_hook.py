@@ -28,7 +28,7 @@ class RandomStateHook(Hook):
     runs draw the same ones by construction:
 
     - In an epoch-based loop, the generators of Python, NumPy and PyTorch are seeded at the start of each epoch. So are
-      the workers of the data loader, which are therefore restarted, even persistent ones.
+      the workers of the data loader, which are restarted for this purpose, even persistent ones.
     - In an iteration-based loop, the generators are seeded before each batch is fetched. Workers keep running between
       batches: when such a loop resumes, mmengine first loads all batches that the run had already seen.
 
@@ -80,11 +80,7 @@ class RandomStateHook(Hook):
 
 
 def check_seed(seed: Any):
-    """Check that NumPy accepts a seed; None means that the checkpoint has no seed.
-
-    Raises:
-        ValueError: It is not an integer from 0 to 2**32 - 1.
-    """
+    """Raise ``ValueError`` if NumPy does not accept a seed; None means that the checkpoint has no seed."""
     if seed is not None and not (isinstance(seed, Integral) and 0 <= seed < 2**32):
         raise ValueError(
             f"meta['seed'] of the checkpoint: expected an integer from 0 to 2**32 - 1, got {brief(seed)}. The file is "
@@ -109,7 +105,7 @@ def rebuild_loader(runner: Runner):
 
 
 def seed_generators(seed: int, step: int):
-    """Seed the generators of Python, NumPy and PyTorch from a seed and a number of steps."""
+    """Seed the generators of Python, NumPy and PyTorch from a seed and the number of an epoch or batch."""
     for_python, for_numpy, for_torch = np.random.SeedSequence([seed, step]).generate_state(3).tolist()
     random.seed(for_python)
     np.random.seed(for_numpy)
@@ -126,7 +122,7 @@ def seeded_batches(batches: Iterator, seed: int) -> Iterator:
 
 
 def restart_workers(loader: DataLoader, seed: int, epoch: int):
-    """Restart the workers with the seeds of an epoch; those of the first epoch are mmengine's."""
+    """Restart the workers with the seeds of an epoch; the seeds of the first epoch are mmengine's."""
     loader._iterator = None  # ends persistent workers; mmdet's hooks do the same
     init = loader.worker_init_fn
     if isinstance(init, partial) and init.func is worker_init_fn:

@@ -95,10 +95,8 @@ class ColouredSegMetric(BaseMetric):
     def process(self, data_batch: dict, data_samples: Sequence[dict]):
         """Count the pixels of one batch.
 
-        Args:
-            data_batch (dict): Not used.
-            data_samples (Sequence[dict]): With ``pred_target``, colours ``(3, H, W)`` in [0, 1]; and the true classes,
-                either as ``gt_sem_seg`` ``(1, H, W)`` or as colours in ``gt_target``.
+        A sample has ``pred_target``, colours ``(3, H, W)`` in [0, 1], and the true classes, either as ``gt_sem_seg``
+        ``(1, H, W)`` or as colours in ``gt_target``.
         """
         self.results += [self._confuse(sample) for sample in data_samples]
 

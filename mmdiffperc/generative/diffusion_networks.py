@@ -18,9 +18,9 @@ CACHED_SENTENCES = 1024
 
 @dataclass(frozen=True)
 class DiffusionNetworks:
-    """Autoencoder with decoder, U-Net with adapter, and text encoder, and what they compute.
+    """An autoencoder with decoder, a U-Net and a text encoder, and what they compute.
 
-    Several models may share them, or only some of them (``dataclasses.replace``).
+    Models may share all of them, or some (``dataclasses.replace``).
 
     Args:
         autoencoder (LatentAutoencoder): With its decoder.

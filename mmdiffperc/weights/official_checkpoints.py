@@ -1,11 +1,13 @@
 """Read the checkpoints of research repositories: recognise their layout and rename their weights."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import torch
 from torch import nn
+
+from mmdiffperc.files import brief
 
 from .compvis import unet_key_map, vae_key_map
 
@@ -18,14 +20,14 @@ class Layout:
     ``marks``.
 
     Args:
-        name (str): What the model was trained for, for messages.
+        name (str): Name of the method and its task, for messages.
         marks (tuple[str]): Patterns of keys that tell the layout from the others.
         config (str): The shipped config of the same model, below ``configs/``.
         unet (str): Prefix of the U-Net, which has CompVis names.
         vae (str): Prefix of the autoencoder, which has CompVis names.
-        renamed (Mapping[str, str]): Beginnings of our names to beginnings of theirs; other names are the same.
+        renamed (Mapping[str, str]): Prefixes of our names to prefixes of theirs; other names are the same.
         unused (str): Pattern of keys that do not affect predictions.
-        absent (str, optional): Beginning of our names that have no counterpart. Default: none.
+        absent (str, optional): Prefix of our names that have no counterpart. Default: all names have one.
     """
 
     name: str
@@ -38,20 +40,20 @@ class Layout:
     absent: str | None = None
 
 
-# LAVT numbers its fusions 4, 3, 2, by the level that comes in, and the two convolutions of each 1 and 2.
+# LAVT numbers its fusions 4, 3, 2, by their input level, and the two convolutions of each fusion 1 and 2.
 SIMPLE_DECODING = {
     f'decode_head.fusions.{4 - level}.{number - 1}.{layer}.': f'classifier.{layer}{number}_{level}.'
     for level in (4, 3, 2)
     for number in (1, 2)
     for layer in ('conv', 'bn')
 }
-# The noise schedule; the decoder's side of the autoencoder; the U-Net's output layer.
+# The noise schedule, an input layer of the autoencoder's decoder, and the U-Net's output layer.
 UNUSED = r'sd_model\.|encoder_vq\.post_quant_conv\.|unet\.unet\.diffusion_model\.out\.'
 MAX_NUMBERED = 9  # more passes or levels than any official model has
 
 
 def by_number(ours: str, theirs: str) -> dict[str, str]:
-    """Return pairs of names that are numbered from 0 here and from 1 in the research repositories."""
+    """Pair names that are numbered from 0 here and from 1 in the research repositories."""
     return {ours.format(index): theirs.format(index + 1) for index in range(MAX_NUMBERED)}
 
 
@@ -95,7 +97,7 @@ LAYOUTS = (
             **by_number('backbone.learned_timesteps.{}', 't{}'),
             **by_number('neck.levels.{}.', 'upconv{}.'),
         },
-        # Also the output layer under one more name per pass, and the replaced time embedding.
+        # Also a copy of the output layer for each pass, and the time embedding, which is not computed.
         unused=rf'{UNUSED}|cross_unet_conv\d\.|unet\.unet\.diffusion_model\.time_embed\.',
     ),
     Layout(
@@ -159,16 +161,11 @@ def unwrap(checkpoint: Mapping) -> dict[str, torch.Tensor]:
         if isinstance(checkpoint, Mapping) and isinstance(checkpoint.get(wrapper), Mapping):
             checkpoint = checkpoint[wrapper]
     if not isinstance(checkpoint, Mapping) or not all(isinstance(key, str) for key in checkpoint):
-        raise ValueError(f'Unknown checkpoint: expected weights by their names, got {_kind(checkpoint)}')
+        raise ValueError(f'Unknown checkpoint: expected weights by their names, got {brief(checkpoint)}')
     return {key.removeprefix('module.'): value for key, value in checkpoint.items()}
 
 
-def _kind(content) -> str:
-    keys = list(content) if isinstance(content, Mapping) else []
-    return f'a {type(content).__name__}' + (f' with the keys {keys[:3]}' if keys else '')
-
-
-def recognise(keys) -> Layout:
+def recognise(keys: Iterable[str]) -> Layout:
     """Find the layout of a checkpoint by its keys.
 
     Raises:
@@ -189,7 +186,7 @@ def convert(weights: Mapping[str, torch.Tensor], layout: Layout, model: nn.Modul
     Args:
         weights (Mapping[str, Tensor]): The result of :func:`unwrap`.
         layout (Layout): The result of :func:`recognise`.
-        model (nn.Module): The same network here. Only names and shapes are read, so it may be on the meta device.
+        model (nn.Module): The model. Only names and shapes are read, so it may be on the meta device.
 
     Raises:
         ValueError: A weight is missing, unexpected, or has another shape.
@@ -198,16 +195,13 @@ def convert(weights: Mapping[str, torch.Tensor], layout: Layout, model: nn.Modul
     faults = [f'missing {source} (our {name})' for name, source in sources.items() if source not in weights]
     left = set(weights) - set(sources.values())
     faults += [f'unexpected {key}' for key in sorted(left) if not re.match(layout.unused, key)]
-    converted = {}
     targets = model.state_dict()
-    for name, source in sources.items():
-        if source not in weights:
-            continue
-        target = targets[name]
-        value = _reshape(weights[source], target)
-        if value.shape != target.shape:
-            faults.append(f'{source} is {tuple(value.shape)}, expected {tuple(target.shape)} (our {name})')
-        converted[name] = value
+    converted = {name: _reshape(weights[key], targets[name]) for name, key in sources.items() if key in weights}
+    faults += [
+        f'{sources[name]} is {tuple(value.shape)}, expected {tuple(targets[name].shape)} (our {name})'
+        for name, value in converted.items()
+        if value.shape != targets[name].shape
+    ]
     if faults:
         shown = '\n  '.join(faults[:10])
         raise ValueError(f'{layout.name}: {len(faults)} weights do not fit the config:\n  {shown}')

@@ -13,12 +13,9 @@ CONSUMERS = ('neck', *HEADS)
 
 @model_check
 def check_in_channels(model: nn.Module, name: str, part: nn.Module | None):
-    """Compare the ``in_channels`` of a part with the ``out_channels`` of what feeds it.
+    """Refuse a neck or head whose ``in_channels`` differ from the ``out_channels`` of the module that feeds it.
 
-    Args:
-        model (nn.Module): The detector, segmentor or pose estimator that contains the part, or a sequence of necks.
-        name (str): The part's name in the model.
-        part (nn.Module): A neck or a head. In a sequence of necks, the first one receives the features.
+    In a sequence of necks, the first one receives the features of the backbone.
 
     Raises:
         ValueError: They differ, or ``in_index`` names a feature that does not exist; the message gives the right value.
@@ -38,7 +35,7 @@ def check_in_channels(model: nn.Module, name: str, part: nn.Module | None):
 
 
 def _feeder(model: nn.Module, name: str) -> nn.Module | None:
-    """Return the module that feeds the part of this name, if its channels are known."""
+    """Return the module that feeds the part with this name, if its channels are known."""
     if isinstance(model, nn.Sequential):
         last = next(reversed(model._modules.values()), None)
         return last if isinstance(last, FinerLevelNeck) else None
@@ -57,7 +54,7 @@ def _out_channels(feeder: nn.Module) -> tuple[int, ...]:
 
 
 def _wanted(consumer: nn.Module, given, feeder: nn.Module) -> int | list[int] | None:
-    """Return the right ``in_channels``: of all levels for a neck, of the levels in ``in_index`` for a head."""
+    """Return the correct ``in_channels``: of all levels for a neck, of the levels in ``in_index`` for a head."""
     out_channels = _out_channels(feeder)
     in_index = getattr(consumer, 'in_index', None)
     if in_index is None:
@@ -75,12 +72,7 @@ def _wanted(consumer: nn.Module, given, feeder: nn.Module) -> int | list[int] | 
 
 @model_check
 def check_prompts(model: nn.Module, name: str, part: nn.Module | None):
-    """Compare the prompts that a MetaPrompts neck expects with the prompts of its backbone.
-
-    Args:
-        model (nn.Module): The model that contains the neck.
-        name (str): The neck's name in the model.
-        part (nn.Module): The neck.
+    """Refuse a MetaPrompts neck that expects other prompts than its backbone returns.
 
     Raises:
         ValueError: The backbone does not return its prompts, or their number or width differs.
