@@ -16,23 +16,18 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from mmengine.dataset import BaseDataset, pseudo_collate
-from mmengine.registry import DATASETS
-from torch import nn
-
-import mmdiffperc.compat  # noqa: F401  (comes before any host)
-
-from mmseg.apis import init_model  # isort: skip
-from mmseg.models import DepthEstimator  # isort: skip
-from mmseg.structures import SegDataSample  # isort: skip
+from mmengine.registry import DATASETS, init_default_scope
+from mmengine.structures import BaseDataElement
 
 from mmdiffperc.command_line import FIGURE_SUFFIXES, add_shared, check_indices, file_name, one_line_errors, tool_parser
 from mmdiffperc.files import whole_file
+from mmdiffperc.inference import ImageInferencer, build_inferencer
 from mmdiffperc.inference.image_files import read_image
+from mmdiffperc.seg.depth.inferencer import DepthInferencer
 from mmdiffperc.visualization import attention_maps, depth_figure, overlay
 
 NUM_ROWS = 4
@@ -51,8 +46,7 @@ def build_parser() -> ArgumentParser:
     return parser
 
 
-@torch.no_grad()
-def predict(model: nn.Module, dataset: BaseDataset, index: int, truth: str) -> SegDataSample:
+def predict(inferencer: ImageInferencer, dataset: BaseDataset, index: int, truth: str) -> BaseDataElement:
     """Return one sample of the test set together with its prediction.
 
     Raises:
@@ -61,28 +55,28 @@ def predict(model: nn.Module, dataset: BaseDataset, index: int, truth: str) -> S
     packed = dataset[index]
     if truth not in packed['data_samples']:
         raise ValueError(f'{packed["data_samples"].img_path}: expected a config whose test pipeline loads {truth}')
-    return model.test_step(pseudo_collate([packed]))[0].cpu()
+    return inferencer.forward(pseudo_collate([packed]))[0].cpu()
 
 
-def depth_row(sample: SegDataSample) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def depth_row(sample: BaseDataElement) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return image, true depth and predicted depth."""
     image = read_image(sample.img_path)[..., ::-1]
     return image, sample.gt_depth_map.data[0].numpy(), sample.pred_depth_map.data[0].numpy()
 
 
-def segmentation_figure(model: nn.Module, samples: Sequence[SegDataSample]) -> Figure:
+def segmentation_figure(inferencer: ImageInferencer, samples: Sequence[BaseDataElement]) -> Figure:
     """Draw a row for each sample, and the legend."""
     size = (2 * COLUMNS, 2.2 * len(samples) + LEGEND_INCHES)
     figure = Figure(figsize=size, dpi=120, layout='constrained')
     grid = figure.subplots(len(samples), COLUMNS, squeeze=False)
     for ax in grid.flat:
         ax.axis('off')
-    labels = set().union(*(draw_row(axes, model, sample) for axes, sample in zip(grid, samples, strict=True)))
-    add_legend(figure, labels, model.dataset_meta['classes'], model.dataset_meta['palette'])
+    labels = set().union(*(draw_row(axes, inferencer, sample) for axes, sample in zip(grid, samples, strict=True)))
+    add_legend(figure, labels, inferencer.classes, inferencer.dataset_meta['palette'])
     return figure
 
 
-def draw_row(axes: Sequence[Axes], model: nn.Module, sample: SegDataSample) -> set[int]:
+def draw_row(axes: Sequence[Axes], inferencer: ImageInferencer, sample: BaseDataElement) -> set[int]:
     """Draw one sample into five axes; the last ones stay empty if the image has few classes.
 
     Returns:
@@ -90,9 +84,9 @@ def draw_row(axes: Sequence[Axes], model: nn.Module, sample: SegDataSample) -> s
     """
     image = read_image(sample.img_path)[..., ::-1]
     truth, prediction = sample.gt_sem_seg.data[0].numpy(), sample.pred_sem_seg.data[0].numpy()
-    maps = attention_maps(model, sample.img_path)
+    maps = attention_maps(inferencer.model, sample.img_path)
     palette = np.zeros((256, 3), np.uint8)  # labels without a class, such as the ignored label, are black
-    palette[: len(model.dataset_meta['palette'])] = model.dataset_meta['palette']
+    palette[: len(inferencer.classes)] = inferencer.dataset_meta['palette']
     shown = [('image', image), ('truth', palette[truth]), ('prediction', palette[prediction])]
     shown += [(f'attention: {name}', overlay(image, maps[name])) for name in smallest_classes(truth, tuple(maps))]
     for ax, (title, picture) in zip(axes, shown, strict=False):
@@ -122,12 +116,14 @@ def add_legend(figure: Figure, labels: set[int], classes: list[str], palette: li
 def main(arguments=None):
     """Run the tool with the given arguments, or with those of the command line."""
     args = build_parser().parse_args(arguments)
-    model = init_model(args.config, args.weights, device=args.device)
-    dataset = DATASETS.build(model.cfg.test_dataloader.dataset)
-    is_depth = isinstance(model, DepthEstimator)
+    init_default_scope('mmseg')
+    inferencer = build_inferencer(args.config, args.weights, device=args.device, show_progress=False)
+    dataset = DATASETS.build(inferencer.model.cfg.test_dataloader.dataset)
+    indices = check_indices(args.indices, len(dataset), NUM_ROWS)
+    is_depth = isinstance(inferencer, DepthInferencer)
     truth = 'gt_depth_map' if is_depth else 'gt_sem_seg'
-    samples = [predict(model, dataset, index, truth) for index in check_indices(args.indices, len(dataset), NUM_ROWS)]
-    figure = depth_figure([*map(depth_row, samples)]) if is_depth else segmentation_figure(model, samples)
+    samples = [predict(inferencer, dataset, index, truth) for index in indices]
+    figure = depth_figure([*map(depth_row, samples)]) if is_depth else segmentation_figure(inferencer, samples)
     with whole_file(args.out_file) as partial:
         figure.savefig(partial)
     print(f'{args.out_file} written')
