@@ -76,6 +76,7 @@ MEANINGS = dict(
     width=(is_count, 'a whole number of pixels'),
     segmentation=(is_segmentation, 'polygons [[x0, y0, x1, y1, ...], ...] or a run-length code'),
 )
+WHOLE_IDS = dict.fromkeys(('id', 'image_id', 'category_id'), (is_count, 'a whole number'))
 
 
 def check_exists(file: str, backend_args: dict | None = None):
@@ -94,7 +95,7 @@ def check_exists(file: str, backend_args: dict | None = None):
         raise FileNotFoundError(f'Annotation file {file} does not exist; check data_root and ann_file. {there}')
 
 
-def check_entries(file: str, kind: str, entries: Any, fields: Iterable[str]):
+def check_entries(file: str, kind: str, entries: Any, fields: Iterable[str], whole_ids: bool = False):
     """Check that each entry of a table has the required fields.
 
     Args:
@@ -102,11 +103,12 @@ def check_entries(file: str, kind: str, entries: Any, fields: Iterable[str]):
         kind (str): 'image', 'annotation' or 'category', for the message.
         entries (list[dict]): The table.
         fields (Iterable[str]): Names of the fields, all of them keys of ``MEANINGS``.
+        whole_ids (bool): Accept only whole numbers as ids, and no strings. Defaults to False.
 
     Raises:
         ValueError: A field is missing or has a wrong value.
     """
-    fields = tuple(fields)
+    fields, meanings = tuple(fields), MEANINGS | WHOLE_IDS if whole_ids else MEANINGS
     if not isinstance(entries, list):
         raise ValueError(f"{file}: not in COCO's format: expected a list of {kind} entries, got {brief(entries)}")
     for number, entry in enumerate(entries):
@@ -115,7 +117,7 @@ def check_entries(file: str, kind: str, entries: Any, fields: Iterable[str]):
                 f'{file}: {kind} number {number} of the list is {brief(entry)}, expected an object {{...}}'
             )
         for field in fields:
-            is_right, expected = MEANINGS[field]
+            is_right, expected = meanings[field]
             if not is_right(entry.get(field)):
                 name = brief(entry['id']) if 'id' in entry else f'number {number} of the list'
                 found = f'the {field} {brief(entry[field])}' if field in entry else f'no {field}'
