@@ -1,4 +1,4 @@
-"""The page is used in a real browser, to which everything beyond it is closed. One server serves all tests."""
+"""Use the page in a real browser that can reach no other host. One server with tiny models serves all tests."""
 
 import json
 from contextlib import contextmanager
@@ -27,7 +27,7 @@ DMP = dict(
 
 @pytest.fixture(scope='module')
 def tasks(tiny_vpd, tiny_checkpoint, adapter, tmp_path_factory):
-    """The config and the checkpoint of each task, of tiny width."""
+    """The config and the weights of each task, with tiny models."""
     tasks = dict(classes=(tiny_vpd, tiny_checkpoint))
     for name, tiny in dict(depth=tiny_depth, phrase=tiny_refer, pose=tiny_pose).items():
         folder = tmp_path_factory.mktemp(name)
@@ -73,7 +73,7 @@ def browser():
 
 @contextmanager
 def visit(browser, server):
-    """A fresh visit; whatever is asked of other hosts fails the test."""
+    """Open the page in a new session; a request to any other host fails the test."""
     context = browser.new_context()
     context.set_default_timeout(PATIENCE)
     expect.set_options(timeout=PATIENCE)
@@ -100,7 +100,7 @@ def page(browser, server):
 
 
 def write_photo(path, seed=0):
-    """Write an image of no special size."""
+    """Write an image whose sides no network takes without padding."""
     pixels = np.random.default_rng(seed).integers(0, 256, (6, 5, 3), np.uint8)
     cv2.imwrite(str(path), cv2.resize(pixels, (51, 67), interpolation=cv2.INTER_CUBIC))
     return path
@@ -125,7 +125,7 @@ def predict(page):
 
 
 def picture(page, place):
-    """Wait for a picture; return what the browser shows, as it is sent, in BGR."""
+    """Wait for a picture of the page, and return it in BGR."""
     source = page.locator(f'#{place} img').get_attribute('src')
     return cv2.imdecode(np.frombuffer(page.request.get(source).body(), np.uint8), cv2.IMREAD_COLOR)
 
@@ -232,7 +232,7 @@ def test_boxes_are_drawn_and_cleared(page, inferencers, photo, tmp_path):
 
 
 def test_two_users_at_once(browser, server, inferencers, tmp_path):
-    """Each gets the result of the own image, task and settings."""
+    """Each user gets the result for their own image, task and sentence."""
     with visit(browser, server) as one, visit(browser, server) as two:
         photos = {page: write_photo(tmp_path / f'{seed}.png', seed) for seed, page in enumerate((one, two))}
         for page, photo in photos.items():
@@ -251,7 +251,7 @@ def test_two_users_at_once(browser, server, inferencers, tmp_path):
 
 
 def test_bad_uploads_are_reported(page, photo, tmp_path):
-    """Nothing of the image before stays, and the next good one is shown."""
+    """The previous image and its result disappear; the next good image is shown."""
     upload(page, photo)
     predict(page)
     result(page, 'depth')

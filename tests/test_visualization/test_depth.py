@@ -32,3 +32,4 @@ def test_a_figure_has_a_row_for_each_image():
     error = panels[7].images[0]
     assert error.get_clim() == (-3, 3) and error.get_array().mask.tolist() == [[False, False], [False, True]]
     assert panels[1].images[0].get_clim() == panels[2].images[0].get_clim() == pytest.approx((1, 9))
+    assert sum(axes.get_ylabel() == 'm' for axes in figure.axes) == 4  # two colour bars a row
