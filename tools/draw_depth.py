@@ -1,4 +1,4 @@
-"""Draw predictions of a depth estimator on its test set: image, true depth, predicted depth, and error.
+"""Draw a figure of a depth estimator on its test set: image, true depth, predicted depth, and error.
 
 python tools/draw_depth.py CONFIG WEIGHTS --indices 0 1 2 --out-file figure.png
 """
@@ -14,7 +14,7 @@ from mmengine.dataset import pseudo_collate
 from mmengine.registry import DATASETS
 from torch import nn
 
-import mmdiffperc.compat  # noqa: F401  (comes before any host)
+import mmdiffperc.compat  # noqa: F401  (must come before any host)
 
 import mmcv  # isort: skip
 from mmseg.apis import init_model  # isort: skip
@@ -35,7 +35,7 @@ NUM_ROWS = 4
 
 
 def build_parser() -> ArgumentParser:
-    """Return the parser of the command line."""
+    """Return the command-line parser."""
     parser = tool_parser(__doc__)
     add_shared(parser, 'config', 'of a depth estimator')
     add_shared(parser, 'weights')
@@ -47,7 +47,7 @@ def build_parser() -> ArgumentParser:
 
 @torch.no_grad()
 def predict_row(model: nn.Module, packed: dict) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return image, true depth and predicted depth of one sample of the test set."""
+    """Return the image, true depth and predicted depth of a test sample."""
     sample = model.test_step(pseudo_collate([packed]))[0]
     image = mmcv.imread(sample.img_path, channel_order='rgb')
     return image, sample.gt_depth_map.data[0].cpu().numpy(), sample.pred_depth_map.data[0].cpu().numpy()
@@ -55,7 +55,7 @@ def predict_row(model: nn.Module, packed: dict) -> tuple[np.ndarray, np.ndarray,
 
 @one_line_errors(ValueError, OSError, RuntimeError, pickle.UnpicklingError)
 def main(arguments=None):
-    """Run the tool with the given arguments, or with those of the command line."""
+    """Run the tool, by default with the arguments of the command line."""
     args = build_parser().parse_args(arguments)
     model = init_model(args.config, args.weights, device=args.device)
     if not isinstance(model, DepthEstimator):

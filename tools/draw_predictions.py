@@ -1,8 +1,8 @@
-"""Draw predictions of a segmentation model on its test set: image, truth, prediction, and two cross-attention maps.
+"""Draw a figure of a segmentation model on its test set: image, truth, prediction, and two cross-attention maps.
 
     python tools/draw_predictions.py CONFIG WEIGHTS --indices 0 1 2 --out-file figure.png
 
-The maps belong to two of the classes in the image. A legend below the figure names the colours of the classes.
+The attention maps show two classes that occur in the image. A legend below the figure names the colours of the classes.
 """
 
 import pickle
@@ -18,7 +18,7 @@ from matplotlib.patches import Patch
 from mmengine.registry import DATASETS
 from torch import nn
 
-import mmdiffperc.compat  # noqa: F401  (comes before any host)
+import mmdiffperc.compat  # noqa: F401  (must come before any host)
 
 import mmcv  # isort: skip
 from mmseg.apis import inference_model, init_model  # isort: skip
@@ -40,7 +40,7 @@ LEGEND_INCHES = 0.4
 
 
 def build_parser() -> ArgumentParser:
-    """Return the parser of the command line."""
+    """Return the command-line parser."""
     parser = tool_parser(__doc__)
     add_shared(parser, 'config', 'of a segmentation model')
     add_shared(parser, 'weights')
@@ -51,10 +51,10 @@ def build_parser() -> ArgumentParser:
 
 
 def draw_row(axes: list[Axes], model: nn.Module, sample) -> set[int]:
-    """Draw one image of the test set into five axes; the last ones stay empty if the image has few classes.
+    """Draw a test image into five axes. The last ones stay empty if the image has few classes.
 
     Returns:
-        set[int]: The labels in the truth and the prediction.
+        set[int]: The labels that occur in the truth or the prediction.
 
     Raises:
         ValueError: The image has no labels.
@@ -65,7 +65,7 @@ def draw_row(axes: list[Axes], model: nn.Module, sample) -> set[int]:
     truth = sample.gt_sem_seg.data[0].numpy()
     prediction = inference_model(model, sample.img_path).pred_sem_seg.data[0].cpu().numpy()
     maps = attention_maps(model, sample.img_path)
-    palette = np.zeros((256, 3), np.uint8)  # labels without a class, such as the ignored label, are black
+    palette = np.zeros((256, 3), np.uint8)  # labels without a class, such as the ignore label, are black
     palette[: len(model.dataset_meta['palette'])] = model.dataset_meta['palette']
     shown = [('image', image), ('truth', palette[truth]), ('prediction', palette[prediction])]
     shown += [(f'attention: {name}', overlay(image, maps[name])) for name in smallest_classes(truth, tuple(maps))]
@@ -86,7 +86,7 @@ def add_legend(figure: Figure, labels: set[int], classes: list[str], palette: li
 
 
 def smallest_classes(truth: np.ndarray, names: tuple[str, ...]) -> list[str]:
-    """Return the names of two classes in the image, preferably the third and fourth largest, but no specks."""
+    """Return the names of two classes in the image, preferably the third and fourth largest. Skip tiny regions."""
     areas = np.bincount(truth[truth < len(names)], minlength=len(names))
     by_area = [index for index in np.argsort(-areas) if areas[index] > 0.005 * truth.size]
     return [names[index] for index in (by_area[2:4] if len(by_area) >= 4 else by_area[-2:])]
@@ -94,7 +94,7 @@ def smallest_classes(truth: np.ndarray, names: tuple[str, ...]) -> list[str]:
 
 @one_line_errors(ValueError, OSError, RuntimeError, pickle.UnpicklingError)
 def main(arguments=None):
-    """Run the tool with the given arguments, or with those of the command line."""
+    """Run the tool, by default with the arguments of the command line."""
     args = build_parser().parse_args(arguments)
     model = init_model(args.config, args.weights, device=args.device)
     dataset = DATASETS.build(model.cfg.test_dataloader.dataset)

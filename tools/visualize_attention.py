@@ -1,8 +1,8 @@
-"""Draw the cross-attention maps of a fine-tuned backbone, which show where in an image it looks for some classes.
+"""Draw the cross-attention maps of a fine-tuned backbone, which show where it looks for each class in an image.
 
     python tools/visualize_attention.py CONFIG WEIGHTS INPUT --classes sphere box --out-file attention.png
 
-The picture shows the image and one map for each class and stride. The colours of a map span its own range of attention.
+The picture shows the image and one map for each class and stride. Each map has its own colour scale.
 """
 
 import pickle
@@ -10,7 +10,7 @@ import sys
 from argparse import ArgumentParser
 from pathlib import Path
 
-import mmdiffperc.compat  # noqa: F401  (comes before any host)
+import mmdiffperc.compat  # noqa: F401  (must come before any host)
 
 from mmseg.apis import init_model  # isort: skip
 
@@ -21,13 +21,13 @@ from mmdiffperc.visualization import attention_figure, attention_maps
 
 
 def build_parser() -> ArgumentParser:
-    """Return the parser of the command line."""
+    """Return the command-line parser."""
     parser = tool_parser(__doc__)
-    add_shared(parser, 'config', 'of an mmseg model whose backbone has cross_attention')
+    add_shared(parser, 'config', 'of an mmseg model with cross_attention in its backbone')
     add_shared(parser, 'weights')
     add_shared(parser, 'input', help='image file')
     add_shared(parser, '--classes', 'as in the config', required=True)
-    add_shared(parser, '--strides', 'one map each; default: the finest')
+    add_shared(parser, '--strides', 'one map per class and stride; default: the finest stride')
     add_shared(parser, '--device')
     add_shared(parser, '--out-file', 'PNG', default=Path('attention.png'))
     return parser
@@ -38,7 +38,7 @@ def draw(args):
 
     Raises:
         OSError: The image does not exist.
-        ValueError: The image is damaged, or see :func:`attention_maps`.
+        ValueError: The image is damaged, or :func:`attention_maps` raises an error.
     """
     image = read_image(args.input)
     model = init_model(args.config, args.weights, args.device)
@@ -52,7 +52,7 @@ def draw(args):
 
 @one_line_errors(ValueError, OSError, RuntimeError, pickle.UnpicklingError)
 def main(arguments=None):
-    """Run the tool with the given arguments, or with those of the command line."""
+    """Run the tool, by default with the arguments of the command line."""
     args = build_parser().parse_args(arguments)
     draw(args)
     print(f'{args.out_file} written')
