@@ -40,14 +40,14 @@ def build_parser() -> argparse.ArgumentParser:
     add_shared(parser, '--dtype')
     parser.add_argument('--host', default='127.0.0.1', help='address, or 0.0.0.0 for all (default: %(default)s)')
     parser.add_argument('--port', type=bounded(int, 1, 65535), help='port (default: the first free port from 7860)')
-    default = Limits()
-    for name, value, text in (
-        ('--max-bytes', default.num_bytes, 'largest size of an uploaded file'),
-        ('--max-pixels', default.num_pixels, 'largest size of an uploaded image'),
-        ('--max-queue', default.queue_size, 'largest number of waiting requests'),
-        ('--time-limit', default.seconds, 'seconds after which a prediction stops'),
-    ):
-        parser.add_argument(name, type=positive, default=value, metavar='N', help=f'{text} (default: %(default)s)')
+    limits = {
+        '--max-bytes': (Limits().num_bytes, 'largest size of an uploaded file'),
+        '--max-pixels': (Limits().num_pixels, 'largest size of an uploaded image'),
+        '--max-queue': (Limits().queue_size, 'largest number of waiting requests'),
+        '--time-limit': (Limits().seconds, 'seconds after which a prediction stops'),
+    }
+    for name, (limit, text) in limits.items():
+        parser.add_argument(name, type=positive, default=limit, metavar='N', help=f'{text} (default: %(default)s)')
     return parser
 
 

@@ -135,7 +135,7 @@ class Predictor:
         if file is None:
             raise error_message('There is no image yet: drop one first')
         inferencer = self.inferencers[task]
-        # DMP's files end alike whatever the task; those of the other tasks end in what they show.
+        # Only the files of DMP have the same names for every task.
         stem = Path(file).stem if inferencer.picture_ending else f'{Path(file).stem}_{task}'
         source = ImageSource(self._read(file), PurePath(stem))
         with TemporaryDirectory() as folder, errors_on_the_page(folder):
@@ -166,51 +166,52 @@ def widget(control: Control) -> Component:
 
 def build_page(predictor: Predictor) -> gr.Blocks:
     """Build the page: the image on the left; on the right, a tab with the options and the result of each task."""
-    tasks = {name: inferencer.controls for name, inferencer in predictor.inferencers.items()}
-    takes_boxes = any(control.kind == 'boxes' for controls in tasks.values() for control in controls)
-    results, clicks = [], []
+    all_controls = [control for inferencer in predictor.inferencers.values() for control in inferencer.controls]
+    takes_boxes = any(control.kind == 'boxes' for control in all_controls)
     # Uploads and predictions are deleted after a day.
     with gr.Blocks(title='mmdiffperc', analytics_enabled=False, delete_cache=(HOUR, 24 * HOUR)) as page:
         with gr.Row():
             with gr.Column():
                 file = gr.File(label='Image', height=120, elem_id='file')
                 # Gradio locates clicks only on images that are not enlarged.
-                image = gr.Image(
-                    label='Input', elem_id='input', elem_classes=None if takes_boxes else 'enlarged', **SHOWN
-                )
+                style = None if takes_boxes else 'enlarged'
+                image = gr.Image(label='Input', elem_id='input', elem_classes=style, **SHOWN)
                 with gr.Row(visible=takes_boxes):
-                    boxes = gr.Textbox(
-                        label='Boxes', info='Click two opposite corners on the image.', value='', interactive=False
-                    )
+                    hint = 'Click two opposite corners on the image.'
+                    boxes = gr.Textbox(label='Boxes', info=hint, value='', interactive=False)
                     clear = gr.Button('Clear boxes', size='sm')
             with gr.Column(), gr.Tabs():
-                for number, (task, controls) in enumerate(tasks.items()):
-                    with gr.Tab(task):
-                        widgets = [boxes if control.kind == 'boxes' else widget(control) for control in controls]
-                        button = gr.Button('Predict', variant='primary')
-                        picture = gr.Image(
-                            label='Prediction', elem_id=f'prediction-{number}', elem_classes='enlarged', **SHOWN
-                        )
-                        summary = gr.Textbox(label='Summary', interactive=False)
-                        files = gr.File(
-                            label='Download', file_count='multiple', interactive=False, elem_id=f'files-{number}'
-                        )
-                    outputs = [picture, summary, files]
-                    results += outputs
-                    clicks.append((button, partial(predictor.predict, task), [file, *widgets], outputs, task))
+                tabs = [
+                    add_tab(predictor, task, number, file, boxes) for number, task in enumerate(predictor.inferencers)
+                ]
 
-        for button, predict, inputs, outputs, task in clicks:
-            # One request at a time, whatever its task, because each takes all that the device has.
-            button.click(predict, inputs, outputs, api_name=task, concurrency_id='device', concurrency_limit=1)
-        # Nothing but predictions can be asked for without the page.
-        listen = dict(api_visibility='private')
+        # Without the page, only predictions can be requested.
+        private = dict(api_visibility='private')
+        results = [output for outputs in tabs for output in outputs]
         # First empty, so that nothing of the previous image stays.
-        emptied = file.change(lambda: (None, '', *[None] * len(results)), None, [image, boxes, *results], **listen)
-        emptied.then(predictor.show, file, image, **listen)
-        image.select(add_corner, boxes, boxes, **listen)
-        clear.click(lambda: '', None, boxes, **listen)
-        boxes.change(predictor.show, [file, boxes], image, trigger_mode='always_last', **listen)
+        emptied = file.change(lambda: (None, '', *[None] * len(results)), None, [image, boxes, *results], **private)
+        emptied.then(predictor.show, file, image, **private)
+        image.select(add_corner, boxes, boxes, **private)
+        clear.click(lambda: '', None, boxes, **private)
+        boxes.change(predictor.show, [file, boxes], image, trigger_mode='always_last', **private)
     return page.queue(max_size=predictor.limits.queue_size, api_open=False)
+
+
+def add_tab(predictor: Predictor, task: str, number: int, file: gr.File, boxes: gr.Textbox) -> list[Component]:
+    """Add the tab of a task to the page; return the widgets of its result."""
+    with gr.Tab(task):
+        controls = predictor.inferencers[task].controls
+        widgets = [boxes if control.kind == 'boxes' else widget(control) for control in controls]
+        button = gr.Button('Predict', variant='primary')
+        outputs = [
+            gr.Image(label='Prediction', elem_id=f'prediction-{number}', elem_classes='enlarged', **SHOWN),
+            gr.Textbox(label='Summary', interactive=False),
+            gr.File(label='Download', file_count='multiple', interactive=False, elem_id=f'files-{number}'),
+        ]
+    # One prediction at a time, whatever its task, because each uses the whole device.
+    shared = dict(concurrency_id='device', concurrency_limit=1)
+    button.click(partial(predictor.predict, task), [file, *widgets], outputs, api_name=task, **shared)
+    return outputs
 
 
 def serve(page: gr.Blocks, limits: Limits, **options):

@@ -11,25 +11,9 @@ from .scene import Part, SceneObject, yaw
 from .textures import Material
 from .vocabulary import jittered
 
-KEYPOINTS = (
-    'nose',
-    'left_eye',
-    'right_eye',
-    'left_ear',
-    'right_ear',
-    'left_shoulder',
-    'right_shoulder',
-    'left_elbow',
-    'right_elbow',
-    'left_wrist',
-    'right_wrist',
-    'left_hip',
-    'right_hip',
-    'left_knee',
-    'right_knee',
-    'left_ankle',
-    'right_ankle',
-)
+ARM, LEG = ('shoulder', 'elbow', 'wrist'), ('hip', 'knee', 'ankle')
+SIDES = ('left', 'right')
+KEYPOINTS = ('nose', *(f'{side}_{part}' for part in ('eye', 'ear', *ARM, *LEG) for side in SIDES))
 SKELETON = (
     (15, 13),
     (13, 11),
@@ -105,39 +89,23 @@ def _random_pose(rng):
     turn = yaw(rng.normal(0, 0.25))
     for name, offset in FACE.items():
         joints[name] = joints['head'] + turn @ np.array(offset) * HEAD_RADIUS
-    for side, sign in (('left', 1), ('right', -1)):
+    for side, sign in zip(SIDES, (1, -1), strict=True):
         raised = rng.random() < 0.25
-        spread, swing = (rng.uniform(1.3, 2.7) if raised else rng.uniform(0.15, 0.9)), rng.normal(0, 0.5)
-        bend = -rng.uniform(0.1, 1.5)
-        _limb(
-            joints,
-            f'{side}_shoulder',
-            f'{side}_elbow',
-            f'{side}_wrist',
-            joints['neck'] + (sign * 0.19, -0.05, 0),
-            (0.28, 0.27),
-            (swing - 0.2, swing - 0.2 + bend),
-            sign * spread,
-        )
+        spread = rng.uniform(1.3, 2.7) if raised else rng.uniform(0.15, 0.9)
+        swing = rng.normal(0, 0.5) - 0.2
+        pitches = swing, swing - rng.uniform(0.1, 1.5)
+        joints |= _limb(side, ARM, joints['neck'] + (sign * 0.19, -0.05, 0), (0.28, 0.27), pitches, sign * spread)
         stride = rng.normal(-0.1, 0.3)
-        _limb(
-            joints,
-            f'{side}_hip',
-            f'{side}_knee',
-            f'{side}_ankle',
-            np.array([sign * 0.10, 0, 0]),
-            (0.42, 0.42),
-            (stride, stride + rng.uniform(0, 0.7)),
-            sign * rng.uniform(0.02, 0.25),
-        )
+        pitches, spread = (stride, stride + rng.uniform(0, 0.7)), rng.uniform(0.02, 0.25)
+        joints |= _limb(side, LEG, np.array([sign * 0.10, 0, 0]), (0.42, 0.42), pitches, sign * spread)
     return joints
 
 
-def _limb(joints, root, middle, tip, start, lengths, pitches, roll):
-    """Add a limb of two segments that hangs down from ``start``, rotated about x (pitch) and z (roll)."""
-    joints[root] = start
-    joints[middle] = start + _rotate((0, -lengths[0], 0), pitches[0], roll)
-    joints[tip] = joints[middle] + _rotate((0, -lengths[1], 0), pitches[1], roll)
+def _limb(side, names, start, lengths, pitches, roll):
+    """Return the joints of a limb of two segments, which hangs down from ``start``, rotated by pitch and roll."""
+    middle = start + _rotate((0, -lengths[0], 0), pitches[0], roll)
+    tip = middle + _rotate((0, -lengths[1], 0), pitches[1], roll)
+    return {f'{side}_{name}': position for name, position in zip(names, (start, middle, tip), strict=True)}
 
 
 def _body(joints, clothes, skin):
@@ -145,16 +113,15 @@ def _body(joints, clothes, skin):
     cloth, bare = _plain(clothes), _plain(skin)
     trousers, hair, eye = (_plain(colour) for colour in (0.6 * clothes, HAIR, EYES))
     parts = [_ball(joints['head'], HEAD_RADIUS, bare), _ball(joints['nose'], 0.028, bare)]
-    parts += [_ball(joints[f'{side}_eye'], 0.026, eye) for side in ('left', 'right')]
+    parts += [_ball(joints[f'{side}_eye'], 0.026, eye) for side in SIDES]
     backwards = joints['head'] - joints['nose']
     parts.append(_ball(joints['head'] + 0.28 * backwards + (0, 0.03, 0), HEAD_RADIUS, hair))
     middle = (joints['neck'] + joints['pelvis']) / 2
     spine = _frame_along(joints['neck'] - joints['pelvis'])
     parts.append(Part('sphere', middle, np.array([0.21, 0.35, 0.13]), spine, cloth))
     parts.append(_bone(joints['neck'], joints['head'], 0.055, bare))
-    for side in ('left', 'right'):
-        names = [f'{side}_{joint}' for joint in ('shoulder', 'elbow', 'wrist', 'hip', 'knee', 'ankle')]
-        shoulder, elbow, wrist, hip, knee, ankle = (joints[name] for name in names)
+    for side in SIDES:
+        shoulder, elbow, wrist, hip, knee, ankle = (joints[f'{side}_{name}'] for name in (*ARM, *LEG))
         parts += [_ball(shoulder, 0.075, cloth), _bone(shoulder, elbow, 0.06, cloth), _ball(elbow, 0.06, cloth)]
         parts += [_bone(elbow, wrist, 0.05, cloth), _ball(wrist, 0.065, bare)]
         parts += [_ball(hip, 0.10, trousers), _bone(hip, knee, 0.085, trousers), _ball(knee, 0.08, trousers)]
@@ -187,8 +154,8 @@ def _frame_along(axis):
 
 
 def _vertical_reach(part):
-    ball = part.shape == 'sphere'
-    return part.half_extents[1] if ball else np.abs(part.rotation[1] * part.half_extents).sum()
+    is_ball = part.shape == 'sphere'
+    return part.half_extents[1] if is_ball else np.abs(part.rotation[1] * part.half_extents).sum()
 
 
 def _rotate(vector, pitch, roll):

@@ -1,6 +1,7 @@
 """Sentences about a rendering: captions of the scene, and expressions that refer to one object."""
 
 from collections import Counter
+from dataclasses import replace
 
 from .relations import RELATIONS, SUPERLATIVES, Expression, evaluate, is_unambiguous
 
@@ -123,29 +124,23 @@ def _candidates(target, instances):
             yield from (Expression(class_name, colour, superlative) for superlative in SUPERLATIVES)
     for anchor in instances:
         if anchor is not target:
+            other = Expression(anchor.class_name, anchor.colour)
             for class_name, colour in nouns:
-                yield from (
-                    Expression(
-                        class_name, colour, relation=relation, anchor=Expression(anchor.class_name, anchor.colour)
-                    )
-                    for relation in RELATIONS
-                )
+                yield from (Expression(class_name, colour, relation=relation, anchor=other) for relation in RELATIONS)
 
 
 def _relation(rendering, rng):
     """Return a phrase such as 'a red sphere left of a blue box', or None if the two objects have no clear relation."""
     one, other = (rendering.instances[i] for i in rng.permutation(len(rendering.instances))[:2])
-    pair, anchor = (one, other), Expression(other.class_name, other.colour)
-    if (one.class_name, one.colour) == (other.class_name, other.colour):
+    target, anchor = Expression(one.class_name, one.colour), Expression(other.class_name, other.colour)
+    if target == anchor:
         return None
-    true = [
-        relation
-        for relation in RELATIONS
-        if one.index
-        in evaluate(
-            Expression(one.class_name, one.colour, relation=relation, anchor=anchor), pair, rendering.image.shape[1], 1
-        )
-    ]
+
+    def holds(relation):
+        related = replace(target, relation=relation, anchor=anchor)
+        return one.index in evaluate(related, (one, other), rendering.image.shape[1], strictness=1)
+
+    true = list(filter(holds, RELATIONS))
     if not true:
         return None
     phrase = _choose(rng, RELATION_PHRASES[_choose(rng, true)])
@@ -164,7 +159,8 @@ def _list(rng, instances, width):
 
 
 def _counted(count, colour, class_name, place):
-    noun = ' '.join(word for word in (colour, class_name if count == 1 else _plural(class_name)) if word)
+    plural = PLURALS.get(class_name, class_name + 's')
+    noun = ' '.join(word for word in (colour, class_name if count == 1 else plural) if word)
     noun = _with_article(noun) if count == 1 else f'{NUMBERS[count]} {noun}'
     return f'{noun} {place}' if place else noun
 
@@ -195,10 +191,6 @@ def _room(rendering):
 
 def _with_article(noun):
     return f'{"an" if noun[0] in "aeiou" else "a"} {noun}'
-
-
-def _plural(class_name):
-    return PLURALS.get(class_name, class_name + 's')
 
 
 def _choose(rng, options):

@@ -1,5 +1,7 @@
 """Ray casting: the first surface that each ray hits, and the points in shadow."""
 
+from itertools import product
+
 import numpy as np
 
 # Shadow rays start this many metres above the surface, so that it does not shadow itself.
@@ -69,7 +71,7 @@ def _passes(points, directions, squared, centre, radius):
 
 def _window(part, camera, height, width):
     """Return the region of the image that can show a part, as a pair of slices."""
-    signs = np.array([(x, y, z) for x in (-1, 1) for y in (-1, 1) for z in (-1, 1)], np.float32)
+    signs = np.array(list(product((-1, 1), repeat=3)), np.float32)
     corners = (signs * part.half_extents) @ part.rotation.T + part.centre
     xy, _ = camera.project(corners, height, width)
     low = np.clip(np.floor(xy.min(axis=0)).astype(int), 0, (width, height))

@@ -40,8 +40,7 @@ def sample_scene(seed, domain='a'):
     Args:
         seed (int | Sequence[int] | np.random.Generator): Anything that ``np.random.default_rng`` accepts.
             Equal seeds give equal scenes, bit for bit.
-        domain (str): 'a', or 'b' for the same classes with other patterns, tints, light and contrast. Defaults to
-            'a'.
+        domain (str): Key of ``DOMAINS``. Defaults to 'a'.
 
     Returns:
         Scene: A scene with three to seven visible objects that do not touch each other.
@@ -75,13 +74,9 @@ def _room(rng, wall_colour, floor_colour, domain):
     """Return the floor, back wall and perhaps a side wall, the z of the back wall and the x of the side walls."""
     back, sides = -rng.uniform(4.6, 7.0), [-np.inf, np.inf]
     wall = _room_material(rng, wall_colour, domain.wall_patterns, domain)
+    floor = _room_material(rng, floor_colour, domain.floor_patterns, domain)
     planes = [
-        Plane(
-            'floor',
-            np.array([0, 1, 0], np.float32),
-            0.0,
-            _room_material(rng, floor_colour, domain.floor_patterns, domain),
-        ),
+        Plane('floor', np.array([0, 1, 0], np.float32), 0.0, floor),
         Plane('wall', np.array([0, 0, 1], np.float32), float(back), wall),
     ]
     if rng.random() < 0.5:
@@ -160,31 +155,18 @@ def random_object(rng, shape, camera, back, domain):
         tuple[SceneObject, float, float]: The object at the origin, the radius of its footprint, and the z at which to
         place it.
     """
-    return _figure(rng, back, domain) if shape == 'figure' else _solid(rng, shape, camera, back, domain)
-
-
-def _solid(rng, shape, camera, back, domain):
-    """Draw a solid, see `random_object`."""
+    if shape == 'figure':
+        return _figure(rng, back, domain)
     z = rng.uniform(back + 0.4, -NEAREST)
     # The apparent width determines the size, so that distant objects remain recognisable.
     width = np.clip(rng.uniform(0.15, 0.34) * -z / camera.focal, 0.35, 1.5)
-    half_extents = width / 2 * _proportions(rng, shape)
+    depth = 1.0 if shape in ROUND else rng.uniform(0.65, 1.0)
+    half_extents = width / 2 * np.array([1.0, rng.uniform(*HEIGHTS[shape]), depth])
     radius = half_extents[0] if shape in ROUND else np.hypot(half_extents[0], half_extents[2])
     name, material = _paint(rng, domain)
-    part = Part(
-        shape,
-        np.array([0, half_extents[1], 0], np.float32),
-        half_extents.astype(np.float32),
-        np.eye(3, dtype=np.float32),
-        material,
-    )
+    centre = np.array([0, half_extents[1], 0], np.float32)
+    part = Part(shape, centre, half_extents.astype(np.float32), np.eye(3, dtype=np.float32), material)
     return SceneObject(shape, name, (part,)), radius, z
-
-
-def _proportions(rng, shape):
-    """Return the half extents relative to half the width."""
-    depth = 1.0 if shape in ROUND else rng.uniform(0.65, 1.0)
-    return np.array([1.0, rng.uniform(*HEIGHTS[shape]), depth])
 
 
 def _paint(rng, domain):
@@ -204,7 +186,6 @@ def _paint(rng, domain):
 
 
 def _figure(rng, back, domain):
-    """Draw a figure, see `random_object`."""
     name, material = _paint(rng, domain)
     figure = make_figure(rng, name, material.colour, rng.uniform(1.2, 1.75))
     reach = max(np.hypot(part.centre[0], part.centre[2]) + part.half_extents[0] for part in figure.parts)

@@ -5,6 +5,7 @@ intersection of their intervals, so a handful of coefficients describes every sh
 """
 
 from dataclasses import dataclass
+from itertools import product
 
 import numpy as np
 
@@ -37,7 +38,7 @@ class Quadric:
         discriminant = b * b - a * c
         a = np.where(np.abs(a) < PARALLEL, np.float32(PARALLEL), a)
         root = np.sqrt(np.maximum(discriminant, 0))
-        near, far = np.minimum((-b - root) / a, (-b + root) / a), np.maximum((-b - root) / a, (-b + root) / a)
+        near, far = np.sort([(-b - root) / a, (-b + root) / a], axis=0)
         # A ray steeper than the cone is inside the double cone before the first root and after the second. The nappe
         # below the apex is the second of these intervals for a downward ray, and the first for an upward ray.
         steep, downwards = a < 0, directions[..., 1] < 0
@@ -112,7 +113,7 @@ class ConvexSolid:
 
 _BASE, _TOP = (0, -1, 0, 1), (0, 1, 0, 1)
 _LEFT, _RIGHT, _FRONT, _BACK = (-1, 0, 0, 1), (1, 0, 0, 1), (0, 0, 1, 1), (0, 0, -1, 1)
-_CORNERS = tuple((x, y, z, 1) for x in (-1, 1) for y in (-1, 1) for z in (-1, 1))
+_CORNERS = tuple((*signs, 1) for signs in product((-1, 1), repeat=3))
 
 SOLIDS = {
     'sphere': ConvexSolid(quadric=Quadric((1, 1, 1), 0, 1)),

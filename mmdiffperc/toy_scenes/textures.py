@@ -9,18 +9,6 @@ def _parity(cells):
     return (np.floor(cells).astype(np.int32).sum(axis=1) % 2).astype(np.float32)
 
 
-def _plain(p):
-    return np.zeros(len(p), np.float32)
-
-
-def _stripes(p):
-    return _parity((p[:, :1] + 0.6 * p[:, 1:2]) * 1.3)
-
-
-def _checker(p):
-    return _parity(p)
-
-
 def _planks(p):
     shade = np.sin(np.floor(p[:, 0]) * 12.9898) * 43758.5453
     gap = (p[:, 0] % 1) < 0.06
@@ -33,38 +21,23 @@ def _speckle(p):
     return (waves / 6 + 0.5).astype(np.float32)
 
 
-def _dots(p):
-    return (((p % 1 - 0.5) ** 2).sum(axis=1) < 0.14).astype(np.float32)
-
-
-def _rings(p):
-    return _parity(np.linalg.norm(p, axis=1, keepdims=True) * 1.6)
-
-
-def _plaid(p):
-    return ((p % 1) < 0.35).mean(axis=1, dtype=np.float32)
-
-
-def _zigzag(p):
-    return _parity(p[:, 2:] + p[:, 1:2] + np.abs(p[:, :1] % 2 - 1))
-
-
 def _bricks(p):
     course = np.floor(2 * p[:, 1])
     mortar = ((2 * p[:, 1]) % 1 < 0.14) | ((p[:, 0] + 0.5 * (course % 2)) % 1 < 0.07)
     return mortar.astype(np.float32)
 
 
+# Each maps points (N, 3), in cells, to weights (N,) in [0, 1].
 PATTERNS = {
-    'plain': _plain,
-    'stripes': _stripes,
-    'checker': _checker,
+    'plain': lambda p: np.zeros(len(p), np.float32),
+    'stripes': lambda p: _parity((p[:, :1] + 0.6 * p[:, 1:2]) * 1.3),
+    'checker': _parity,
     'planks': _planks,
     'speckle': _speckle,
-    'dots': _dots,
-    'rings': _rings,
-    'plaid': _plaid,
-    'zigzag': _zigzag,
+    'dots': lambda p: (((p % 1 - 0.5) ** 2).sum(axis=1) < 0.14).astype(np.float32),
+    'rings': lambda p: _parity(np.linalg.norm(p, axis=1, keepdims=True) * 1.6),
+    'plaid': lambda p: ((p % 1) < 0.35).mean(axis=1, dtype=np.float32),
+    'zigzag': lambda p: _parity(p[:, 2:] + p[:, 1:2] + np.abs(p[:, :1] % 2 - 1)),
     'bricks': _bricks,
 }
 

@@ -1,4 +1,4 @@
-"""What the page does, without a browser."""
+"""The actions of the page, without a browser."""
 
 import html
 import tempfile
@@ -52,7 +52,7 @@ def write(tmp_path):
 
 
 def test_prediction_and_files(predictor, depth, write, monkeypatch, tmp_path):
-    """Those of the inferencer; nothing stays on the disk once Gradio has copied the files."""
+    """Both equal those of the inferencer; temporary files are deleted once Gradio has copied them."""
     file = write('bed.png', 51, 67)
     monkeypatch.setattr(tempfile, 'tempdir', str(tmp_path / 'temporary'))
     (tmp_path / 'temporary').mkdir()
@@ -69,7 +69,7 @@ def test_prediction_and_files(predictor, depth, write, monkeypatch, tmp_path):
 
 
 def test_images_are_limited(predictor, write):
-    """In the number of pixels, whoever asks, before they are decoded."""
+    """Every action checks the number of pixels before it decodes an image."""
     assert predictor.show(write('fits.png', 100, 100)).shape == (100, 100, 3)
     for ask in (predictor.show, lambda file: next(predictor.predict('depth', file, ''))):
         with pytest.raises(gr.Error, match='large.png.*101 x 100.*10000'):
@@ -77,7 +77,7 @@ def test_images_are_limited(predictor, write):
 
 
 def test_time_is_limited(predictor, limits, write):
-    """The next visitor is served."""
+    """After a timeout, the next visitor is served."""
     file = write('bed.png', 51, 67)
     predictor.limits = limits._replace(seconds=0)
     with pytest.raises(gr.Error, match=r'\b0 seconds'):
@@ -87,7 +87,7 @@ def test_time_is_limited(predictor, limits, write):
 
 
 def test_foreign_text_stays_text(predictor, tmp_path, write):
-    """In errors, which Gradio renders as HTML: names of files, and values. Paths of the server are not shown."""
+    """File names and values are escaped in errors, which Gradio renders as HTML. Paths of the server are removed."""
     name = '<img src=x onerror=alert(1)>.png'
     (tmp_path / name).write_text('no image')
     for ask in (predictor.show, lambda file: next(predictor.predict('depth', file, ''))):

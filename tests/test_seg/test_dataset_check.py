@@ -19,7 +19,7 @@ from mmseg.datasets.transforms import LoadAnnotations
 from mmseg.registry import TRANSFORMS
 from PIL import Image
 
-from mmdiffperc.seg.semantic import MapillaryAsCityscapesDataset, ToyScenesDataset
+from mmdiffperc.seg import MapillaryAsCityscapesDataset, ToyScenesDataset
 
 LOAD = [dict(type='LoadImageFromFile'), dict(type='LoadAnnotations')]
 
@@ -147,6 +147,7 @@ def test_other_storages(build):
 
 def test_images_without_labels(build):
     assert len(build([0, 255], [0, 255], prefix=['images'], pipeline=LOAD[:1])) == 2
+    assert len(build(prefix=['images'], pipeline=[], test_mode=True)) == 2
 
 
 @pytest.mark.parametrize('dataset', [ADE20KDataset, CityscapesDataset, MyOwn, ToyScenesDataset])

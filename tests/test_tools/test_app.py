@@ -1,22 +1,19 @@
-"""The page is used in a real browser, to which everything beyond it is closed. One server serves all tests."""
+"""Use the page in a real browser that can reach no other host. One server with tiny models serves all tests."""
 
 import json
 from contextlib import contextmanager
-from pathlib import Path
 from urllib.parse import urlsplit
 
+import app
 import cv2
 import numpy as np
 import pytest
 import tiny_depth
 import tiny_pose
 import tiny_refer
-import torch
 from browser import open_browser
 from mmengine.config import Config
 from playwright.sync_api import expect
-
-from mmdiffperc.generative import DeterministicDiffusion
 
 TINY_SD = dict(type='Pretrained', checkpoint='tiny-sd')
 LIMIT = 20_000  # bytes and pixels
@@ -29,30 +26,8 @@ DMP = dict(
 
 
 @pytest.fixture(scope='module')
-def app():
-    """The tool as a module."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(str(Path(__file__).parents[2] / 'tools'))
-        import app
-
-        yield app
-
-
-@pytest.fixture(scope='module')
-def adapter(tmp_path_factory):
-    """The folder of an adapter that changes something."""
-    torch.manual_seed(0)
-    model = DeterministicDiffusion('tiny-sd')
-    for name, weight in model.unet.named_parameters():
-        if '.lora_B.' in name:
-            torch.nn.init.normal_(weight, std=0.2)
-    model.save_lora(folder := tmp_path_factory.mktemp('adapter'))
-    return folder
-
-
-@pytest.fixture(scope='module')
 def tasks(tiny_vpd, tiny_checkpoint, adapter, tmp_path_factory):
-    """The config and the checkpoint of each task, of tiny width."""
+    """The config and the weights of each task, with tiny models."""
     tasks = dict(classes=(tiny_vpd, tiny_checkpoint))
     for name, tiny in dict(depth=tiny_depth, phrase=tiny_refer, pose=tiny_pose).items():
         folder = tmp_path_factory.mktemp(name)
@@ -72,7 +47,7 @@ def words(tasks):
 
 
 @pytest.fixture(scope='module')
-def server(app, tasks, tmp_path_factory):
+def server(tasks, tmp_path_factory):
     """The page as it is served, with its inferencers."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv('GRADIO_TEMP_DIR', str(tmp_path_factory.mktemp('cache')))
@@ -85,7 +60,7 @@ def server(app, tasks, tmp_path_factory):
 
 
 @pytest.fixture(scope='module')
-def inferencers(app, tasks):
+def inferencers(tasks):
     """The inferencers of the tasks, apart from those of the page."""
     return {name: app.build_inferencer(*task, device='cpu', show_progress=False) for name, task in tasks.items()}
 
@@ -98,7 +73,7 @@ def browser():
 
 @contextmanager
 def visit(browser, server):
-    """A fresh visit; whatever is asked of other hosts fails the test."""
+    """Open the page in a new session; a request to any other host fails the test."""
     context = browser.new_context()
     context.set_default_timeout(PATIENCE)
     expect.set_options(timeout=PATIENCE)
@@ -125,7 +100,7 @@ def page(browser, server):
 
 
 def write_photo(path, seed=0):
-    """Write an image of no special size."""
+    """Write an image whose sides no network takes without padding."""
     pixels = np.random.default_rng(seed).integers(0, 256, (6, 5, 3), np.uint8)
     cv2.imwrite(str(path), cv2.resize(pixels, (51, 67), interpolation=cv2.INTER_CUBIC))
     return path
@@ -150,7 +125,7 @@ def predict(page):
 
 
 def picture(page, place):
-    """Wait for a picture; return what the browser shows, as it is sent, in BGR."""
+    """Wait for a picture of the page, and return it in BGR."""
     source = page.locator(f'#{place} img').get_attribute('src')
     return cv2.imdecode(np.frombuffer(page.request.get(source).body(), np.uint8), cv2.IMREAD_COLOR)
 
@@ -257,7 +232,7 @@ def test_boxes_are_drawn_and_cleared(page, inferencers, photo, tmp_path):
 
 
 def test_two_users_at_once(browser, server, inferencers, tmp_path):
-    """Each gets the result of the own image, task and settings."""
+    """Each user gets the result for their own image, task and sentence."""
     with visit(browser, server) as one, visit(browser, server) as two:
         photos = {page: write_photo(tmp_path / f'{seed}.png', seed) for seed, page in enumerate((one, two))}
         for page, photo in photos.items():
@@ -276,7 +251,7 @@ def test_two_users_at_once(browser, server, inferencers, tmp_path):
 
 
 def test_bad_uploads_are_reported(page, photo, tmp_path):
-    """Nothing of the image before stays, and the next good one is shown."""
+    """The previous image and its result disappear; the next good image is shown."""
     upload(page, photo)
     predict(page)
     result(page, 'depth')
@@ -325,7 +300,7 @@ def test_nothing_is_reported_to_others(page, server):
     assert page.request.get(f'{server.local_url}config').json()['analytics_enabled'] is False
 
 
-def test_options(app, tasks):
+def test_options(tasks):
     config, weights = tasks['depth']
     args = app.parse_args(['--task', 'depth', config, weights, 'model.test_cfg.mode=slide', '--max-pixels', '3'])
     assert args.task['depth'][0].model.test_cfg.mode == 'slide' and args.task['depth'][1] == weights
@@ -345,13 +320,13 @@ def test_options(app, tasks):
         (['--task', 'depth', 'CONFIG', 'depth.pth', '--max-queue', '0'], '--max-queue'),
     ],
 )
-def test_bad_options(app, tasks, arguments, message, capsys):
+def test_bad_options(tasks, arguments, message, capsys):
     with pytest.raises(SystemExit):
         app.main([tasks['depth'][0] if word == 'CONFIG' else word for word in arguments])
     assert message in capsys.readouterr().err.splitlines()[-1]
 
 
-def test_wrong_weights_are_an_error_before_the_page_opens(app, tasks, tmp_path, capsys):
+def test_wrong_weights_are_an_error_before_the_page_opens(tasks, tmp_path, capsys):
     (tmp_path / 'damaged.pth').write_bytes(b'garbage' * 100)
     assert app.main(['--task', 'depth', tasks['depth'][0], str(tmp_path / 'damaged.pth'), '--device', 'cpu']) == 1
     assert 'damaged.pth' in capsys.readouterr().err.splitlines()[-1]

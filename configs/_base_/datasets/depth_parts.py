@@ -32,4 +32,5 @@ max_depth = 10.0
 load_depth = dict(type='LoadDepthAnnotation', depth_rescale_factor=1e-3)
 check_depth = dict(type='CheckDepth', max_depth=max_depth)
 pack = dict(type='PackSegInputs', meta_keys=meta_keys)
-views = [both_directions, [load_depth], [check_depth], [pack]]  # for test-time augmentation: views of each resized image
+# For test-time augmentation: views of each resized image.
+views = [both_directions, [load_depth], [check_depth], [pack]]

@@ -26,7 +26,7 @@ MAX_OBJECTS_PER_IMAGE = 100
 class CocoWriter(Writer):
     """``{train,val}/*.png`` and ``annotations/{instances,person_keypoints}_{train,val}.json``.
 
-    The ``CocoDataset`` of mmdet and that of mmpose read them.
+    The ``CocoDataset`` classes of mmdet and mmpose read them.
     """
 
     def __init__(self, root, splits=SPLITS):

@@ -68,8 +68,7 @@ class DatasetSpec:
         num_val (int): Number of validation scenes.
         size (int | tuple[int, int]): Side of the square images, or (height, width), in pixels.
         seed (int): A scene is a function of the seed, the domain, the split and its number.
-        formats (tuple[str]): Keys of ``FORMATS``. Default: those that the configs read.
-        generator (int): Version of the generator.
+        formats (tuple[str]): Keys of ``FORMATS``. Defaults to the formats that the configs read.
 
     Raises:
         ValueError: A value is out of range.
@@ -80,14 +79,12 @@ class DatasetSpec:
     size: Size = 128
     seed: NonNegativeInt = 0
     formats: Listed[Literal[tuple(FORMATS)]] = READ_BY_CONFIGS
-    generator: PositiveInt = GENERATOR
 
 
 def write_dataset(out, spec, workers=1):
     """Write toy scenes in the formats of the hosts, each into a folder with its name.
 
-    A format that is already there is left as it is; the others are added. Each folder is written beside its final place
-    and renamed at the end, so a folder that bears the name of a format is always complete.
+    Existing formats are not changed; missing ones are added. Each folder gets its name when it is complete.
 
     Args:
         out (str | Path): Folder of the formats, such as ``data/toy``. Missing parent folders are created.
@@ -95,14 +92,11 @@ def write_dataset(out, spec, workers=1):
         workers (int): Number of processes that render. Defaults to 1.
 
     Returns:
-        list[str]: The formats that were not there already.
+        list[str]: The formats that were missing.
 
     Raises:
         FileExistsError: The folder of a format holds something else, or scenes with other arguments.
-        ValueError: ``workers`` is less than 1.
     """
-    if workers < 1:
-        raise ValueError(f'workers must be at least 1, got {workers}.')
     out = Path(out).absolute()
     missing = [name for name in dict.fromkeys(spec.formats) if not _is_written(out / name, spec)]
     if not missing:
@@ -159,7 +153,9 @@ def _is_written(folder, spec):
 
 
 def _manifest(spec):
-    return json.dumps({name: value for name, value in asdict(spec).items() if name != 'formats'}, indent=2) + '\n'
+    arguments = asdict(spec) | dict(generator=GENERATOR)
+    del arguments['formats']
+    return json.dumps(arguments, indent=2) + '\n'
 
 
 def _write(out, spec, formats, workers):

@@ -37,8 +37,15 @@ class DmpWriter(Writer):
     def write_scene(root, sample):
         """Write the image; return its line of metadata and its encoded targets."""
         write_file(root / sample.split / sample.file_name, sample.png)
-        line = metadata_line(sample.file_name, sample.captions)
-        return sample.split, sample.file_name, line, encode_targets(sample.rendering)
+        line, rendering = metadata_line(sample.file_name, sample.captions), sample.rendering
+        targets = dict(
+            normals=encode_png(to_uint8((rendering.normals + 1) / 2)),
+            depth=encode_npz(x=rendering.depth),
+            albedo=encode_png(to_uint8(rendering.albedo)),
+            shading=encode_png(to_uint8(rendering.shading)),
+            segmentation=encode_png(np.array(TOY_PALETTE, np.uint8)[rendering.semantic]),
+        )
+        return sample.split, sample.file_name, line, targets
 
     def add(self, record):
         """Store the targets of one scene."""
@@ -61,14 +68,3 @@ class DmpWriter(Writer):
         folder = self.root / 'targets' / split / target
         folder.mkdir(parents=True)
         return new_database(folder, MAP_SIZE)
-
-
-def encode_targets(rendering):
-    """Encode every target of a rendering: ``{target: bytes}``."""
-    return dict(
-        normals=encode_png(to_uint8((rendering.normals + 1) / 2)),
-        depth=encode_npz(x=rendering.depth),
-        albedo=encode_png(to_uint8(rendering.albedo)),
-        shading=encode_png(to_uint8(rendering.shading)),
-        segmentation=encode_png(np.array(TOY_PALETTE, np.uint8)[rendering.semantic]),
-    )

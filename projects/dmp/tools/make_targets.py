@@ -46,11 +46,7 @@ def build_parser() -> ArgumentParser:
     add_shared(parser, '--model', 'default: the Marigold model for --kind')
     add_shared(parser, '--num-steps', 'default: that of the model')
     parser.add_argument(
-        '--ensemble-size',
-        type=positive,
-        default=1,
-        metavar='N',
-        help='number of predictions to average (default: %(default)s)',
+        '--ensemble-size', type=positive, default=1, metavar='N', help='predictions to average (default: %(default)s)'
     )
     parser.add_argument(
         '--resolution', type=bounded(int, 0, 8192), metavar='PIXELS',
@@ -100,14 +96,7 @@ def predict_batch(predictor, seed: int, images: list[np.ndarray], indices: list[
 
 
 def make_targets(args) -> int:
-    """Write the missing targets; return their number.
-
-    Raises:
-        FileExistsError: The existing targets were made with other settings.
-        OSError: The images or the model cannot be read.
-        ValueError: Two images would have the same target file, the model predicts other targets, or an image is damaged
-            (reported after all other images are done).
-    """
+    """Write the missing targets; return their number."""
     names = [name for name, _ in list_images(args.input)]
     suffix, encode = ('.npz', lambda depth: encode_npz(x=depth)) if args.kind == 'depth' else ('.png', encode_png)
     files = {name: (args.out / name).with_suffix(suffix) for name in names}
