@@ -1,12 +1,12 @@
-"""Draw predictions of a segmentation model or a depth estimator on its test set.
+"""Draw a figure of the predictions of a segmentation model or a depth estimator on its test set.
 
     python tools/draw_predictions.py CONFIG WEIGHTS --indices 0 1 2 --out-file figure.png
 
-Each row of the figure belongs to one image:
+The figure has one row per image:
 
-- depth: image, true depth, predicted depth, and error;
-- segmentation: image, truth, prediction, and the cross-attention maps of two of the classes in the image. A legend
-  below the figure names the colours of the classes.
+- depth: image, true depth, predicted depth, and error
+- segmentation: image, truth, prediction, and the cross-attention maps of two classes that occur in the image, with a
+  legend of the class colours below the figure
 """
 
 import pickle
@@ -77,7 +77,7 @@ def segmentation_figure(inferencer: ImageInferencer, samples: Sequence[BaseDataE
 
 
 def draw_row(axes: Sequence[Axes], inferencer: ImageInferencer, sample: BaseDataElement) -> set[int]:
-    """Draw one sample into five axes; the last ones stay empty if the image has few classes.
+    """Draw a test sample into five axes. The last ones stay empty if the image has few classes.
 
     Returns:
         set[int]: The labels that occur in the truth or the prediction.

@@ -20,7 +20,7 @@ class Task:
         configs (dict[str, str]): Config files by the name of the run, which says how the U-Net is initialised, for
             example.
         metrics (dict[str, str]): Number formats by the name of the metric in mmengine's log.
-        host (str): The package whose scripts train and test. Defaults to 'mmseg'. Defaults to 'mmseg'.
+        host (str): The package whose scripts train and test. Defaults to 'mmseg'.
         tests (dict[str, list[str]]): ``--cfg-options`` of further tests of the trained model, by the name of the test.
         constant_depth (bool): Also evaluate the mean depth of the training set. Defaults to False.
     """
