@@ -2,7 +2,7 @@
 
 import math
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path, PurePath
 from typing import Any, NamedTuple
 
@@ -53,11 +53,8 @@ def is_area(value: object) -> bool:
 
 def is_segmentation(value: object) -> bool:
     """Return whether a JSON value has the structure of a segmentation: a run-length code, or a list of polygons."""
-    return bool(value) and (isinstance(value, dict) or isinstance(value, list) and all(map(_is_list, value)))
-
-
-def _is_list(value):
-    return isinstance(value, list)
+    is_polygons = isinstance(value, list) and all(isinstance(polygon, list) for polygon in value)
+    return bool(value) and (isinstance(value, dict) or is_polygons)
 
 
 def _is_text(value):
@@ -95,20 +92,20 @@ def check_exists(file: str, backend_args: dict | None = None):
         raise FileNotFoundError(f'Annotation file {file} does not exist; check data_root and ann_file. {there}')
 
 
-def check_entries(file: str, kind: str, entries: Any, fields: Iterable[str], whole_ids: bool = False):
+def check_entries(file: str, kind: str, entries: Any, fields: Collection[str], whole_ids: bool = False):
     """Check that each entry of a table has the required fields.
 
     Args:
         file (str): The JSON file, for the message.
         kind (str): 'image', 'annotation' or 'category', for the message.
         entries (list[dict]): The table.
-        fields (Iterable[str]): Names of the fields, all of them keys of ``MEANINGS``.
+        fields (Collection[str]): Names of the fields, all of them keys of ``MEANINGS``.
         whole_ids (bool): Accept only whole numbers as ids, and no strings. Defaults to False.
 
     Raises:
         ValueError: A field is missing or has a wrong value.
     """
-    fields, meanings = tuple(fields), MEANINGS | WHOLE_IDS if whole_ids else MEANINGS
+    meanings = MEANINGS | WHOLE_IDS if whole_ids else MEANINGS
     if not isinstance(entries, list):
         raise ValueError(f"{file}: not in COCO's format: expected a list of {kind} entries, got {brief(entries)}")
     for number, entry in enumerate(entries):
@@ -147,8 +144,8 @@ def check_images(images: Sequence[CocoImage], ann_file: str, folder: str, transf
     the loader, and so are images in other storages (``s3://...``, or a loader with ``backend_args``), which may be
     slow.
 
-    A warning is given if the loader mirrors images, or turns them without changing their size, unless the sizes of
-    other images show that upright photos were annotated.
+    The check warns if the loader mirrors images or turns them without changing their size, unless the sizes of other
+    images show that upright photos were annotated.
 
     Args:
         images (Sequence[CocoImage]): All images of the data set.

@@ -12,7 +12,7 @@ from mmdiffperc.files import brief, quoted
 
 # Enough to find the suffixes in a folder.
 NUM_LISTED = 1000
-IMAGE_SUFFIXES = ('.jpg', '.jpeg', '.png', '.bmp', '.tif', '.tiff', '.webp')
+IMAGE_SUFFIXES = ('.bmp', '.jpeg', '.jpg', '.png', '.tif', '.tiff', '.webp')
 
 
 def what_is_there(folder: str, suffix: str | None = None, backend_args: dict | None = None) -> str:
@@ -48,7 +48,7 @@ def nearest_path(path: str, backend_args: dict | None = None) -> str:
         backend_args (dict, optional): Arguments of the storage backend, as in the hosts' data sets.
 
     Returns:
-        str: The name that was probably meant, or else all names; empty if the parent folder is.
+        str: The name that was probably meant, or else all names; an empty string if the parent folder has no entries.
     """
     parent, name = split(path.rstrip('/'))
     if not fileio.isdir(parent or '.', backend_args):
@@ -76,7 +76,7 @@ def check_listed(paths: Sequence[str], folder: str, option: str, suffix: str, ba
         ValueError: Some local files are empty; the message names the first one.
     """
     if missing := [path for path in paths if not fileio.exists(path, backend_args)]:
-        has_suffix = missing[0].endswith(suffix)  # a list of whole names has suffixes of its own
+        has_suffix = missing[0].endswith(suffix)  # a list of whole names includes the suffixes
         reason = f' ({option}={suffix!r}). {_slip_of_suffix(missing[0], suffix)}' if has_suffix else '. '
         raise FileNotFoundError(
             f'{len(missing)} of {len(paths)} files are missing, such as {missing[0]}{reason}'

@@ -2,7 +2,7 @@
 
 Core classes go into mmengine's *root* registries, so a bare name builds under every host's scope once the package is
 imported. Each root also gets an empty child of scope ``mmdiffperc``: through it ``type='mmdiffperc.DiffusionUNet'``
-imports the package by itself, from any host.
+imports the package on its own, from any host.
 """
 
 from mmengine.registry import (
@@ -38,7 +38,10 @@ def find_dataset(name: str, scope: str | None = None) -> type | None:
     """
     with DATASETS.switch_scope_and_registry(scope) as registry:
         if is_dotted(name):
-            return _get(registry, name)
+            try:
+                return registry.get(name)
+            except RuntimeError as error:  # raised by mmengine for whatever the import raises
+                raise ValueError(f'{name} cannot be imported: {error.__context__}') from error
         registry.import_from_location()
     while registry is not None and name not in registry.module_dict:
         registry = registry.parent
@@ -48,10 +51,3 @@ def find_dataset(name: str, scope: str | None = None) -> type | None:
 def is_dotted(name: str) -> bool:
     """Return whether a name is the path of an object in Python, such as ``'mmseg.ADE20KDataset'``."""
     return '.' in name and all(part.isidentifier() for part in name.split('.'))
-
-
-def _get(registry, path):
-    try:
-        return registry.get(path)
-    except RuntimeError as error:  # raised by mmengine for whatever the import raises
-        raise ValueError(f'{path} cannot be imported: {error.__context__}') from error

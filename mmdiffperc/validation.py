@@ -10,7 +10,6 @@ import inspect
 import reprlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 from functools import cache, wraps
 from pathlib import Path
 from typing import Annotated, Any, TypeVar, get_args, get_type_hints
@@ -20,6 +19,7 @@ from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, TypeAda
 from pydantic_core import PydanticCustomError, core_schema
 
 from mmdiffperc.files import brief
+from mmdiffperc.nearest import nearest_names
 
 STRICT = ConfigDict(strict=True, arbitrary_types_allowed=True, allow_inf_nan=False)
 _MAX_NAMES = 16
@@ -250,8 +250,7 @@ def _known_arguments(built: type, cls: type) -> tuple[str, ...]:
 
 
 def _unknown(name: object, known: Sequence[str]) -> str:
-    nearest = get_close_matches(str(name), known, n=2)
-    if nearest:
+    if nearest := nearest_names(str(name), known):
         return f'no argument {brief(name)}: did you mean {" or ".join(nearest)}?'
     shown = ', '.join(known[:_MAX_NAMES]) or 'none'
     return f'no argument {brief(name)}: expected some of {shown}{", ..." if len(known) > _MAX_NAMES else ""}'

@@ -14,12 +14,14 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+import tiny_seg
 import torch
 from mmengine.config import config
 from mmengine.registry import DefaultScope
 from tiny_arch import ARCHS, write_arch
 
 import mmdiffperc  # noqa: F401  (its compat part has to come before any host)
+from mmdiffperc.generative import DeterministicDiffusion
 from mmdiffperc.toy_scenes.writers import DatasetSpec, write_dataset
 
 
@@ -74,6 +76,30 @@ def archs(tmp_path_factory):
 def arch(archs):
     """The folder of the tiny architecture for tests that are not about architectures."""
     return archs['sd1']
+
+
+@pytest.fixture(scope='session')
+def tiny_vpd(tmp_path_factory):
+    """A config file of segmentation, see `tiny_seg`."""
+    return tiny_seg.write_config(tmp_path_factory.mktemp('tiny_vpd'))
+
+
+@pytest.fixture(scope='session')
+def tiny_checkpoint(tiny_vpd, tmp_path_factory):
+    """A checkpoint of its model, with random weights."""
+    return tiny_seg.write_checkpoint(tiny_vpd, tmp_path_factory.mktemp('tiny_checkpoint') / 'tiny_vpd.pth')
+
+
+@pytest.fixture(scope='session')
+def adapter(tmp_path_factory):
+    """The folder of an adapter for DMP that changes something."""
+    torch.manual_seed(0)
+    model = DeterministicDiffusion('tiny-sd')
+    for name, weight in model.unet.named_parameters():
+        if '.lora_B.' in name:
+            torch.nn.init.normal_(weight, std=0.2)
+    model.save_lora(folder := tmp_path_factory.mktemp('adapter'))
+    return folder
 
 
 @pytest.fixture(scope='session')

@@ -32,6 +32,7 @@ from mmengine.registry import (
 )
 from mmengine.runner import FlexibleRunner
 from mmengine.visualization import Visualizer
+from mmseg.apis import MMSegInferencer
 from torch import nn
 
 from mmdiffperc.engine import CheckFiniteHook, RandomStateHook
@@ -154,6 +155,13 @@ def test_data_resolve(name):
     for phase in ('val', 'test'):
         for metric in as_list(config[f'{phase}_evaluator']):
             resolve(EVALUATOR if metric['type'] == 'Evaluator' else METRICS, metric)
+
+
+@pytest.mark.parametrize('name', [*SEGMENTATION, *DEPTH, *REFERRING])
+def test_inferencer_of_mmseg_takes_the_pipeline(name):
+    """It looks for the loader by its name."""
+    pipeline = MMSegInferencer._init_pipeline(MMSegInferencer.__new__(MMSegInferencer), load(name))
+    assert type(pipeline.transforms[0]).__name__ == 'InferencerLoader'
 
 
 @pytest.mark.parametrize('name', SEGMENTATION)

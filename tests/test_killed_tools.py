@@ -6,20 +6,16 @@ from functools import partial
 from pathlib import Path
 
 import child_processes
+import convert_colours
 import numpy as np
+import pack_lmdb
 import pytest
+import resumable
 
 from mmdiffperc.inference.writers import encode_npz, encode_png
 from mmdiffperc.toy_scenes.writers import DatasetSpec, write_dataset
 
-ROOT = Path(__file__).parents[1]
 MAPS = 3
-
-
-@pytest.fixture(autouse=True)
-def tools(monkeypatch):
-    for folder in ('tools', 'tools/dataset_converters', 'projects/dmp/tools'):
-        monkeypatch.syspath_prepend(str(ROOT / folder))
 
 
 @pytest.fixture
@@ -36,25 +32,19 @@ def maps(tmp_path):
 
 
 def convert_folder(maps: Path, out: Path):
-    from resumable import write_folder
-
-    write_folder(out, {f'a/{file.name}': partial(copy, file) for file in (maps / 'classes').iterdir()})
+    resumable.write_folder(out, {f'a/{file.name}': partial(copy, file) for file in (maps / 'classes').iterdir()})
 
 
 def copy(source: Path, target: Path):
     target.write_bytes(source.read_bytes())
 
 
-def convert_colours(maps: Path, out: Path):
-    from convert_colours import main
-
-    assert main([str(maps / 'classes'), '--out', str(out), '--to', 'colours']) == 0
+def colour(maps: Path, out: Path):
+    assert convert_colours.main([str(maps / 'classes'), '--out', str(out), '--to', 'colours']) == 0
 
 
 def pack(maps: Path, out: Path):
-    from pack_lmdb import main
-
-    assert main([str(maps / 'classes'), '--targets', str(maps / 'depth'), '--out', str(out)]) == 0
+    assert pack_lmdb.main([str(maps / 'classes'), '--targets', str(maps / 'depth'), '--out', str(out)]) == 0
 
 
 def write_scenes(maps: Path, out: Path):
@@ -87,9 +77,9 @@ def contents(folder: Path) -> dict[str, bytes]:
         (convert_folder, os, 'replace', 1),
         (convert_folder, os, 'replace', MAPS + 1),  # the folder itself
         (convert_folder, Path, 'write_bytes', 2),
-        (convert_colours, os, 'replace', 1),  # the note of the settings
-        (convert_colours, os, 'replace', MAPS),
-        (convert_colours, Path, 'write_bytes', 3),
+        (colour, os, 'replace', 1),  # the note of the settings
+        (colour, os, 'replace', MAPS),
+        (colour, Path, 'write_bytes', 3),
         (pack, os, 'replace', 1),
         (write_scenes, os, 'replace', 1),
         (write_scenes, Path, 'write_bytes', 2),
@@ -103,7 +93,7 @@ def test_killed_and_run_again(maps, monkeypatch, tool, owner, name, nth):
     with monkeypatch.context() as patch:
         patch.setattr(owner, name, killing(getattr(owner, name), nth))
         process = child_processes.fork(lambda: tool(maps, maps / 'killed' / 'out'))
-    assert os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]) == -signal.SIGKILL
+    assert child_processes.exit_code(process) == -signal.SIGKILL
 
     tool(maps, maps / 'killed' / 'out')
     assert contents(maps / 'killed') == contents(maps / 'undisturbed')

@@ -9,7 +9,9 @@ import pytest
 import torch
 from diffusers import UNet2DConditionModel
 from full_disk import full_disk
+from generation import check_settings
 from mmengine.config import Config
+from pretrain_tiny_sd import Run
 from safetensors import SafetensorError
 
 from mmdiffperc.files import whole_file, write_whole
@@ -48,8 +50,6 @@ def picture(number: int) -> np.ndarray:
 
 
 def settings(folder: Path, number: int):
-    from generation import check_settings
-
     check_settings(folder / 'settings.json', False, values=random(number, 500).tolist())
 
 
@@ -82,8 +82,6 @@ def lora(folder: Path, number: int):
 
 
 def training_state(folder: Path, number: int):
-    from pretrain_tiny_sd import Run
-
     Run(folder).save('unet', weights=torch.from_numpy(random(number, 5000)))
 
 
@@ -109,14 +107,8 @@ def contents(folder: Path) -> dict[str, bytes]:
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob('*') if path.is_file()}
 
 
-@pytest.fixture
-def tools(monkeypatch):
-    for folder in ('tools', 'projects/dmp/tools'):
-        monkeypatch.syspath_prepend(str(ROOT / folder))
-
-
 @pytest.mark.parametrize('name', CASES)
-def test_full_disk_leaves_what_was_there(tools, tmp_path, name):
+def test_full_disk_leaves_what_was_there(tmp_path, name):
     CASES[name](tmp_path, 0)
     before = contents(tmp_path)
     assert before and not any(file.startswith('.') for file in before)

@@ -39,19 +39,14 @@ def build_parser() -> argparse.ArgumentParser:
     add_shared(parser, '--dtype')
     parser.add_argument('--host', default='127.0.0.1', help='address to serve; 0.0.0.0: all (default: %(default)s)')
     parser.add_argument('--port', type=bounded(int, 1, 65535), help='port (default: the first free one from 7860)')
-    default, number = Limits(), dict(type=positive, metavar='N')
-    parser.add_argument(
-        '--max-bytes', default=default.num_bytes, help='size of a file (default: %(default)s)', **number
-    )
-    parser.add_argument(
-        '--max-pixels', default=default.num_pixels, help='size of an image (default: %(default)s)', **number
-    )
-    parser.add_argument(
-        '--max-queue', default=default.queue_size, help='number of waiting requests (default: %(default)s)', **number
-    )
-    parser.add_argument(
-        '--time-limit', default=default.seconds, help='seconds of a prediction (default: %(default)s)', **number
-    )
+    limits = {
+        '--max-bytes': (Limits().num_bytes, 'size of a file'),
+        '--max-pixels': (Limits().num_pixels, 'size of an image'),
+        '--max-queue': (Limits().queue_size, 'number of waiting requests'),
+        '--time-limit': (Limits().seconds, 'seconds of a prediction'),
+    }
+    for name, (limit, text) in limits.items():
+        parser.add_argument(name, type=positive, default=limit, metavar='N', help=f'{text} (default: %(default)s)')
     return parser
 
 
@@ -107,7 +102,7 @@ def start(args: argparse.Namespace, **options) -> gr.Blocks:
 
 @one_line_errors(ValueError, TypeError, OSError, RuntimeError, pickle.UnpicklingError)
 def main(arguments=None):
-    """Run the tool, with these arguments instead of the command line's if there are any."""
+    """Run the tool with the given arguments, or with those of the command line."""
     start(parse_args(arguments))
 
 

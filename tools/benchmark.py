@@ -180,9 +180,8 @@ def measure(subjects: dict[str, Callable], repeats: int, device: torch.device) -
         peaks[name] = peak_memory(run, device)
     turns = {name: [] for name in subjects}
     for turn in range(repeats):
-        for name in sorted(
-            subjects, reverse=turn % 2
-        ):  # alternate the order, so that no subject always follows the same one
+        # Alternate the order, so that no subject always follows the same one.
+        for name in sorted(subjects, reverse=turn % 2):
             turns[name].append(seconds(subjects[name], device))
     return {
         name: dict(seconds=median(turns[name]), peak_memory_mib=peaks[name], turns=turns[name]) for name in subjects
@@ -257,11 +256,7 @@ def table(results: dict[str, dict]) -> str:
 
 
 def benchmark(args) -> dict:
-    """Measure according to the arguments; return the results together with the settings.
-
-    Raises:
-        ValueError: The config has no DiffusionUNet, or ``--train`` is given with a config of another host than mmseg.
-    """
+    """Measure according to the arguments; return the results together with the settings."""
     MMLogger.get_instance('benchmark', log_level='ERROR')  # otherwise the options of the optimizer fill the screen
     cfg = Config.fromfile(args.config)
     cfg.merge_from_dict(args.cfg_options or {})

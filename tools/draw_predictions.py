@@ -1,38 +1,34 @@
-"""Draw predictions of a segmentation model on its test set: image, truth, prediction, and two cross-attention maps.
+"""Draw predictions of a segmentation model or a depth estimator on its test set.
 
     python tools/draw_predictions.py CONFIG WEIGHTS --indices 0 1 2 --out-file figure.png
 
-The maps belong to two of the classes in the image. A legend below the figure names the colours of the classes.
+Each row of the figure belongs to one image:
+
+- depth: image, true depth, predicted depth, and error;
+- segmentation: image, truth, prediction, and the cross-attention maps of two of the classes in the image. A legend
+  below the figure names the colours of the classes.
 """
 
 import pickle
 import sys
 from argparse import ArgumentParser
+from collections.abc import Sequence
 from pathlib import Path
 
-import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
-from mmengine.registry import DATASETS
-from torch import nn
+from mmengine.dataset import BaseDataset, pseudo_collate
+from mmengine.registry import DATASETS, init_default_scope
+from mmengine.structures import BaseDataElement
 
-import mmdiffperc.compat  # noqa: F401  (comes before any host)
-
-import mmcv  # isort: skip
-from mmseg.apis import inference_model, init_model  # isort: skip
-
-from mmdiffperc.command_line import (
-    FIGURE_SUFFIXES,
-    add_shared,
-    check_indices,
-    file_name,
-    one_line_errors,
-    tool_parser,
-)
+from mmdiffperc.command_line import FIGURE_SUFFIXES, add_shared, check_indices, file_name, one_line_errors, tool_parser
 from mmdiffperc.files import whole_file
-from mmdiffperc.visualization import attention_maps, overlay
+from mmdiffperc.inference import ImageInferencer, build_inferencer
+from mmdiffperc.inference.image_files import read_image
+from mmdiffperc.seg.depth.inferencer import DepthInferencer
+from mmdiffperc.visualization import attention_maps, depth_figure, overlay
 
 NUM_ROWS = 4
 COLUMNS = 5
@@ -42,7 +38,7 @@ LEGEND_INCHES = 0.4
 def build_parser() -> ArgumentParser:
     """Return the parser of the command line."""
     parser = tool_parser(__doc__)
-    add_shared(parser, 'config', 'of a segmentation model')
+    add_shared(parser, 'config', 'of a segmentation model or a depth estimator')
     add_shared(parser, 'weights')
     add_shared(parser, '--indices', f'one row each; default: the first {NUM_ROWS}')
     add_shared(parser, '--out-file', type=file_name(*FIGURE_SUFFIXES), default=Path('predictions.png'))
@@ -50,29 +46,60 @@ def build_parser() -> ArgumentParser:
     return parser
 
 
-def draw_row(axes: list[Axes], model: nn.Module, sample) -> set[int]:
-    """Draw one image of the test set into five axes; the last ones stay empty if the image has few classes.
+def predict(inferencer: ImageInferencer, dataset: BaseDataset, index: int, truth: str) -> BaseDataElement:
+    """Return one sample of the test set together with its prediction.
+
+    Raises:
+        ValueError: The test set has no truth of this name.
+    """
+    packed = dataset[index]
+    if truth not in packed['data_samples']:
+        raise ValueError(f'{packed["data_samples"].img_path}: expected a config whose test pipeline loads {truth}')
+    return inferencer.forward(pseudo_collate([packed]))[0].cpu()
+
+
+def depth_row(sample: BaseDataElement) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return image, true depth and predicted depth."""
+    image = read_image(sample.img_path)[..., ::-1]
+    return image, sample.gt_depth_map.data[0].numpy(), sample.pred_depth_map.data[0].numpy()
+
+
+def segmentation_figure(inferencer: ImageInferencer, samples: Sequence[BaseDataElement]) -> Figure:
+    """Draw a row for each sample, and the legend."""
+    size = (2 * COLUMNS, 2.2 * len(samples) + LEGEND_INCHES)
+    figure = Figure(figsize=size, dpi=120, layout='constrained')
+    grid = figure.subplots(len(samples), COLUMNS, squeeze=False)
+    for ax in grid.flat:
+        ax.axis('off')
+    labels = set().union(*(draw_row(axes, inferencer, sample) for axes, sample in zip(grid, samples, strict=True)))
+    add_legend(figure, labels, inferencer.classes, inferencer.dataset_meta['palette'])
+    return figure
+
+
+def draw_row(axes: Sequence[Axes], inferencer: ImageInferencer, sample: BaseDataElement) -> set[int]:
+    """Draw one sample into five axes; the last ones stay empty if the image has few classes.
 
     Returns:
         set[int]: The labels in the truth and the prediction.
-
-    Raises:
-        ValueError: The image has no labels.
     """
-    if 'gt_sem_seg' not in sample:
-        raise ValueError(f'{sample.img_path}: expected a config of semantic segmentation, which loads gt_sem_seg')
-    image = mmcv.imread(sample.img_path, channel_order='rgb')
-    truth = sample.gt_sem_seg.data[0].numpy()
-    prediction = inference_model(model, sample.img_path).pred_sem_seg.data[0].cpu().numpy()
-    maps = attention_maps(model, sample.img_path)
+    image = read_image(sample.img_path)[..., ::-1]
+    truth, prediction = sample.gt_sem_seg.data[0].numpy(), sample.pred_sem_seg.data[0].numpy()
+    maps = attention_maps(inferencer.model, sample.img_path)
     palette = np.zeros((256, 3), np.uint8)  # labels without a class, such as the ignored label, are black
-    palette[: len(model.dataset_meta['palette'])] = model.dataset_meta['palette']
+    palette[: len(inferencer.classes)] = inferencer.dataset_meta['palette']
     shown = [('image', image), ('truth', palette[truth]), ('prediction', palette[prediction])]
     shown += [(f'attention: {name}', overlay(image, maps[name])) for name in smallest_classes(truth, tuple(maps))]
     for ax, (title, picture) in zip(axes, shown, strict=False):
         ax.imshow(picture)
         ax.set_title(title, fontsize=9)
     return {*np.unique(truth).tolist(), *np.unique(prediction).tolist()}
+
+
+def smallest_classes(truth: np.ndarray, names: tuple[str, ...]) -> list[str]:
+    """Return the names of two classes in the image, preferably the third and fourth largest, but no specks."""
+    areas = np.bincount(truth[truth < len(names)], minlength=len(names))
+    by_area = [index for index in np.argsort(-areas) if areas[index] > 0.005 * truth.size]
+    return [names[index] for index in (by_area[2:4] if len(by_area) >= 4 else by_area[-2:])]
 
 
 def add_legend(figure: Figure, labels: set[int], classes: list[str], palette: list[list[int]]):
@@ -85,29 +112,20 @@ def add_legend(figure: Figure, labels: set[int], classes: list[str], palette: li
     figure.legend(handles=patches, ncols=len(patches), loc='outside lower center', fontsize=8, frameon=False)
 
 
-def smallest_classes(truth: np.ndarray, names: tuple[str, ...]) -> list[str]:
-    """Return the names of two classes in the image, preferably the third and fourth largest, but no specks."""
-    areas = np.bincount(truth[truth < len(names)], minlength=len(names))
-    by_area = [index for index in np.argsort(-areas) if areas[index] > 0.005 * truth.size]
-    return [names[index] for index in (by_area[2:4] if len(by_area) >= 4 else by_area[-2:])]
-
-
 @one_line_errors(ValueError, OSError, RuntimeError, pickle.UnpicklingError)
 def main(arguments=None):
     """Run the tool with the given arguments, or with those of the command line."""
     args = build_parser().parse_args(arguments)
-    model = init_model(args.config, args.weights, device=args.device)
-    dataset = DATASETS.build(model.cfg.test_dataloader.dataset)
+    init_default_scope('mmseg')
+    inferencer = build_inferencer(args.config, args.weights, device=args.device, show_progress=False)
+    dataset = DATASETS.build(inferencer.model.cfg.test_dataloader.dataset)
     indices = check_indices(args.indices, len(dataset), NUM_ROWS)
-    size = (2 * COLUMNS, 2.2 * len(indices) + LEGEND_INCHES)
-    figure, grid = plt.subplots(len(indices), COLUMNS, figsize=size, squeeze=False, layout='constrained')
-    for ax in grid.flat:
-        ax.axis('off')
-    rows = zip(grid, indices, strict=True)
-    labels = set().union(*(draw_row(axes, model, dataset[index]['data_samples']) for axes, index in rows))
-    add_legend(figure, labels, model.dataset_meta['classes'], model.dataset_meta['palette'])
+    is_depth = isinstance(inferencer, DepthInferencer)
+    truth = 'gt_depth_map' if is_depth else 'gt_sem_seg'
+    samples = [predict(inferencer, dataset, index, truth) for index in indices]
+    figure = depth_figure([*map(depth_row, samples)]) if is_depth else segmentation_figure(inferencer, samples)
     with whole_file(args.out_file) as partial:
-        figure.savefig(partial, dpi=120)
+        figure.savefig(partial)
     print(f'{args.out_file} written')
 
 

@@ -18,14 +18,7 @@ from mmengine.dataset import pseudo_collate
 from mmengine.registry import DATASETS, init_default_scope
 from toy_runs import TASKS, run_folder
 
-from mmdiffperc.command_line import (
-    FIGURE_SUFFIXES,
-    add_shared,
-    check_indices,
-    file_name,
-    one_line_errors,
-    tool_parser,
-)
+from mmdiffperc.command_line import FIGURE_SUFFIXES, add_shared, check_indices, file_name, one_line_errors, tool_parser
 from mmdiffperc.files import whole_file
 from mmdiffperc.generative import TargetInferencer
 
@@ -57,11 +50,7 @@ def last_checkpoint(task: str, start: str, seed: int) -> str:
 
 @torch.no_grad()
 def draw_rows(task: str, seed: int, indices: list[int], device: str) -> list[dict[str, np.ndarray]]:
-    """Return image, truth and predictions of one target by their titles, ``(H, W, 3 or 1)``, for each index.
-
-    Raises:
-        ValueError: A run is missing, or the test set has no such image.
-    """
+    """Return image, truth and predictions of one target by their titles, ``(H, W, 3 or 1)``, for each index."""
     configs = {start: Config.fromfile(path) for start, path in TASKS[task].configs.items()}
     dataset = DATASETS.build(configs['DMP'].test_dataloader.dataset)
     samples = [dataset[index] for index in check_indices(indices, len(dataset), 1)]

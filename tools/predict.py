@@ -64,7 +64,7 @@ def predict(config: str, weights: str, input: list[Path], out: Path, cfg_options
 
 @one_line_errors(ValueError, TypeError, OSError, RuntimeError, ImportError, pickle.UnpicklingError)
 def main(arguments=None):
-    """Run the tool with the given arguments, by default those of the command line."""
+    """Run the tool with the given arguments, or with those of the command line."""
     arguments = sys.argv[1:] if arguments is None else arguments
     args = build_parser(find_task(arguments)).parse_args(arguments)
     number = predict(**vars(args))

@@ -1,10 +1,11 @@
-"""Try the diffusion backbone in stock configs of mmseg, mmdet and mmpose, and write or check the page about them.
+"""Try the diffusion backbone in stock configs of mmseg, mmdet and mmpose, and write or check configs/README.md.
 
     python tools/sweep_stock_configs.py --write
     python tools/sweep_stock_configs.py --check
     python tools/sweep_stock_configs.py --only mask2former
 
-Each config gets a small backbone with random weights. Its model is built, trained for one step and used to predict.
+The tool replaces the backbone of each config with a small one that has random weights, builds the model, trains it for
+one step, and predicts. It prints one table row per config.
 """
 
 import sys
@@ -33,7 +34,7 @@ def build_parser() -> ArgumentParser:
     parser = tool_parser(__doc__)
     add_shared(parser, '--arch', default='tiny-sd')
     parser.add_argument('--only', default='', metavar='TEXT', help='try only configs whose name contains this text')
-    parser.add_argument('--full-mmcv', action='store_true', help='skip everything unless full mmcv is installed')
+    parser.add_argument('--full-mmcv', action='store_true', help='do nothing unless full mmcv is installed')
     what = parser.add_mutually_exclusive_group()
     what.add_argument('--write', action='store_true', help=f'write {PAGE.parent.name}/{PAGE.name}')
     what.add_argument('--check', action='store_true', help=f'fail if {PAGE.parent.name}/{PAGE.name} is out of date')
@@ -69,7 +70,7 @@ def main(arguments=None):
     if args.full_mmcv and not mmcv_full_available():
         print(NO_MMCV)
         return
-    warnings.simplefilter('ignore')  # the hosts give hundreds of them
+    warnings.simplefilter('ignore')  # the hosts issue hundreds of them
     rows = sweep(args.arch, args.only)
     if args.write:
         write_whole(PAGE, make_page(rows))

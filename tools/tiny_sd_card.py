@@ -1,4 +1,4 @@
-"""The model card of tiny-sd, and sample images. Not a tool itself."""
+"""Write the model card of tiny-sd and draw its sample images, for ``pretrain_tiny_sd.py``."""
 
 from collections import defaultdict
 from pathlib import Path
@@ -21,13 +21,14 @@ SHOWN_CAPTIONS = (
 SHOWN_LOSSES = ('loss', 'l1', 'mse', 'hits')
 CARD = """# tiny-sd
 
-A complete Stable Diffusion in miniature: AutoencoderKL, UNet2DConditionModel, CLIPTextModel, CLIPTokenizer and
-scheduler in the folder layout of diffusers, in half precision. It draws rooms with simple objects. The demo, the tests
-and the experiments of mmdiffperc fine-tune it. `tools/pretrain_tiny_sd.py` made it.
+tiny-sd is a complete Stable Diffusion in miniature. It draws rooms with simple objects. The demo, the tests and the
+experiments of mmdiffperc fine-tune it. The folder has the layout of diffusers and holds an AutoencoderKL, a
+UNet2DConditionModel, a CLIPTextModel, a CLIPTokenizer and a scheduler, in half precision.
+`tools/pretrain_tiny_sd.py` trained it.
 
 ![Images drawn from captions](samples.png)
 
-One row per caption, guidance 4, 50 DDIM steps:
+Each row shows images for one caption, drawn with guidance scale 4 and 50 DDIM steps:
 
 {captions}
 
@@ -41,11 +42,14 @@ Images are {size} x {size} pixels.
 
 ## Training
 
-Data: {scenes} toy scenes (seed {seed}; {share_b} % of them from domain b) with eight captions each. The autoencoder
-was trained on crops with L1, MSE and a small KL loss. The text encoder was first trained with CLIP's objective, which
-matches captions and images. Then it was trained together with the U-Net to predict velocity, the objective of Stable
-Diffusion 2.x, with one caption in ten dropped. A continued stage started from an earlier tiny-sd (`--start-from`).
-Losses are means over the last 10 log entries.
+The data are {scenes} toy scenes (seed {seed}; {share_b} % of them from domain b), with eight captions each.
+
+- The autoencoder was trained on crops with L1 and MSE losses and a small KL loss.
+- The text encoder was first trained with CLIP's objective, which matches captions and images.
+- The U-Net and the text encoder were then trained together to predict velocity, the objective of Stable Diffusion 2.x,
+  with one caption in ten dropped.
+
+A continued stage started from an earlier tiny-sd (`--start-from`). Losses are means over the last 10 log entries.
 
 | stage | steps | losses |
 |---|---|---|
@@ -56,7 +60,7 @@ The model knows toy scenes only. Licence: Apache-2.0, like the code.
 
 
 def write_card(path: Path, pipeline: StableDiffusionPipeline, entries: list[dict], **data):
-    """Write the model card with the sizes of the parts, the data, and the losses in the training log."""
+    """Write the model card, with the sizes of the parts, the data, and the losses of the training log."""
     stages = defaultdict(list)
     for entry in entries:
         stages[entry['stage'] + (', continued' if entry['continued'] else '')].append(entry)
@@ -75,7 +79,7 @@ def last_losses(entries: list[dict]) -> str:
 
 
 def draw(pipeline: StableDiffusionPipeline, size: int, per_caption: int = 4, num_steps: int = 50) -> np.ndarray:
-    """Draw one row of images per caption, each ``size`` pixels wide and high; return RGB ``(H, W, 3)``, uint8."""
+    """Draw a row of images of ``size`` x ``size`` pixels per caption, and return them as RGB ``(H, W, 3)``, uint8."""
     rows = []
     for seed, text in enumerate(SHOWN_CAPTIONS):
         images = pipeline(

@@ -10,12 +10,9 @@ import sys
 from argparse import ArgumentParser
 from pathlib import Path
 
-import mmdiffperc.compat  # noqa: F401  (comes before any host)
-
-from mmseg.apis import init_model  # isort: skip
-
 from mmdiffperc.command_line import add_shared, one_line_errors, tool_parser
 from mmdiffperc.files import whole_file
+from mmdiffperc.inference import build_inferencer
 from mmdiffperc.inference.image_files import read_image
 from mmdiffperc.visualization import attention_figure, attention_maps
 
@@ -33,28 +30,18 @@ def build_parser() -> ArgumentParser:
     return parser
 
 
-def draw(args):
-    """Write the picture.
-
-    Raises:
-        OSError: The image does not exist.
-        ValueError: The image is damaged, or see :func:`attention_maps`.
-    """
+@one_line_errors(ValueError, OSError, RuntimeError, pickle.UnpicklingError)
+def main(arguments=None):
+    """Run the tool with the given arguments, or with those of the command line."""
+    args = build_parser().parse_args(arguments)
     image = read_image(args.input)
-    model = init_model(args.config, args.weights, args.device)
+    model = build_inferencer(args.config, args.weights, device=args.device, show_progress=False).model
     maps = {}
     for stride in args.strides or [None]:
         found = attention_maps(model, image, args.classes, stride)
         maps |= {f'{name}, stride {stride}' if stride else name: one for name, one in found.items()}
     with whole_file(args.out_file) as partial:
         attention_figure(image[..., ::-1], maps).savefig(partial, format='png')
-
-
-@one_line_errors(ValueError, OSError, RuntimeError, pickle.UnpicklingError)
-def main(arguments=None):
-    """Run the tool with the given arguments, or with those of the command line."""
-    args = build_parser().parse_args(arguments)
-    draw(args)
     print(f'{args.out_file} written')
 
 

@@ -27,11 +27,23 @@ class DetectionInferencer(ImageInferencer):
     Options of a call:
 
     - ``threshold`` (float): The lowest score of an object in the picture. Defaults to 0.3.
+
+    Raises:
+        ValueError: The model does panoptic segmentation only.
     """
 
     visualize_kwargs = {'threshold'}
     endings = ('_objects.json',)
     picture_ending = '_objects'
+
+    def __init__(self, *args, **settings):
+        super().__init__(*args, **settings)
+        fusion_head = getattr(self.model, 'panoptic_fusion_head', None)
+        if fusion_head is not None and not fusion_head.test_cfg.get('instance_on'):
+            raise ValueError(
+                f'{type(self.model).__name__} predicts panoptic maps, which are not supported: expected a model that '
+                'predicts boxes. MaskFormer and Mask2Former predict instances with model.test_cfg.instance_on=True'
+            )
 
     @classmethod
     def add_options(cls, parser: argparse.ArgumentParser):

@@ -28,14 +28,7 @@ HEADINGS = {
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Print the report.
-
-    Args:
-        arguments (Sequence[str] | None): The command-line arguments. Default: those of the process.
-
-    Returns:
-        int: 1 if an installed package does not work, otherwise 0.
-    """
+    """Print the report, and return the exit status: 1 if an installed package does not work, otherwise 0."""
     parser = argparse.ArgumentParser(
         prog='doctor', description=DESCRIPTION, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -55,14 +48,7 @@ def _with_source(finding: Finding, installed: Installed) -> Finding:
 
 
 def write_report(imports: Imports, installed: Installed, machine: Machine, findings: Sequence[Finding]) -> str:
-    """Return the report.
-
-    Args:
-        imports (Imports): The outcome of each import, and the GPUs.
-        installed (Installed): The installed distributions.
-        machine (Machine): The resources of the machine.
-        findings (Sequence[Finding]): What is broken or missing.
-    """
+    """Return the text of the report."""
     folder = Path(__file__).parents[1]
     lines = [
         f'mmdiffperc {run_path(str(folder / "version.py"))["__version__"]} ({_short(folder)})',
@@ -75,7 +61,8 @@ def write_report(imports: Imports, installed: Installed, machine: Machine, findi
         *_columns(_machine_rows(imports, machine)),
     ]
     for kind, heading in HEADINGS.items():
-        lines += _section(heading, [finding for finding in findings if finding.kind == kind])
+        if selected := [finding for finding in findings if finding.kind == kind]:
+            lines += _section(heading, selected)
     return '\n'.join(lines)
 
 
@@ -94,25 +81,18 @@ def _row(module: str, imports: Imports, installed: Installed) -> tuple[str, str]
 def _machine_rows(imports: Imports, machine: Machine) -> Iterator[tuple[str, str]]:
     for index, gpu in enumerate(imports.gpus):
         yield f'GPU {index}', gpu
-    if not imports.gpus:
-        yield 'GPU', _reason_for_no_gpu(imports)
+    if imports.outcomes['torch'].error:
+        yield 'GPU', 'unknown without torch'
+    elif not imports.gpus:
+        yield 'GPU', f'none that torch can use (built for {imports.platform or "the CPU only"})'
     memory = '{} free of {}'.format(*map(_gib, machine.memory)) if machine.memory else 'unknown without psutil'
     yield 'memory', memory
     yield 'disk', f'{_gib(machine.free_here)} free here, {_gib(machine.free_in_cache)} in {_short(machine.cache)}'
     yield 'hub', f'{machine.hub} {machine.hub_answer}'
 
 
-def _reason_for_no_gpu(imports: Imports) -> str:
-    if imports.outcomes['torch'].error:
-        return 'unknown without torch'
-    return f'none that torch can use (built for {imports.platform or "the CPU only"})'
-
-
 def _section(heading, findings):
-    if not findings:
-        return
-    yield ''
-    yield heading
+    yield from ('', heading)
     for finding in findings:
         yield f'  {finding.what}: {finding.why}'
         if finding.command:

@@ -78,16 +78,7 @@ REMEDIES = (
 
 
 def diagnose(imports: Imports, installed: Installed, machine: Machine) -> list[Finding]:
-    """Return what is broken, doubtful and missing.
-
-    Args:
-        imports (Imports): The outcome of each import, and the GPUs that torch can use.
-        installed (Installed): The installed distributions.
-        machine (Machine): The resources of the machine.
-
-    Returns:
-        list[Finding]: Empty if nothing is wrong.
-    """
+    """Return what is broken, doubtful and missing; an empty list if nothing is wrong."""
     return [
         *_clashes(installed),
         *_unsupported(installed),
@@ -133,17 +124,12 @@ def _broken(imports: Imports, installed: Installed) -> Iterator[Finding]:
             groups[error].append(package)
     for error, packages in groups.items():
         what = ', '.join(installed.provided(package.module) or package.module for package in packages)
-        remedy = find_remedy(error)
+        known = (remedy for remedy in REMEDIES if re.search(remedy.pattern, error, re.IGNORECASE))
+        remedy = next(known, None)
         why = shorten(error, LONGEST_ERROR, placeholder=' ...') + (f' ({remedy.cause})' if remedy else '')
         names = ' '.join(installed.providers.get(packages[0].module, [packages[0].module]))
         command = remedy.command.format(distributions=names) if remedy else _repair(error, packages[0], names)
         yield Finding(BROKEN, what, why, command)
-
-
-def find_remedy(error: str) -> Remedy | None:
-    """Return the remedy for an error, if the error is known."""
-    matching = (remedy for remedy in REMEDIES if re.search(remedy.pattern, error, re.IGNORECASE))
-    return next(matching, None)
 
 
 def _repair(error: str, package: Package, names: str) -> str:

@@ -43,7 +43,7 @@ class Imports:
         platform (str): The platform that torch was built for, such as ``'CUDA 13.2'``; empty for a CPU-only build.
     """
 
-    outcomes: dict[str, Outcome] = field(default_factory=dict)
+    outcomes: dict[str, Outcome]
     gpus: list[str] = field(default_factory=list)
     platform: str = ''
 
@@ -67,9 +67,6 @@ def import_all(packages: Iterable[Package], patience: float = PATIENCE) -> Impor
     Args:
         packages (Iterable[Package]): The packages, in order.
         patience (float): Seconds after which a process that has not finished is killed.
-
-    Returns:
-        Imports: An outcome for each package.
     """
     remaining, outcomes, torch = list(packages), {}, {}
     while remaining:
@@ -86,7 +83,7 @@ def import_all(packages: Iterable[Package], patience: float = PATIENCE) -> Impor
 
 def _run_child(packages, patience):
     """Return the records of the process, and how it ended."""
-    groups = [f'{package.module}={",".join(package.probes)}' for package in packages]
+    groups = [f'{package.module}={",".join(package.imports or [package.module])}' for package in packages]
     with TemporaryDirectory() as folder:
         report = Path(folder, 'report.jsonl')
         # With -P, no module beside the script hides one of the same name.

@@ -8,7 +8,7 @@ from http.client import HTTPException
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from threading import Thread
-from urllib.error import HTTPError, URLError
+from urllib.error import HTTPError
 from urllib.parse import urlsplit
 from urllib.request import HTTPRedirectHandler, Request, build_opener
 
@@ -129,5 +129,5 @@ def _ask(address, patience):
             return REACHABLE
     except HTTPError:  # an error or a redirection, but an answer
         return REACHABLE
-    except (URLError, OSError, HTTPException, ValueError) as error:
+    except (OSError, HTTPException, ValueError) as error:
         return f'not reachable ({getattr(error, "reason", error)})'

@@ -1,4 +1,4 @@
-"""Stop before a NaN reaches the weights, and report where it comes from: the sample, the loss, the module."""
+"""Stop before a NaN reaches the weights, and report its source: the sample, the loss, the module."""
 
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
@@ -23,7 +23,7 @@ from mmdiffperc.registry import HOOKS
 from mmdiffperc.validation import PositiveInt, validated
 
 MAX_NAMES = 8
-RUNNING_STATISTICS = ('running_mean', 'running_var', 'num_batches_tracked')
+RUNNING_STATISTICS = ('running_mean', 'running_var', 'num_batches_tracked')  # of batch norm
 ADVICE = (
     'Repair or remove samples that are not finite. If all are finite, lower the learning rate, clip the gradients '
     '(optim_wrapper.clip_grad), or train in single precision.'
@@ -47,13 +47,12 @@ class CheckFiniteHook(Hook):
     Args:
         action (str): ``'stop'``, or ``'skip'``, which drops the update, restores the running statistics of batch norm,
             logs a warning and continues. Defaults to 'stop'.
-        patience (int): The number of consecutive updates, skipped by this hook or by the loss scaler, after which
-            training stops. Defaults to 20.
+        patience (int): Stop training after this many consecutive updates that this hook or the loss scaler skipped.
+            Defaults to 20.
 
     Raises:
-        ValueError: When building: an unknown action, or a patience below 1. Before training: an optimizer whose updates
-            cannot be skipped.
-        FloatingPointError: During training: something is not finite.
+        ValueError: Before training: the updates of the optimizer cannot be skipped.
+        FloatingPointError: During training: a loss or a gradient is not finite.
     """
 
     # After RuntimeInfoHook; before averaged weights, the log, the schedules and the checkpoint.
@@ -78,21 +77,24 @@ class CheckFiniteHook(Hook):
             )
         self._scaled = any(hasattr(each, 'loss_scaler') for each in wrappers)
         model = unwrap(runner.model)
-        self._statistics = running_statistics(model) if self._scaled or self.action == 'skip' else []
+        self._statistics = []
+        if self._scaled or self.action == 'skip':
+            self._statistics = [buffer for name, buffer in model.named_buffers() if name.endswith(RUNNING_STATISTICS)]
         before_step = partial(self._before_step, runner)
         self._handles = [each.register_step_pre_hook(before_step) for each in self._optimizers]
         self._handles.append(model.register_forward_hook(self._keep_losses))
 
     def after_train(self, runner: Runner):
-        """Remove these hooks."""
+        """Remove the hooks of :meth:`before_train`."""
         for handle in self._handles:
             handle.remove()
         self._handles = []
 
     def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None):
-        """Keep what is needed to repeat the forward pass of this iteration."""
+        """Keep the data and states that are needed to repeat the forward pass of this iteration."""
         self._batch, self._losses, self._stepped = data_batch, {}, False
-        self._random_state = random_state()
+        self._cpu_state = torch.get_rng_state()
+        self._gpu_state = torch.cuda.get_rng_state() if torch.cuda.is_initialized() else None
         self._kept_statistics = [statistic.clone() for statistic in self._statistics]
 
     def after_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: dict | None = None):
@@ -129,7 +131,7 @@ class CheckFiniteHook(Hook):
         self._count_skipped(runner)
 
     def _check(self, runner, optimizers):
-        """Stop, or warn and return False, if something is not finite."""
+        """If a loss or gradient is not finite, stop, or warn and return False."""
         if self._is_finite(optimizers):
             return True
         report = self._report(runner)
@@ -138,11 +140,11 @@ class CheckFiniteHook(Hook):
         runner.logger.warning(report)
         self._restore_statistics()
         for optimizer in optimizers:
-            optimizer.zero_grad()  # so that the next batch of an accumulated update is checked on its own
+            optimizer.zero_grad()  # so that the next batch of an accumulated update is checked separately
         return False
 
     def _is_finite(self, optimizers):
-        """Return whether losses and gradients are finite in all processes; only here the CPU waits for the GPU."""
+        """Return whether losses and gradients are finite in all processes; the CPU waits for the GPU only here."""
         numbers = [loss.float().sum() for loss in self._losses.values()]
         gradients = [gradient for optimizer in optimizers for gradient in gradients_of(optimizer)]
         if gradients:
@@ -171,7 +173,7 @@ class CheckFiniteHook(Hook):
         return f'CheckFiniteHook: {place(runner)}: {" ".join(dict.fromkeys(reports))} {ADVICE}'
 
     def _describe(self, runner):
-        """Describe what is not finite in this process."""
+        """Describe the values that are not finite in this process."""
         model = unwrap(runner.model)
         losses = [f'{name} = {loss.sum().item()}' for name, loss in self._losses.items() if not loss.isfinite().all()]
         finished, found = self._run_again(runner, model)
@@ -191,7 +193,9 @@ class CheckFiniteHook(Hook):
         """Repeat the forward pass of this iteration and check every module."""
 
         def forward():
-            set_random_state(*self._random_state)
+            torch.set_rng_state(self._cpu_state)
+            if self._gpu_state is not None:
+                torch.cuda.set_rng_state(self._gpu_state)
             with torch.no_grad(), runner.optim_wrapper.optim_context(runner.model):
                 runner.model._run_forward(model.data_preprocessor(self._batch, True), mode='loss')
 
@@ -199,7 +203,7 @@ class CheckFiniteHook(Hook):
         try:
             with torch.random.fork_rng(devices):
                 return watch_forward(model, forward)
-        except Exception as error:  # whatever fails, the NaN must be reported
+        except Exception as error:  # the NaN must be reported, whatever fails
             reason = f'{type(error).__name__}: {brief(str(error), 300)}'
             runner.logger.warning(f'CheckFiniteHook could not repeat the forward pass: {reason}')
             return [], None
@@ -221,30 +225,13 @@ def gradients_of(optimizer: Optimizer) -> list[torch.Tensor]:
     return [gradient for gradient in gradients if gradient is not None and gradient.layout == torch.strided]
 
 
-def running_statistics(model: nn.Module) -> list[torch.Tensor]:
-    """Return the buffers that a forward pass of batch norm changes."""
-    return [buffer for name, buffer in model.named_buffers() if name.rpartition('.')[2] in RUNNING_STATISTICS]
-
-
-def random_state() -> tuple[torch.Tensor, torch.Tensor | None]:
-    """Return the states of PyTorch's generators: of the CPU, and of the GPU if one is in use."""
-    return torch.get_rng_state(), torch.cuda.get_rng_state() if torch.cuda.is_initialized() else None
-
-
-def set_random_state(cpu: torch.Tensor, gpu: torch.Tensor | None):
-    """Restore the states that :func:`random_state` returned."""
-    torch.set_rng_state(cpu)
-    if gpu is not None:
-        torch.cuda.set_rng_state(gpu)
-
-
 def place(runner: Runner) -> str:
     """Return the iteration, counted as in the log, and the epoch if the loop has several."""
     return f'iteration {runner.iter + 1}' + (f' (epoch {runner.epoch + 1})' if runner.max_epochs > 1 else '')
 
 
 def flatten(value: Any, name: str = '') -> Iterator[tuple[str, torch.Tensor]]:
-    """Yield the tensors in nested containers, data samples and boxes, with names such as ``data_samples.1.gt.data``."""
+    """Yield the names, such as ``data_samples.1.gt.data``, and tensors in nested containers, data samples and boxes."""
     if isinstance(value, np.ndarray) and value.dtype.kind == 'f':
         value = torch.from_numpy(value)
     value = getattr(value, 'tensor', value)  # the boxes of mmdet
@@ -289,7 +276,7 @@ def non_finite_entries(batch: Any) -> list[str]:
 def watch_forward(model: nn.Module, forward: Callable[[], Any]) -> tuple[list[nn.Module], str | None]:
     """Run a forward pass and check the output of every module.
 
-    The output of the model itself is not checked: besides losses it holds measures, which may well be NaN.
+    The output of the model itself is not checked, because it also holds measures, which may well be NaN.
 
     Returns:
         tuple[list[nn.Module], str | None]: The modules in the order in which they finished, and a description of the
@@ -304,7 +291,9 @@ def watch_forward(model: nn.Module, forward: Callable[[], Any]) -> tuple[list[nn
         if found or is_finite(output):
             return
         if is_finite(args) or list(module.parameters()):  # dropout and the like only pass on a NaN
-            found.append(f'{names[module]}, {describe_cause(module, args)}')
+            weight = first_non_finite(dict(module.named_parameters(recurse=False)))
+            cause = f'{weight} is not finite' if weight else f'input is {"" if is_finite(args) else "not "}finite'
+            found.append(f'{names[module]}, whose {cause}')
 
     with register_module_forward_hook(check):
         forward()
@@ -321,17 +310,11 @@ def is_finite(value: Any) -> bool:
     return first_non_finite(dict(flatten(value))) is None
 
 
-def describe_cause(module: nn.Module, args: tuple) -> str:
-    """Return which weight or input may explain the non-finite output of a module."""
-    weight = first_non_finite(dict(module.named_parameters(recurse=False)))
-    return f'whose {weight} is not finite' if weight else f'whose input is {"" if is_finite(args) else "not "}finite'
-
-
 def describe_gradients(model: nn.Module, finished: list[nn.Module]) -> str:
-    """Describe which gradients are not finite, and in which module backpropagation reached the first of them.
+    """Describe which gradients are not finite after a backward pass, and in which module the first of them appeared.
 
     Args:
-        model (nn.Module): The model, after a backward pass.
+        model (nn.Module): The model.
         finished (list[nn.Module]): Its modules in the order in which the forward pass finished them.
     """
     gradients = {parameter: parameter.grad for parameter in model.parameters() if parameter.grad is not None}
@@ -340,11 +323,11 @@ def describe_gradients(model: nn.Module, finished: list[nn.Module]) -> str:
         overflows = not get_total_norm(list(gradients.values())).isfinite()
         return f'all gradients are finite{", but their norm overflows" if overflows else ""}'
     text = f'the gradients of {len(bad)} of {len(gradients)} parameters are not finite'
-    if len(bad) == len(gradients):  # clipping by a norm that is NaN makes all of them NaN
-        return text
     reached = (module for module in reversed(finished) if bad.intersection(module.parameters(recurse=False)))
     first = next(reached, None)
-    return text if first is None else f'{text}, from {named_parts(model)[first]} on'
+    if first is None or len(bad) == len(gradients):  # clipping by a norm that is NaN makes all of them NaN
+        return text
+    return f'{text}, from {named_parts(model)[first]} on'
 
 
 def listed(names: list[str]) -> str:

@@ -1,4 +1,4 @@
-"""Few parameter groups instead of one per parameter, and a few lines of the log about them."""
+"""Merge parameter groups with the same options, and log a line about each group."""
 
 import re
 from collections.abc import Iterable, Iterator
@@ -21,19 +21,12 @@ HEADER = ('lr', 'weight_decay', 'tensors', 'weights', 'custom_keys', 'part')
 class LogsGroups:
     """Mixin for optimizer wrapper constructors: log a line per group of parameters instead of one per parameter.
 
-    A line holds the learning rate, the weight decay, the numbers of tensors and weights, the ``custom_keys`` that set
-    them, and the parts of the model. The last line counts the frozen parameters.
+    A line holds the learning rate, the weight decay, the numbers of tensors and weights, the ``custom_keys`` that
+    apply, and the parts of the model. The last line counts the frozen parameters.
     """
 
     def add_params(self, params: list[dict], module: nn.Module, prefix: str = '', is_dcn_module=None):
-        """Add the parameters of ``module`` to ``params``; log the groups once those of the whole model are added.
-
-        Args:
-            params (list[dict]): Parameter groups, changed in place.
-            module (nn.Module): The model, or one of its submodules.
-            prefix (str): Name of the submodule; empty for the model.
-            is_dcn_module (bool, optional): Whether the submodule is part of a deformable convolution.
-        """
+        """Add the parameters of ``module`` to ``params``, as in mmengine; log the groups of the whole model."""
         if prefix:
             super().add_params(params, module, prefix, is_dcn_module)
             return
@@ -48,16 +41,16 @@ class LogsGroups:
 @OPTIM_WRAPPER_CONSTRUCTORS.register_module()
 @validated
 class GroupedOptimWrapperConstructor(LogsGroups, DefaultOptimWrapperConstructor):
-    """mmengine's default constructor, which puts parameters with the same options into one group.
+    """mmengine's default constructor, except that parameters with the same options share a group.
 
     With a ``paramwise_cfg``, the default constructor makes a separate group for every parameter. A diffusion U-Net has
     hundreds of them, and the optimizer and the schedulers iterate over groups; a PyTorch optimizer updates the
-    parameters of one group at once. Rates, decays and thus the weights are the same. The optimizer state of a
-    checkpoint can be resumed only with the same constructor.
+    parameters of a group at once. The trained weights are the same. The optimizer state of a checkpoint can be resumed
+    only with the same constructor.
     """
 
     def add_params(self, params: list[dict], module: nn.Module, prefix: str = '', is_dcn_module=None):
-        """Add the parameters of ``module`` to ``params``; merge the groups once those of the whole model are added."""
+        """Add the parameters of ``module`` to ``params``, as in mmengine; merge the groups of the whole model."""
         super().add_params(params, module, prefix, is_dcn_module)
         if not prefix:
             params[:] = merge_groups(params)
@@ -78,16 +71,15 @@ def merge_groups(groups: list[dict]) -> list[dict]:
 
 
 def describe_groups(groups: Iterable[dict], model: nn.Module, custom_keys: Iterable[str] = ()) -> str:
-    """Describe each parameter group, and the frozen parameters, in a row of a table.
+    """Return a table with a row for each parameter group, and a row for the frozen parameters.
+
+    In the table, a part is the longest module name that all parameters of a group share within a submodule of the
+    model, such as ``backbone.unet``.
 
     Args:
         groups (Iterable[dict]): Parameter groups with their ``lr`` and ``weight_decay``.
         model (nn.Module): The model of these parameters.
         custom_keys (Iterable[str]): The keys of ``paramwise_cfg.custom_keys``.
-
-    Returns:
-        str: The table. A part is the longest module name that all parameters of a group share within a submodule of
-        the model, such as ``backbone.unet``.
     """
     names = {id(parameter): name for name, parameter in model.named_parameters()}
 
@@ -104,7 +96,7 @@ def describe_groups(groups: Iterable[dict], model: nn.Module, custom_keys: Itera
 
 @contextmanager
 def without_line_per_parameter() -> Iterator[None]:
-    """Keep mmengine's lines about single parameters out of the log, but not others, such as those about duplicates."""
+    """Keep mmengine's lines about single parameters out of the log; other lines, as about duplicates, remain."""
 
     def keep(record: LogRecord) -> bool:
         return not LINE_PER_PARAMETER.match(record.getMessage())
@@ -118,12 +110,7 @@ def without_line_per_parameter() -> Iterator[None]:
 
 
 def matching_keys(names: Iterable[str], custom_keys: Iterable[str]) -> list[str]:
-    """Return the keys that set the options of parameters: as in mmengine, the longest key contained in a name.
-
-    Args:
-        names (Iterable[str]): Full names of the parameters.
-        custom_keys (Iterable[str]): All keys.
-    """
+    """Return the keys that set the options of named parameters: as in mmengine, the longest key contained in a name."""
     longest_first = sorted(sorted(custom_keys), key=len, reverse=True)
     matches = (next((key for key in longest_first if key in name), None) for name in names)
     return [key for key in dict.fromkeys(matches) if key is not None]

@@ -3,6 +3,7 @@
 import random
 from collections.abc import Iterator
 from functools import partial
+from itertools import count
 from numbers import Integral
 from typing import Any
 
@@ -28,7 +29,7 @@ class RandomStateHook(Hook):
     runs draw the same ones by construction:
 
     - In an epoch-based loop, the generators of Python, NumPy and PyTorch are seeded at the start of each epoch. So are
-      the workers of the data loader, which are therefore restarted, even persistent ones.
+      the workers of the data loader, which are restarted for this purpose, even persistent ones.
     - In an iteration-based loop, the generators are seeded before each batch is fetched. Workers keep running between
       batches: when such a loop resumes, mmengine first loads all batches that the run had already seen.
 
@@ -52,7 +53,12 @@ class RandomStateHook(Hook):
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict):
         """Remember the seed of the data loader, which the seed of the checkpoint is about to replace."""
         meta = checkpoint.get('meta')
-        check_seed(meta.get('seed') if isinstance(meta, dict) else None)
+        seed = meta.get('seed') if isinstance(meta, dict) else None
+        if seed is not None and not (isinstance(seed, Integral) and 0 <= seed < 2**32):  # the seeds of NumPy
+            raise ValueError(
+                f"meta['seed'] of the checkpoint: expected an integer from 0 to 2**32 - 1, got {brief(seed)}. The file "
+                'is damaged, or was not written by mmengine.'
+            )
         self._loader_seed = runner.seed
 
     def before_train(self, runner: Runner):
@@ -79,19 +85,6 @@ class RandomStateHook(Hook):
             seed_generators(runner.seed, runner.epoch)
 
 
-def check_seed(seed: Any):
-    """Check that NumPy accepts a seed; None means that the checkpoint has no seed.
-
-    Raises:
-        ValueError: It is not an integer from 0 to 2**32 - 1.
-    """
-    if seed is not None and not (isinstance(seed, Integral) and 0 <= seed < 2**32):
-        raise ValueError(
-            f"meta['seed'] of the checkpoint: expected an integer from 0 to 2**32 - 1, got {brief(seed)}. The file is "
-            'damaged, or was not written by mmengine.'
-        )
-
-
 def is_iteration_based(loop: Any) -> bool:
     """Return whether a training loop takes batches from one iterator, as mmengine's ``IterBasedTrainLoop`` does."""
     return hasattr(loop, 'dataloader_iterator')
@@ -109,7 +102,7 @@ def rebuild_loader(runner: Runner):
 
 
 def seed_generators(seed: int, step: int):
-    """Seed the generators of Python, NumPy and PyTorch from a seed and a number of steps."""
+    """Seed the generators of Python, NumPy and PyTorch from a seed and the number of an epoch or batch."""
     for_python, for_numpy, for_torch = np.random.SeedSequence([seed, step]).generate_state(3).tolist()
     random.seed(for_python)
     np.random.seed(for_numpy)
@@ -118,15 +111,13 @@ def seed_generators(seed: int, step: int):
 
 def seeded_batches(batches: Iterator, seed: int) -> Iterator:
     """Yield the batches of an endless iterator, and seed the generators with the number of each before fetching it."""
-    step = 0
-    while True:
+    for step in count():
         seed_generators(seed, step)
         yield next(batches)
-        step += 1
 
 
 def restart_workers(loader: DataLoader, seed: int, epoch: int):
-    """Restart the workers with the seeds of an epoch; those of the first epoch are mmengine's."""
+    """Restart the workers with the seeds of an epoch; the seeds of the first epoch are mmengine's."""
     loader._iterator = None  # ends persistent workers; mmdet's hooks do the same
     init = loader.worker_init_fn
     if isinstance(init, partial) and init.func is worker_init_fn:

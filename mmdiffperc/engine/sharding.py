@@ -12,14 +12,14 @@ BLOCKS = (BasicTransformerBlock, ResnetBlock2D)
 
 @FUNCTIONS.register_module()
 def wrap_diffusion_blocks(module: nn.Module, recurse: bool, nonwrapped_numel: int) -> bool:
-    """Make each transformer block and each residual block a unit; the rest of the model is another.
+    """Make each transformer block and each residual block a unit; the rest of the model is another unit.
 
     For ``auto_wrap_policy`` of mmengine's ``MMFullyShardedDataParallel``. Trained and frozen weights may share a unit
     (with LoRA, or in the rest of the model): ``use_orig_params=True``, mmengine's default, allows it.
 
     Args:
         module (nn.Module): A submodule of the model.
-        recurse (bool): Whether the question is if submodules may become units; they always may.
-        nonwrapped_numel (int): Number of its weights; not used.
+        recurse (bool): Whether PyTorch asks about the submodules of ``module``, which may always become units.
+        nonwrapped_numel (int): Number of weights in ``module``; not used.
     """
     return recurse or isinstance(module, BLOCKS)

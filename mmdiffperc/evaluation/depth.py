@@ -15,7 +15,7 @@ MEASURES = ('d1', 'd2', 'd3', 'abs_rel', 'sq_rel', 'rmse', 'rmse_log', 'log10', 
 
 
 def crop_mask(height: int, width: int, crop_type: str) -> np.ndarray:
-    """Return which pixels lie inside an evaluation crop.
+    """Return which pixels are inside an evaluation crop.
 
     The crop of NYU Depth v2 is given in pixels. The crops of KITTI, by Garg et al. (ECCV 2016) and after Eigen et al.
     (NeurIPS 2014), are fractions *of the map that is evaluated*. They select different pixels of a whole image of
@@ -108,7 +108,7 @@ def depth_measures(pred: np.ndarray, gt: np.ndarray) -> dict[str, float]:
 
 
 def is_compared(gt: np.ndarray, min_depth: float, max_depth: float, crop_type: str | None = None) -> np.ndarray:
-    """Return which pixels of a true depth map are compared: between the limits, both excluded, and inside the crop.
+    """Return which pixels of a true depth map are compared: strictly between the limits, and inside the crop.
 
     Args:
         gt (np.ndarray): True depth ``(H, W)``. NaN is not compared.

@@ -48,4 +48,4 @@ def ssim(a: np.ndarray, b: np.ndarray) -> float:
 def mean_of_defined(values: np.ndarray) -> float:
     """Return the mean of the values that are not NaN; NaN if all are."""
     defined = values[~np.isnan(values)]
-    return float(defined.mean()) if len(defined) else float('nan')
+    return float(defined.mean()) if len(defined) else np.nan

@@ -14,7 +14,7 @@ def confusion_matrix(pred: np.ndarray, truth: np.ndarray, num_classes: int) -> n
 
     Args:
         pred (np.ndarray): Predicted classes ``(N,)``, 0 to ``num_classes - 1``.
-        truth (np.ndarray): True classes ``(N,)``, likewise.
+        truth (np.ndarray): True classes ``(N,)``, in the same range.
         num_classes (int): Number of classes.
 
     Returns:
@@ -31,8 +31,8 @@ def class_measures(confusion: np.ndarray, per_class: bool = False) -> dict[str, 
         per_class (bool): Also return ``IoU.<class>`` and ``Acc.<class>``. Defaults to False.
 
     Returns:
-        dict[str, float]: ``aAcc``, the share of correct pixels, and ``mIoU`` and ``mAcc``, the means over classes. A
-        class that is neither predicted nor true is NaN and left out of the means.
+        dict[str, float]: ``aAcc``, the share of correct pixels, and ``mIoU`` and ``mAcc``, the means over classes. The
+        measures of a class that is neither predicted nor true are NaN, and the means exclude them.
     """
     right, true, predicted = confusion.diagonal(), confusion.sum(1), confusion.sum(0)
     iou, accuracy = _percentage(right, true + predicted - right), _percentage(right, true)

@@ -7,7 +7,7 @@ from mmengine.structures import BaseDataElement
 from mmdiffperc.models.prompts.sentences import check_sentence, clean
 
 MISSING = (
-    'use_prompts=True needs a caption for each image: {}. Give them, or set use_prompts=False (and guidance_scale=1)'
+    'use_prompts=True needs a caption for each image: {}. Add captions, or set use_prompts=False (and guidance_scale=1)'
 )
 
 

@@ -41,23 +41,22 @@ class DeterministicDiffusion(BaseModel):
 
         image --encode--> latents --process--> latents --decode--> image --codec--> target map
 
-    Training changes a low-rank adapter of the U-Net alone. From `DMP <https://arxiv.org/abs/2311.18832>`_, which
-    samples the autoencoder's posterior; here its mode is used.
+    Only a low-rank adapter of the U-Net is trained. From `DMP <https://arxiv.org/abs/2311.18832>`_, which samples the
+    autoencoder's posterior; here its mode is used.
 
     The true target of a data sample is ``gt_target``, a ``PixelData`` whose ``data`` is ``(3, H, W)`` or ``(1, H, W)``,
     and with ``use_prompts`` its caption is ``text``. The prediction is ``pred_target``, in the same form.
 
-    ``arch`` builds, ``init_cfg`` loads; a checkpoint holds everything that testing needs. :meth:`save_lora` and
-    :meth:`load_lora` exchange the adapter alone.
+    ``arch`` builds, ``init_cfg`` loads; a checkpoint holds everything that testing needs.
 
     Args:
         arch (str): ``'sd1-4'``, ``'sd1-5'``, ``'sd2-1'``, ``'tiny-sd'``, or a diffusers folder. Defaults to
             ``'sd1-4'``.
         target_mode (str): ``'RGB'`` or ``'F'``, for targets of three channels or one. Defaults to ``'RGB'``.
-        target_scale (float | str): What counts as 1 in targets of one channel, or ``'per_image'``. Defaults to 1.
+        target_scale (float | str): See :class:`.TargetCodec`. Defaults to 1.
         use_prompts (bool): Condition the U-Net on each image's caption rather than on an empty one. Defaults to True.
-        guidance_scale (float): Weight of the caption in prediction: 0 ignores it, 1 is no guidance, and more
-            exaggerates it. Defaults to 1.
+        guidance_scale (float): Weight of the caption in prediction: 0 ignores it, 1 means no guidance, and greater
+            numbers exaggerate it. Defaults to 1.
         prediction_type (str): ``'v_prediction'``, ``'epsilon'`` or ``'sample'``. Defaults to ``'v_prediction'``.
         sampler (str): ``'ddim'``, ``'oracle'`` or ``'one_pass'``. Defaults to ``'ddim'``.
         num_steps (int): Steps from the image to the target. Defaults to 5.
@@ -73,14 +72,14 @@ class DeterministicDiffusion(BaseModel):
         init_cfg (dict, optional): ``dict(type='Pretrained', checkpoint=...)`` with a hub id, a diffusers folder or a
             CompVis single file, and optionally ``variant`` and ``use_ema``, see :func:`.load_weights`. ``components``
             names the parts to load; the default is all of ``('unet', 'vae', 'text_encoder')``.
-        loss_on (str): Where the squared error is taken: ``'latents'``, or ``'pixels'``, the gradient of which goes
-            through the frozen decoder and which needs ``sampler='one_pass'``. Defaults to ``'latents'``.
+        loss_on (str): Where the squared error is computed: ``'latents'``; or ``'pixels'``, which backpropagates through
+            the frozen decoder and needs ``sampler='one_pass'``. Defaults to ``'latents'``.
         networks (DiffusionNetworks, optional): Networks to share with another model of the same ``arch``, adapter
             included. Default: new ones, built from ``arch``, ``lora`` and ``with_cp``.
 
     Raises:
-        ValueError: Guidance without prompts or in a single pass; a loss on pixels without a single pass; a number of
-            steps that the schedule does not have; an unknown name.
+        ValueError: Guidance without prompts or in a single pass; a loss on pixels without a single pass; more steps
+            than the schedule has; an unknown name.
     """
 
     def __init__(
@@ -269,11 +268,11 @@ class DeterministicDiffusion(BaseModel):
 @MODELS.register_module()
 @validated
 class PixelRegression(DeterministicDiffusion):
-    """:class:`DeterministicDiffusion` with ``loss_on='pixels'``: plain regression, with which DMP is compared.
+    """:class:`DeterministicDiffusion` with ``loss_on='pixels'``: plain regression, the baseline of DMP.
 
     Args:
-        **kwargs: Arguments of :class:`.DeterministicDiffusion`, among them ``sampler='one_pass'`` and
-            ``prediction_type='sample'``.
+        **kwargs: Arguments of :class:`.DeterministicDiffusion`. ``sampler='one_pass'`` and
+            ``prediction_type='sample'`` are required.
     """
 
     def __init__(self, *args, **kwargs):

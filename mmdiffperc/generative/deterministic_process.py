@@ -15,11 +15,10 @@ from mmdiffperc.validation import Expected, PositiveFloat, PositiveInt, validate
 from mmdiffperc.weights.architectures import arch_folder
 
 PREDICTION_TYPES = ('v_prediction', 'epsilon', 'sample')
-SAMPLERS = ('ddim', 'oracle', 'one_pass')
 ONE_PASS_TIMESTEP = 1
 SCHEDULE = 'scheduler/scheduler_config.json'
 PredictionType = Literal[PREDICTION_TYPES]
-Sampler = Literal[SAMPLERS]
+Sampler = Literal['ddim', 'oracle', 'one_pass']
 Steps = Annotated[PositiveInt, Expected('a number from 1 to less than the number of timesteps')]
 
 
@@ -59,8 +58,8 @@ class DeterministicProcess:
 
     Args:
         scheduler (DDIMScheduler): The noise schedule and the spacing of the timesteps. It is never changed.
-        prediction_type (str): ``'v_prediction'``, ``'epsilon'`` or ``'sample'``. Defaults to ``'v_prediction'``.
-        sampler (str): ``'ddim'``, ``'oracle'`` or ``'one_pass'``. Defaults to ``'ddim'``.
+        prediction_type (str): What the network predicts. Defaults to ``'v_prediction'``.
+        sampler (str): One of the above. Defaults to ``'ddim'``.
         snr_trunc (float, optional): Weight the loss by the signal-to-noise ratio of :math:`y`, with this lower limit
             (Salimans and Ho, ICLR 2022).
         snr_gamma (float, optional): Weight the loss by the signal-to-noise ratio, with this upper limit (Min-SNR, Hang
@@ -144,7 +143,7 @@ class DeterministicProcess:
         """Return the timesteps of a run, from the image to the target.
 
         Raises:
-            ValueError: The schedule does not have that many.
+            ValueError: The schedule has fewer timesteps.
         """
         return [ONE_PASS_TIMESTEP] if self.sampler == 'one_pass' else self._schedule(num_steps).timesteps.tolist()
 

@@ -13,7 +13,7 @@ from mmdiffperc.validation import validated
 @HOOKS.register_module()
 @validated
 class SaveLoRAHook(Hook):
-    """Write the low-rank adapter beside each checkpoint, as diffusers does today.
+    """Write the low-rank adapter beside each checkpoint, in the current format of diffusers.
 
     A checkpoint of :class:`.DeterministicDiffusion` holds the whole Stable Diffusion, of which only a few megabytes
     were trained. This hook writes them to ``lora_iter_N/pytorch_lora_weights.safetensors`` in the work directory, where

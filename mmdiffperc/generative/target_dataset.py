@@ -44,12 +44,12 @@ class ImageTargetDataset(BaseDataset):
 
     Raises:
         FileNotFoundError: A folder, an image or a target is missing; the message names the first.
-        ValueError: ``data_prefix`` has other keys; the metadata or the database are damaged.
+        ValueError: ``data_prefix`` has other keys; the metadata or the database is damaged.
         ImportError: The targets are in an lmdb, and the package lmdb is not installed.
     """
 
     def __init__(self, data_prefix: dict, ann_file: str = '', **kwargs):
-        if not isinstance(data_prefix, dict) or not {'img_path'} <= data_prefix.keys() <= {'img_path', 'target_path'}:
+        if not {'img_path'} <= data_prefix.keys() <= {'img_path', 'target_path'}:
             raise ValueError(f'data_prefix: expected img_path and, for targets, target_path, got {data_prefix!r}')
         super().__init__(ann_file=ann_file, data_prefix=data_prefix, **kwargs)
 
@@ -57,8 +57,8 @@ class ImageTargetDataset(BaseDataset):
         """List the images.
 
         Returns:
-            list[dict]: For every image: ``img_path``, ``captions``, ``target_key``, which is the image's name, and, if
-            there are targets, ``target_path``, their folder or database.
+            list[dict]: For each image: ``img_path``; ``captions``; ``target_key``, which is its name; and, if there are
+            targets, ``target_path``, their folder or database.
         """
         folder = Path(self.data_prefix['img_path'])
         images = read_metadata(self.ann_file) if self.ann_file else list_images(folder)
@@ -107,10 +107,10 @@ class LoadTarget:
     ``gt_target``, ``(H, W, 3)`` or ``(H, W)`` in single precision. Modified key: ``seg_fields``.
 
     Args:
-        mode (str): ``'RGB'``: three channels, either numbers in [0, 1], or 8 or 16 bits, which are divided by their
-            maximum. ``'F'``: one channel of any numbers, at most 2^24 in magnitude. Defaults to ``'RGB'``.
-        rescale_factor (float): For mode ``'F'``: the unit of the file, such as 0.001 to convert millimetres to metres.
-            Defaults to 1.
+        mode (str): ``'RGB'``: three channels, either numbers in [0, 1], or integers of 8 or 16 bits, which are divided
+            by 255 or 65535. ``'F'``: one channel of any numbers, at most 2^24 in magnitude. Defaults to ``'RGB'``.
+        rescale_factor (float): For mode ``'F'``: a factor such as 0.001, which converts millimetres to metres. Defaults
+            to 1.
 
     Raises:
         FileNotFoundError: There is no such target.
@@ -136,7 +136,6 @@ class LoadTarget:
                 f'{name}: the target is {target.shape[:2]}, its image {results.get("img_path")} is {size} (height, '
                 'width); check that the two belong together'
             )
-        check_finite(target, name)  # first: NaN and infinity are not a matter of the unit
         target = self._to_unit_range(target, name) if self.mode == 'RGB' else self._rescale(target.reshape(size), name)
         results['gt_target'] = target.astype(np.float32)
         results.setdefault('seg_fields', []).append('gt_target')
@@ -149,6 +148,11 @@ class LoadTarget:
             raise ValueError(
                 f'{name}: mode={self.mode!r} expects numbers (channels: {CHANNELS[self.mode]}), got {target.dtype} '
                 f'of {target.shape} (height, width[, channels]); set mode to that of the data'
+            )
+        if number := np.count_nonzero(~np.isfinite(target)):
+            raise ValueError(
+                f'{name}: {number} of {target.size} numbers of the target are NaN or infinite; expected only finite '
+                f'numbers. {_HOLES}'
             )
 
     def _rescale(self, target, name):
@@ -192,19 +196,6 @@ class PackTargetInputs:
         if 'gt_target' in results:
             sample.gt_target = PixelData(data=to_channels_first(results['gt_target']))
         return dict(inputs=to_channels_first(results['img']), data_samples=sample)
-
-
-def check_finite(target: np.ndarray, name: str):
-    """Check that a target map contains neither NaN nor infinity.
-
-    Raises:
-        ValueError: It does; the message gives their number.
-    """
-    if number := np.count_nonzero(~np.isfinite(target)):
-        raise ValueError(
-            f'{name}: {number} of {target.size} numbers of the target are NaN or infinite; expected only finite '
-            f'numbers. {_HOLES}'
-        )
 
 
 def to_channels_first(image: np.ndarray) -> torch.Tensor:

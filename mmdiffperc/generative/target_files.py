@@ -49,11 +49,14 @@ def decode_target(content: bytes, name: str) -> np.ndarray:
 
 def _decode_numpy(content, name):
     try:
-        return read_npz(content, ARRAY_NAME) if content.startswith(NPZ) else read_npy(content)
-    except UnsuitableArray as error:
-        raise ValueError(f'{name}: {error}; create the file again') from error
-    except Exception as error:  # damaged content can make the readers fail in any way
-        raise ValueError(f'{name}: damaged npy or npz ({str(error)[:200]}); create the file again') from error
+        if content.startswith(NPY):
+            return _read_array(io.BytesIO(content), len(content))
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            member = _find_array(archive)
+            with archive.open(member) as file:
+                return _read_array(file, member.file_size)
+    except Exception as error:  # zipfile, zlib, struct and NumPy have no common error for damaged content
+        raise ValueError(f'{name}: unsuitable or damaged npy or npz ({str(error)[:400]}); create it again') from error
 
 
 def _decode_image(content, name):
@@ -66,58 +69,30 @@ def _decode_image(content, name):
     return cv2.cvtColor(image, cv2.COLOR_BGR2RGB if image.shape[2] == 3 else cv2.COLOR_BGRA2RGBA)
 
 
-class UnsuitableArray(ValueError):
-    """A file lacks the array, or holds one that is not safe to read."""
-
-
-def read_npy(content: bytes) -> np.ndarray:
-    """Read the array in the content of an npy file.
-
-    Raises:
-        UnsuitableArray: The array is too large, not numeric, or contradicts its header.
-        Exception: Damaged content can raise errors of zipfile, zlib, struct and NumPy, which share no base class.
-    """
-    return _read_array(io.BytesIO(content), len(content))
-
-
-def read_npz(content: bytes, name: str) -> np.ndarray:
-    """Read an array in the content of an npz file.
-
-    Args:
-        content (bytes): Content of the file.
-        name (str): Name of the array. A single array may have any name.
-
-    Raises:
-        UnsuitableArray: There is no such array, or it is too large, not numeric, or contradicts its header.
-        Exception: As for :func:`read_npy`.
-    """
-    with zipfile.ZipFile(io.BytesIO(content)) as archive:
-        arrays = {member.filename.removesuffix('.npy'): member for member in archive.infolist()}
-        if len(arrays) != 1 and name not in arrays:
-            raise UnsuitableArray(
-                f'expected an array named {name!r} or a single one, found {str(sorted(arrays))[:200]}'
-            )
-        member = arrays.get(name, next(iter(arrays.values())))
-        if member.compress_type not in COMPRESSIONS:
-            raise UnsuitableArray(
-                f'expected the compression of numpy.savez_compressed, got method {member.compress_type}'
-            )
-        with archive.open(member) as file:
-            return _read_array(file, member.file_size)
+def _find_array(archive: zipfile.ZipFile) -> zipfile.ZipInfo:
+    """Find the array ``x`` of an npz, or its only array, which may have any name."""
+    arrays = {member.filename.removesuffix('.npy'): member for member in archive.infolist()}
+    if len(arrays) != 1 and ARRAY_NAME not in arrays:
+        found = str(sorted(arrays))[:200]
+        raise ValueError(f'expected an array named {ARRAY_NAME!r} or a single one, found {found}')
+    member = arrays.get(ARRAY_NAME, next(iter(arrays.values())))
+    if member.compress_type not in COMPRESSIONS:
+        raise ValueError(f'expected the compression of numpy.savez_compressed, got method {member.compress_type}')
+    return member
 
 
 def _read_array(file: BinaryIO, size: int) -> np.ndarray:
     """Read an npy file of a size in bytes; zipfile reads no further either."""
     if size > MOST_BYTES + HEADER_BYTES:
-        raise UnsuitableArray(f'its array has {size} bytes, at most {MOST_BYTES} are read')
+        raise ValueError(f'its array has {size} bytes, at most {MOST_BYTES} are read')
     version = np.lib.format.read_magic(file)
     if version not in HEADER_READERS:
-        raise UnsuitableArray(f'expected version 1.0 or 2.0 of the npy format, got {version}')
+        raise ValueError(f'expected version 1.0 or 2.0 of the npy format, got {version}')
     shape, _, dtype = HEADER_READERS[version](file)
     if dtype.kind not in NUMBERS:
-        raise UnsuitableArray(f'expected an array of numbers, got dtype {brief(str(dtype))}')
+        raise ValueError(f'expected an array of numbers, got dtype {brief(str(dtype))}')
     if (declared := math.prod(shape) * dtype.itemsize) != size - file.tell():
-        raise UnsuitableArray(
+        raise ValueError(
             f'its header declares {brief(declared)} bytes, an array {str(shape)[:100]} of {dtype}, but '
             f'{size - file.tell()} follow'
         )

@@ -31,7 +31,6 @@ from .diffusion_networks import DiffusionNetworks
 from .target_codec import PER_IMAGE, TargetCodec
 from .target_files import ARRAY_NAME
 
-CHECKPOINT_SUFFIX = '.pth'
 # The shorter side is resized to a fixed length, so time and memory grow with the ratio. Wide panoramas stay below it.
 MAX_ASPECT_RATIO = 8
 
@@ -118,10 +117,9 @@ class TargetInferencer(ImageInferencer):
         return tuple(controls)
 
     def load_lora(self, path: str | Path):
-        """Exchange the adapter while no other thread predicts; if the new one does not fit, the old one stays.
+        """Exchange the adapter, see :func:`.load_lora`. If the new one does not fit, the old one stays.
 
-        Args:
-            path (str | Path): See :func:`.load_lora`, also for the errors.
+        No other thread may predict at the same time.
         """
         self.model.load_lora(path)
         self.model.to(self.device, self.dtype)
@@ -204,14 +202,14 @@ class TargetInferencer(ImageInferencer):
         return f'{prediction["target"].min():.3g} to {prediction["target"].max():.3g}'
 
     def _init_model(self, cfg, weights, device='cpu') -> DeterministicDiffusion:
-        check_kind(cfg.model)
+        _check_kind(cfg.model)
         if weights is None:
             raise ValueError('Expected weights: a checkpoint (.pth) or an adapter')
-        if Path(weights).suffix == CHECKPOINT_SUFFIX:
+        if Path(weights).suffix == '.pth':
             model = MODELS.build(dict(cfg.model, init_cfg=None))
             load_checkpoint(model, weights, map_location='cpu')
         else:
-            self._base = base_networks(cfg.model, device, self.dtype)  # kept for inferencers to come
+            self._base = base_networks(cfg.model, device, self.dtype)  # keeps the networks for other inferencers
             networks = replace(self._base, unet=share_weights(self._base.unet))
             model = MODELS.build(dict(cfg.model, networks=networks))
             model.load_lora(weights)
@@ -262,13 +260,7 @@ _loading = threading.Lock()
 
 
 def base_networks(config: dict, device: str | torch.device, dtype: torch.dtype) -> DiffusionNetworks:
-    """Return the networks without an adapter that a model's ``arch`` and ``init_cfg`` describe, loaded once.
-
-    Args:
-        config (dict): The config of the model.
-        device (str | torch.device): Device of the networks.
-        dtype (torch.dtype): Type of their weights.
-    """
+    """Return the networks for the ``arch`` and ``init_cfg`` of a model, without an adapter, loaded once."""
     key = str((config.get('arch'), config.get('init_cfg'), str(device), dtype))
     with _loading:
         networks = _bases.get(key)
@@ -279,12 +271,7 @@ def base_networks(config: dict, device: str | torch.device, dtype: torch.dtype) 
     return networks
 
 
-def check_kind(config: dict):
-    """Check that the config of a model is one of :class:`.DeterministicDiffusion`.
-
-    Raises:
-        ValueError: It is not.
-    """
+def _check_kind(config):
     name = config.get('type')
     kind = MODELS.get(name) if isinstance(name, str) else name
     if not isinstance(kind, type) or not issubclass(kind, DeterministicDiffusion):
@@ -312,14 +299,9 @@ def until(deadline: float, steps: Iterator[torch.Tensor]) -> Iterator[torch.Tens
 
 
 def to_picture(target: np.ndarray, codec: TargetCodec) -> np.ndarray:
-    """Convert a target to a picture.
+    """Convert a target to a picture, as in the official code of DMP.
 
-    Args:
-        target (np.ndarray): Colours ``(H, W, 3)`` in [0, 1], or one channel ``(H, W)``.
-        codec (TargetCodec): The model's codec, whose ``target_scale`` is white.
-
-    Returns:
-        np.ndarray: Colours in 8 bits, RGB; or one channel in 16 bits, as in the official code of DMP.
+    Colours ``(H, W, 3)`` in [0, 1] get 8 bits. One channel ``(H, W)`` gets 16 bits, and its ``target_scale`` is white.
     """
     if target.ndim == 3:
         return np.round(target * np.float32(255)).astype(np.uint8)

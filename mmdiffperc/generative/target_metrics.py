@@ -55,12 +55,7 @@ class TargetMetric(BaseMetric):
         """Compute all measures of an image from maps ``(C, H, W)`` in double precision."""
 
     def process(self, data_batch: dict, data_samples: Sequence[dict]):
-        """Measure the predictions of one batch.
-
-        Args:
-            data_batch (dict): Not used.
-            data_samples (Sequence[dict]): With ``pred_target`` and ``gt_target``, whose ``data`` are ``(C, H, W)``.
-        """
+        """Measure the predictions of one batch, ``pred_target`` and ``gt_target`` with ``data`` ``(C, H, W)``."""
         for pred, truth in map(self._maps_of, data_samples):
             self.results.append(self.measure(pred, truth) if np.isfinite(pred).all() else None)
 
@@ -73,8 +68,9 @@ class TargetMetric(BaseMetric):
 
     def _maps_of(self, sample: dict) -> tuple[np.ndarray, np.ndarray]:
         pred, truth = (sample[key]['data'].double().cpu().numpy() for key in ('pred_target', 'gt_target'))
-        if self.resize_truth and pred.shape[1:] != truth.shape[1:]:
-            truth = resize_by_area(truth, pred.shape[1:])
+        if self.resize_truth:
+            height, width = pred.shape[1:]
+            truth = np.stack([cv2.resize(channel, (width, height), interpolation=cv2.INTER_AREA) for channel in truth])
         if pred.shape != truth.shape:
             raise ValueError(
                 f'{sample.get("img_path")}: the prediction is {pred.shape}, the truth {truth.shape} (channels, height, '
@@ -107,13 +103,13 @@ class NormalMapMetric(TargetMetric):
 
     - ``l1``: mean absolute error of the colours.
     - ``mean`` and ``median``: of the angle between predicted and true normals, in degrees.
-    - ``11.25``, ``22.5``, ``30``: share of pixels whose angle is below so many degrees.
+    - ``11.25``, ``22.5``, ``30``: share of pixels whose angle is below that many degrees.
 
     Normals need not have unit length. Pixels whose truth is NaN or has no direction (mid-grey) do not count.
 
     Args:
-        of_colours (bool): Measure angles between the colours themselves, as the official evaluation of DMP does, which
-            makes them less than half as large. Defaults to False.
+        of_colours (bool): Measure angles between the colours themselves, as the official evaluation of DMP does. They
+            are less than half as large. Defaults to False.
         **kwargs: Arguments of :class:`.TargetMetric`.
     """
 
@@ -184,9 +180,3 @@ class DepthMapMetric(TargetMetric):
             return dict.fromkeys(self.MEASURES, np.nan)
         pred, truth = pred[counts].clip(self.min_depth), truth[counts]
         return errors(pred, truth) | depth.depth_measures(pred, truth)
-
-
-def resize_by_area(target: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Resize ``(C, H, W)`` to a height and width by averaging areas."""
-    height, width = size
-    return np.stack([cv2.resize(channel, (width, height), interpolation=cv2.INTER_AREA) for channel in target])

@@ -53,21 +53,22 @@ class LmdbTargets:
             tuple[bytes, str]: Its content and its name, for messages.
 
         Raises:
-            FileNotFoundError: There is no such entry, or no database.
-            ValueError: The database is damaged, or the entry too large.
+            FileNotFoundError: There is no such entry.
+            ValueError: The database is damaged, or the entry is too large.
         """
         environment, name = open_environment(self.path), f'{self.path}, entry {brief(key)}'
         try:
             with environment.begin(buffers=True) as transaction:  # nothing is copied before its size is checked
-                content = _checked_copy(transaction.get(encode_key(key)), name)
+                entry = transaction.get(encode_key(key))
+                if entry is None:
+                    raise FileNotFoundError(f'{name}: no such entry; expected the file_name of an image as the key')
+                if len(entry) > MOST_BYTES:
+                    raise ValueError(
+                        f'{name}: {len(entry)} bytes, at most {MOST_BYTES} are read; create the database again'
+                    )
+                return bytes(entry), name
         except import_lmdb().Error as error:
             raise ValueError(f'{name}: damaged database ({error}); create it again') from error
-        if content is None:
-            raise FileNotFoundError(
-                f'{self.path} has no entry {brief(key)}; the key of a target is the file_name of its image, '
-                'suffix included'
-            )
-        return content, name
 
 
 class FolderTargets:
@@ -108,7 +109,7 @@ class FolderTargets:
 
 
 def open_targets(path: str | Path) -> LmdbTargets | FolderTargets:
-    """Open the targets in a folder, in an lmdb (a folder with ``data.mdb``), or in an lmdb that is a single file.
+    """Open the targets in a folder of files, or in an lmdb, which is a folder with ``data.mdb`` or a single file.
 
     Raises:
         FileNotFoundError: There is no such path.
@@ -147,7 +148,6 @@ def open_environment(path: str):
     """Return this process's environment (``lmdb.Environment``) of a database.
 
     Raises:
-        FileNotFoundError: There is no such database.
         ValueError: It is not a database, or was cut short, which would make LMDB crash with a bus error.
     """
     process, environment = _environments.get(path, (None, None))
@@ -159,17 +159,9 @@ def open_environment(path: str):
     return _environments[path][1]
 
 
-def _checked_copy(entry, name):
-    if entry is not None and len(entry) > MOST_BYTES:
-        raise ValueError(f'{name}: {len(entry)} bytes, at most {MOST_BYTES} are read; create the database again')
-    return entry if entry is None else bytes(entry)
-
-
 def _open(path):
     lmdb = import_lmdb()
     file = Path(path) / 'data.mdb' if Path(path).is_dir() else Path(path)
-    if not file.is_file():
-        raise FileNotFoundError(f'{file}: no such file; check the path of the targets')
     try:
         environment = lmdb.open(path, subdir=file != Path(path), readonly=True, lock=False, readahead=False)
     except lmdb.Error as error:
@@ -186,7 +178,7 @@ def new_database(folder: Path, map_size: int):
 
     Args:
         folder (Path): An empty folder.
-        map_size (int): Capacity in bytes; the file takes only what it needs.
+        map_size (int): Maximum size in bytes; the file takes only what it needs.
 
     Raises:
         ImportError: The package lmdb is not installed.
@@ -207,14 +199,7 @@ def put(database, name: str, content: bytes):
 
 @contextmanager
 def lmdb_errors(folder: Path) -> Iterator[None]:
-    """Convert an error of LMDB while writing, such as a full disk, to an ``OSError``.
-
-    Args:
-        folder (Path): The database, for the message.
-
-    Raises:
-        OSError: LMDB has raised an error.
-    """
+    """Convert an error of LMDB while writing, such as a full disk, to an ``OSError`` that names the folder."""
     try:
         yield
     except import_lmdb().Error as error:

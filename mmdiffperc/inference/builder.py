@@ -30,7 +30,7 @@ def build_inferencer(config: str | Path | Config, weights: str | Path | None = N
         **settings: Further arguments of the inferencer, such as ``device`` and ``dtype``.
 
     Raises:
-        FileNotFoundError: There is no such file.
+        FileNotFoundError: A file does not exist.
         ImportError: The host of the model is not installed.
         RuntimeError: The checkpoint is damaged or belongs to another model.
         ValueError: No inferencer supports the model; the config or a setting is invalid.

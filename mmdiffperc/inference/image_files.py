@@ -1,4 +1,4 @@
-"""Your own images and their captions."""
+"""Read images, captions and other lines of text."""
 
 import json
 from pathlib import Path
@@ -16,11 +16,11 @@ def read_image(image: str | Path | np.ndarray | Image.Image) -> np.ndarray:
     """Read an image ``(H, W, 3)`` in BGR, uint8, turned upright according to its EXIF data.
 
     Args:
-        image: A file, a PIL image of 8 bits, or such an array, which is returned.
+        image: A file, a PIL image of 8 bits, or an array of this form, which is returned unchanged.
 
     Raises:
-        OSError: There is no such file.
-        TypeError: It is none of these.
+        OSError: The file does not exist.
+        TypeError: The input has another type.
         ValueError: The file is not an image or has too many pixels; the array has another shape or type; the PIL image
             has more than 8 bits.
     """

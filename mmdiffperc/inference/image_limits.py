@@ -38,9 +38,5 @@ def check_pixels(image: bytes | str | Path, name: str, most: int = MOST_PIXELS) 
 
 
 def unreadable(name: str) -> ValueError:
-    """Return the error of a file that holds no readable image.
-
-    Args:
-        name (str): Name of the file.
-    """
+    """Return the error for a file without a readable image."""
     return ValueError(f'{name}: empty, damaged, or not an image of 8 or 16 bits; get the file again, or save it as PNG')

@@ -21,6 +21,8 @@ from mmengine.visualization import Visualizer
 from torch import nn
 from tqdm import tqdm
 
+from mmdiffperc.command_line import DTYPES
+
 from .controls import Control
 from .image_files import read_image
 from .inputs import Frame, ImageInput, ImageSource, find_sources, read_frames
@@ -28,15 +30,13 @@ from .outputs import OutputFolder
 from .pipeline import metainfo_for_testing, pipeline_for_testing
 from .tolerant_reader import TolerantReader
 
-DTYPES = dict(float32=torch.float32, bfloat16=torch.bfloat16, float16=torch.float16)
-
 
 class Result(NamedTuple):
     """The prediction for an image.
 
     Args:
         frame (Frame): The image.
-        prediction (dict): What the inferencer of the task describes.
+        prediction (dict): The prediction, as described by the inferencer of the task.
         picture (np.ndarray, optional): ``(H, W, 3)`` in RGB, uint8.
     """
 
@@ -62,14 +62,14 @@ class ImageInferencer(BaseInferencer):
     Args:
         model (str | Path | Config): A config.
         weights (str | Path, optional): A checkpoint of a model trained with it.
-        device (str, optional): Default: a GPU, if there is one.
+        device (str, optional): The device. Default: a GPU if available, or else the CPU.
         dtype (str): ``'float32'``, or ``'bfloat16'`` or ``'float16'`` for mixed precision. Defaults to ``'float32'``.
         show_progress (bool): Whether to show a progress bar. Defaults to True.
 
     Raises:
-        FileNotFoundError: There is no such file.
+        FileNotFoundError: A file does not exist.
         RuntimeError: The checkpoint is damaged or belongs to another model.
-        ValueError: The config cannot work; an unknown ``dtype``.
+        ValueError: The config is invalid, or ``dtype`` is unknown.
     """
 
     endings: tuple[str, ...] = ()
@@ -85,7 +85,7 @@ class ImageInferencer(BaseInferencer):
     ):
         if dtype not in DTYPES:
             raise ValueError(f'dtype={dtype!r}: expected one of {", ".join(DTYPES)}')
-        self.dtype = DTYPES[dtype]
+        self.dtype = getattr(torch, dtype)
         config = model if isinstance(model, Config) else Config.fromfile(model)
         self.scope = config.get('default_scope', 'mmengine')
         with DefaultScope.overwrite_default_scope(self.scope):
@@ -105,7 +105,7 @@ class ImageInferencer(BaseInferencer):
 
     @cached_property
     def dataset_meta(self) -> dict:
-        """The meta information, such as classes and palette, in the checkpoint, or else of the config's test data."""
+        """Classes, palette and other meta information from the checkpoint, or else from the config's test data."""
         return self._checkpoint_meta or metainfo_for_testing(self.model.cfg)
 
     @property
@@ -115,7 +115,7 @@ class ImageInferencer(BaseInferencer):
 
     @property
     def controls(self) -> tuple[Control, ...]:
-        """The options of a call that the browser page offers; none by default."""
+        """The options of a call that the browser page offers. Default: none."""
         return ()
 
     @property
@@ -131,12 +131,12 @@ class ImageInferencer(BaseInferencer):
             **options: See :meth:`stream`.
 
         Returns:
-            dict: Two lists with an entry for each image or frame: ``predictions``, and ``visualization``, the pictures,
-            which is empty without ``return_vis``.
+            dict: Two lists with an entry for each image or frame: ``predictions``, and the pictures in
+            ``visualization``, which is empty without ``return_vis``.
 
         Raises:
-            OSError: There is no such file.
-            ValueError: As for :meth:`stream`.
+            OSError: See :meth:`stream`.
+            ValueError: See :meth:`stream`.
         """
         options.setdefault('return_vis', False)
         results = list(self.stream(inputs, **options))
@@ -171,9 +171,9 @@ class ImageInferencer(BaseInferencer):
             Result: The prediction of each image or frame.
 
         Raises:
-            OSError: There is no such file, or a file cannot be written.
-            ValueError: Two inputs would be written to the same files, or an input would be overwritten; an unknown
-                option; images cannot be read, after the others are done.
+            OSError: An input does not exist, or a file cannot be written.
+            ValueError: Two inputs would be written to the same files; an input would be overwritten; an option is
+                unknown; or, after all others are done, some images cannot be read.
         """
         before, during, drawing, encoding = self._dispatch_kwargs(**task_options)
         sources = find_sources(inputs)

@@ -8,10 +8,10 @@ from pathlib import Path, PurePath
 import numpy as np
 from PIL import Image
 
-from mmdiffperc.nearest import what_is_there
+from mmdiffperc.nearest import IMAGE_SUFFIXES, what_is_there
 
 from .image_files import read_image
-from .metadata import IMAGE_SUFFIXES, METADATA, image_files, list_images
+from .metadata import METADATA, image_files, list_images
 from .videos import VIDEO_SUFFIXES, count_frames, read_video
 
 ImageInput = str | Path | np.ndarray | Image.Image
@@ -76,8 +76,8 @@ def find_sources(inputs: ImageInput | Sequence[ImageInput]) -> list[ImageSource]
             ``metadata.jsonl``, if there is one.
 
     Raises:
-        FileNotFoundError: A folder or a pattern without images.
-        TypeError: An input is none of these.
+        FileNotFoundError: A folder contains no images, or no file matches a pattern.
+        TypeError: An input has another type.
         ValueError: The metadata are damaged.
     """
     entries = inputs if isinstance(inputs, (list, tuple)) else [inputs]
@@ -92,7 +92,7 @@ def read_frames(source: ImageSource, read: Callable[[ImageInput], np.ndarray] = 
         read (Callable): Reads an image. Default: :func:`.read_image`.
 
     Raises:
-        OSError: There is no such file.
+        OSError: The file does not exist.
         ValueError: The file is not an image or a video.
     """
     if not source.is_video:
@@ -137,7 +137,7 @@ def _sources_matching(pattern):
     files = sorted(file for file in map(Path, glob.glob(pattern, recursive=True)) if file.is_file())
     if not files:
         raise FileNotFoundError(f'{pattern}: no file matches this pattern')
-    fixed = [part for part in Path(pattern).parts[:-1]]
+    fixed = list(Path(pattern).parts[:-1])
     while any(map(glob.has_magic, fixed)):
         fixed.pop()
     root = Path(*fixed)

@@ -9,18 +9,17 @@ from pathlib import Path, PurePath
 from mmengine.logging import print_log
 
 from mmdiffperc.files import brief, relative_name
-from mmdiffperc.nearest import what_is_there
+from mmdiffperc.nearest import IMAGE_SUFFIXES, what_is_there
 
 METADATA = 'metadata.jsonl'
-IMAGE_SUFFIXES = ('.bmp', '.jpeg', '.jpg', '.png', '.tif', '.tiff', '.webp')
 
 
 def list_images(folder: str | Path) -> list[tuple[str, list[str]]]:
-    """List the images of a folder with their captions: those in its metadata, or else all images, without captions.
+    """List the images in the metadata of a folder with their captions, or without metadata all images of the folder.
 
     Raises:
-        FileNotFoundError: There is no such folder, or it has neither metadata nor images.
-        ValueError: The metadata are not as described in :func:`read_metadata`.
+        FileNotFoundError: The folder does not exist, or contains neither metadata nor images.
+        ValueError: The metadata are damaged, see :func:`read_metadata`.
     """
     folder = Path(folder)
     if not folder.is_dir():
@@ -53,9 +52,9 @@ def image_files(folder: str | Path, suffixes: Collection[str] = IMAGE_SUFFIXES) 
 
 
 def visible_files(folder: str | Path, suffixes: Collection[str]) -> list[Path]:
-    """Find the files of a folder, if there is one, that have one of these suffixes, in the order of their names.
+    """Find the files of a folder that have one of these suffixes, sorted by name. The folder need not exist.
 
-    Hidden files are skipped, such as ``._a.png``, which macOS writes beside ``a.png``, and partial files.
+    Hidden files, such as ``._a.png``, which macOS writes beside ``a.png``, and partial files are skipped.
     """
     return sorted(file for file in _visible(folder) if file.suffix.lower() in suffixes)
 
@@ -67,19 +66,17 @@ def _visible(folder):
 def read_metadata(path: str | Path) -> list[tuple[str, list[str]]]:
     """Read the lines ``{"file_name": "a.png", "text": "a caption"}``; ``text`` may be a list of captions, or missing.
 
-    The file may begin with a byte order mark, as some editors write it.
-
     Returns:
         list[tuple[str, list[str]]]: File name and captions of every image.
 
     Raises:
-        FileNotFoundError: There is no such file.
+        FileNotFoundError: The file does not exist.
         ValueError: A line has another form; a ``file_name`` leads out of the folder or is repeated; the file is empty.
     """
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f'{path}: no such file; expected a line for each image, with its file_name and text')
-    lines = path.read_bytes().removeprefix(codecs.BOM_UTF8).splitlines()
+    lines = path.read_bytes().removeprefix(codecs.BOM_UTF8).splitlines()  # some editors write a byte order mark
     lines = {number: line for number, line in enumerate(lines, 1) if line.strip()}
     images = {number: _parse_line(line, f'{path}, line {number}') for number, line in lines.items()}
     if not images:
@@ -89,13 +86,13 @@ def read_metadata(path: str | Path) -> list[tuple[str, list[str]]]:
 
 
 def metadata_line(file_name: str, captions: str | list[str]) -> str:
-    """Return a line of the file, its end included."""
+    """Return a line of the file, including the line break."""
     return json.dumps(dict(file_name=file_name, text=captions), ensure_ascii=False) + '\n'
 
 
 def _parse_line(line, name):
     try:
-        entry = json.loads(line.decode())  # of bytes it would guess the encoding
+        entry = json.loads(line.decode())  # from bytes, json guesses the encoding
         file_name, captions = entry['file_name'], entry.get('text') or []
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise _bad_line(name, line) from error
@@ -106,7 +103,7 @@ def _parse_line(line, name):
 
 
 def _check_unique(file_names, path):
-    """Check that every image has a single line; the names are given by the numbers of their lines."""
+    """Check that every image has a single line, given the names by line number."""
     lines = {}
     for number, file_name in file_names.items():
         if (other := lines.setdefault(PurePath(file_name), number)) != number:

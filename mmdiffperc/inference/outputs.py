@@ -36,7 +36,7 @@ class OutputFolder:
         """Check that no two inputs have the same files, and that no input is overwritten.
 
         Raises:
-            ValueError: They do, or one would be.
+            ValueError: Two inputs have the same files, or an input would be overwritten.
         """
         owners = {}
         for source in sources:
@@ -62,13 +62,13 @@ class OutputFolder:
         """Write the files of an image or a video.
 
         Yields:
-            Callable: Writes a prediction: the index of its frame, the content of its files by their endings, and its
-            picture.
+            Callable: Writes a prediction. Its arguments are the index of the frame, the content of the files by their
+            endings, and the picture.
         """
         stem = self.folder / source.stem
         if not source.is_video:
             picture_ending = f'{self.picture_ending}.png'
-            # A task may have a picture of its own, such as one of 16 bits.
+            # A task may encode the picture itself, for instance in 16 bits.
             yield lambda _, contents, picture: write_files(stem, {picture_ending: encode_png(picture)} | contents)
             return
         with video_writer(f'{stem}{self.picture_ending}.mp4', frames_per_second(source.image)) as append:

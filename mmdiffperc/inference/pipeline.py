@@ -4,11 +4,11 @@ from mmengine.config import Config
 from mmengine.dataset import Compose
 from mmengine.registry import DATASETS, DefaultScope
 
-ANNOTATION_LOADERS = ('LoadAnnotations', 'LoadDepthAnnotation', 'LoadReferringMask')
+ANNOTATION_LOADERS = ('LoadAnnotations', 'LoadDepthAnnotation', 'LoadPanopticAnnotations', 'LoadReferringMask')
 
 
 def pipeline_for_testing(cfg: Config) -> Compose:
-    """Build the test pipeline of a config for images that are read already and have no annotations.
+    """Build the test pipeline of a config for images that have already been read and have no annotations.
 
     Returns:
         Compose: Takes ``dict(img=...)``, ``(H, W, 3)`` in BGR, uint8, with further entries such as a sentence.
@@ -17,9 +17,9 @@ def pipeline_for_testing(cfg: Config) -> Compose:
         ValueError: The config has no test pipeline.
     """
     if not (transforms := transforms_for_testing(cfg)):
-        raise ValueError('Expected a config with test_dataloader.dataset.pipeline, which prepares images; it has none')
+        raise ValueError('Expected a config with test_dataloader.dataset.pipeline, which prepares the images')
     loader, *others = transforms
-    if class_name(loader['type']) != 'LoadImage':  # mmpose's, which accepts images that are read already
+    if class_name(loader['type']) != 'LoadImage':  # mmpose's, which accepts images in memory
         loader = dict(loader, type='LoadImageFromNDArray')
     others = [transform for transform in others if class_name(transform['type']) not in ANNOTATION_LOADERS]
     # Another host's model may have been built since.
@@ -28,7 +28,7 @@ def pipeline_for_testing(cfg: Config) -> Compose:
 
 
 def metainfo_for_testing(cfg: Config) -> dict:
-    """Return the meta information, such as classes and palette, of the test data, none of which is read."""
+    """Return the meta information of the test data, such as classes and palette, without reading the data."""
     dataset = _test_dataset(cfg)
     while inner := _inner(dataset):
         dataset = inner
@@ -37,9 +37,9 @@ def metainfo_for_testing(cfg: Config) -> dict:
 
 
 def transforms_for_testing(cfg: Config) -> list[dict]:
-    """Return the transforms of the test data, also where one data set wraps another, such as ``RepeatDataset``.
+    """Return the transforms of the test data, including those of data sets that are wrapped, as by ``RepeatDataset``.
 
-    Of several data sets (``ConcatDataset``) or data loaders (a list of them) the first one counts.
+    Only the first of several data sets (``ConcatDataset``) or data loaders (a list) is used.
     """
     return _pipeline_of(_test_dataset(cfg))
 
@@ -60,5 +60,5 @@ def _pipeline_of(dataset):
 
 
 def class_name(kind: str | type) -> str:
-    """Return the name of the class that a type in a config stands for: with a scope, an import path, or the class."""
+    """Return the name of the class for a type in a config: a name with or without scope, an import path, or a class."""
     return kind.rpartition('.')[2] if isinstance(kind, str) else kind.__name__

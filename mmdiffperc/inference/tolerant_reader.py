@@ -39,7 +39,7 @@ class TolerantReader:
 
     @contextmanager
     def attempt(self) -> Iterator[None]:
-        """Read a file in the body of a ``with`` statement, which an error ends without stopping the others."""
+        """Record an error in the body of a ``with`` statement, which reads one file."""
         self._count += 1
         try:
             yield
@@ -50,11 +50,11 @@ class TolerantReader:
         return self
 
     def __exit__(self, kind, error, traceback):
-        if error is None and self._reasons:
-            raise ValueError(self._summary())
-
-    def _summary(self):
+        if error is not None or not self._reasons:
+            return
         if self._count == 1:
-            return self._reasons[0]
+            raise ValueError(self._reasons[0])
         reasons = '\n    '.join(self._reasons)
-        return f'{len(self._reasons)} of {self._count} files could not be read; all others are done:\n    {reasons}'
+        raise ValueError(
+            f'{len(self._reasons)} of {self._count} files could not be read; all others are done:\n    {reasons}'
+        )

@@ -11,11 +11,11 @@ from mmdiffperc.files import whole_file
 
 VIDEO_SUFFIXES = ('.avi', '.m4v', '.mkv', '.mov', '.mp4', '.webm')
 CODEC = 'mp4v'  # part of every build of OpenCV
-USUAL_FPS = 25.0  # for a video that does not state its own
+USUAL_FPS = 25.0  # for a video that does not state its frame rate
 
 
 def count_frames(path: str | Path) -> int:
-    """Return the number of frames according to the header of a video, 0 if it cannot be read."""
+    """Return the number of frames according to the header of a video, or 0 if it cannot be read."""
     with _opened(path) as capture:
         return max(int(capture.get(cv2.CAP_PROP_FRAME_COUNT)), 0)
 
@@ -30,7 +30,7 @@ def read_video(path: str | Path) -> Iterator[np.ndarray]:
     """Read the frames of a video, each ``(H, W, 3)`` in BGR, uint8.
 
     Raises:
-        FileNotFoundError: There is no such file.
+        FileNotFoundError: The file does not exist.
         ValueError: The file is not a video.
     """
     if not Path(path).is_file():
@@ -73,7 +73,7 @@ def video_writer(path: str | Path, fps: float) -> Iterator[Callable[[np.ndarray]
             yield append
         finally:
             writer.release()
-        if count_frames(partial) != number:  # OpenCV reports no error of its own
+        if count_frames(partial) != number:  # OpenCV does not report errors
             raise OSError(
                 f'{path}: OpenCV could not write this video; check the free space of the disk, and that opencv-python '
                 'has FFmpeg'

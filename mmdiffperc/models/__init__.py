@@ -1,4 +1,4 @@
-"""The models' core, which several methods and tasks share and which needs no host."""
+"""Models, and parts of models, that several methods and tasks share and that need no host."""
 
 from . import checks
 from .backbones import DiffusionUNet

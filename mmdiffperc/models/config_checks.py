@@ -23,11 +23,10 @@ from mmdiffperc.validation import (
 )
 
 NUM_TIMESTEPS = 1000  # of the noise schedule that all of Stable Diffusion was trained with
-COMPONENTS = ('unet', 'vae')
 
 Arch = Annotated[Location, Expected("'sd1-4', 'sd1-5', 'sd2-1', 'tiny-sd', or a folder of configs")]
 Timestep = Annotated[int, Field(ge=0, lt=NUM_TIMESTEPS), Expected(f'a whole number from 0 to {NUM_TIMESTEPS - 1}')]
-Passes = Annotated[int, Field(ge=1, le=100), Expected('the number of passes, 1 or more, but at most 100')]
+Passes = Annotated[int, Field(ge=1, le=100), Expected('a number of passes from 1 to 100')]
 Levels = Annotated[Listed[NonNegativeInt], Expected('a list of levels, 0 for the finest')]
 Prompts = Annotated[Component, Expected("a config such as dict(type='ClassPrompts', classes='ade')")]
 
@@ -44,9 +43,7 @@ class _LoraOptions(TypedDict):
     attention: NotRequired[Literal['all', 'self']]
     r: NotRequired[Annotated[int, Field(ge=1, le=4096), Expected('a rank, a whole number from 1 to 4096')]]
     lora_alpha: NotRequired[PositiveFloat]
-    lora_dropout: NotRequired[
-        Annotated[float, Field(ge=0, lt=1), Expected('a probability, which is 0 or more and below 1')]
-    ]
+    lora_dropout: NotRequired[Annotated[float, Field(ge=0, lt=1), Expected('a probability from 0 to less than 1')]]
     target_modules: NotRequired[
         Annotated[
             str | Listed[str], AfterValidator(_pattern), Expected('names of layers, or one valid regular expression')
@@ -114,16 +111,12 @@ def _init_cfg(part):
     ]
 
 
-InitCfg = _init_cfg(Literal[COMPONENTS])
+InitCfg = _init_cfg(Literal['unet', 'vae'])
 GeneratorInitCfg = _init_cfg(Literal['unet', 'vae', 'text_encoder'])
 
 
 def check_refine_steps(num_refine_steps: int, out_indices: Sequence[int]) -> int:
-    """Check that several passes have the level that becomes the latents of the next pass.
-
-    Raises:
-        ValueError: The level is missing.
-    """
+    """Raise ``ValueError`` if several passes lack level 0, which becomes the latents of the next pass."""
     if num_refine_steps > 1 and 0 not in out_indices:
         raise ValueError(
             f'num_refine_steps={num_refine_steps} needs the finest level, which becomes the latents of the next pass, '
@@ -133,11 +126,7 @@ def check_refine_steps(num_refine_steps: int, out_indices: Sequence[int]) -> int
 
 
 def check_out_strides(out_strides: Sequence[int] | None, own: Sequence[int]) -> tuple[int, ...]:
-    """Return the strides of the features, by default those of their levels.
-
-    Raises:
-        ValueError: The number of strides differs from the number of features.
-    """
+    """Return the strides of the features, by default those of their levels; raise ``ValueError`` if one is missing."""
     if out_strides is None:
         return tuple(own)
     if len(out_strides) != len(own):
@@ -149,11 +138,7 @@ def check_out_strides(out_strides: Sequence[int] | None, own: Sequence[int]) -> 
 
 
 def check_given(config: dict, known: dict):
-    """Compare arguments in a config with their values in the rest of the model.
-
-    Raises:
-        ValueError: An argument differs.
-    """
+    """Raise ``ValueError`` if arguments in a config differ from their known values in the backbone."""
     for name, wanted in known.items():
         if (given := config.get(name, wanted)) != wanted:
             raise ValueError(

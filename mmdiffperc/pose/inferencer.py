@@ -30,7 +30,7 @@ GREATEST_OVERLAP = 0.3
 class PoseInferencer(ImageInferencer):
     """Estimate the poses of persons with one of mmpose's top-down estimators.
 
-    (mmpose's own inferencer ignores the boxes that it is given.) Each person needs a box: give the boxes, or one of
+    (mmpose's own inferencer ignores the boxes it receives.) Each person needs a box: give the boxes, or one of
     mmdet's detectors. Otherwise, and if the detector finds nobody, the whole image is the box of one person.
 
     A prediction is a dict of arrays for P persons with K keypoints: ``keypoints`` ``(P, K, 2)``, x, y in pixels;

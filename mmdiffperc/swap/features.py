@@ -1,4 +1,4 @@
-"""Features: those that a part of a model returns, and the levels of the U-Net that replace them."""
+"""The features that the parts of a model return, and the levels of the U-Net that replace them."""
 
 from collections.abc import Collection, Sequence
 from itertools import combinations_with_replacement
@@ -17,7 +17,7 @@ class Feature(NamedTuple):
     """A feature map between two parts of a model.
 
     Args:
-        channels (int): Its channels.
+        channels (int): Number of channels.
         stride (int): Pixels of the image per cell.
     """
 
@@ -114,8 +114,8 @@ def replace_unread(strides: Sequence[int], read: Collection[int]) -> tuple[int, 
 def choose_levels(strides: Sequence[int], own_strides: Sequence[int]) -> tuple[int, ...]:
     """Choose a level for each feature: one level per stride.
 
-    A larger stride never gets a finer level. Among all such choices, the strides of the chosen levels are closest, in
-    octaves, to the requested ones. If there are more strides than levels, as few strides as possible share a level.
+    A larger stride never gets a finer level. Among all such choices, the strides of the chosen levels are closest to
+    the requested ones, in octaves. If there are more strides than levels, as few strides as possible share a level.
 
     Args:
         strides (Sequence[int]): Requested strides, in any order.

@@ -1,4 +1,4 @@
-"""The neck and heads in a model's config: which features they read, how many channels and classes they expect."""
+"""The neck and heads in a model's config: the features that they read, and their numbers of channels and classes."""
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -19,10 +19,10 @@ def set_neck_channels(neck: dict, features: Sequence[Feature]):
 
     Args:
         neck (dict): Its config, changed in place.
-        features (Sequence[Feature]): What it gets.
+        features (Sequence[Feature]): Its input.
 
     Raises:
-        ValueError: The neck takes another number of features, or expects them to have equal widths and they do not.
+        ValueError: The neck takes another number of features, or features of equal width, and these differ.
     """
     channels = [feature.channels for feature in features]
     if isinstance(neck.get('in_channels'), (list, tuple)):
@@ -44,7 +44,7 @@ def set_head_channels(model: dict, features: Sequence[Feature]):
 
     Args:
         model (dict): Config of the model, changed in place.
-        features (Sequence[Feature]): What the heads get.
+        features (Sequence[Feature]): The input of the heads.
 
     Raises:
         ValueError: A head reads a feature that does not exist.
@@ -56,10 +56,6 @@ def set_head_channels(model: dict, features: Sequence[Feature]):
 
 def read_by_heads(model: dict, number: int) -> set[int]:
     """Return the indices of the features that heads read; all indices unless every head has an ``in_index``.
-
-    Args:
-        model (dict): Config of the model.
-        number (int): Number of features.
 
     Raises:
         ValueError: A head reads a feature that does not exist.
@@ -126,16 +122,15 @@ def _check_number(part, number):
 def set_num_classes(model: dict, number: int) -> tuple[list[str], list[str]]:
     """Set ``num_classes`` in all heads that predict the classes of the data set.
 
-    These are the heads with the number that most of them have. Others keep theirs, such as the one of STDC that
-    predicts boundaries.
+    These are the heads with the most frequent number. Others keep theirs, such as the boundary head of STDC.
 
     Args:
         model (dict): Config of the model, changed in place.
         number (int): Number of classes.
 
     Returns:
-        tuple[list[str], list[str]]: The keys that were changed, and ``key=value`` of settings that depend on the
-        classes and were left as they are. Both are empty if the number stays the same.
+        tuple[list[str], list[str]]: The keys that were changed, and ``key=value`` of unchanged settings that depend on
+        the classes. Both are empty if the number stays the same.
     """
     heads = dict(_parts_with('num_classes', model, 'model'))
     counts = Counter(head['num_classes'] for head in heads.values())

@@ -8,7 +8,7 @@ LAYER_DECAY_OPTIONS = ('num_layers', 'layer_decay_rate', 'decay_rate', 'decay_ty
 
 
 def set_preprocessor(cfg: Config):
-    """Set the data preprocessor to RGB in [-1, 1], whatever the old backbone took."""
+    """Let the data preprocessor convert images to RGB in [-1, 1]."""
     if 'data_preprocessor' not in cfg.model:
         cfg.model.data_preprocessor = dict(cfg.get('data_preprocessor') or {})
     for place in (cfg, cfg.model):
@@ -18,7 +18,7 @@ def set_preprocessor(cfg: Config):
 
 
 def set_imports(cfg: Config, old_backbone: str):
-    """Import mmdiffperc first, and drop the package that only the old backbone came from.
+    """Import mmdiffperc first, and remove the import of a package that only the old backbone needed.
 
     Args:
         cfg (Config): The config with the new backbone, changed in place.
@@ -54,7 +54,7 @@ def drop_old_weights(cfg: Config):
 
 
 def drop_layer_decay(cfg: Config):
-    """Remove the layer-wise learning rates of the old backbone; rates by name stay."""
+    """Remove the layer-wise learning rates of the old backbone; keep those in ``custom_keys``."""
     wrapper = cfg.get('optim_wrapper') or {}
     if any(name in wrapper.get('constructor', '') for name in LAYER_DECAY):
         del wrapper['constructor']

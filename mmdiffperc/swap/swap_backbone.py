@@ -41,9 +41,8 @@ def swap_backbone(
 
     The neck and the heads get the same number of features with the same strides as before, so that anchors, heatmap
     sizes and other settings that depend on them stay valid. Each feature is a level of the U-Net, resized if necessary
-    (see :func:`.choose_levels`). The numbers of channels differ, so the ``in_channels`` of neck and heads are set.
-    Other settings that depend on the old backbone change, too: normalisation of the images, weights, imports,
-    layer-wise learning rates.
+    (see :func:`.choose_levels`). The ``in_channels`` of neck and heads change, and so do the normalisation of the
+    images, weights, imports and layer-wise learning rates.
 
     With :class:`.ClassPrompts`, the ``num_classes`` of the heads become the number of prompts, except in mmpose. A
     warning lists the keys that change and those that you have to set.
@@ -62,8 +61,8 @@ def swap_backbone(
         Config: A new config, which ``Config.dump`` writes to a file. The given config does not change.
 
     Raises:
-        ValueError: The host is unknown. The config has no backbone. A head needs more than feature maps, or a neck or
-            head cannot take these. The old backbone does not run here, and ``strides`` is missing. ``arch`` has no
+        ValueError: The host is unknown. The config has no backbone. A neck or head does not accept these features, or
+            needs more than features. The old backbone does not run here, and ``strides`` is missing. ``arch`` has no
             default weights, and ``init_cfg`` is missing.
     """
     cfg = deepcopy(config) if isinstance(config, Config) else read_config(config)
@@ -103,7 +102,7 @@ def scope_of(cfg: Config, name: Config | str | Path) -> str:
     """Return the host of a config: its ``default_scope``, or else the package in its name.
 
     Raises:
-        ValueError: Neither names a host.
+        ValueError: The config has neither.
     """
     scope = cfg.get('default_scope') or (str(name).rpartition('::')[0] if not isinstance(name, Config) else '')
     if not scope:
@@ -192,7 +191,6 @@ def _published_weights(arch) -> dict:
 
 
 def _set_channels(model, features, scope):
-    """Set the channels of the neck and the heads."""
     for neck in _necks(model):
         set_neck_channels(neck, features)
         features, _ = neck_features(deepcopy(neck), scope, features)
@@ -200,7 +198,7 @@ def _set_channels(model, features, scope):
 
 
 def _set_classes(model, number):
-    """Let the heads predict as many classes as the prompts name, and say so."""
+    """Let the heads predict as many classes as the prompts name, and list the changed keys in a warning."""
     changed, left = set_num_classes(model, number)
     if changed:
         advice = f' Check these settings, which depend on the classes, too: {", ".join(left)}.' if left else ''

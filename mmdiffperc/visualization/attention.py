@@ -80,7 +80,7 @@ def overlay(image: np.ndarray, attention: np.ndarray, opacity: float = 0.65) -> 
     Args:
         image (np.ndarray): ``(H, W, 3)`` uint8, RGB.
         attention (np.ndarray): ``(H, W)``.
-        opacity (float): Of the colours. Defaults to 0.65.
+        opacity (float): Opacity of the colours. Defaults to 0.65.
 
     Returns:
         np.ndarray: ``(H, W, 3)`` uint8, RGB.

@@ -14,7 +14,7 @@ def mask_overlay(image: np.ndarray, mask: np.ndarray, opacity: float = 0.5) -> n
     Args:
         image (np.ndarray): ``(H, W, 3)`` uint8, RGB.
         mask (np.ndarray): ``(H, W)`` bool.
-        opacity (float): Of the tint. Defaults to 0.5.
+        opacity (float): Opacity of the tint. Defaults to 0.5.
 
     Returns:
         np.ndarray: ``(H, W, 3)`` uint8, RGB.
@@ -34,7 +34,7 @@ def label_overlay(
         image (np.ndarray): ``(H, W, 3)`` uint8, RGB.
         labels (np.ndarray): ``(H, W)``, the number of the class.
         palette (Sequence): A colour for each class, RGB in 0 to 255.
-        opacity (float): Of the colours. Defaults to 0.5.
+        opacity (float): Opacity of the colours. Defaults to 0.5.
 
     Returns:
         np.ndarray: ``(H, W, 3)`` uint8, RGB.

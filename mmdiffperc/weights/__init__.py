@@ -1,1 +1,1 @@
-"""All that turns files into weights: architectures, sources, names of other projects, completeness, adapters."""
+"""From files to weights: architectures, sources, the weight names of other projects, completeness, and adapters."""

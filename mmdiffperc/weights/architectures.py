@@ -22,7 +22,7 @@ _ADDITIONAL_INPUTS = {
     'encoder_hid_dim': 'prompts of another width, as in Kandinsky and DeepFloyd',
     'encoder_hid_dim_type': 'image prompts, as in Kandinsky and with IP-Adapters',
     'time_cond_proj_dim': 'a guidance scale, as in latent consistency models',
-    'dual_cross_attention': 'images beside the prompts, as in Versatile Diffusion',
+    'dual_cross_attention': 'images in addition to the prompts, as in Versatile Diffusion',
     'class_embeddings_concat': 'class labels',
 }
 _USUAL_LATENTS = 4
@@ -60,7 +60,7 @@ def build_unet(arch: str | Path) -> UNet2DConditionModel:
 
     Raises:
         ValueError: The config is damaged or describes another network; or the U-Net needs more than latents, a timestep
-            and prompts, as those of inpainting models and SDXL do.
+            and prompts, as the U-Nets of inpainting models and SDXL do.
     """
     config, vae_config = _read_config(arch, 'unet', 'UNet2DConditionModel'), _read_config(arch, 'vae', 'AutoencoderKL')
     check_unet_config(arch_folder(arch) / 'unet' / 'config.json', config, vae_config)
@@ -97,7 +97,7 @@ def build_text_encoder(arch: str | Path) -> CLIPTextModel:
     path = arch_folder(arch) / 'text_encoder' / 'config.json'
     if not path.is_file():
         raise ValueError(
-            f'The arch folder {str(arch)!r} has no text_encoder/config.json: add it, or give ready prompt embeddings.'
+            f'The arch folder {str(arch)!r} has no text_encoder/config.json: add it, or give a file of embeddings.'
         )
     config = read_json(path)
     if (kind := config.get('model_type', _CLIP_TEXT)) != _CLIP_TEXT:
@@ -107,7 +107,7 @@ def build_text_encoder(arch: str | Path) -> CLIPTextModel:
     if None not in (width, expected) and width != expected:
         raise ValueError(
             f'{path}: hidden_size={brief(width)}, but the U-Net takes prompts of cross_attention_dim='
-            f'{brief(expected)}. Expected both parts of one model'
+            f'{brief(expected)}. Expected two parts of the same model'
         )
     # transformers would download and run a kernel that a config names as its attention
     settings = {name: value for name, value in config.items() if not name.endswith('attn_implementation')}
@@ -115,14 +115,14 @@ def build_text_encoder(arch: str | Path) -> CLIPTextModel:
 
 
 def build_tokenizer(arch: str | Path, folder: Path | None = None) -> CLIPTokenizer:
-    """Build a tokenizer: from the first folder that has a vocabulary, or else CLIP's.
+    """Build the tokenizer of a checkpoint; without one, the tokenizer of the architecture, which is CLIP's by default.
 
     SD 1.x pads with ``<|endoftext|>`` and SD 2.x with ``!``. As in the published SD 2.x tokenizers, a ``!`` in a text
     then equals the padding token.
 
     Args:
-        arch (str | Path): The architecture, see :func:`arch_folder`.
-        folder (Path, optional): The tokenizer of a checkpoint, which precedes the architecture's.
+        arch (str | Path): See :func:`arch_folder`.
+        folder (Path, optional): The ``tokenizer`` folder of a checkpoint, which need not exist.
     """
     own = arch_folder(arch) / 'tokenizer'
     for candidate in (folder, own):
@@ -135,15 +135,12 @@ def build_tokenizer(arch: str | Path, folder: Path | None = None) -> CLIPTokeniz
 
 
 def check_unet_config(path: Path, unet: dict, vae: dict):
-    """Check that a U-Net takes latents of the autoencoder, a timestep and prompts of one width, and nothing else.
+    """Raise ``ValueError`` unless a U-Net takes latents of the autoencoder, a timestep, prompts, and nothing else.
 
     Args:
         path (Path): The config file of the U-Net, for the message.
-        unet (dict): Its content.
+        unet (dict): The config of the U-Net.
         vae (dict): The config of the autoencoder.
-
-    Raises:
-        ValueError: The U-Net needs another input; the message names the entry of the config.
     """
     for name, needed in _ADDITIONAL_INPUTS.items():
         if unet.get(name) not in (None, False):

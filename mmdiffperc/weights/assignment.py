@@ -28,7 +28,7 @@ def plan_filling(source: Source, modules: Mapping[str, nn.Module], use_ema: bool
         use_ema (bool): Take the moving average of the U-Net from a single file. Defaults to False.
 
     Raises:
-        ValueError: A weight is missing in the files, or its shape differs; the message gives the likely cause.
+        ValueError: The files lack a weight, or have it in another shape; the message gives the likely cause.
     """
     plan, opened = {}, {path: WeightFile(path) for part in modules for path in source.files[part]}
     for part, module in modules.items():
@@ -47,7 +47,7 @@ def _assign(plan: Plan, part: str, module: nn.Module, files: list[WeightFile], k
         if key is None:
             missing.append(f'{name} (looked for {keys[0]})')
             continue
-        third = _third(name, key)
+        third = _QKV[name.split('.')[-2]] if '.in_proj_' in key else None
         shape = where[key].shapes[key]
         if _fits(shape, target, third, part):
             plan.setdefault(where[key], []).append(Assignment(target, key, third))
@@ -58,7 +58,7 @@ def _assign(plan: Plan, part: str, module: nn.Module, files: list[WeightFile], k
 
 
 def _base_weights(module: nn.Module) -> Iterator[tuple[str, Tensor]]:
-    """Yield the weights by their names without an adapter, which no checkpoint of the base model holds."""
+    """Yield the weights without the adapter, by the names that they have in checkpoints of the base model."""
     for name, weight in module.state_dict().items():
         if '.lora_' not in name:
             yield name.replace('.base_layer.', '.'), weight
@@ -73,12 +73,8 @@ def _fits(shape: tuple[int, ...], target: Tensor, third: int | None, part: str) 
     return shape == tuple(target.shape)
 
 
-def _third(name: str, key: str) -> int | None:
-    return _QKV[name.split('.')[-2]] if '.in_proj_' in key else None
-
-
 def _vae_names(name: str) -> list[str]:
-    """Return the two names that diffusers has had for a weight of an autoencoder's attention."""
+    """Return the current and the former name in diffusers, which differ in an autoencoder's attention."""
     old = name
     for new_part, old_part in _OLD_VAE_ATTENTION.items():
         old = old.replace(f'.{new_part}.', f'.{old_part}.')
@@ -86,7 +82,7 @@ def _vae_names(name: str) -> list[str]:
 
 
 def _text_names(name: str) -> list[str]:
-    """Return the name in files of earlier versions of transformers, which have one more level, and today's."""
+    """Return the former name in transformers, which has one more level, and the current one."""
     name = name.removeprefix('text_model.')
     return [f'text_model.{name}', name]
 
@@ -114,7 +110,7 @@ def _compvis_text_names(file: WeightFile) -> KeysOf:
 def _describe(part: str, files: list[WeightFile], missing: list[str], misfits: list[str]) -> str:
     paths = ', '.join(str(file.path) for file in files)
     lines = [f'The weights in {paths} do not fit the {part}; nothing was loaded.']
-    for title, entries in (('missing', missing), ('of another shape', misfits)):
+    for title, entries in (('missing', missing), ('with another shape', misfits)):
         if entries:
             shown = entries[:_MAX_SHOWN] + ['...'] * (len(entries) > _MAX_SHOWN)
             lines.append(f'{len(entries)} {title}:\n    ' + '\n    '.join(shown))
@@ -124,8 +120,8 @@ def _describe(part: str, files: list[WeightFile], missing: list[str], misfits: l
 def _likely_cause(part: str, keys: list[str], misfits: list[str]) -> str:
     if any('lora' in key.lower() for key in keys):
         return (
-            'This is a LoRA file: it changes weights and does not contain them. Give its base as checkpoint, and load '
-            'the file into the U-Net with mmdiffperc.weights.lora.load_lora.'
+            'This is a LoRA file: it changes weights and does not contain them. Give its base model as checkpoint, and '
+            'load the file into the U-Net with mmdiffperc.weights.lora.load_lora.'
         )
     if any(key.startswith(('backbone.', 'module.backbone.')) for key in keys):
         return 'This is the checkpoint of a whole model: give it to `mim test` or as `load_from`.'

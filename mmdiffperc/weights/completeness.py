@@ -1,18 +1,17 @@
 """Refuse checkpoints that would leave a weight random.
 
-mmengine only logs what a checkpoint lacks or has in another shape, and random weights predict noise. Training is
-different: it initialises the weights first, and may then start from a checkpoint without the head, for example.
+mmengine only logs weights that a checkpoint lacks or has in another shape, and random weights predict noise. Training
+initialises the weights first, and may then start from a checkpoint without the head, for example.
 
-These weights may always be missing: those of an ``auxiliary_head``, which takes no part in prediction, with a warning;
-the state of a loss; and the batch counts of batch normalisation.
+These weights may always be missing: the weights of an ``auxiliary_head``, which takes no part in prediction, with a
+warning; the state of a loss; and the batch counts of batch normalisation.
 """
 
-import logging
 import re
 from collections.abc import Iterator
 
 import torch
-from mmengine.logging import print_log
+from mmengine.logging import MMLogger
 from mmengine.model import BaseModule
 from torch import nn
 
@@ -24,12 +23,12 @@ class Completeness:
     """Compare a checkpoint with a module before it is loaded, and refuse it if it would leave weights random.
 
     Initialised weights may keep their values. Weights count as initialised if ``is_init`` is true for the module, or
-    for an mmengine module inside the child that holds them. Submodules with a separate check are left to it.
+    for an mmengine module inside the child that holds them. Submodules that have a separate check are skipped.
 
     Args:
         advice (str): What the user should do, for the message.
-        whole (bool): The checkpoint must hold all weights of the module or none, even if they have been initialised.
-            Defaults to False.
+        whole (bool): Require the checkpoint to hold all weights of the module or none, even if they have been
+            initialised. Defaults to False.
     """
 
     def __init__(self, advice: str, whole: bool = False):
@@ -56,11 +55,9 @@ class Completeness:
         unfilled = [name for name in needed if found.get(name) != needed[name] and not name.startswith(initialised)]
         auxiliary = [name for name in unfilled if name.startswith(prefix + _AUXILIARY)]
         if auxiliary:
-            print_log(
+            MMLogger.get_current_instance().warning(
                 f'The checkpoint lacks {len(auxiliary)} weights of {_AUXILIARY}, first {auxiliary[0]}. They are not '
-                'needed for prediction and stay random',
-                logger='current',
-                level=logging.WARNING,
+                'needed for prediction and stay random'
             )
         if len(unfilled) > len(auxiliary):
             self._refuse(module, needed, found, [name for name in unfilled if name not in auxiliary])
@@ -75,7 +72,7 @@ class Completeness:
 
 
 def _needed(module: nn.Module) -> Iterator[tuple[str, torch.Tensor]]:
-    """List the weights that prediction needs, without those that a submodule checks."""
+    """Yield the weights that prediction needs, except for those that a submodule checks."""
     checked = tuple(f'{name}.' for name, part in module.named_modules() if name and hasattr(part, 'completeness'))
     for name, weight in module.state_dict().items():
         if not name.startswith(checked) and not _NOT_FOR_PREDICTION.search(name):
@@ -83,7 +80,7 @@ def _needed(module: nn.Module) -> Iterator[tuple[str, torch.Tensor]]:
 
 
 def _initialised(module: nn.Module) -> list[str]:
-    """Return how the names of initialised weights begin."""
+    """Return the prefixes of the names of initialised weights."""
     if module.is_init:
         return ['']
     return [

@@ -1,7 +1,7 @@
 """Names of the same weights in diffusers and in the original CompVis (``ldm``) code.
 
-Stable Diffusion was released as one file with the names of https://github.com/CompVis/latent-diffusion, whereas modules
-here have the names of diffusers and transformers. Each function maps a diffusers name to the CompVis name *without* the
+Stable Diffusion was released as one file with the names of https://github.com/CompVis/latent-diffusion; this package
+has the modules of diffusers and transformers. Each function maps a diffusers name to the CompVis name *without* the
 prefix of the part in a file (``PREFIXES``), because research checkpoints keep the names and change the prefix.
 """
 
@@ -11,7 +11,7 @@ from itertools import count
 import torch
 from diffusers import AutoencoderKL, UNet2DConditionModel
 
-# How the names of each part begin in a Stable Diffusion single file.
+# Prefix of each part in a Stable Diffusion single file.
 PREFIXES = {
     'unet': 'model.diffusion_model.',
     'vae': 'first_stage_model.',
@@ -29,6 +29,11 @@ _UNET_RESNET = {
 }
 _VAE_RESNET = {name: name for name in ('norm1', 'conv1', 'norm2', 'conv2')} | {'conv_shortcut': 'nin_shortcut'}
 _VAE_ATTENTION = {'group_norm': 'norm', 'to_q': 'q', 'to_k': 'k', 'to_v': 'v', 'to_out.0': 'proj_out'}
+_OPEN_CLIP = {
+    'embeddings.token_embedding': 'token_embedding',
+    'embeddings.position_embedding.weight': 'positional_embedding',
+    'final_layer_norm': 'ln_final',
+}
 _OPEN_CLIP_LAYER = {
     'layer_norm1': 'ln_1',
     'layer_norm2': 'ln_2',
@@ -90,14 +95,8 @@ def open_clip_key(name: str) -> str:
     Args:
         name (str): Name in the flat ``CLIPTextModel``, e.g. ``encoder.layers.0.mlp.fc1.weight``.
     """
-    modules = {
-        'embeddings.token_embedding': 'token_embedding',
-        'final_layer_norm': 'ln_final',
-    }
-    if name == 'embeddings.position_embedding.weight':
-        return 'positional_embedding'
     if not name.startswith('encoder.layers.'):
-        return _rename(name, modules)
+        return _rename(name, _OPEN_CLIP)
     layer = name.split('.')[2]
     source, target = f'encoder.layers.{layer}', f'transformer.resblocks.{layer}'
     if '.self_attn.' in name and '.out_proj.' not in name:
@@ -106,7 +105,7 @@ def open_clip_key(name: str) -> str:
 
 
 def ema_key(key: str) -> str:
-    """Return the name under which CompVis files keep the moving average of ``model.<...>``: all dots dropped."""
+    """Return the name of the moving average of ``model.<...>`` in CompVis files, which has no dots."""
     return 'model_ema.' + key.removeprefix('model.').replace('.', '')
 
 
@@ -131,14 +130,14 @@ def _unet_up_modules(config: Mapping) -> dict[str, str]:
             target = f'output_blocks.{next(block)}'
             modules.update(_unet_layer(f'up_blocks.{level}', layer, target, block_type))
         if level < levels - 1:
-            place = 2 if _has_attention(block_type) else 1
+            place = 2 if 'CrossAttn' in block_type else 1
             modules[f'up_blocks.{level}.upsamplers.0.conv'] = f'{target}.{place}.conv'
     return modules
 
 
 def _unet_layer(block: str, layer: int, target: str, block_type: str) -> dict[str, str]:
     modules = _inside(f'{block}.resnets.{layer}', f'{target}.0', _UNET_RESNET)
-    if _has_attention(block_type):
+    if 'CrossAttn' in block_type:
         modules[f'{block}.attentions.{layer}'] = f'{target}.1'
     return modules
 
@@ -168,10 +167,6 @@ def _vae_part_modules(part: str, config: Mapping) -> dict[str, str]:
 def _layers(config: Mapping, level: int) -> int:
     layers = config['layers_per_block']
     return layers if isinstance(layers, int) else layers[level]
-
-
-def _has_attention(block_type: str) -> bool:
-    return 'CrossAttn' in block_type
 
 
 def _inside(source: str, target: str, names: Mapping[str, str]) -> dict[str, str]:

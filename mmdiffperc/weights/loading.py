@@ -1,10 +1,9 @@
-"""From a checkpoint to filled networks: locate it, check its architecture, plan what fills what, and fill."""
+"""From a checkpoint to filled networks: locate it, check its architecture, assign its tensors, and copy them."""
 
 from collections.abc import Mapping, Sequence
-from logging import WARNING
 from pathlib import Path
 
-from mmengine.logging import print_log
+from mmengine.logging import MMLogger
 from mmengine.model import BaseModule
 from torch import nn
 from transformers import CLIPTextModel, CLIPTokenizer
@@ -20,11 +19,11 @@ def initialise(model: BaseModule, modules: Mapping[str, nn.Module], extra: Seque
     """Initialise a model as its ``init_cfg`` says.
 
     ``dict(type='Pretrained', checkpoint=...)`` names a Stable Diffusion and may have other arguments of
-    :func:`load_weights`. With a ``prefix`` it names an OpenMMLab checkpoint, which mmengine loads.
+    :func:`load_weights`. With a ``prefix``, it names an OpenMMLab checkpoint, which mmengine loads.
 
     Args:
         model (BaseModule): The model.
-        modules (Mapping[str, nn.Module]): Those of its modules that :func:`load_weights` can fill, by part.
+        modules (Mapping[str, nn.Module]): The parts of the model that :func:`load_weights` can fill, by name.
         extra (Sequence[str]): Parts to locate as well, so that more can be loaded from the returned source.
 
     Returns:
@@ -39,15 +38,13 @@ def initialise(model: BaseModule, modules: Mapping[str, nn.Module], extra: Seque
         model._is_init = True
         return source
     if not model.init_cfg:
-        print_log(
-            f'{type(model).__name__} has no init_cfg: its weights are random until a checkpoint is loaded',
-            'current',
-            WARNING,
+        MMLogger.get_current_instance().warning(
+            f'{type(model).__name__} has no init_cfg: its weights are random until a checkpoint is loaded'
         )
     try:
         BaseModule.init_weights(model)
     except AssertionError as error:  # mmengine does not say which config is wrong
-        raise ValueError(f'init_cfg={model.init_cfg}: expected a prefix of weights there, but {error}') from error
+        raise ValueError(f'init_cfg={model.init_cfg}: expected a prefix that its weights have, but {error}') from error
     return None
 
 
@@ -104,27 +101,21 @@ def load_weights(
     return source
 
 
-def load_text_encoder(
-    arch: str | Path, checkpoint: str | Path | Source, *, variant: str | None = None
-) -> tuple[CLIPTokenizer, CLIPTextModel]:
+def load_text_encoder(arch: str | Path, checkpoint: str | Path | Source) -> tuple[CLIPTokenizer, CLIPTextModel]:
     """Load the text encoder of a checkpoint, frozen and in evaluation mode, and its tokenizer.
 
     Args:
-        arch (str | Path): Architecture, see :func:`.arch_folder`.
-        checkpoint (str | Path | Source): Where the weights are, see :func:`load_weights`.
-        variant (str, optional): See :func:`load_weights`.
-
-    Returns:
-        tuple[CLIPTokenizer, CLIPTextModel]: The tokenizer of the checkpoint, or of ``arch`` if the checkpoint has none;
-        and the text encoder.
+        arch (str | Path): Architecture, see :func:`.arch_folder`. It also provides a tokenizer if the checkpoint has
+            none.
+        checkpoint (str | Path | Source): Source of the weights, see :func:`load_weights`.
     """
     text_encoder = build_text_encoder(arch)
-    source = load_weights(checkpoint, variant=variant, extra=[TOKENIZER], text_encoder=text_encoder)
+    source = load_weights(checkpoint, extra=[TOKENIZER], text_encoder=text_encoder)
     return build_tokenizer(arch, source.path / TOKENIZER), text_encoder.requires_grad_(False).eval()
 
 
 def _check_architecture(source: Source, modules: dict[str, nn.Module], use_ema: bool):
-    """Check what the plan cannot see: a module is filled even if the checkpoint's U-Net needs inputs beyond it."""
+    """Refuse what the shapes of weights do not reveal: a U-Net that needs more inputs, or a moving average."""
     if not source.is_folder:
         return
     if use_ema:

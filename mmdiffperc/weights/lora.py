@@ -34,8 +34,8 @@ def add_lora(unet: UNet2DConditionModel, **options):
         **options: Arguments of ``peft.LoraConfig``. The scaling ``lora_alpha / r`` is 1 by default.
 
     Raises:
-        ValueError: The adapter's initial values are computed from the weights of the U-Net, as in DoRA or PiSSA; or the
-            targets include no layer of the U-Net that can be adapted.
+        ValueError: The adapter's initial values depend on the weights of the U-Net, as in DoRA or PiSSA; or the U-Net
+            has none of the target layers.
     """
     if options.get('use_dora') or options.get('init_lora_weights', True) not in DATA_FREE_STARTS:
         raise ValueError(
@@ -54,7 +54,7 @@ def add_lora(unet: UNet2DConditionModel, **options):
 
 
 def train_dropout(unet: UNet2DConditionModel, mode: bool):
-    """Set the training mode of the adapter's dropout only."""
+    """Set the training mode of the adapter's dropout layers only."""
     for name, module in unet.named_modules():
         if name.endswith('.lora_dropout'):
             module.train(mode)
@@ -96,7 +96,7 @@ def save_lora(unet: UNet2DConditionModel, folder: str | Path):
 
 
 def load_lora(unet: UNet2DConditionModel, path: str | Path):
-    """Load an adapter into a U-Net in place of its present one, if any; the base weights stay.
+    """Load an adapter into a U-Net, replacing the present one if there is one; the base weights do not change.
 
     Rank and layers are read from the file's weights. These formats are supported, as safetensors or pickled:
 
@@ -106,7 +106,7 @@ def load_lora(unet: UNet2DConditionModel, path: str | Path):
     - PEFT (``base_model.model....to_q.lora_A.weight``), with its ``adapter_config.json`` beside the file.
 
     Weights for a text encoder are not used, and a warning reports them. The file may come from a stranger, see
-    :func:`.read_lora`. If loading fails, the U-Net is exactly as before. No other thread may use the U-Net meanwhile.
+    :func:`.read_lora`. If loading fails, the U-Net does not change. No other thread may use the U-Net during loading.
 
     Args:
         unet (UNet2DConditionModel): The network with its base weights, changed in place.
@@ -135,7 +135,7 @@ def _adapted_layers(unet) -> dict[str, LoraLayer]:
 
 
 def _patterns(unet) -> dict[str, dict]:
-    """Return the differing ranks and alphas by the names of layers, because files should hold no expressions."""
+    """Return PEFT's patterns with the names of layers instead of regular expressions."""
     config, layers = unet.peft_config[ADAPTER], _adapted_layers(unet)
     ranks = {name: layer.r[ADAPTER] for name, layer in layers.items()}
     alphas = {name: layer.lora_alpha[ADAPTER] for name, layer in layers.items()}

@@ -1,16 +1,15 @@
-"""Read files of low-rank adapters, which may come from strangers: the weights alone tell layers and ranks."""
+"""Read files of low-rank adapters, which may come from strangers: layers and ranks are read from the weights alone."""
 
 import json
 import math
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
-from logging import WARNING
 from pathlib import Path
 from typing import NamedTuple
 
 import torch
-from mmengine.logging import print_log
+from mmengine.logging import MMLogger
 from safetensors import safe_open
 from torch import Tensor, nn
 
@@ -32,7 +31,7 @@ from .lora_formats import (
 )
 from .weight_file import Assignment, Shapes, WeightFile
 
-# The names that diffusers gives the files, then the one of accelerate, with the same content, and those of PEFT.
+# Written by diffusers (the first two), accelerate (with the same content) and PEFT.
 FILE_NAMES = (
     'pytorch_lora_weights.safetensors',
     'pytorch_lora_weights.bin',
@@ -42,7 +41,7 @@ FILE_NAMES = (
 )
 PEFT_SETTINGS = 'adapter_config.json'
 MAX_SCALING = 1000  # adapters are published with scalings below 100, rank-stabilized ones included
-LARGEST_WEIGHT = 65504  # where half precision ends
+LARGEST_WEIGHT = 65504  # the largest number in half precision
 _METADATA = 'lora_adapter_metadata'
 _MAX_METADATA = 2**20  # characters; an SDXL adapter that lists every layer has 200,000
 _MAX_SHOWN = 3
@@ -65,7 +64,7 @@ _TYPES = dict(
 
 
 class LoraSettings(NamedTuple):
-    """The settings that are taken from a file, because the weights do not reveal them.
+    """The settings that are read from a file, because the weights do not reveal them.
 
     Attributes:
         r (int | None): Declared rank of the layers that are not in ``rank_pattern``.
@@ -85,11 +84,7 @@ class LoraSettings(NamedTuple):
 
 
 def find_lora(path: str | Path) -> Path:
-    """Return the file of an adapter: the path itself, or the first of ``FILE_NAMES`` in a folder.
-
-    Raises:
-        FileNotFoundError: The folder holds none of them.
-    """
+    """Return the file of an adapter: the path itself, or the first of ``FILE_NAMES`` in a folder."""
     path = Path(path).expanduser()
     if not path.is_dir():
         return path
@@ -97,7 +92,7 @@ def find_lora(path: str | Path) -> Path:
         if (path / name).is_file():
             return path / name
     raise FileNotFoundError(
-        f'No LoRA in the folder {str(path)!r}: expected {", ".join(FILE_NAMES)}. If its name is another, give the file '
+        f'No LoRA in the folder {str(path)!r}: expected {", ".join(FILE_NAMES)}. If it has another name, give the file '
         'instead of the folder'
     )
 
@@ -114,12 +109,6 @@ def read_lora(path: Path, unet: nn.Module) -> tuple[dict, dict[str, Tensor]]:
 
     Returns:
         tuple: The arguments of ``peft.LoraConfig``, and the weights by PEFT's names.
-
-    Raises:
-        FileNotFoundError: The file does not exist.
-        RuntimeError: The file is truncated, or holds no weights.
-        ValueError: The file holds no adapter for this U-Net, weights or scalings are not finite, or the metadata are
-            damaged or contradict the weights.
     """
     file, layers = WeightFile(path), _layers_of(unet)
     others = [key for key in file.shapes if adapts_text_encoder(key)]
@@ -135,7 +124,8 @@ def read_lora(path: Path, unet: nn.Module) -> tuple[dict, dict[str, Tensor]]:
     weights = _read(file, keys)
     _check_range(path, weights)
     if others:
-        print_log(f'{path}: {len(others)} weights adapt the text encoder and are not used', 'current', WARNING)
+        logger = MMLogger.get_current_instance()
+        logger.warning(f'{path}: {len(others)} weights adapt the text encoder and are not used')
     return arguments, weights
 
 
@@ -187,23 +177,19 @@ def _misfit(name: str, shapes: Shapes, layers: dict[str, nn.Module]) -> str | No
     axis, other = (0, UP) if name.endswith(DOWN) else (1, DOWN)
     rank = shape[axis] if len(shape) == len(base) else None
     if shape != ((rank, *base[1:]) if axis == 0 else (base[0], rank, *[1] * len(base[2:]))):
-        return f"{shown}: {shape} does not go with the layer's {base}"
+        return f"{shown}: {shape} does not fit the layer's {base}"
     if len(partner := shapes.get(layer + other, ())) != len(base) or partner[1 - axis] != rank:
         return f'{shown}: {shape} needs {layer}{other} of the same rank'
     if not 1 <= rank <= max(base[:2]):
-        return f"{shown}: {shape} has a rank beyond the layer's width of {max(base[:2])}, or none"
+        return f"{shown}: {shape}: expected a rank from 1 to the layer's width of {max(base[:2])}"
     return None
 
 
 def _read_settings(path: Path, entries: dict) -> LoraSettings:
-    """Check the settings in a file's metadata.
-
-    Raises:
-        ValueError: The settings are damaged, or belong to another kind of adapter.
-    """
+    """Check the settings in a file's metadata, which may be damaged or belong to another kind of adapter."""
     if variants := [name for name in _VARIANTS if entries.get(name)]:
         raise ValueError(
-            f'{path}: its metadata asks for {", ".join(variants)}, which is not supported; expected a plain LoRA'
+            f'{path}: its metadata sets {", ".join(variants)}, which is not supported; expected a plain LoRA'
         )
     if str(start := entries.get('init_lora_weights')).lower().startswith(_STARTS_THAT_CHANGE_THE_BASE):
         raise ValueError(
@@ -218,18 +204,14 @@ def _read_settings(path: Path, entries: dict) -> LoraSettings:
             raise ValueError(f'{path}: {name} in its metadata is {brief(value)}; expected {expected}')
     if not 0 <= given.get('lora_dropout', 0) < 1:
         raise ValueError(
-            f'{path}: lora_dropout in its metadata is {brief(given["lora_dropout"])}; expected at least 0, less than 1'
+            f'{path}: lora_dropout in its metadata is {brief(given["lora_dropout"])}; expected 0 or more, below 1'
         )
     patterns = {name: _read_pattern(path, name, given[name]) for name in given if name.endswith('_pattern')}
     return LoraSettings(**given | patterns)
 
 
 def _read_entries(file: WeightFile) -> dict:
-    """Read the settings of an adapter from the file, or from the one that PEFT writes beside it.
-
-    Raises:
-        ValueError: The settings are damaged, or PEFT's file is missing.
-    """
+    """Read the settings of an adapter from the file, or from the file that PEFT writes beside it."""
     if not any(PEFT in str(key) for key in file.shapes):
         return _read_metadata(file.path)
     settings = file.path.with_name(PEFT_SETTINGS)
@@ -260,7 +242,7 @@ def _read_metadata(path: Path) -> dict:
 
 
 def _read_pattern(path: Path, field: str, pattern: dict) -> dict[str, tuple[int, float]]:
-    """Return position and value of each entry, whose key must be the literal ending of a layer's name."""
+    """Return the position and value of each entry, whose key must be the literal ending of a layer's name."""
     entries = {}
     for position, (key, value) in enumerate(pattern.items()):
         name = key.removeprefix('^').replace(r'\.', '.')
@@ -320,7 +302,7 @@ def _check_scaling(path: Path, layer: str, alpha: float, rank: int, use_rslora: 
 
 
 def _others(values: dict[str, float], usual: float) -> dict[str, float]:
-    """Return a pattern of PEFT for the layers with other values: for each value, the layers as alternatives."""
+    """Return PEFT's pattern for the layers with unusual values: for each value, the layers as alternatives."""
     layers = defaultdict(list)
     for layer, value in values.items():
         if value != usual:

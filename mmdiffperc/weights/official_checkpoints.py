@@ -1,11 +1,13 @@
 """Read the checkpoints of research repositories: recognise their layout and rename their weights."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import torch
 from torch import nn
+
+from mmdiffperc.files import brief
 
 from .compvis import unet_key_map, vae_key_map
 
@@ -14,44 +16,44 @@ from .compvis import unet_key_map, vae_key_map
 class Layout:
     """How one research repository lays out its checkpoints.
 
-    A checkpoint has this layout if some of its keys begin with ``unet``, some with ``vae``, and some match each of
-    ``marks``.
+    A checkpoint has this layout if some of its keys belong to the U-Net, some to the autoencoder, and some match each
+    of ``marks``.
 
     Args:
-        name (str): What the model was trained for, for messages.
+        name (str): Name of the method and its task, for messages.
         marks (tuple[str]): Patterns of keys that tell the layout from the others.
         config (str): The shipped config of the same model, below ``configs/``.
-        unet (str): Prefix of the U-Net, which has CompVis names.
-        vae (str): Prefix of the autoencoder, which has CompVis names.
-        renamed (Mapping[str, str]): Beginnings of our names to beginnings of theirs; other names are the same.
+        prefix (str): Prefix of ``UNET`` and ``VAE``, after which the weights have CompVis names.
+        renamed (Mapping[str, str]): Prefixes of our names to prefixes of theirs; other names are the same.
         unused (str): Pattern of keys that do not affect predictions.
-        absent (str, optional): Beginning of our names that have no counterpart. Default: none.
+        absent (str, optional): Prefix of our names that have no counterpart. Default: all names have one.
     """
 
     name: str
     marks: tuple[str, ...]
     config: str
-    unet: str
-    vae: str
+    prefix: str
     renamed: Mapping[str, str]
     unused: str
     absent: str | None = None
 
 
-# LAVT numbers its fusions 4, 3, 2, by the level that comes in, and the two convolutions of each 1 and 2.
+UNET = 'unet.unet.diffusion_model.'
+VAE = 'encoder_vq.'
+# LAVT numbers its fusions 4, 3, 2, by their input level, and the two convolutions of each fusion 1 and 2.
 SIMPLE_DECODING = {
     f'decode_head.fusions.{4 - level}.{number - 1}.{layer}.': f'classifier.{layer}{number}_{level}.'
     for level in (4, 3, 2)
     for number in (1, 2)
     for layer in ('conv', 'bn')
 }
-# The noise schedule; the decoder's side of the autoencoder; the U-Net's output layer.
+# The noise schedule, an input layer of the autoencoder's decoder, and the U-Net's output layer.
 UNUSED = r'sd_model\.|encoder_vq\.post_quant_conv\.|unet\.unet\.diffusion_model\.out\.'
 MAX_NUMBERED = 9  # more passes or levels than any official model has
 
 
 def by_number(ours: str, theirs: str) -> dict[str, str]:
-    """Return pairs of names that are numbered from 0 here and from 1 in the research repositories."""
+    """Pair names that are numbered from 0 here and from 1 in the research repositories."""
     return {ours.format(index): theirs.format(index + 1) for index in range(MAX_NUMBERED)}
 
 
@@ -60,8 +62,7 @@ LAYOUTS = (
         name='VPD segmentation',
         marks=(r'class_embeddings$', r'decode_head\.scale_heads\.'),
         config='vpd/vpd_sd1-5-fpn_8xb2-80k_ade20k-512x512.py',
-        unet='unet.unet.diffusion_model.',
-        vae='encoder_vq.',
+        prefix='',
         renamed={
             'backbone.prompts.embeddings': 'class_embeddings',
             'backbone.prompts.adapter.gamma': 'gamma',
@@ -73,8 +74,7 @@ LAYOUTS = (
         name='VPD referring segmentation',
         marks=(r'text_adapter\.', r'classifier\.conv1_4\.'),
         config='vpd/vpd_sd1-5-refer_8xb4-40e_refcoco-512x512.py',
-        unet='unet.unet.diffusion_model.',
-        vae='encoder_vq.',
+        prefix='',
         renamed={
             'backbone.prompts.adapter.gamma': 'gamma',
             'backbone.prompts.adapter.mlp.': 'text_adapter.fc.',
@@ -88,22 +88,20 @@ LAYOUTS = (
         name='MetaPrompts segmentation',
         marks=(r'meta_prompts$', r'upconv1\.'),
         config='metaprompts/metaprompts_sd1-5-upernet_8xb1-80k_ade20k-512x512.py',
-        unet='unet.unet.diffusion_model.',
-        vae='encoder_vq.',
+        prefix='',
         renamed={
             'backbone.prompts.embeddings.0': 'meta_prompts',
             **by_number('backbone.learned_timesteps.{}', 't{}'),
             **by_number('neck.levels.{}.', 'upconv{}.'),
         },
-        # Also the output layer under one more name per pass, and the replaced time embedding.
+        # Also a copy of the output layer for each pass, and the time embedding, which is not computed.
         unused=rf'{UNUSED}|cross_unet_conv\d\.|unet\.unet\.diffusion_model\.time_embed\.',
     ),
     Layout(
         name='VPD depth',
         marks=(r'encoder\.class_embeddings$', r'last_layer_depth\.'),
         config='vpd/vpd_sd1-5_8xb3-25e_nyu-480x480.py',
-        unet='encoder.unet.unet.diffusion_model.',
-        vae='encoder.encoder_vq.',
+        prefix='encoder.',
         renamed={
             'backbone.prompts.embeddings': 'encoder.class_embeddings',
             'backbone.prompts.adapter.gamma': 'encoder.gamma',
@@ -120,8 +118,7 @@ LAYOUTS = (
         name='MetaPrompts depth',
         marks=(r'encoder\.meta_prompts1$', r'last_layer_depth\.'),
         config='metaprompts/metaprompts_sd1-5_8xb3-25e_nyu-480x480.py',
-        unet='encoder.unet.unet.diffusion_model.',
-        vae='encoder.encoder_vq.',
+        prefix='encoder.',
         renamed={
             **by_number('backbone.prompts.embeddings.{}', 'encoder.meta_prompts{}'),
             **by_number('backbone.prompts.adapters.{}.mlp.', 'encoder.text_adapter{}.fc.'),
@@ -137,8 +134,7 @@ LAYOUTS = (
         name='VPD depth of mmsegmentation',
         marks=(r'backbone\.class_embeddings$', r'decode_head\.depth_pred_layer\.'),
         config='vpd/vpd_sd1-5_4xb8-25k_nyu-480x480.py',
-        unet='backbone.unet.unet.diffusion_model.',
-        vae='backbone.encoder_vq.',
+        prefix='backbone.',
         renamed={
             'backbone.prompts.embeddings': 'backbone.class_embeddings',
             'backbone.prompts.adapter.gamma': 'backbone.gamma',
@@ -159,16 +155,11 @@ def unwrap(checkpoint: Mapping) -> dict[str, torch.Tensor]:
         if isinstance(checkpoint, Mapping) and isinstance(checkpoint.get(wrapper), Mapping):
             checkpoint = checkpoint[wrapper]
     if not isinstance(checkpoint, Mapping) or not all(isinstance(key, str) for key in checkpoint):
-        raise ValueError(f'Unknown checkpoint: expected weights by their names, got {_kind(checkpoint)}')
+        raise ValueError(f'Unknown checkpoint: expected weights by their names, got {brief(checkpoint)}')
     return {key.removeprefix('module.'): value for key, value in checkpoint.items()}
 
 
-def _kind(content) -> str:
-    keys = list(content) if isinstance(content, Mapping) else []
-    return f'a {type(content).__name__}' + (f' with the keys {keys[:3]}' if keys else '')
-
-
-def recognise(keys) -> Layout:
+def recognise(keys: Iterable[str]) -> Layout:
     """Find the layout of a checkpoint by its keys.
 
     Raises:
@@ -176,7 +167,7 @@ def recognise(keys) -> Layout:
     """
     keys = list(keys)
     for layout in LAYOUTS:
-        marks = re.escape(layout.unet), re.escape(layout.vae), *layout.marks
+        marks = re.escape(layout.prefix + UNET), re.escape(layout.prefix + VAE), *layout.marks
         if all(any(re.match(mark, key) for key in keys) for mark in marks):
             return layout
     known = ', '.join(layout.name for layout in LAYOUTS)
@@ -189,7 +180,7 @@ def convert(weights: Mapping[str, torch.Tensor], layout: Layout, model: nn.Modul
     Args:
         weights (Mapping[str, Tensor]): The result of :func:`unwrap`.
         layout (Layout): The result of :func:`recognise`.
-        model (nn.Module): The same network here. Only names and shapes are read, so it may be on the meta device.
+        model (nn.Module): The model. Only names and shapes are read, so it may be on the meta device.
 
     Raises:
         ValueError: A weight is missing, unexpected, or has another shape.
@@ -198,16 +189,13 @@ def convert(weights: Mapping[str, torch.Tensor], layout: Layout, model: nn.Modul
     faults = [f'missing {source} (our {name})' for name, source in sources.items() if source not in weights]
     left = set(weights) - set(sources.values())
     faults += [f'unexpected {key}' for key in sorted(left) if not re.match(layout.unused, key)]
-    converted = {}
     targets = model.state_dict()
-    for name, source in sources.items():
-        if source not in weights:
-            continue
-        target = targets[name]
-        value = _reshape(weights[source], target)
-        if value.shape != target.shape:
-            faults.append(f'{source} is {tuple(value.shape)}, expected {tuple(target.shape)} (our {name})')
-        converted[name] = value
+    converted = {name: _reshape(weights[key], targets[name]) for name, key in sources.items() if key in weights}
+    faults += [
+        f'{sources[name]} is {tuple(value.shape)}, expected {tuple(targets[name].shape)} (our {name})'
+        for name, value in converted.items()
+        if value.shape != targets[name].shape
+    ]
     if faults:
         shown = '\n  '.join(faults[:10])
         raise ValueError(f'{layout.name}: {len(faults)} weights do not fit the config:\n  {shown}')
@@ -235,9 +223,9 @@ def _source_names(layout: Layout, model: nn.Module) -> dict[str, str]:
 
     def source_of(name: str) -> str:
         if name.startswith('backbone.unet.'):
-            return layout.unet + unet[name.removeprefix('backbone.unet.')]
+            return layout.prefix + UNET + unet[name.removeprefix('backbone.unet.')]
         if name.startswith('backbone.autoencoder.vae.'):
-            return layout.vae + vae[name.removeprefix('backbone.autoencoder.vae.')]
+            return layout.prefix + VAE + vae[name.removeprefix('backbone.autoencoder.vae.')]
         for ours, theirs in layout.renamed.items():
             if name.startswith(ours):
                 return theirs + name.removeprefix(ours)

@@ -1,4 +1,4 @@
-"""Checkpoints with tiny-sd may omit its frozen autoencoder, which ships with the package."""
+"""Complete checkpoints with tiny-sd that omit its frozen autoencoder, which ships with the package."""
 
 import torch
 from mmengine.model import BaseModule
@@ -19,7 +19,7 @@ def shipped_autoencoder() -> dict[str, torch.Tensor]:
 
 
 def is_shipped(weights: dict[str, torch.Tensor], shipped: dict[str, torch.Tensor]) -> bool:
-    """Check that all weights are among the shipped ones, with equal values."""
+    """Return whether all weights are among the shipped ones, with equal values."""
     return all(
         name in shipped and torch.equal(weight.to(shipped[name]), shipped[name]) for name, weight in weights.items()
     )
@@ -28,14 +28,13 @@ def is_shipped(weights: dict[str, torch.Tensor], shipped: dict[str, torch.Tensor
 def complete_autoencoder(backbone: BaseModule, state_dict: dict[str, torch.Tensor], prefix: str, *args):
     """Add the weights of the shipped autoencoder that a checkpoint lacks, if those it holds are the shipped ones.
 
-    ``tools/publish_checkpoint.py`` keeps the biases and norms, which differ in every other autoencoder.
-
-    For ``backbone.register_load_state_dict_pre_hook``.
+    For ``backbone.register_load_state_dict_pre_hook``. ``tools/publish_checkpoint.py`` keeps the biases and norms,
+    which differ in every other autoencoder.
 
     Args:
         backbone (BaseModule): A :class:`.DiffusionUNet`.
         state_dict (dict[str, Tensor]): The weights of the checkpoint; completed in place.
-        prefix (str): Beginning of the names of the backbone's weights.
+        prefix (str): Prefix of the names of the backbone's weights.
     """
     if backbone.arch != SHIPPED:
         return

@@ -5,11 +5,10 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from logging import WARNING
 from pathlib import Path, PurePosixPath
 
 from huggingface_hub import snapshot_download, try_to_load_from_cache
-from mmengine.logging import print_log
+from mmengine.logging import MMLogger
 
 from mmdiffperc.files import read_json
 
@@ -45,7 +44,7 @@ class Source:
         return self.path.is_dir()
 
     def config(self, part: str) -> dict:
-        """Return the config of a part, which is empty if the checkpoint has none."""
+        """Return the config of a part, or an empty one if the checkpoint has none."""
         path = self.path / part / 'config.json'
         return read_json(path) if path.is_file() else {}
 
@@ -166,23 +165,17 @@ def _refuse_foreign_formats(names: Iterable[str], part: str, where: str):
 
 
 def _stand_in(weights: dict[str, dict[str | None, list]], part: str, variant: str | None, where: str) -> str | None:
-    """Return the variant to take for a part that lacks the wanted one.
-
-    Raises:
-        FileNotFoundError: No variant can replace it.
-    """
+    """Return the variant to take for a part that lacks the wanted one; raise ``FileNotFoundError`` if there is none."""
     there = weights.get(part, {})
     is_known = variant is None or any(variant in variants for variants in weights.values())
     if not is_known or not (None in there or len(there) == 1):
         kinds = {name: sorted(kind or 'plain' for kind in variants) for name, variants in weights.items()}
         raise FileNotFoundError(
             f'{where!r} holds no weights of {part!r} (variant wanted: {variant or "plain"}, there: {kinds or "none"}). '
-            f'Choose a variant that is there, or add {part}/*.safetensors or {part}/*.bin.'
+            f'Choose one of the variants, or add {part}/*.safetensors or {part}/*.bin.'
         )
     taken = None if None in there else next(iter(there))
-    print_log(
-        f'{where!r} has no {variant or "plain"} weights of {part!r}; taking the {taken or "plain"} ones.',
-        'current',
-        WARNING,
+    MMLogger.get_current_instance().warning(
+        f'{where!r} has no {variant or "plain"} weights of {part!r}; taking the {taken or "plain"} ones.'
     )
     return taken

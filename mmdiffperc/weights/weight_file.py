@@ -1,4 +1,4 @@
-"""Files of tensors, read in pieces so that memory never holds a whole file beside the module it fills."""
+"""Files of tensors, read in pieces so that memory never holds a whole file in addition to the module."""
 
 import math
 import zipfile
@@ -19,7 +19,7 @@ GetTensor = Callable[[str], Tensor]
 
 # Pages of a mapped file count as memory of the process until the file is unmapped.
 _MAPPED_BYTES = 64 * 2**20
-# Programs that store the same networks in other formats, by suffix.
+# Suffixes of files in which other programs store the same networks.
 FOREIGN_FORMATS = {'.msgpack': 'Flax', '.onnx': 'ONNX', '.xml': 'OpenVINO', '.gguf': 'GGUF', '.h5': 'TensorFlow'}
 _WEB_PAGE = 'is a web page, not weights: the download was answered by a log-in, licence or error page. Get it again'
 _HEADS_OF_OTHER_FILES = {
@@ -36,7 +36,8 @@ class Assignment(NamedTuple):
     Args:
         target (Tensor): The weight, filled in place.
         key (str): Name of the tensor in the file.
-        third (int, optional): Which third of the rows to take, if the file keeps query, key and value in one tensor.
+        third (int, optional): The third of the rows to take, 0 to 2, if the file keeps query, key and value in one
+            tensor.
     """
 
     target: Tensor
@@ -61,7 +62,7 @@ class WeightFile:
         FileNotFoundError: The file does not exist.
         RuntimeError: The file is truncated, or holds no weights.
         pickle.UnpicklingError: The file refers to code that loading would execute.
-        ValueError: A pickled file holds other than plain data, such as a sparse tensor.
+        ValueError: A pickled file holds more than plain data, such as a sparse tensor.
     """
 
     def __init__(self, path: str | Path) -> None:
@@ -74,7 +75,7 @@ class WeightFile:
             self.shapes = shapes
 
     def fill(self, assignments: Iterable[Assignment]) -> None:
-        """Copy tensors of the file into weights; their dtype and device stay.
+        """Copy tensors of the file into weights, which keep their dtype and device.
 
         Raises:
             ValueError: A tensor is complex, NaN or infinite. Earlier tensors have been copied.
@@ -90,7 +91,9 @@ class WeightFile:
                         assignment.copy_from(tensor)
 
     def _batches(self, assignments: Iterable[Assignment]) -> Iterator[list[Assignment]]:
-        limit = _MAPPED_BYTES if self._mappable() else math.inf
+        # Pickles of torch < 1.6 are not zip files, and can only be read as a whole.
+        is_mappable = self.path.suffix == '.safetensors' or zipfile.is_zipfile(self.path)
+        limit = _MAPPED_BYTES if is_mappable else math.inf
         batch, size = [], 0
         for assignment in assignments:
             batch.append(assignment)
@@ -100,10 +103,6 @@ class WeightFile:
                 batch, size = [], 0
         if batch:
             yield batch
-
-    def _mappable(self) -> bool:
-        # Pickles of torch < 1.6 are not zip files, and can only be read as a whole.
-        return self.path.suffix == '.safetensors' or zipfile.is_zipfile(self.path)
 
     @contextmanager
     def _safetensors(self) -> Iterator[tuple[Shapes, GetTensor]]:

@@ -31,7 +31,6 @@ TOOLS = {
         'benchmark',
         'constant_depth',
         'convert_checkpoint',
-        'draw_depth',
         'draw_predictions',
         'draw_transfer',
         'make_toy_scenes',

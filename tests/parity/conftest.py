@@ -2,6 +2,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from convert_checkpoint import main
 from mmseg.apis import init_model
 
 REPOSITORY = Path(__file__).parents[2]
@@ -10,9 +11,6 @@ REPOSITORY = Path(__file__).parents[2]
 @pytest.fixture(scope='session')
 def convert_checkpoint():
     """Run ``tools/convert_checkpoint.py`` with arguments; an error of it is one of the test."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(str(REPOSITORY / 'tools'))
-        from convert_checkpoint import main
 
     def run(*arguments):
         assert main([*map(str, arguments)]) == 0, 'what is wrong stands in the captured stderr'

@@ -1,13 +1,12 @@
 """``mmcv.ops`` on mmcv-lite: imports, computes correctly, and names the operator that is missing."""
 
-import os
 import sys
 
 import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from child_processes import fork
+from child_processes import exit_code, forget, fork
 from mmengine.utils.dl_utils import mmcv_full_available
 
 from mmdiffperc.compat import mmcv_ops
@@ -117,15 +116,14 @@ def test_full_mmcv_is_left_alone(tmp_path):
     (tmp_path / 'mmcv' / '_ext.py').write_text('nms = "compiled"')
 
     def install_and_look() -> int:
-        for name in [name for name in sys.modules if name.partition('.')[0] == 'mmcv']:
-            del sys.modules[name]
+        forget('mmcv')
         sys.path.insert(0, str(tmp_path))
         mmcv_ops.install()
         import mmcv._ext
 
         return int(mmcv._ext.nms != 'compiled')
 
-    assert os.waitstatus_to_exitcode(os.waitpid(fork(install_and_look), 0)[1]) == 0
+    assert exit_code(fork(install_and_look)) == 0
 
 
 def test_installing_twice_changes_nothing():

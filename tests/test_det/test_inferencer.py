@@ -6,6 +6,7 @@ import pycocotools.mask
 import pytest
 import tiny_det
 from mmdet.apis import inference_detector, init_detector
+from mmengine.hub import get_config
 
 from mmdiffperc.det import DetectionInferencer
 from mmdiffperc.inference import build_inferencer
@@ -80,3 +81,15 @@ def test_nothing_is_found(inferencer, images):
     assert json.loads(inferencer.encode(empty)['_objects.json']) == dict(objects=[])
     np.testing.assert_array_equal(inferencer.draw(images[0], empty), images[0][..., ::-1])
     assert inferencer.summarize(empty).startswith('0 objects')
+
+
+def test_panoptic_models(images):
+    changes = {'model.backbone.init_cfg': None, 'model.panoptic_head.num_queries': 3}
+    config = get_config('mmdet::maskformer/maskformer_r50_ms-16xb1-75e_coco.py')
+    config.merge_from_dict(changes)
+    config.test_dataloader.dataset.pipeline[1].scale = (96, 64)
+    with pytest.raises(ValueError, match=r'MaskFormer.*instance_on'):
+        build_inferencer(config, device='cpu', show_progress=False)
+    config.model.test_cfg.instance_on = True
+    (prediction,) = build_inferencer(config, device='cpu', show_progress=False)(images[0])['predictions']
+    assert prediction['boxes'].shape == (len(prediction['labels']), 4) and len(prediction['masks'][0]) == 64

@@ -147,6 +147,7 @@ def test_other_storages(build):
 
 def test_images_without_labels(build):
     assert len(build([0, 255], [0, 255], prefix=['images'], pipeline=LOAD[:1])) == 2
+    assert len(build(prefix=['images'], pipeline=[], test_mode=True)) == 2
 
 
 @pytest.mark.parametrize('dataset', [ADE20KDataset, CityscapesDataset, MyOwn, ToyScenesDataset])

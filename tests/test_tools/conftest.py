@@ -1,48 +1,13 @@
-"""The shipped VPD config at a tiny width, with three classes, for images as they are."""
+"""Checkpoints that no tool takes."""
 
 import os
 from pathlib import Path
 
 import pytest
 import torch
-from mmengine.config import Config
 from pickles import Call
-from tiny_arch import write_arch
 
 from mmdiffperc.compat.checkpoint import load_file
-
-ROOT = Path(__file__).parents[2]
-CLASSES = ['sphere', 'box', 'traffic cone']
-VPD = ROOT / 'configs/vpd/vpd_sd1-5-fpn_8xb2-80k_ade20k-512x512.py'
-
-
-@pytest.fixture(scope='session')
-def tiny_vpd(tmp_path_factory):
-    """A config file whose U-Net has levels of 8, 16, 24 and 40 channels."""
-    folder = tmp_path_factory.mktemp('tiny_vpd')
-    cfg = Config.fromfile(VPD)
-    cfg.model.backbone.update(arch=write_arch(folder / 'arch'))
-    cfg.model.backbone.prompts.classes = CLASSES
-    cfg.model.neck.update(in_channels=[8, 16 + 3, 24 + 3, 40], out_channels=16)
-    cfg.model.decode_head.update(in_channels=[16] * 4, channels=16, num_classes=3)
-    cfg.test_dataloader.dataset.pipeline = [
-        dict(type='LoadImageFromFile'),
-        dict(type='LoadAnnotations', reduce_zero_label=True),
-        dict(type='PackSegInputs'),
-    ]
-    cfg.dump(folder / 'tiny_vpd.py')
-    return str(folder / 'tiny_vpd.py')
-
-
-@pytest.fixture(scope='session')
-def tiny_checkpoint(tiny_vpd, tmp_path_factory):
-    """A checkpoint of its model, with random weights."""
-    from mmseg.apis import init_model
-
-    path = tmp_path_factory.mktemp('tiny_checkpoint') / 'tiny_vpd.pth'
-    meta = dict(dataset_meta=dict(classes=CLASSES, palette=[[0, 0, 0]] * 3))
-    torch.save(dict(state_dict=init_model(tiny_vpd, device='cpu').state_dict(), meta=meta), path)
-    return str(path)
 
 
 @pytest.fixture
@@ -65,9 +30,3 @@ def broken_checkpoints(tmp_path):
         assert not (tmp_path / 'executed').exists()
 
     return write
-
-
-@pytest.fixture
-def tool(monkeypatch):
-    """Makes the scripts of ``tools/`` importable by name."""
-    monkeypatch.syspath_prepend(str(ROOT / 'tools'))

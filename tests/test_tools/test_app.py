@@ -2,21 +2,18 @@
 
 import json
 from contextlib import contextmanager
-from pathlib import Path
 from urllib.parse import urlsplit
 
+import app
 import cv2
 import numpy as np
 import pytest
 import tiny_depth
 import tiny_pose
 import tiny_refer
-import torch
 from browser import open_browser
 from mmengine.config import Config
 from playwright.sync_api import expect
-
-from mmdiffperc.generative import DeterministicDiffusion
 
 TINY_SD = dict(type='Pretrained', checkpoint='tiny-sd')
 LIMIT = 20_000  # bytes and pixels
@@ -26,28 +23,6 @@ DMP = dict(
     normals=dict(num_steps=2, guidance_scale=2.0),
     shading=dict(use_prompts=False, sampler='one_pass', prediction_type='sample'),
 )
-
-
-@pytest.fixture(scope='module')
-def app():
-    """The tool as a module."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(str(Path(__file__).parents[2] / 'tools'))
-        import app
-
-        yield app
-
-
-@pytest.fixture(scope='module')
-def adapter(tmp_path_factory):
-    """The folder of an adapter that changes something."""
-    torch.manual_seed(0)
-    model = DeterministicDiffusion('tiny-sd')
-    for name, weight in model.unet.named_parameters():
-        if '.lora_B.' in name:
-            torch.nn.init.normal_(weight, std=0.2)
-    model.save_lora(folder := tmp_path_factory.mktemp('adapter'))
-    return folder
 
 
 @pytest.fixture(scope='module')
@@ -72,8 +47,8 @@ def words(tasks):
 
 
 @pytest.fixture(scope='module')
-def server(app, tasks, tmp_path_factory):
-    """The page, which is being served."""
+def server(tasks, tmp_path_factory):
+    """The page as it is served, with its inferencers."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv('GRADIO_TEMP_DIR', str(tmp_path_factory.mktemp('cache')))
         limits = ['--max-bytes', str(LIMIT), '--max-pixels', str(LIMIT)]
@@ -85,8 +60,8 @@ def server(app, tasks, tmp_path_factory):
 
 
 @pytest.fixture(scope='module')
-def inferencers(app, tasks):
-    """The inferencers of the tasks, separate from those of the page."""
+def inferencers(tasks):
+    """The inferencers of the tasks, apart from those of the page."""
     return {name: app.build_inferencer(*task, device='cpu', show_progress=False) for name, task in tasks.items()}
 
 
@@ -325,7 +300,7 @@ def test_nothing_is_reported_to_others(page, server):
     assert page.request.get(f'{server.local_url}config').json()['analytics_enabled'] is False
 
 
-def test_options(app, tasks):
+def test_options(tasks):
     config, weights = tasks['depth']
     args = app.parse_args(['--task', 'depth', config, weights, 'model.test_cfg.mode=slide', '--max-pixels', '3'])
     assert args.task['depth'][0].model.test_cfg.mode == 'slide' and args.task['depth'][1] == weights
@@ -345,13 +320,13 @@ def test_options(app, tasks):
         (['--task', 'depth', 'CONFIG', 'depth.pth', '--max-queue', '0'], '--max-queue'),
     ],
 )
-def test_bad_options(app, tasks, arguments, message, capsys):
+def test_bad_options(tasks, arguments, message, capsys):
     with pytest.raises(SystemExit):
         app.main([tasks['depth'][0] if word == 'CONFIG' else word for word in arguments])
     assert message in capsys.readouterr().err.splitlines()[-1]
 
 
-def test_wrong_weights_are_an_error_before_the_page_opens(app, tasks, tmp_path, capsys):
+def test_wrong_weights_are_an_error_before_the_page_opens(tasks, tmp_path, capsys):
     (tmp_path / 'damaged.pth').write_bytes(b'garbage' * 100)
     assert app.main(['--task', 'depth', tasks['depth'][0], str(tmp_path / 'damaged.pth'), '--device', 'cpu']) == 1
     assert 'damaged.pth' in capsys.readouterr().err.splitlines()[-1]

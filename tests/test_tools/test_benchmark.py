@@ -1,5 +1,6 @@
 import json
 
+import benchmark
 import pytest
 import tiny_depth
 import tiny_refer
@@ -7,17 +8,10 @@ import torch
 from mmengine.optim import OptimWrapper
 
 
-@pytest.fixture
-def benchmark_tool(tool):
-    import benchmark
-
-    return benchmark
-
-
-def test_json_holds_circumstances_and_results(benchmark_tool, tiny_vpd, tmp_path, capsys):
+def test_json_holds_circumstances_and_results(tiny_vpd, tmp_path, capsys):
     out = tmp_path / 'speed.json'
     arguments = ['--size', '64', '128', '--batch-size', '2', '--repeats', '3', '--device', 'cpu']
-    assert benchmark_tool.main([tiny_vpd, *arguments, '--train', '--out-file', str(out)]) == 0
+    assert benchmark.main([tiny_vpd, *arguments, '--train', '--out-file', str(out)]) == 0
     report = json.loads(out.read_text())
     assert (report['size'], report['batch_size'], report['dtype'], report['config']) == (
         [64, 128],
@@ -36,34 +30,34 @@ def test_json_holds_circumstances_and_results(benchmark_tool, tiny_vpd, tmp_path
     assert 'time_ratio' not in results['training step']
 
 
-def test_time_ratio_is_that_of_the_median_turn(benchmark_tool):
+def test_time_ratio_is_that_of_the_median_turn():
     results = {
         'floor': dict(turns=[1.0, 10.0, 2.0], peak_memory_mib=8.0),
         'backbone': dict(turns=[5.0, 11.0, 4.0], peak_memory_mib=10.0),
     }
-    benchmark_tool.with_ratios(results)
+    benchmark.with_ratios(results)
     assert results['backbone']['time_ratio'] == 2  # of 5, 1.1 and 2; that of the medians would be 2.5
     assert results['backbone']['memory_ratio'] == 1.25
 
 
-def test_peak_memory_is_what_a_run_holds_at_most(benchmark_tool):
+def test_peak_memory_is_what_a_run_holds_at_most():
     def run():
         held = torch.ones(16 * 2**20)  # 64 MiB
         return [(held + 1).sum(), (held + 2).sum()]  # 64 MiB more, twice, never both
 
-    assert benchmark_tool.peak_memory(run, torch.device('cpu')) == pytest.approx(128, abs=8)
+    assert benchmark.peak_memory(run, torch.device('cpu')) == pytest.approx(128, abs=8)
 
 
 @pytest.fixture
-def model(benchmark_tool, tiny_vpd):
-    cfg = benchmark_tool.Config.fromfile(tiny_vpd)
-    model = benchmark_tool.build_model(cfg).eval()
+def model(tiny_vpd):
+    cfg = benchmark.Config.fromfile(tiny_vpd)
+    model = benchmark.build_model(cfg).eval()
     return model, cfg.model.backbone
 
 
-def test_stock_unet_shares_weights_and_computes_the_same(benchmark_tool, model):
+def test_stock_unet_shares_weights_and_computes_the_same(model):
     backbone = model[0].backbone
-    unet = benchmark_tool.stock_unet(backbone)
+    unet = benchmark.stock_unet(backbone)
     latents, prompts = torch.randn(2, 4, 8, 16), backbone.prompts(2)
     kept = []
     unet.up_blocks[-1].register_forward_hook(lambda module, args, output: kept.append(output))
@@ -77,9 +71,9 @@ def test_stock_unet_shares_weights_and_computes_the_same(benchmark_tool, model):
     assert added == {'conv_norm_out.weight', 'conv_norm_out.bias', 'conv_out.weight', 'conv_out.bias'}
 
 
-def test_backbone_without_maps_gives_the_same_features(benchmark_tool, model):
+def test_backbone_without_maps_gives_the_same_features(model):
     backbone, config = model[0].backbone, model[1]
-    plain = benchmark_tool.without_maps(backbone, config)
+    plain = benchmark.without_maps(backbone, config)
     images = torch.rand(1, 3, 64, 128) * 2 - 1
     with torch.no_grad():
         for ours, feature in zip(plain(images), backbone(images), strict=True):
@@ -88,17 +82,17 @@ def test_backbone_without_maps_gives_the_same_features(benchmark_tool, model):
     assert next(plain.unet.parameters()).data_ptr() == next(backbone.unet.parameters()).data_ptr()
 
 
-def test_depth_estimators_learn_from_depth(benchmark_tool, tmp_path):
-    cfg = benchmark_tool.Config.fromfile(tiny_depth.write_config(tmp_path))
-    model = benchmark_tool.build_model(cfg).train()
-    losses = benchmark_tool.training_losses(model, torch.rand(2, 3, 64, 96))()
+def test_depth_estimators_learn_from_depth(tmp_path):
+    cfg = benchmark.Config.fromfile(tiny_depth.write_config(tmp_path))
+    model = benchmark.build_model(cfg).train()
+    losses = benchmark.training_losses(model, torch.rand(2, 3, 64, 96))()
     assert set(losses) == {'decode.loss_silog'} and losses['decode.loss_silog'] > 0
 
 
-def test_optimizer_is_built_as_the_config_says(benchmark_tool, tiny_vpd, model):
-    cfg = benchmark_tool.Config.fromfile(tiny_vpd)
+def test_optimizer_is_built_as_the_config_says(tiny_vpd, model):
+    cfg = benchmark.Config.fromfile(tiny_vpd)
     cfg.optim_wrapper.type = 'AmpOptimWrapper'
-    wrapper = benchmark_tool.optim_wrapper_of(model[0], cfg)
+    wrapper = benchmark.optim_wrapper_of(model[0], cfg)
     assert type(wrapper) is OptimWrapper
     rates = {group['lr'] for group in wrapper.param_groups}
     assert len(rates) < len(wrapper.param_groups) < 10  # grouped, not one for each parameter
@@ -111,32 +105,32 @@ def test_optimizer_is_built_as_the_config_says(benchmark_tool, tiny_vpd, model):
         (['default_scope=mmdet'], '--train'),
     ],
 )
-def test_unsuitable_config(benchmark_tool, tiny_vpd, capsys, options, message):
+def test_unsuitable_config(tiny_vpd, capsys, options, message):
     arguments = ['--size', '64', '64', '--repeats', '1', '--device', 'cpu', '--train']
-    assert benchmark_tool.main([tiny_vpd, *arguments, '--cfg-options', *options]) == 1
+    assert benchmark.main([tiny_vpd, *arguments, '--cfg-options', *options]) == 1
     assert message in capsys.readouterr().err
 
 
-def test_bad_input_is_one_clear_line(benchmark_tool, tiny_vpd, tmp_path, capsys):
+def test_bad_input_is_one_clear_line(tiny_vpd, tmp_path, capsys):
     (tmp_path / 'empty.py').write_text('')
     for arguments, message in (
         ([str(tmp_path / 'empty.py')], 'None'),
         ([tiny_refer.write_config(tmp_path)], 'got TextPrompts, which need sentences'),
         ([tiny_vpd, '--out-file', str(tmp_path / 'empty.py' / 'speed.json')], 'empty.py'),
     ):
-        assert benchmark_tool.main(arguments) == 1
+        assert benchmark.main(arguments) == 1
         assert message in capsys.readouterr().err
 
 
 @pytest.mark.parametrize('arguments', [['absent.py'], [__file__, '--device', 'abacus']])
-def test_options_are_checked_first(benchmark_tool, capsys, arguments):
+def test_options_are_checked_first(capsys, arguments):
     with pytest.raises(SystemExit):
-        benchmark_tool.main(arguments)
+        benchmark.main(arguments)
     assert arguments[-1] in capsys.readouterr().err
 
 
-def test_size_must_be_positive(benchmark_tool, tiny_vpd, capsys):
+def test_size_must_be_positive(tiny_vpd, capsys):
     with pytest.raises(SystemExit):
-        benchmark_tool.main([tiny_vpd, '--size', '64', '0'])
+        benchmark.main([tiny_vpd, '--size', '64', '0'])
     error = capsys.readouterr().err.splitlines()[-1]
     assert '--size' in error and "'0'" in error

@@ -1,5 +1,6 @@
 import json
 
+import constant_depth
 import cv2
 import numpy as np
 import pytest
@@ -27,26 +28,20 @@ def config(tmp_path):
     return str(tmp_path / 'config.py')
 
 
-def test_scores_the_mean_of_the_pixels_that_have_depth(tool, config):
-    from constant_depth import constant_scores
-
+def test_scores_the_mean_of_the_pixels_that_have_depth(config):
     mean = (1 + 2 + 3 + 6 * 3) / 9  # metres, of pixels: the maps have three and six
-    scores = constant_scores(config)
+    scores = constant_depth.constant_scores(config)
     assert scores['rmse'] == pytest.approx(((4 - mean) + (mean - 2)) / 2, abs=1e-5)
     assert scores['abs_rel'] == pytest.approx(((4 - mean) / 4 + (mean - 2) / 2) / 2, abs=1e-5)
 
 
-def test_prints_and_writes_them(tool, config, tmp_path, capsys):
-    import constant_depth
-
+def test_prints_and_writes_them(config, tmp_path, capsys):
     assert constant_depth.main([config, '--out-file', str(tmp_path / 'new' / 'scores.json')]) == 0
     assert 'rmse: 1.0000\n' in capsys.readouterr().out
     assert json.loads((tmp_path / 'new' / 'scores.json').read_text())['rmse'] == pytest.approx(1, abs=1e-5)
 
 
-def test_bad_input_is_one_clear_line(tool, config, tmp_path, capsys):
-    import constant_depth
-
+def test_bad_input_is_one_clear_line(config, tmp_path, capsys):
     (tmp_path / 'empty.py').write_text('')
     without_depth = Config.fromfile(config)
     without_depth.test_pipeline = [dict(type='LoadImageFromFile'), dict(type='PackSegInputs')]
@@ -62,9 +57,7 @@ def test_bad_input_is_one_clear_line(tool, config, tmp_path, capsys):
     assert 'absent.py' in capsys.readouterr().err
 
 
-def test_training_maps_without_any_depth(tool, config, tmp_path, capsys):
-    import constant_depth
-
+def test_training_maps_without_any_depth(config, tmp_path, capsys):
     for path in (tmp_path / 'annotations/train').iterdir():
         cv2.imwrite(str(path), np.zeros((2, 3), np.uint16))
     assert constant_depth.main([config]) == 1

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from convert_checkpoint import main
 from full_disk import full_disk
 from mmengine.config import Config
 from parity.detweights import make_state_dict
@@ -41,15 +42,12 @@ def weights():
     return make_state_dict(str(MANIFEST))
 
 
-@pytest.fixture
-def convert(tool):
-    """Run the tool with arguments, in this process; returns its exit status."""
-    from convert_checkpoint import main
-
-    return lambda *arguments: main([*map(str, arguments)])
+def convert(*arguments):
+    """Run the tool in this process; return its exit status."""
+    return main([*map(str, arguments)])
 
 
-def test_writes_a_checkpoint_of_openmmlab(convert, tmp_path, config, weights, capsys):
+def test_writes_a_checkpoint_of_openmmlab(tmp_path, config, weights, capsys):
     torch.save(dict(state_dict=weights, meta={}), tmp_path / 'official.pth')
     assert convert(tmp_path / 'official.pth', '--out-file', tmp_path / 'ours.pth', '--config', config) == 0
     checkpoint = load_file(tmp_path / 'ours.pth')
@@ -62,7 +60,7 @@ def test_writes_a_checkpoint_of_openmmlab(convert, tmp_path, config, weights, ca
     assert len(meta['palette']) == 150
 
 
-def test_writes_nothing_when_a_weight_is_missing(convert, tmp_path, config, weights, capsys):
+def test_writes_nothing_when_a_weight_is_missing(tmp_path, config, weights, capsys):
     partial = {key: value for key, value in weights.items() if key != 'gamma'}
     torch.save(dict(state_dict=partial), tmp_path / 'official.pth')
     assert convert(tmp_path / 'official.pth', '--out-file', tmp_path / 'ours.pth', '--config', config) == 1
@@ -70,7 +68,7 @@ def test_writes_nothing_when_a_weight_is_missing(convert, tmp_path, config, weig
     assert not (tmp_path / 'ours.pth').exists()
 
 
-def test_full_disk_leaves_the_destination(convert, tmp_path, config, weights, capsys):
+def test_full_disk_leaves_the_destination(tmp_path, config, weights, capsys):
     torch.save(dict(state_dict=weights), tmp_path / 'official.pth')
     (tmp_path / 'ours.pth').write_bytes(b'precious')
     with full_disk(100_000):
@@ -91,14 +89,14 @@ def test_full_disk_leaves_the_destination(convert, tmp_path, config, weights, ca
     ],
     ids=['tensor', 'list', 'numbers', 'another model', 'unsafe'],
 )
-def test_a_file_that_is_no_such_checkpoint(convert, tmp_path, capsys, content, message):
+def test_a_file_that_is_no_such_checkpoint(tmp_path, capsys, content, message):
     torch.save(content, tmp_path / 'official.pth')
     assert convert(tmp_path / 'official.pth', '--out-file', tmp_path / 'ours.pth') == 1
     error = capsys.readouterr().err
     assert error.startswith('convert_checkpoint: ') and message in error
 
 
-def test_a_file_that_is_cut_or_not_there(convert, tmp_path, capsys):
+def test_a_file_that_is_cut_or_not_there(tmp_path, capsys):
     torch.save({'gamma': torch.zeros(300)}, tmp_path / 'whole.pth')
     (tmp_path / 'cut.pth').write_bytes((tmp_path / 'whole.pth').read_bytes()[:500])
     for name, message in (('cut.pth', 'incomplete'), ('absent.pth', 'absent.pth')):
@@ -107,7 +105,7 @@ def test_a_file_that_is_cut_or_not_there(convert, tmp_path, capsys):
         assert name in error and message in error
 
 
-def test_depth_of_mmsegmentation(convert, tmp_path, capsys):
+def test_depth_of_mmsegmentation(tmp_path, capsys):
     """Its checkpoint, made of the official one's weights, gives the same as the official one."""
     config = Config.fromfile(DEPTH_CONFIG)
     config.model.backbone.arch = write_arch(tmp_path / 'arch', 'parity')
@@ -142,7 +140,7 @@ def test_depth_of_mmsegmentation(convert, tmp_path, capsys):
         torch.testing.assert_close(converted[1]['state_dict'][name], weight, rtol=0, atol=0)
 
 
-def test_referring_segmentation_says_where_its_text_encoder_comes_from(convert, tmp_path, capsys):
+def test_referring_segmentation_says_where_its_text_encoder_comes_from(tmp_path, capsys):
     config = Config.fromfile(REFER_CONFIG)
     config.model.backbone.arch = write_arch(tmp_path / 'arch', 'parity')
     config.model.backbone.prompts.max_length = 11

@@ -3,23 +3,22 @@ import signal
 import subprocess
 
 import child_processes
+import demo
 import pytest
+import toy_runs
 
 from mmdiffperc.command_line import one_line_errors
 
 
-def test_help_explains_and_starts_nothing(tool, capsys):
-    import demo
-
+def test_help_explains_and_starts_nothing(capsys):
     with pytest.raises(SystemExit) as stopped:
         demo.main(['--help'])
     assert stopped.value.code == 0
     assert 'mim' in capsys.readouterr().out
 
 
-def test_commands_end_with_the_tool(tool, tmp_path):
+def test_commands_end_with_the_tool(tmp_path):
     """So do the processes that a command has started, as mim starts the training."""
-    import toy_runs
 
     @one_line_errors()
     def main(arguments):
@@ -32,12 +31,10 @@ def test_commands_end_with_the_tool(tool, tmp_path):
     started = int((tmp_path / 'started').read_text())
     assert child_processes.is_running(started)
     os.kill(process, signal.SIGTERM)
-    assert os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]) == 130
+    assert child_processes.exit_code(process) == 130
     assert child_processes.wait_until(lambda: not child_processes.is_running(started))
 
 
-def test_a_command_that_fails(tool):
-    import toy_runs
-
+def test_a_command_that_fails():
     with pytest.raises(subprocess.CalledProcessError, match='status 3'):
         toy_runs.run('sh', '-c', 'exit 3')

@@ -1,17 +1,16 @@
 import cv2
+import draw_predictions
 import numpy as np
 import pytest
+import tiny_depth
 import torch
 from matplotlib.figure import Figure
 from mmengine.config import Config
 
 
-@pytest.fixture
-def draw(tool):
-    """Run the tool with arguments; returns its exit status."""
-    from draw_predictions import main
-
-    return lambda *arguments: main([*map(str, arguments)])
+def draw(*arguments):
+    """Run the tool; return its exit status."""
+    return draw_predictions.main([*map(str, arguments)])
 
 
 @pytest.fixture
@@ -31,14 +30,31 @@ def config(tiny_vpd, tmp_path):
     return str(tmp_path / 'config.py')
 
 
-def test_draws_all_images_there_are(draw, config, tiny_checkpoint, tmp_path, capsys):
+def test_draws_all_images_there_are(config, tiny_checkpoint, tmp_path, capsys):
     out = tmp_path / 'new' / 'figure.png'
     assert draw(config, tiny_checkpoint, '--out-file', out) == 0
     assert f'{out} written' in capsys.readouterr().out
     assert cv2.imread(str(out)).shape == (2 * 2.2 * 120 + 0.4 * 120, 10 * 120, 3)
 
 
-def test_bad_input_is_one_clear_line(draw, config, tiny_checkpoint, tmp_path, capsys):
+def test_draws_depth(tmp_path, capsys):
+    config = tiny_depth.write_config(tmp_path)  # its test set has three images
+    files = [config, tiny_depth.write_checkpoint(config, tmp_path / 'depth.pth')]
+    heights = []
+    for indices in (['--indices', '0', '2'], []):
+        out = tmp_path / f'{len(indices)}.png'
+        assert draw(*files, *indices, '--out-file', out) == 0
+        height, width = cv2.imread(str(out)).shape[:2]
+        assert width == 120 * (4 * 2.4 + 1.6)
+        heights.append(height)
+    assert heights[1] == pytest.approx(1.5 * heights[0], rel=0.01)  # all three: there are no four
+    capsys.readouterr()
+    assert draw(*files, '--indices', 0, 3, '--out-file', tmp_path / 'absent.png') == 1
+    assert '0 to 2, got [3]' in capsys.readouterr().err
+    assert not (tmp_path / 'absent.png').exists()
+
+
+def test_bad_input_is_one_clear_line(config, tiny_checkpoint, tmp_path, capsys):
     torch.save(dict(state_dict={}), tmp_path / 'whole.pth')
     (tmp_path / 'cut.pth').write_bytes((tmp_path / 'whole.pth').read_bytes()[:200])
     unlabelled = Config.fromfile(config)
@@ -47,18 +63,19 @@ def test_bad_input_is_one_clear_line(draw, config, tiny_checkpoint, tmp_path, ca
     for arguments, message in (
         ([config, tmp_path / 'cut.pth'], 'cut.pth could not be loaded'),
         ([config, tiny_checkpoint, '--indices', 0, 7], '0 to 1, got [7]'),
-        ([tmp_path / 'unlabelled.py', tiny_checkpoint], 'many.jpg: expected a config of semantic segmentation'),
+        (
+            [tmp_path / 'unlabelled.py', tiny_checkpoint],
+            'gt_sem_seg',
+        ),
     ):
         assert draw(*arguments, '--out-file', tmp_path / 'figure.png') == 1
         error = capsys.readouterr().err
         assert 'draw_predictions: ' in error and message in error
 
 
-def test_the_legend_names_the_classes_in_the_pictures(tool):
-    from draw_predictions import add_legend
-
+def test_the_legend_names_the_classes_in_the_pictures():
     figure = Figure(layout='constrained')
-    add_legend(figure, {2, 0, 255}, ['wall', 'floor', 'ball'], [[0, 0, 0], [1, 1, 1], [255, 0, 51]])
+    draw_predictions.add_legend(figure, {2, 0, 255}, ['wall', 'floor', 'ball'], [[0, 0, 0], [1, 1, 1], [255, 0, 51]])
     (legend,) = figure.legends
     assert [text.get_text() for text in legend.get_texts()] == ['wall', 'ball']
     assert [patch.get_facecolor()[:3] for patch in legend.get_patches()] == [(0, 0, 0), (1, 0, 0.2)]

@@ -2,10 +2,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import cv2
+import draw_transfer
 import numpy as np
 import pytest
 import torch
 from mmengine.config import Config
+from toy_runs import TASKS
 
 from mmdiffperc.registry import MODELS
 from mmdiffperc.toy_scenes.writers import DatasetSpec, write_dataset
@@ -18,19 +20,14 @@ TARGETS = ('depth', 'albedo')
 def repository(tmp_path_factory):
     """A folder with two images and untrained runs of two targets, each of two models; and these tasks."""
     folder = tmp_path_factory.mktemp('repository')
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(str(ROOT / 'tools'))
-        from toy_runs import TASKS
     write_dataset(folder / 'data', DatasetSpec(1, 2, (64, 64), seed=0, formats=('dmp_b',)))
     torch.manual_seed(0)
     return folder, {f'dmp-{target}': small(TASKS[f'dmp-{target}'], target, folder) for target in TARGETS}
 
 
 @pytest.fixture
-def draw(tool, repository, monkeypatch):
+def draw(repository, monkeypatch):
     """The tool, in that repository."""
-    import draw_transfer
-
     folder, tasks = repository
     monkeypatch.setattr(draw_transfer, 'TASKS', {'depth': None} | tasks)  # the first is not one of DMP's
     monkeypatch.chdir(folder)

@@ -6,21 +6,13 @@ from pathlib import Path
 
 import child_processes
 import pytest
+from make_toy_scenes import main
 from mmengine.config import Config
 
-TOOL = Path(__file__).parents[2] / 'tools' / 'make_toy_scenes.py'
+ROOT = Path(__file__).parents[2]
 
 
-@pytest.fixture
-def main(monkeypatch):
-    """The tool's entry point, imported as a script of its folder would be."""
-    monkeypatch.syspath_prepend(str(TOOL.parent))
-    from make_toy_scenes import main
-
-    return main
-
-
-def test_writes_what_is_named(tmp_path, main, capsys):
+def test_writes_what_is_named(tmp_path, capsys):
     sizes = ['--num-train', '2', '--num-val', '1', '--size', '40', '48']
     assert main(['--out', str(tmp_path), *sizes, '--seed', '7', '--formats', 'nyu_b', 'ade', '--workers', '2']) == 0
     shown = capsys.readouterr()
@@ -32,11 +24,11 @@ def test_writes_what_is_named(tmp_path, main, capsys):
     assert len(list((tmp_path / 'ade/images/training').iterdir())) == 2
 
 
-def test_without_options_it_makes_what_the_configs_read(tmp_path, main, monkeypatch):
+def test_without_options_it_makes_what_the_configs_read(tmp_path, monkeypatch):
     """The folders are those that the toy configs name, and each config names the folder that it reads."""
     monkeypatch.chdir(tmp_path)
     assert main(['--num-train', '1', '--num-val', '1', '--size', '32']) == 0
-    configs = [path for path in TOOL.parents[1].rglob('configs/**/*_toy-*.py') if '_base_' not in path.parts]
+    configs = [path for path in ROOT.rglob('configs/**/*_toy-*.py') if '_base_' not in path.parts]
     assert len(configs) > 30
     roots = set()
     for path in configs:
@@ -54,7 +46,7 @@ def format_of(name):
     return re.search('_toy-([a-z]+)-', name)[1]
 
 
-def test_second_run_says_that_it_is_there(tmp_path, main, capsys):
+def test_second_run_says_that_it_is_there(tmp_path, capsys):
     arguments = ['--out', str(tmp_path), '--num-train', '1', '--num-val', '1', '--size', '32', '--formats', 'ade']
     assert main(arguments) == main(arguments) == 0
     assert 'ade: already there' in capsys.readouterr().out
@@ -70,7 +62,7 @@ def test_second_run_says_that_it_is_there(tmp_path, main, capsys):
         (['--formats', 'voc'], "formats[0]='voc': expected"),
     ],
 )
-def test_bad_arguments_end_with_one_clear_line(tmp_path, main, capsys, extra, message):
+def test_bad_arguments_end_with_one_clear_line(tmp_path, capsys, extra, message):
     assert main(['--out', str(tmp_path), '--num-train', '1', *extra]) == 1
     error = capsys.readouterr().err
     assert error.startswith('make_toy_scenes: ') and message in error and error.count('\n') == 1
@@ -78,14 +70,14 @@ def test_bad_arguments_end_with_one_clear_line(tmp_path, main, capsys, extra, me
 
 
 @pytest.mark.parametrize('number', [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
-def test_ended_by_a_signal(tmp_path, main, number):
+def test_ended_by_a_signal(tmp_path, number):
     """No worker goes on, and nothing is left behind, of a killed run after the next one."""
     arguments = ['--out', str(tmp_path), '--num-val', '1', '--size', '32', '--formats', 'nyu', '--workers', '2']
     process = child_processes.fork(lambda: main([*arguments, '--num-train', '10000']))
     assert child_processes.wait_until(lambda: [*tmp_path.glob('*/images/train/*.png')])
     workers = child_processes.children_of(process)
     os.kill(process, number)
-    status = os.waitstatus_to_exitcode(os.waitpid(process, 0)[1])
+    status = child_processes.exit_code(process)
     assert child_processes.wait_until(lambda: not any(map(child_processes.is_running, workers)))
     if number == signal.SIGKILL:
         assert status == -number and len(os.listdir(tmp_path)) == 1

@@ -5,7 +5,9 @@ import sys
 from pathlib import Path
 
 import pytest
+from measure_prior import further_scores, main, measure
 from mmengine.config import Config
+from toy_runs import TASKS
 
 ROOT = Path(__file__).parents[2]
 # Note the command, then write what it would: a validation at the end of the log, or a score that counts the commands.
@@ -33,7 +35,7 @@ elif os.path.exists('trains'):
 
 
 @pytest.fixture
-def folder(tool, tmp_path, monkeypatch):
+def folder(tmp_path, monkeypatch):
     """The current directory, in which nothing has run yet."""
     (tmp_path / 'bin').mkdir()
     for name in ('mim', 'python'):
@@ -67,8 +69,6 @@ def table(capsys) -> list[list[str]]:
 
 
 def test_finished_runs_become_a_table(folder, capsys):
-    from measure_prior import main
-
     for start, score in (('pre-trained', 40.0), ('random', 20.0)):
         for seed in (0, 1):
             finish(folder / f'segmentation-{start}-seed{seed}', mIoU=score + seed)
@@ -86,8 +86,6 @@ def test_finished_runs_become_a_table(folder, capsys):
 
 def test_a_run_that_was_stopped_is_resumed(folder):
     """Its latest log ends with a line of training, though the one before was complete."""
-    from measure_prior import measure
-
     finish(folder / 'segmentation-pre-trained-seed1', mIoU=40.0)
     finish(folder / 'segmentation-random-seed1', mIoU=20.0)
     write_log(folder / 'segmentation-random-seed1', '1010_1100', dict(loss=0.5, step=400))
@@ -104,8 +102,6 @@ def test_a_run_that_was_stopped_is_resumed(folder):
 
 def test_a_run_that_was_stopped_in_its_validation_is_tested(folder):
     """Nothing is left to train, so that --resume neither trains nor validates."""
-    from measure_prior import measure
-
     finish(folder / 'segmentation-pre-trained-seed1', mIoU=40.0)
     finish(folder / 'segmentation-random-seed1', loss=0.5)
     assert [run['mIoU'] for run in measure('segmentation', [1], [])['random']] == [14]
@@ -115,8 +111,6 @@ def test_a_run_that_was_stopped_in_its_validation_is_tested(folder):
 
 def test_referring_segmentation_is_scored_with_shuffled_sentences(folder):
     """The last checkpoint of each run is tested once more, with the options of the training."""
-    from measure_prior import main
-
     for start, score in (('pre-trained', 50.0), ('random', 30.0)):
         finish(folder / f'referring-{start}-seed0', oIoU=score, mIoU=1, **{'precision@0.5': 2})
     for _ in range(2):
@@ -137,16 +131,12 @@ def test_referring_segmentation_is_scored_with_shuffled_sentences(folder):
 
 def test_tests_without_changes_have_no_empty_option(folder):
     """mmseg's script refuses --cfg-options without a value."""
-    from measure_prior import further_scores
-
     finish(folder / 'dmp', mean=1.0)
     assert further_scores('mmseg', 'config.py', folder / 'dmp', 'domain b', [])['mIoU'] == 7
     assert commands(folder)[0][-2] == '--work-dir'
 
 
 def test_depth_is_compared_with_a_constant(folder, capsys):
-    from measure_prior import main
-
     for start in ('pre-trained', 'random'):
         finish(folder / f'depth-{start}-seed3', rmse=0.5, abs_rel=0.125)
     for _ in range(2):
@@ -156,9 +146,7 @@ def test_depth_is_compared_with_a_constant(folder, capsys):
     assert command[0] == 'tools/constant_depth.py' and (ROOT / command[1]).is_file()
 
 
-def test_pairs_differ_in_the_weights_of_the_unet_only(tool):
-    from toy_runs import TASKS
-
+def test_pairs_differ_in_the_weights_of_the_unet_only():
     for name, task in TASKS.items():
         if name.startswith('dmp'):
             continue
@@ -169,9 +157,7 @@ def test_pairs_differ_in_the_weights_of_the_unet_only(tool):
         assert first.train_dataloader == second.train_dataloader
 
 
-def test_runs_of_meta_prompts_differ_in_one_thing(tool):
-    from toy_runs import TASKS
-
+def test_runs_of_meta_prompts_differ_in_one_thing():
     three, two, one, classes, _ = (Config.fromfile(ROOT / path) for path in TASKS['metaprompts'].configs.values())
     assert [config.model.backbone.pop('num_refine_steps') for config in (three, two, one, classes)] == [3, 2, 1, 3]
     assert three.model == two.model == one.model
@@ -182,9 +168,7 @@ def test_runs_of_meta_prompts_differ_in_one_thing(tool):
 
 
 @pytest.mark.parametrize('target', ['normals', 'depth', 'albedo', 'shading', 'segmentation'])
-def test_runs_of_dmp_differ_in_one_thing(tool, target):
-    from toy_runs import TASKS
-
+def test_runs_of_dmp_differ_in_one_thing(target):
     dmp, regression, random = (Config.fromfile(ROOT / path) for path in TASKS[f'dmp-{target}'].configs.values())
     assert ('loss_on' in dmp.model, regression.model.loss_on) == (False, 'pixels')
     assert regression.model.lora == dmp.model.lora == dict(r=16) and random.model.lora is None

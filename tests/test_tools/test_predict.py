@@ -1,5 +1,6 @@
 import cv2
 import numpy as np
+import predict
 import pytest
 import tiny_depth
 from mmengine.config import Config
@@ -19,9 +20,8 @@ def model_files(tmp_path_factory):
 
 
 @pytest.fixture
-def run(tool, model_files, tmp_path):
+def run(model_files, tmp_path):
     """Runs the tool; returns its exit status."""
-    import predict
 
     def run(*arguments, files=model_files):
         return predict.main([*files, *map(str, arguments), '--out', str(tmp_path / 'out'), '--device', 'cpu'])
@@ -77,9 +77,7 @@ def test_settings_of_the_config(run, tmp_path, photos, capsys):
         ('configs/vpd/vpd_sd1-5-fpn_8xb2-80k_ade20k-512x512.py', set()),
     ],
 )
-def test_help_lists_the_options_of_the_task(tool, capsys, config, options):
-    import predict
-
+def test_help_lists_the_options_of_the_task(capsys, config, options):
     helps = []
     for arguments in ([config, '--help'], ['--help']):
         with pytest.raises(SystemExit):
@@ -89,9 +87,7 @@ def test_help_lists_the_options_of_the_task(tool, capsys, config, options):
     assert {'--out', '--device', '--dtype', '--batch-size', '--skip-existing', '--cfg-options'} < helps[1]
 
 
-def test_wrong_command_lines(run, tool, tmp_path, photos, capsys):
-    import predict
-
+def test_wrong_command_lines(run, tmp_path, photos, capsys):
     def error(arguments):
         with pytest.raises(SystemExit):
             predict.main(arguments)
@@ -131,10 +127,8 @@ def test_checkpoints_that_cannot_be_used(run, model_files, broken_checkpoints, p
     assert not (tmp_path / 'out').exists()
 
 
-def test_the_command_of_the_first_page(tool, tmp_path, monkeypatch, capsys):
+def test_the_command_of_the_first_page(tmp_path, monkeypatch, capsys):
     """A fresh clone has its config, its checkpoint and its image."""
-    import predict
-
     command = next(command for command in commands() if command.startswith('python tools/predict.py')).split()
     monkeypatch.chdir(ROOT)
     assert predict.main([*command[2:], '--out', str(tmp_path), '--device', 'cpu']) == 0

@@ -1,16 +1,10 @@
 import pytest
 import torch
 from mmseg.apis import init_model
+from publish_checkpoint import main as publish
 
 from mmdiffperc.compat.checkpoint import load_file
 from mmdiffperc.weights.shipped_autoencoder import shipped_autoencoder
-
-
-@pytest.fixture
-def publish(tool):
-    from publish_checkpoint import main
-
-    return main
 
 
 def save(path, **weights):
@@ -20,7 +14,7 @@ def save(path, **weights):
     return str(path)
 
 
-def test_weights_and_classes_remain(publish, tmp_path):
+def test_weights_and_classes_remain(tmp_path):
     src = save(
         tmp_path / 'src.pth',
         weight=torch.tensor([1.0, 1 / 3]),
@@ -37,7 +31,7 @@ def test_weights_and_classes_remain(publish, tmp_path):
     assert weights['num_batches_tracked'].item() == 100_000
 
 
-def test_a_published_checkpoint_predicts(publish, tiny_vpd, tiny_checkpoint, tmp_path):
+def test_a_published_checkpoint_predicts(tiny_vpd, tiny_checkpoint, tmp_path):
     assert publish([tiny_checkpoint, '--out-file', str(tmp_path / 'half.pth')]) == 0
     whole, half = (init_model(tiny_vpd, str(file), device='cpu') for file in (tiny_checkpoint, tmp_path / 'half.pth'))
     assert half.dataset_meta['classes'] == whole.dataset_meta['classes']
@@ -46,14 +40,14 @@ def test_a_published_checkpoint_predicts(publish, tiny_vpd, tiny_checkpoint, tmp
 
 
 @pytest.mark.parametrize(('dtype', 'status'), [('float16', 1), ('bfloat16', 0), ('float32', 0)])
-def test_a_weight_that_is_too_large(publish, tmp_path, capsys, dtype, status):
+def test_a_weight_that_is_too_large(tmp_path, capsys, dtype, status):
     src, dst = save(tmp_path / 'src.pth', head=torch.tensor([7e4])), tmp_path / 'dst.pth'
     assert publish([src, '--out-file', str(dst), '--dtype', dtype]) == status
     assert dst.exists() != status
     assert not status or {'head:', 'float16', '--dtype'} <= set(capsys.readouterr().err.split())
 
 
-def test_the_shipped_autoencoder_is_left_out(publish, tmp_path):
+def test_the_shipped_autoencoder_is_left_out(tmp_path):
     weights = {f'backbone.{name}': weight for name, weight in shipped_autoencoder().items()}
     src = save(tmp_path / 'src.pth', **weights, **{'decode_head.weight': torch.ones(2, 3)})
     assert publish([src, '--out-file', str(tmp_path / 'dst.pth'), '--without-shipped']) == 0
@@ -61,7 +55,7 @@ def test_the_shipped_autoencoder_is_left_out(publish, tmp_path):
     assert set(kept) == {name for name, weight in weights.items() if weight.ndim == 1} | {'decode_head.weight'}
 
 
-def test_another_autoencoder_is_not_left_out(publish, tmp_path, capsys):
+def test_another_autoencoder_is_not_left_out(tmp_path, capsys):
     weights = {f'backbone.{name}': weight + 1 for name, weight in shipped_autoencoder().items()}
     for src in (save(tmp_path / 'other.pth', **weights), save(tmp_path / 'none.pth', head=torch.ones(1))):
         assert publish([src, '--out-file', str(tmp_path / 'dst.pth'), '--without-shipped']) == 1
@@ -69,7 +63,7 @@ def test_another_autoencoder_is_not_left_out(publish, tmp_path, capsys):
     assert not (tmp_path / 'dst.pth').exists()
 
 
-def test_no_checkpoint_of_a_training(publish, tmp_path, capsys):
+def test_no_checkpoint_of_a_training(tmp_path, capsys):
     torch.save(dict(weight=torch.ones(1)), tmp_path / 'bare.pth')
     assert publish([str(tmp_path / 'bare.pth'), '--out-file', str(tmp_path / 'dst.pth')]) == 1
     assert 'bare.pth' in capsys.readouterr().err

@@ -1,18 +1,12 @@
 import pytest
 from mmengine.config import Config
+from swap_backbone import main
 from tiny_arch import write_arch
 
 UPERNET = 'mmseg::upernet/upernet_r50_4xb4-80k_ade20k-512x512.py'
 
 
-@pytest.fixture
-def main(tool):
-    import swap_backbone
-
-    return swap_backbone.main
-
-
-def test_a_config_is_written(main, tmp_path, capsys):
+def test_a_config_is_written(tmp_path, capsys):
     arch, out = write_arch(tmp_path / 'arch'), tmp_path / 'mine.py'
     options = ['--arch', arch, '--weights', 'sd.ckpt', '--classes', 'road', 'tram stop']
     assert (
@@ -40,13 +34,13 @@ def test_a_config_is_written(main, tmp_path, capsys):
     assert last.startswith(str(out)) and '(0, 1, 2, 3)' in last and '(4, 8, 16, 32)' in last
 
 
-def test_unknown_arch_in_place_of_our_own_backbone(main, tiny_vpd, tmp_path, capsys):
+def test_unknown_arch_in_place_of_our_own_backbone(tiny_vpd, tmp_path, capsys):
     assert main([tiny_vpd, '--out-file', str(tmp_path / 'mine.py'), '--arch', 'nope']) == 1
     error = capsys.readouterr().err.splitlines()[-1]
     assert "'nope'" in error and 'tiny-sd' in error and not (tmp_path / 'mine.py').exists()
 
 
-def test_own_strides_and_the_classes_of_a_data_set(main, tmp_path, capsys):
+def test_own_strides_and_the_classes_of_a_data_set(tmp_path, capsys):
     arch, out = write_arch(tmp_path / 'arch'), tmp_path / 'mine.py'
     assert (
         main([UPERNET, '--out-file', str(out), '--arch', arch, '--classes', 'ade', '--strides', '8', '16', '32', '64'])
@@ -60,7 +54,7 @@ def test_own_strides_and_the_classes_of_a_data_set(main, tmp_path, capsys):
 
 
 @pytest.mark.parametrize('name', ['tram', 'wave'])
-def test_one_class(main, tmp_path, capsys, name):
+def test_one_class(tmp_path, capsys, name):
     arch, out = write_arch(tmp_path / 'arch'), tmp_path / 'mine.py'
     assert (
         main([UPERNET, '--out-file', str(out), '--arch', arch, '--classes', name, '--strides', '8', '16', '32', '64'])
@@ -72,7 +66,7 @@ def test_one_class(main, tmp_path, capsys, name):
 
 
 @pytest.mark.parametrize('name', ['CityscapesDataset', 'mmseg.datasets.CityscapesDataset'])
-def test_the_classes_of_a_data_set_of_the_host(main, tmp_path, name):
+def test_the_classes_of_a_data_set_of_the_host(tmp_path, name):
     arch, out = write_arch(tmp_path / 'arch'), tmp_path / 'mine.py'
     assert (
         main([UPERNET, '--out-file', str(out), '--arch', arch, '--classes', name, '--strides', '8', '16', '32', '64'])
@@ -82,7 +76,7 @@ def test_the_classes_of_a_data_set_of_the_host(main, tmp_path, name):
     assert cfg.model.backbone.prompts.classes == name and cfg.model.decode_head.num_classes == 19
 
 
-def test_an_existing_file_is_not_replaced_unasked(main, tmp_path, capsys):
+def test_an_existing_file_is_not_replaced_unasked(tmp_path, capsys):
     arch, out = write_arch(tmp_path / 'arch'), tmp_path / 'mine.py'
     out.write_text('mine = True')
     assert main([UPERNET, '--out-file', str(out), '--arch', arch]) == 1
@@ -100,7 +94,7 @@ def test_an_existing_file_is_not_replaced_unasked(main, tmp_path, capsys):
         ([UPERNET, '--out-file', 'mine.py', '--strides', '0'], '--strides'),
     ],
 )
-def test_options_out_of_range(main, tmp_path, capsys, monkeypatch, arguments, name):
+def test_options_out_of_range(tmp_path, capsys, monkeypatch, arguments, name):
     monkeypatch.chdir(tmp_path)
     (tmp_path / 'image.png').touch()
     with pytest.raises(SystemExit):
@@ -109,20 +103,20 @@ def test_options_out_of_range(main, tmp_path, capsys, monkeypatch, arguments, na
     assert f'argument {name}' in error
 
 
-def test_classes_that_the_text_encoder_cannot_read(main, tmp_path, capsys):
+def test_classes_that_the_text_encoder_cannot_read(tmp_path, capsys):
     options = ['--arch', write_arch(tmp_path / 'arch'), '--strides', '8', '16', '32', '64', '--classes', 'tram', '道路']
     assert main([UPERNET, '--out-file', str(tmp_path / 'mine.py'), *options]) == 1
     assert "'道路'" in capsys.readouterr().err.splitlines()[-1] and not (tmp_path / 'mine.py').exists()
 
 
-def test_an_unknown_host(main, tmp_path, capsys):
+def test_an_unknown_host(tmp_path, capsys):
     config = tmp_path / 'config.py'
     config.write_text("model = dict(backbone=dict(type='ResNet'))")
     assert main([str(config), '--out-file', str(tmp_path / 'mine.py'), '--scope', 'nobody']) == 1
     assert "'nobody'" in capsys.readouterr().err.splitlines()[-1]
 
 
-def test_what_cannot_be_swapped_is_told_in_a_line(main, tmp_path, capsys):
+def test_what_cannot_be_swapped_is_told_in_a_line(tmp_path, capsys):
     assert main(['mmseg::_base_/models/san_vit-b16.py', '--out-file', str(tmp_path / 'mine.py')]) == 1
     assert capsys.readouterr().err.startswith('swap_backbone: MultimodalEncoderDecoder ')
     assert not (tmp_path / 'mine.py').exists()

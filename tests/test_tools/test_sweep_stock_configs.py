@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+import sweep_stock_configs as sweep
 import torch
 from mmengine.utils import get_installed_path
 from mmengine.utils.dl_utils import mmcv_full_available
@@ -26,39 +27,32 @@ QUICK = [
 ]
 
 
-@pytest.fixture
-def sweep(tool):
-    import sweep_stock_configs
-
-    return sweep_stock_configs
-
-
-def all_configs(sweep):
+def all_configs():
     return [stock for stocks in sweep.stock_configs().values() for stock in stocks]
 
 
 @pytest.mark.parametrize('name', QUICK)
-def test_the_page_says_what_is_found(sweep, tmp_path, name):
+def test_the_page_says_what_is_found(tmp_path, name):
     """With other widths than those that the page was written with."""
-    (stock,) = (stock for stock in all_configs(sweep) if stock.name.endswith(f'/{name}'))
+    (stock,) = (stock for stock in all_configs() if stock.name.endswith(f'/{name}'))
     row = sweep.make_row(stock, sweep.try_config(stock, write_arch(tmp_path / 'arch')))
     assert sweep.compare(PAGE.read_text(), [row], mmcv_full_available()) == []
 
 
 @pytest.mark.slow
-def test_the_page_says_all_that_is_found(sweep):
+def test_the_page_says_all_that_is_found():
     assert sweep.main(['--check']) == 0
 
 
-def test_the_page_has_all_configs_and_no_other(sweep):
+def test_the_page_has_all_configs_and_no_other():
     rows = [line.split('|')[1].strip(' `') for line in PAGE.read_text().splitlines() if line.startswith('| `')]
-    assert rows == [stock.name.partition('::')[2] for stock in all_configs(sweep)]
+    assert rows == [stock.name.partition('::')[2] for stock in all_configs()]
     bases = Path(get_installed_path('mmseg'), '.mim', 'configs', '_base_', 'models').glob('*.py')
     assert {f'_base_/models/{path.name}' for path in bases} - set(rows) == {'_base_/models/vpd_sd.py'}
     assert 'in place of `_base_/models/vpd_sd.py`' in PAGE.read_text()
 
 
-def test_most_work_as_they_are(sweep):
+def test_most_work_as_they_are():
     """What does not, or needs to be told something, is counted, so that a change of the page is seen."""
     rows = [line for line in PAGE.read_text().splitlines() if line.startswith('| `')]
     number = {kind: sum(f'| {kind}' in row for row in rows) for kind in ('as is', 'with', 'cannot', 'needs full mmcv')}
@@ -67,7 +61,7 @@ def test_most_work_as_they_are(sweep):
     assert f'{len(rows)} stock configs' in (PAGE.parents[1] / 'README.md').read_text()
 
 
-def test_a_page_that_says_otherwise(sweep, monkeypatch, tmp_path, capsys):
+def test_a_page_that_says_otherwise(monkeypatch, tmp_path, capsys):
     page = tmp_path / 'README.md'
     page.write_text(PAGE.read_text().replace('/san_vit-b16.py` | ', '/san_vit-b16.py` | 0'))
     monkeypatch.setattr(sweep, 'PAGE', page)
@@ -77,7 +71,7 @@ def test_a_page_that_says_otherwise(sweep, monkeypatch, tmp_path, capsys):
     assert sweep.main(['--check', '--only', 'san_vit']) == 0
 
 
-def test_with_full_mmcv_what_needs_it_works(sweep):
+def test_with_full_mmcv_what_needs_it_works():
     page = '| `a.py` |  |  | needs full mmcv: `op` |\n| `b.py` | 0 | 8 | as is |'
     found = ['| `a.py` | 0 | 4 | as is |', '| `b.py` | 0 | 8 | as is |']
     assert sweep.compare(page, found, full_mmcv=True) == []
@@ -87,20 +81,20 @@ def test_with_full_mmcv_what_needs_it_works(sweep):
 
 
 @pytest.mark.skipif(mmcv_full_available(), reason='full mmcv is installed')
-def test_without_full_mmcv_it_says_so(sweep, capsys):
+def test_without_full_mmcv_it_says_so(capsys):
     assert sweep.main(['--check', '--full-mmcv']) == 0
     assert capsys.readouterr().out.startswith('Skipped, because mmcv-lite')
 
 
-def test_a_page_is_written_about_all(sweep, capsys):
+def test_a_page_is_written_about_all(capsys):
     with pytest.raises(SystemExit):
         sweep.main(['--write', '--only', 'upernet'])
     assert '--write' in capsys.readouterr().err
 
 
-def test_a_backbone_that_learns_nothing_is_told(sweep, tmp_path, monkeypatch):
+def test_a_backbone_that_learns_nothing_is_told(tmp_path, monkeypatch):
     """A level that is computed and read by nothing would be such a one."""
-    (stock,) = (stock for stock in all_configs(sweep) if stock.name.endswith('/pspnet_r50-d8.py'))
+    (stock,) = (stock for stock in all_configs() if stock.name.endswith('/pspnet_r50-d8.py'))
     wasteful = stock.__class__(stock.name, (('out_indices', (0, 1, 1, 1)),))
     torch.manual_seed(0)
     with pytest.raises(RuntimeError, match='gradient'):

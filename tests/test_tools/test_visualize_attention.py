@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+import visualize_attention
 from mmengine.config import Config
 
 from mmdiffperc.visualization import attention_figure, attention_maps, overlay
@@ -89,10 +90,8 @@ def test_even_map_can_be_drawn():
 
 
 @pytest.fixture
-def run(tool, tiny_checkpoint, tmp_path, image):
+def run(tiny_checkpoint, tmp_path, image):
     """Runs the tool on an image; returns its exit status and the picture."""
-    import visualize_attention
-
     source, out = tmp_path / 'image.png', tmp_path / 'new' / 'attention.png'
     cv2.imwrite(str(source), image)
 

@@ -14,6 +14,11 @@ def test_colours_of_depth():
     assert not colours[1].any()  # black: no depth
 
 
+@pytest.mark.parametrize('depth', [0.0, 4.0])
+def test_even_depth_can_be_coloured(depth):
+    assert len(np.unique(colour_depth(np.full((3, 4), depth)).reshape(-1, 3), axis=0)) == 1
+
+
 def test_a_figure_has_a_row_for_each_image():
     image = np.zeros((4, 6, 3), np.uint8)
     truth = np.array([[1.0, 2.0], [4.0, 0.0]])
@@ -26,3 +31,4 @@ def test_a_figure_has_a_row_for_each_image():
     error = panels[7].images[0]
     assert error.get_clim() == (-3, 3) and error.get_array().mask.tolist() == [[False, False], [False, True]]
     assert panels[1].images[0].get_clim() == panels[2].images[0].get_clim() == pytest.approx((1, 9))
+    assert sum(axes.get_ylabel() == 'm' for axes in figure.axes) == 4  # two colour bars a row

@@ -206,8 +206,8 @@ def test_unwrap(wrap, prefix):
     [
         (torch.zeros(3), 'Tensor'),
         ([1, 2], 'list'),
-        ({0: torch.zeros(3), 'gamma': torch.zeros(2)}, r"\[0, 'gamma'\]"),
-        (dict(model={7: torch.zeros(3)}), r'\[7\]'),
+        ({0: torch.zeros(3), 'gamma': torch.zeros(2)}, r"\(0, 'gamma'\)"),
+        (dict(model={7: torch.zeros(3)}), r'\(7\)'),
     ],
 )
 def test_what_holds_no_weights_by_their_names(content, found):

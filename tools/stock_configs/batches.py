@@ -15,7 +15,7 @@ def make_batch(cfg: Config, host: str, size: tuple[int, int], training: bool) ->
     Args:
         cfg (Config): The config.
         host (str): ``'mmseg'``, ``'mmdet'`` or ``'mmpose'``.
-        size (tuple[int]): Height and width of the images. The pipeline of mmpose then resizes them for its codec.
+        size (tuple[int]): Height and width of the images. mmpose's pipeline resizes them for its codec.
         training (bool): Whether the batch is for training.
 
     Returns:
@@ -50,7 +50,7 @@ def _pose(cfg, size, number):
     from mmpose.testing import get_coco_sample
 
     bottom_up = cfg.model.type == 'BottomupPoseEstimator'
-    # The pipeline of the config makes the targets, so they fit its codec.
+    # The pipeline of the config generates the targets, so they fit its codec.
     loader = cfg.val_dataloader if number == 1 else cfg.train_dataloader
     steps = loader.dataset.get('pipeline') or _bottom_up_pipeline(cfg)
     known = [step for step in steps if callable(step) or step['type'] != 'Albumentation']

@@ -8,11 +8,11 @@ from mmengine.utils import get_installed_path
 
 @dataclass(frozen=True)
 class StockConfig:
-    """A stock config, and how it is tried.
+    """A stock config, and the settings of its trial.
 
     Args:
         name (str): The name, such as ``'mmseg::_base_/models/upernet_r50.py'``.
-        options (tuple[tuple[str, object]]): Names and values of arguments of :func:`swap_backbone`.
+        options (tuple[tuple[str, object]]): Arguments of :func:`swap_backbone`, as names and values.
         note (str): A remark for the table.
         size (tuple[int]): Height and width of the images.
     """
@@ -30,7 +30,7 @@ class StockConfig:
 
 BASES = 'mmseg::_base_/models'
 PYRAMID, PLAIN = (('strides', (4, 8, 16, 32)),), (('strides', (16,)),)
-MMPRETRAIN = 'the backbone is of mmpretrain, which then need not be installed'
+MMPRETRAIN = 'the original backbone needs mmpretrain, the swapped config does not'
 UNLIKE_OTHERS = {
     'fpn_poolformer_s12': StockConfig(f'{BASES}/fpn_poolformer_s12.py', PYRAMID, MMPRETRAIN),
     'upernet_convnext': StockConfig(f'{BASES}/upernet_convnext.py', PYRAMID, MMPRETRAIN),
@@ -38,7 +38,7 @@ UNLIKE_OTHERS = {
     'vpd_sd': StockConfig(
         'mmseg::vpd/vpd_sd_4xb8-25k_nyu-512x512.py',
         (('strides', (8, 16, 32, 64)),),
-        'the backbone needs `ldm`; tried in place of `_base_/models/vpd_sd.py`, which names no head',
+        'the original backbone needs `ldm`; tried in place of `_base_/models/vpd_sd.py`, which has no head',
         size=(64, 128),
     ),
 }
@@ -85,7 +85,7 @@ BOTTOM_UP = (
 
 
 def stock_configs() -> dict[str, list[StockConfig]]:
-    """Return the stock configs of each host, by its name."""
+    """Return the stock configs by host."""
     bases = [UNLIKE_OTHERS.get(name) or StockConfig(f'{BASES}/{name}.py') for name in model_bases()]
     top_down = [StockConfig(f'{POSE}/{name}') for name in TOP_DOWN]
     plain = StockConfig(f'{POSE}/{PLAIN_TOP_DOWN}', PLAIN, MMPRETRAIN)

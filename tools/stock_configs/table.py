@@ -1,4 +1,4 @@
-"""The page about the stock configs that work with the diffusion backbone."""
+"""Make the page about stock configs with the diffusion backbone, and compare it with a sweep."""
 
 import re
 from collections.abc import Iterable, Mapping
@@ -12,34 +12,38 @@ AS_IS = 'as is'
 NEEDS_MMCV = 'needs full mmcv'
 PAGE = """# Stock configs with the diffusion backbone
 
-The tables list configs of the hosts and what [`swap_backbone`](../README.md#swap-it-in) makes of them: the levels of
-the U-Net that neck and heads receive (0 is the finest), and their strides. The strides equal those of the features
-of the old backbone. If no part of the model reads a feature, it becomes a level that is used anyway.
+These tables show which stock configs of mmsegmentation, mmdetection and mmpose work with the diffusion backbone.
+[`swap_backbone`](../README.md#swap-it-in) replaced the backbone of each config. The columns give the U-Net levels that
+the neck and the heads receive (0 is the finest), and the strides of these levels. The strides equal those of the
+original features. If the model ignores a feature, `swap_backbone` replaces it with a level that the model uses anyway.
 
-Each config has been swapped, built, trained for one step and used for prediction, with random weights and a small
-width. Every trained weight of the backbone received a gradient. The last column states all changes that were made by
-hand. The trial itself uses small images, batch norm instead of synchronised batch norm, whole images in the tests of
-mmsegmentation, smaller codecs for bottom-up pose estimation, and no albumentations. mmpose has no training pipeline for
-associative embedding, so DEKR's is used.
+The last column says what the swap needs:
 
-- *as is*: the name of the config is sufficient.
-- *with* ...: `swap_backbone` needs this argument.
-- *{needs_mmcv}*: mmcv-lite lacks an operator, which the original config needs, too.
-- *cannot*: a part of the model only works with the old backbone. The text is the message of `swap_backbone`.
+- *as is*: only the name of the config.
+- *with* ...: this argument of `swap_backbone`.
+- *{needs_mmcv}*: an operator that mmcv-lite lacks. The original config needs it, too.
+- *cannot*: the swap fails, because a part of the model works only with the original backbone. The text is the error
+  message of `swap_backbone`.
 
-Strides below 4 need much memory, because a level has 320 channels or more. Heads of mmsegmentation work with any
-stride, so you can pass other `strides`. All features of a plain ViT have the same stride, so they become one level.
-If a neck builds a pyramid from them, remove it, because the U-Net has one already: set `cfg.model.neck = None` and
-`strides=(4, 8, 16, 32)`.
+Levels with strides below 4 need much memory, because every level of Stable Diffusion 1.5 has at least 320 channels.
+The heads of mmsegmentation accept any strides, so you can pass larger ones. The features of a plain ViT all have the
+same stride, so the swap replaces them with a single level. If the neck builds a pyramid from these features, you can
+use the pyramid of the U-Net instead: set `cfg.model.neck = None` and pass `strides=(4, 8, 16, 32)`.
 
-For mmsegmentation, the table contains all model bases, and one config for each further kind of head.
-`python tools/sweep_stock_configs.py --write` writes this page. `make sweep` checks it, and `make test-mmcv` does so
-with full mmcv.
+Each swapped model was built with random weights and a narrow U-Net, trained for one step, and used for prediction.
+Every trained weight of the backbone received a gradient. To keep the trials small, they use small images, batch norm
+instead of synchronised batch norm, whole-image inference in mmsegmentation, smaller codecs for bottom-up pose
+estimation, and no albumentations. mmpose has no training pipeline for associative embedding, so its trial uses the
+pipeline of DEKR.
+
+The mmsegmentation table contains all model bases, and one config for each head that no base uses.
+`python tools/sweep_stock_configs.py --write` generates this page, and `make sweep` checks it. With full mmcv,
+`make test-mmcv` checks it.
 """
 
 
 def make_row(stock: StockConfig, trial: Trial) -> str:
-    """Return a row of the table."""
+    """Return the row of a config."""
     numbers = [' '.join(map(str, values)) for values in (trial.levels, trial.strides)]
     name = stock.name.partition('::')[2]
     return f'| `{name}` | {numbers[0]} | {numbers[1]} | {_verdict(stock, trial)} |'
@@ -59,7 +63,7 @@ def make_page(rows: Mapping[str, Iterable[str]]) -> str:
     """Return the page.
 
     Args:
-        rows (dict[str, Iterable[str]]): Rows of the table of each host, by its name.
+        rows (dict[str, Iterable[str]]): Table rows by host.
     """
     tables = [f'## {TITLES[host]}\n\n{COLUMNS}\n' + '\n'.join(lines) + '\n' for host, lines in rows.items()]
     return '\n'.join([PAGE.format(needs_mmcv=NEEDS_MMCV), *tables])
@@ -71,10 +75,10 @@ def compare(page: str, rows: Iterable[str], full_mmcv: bool) -> list[str]:
     Args:
         page (str): The page.
         rows (Iterable[str]): The rows.
-        full_mmcv (bool): Whether full mmcv is installed, with which the configs that need it work.
+        full_mmcv (bool): Whether full mmcv is installed. Rows that say *needs full mmcv* must then work.
 
     Returns:
-        list[str]: The rows that the page lacks.
+        list[str]: The rows that differ from the page.
     """
     written = {line.split('|')[1]: line for line in page.splitlines() if line.startswith('| `')}
     return [row for row in rows if not _agree(written.get(row.split('|')[1], ''), row, full_mmcv)]

@@ -1,4 +1,4 @@
-"""Whether a stock config works with the diffusion backbone: swapped, built, trained for a step, used to predict."""
+"""Try a stock config with the diffusion backbone: swap it, build it, train one step, and predict."""
 
 from dataclasses import dataclass
 
@@ -35,10 +35,10 @@ def try_config(stock: StockConfig, arch: str) -> Trial:
 
     Args:
         stock (StockConfig): The config.
-        arch (str): Architecture of the backbone, which has random weights.
+        arch (str): Architecture of the backbone. Its weights are random.
 
     Returns:
-        Trial: The result. It has a problem if the backbone cannot be swapped, or if mmcv lacks an operator.
+        Trial: The result. Its ``problem`` says if the backbone cannot be swapped, or if mmcv lacks an operator.
 
     Raises:
         RuntimeError: A weight of the backbone receives no gradient, a loss is not finite, or nothing is predicted.
@@ -50,7 +50,7 @@ def try_config(stock: StockConfig, arch: str) -> Trial:
     with DefaultScope.overwrite_default_scope(stock.host):
         try:
             backbone = run(cfg, stock)
-        except NotImplementedError as error:  # from the replacements for operators of mmcv
+        except NotImplementedError as error:  # raised by our replacements for mmcv's operators
             return Trial(problem=str(error))
     return Trial(tuple(cfg.model.backbone.out_indices), backbone.out_strides)
 
@@ -83,7 +83,7 @@ def run(cfg: Config, stock: StockConfig) -> torch.nn.Module:
 
 def build(cfg: Config, stock: StockConfig) -> BaseModel:
     """Build the model of a config for one process and small images."""
-    if stock.host == 'mmseg':  # complete configs set both sizes, but model bases do not
+    if stock.host == 'mmseg':  # unlike complete configs, model bases do not set them
         cfg.model.data_preprocessor.update(size=stock.size, test_cfg=dict(size_divisor=32))
         cfg.model.test_cfg.update(mode='whole')
     cfg.model.data_preprocessor.pop('batch_augments', None)  # pads to 1024 x 1024
@@ -93,7 +93,7 @@ def build(cfg: Config, stock: StockConfig) -> BaseModel:
 
 
 def _set_sizes(part, size):
-    """Scale all sizes in codecs, which are width and height, to the size of the images."""
+    """Scale all sizes in codecs, given as width and height, to the image size."""
     for inner in part if isinstance(part, (list, tuple)) else part.values():
         if isinstance(inner, (dict, list, tuple)):
             _set_sizes(inner, size)

@@ -19,12 +19,11 @@ from mmdiffperc.models.config_checks import (
     check_out_strides,
     check_refine_steps,
 )
-from mmdiffperc.models.layers.feature_resize import resize_features
+from mmdiffperc.models.layers.feature_resize import resize_features, resize_skip_connections
 from mmdiffperc.models.layers.feature_taps import Tap, feature_table, remove_untapped
 from mmdiffperc.models.layers.given_time_embedding import GivenTimeEmbedding
 from mmdiffperc.models.layers.latent_autoencoder import LatentAutoencoder
 from mmdiffperc.models.layers.recorder import Recorder
-from mmdiffperc.models.layers.skip_resize import resize_skip_connections
 from mmdiffperc.models.prompts.base_prompts import CATEGORY, BasePrompts, split_inputs
 from mmdiffperc.registry import MODELS
 from mmdiffperc.validation import Strides, validated
@@ -67,12 +66,12 @@ class DiffusionUNet(BaseModule):
             Default: the empty prompt.
         cross_attention (dict, optional): Config of :class:`CrossAttentionMaps`. Each of its strides gets one map per
             prompt, appended to the feature's channels. Default: no maps.
-        timestep (int): Diffusion timestep, the second input of the U-Net, if it is not learned. Defaults to 1.
+        timestep (int): Diffusion timestep, the second input of the U-Net. Defaults to 1.
         num_refine_steps (int): Number of passes of the U-Net, which share its weights. Several passes need level 0 in
             ``out_indices``. Defaults to 1.
         learned_timesteps (bool): Learn the time embedding itself, one vector per pass, instead of computing it from
             ``timestep``. Defaults to False.
-        resize_skips (bool): Treat latents whose sides cannot be halved evenly as the official code of MetaPrompts does,
+        resize_skips (bool): Handle latents whose sides cannot be halved evenly as in the official code of MetaPrompts,
             see :func:`.resize_skip_connections`. The features then have the size of an image padded to a multiple of
             the largest stride, which is larger than ``out_strides`` implies. Cannot be combined with
             ``cross_attention`` or ``out_strides``. Defaults to False.
@@ -84,8 +83,8 @@ class DiffusionUNet(BaseModule):
         out_prompts (bool): Append the prompt embeddings ``(B, K, C)`` to the returned tuple. Defaults to False.
         init_cfg (dict, optional): ``dict(type='Pretrained', checkpoint=...)`` with a hub id, a diffusers folder or a
             CompVis single file, and optionally ``variant``, ``use_ema`` and ``components`` of :func:`.load_weights`.
-            The components are ``'unet'`` and ``'vae'``, by default both. With a ``prefix``, the checkpoint is an
-            OpenMMLab checkpoint, loaded as by any other backbone.
+            The components are ``'unet'`` and ``'vae'``, by default both. With a ``prefix``, it is an OpenMMLab
+            checkpoint, which is loaded as in any other backbone.
 
     Attributes:
         out_channels (tuple[int]): Channels of each returned feature.
@@ -194,7 +193,7 @@ class DiffusionUNet(BaseModule):
     def init_weights(self):
         """Load the pre-trained weights that ``init_cfg`` names, and initialise the prompts from the same source.
 
-        Prompts with a file are read from it, unless ``init_cfg`` names an OpenMMLab checkpoint, which holds them.
+        Prompts with a file are read from it, unless ``init_cfg`` names an OpenMMLab checkpoint, which contains them.
         """
         text_side = TEXT_SIDE if self.prompts.needs_text_encoder else ()
         source = initialise(self, dict(unet=self.unet, vae=self.autoencoder.vae), extra=text_side)

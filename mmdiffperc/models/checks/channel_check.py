@@ -13,12 +13,9 @@ CONSUMERS = ('neck', *HEADS)
 
 @model_check
 def check_in_channels(model: nn.Module, name: str, part: nn.Module | None):
-    """Compare the ``in_channels`` of a part with the ``out_channels`` of what feeds it.
+    """Refuse a neck or head whose ``in_channels`` differ from the ``out_channels`` of the module that feeds it.
 
-    Args:
-        model (nn.Module): The detector, segmentor or pose estimator that contains the part, or a sequence of necks.
-        name (str): The part's name in the model.
-        part (nn.Module): A neck or a head. In a sequence of necks, the first one receives the features.
+    In a sequence of necks, the first one receives the features of the backbone.
 
     Raises:
         ValueError: They differ, or ``in_index`` names a feature that does not exist; the message gives the right value.
@@ -38,7 +35,7 @@ def check_in_channels(model: nn.Module, name: str, part: nn.Module | None):
 
 
 def _feeder(model: nn.Module, name: str) -> nn.Module | None:
-    """Return the module that feeds the part of this name, if its channels are known."""
+    """Return the module that feeds the part with this name, if its channels are known."""
     if isinstance(model, nn.Sequential):
         last = next(reversed(model._modules.values()), None)
         return last if isinstance(last, FinerLevelNeck) else None
@@ -50,15 +47,11 @@ def _feeder(model: nn.Module, name: str) -> nn.Module | None:
     return neck if name in HEADS and isinstance(getattr(neck, 'out_channels', None), (int, tuple)) else None
 
 
-def _out_channels(feeder: nn.Module) -> tuple[int, ...]:
-    """Return the channels of each feature; a host's neck gives one number and ``num_outs``."""
-    channels = feeder.out_channels
-    return channels if isinstance(channels, tuple) else (channels,) * getattr(feeder, 'num_outs', 1)
-
-
 def _wanted(consumer: nn.Module, given, feeder: nn.Module) -> int | list[int] | None:
-    """Return the right ``in_channels``: of all levels for a neck, of the levels in ``in_index`` for a head."""
-    out_channels = _out_channels(feeder)
+    """Return the correct ``in_channels``: of all levels for a neck, of the levels in ``in_index`` for a head."""
+    out_channels = feeder.out_channels
+    if isinstance(out_channels, int):  # of each of the features that a host's neck returns
+        out_channels = (out_channels,) * getattr(feeder, 'num_outs', 1)
     in_index = getattr(consumer, 'in_index', None)
     if in_index is None:
         return type(given)(out_channels) if isinstance(given, (list, tuple)) else None
@@ -75,12 +68,7 @@ def _wanted(consumer: nn.Module, given, feeder: nn.Module) -> int | list[int] | 
 
 @model_check
 def check_prompts(model: nn.Module, name: str, part: nn.Module | None):
-    """Compare the prompts that a MetaPrompts neck expects with the prompts of its backbone.
-
-    Args:
-        model (nn.Module): The model that contains the neck.
-        name (str): The neck's name in the model.
-        part (nn.Module): The neck.
+    """Refuse a MetaPrompts neck that expects other prompts than its backbone returns.
 
     Raises:
         ValueError: The backbone does not return its prompts, or their number or width differs.

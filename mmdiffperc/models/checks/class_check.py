@@ -1,10 +1,9 @@
 """Compare the classes of the prompts and of the heads while the model is built."""
 
-import logging
-
-from mmengine.logging import print_log
+from mmengine.logging import MMLogger
 from torch import nn
 
+from mmdiffperc.files import quoted
 from mmdiffperc.models.backbones import DiffusionUNet
 
 from .dispatcher import model_check
@@ -15,14 +14,9 @@ SEG_HEADS = ('decode_head', 'auxiliary_head')
 
 @model_check
 def check_num_classes(model: nn.Module, name: str, part: nn.Module | None):
-    """Warn if a head predicts another number of classes than the backbone's prompts name.
+    """Warn if the number of classes that a head predicts differs from the number that the backbone's prompts name.
 
     It is not an error, because the prompts may also name other things in the images.
-
-    Args:
-        model (nn.Module): The detector or segmentor that contains the head.
-        name (str): The head's name in the model.
-        part (nn.Module): The head.
 
     Raises:
         ValueError: The head predicts no class.
@@ -33,20 +27,12 @@ def check_num_classes(model: nn.Module, name: str, part: nn.Module | None):
     if isinstance(found, int) and found < 1:
         raise ValueError(f'{name} {type(part).__name__} has num_classes={found}: expected 1 or more')
     prompts = model._modules['backbone'].prompts
-    if not prompts.class_names:
-        return
-    if found not in (None, prompts.num_prompts):
-        print_log(
+    if prompts.class_names and found not in (None, prompts.num_prompts):
+        MMLogger.get_current_instance().warning(
             f'The prompts of {DiffusionUNet.__name__} name {prompts.num_prompts} classes, but {name} '
             f'{type(part).__name__} predicts {found}: set both to the classes of the data set, unless this is '
-            f'intended. The prompts name {_shortened(prompts.class_names)}',
-            logger='current',
-            level=logging.WARNING,
+            f'intended. The prompts name {quoted(prompts.class_names, 3)}'
         )
-
-
-def _shortened(classes: tuple[str, ...], shown: int = 3) -> str:
-    return ', '.join(map(repr, classes[:shown])) + (', ...' if len(classes) > shown else '')
 
 
 @model_check
@@ -54,11 +40,6 @@ def check_single_channel(model: nn.Module, name: str, part: nn.Module | None):
     """Refuse a head of mmseg with one output channel and a softmax loss.
 
     The softmax of a single channel is 1 everywhere, so the loss is always 0 and the head learns nothing.
-
-    Args:
-        model (nn.Module): The segmentor that contains the head.
-        name (str): The head's name in the model.
-        part (nn.Module): The head, or a list of heads.
 
     Raises:
         ValueError: The head has one channel and such a loss. The message gives two ways to correct it.

@@ -1,8 +1,8 @@
 """Call every check of a model when one of its parts is added, for models with a part of this package only.
 
 Hosts build a backbone and what follows it separately, so neither can check the other. PyTorch reports when a module
-becomes part of another one: then both are known. That hook is process-wide and PyTorch calls it for every module of
-every model, so the package installs it once, here, and the hook does nothing for models that have no part of ours.
+becomes part of another one; both are known then. That hook is process-wide and PyTorch calls it for every module of
+every model, so the package installs it once, here, and the hook does nothing for models without a part of ours.
 """
 
 from collections.abc import Callable
@@ -23,18 +23,16 @@ def model_check(check: Check) -> Check:
 
     Args:
         check (Callable): Takes a model, the name of the part that is being added, and the part, which may be None. It
-            is called for every part that is added to a model with a part of this package, at any depth, from that part
-            on. Parts that were added before are in ``model._modules``; this one is not yet.
-
-            Hosts fill a list of parts after the list has become part of the model; such parts are not reported for the
-            model, only for the list.
+            is called for every part that is added to a model with a part of this package, at any depth, starting with
+            that part. Parts that were added before are in ``model._modules``; this one is not yet. Hosts fill a list of
+            parts after adding it to the model; such parts are reported for the list only.
     """
     _checks.append(check)
     return check
 
 
 def _call_checks(owner: nn.Module, name: str, part: nn.Module | None):
-    if _is_ours(type(part)) or (part is not None and _OWNS_A_PART in part.__dict__):
+    if is_ours(type(part)) or (part is not None and _OWNS_A_PART in part.__dict__):
         owner.__dict__[_OWNS_A_PART] = True
     elif _OWNS_A_PART not in owner.__dict__:
         return
@@ -43,7 +41,7 @@ def _call_checks(owner: nn.Module, name: str, part: nn.Module | None):
 
 
 @cache
-def _is_ours(kind: type) -> bool:
+def is_ours(kind: type) -> bool:
     """Return whether a class, or one of its bases, is defined in this package."""
     return any(base.__module__.partition('.')[0] == _PACKAGE for base in kind.__mro__)
 

@@ -1,9 +1,7 @@
 """Check while a model is built that its ``data_preprocessor`` normalises images as in the pre-training."""
 
-import logging
-
 import torch
-from mmengine.logging import print_log
+from mmengine.logging import MMLogger
 from torch import nn
 
 from mmdiffperc.models.backbones import DiffusionUNet
@@ -24,34 +22,23 @@ def check_data_preprocessor(model: nn.Module, name: str, part: nn.Module | None)
 
     It is not an error, because a network may learn any normalisation.
 
-    Args:
-        model (nn.Module): The model that contains the backbone, or the autoencoder of a generative model.
-        name (str): The part's name in the model.
-        part (nn.Module): The backbone or the autoencoder.
-
     Raises:
         ValueError: There are neither 1 nor 3 means or standard deviations, a value is not finite, or a standard
             deviation is not positive.
     """
     preprocessor = model._modules.get('data_preprocessor')
-    if not isinstance(part, (DiffusionUNet, LatentAutoencoder)) or not _normalises(preprocessor):
+    # Only the preprocessors of mmengine and of the hosts that normalise images have `_enable_normalize`.
+    if not isinstance(part, (DiffusionUNet, LatentAutoencoder)) or not hasattr(preprocessor, '_enable_normalize'):
         return
     statistics = {key: getattr(preprocessor, key, None) for key in ('mean', 'std')}
     for key, values in statistics.items():
         if values is not None:
             _check(key, values)
     if differences := _differences(preprocessor, statistics):
-        print_log(
+        MMLogger.get_current_instance().warning(
             f'data_preprocessor {type(preprocessor).__name__} has {", ".join(differences)}. {ADVICE}, unless this '
-            'is intended',
-            logger='current',
-            level=logging.WARNING,
+            'is intended'
         )
-
-
-def _normalises(preprocessor) -> bool:
-    """Return whether a preprocessor is one of mmengine's or a host's that normalises images."""
-    return hasattr(preprocessor, '_enable_normalize')
 
 
 def _check(key: str, values: torch.Tensor):

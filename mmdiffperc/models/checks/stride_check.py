@@ -40,12 +40,7 @@ def strides_behind(neck: nn.Module | None, strides: Sequence[int]) -> list[int] 
 
 @model_check
 def check_strides(model: nn.Module, name: str, part: nn.Module | None):
-    """Compare the strides in the config of a detector's head with the strides of its features.
-
-    Args:
-        model (nn.Module): The detector that contains the head.
-        name (str): The head's name in the model.
-        part (nn.Module): The head.
+    """Refuse a detector's head whose configured strides differ from the strides of its features.
 
     Raises:
         ValueError: They differ.

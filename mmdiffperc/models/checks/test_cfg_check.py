@@ -1,11 +1,10 @@
-"""Check ``test_cfg``, which says how a model is tested, before its first image and not after hours of training.
+"""Check ``test_cfg``, the settings for testing, before the first image instead of after hours of training.
 
 mmsegmentation's segmentors store ``test_cfg`` after their parts have been built, so it is checked at the first call,
 which is the first iteration of a training.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import torch
 from torch import nn
@@ -15,7 +14,6 @@ from mmdiffperc.models.backbones import DiffusionUNet
 from .dispatcher import model_check
 
 MODES = ('whole', 'slide', 'slide_flip', 'shift')
-SLIDING = ('slide', 'slide_flip')
 
 
 def check_inference_mode(test_cfg: Mapping, modes: Sequence[str]):
@@ -27,13 +25,13 @@ def check_inference_mode(test_cfg: Mapping, modes: Sequence[str]):
         modes (Sequence[str]): The modes that the model supports.
 
     Raises:
-        ValueError: The mode is unknown, or its windows are missing, not in whole pixels, or further apart than their
+        ValueError: The mode is unknown; or its windows are missing, not in whole pixels, or further apart than their
             size.
     """
     mode = test_cfg['mode']
     if mode not in modes:
         raise ValueError(f'test_cfg: expected mode to be one of {", ".join(modes)}; got {mode!r}')
-    if mode in SLIDING:
+    if mode in ('slide', 'slide_flip'):
         _check_windows(test_cfg)
     if mode == 'shift' and not (_is_count(test_cfg.get('num_windows')) and test_cfg['num_windows'] > 1):
         raise ValueError(f"test_cfg: mode 'shift' needs num_windows of at least 2; got {dict(test_cfg)}")
@@ -49,27 +47,21 @@ def _check_windows(test_cfg):
     if any(step > side for step, side in zip(stride, crop_size, strict=True)):
         raise ValueError(
             f'test_cfg: stride={tuple(stride)} is larger than crop_size={tuple(crop_size)}, which leaves gaps between '
-            'the windows: expected a stride of at most the size'
+            'the windows: expected a stride no larger than crop_size'
         )
 
 
-def _is_size(value: Any) -> bool:
+def _is_size(value) -> bool:
     return isinstance(value, (list, tuple)) and len(value) == 2 and all(map(_is_count, value))
 
 
-def _is_count(value: Any) -> bool:
+def _is_count(value) -> bool:
     return type(value) is int and value > 0
 
 
 @model_check
 def check_at_first_call(model: nn.Module, name: str, part: nn.Module | None):
-    """Have the ``test_cfg`` of an mmsegmentation segmentor checked when the segmentor is first called.
-
-    Args:
-        model (nn.Module): The segmentor that contains the backbone.
-        name (str): The backbone's name in the model.
-        part (nn.Module): The backbone.
-    """
+    """Check the ``test_cfg`` of an mmsegmentation segmentor at its first call."""
     if isinstance(part, DiffusionUNet) and hasattr(type(model), 'whole_inference'):
         model.register_forward_pre_hook(_check_model)
 

@@ -38,7 +38,7 @@ class MapAttnProcessor(AttnProcessor2_0):
 
     def __call__(self, attn: Attention, hidden_states, encoder_hidden_states, *args, **kwargs):
         """Attend as diffusers' ``AttnProcessor2_0`` does; the probabilities are computed separately."""
-        # Gradient checkpointing runs the layer again outside a recording; with gradients it must compute the same.
+        # Gradient checkpointing runs the layer again outside a recording, and must then save the same tensors.
         if self.recorder.is_recording or self.with_grad:
             self.recorder.keep(self.name, self._probabilities(attn, hidden_states, encoder_hidden_states))
         return super().__call__(attn, hidden_states, encoder_hidden_states, *args, **kwargs)
@@ -54,7 +54,7 @@ class MapAttnProcessor(AttnProcessor2_0):
 def uncached_autocast(tensor: torch.Tensor):
     """Return the current autocast without its cache of weights.
 
-    Weights that are cast without gradients would be cached and get no gradient at their next use: pytorch#112583.
+    Weights that were cast without gradients would stay in the cache and get no gradient later: pytorch#112583.
     """
     device = tensor.device.type
     if device == 'meta' or not torch.is_autocast_enabled(device):  # autocast does not support meta tensors
@@ -68,17 +68,14 @@ class CrossAttentionMaps:
     """Collect the maps of the cross-attention layers in the down and up blocks at some strides.
 
     As in `VPD <https://arxiv.org/abs/2303.02153>`_, the maps are softmax probabilities, averaged over the heads and
-    then over the layers with the same stride. The middle block is left out, and so are layers that the backbone has
+    then over the layers with the same stride. The middle block is excluded, and so are layers that the backbone has
     removed because no returned level needs them. All other layers keep their fused attention.
 
     Args:
         strides (Sequence[int]): Strides of the layers, in pixels of the image. Defaults to (16, 32).
-        with_grad (bool): Let gradients flow through the maps. The official code has none, because its gradient
+        with_grad (bool): Let gradients flow through the maps. They do not in the official code, because its gradient
             checkpointing runs the forward pass without gradients; the backward pass then needs no memory for the maps.
             Defaults to False.
-
-    Raises:
-        ValueError: ``strides`` is not a list of strides, or is empty.
     """
 
     def __init__(self, strides: MapStrides = (16, 32), with_grad: bool = False):

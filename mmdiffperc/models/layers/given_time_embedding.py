@@ -1,4 +1,4 @@
-"""A time embedding that is passed in instead of computed."""
+"""A time embedding that is an input instead of computed."""
 
 import torch
 from torch import nn

@@ -1,9 +1,7 @@
 """Check images before the network processes them."""
 
-import logging
-
 import torch
-from mmengine.logging import print_log
+from mmengine.logging import MMLogger
 
 MAX_PLAUSIBLE = 1.5  # [-1, 1] with a margin for interpolation and noise
 MAX_POSSIBLE = 16.0  # above the values of any normalisation, below those of pixels from 0 to 255
@@ -64,11 +62,8 @@ def check_values(images: torch.Tensor):
     least, most = (float(bound) for bound in images.aminmax())
     if not -float('inf') < least <= most < float('inf'):
         raise ValueError(f'images: expected values in [-1, 1], got {least} to {most}. Look for NaN in the input')
+    message = f'images: expected values in [-1, 1], got {least:g} to {most:g}. {REMEDY}'
     if max(-least, most) > MAX_POSSIBLE:
-        raise ValueError(f'images: expected values in [-1, 1], got {least:g} to {most:g}. {REMEDY}')
+        raise ValueError(message)
     if max(-least, most) > MAX_PLAUSIBLE:
-        print_log(
-            f'images: expected values in [-1, 1], got {least:g} to {most:g}. {REMEDY}',
-            logger='current',
-            level=logging.WARNING,
-        )
+        MMLogger.get_current_instance().warning(message)

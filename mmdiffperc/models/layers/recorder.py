@@ -12,7 +12,7 @@ class Recorder(threading.local):
     """Keep tensors from inside a network during one forward pass, for its caller.
 
     Each thread has a separate record, so several threads can use one network, and the replicas of
-    ``torch.nn.DataParallel`` may share a recorder. Outside a recording no tensor is kept, for example when gradient
+    ``torch.nn.DataParallel`` can share a recorder. No tensor is kept outside a recording, for example when gradient
     checkpointing runs a module a second time. A copy of a recorder starts without a record.
     """
 

@@ -1,11 +1,10 @@
 """The frozen text encoder for sentences that come with the images."""
 
-import logging
 from pathlib import Path
 from typing import Annotated
 
 import torch
-from mmengine.logging import print_log
+from mmengine.logging import MMLogger
 from pydantic import Field
 from torch import nn
 
@@ -45,7 +44,7 @@ class SentenceEncoder(nn.Module):
         is_init (bool): Whether the weights have been loaded.
 
     Raises:
-        ValueError: ``max_length`` is out of range.
+        ValueError: The text encoder of ``arch`` does not take ``max_length`` tokens.
     """
 
     def __init__(
@@ -53,7 +52,7 @@ class SentenceEncoder(nn.Module):
     ):
         super().__init__()
         self.tokenizer = build_tokenizer(arch)
-        self.tokenizer('')  # resets options that its file may set; later calls change none, so threads may share it
+        self.tokenizer('')  # resets options that its file may set; later calls change nothing, so threads can share it
         self.clip = build_text_encoder(arch)
         limit = self.clip.config.max_position_embeddings
         if not SHORTEST <= max_length <= limit:
@@ -69,7 +68,7 @@ class SentenceEncoder(nn.Module):
         self.eval()
         self.register_load_state_dict_pre_hook(complete_text_encoder)
         COMPLETENESS.attach(self)
-        self.register_load_state_dict_post_hook(_note_weights)
+        self.register_load_state_dict_post_hook(type(self).note_weights)
 
     def train(self, mode: bool = True):
         """Stay in evaluation mode for any ``mode``."""
@@ -80,8 +79,8 @@ class SentenceEncoder(nn.Module):
         load_weights(checkpoint, text_encoder=self.clip)
         self.note_weights()
 
-    def note_weights(self):
-        """Note that the weights have been loaded, and forget the sentences that other weights encoded."""
+    def note_weights(self, *args):
+        """Record that weights have been loaded, and clear the cache, which other weights have filled."""
         self.is_init = True
         self._encoded.clear()
 
@@ -113,50 +112,38 @@ class SentenceEncoder(nn.Module):
             self._encoded.pop(sentence, None)
 
     def _tokenize(self, sentence: str) -> list[int]:
-        # Not by options of the tokenizer: it stores them in itself, where they would affect other threads.
+        # Cut and pad here, because the tokenizer stores such options, where they would affect other threads.
         tokens = self.tokenizer(sentence, verbose=False).input_ids
+        if len(tokens) > self.max_length and not self._has_reported:
+            self._has_reported = True
+            MMLogger.get_current_instance().warning(
+                f'A sentence has {len(tokens)} tokens; only the first {self.max_length} (max_length) are used. Further '
+                f'sentences that are too long will not be reported: {sentence:.200}'
+            )
         if len(tokens) > self.max_length:
-            self._report_once(sentence, len(tokens))
             tokens = [*tokens[: self.max_length - 1], tokens[-1]]
         return tokens + [self.tokenizer.pad_token_id] * (self.max_length - len(tokens))
 
-    def _report_once(self, sentence: str, length: int):
-        if not self._has_reported:
-            self._has_reported = True
-            print_log(
-                f'A sentence has {length} tokens, of which only the first {self.max_length} (max_length) are used. '
-                f'Longer sentences that follow are not reported: {sentence:.200}',
-                logger='current',
-                level=logging.WARNING,
-            )
-
 
 def complete_text_encoder(encoder: SentenceEncoder, state_dict: dict[str, torch.Tensor], prefix: str, *args):
-    """Add the text encoder to a checkpoint without one: its present weights, or the ones from ``checkpoint``.
+    """Add a text encoder to a checkpoint without one: the present weights, or the ones from ``encoder.checkpoint``.
 
     For ``encoder.register_load_state_dict_pre_hook``.
 
     Raises:
-        RuntimeError: The weights cannot be loaded from ``checkpoint``.
+        RuntimeError: The weights cannot be loaded from ``encoder.checkpoint``.
     """
     if any(name.startswith(prefix) for name in state_dict):
         return
     if not encoder.is_init and encoder.checkpoint:
-        _load_missing(encoder)
+        try:
+            encoder.load(encoder.checkpoint)
+        except (OSError, RuntimeError, ValueError) as error:
+            raise RuntimeError(
+                'The checkpoint holds no text encoder, and it cannot be loaded from model.backbone.prompts.checkpoint='
+                f'{str(encoder.checkpoint)!r}: {error}'
+            ) from error
+        logger = MMLogger.get_current_instance()
+        logger.info(f'The checkpoint holds no text encoder; it was loaded from {encoder.checkpoint}')
     if encoder.is_init:
-        state_dict.update(encoder.state_dict(prefix=prefix))  # so that none is reported as missing
-
-
-def _load_missing(encoder):
-    try:
-        encoder.load(encoder.checkpoint)
-    except (OSError, RuntimeError, ValueError) as error:
-        raise RuntimeError(
-            'The checkpoint holds no text encoder, and it cannot be loaded from model.backbone.prompts.checkpoint='
-            f'{str(encoder.checkpoint)!r}: {error}'
-        ) from error
-    print_log(f'The checkpoint holds no text encoder; it was loaded from {encoder.checkpoint}', logger='current')
-
-
-def _note_weights(encoder, incompatible_keys):
-    encoder.note_weights()
+        state_dict.update(encoder.state_dict(prefix=prefix))  # so that no weight is reported as missing

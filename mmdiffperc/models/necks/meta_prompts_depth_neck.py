@@ -25,13 +25,13 @@ class MetaPromptsDepthNeck(BaseModule):
     `MetaPrompts <https://arxiv.org/abs/2312.14733>`_.
 
     Args:
-        in_channels (Sequence[int]): Channels of each feature, finest first; each feature is half as large as the one
-            before.
+        in_channels (Sequence[int]): Channels of each feature, finest first. Each feature is half the size of the
+            previous one.
         num_prompts (int): Number ``K`` of the backbone's prompts.
         embed_dims (int): Width ``C`` of a prompt, 768 with SD 1.x. Defaults to 768.
         tower_channels (int): Channels inside the towers. Defaults to 32.
         num_groups (int): Groups of the normalisation. Defaults to 16.
-        init_cfg (dict, optional): Initialisation, see mmengine. Default: the one of the official code.
+        init_cfg (dict, optional): Initialisation, see mmengine. Defaults to the initialisation of the official code.
 
     Attributes:
         out_channels (tuple[int]): Channels of the returned feature, ``num_prompts``.

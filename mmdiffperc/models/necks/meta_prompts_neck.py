@@ -66,22 +66,13 @@ class MetaPromptsNeck(BaseModule):
         *features, prompts = inputs
         check_inputs(self, features, prompts)
         return tuple(
-            torch.einsum('bchw,bkc->bkhw', level(twice_as_large(feature)), prompts)
+            torch.einsum('bchw,bkc->bkhw', level(F.interpolate(feature, scale_factor=2, mode='bilinear')), prompts)
             for level, feature in zip(self.levels, features, strict=True)
         )
 
 
 def check_groups(argument: str, channels: int, num_groups: int):
-    """Check that channels can be normalised in groups of the same size.
-
-    Args:
-        argument (str): Name of the argument with the number of channels, for the message.
-        channels (int): Number of channels.
-        num_groups (int): Number of groups.
-
-    Raises:
-        ValueError: ``channels`` is not divisible by ``num_groups``.
-    """
+    """Raise ``ValueError`` if the value of an argument, a number of channels, is not divisible by ``num_groups``."""
     if channels % num_groups:
         raise ValueError(
             f'{argument}={channels} cannot be split into num_groups={num_groups} groups of the same size: set '
@@ -90,16 +81,12 @@ def check_groups(argument: str, channels: int, num_groups: int):
 
 
 def check_inputs(neck: BaseModule, features: Sequence[torch.Tensor], prompts: torch.Tensor):
-    """Check that a neck of MetaPrompts gets the features and prompts that it was built for.
-
-    Raises:
-        ValueError: The number of features, or the shape of the prompts, differs.
-    """
-    expected = neck.num_prompts, neck.embed_dims
-    if len(features) != len(neck.levels) or prompts.shape[1:] != expected:
+    """Raise ``ValueError`` unless a neck of MetaPrompts gets the features and prompts that it was built for."""
+    num_prompts, embed_dims = neck.num_prompts, neck.embed_dims
+    if len(features) != len(neck.levels) or prompts.shape[1:] != (num_prompts, embed_dims):
         raise ValueError(
-            f'{type(neck).__name__} expects {len(neck.levels)} features and then prompt embeddings (B, {expected[0]}, '
-            f'{expected[1]}), got shapes {[tuple(x.shape) for x in (*features, prompts)]}. Set out_prompts=True in the '
+            f'{type(neck).__name__} expects {len(neck.levels)} features and then prompt embeddings (B, {num_prompts}, '
+            f'{embed_dims}), got shapes {[tuple(x.shape) for x in (*features, prompts)]}. Set out_prompts=True in the '
             'backbone, and num_prompts and embed_dims to the values of its prompts'
         )
 
@@ -109,8 +96,3 @@ def conv_norm_relu(in_channels: int, out_channels: int, num_groups: int) -> nn.S
     return nn.Sequential(
         nn.Conv2d(in_channels, out_channels, 3, padding=1), nn.GroupNorm(num_groups, out_channels), nn.ReLU()
     )
-
-
-def twice_as_large(feature: torch.Tensor) -> torch.Tensor:
-    """Upsample ``(B, C, h, w)`` to ``(B, C, 2h, 2w)``."""
-    return F.interpolate(feature, scale_factor=2, mode='bilinear', align_corners=False)

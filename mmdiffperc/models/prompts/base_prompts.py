@@ -18,7 +18,7 @@ class BasePrompts(nn.Module):
     """Base class of prompts: a module that gives the U-Net ``K`` prompt embeddings for each image.
 
     To add a kind of prompts, derive from this class, set ``num_prompts``, implement :meth:`forward`, and register the
-    class. Its name then is a ``type`` for ``prompts`` of :class:`.DiffusionUNet`::
+    class. Its name is then a ``type`` for the ``prompts`` of :class:`.DiffusionUNet`::
 
         @MODELS.register_module()
         class RandomPrompts(BasePrompts):
@@ -37,9 +37,9 @@ class BasePrompts(nn.Module):
     Attributes:
         num_prompts (int): Number ``K`` of prompts.
         needs_text_encoder (bool): Whether :meth:`init_embeddings` loads a text encoder.
-        condition (str | None): What :meth:`forward` makes the prompts of an image from: ``'category ids'``,
-            ``'sentences'`` or another name. Default: all images have the same prompts.
-        class_names (tuple[str]): The classes of the head, if each prompt stands for one of them; otherwise empty.
+        condition (str | None): The input from which :meth:`forward` makes the prompts of an image:
+            ``'category ids'``, ``'sentences'`` or another name. Default: all images have the same prompts.
+        class_names (tuple[str]): The class of each prompt; empty if prompts do not stand for classes.
     """
 
     num_prompts: int
@@ -61,14 +61,14 @@ class BasePrompts(nn.Module):
 
         Args:
             batch_size (int): Number of images ``B``.
-            condition (Sequence | Tensor, optional): What the prompts of each image are made from, one entry per image.
-            step (int): Number of the U-Net's pass, from 0. Defaults to 0.
+            condition (Sequence | Tensor, optional): One entry per image, see the attribute ``condition``.
+            step (int): Index of the U-Net's pass. Defaults to 0.
         """
         raise NotImplementedError
 
 
 def build_adapter(config: dict | None, embed_dims: int) -> nn.Module:
-    """Build the module that refines prompt embeddings of width ``embed_dims``; without a config they stay."""
+    """Build the module that refines prompt embeddings of width ``embed_dims``; without a config, they are unchanged."""
     return MODELS.build(config, default_args=dict(embed_dims=embed_dims)) if config else nn.Identity()
 
 

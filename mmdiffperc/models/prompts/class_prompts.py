@@ -1,12 +1,11 @@
 """Prompts made of class names."""
 
-import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
 import torch
-from mmengine.logging import print_log
+from mmengine.logging import MMLogger
 from pydantic import AfterValidator
 from transformers import CLIPTextModel, CLIPTokenizer
 
@@ -22,12 +21,10 @@ from mmdiffperc.weights.sources import Source
 from .base_prompts import BasePrompts, build_adapter
 from .sentences import UNREADABLE, clean, is_readable
 
-_TEMPLATES = Path(__file__).parents[2] / 'assets' / 'imagenet_templates.txt'
-
 
 def imagenet_templates() -> list[str]:
     """Return CLIP's 80 sentences for a class of ImageNet, such as ``'a photo of a {}.'``."""
-    return _TEMPLATES.read_text().splitlines()
+    return (Path(__file__).parents[2] / 'assets' / 'imagenet_templates.txt').read_text().splitlines()
 
 
 def resolve_classes(classes: str | Sequence[str]) -> tuple[str, ...]:
@@ -100,26 +97,6 @@ Templates = Annotated[
 ]
 
 
-def warn_of_repeated(classes: Sequence[str]):
-    """Warn of class names that are listed more than once, because their prompts and maps are the same."""
-    if repeated := sorted({name for name in classes if classes.count(name) > 1}):
-        print_log(
-            f'classes: listed more than once: {quoted(repeated)}. Their prompts are the same; expected each class once',
-            logger='current',
-            level=logging.WARNING,
-        )
-
-
-def check_readable(classes: Sequence[str]):
-    """Check that the text encoder can read class names.
-
-    Raises:
-        ValueError: All letters of a name are of another script than Latin.
-    """
-    if unreadable := [name for name in classes if not is_readable(clean(name))]:
-        raise ValueError(f'classes: {brief(unreadable[0])} {UNREADABLE}, or give a file of `embeddings`')
-
-
 @MODELS.register_module()
 @validated
 class ClassPrompts(BasePrompts):
@@ -130,10 +107,10 @@ class ClassPrompts(BasePrompts):
 
     Args:
         classes (str | Sequence[str]): Class names; or a registered dataset with class names (``'ADE20KDataset'``); or a
-            dataset alias of mmseg (``'ade'``). An underscore in a name is read as a space.
+            dataset alias of mmseg (``'ade'``). An underscore in a name is treated as a space.
         embed_dims (int): Width ``C`` of an embedding. The backbone fills it in.
-        embeddings (str, optional): File with ready embeddings ``(K, C)``, in the order of the classes, as the official
-            ``class_embeddings.pth``. The file is read when weights are initialised.
+        embeddings (str, optional): File with ready embeddings ``(K, C)``, in the order of the classes, such as
+            the official ``class_embeddings.pth``. It is read when weights are initialised.
         templates (Sequence[str], optional): Sentences with one ``{}``. Defaults to the 80 of ImageNet.
         max_length (int): Sentences are cut and padded to this many tokens. Defaults to 20, as in VPD.
         adapter (dict, optional): Config of a module that refines the embeddings, such as ``dict(type='TextAdapter')``.
@@ -154,9 +131,14 @@ class ClassPrompts(BasePrompts):
     ):
         super().__init__()
         self.classes = resolve_classes(classes)
-        warn_of_repeated(self.classes)
-        if not embeddings:
-            check_readable(self.classes)
+        if repeated := sorted({name for name in self.classes if self.classes.count(name) > 1}):
+            MMLogger.get_current_instance().warning(
+                f'classes: {quoted(repeated)} are listed more than once, and their prompts are the same; expected each '
+                'class once'
+            )
+        unreadable = [name for name in self.classes if not is_readable(clean(name))]
+        if unreadable and not embeddings:
+            raise ValueError(f'classes: {brief(unreadable[0])} {UNREADABLE}, or give a file of `embeddings`')
         self.file = embeddings
         self.templates = tuple(imagenet_templates() if templates is None else templates)
         self.max_length = max_length
@@ -170,16 +152,16 @@ class ClassPrompts(BasePrompts):
 
     @property
     def class_names(self) -> tuple[str, ...]:
-        """Class names, one per prompt; none for the empty prompt."""
+        """Class names, one per prompt; empty for the empty prompt."""
         return tuple(name for name in self.classes if name)
 
     @property
     def needs_text_encoder(self) -> bool:
-        """Whether a text encoder computes the embeddings, because no file has them."""
+        """Whether a text encoder computes the embeddings, because no file contains them."""
         return not self.file
 
     def init_embeddings(self, arch: str | None = None, checkpoint: str | Path | Source | None = None):
-        """Read the embeddings from the file; or else compute them, if a Stable Diffusion is given.
+        """Read the embeddings from the file; without a file, compute them if a Stable Diffusion is given.
 
         Raises:
             ValueError: The number or width of the file's embeddings is wrong; or one is zero, NaN, infinite, complex or
@@ -195,8 +177,8 @@ class ClassPrompts(BasePrompts):
             shape = tuple(found.shape) if isinstance(found, torch.Tensor) else type(found).__name__
             raise ValueError(
                 f'{self.file}: expected embeddings of shape {tuple(self.embeddings.shape)}, one row for each of the '
-                f'{len(self.classes)} classes, got {shape}. Check the class list, or leave `embeddings` out to have '
-                'them computed by the text encoder'
+                f'{len(self.classes)} classes, got {shape}. Check the class list, or leave out `embeddings`, so that '
+                'the text encoder computes them'
             )
         if not found.is_floating_point() or not found.isfinite().all():
             fault = 'NaN or infinity' if found.is_floating_point() else str(found.dtype)

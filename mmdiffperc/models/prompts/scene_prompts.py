@@ -1,10 +1,9 @@
-"""One prompt for an image: the class of its scene."""
+"""One prompt per image: the class of its scene."""
 
-import logging
 from collections.abc import Sequence
 
 import torch
-from mmengine.logging import print_log
+from mmengine.logging import MMLogger
 
 from mmdiffperc.registry import MODELS
 from mmdiffperc.validation import validated
@@ -19,11 +18,11 @@ UNKNOWN = -1
 @MODELS.register_module()
 @validated
 class ScenePrompts(ClassPrompts):
-    """One prompt per image: the one of its scene class, or the mean of all prompts if the scene is unknown.
+    """One prompt per image: the prompt of its scene class, or the mean of all prompts if the scene is unknown.
 
     As in the depth estimation of `VPD <https://arxiv.org/abs/2303.02153>`_. The scene classes of NYU depth v2 are the
-    classes of mmseg's ``NYUDataset``. They have the order of the official ``nyu_class_list.json``, and so have the rows
-    of the official embeddings: 0 printer_room, 1 bathroom, 2 living_room, 3 study, 4 conference_room, 5 study_room,
+    classes of mmseg's ``NYUDataset``. These, and the rows of the official embeddings, have the order of the official
+    ``nyu_class_list.json``: 0 printer_room, 1 bathroom, 2 living_room, 3 study, 4 conference_room, 5 study_room,
     6 kitchen, 7 home_office, 8 bedroom, 9 dinette, 10 playroom, 11 indoor_balcony, 12 laundry_room, 13 basement,
     14 excercise_room, 15 foyer, 16 home_storage, 17 cafe, 18 furniture_store, 19 office_kitchen, 20 student_lounge,
     21 dining_room, 22 reception_room, 23 computer_lab, 24 classroom, 25 office, 26 bookstore.
@@ -46,7 +45,7 @@ class ScenePrompts(ClassPrompts):
 
         Args:
             batch_size (int): Number of images ``B``.
-            condition (Tensor | Sequence[int], optional): Scene class of each image ``(B,)``, -1 for an unknown one.
+            condition (Tensor | Sequence[int], optional): Scene class of each image ``(B,)``, -1 if it is unknown.
                 Default: all unknown.
             step (int): Not used.
 
@@ -72,9 +71,7 @@ class ScenePrompts(ClassPrompts):
             )
         if UNKNOWN in category_ids and not self._reported:
             self._reported = True
-            print_log(
+            MMLogger.get_current_instance().warning(
                 'An image of an unknown scene gets the mean of all scene prompts. NYUDataset reads the scene from the '
-                f'file name, as in {self.classes[0]}_0001.jpg; the known scenes are {", ".join(self.classes)}',
-                logger='current',
-                level=logging.WARNING,
+                f'file name, as in {self.classes[0]}_0001.jpg; the known scenes are {", ".join(self.classes)}'
             )

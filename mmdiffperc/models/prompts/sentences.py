@@ -41,8 +41,8 @@ def check_sentence(sentence: str):
     """
     if not isinstance(sentence, str):
         raise TypeError(
-            f'Expected one sentence for each image, a string, got {type(sentence).__name__} {sentence!r:.100}. Choose '
-            'one if there are several'
+            f'Expected one sentence for each image, a string, got {type(sentence).__name__} {sentence!r:.100}. If '
+            'there are several, choose one'
         )
     characters = clean(sentence)
     if not any(character.isprintable() and not character.isspace() for character in characters):

@@ -24,13 +24,13 @@ class TextPrompts(BasePrompts):
     prompts, including the padding, and none is masked.
 
     Training loads the text encoder from the same source as the backbone's ``init_cfg``, and checkpoints hold it.
-    Official checkpoints, and those converted from them, do not: with them it is loaded from ``checkpoint``.
+    Official checkpoints, and those converted from them, do not hold it; it is then loaded from ``checkpoint``.
 
     Args:
         arch (str): Architecture, see :class:`DiffusionUNet`, which fills it in. The tokenizer also comes from ``arch``.
         embed_dims (int): Width ``C`` of a prompt. The backbone fills it in.
-        max_length (int): Sentences are cut and padded to this many tokens, of which two mark beginning and end. VPD has
-            40 for RefCOCO and RefCOCO+, and 77 (CLIP's limit) for RefCOCOg. Defaults to 40.
+        max_length (int): Sentences are cut and padded to this many tokens, two of which mark beginning and end. VPD
+            uses 40 for RefCOCO and RefCOCO+, and 77 (CLIP's limit) for RefCOCOg. Defaults to 40.
         adapter (dict, optional): Config of a module that refines the prompts, such as ``dict(type='TextAdapter')``.
         checkpoint (str, optional): Source of the text encoder if a checkpoint of the model lacks it, see
             :func:`.load_weights`.
@@ -38,7 +38,7 @@ class TextPrompts(BasePrompts):
             Defaults to 4096.
 
     Raises:
-        ValueError: ``max_length`` is out of range, or the text encoder is not as wide as the U-Net expects.
+        ValueError: ``max_length`` is out of range, or the text encoder is not ``embed_dims`` wide.
     """
 
     condition = SENTENCE

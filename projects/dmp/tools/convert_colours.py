@@ -55,16 +55,6 @@ def parse_args(arguments=None):
     return args
 
 
-def read_map(file: Path) -> np.ndarray:
-    """Read a map.
-
-    Raises:
-        OSError: The file does not exist.
-        ValueError: The file is damaged.
-    """
-    return decode_target(file.read_bytes(), str(file))
-
-
 def convert(content: np.ndarray, file: Path, args, palette: np.ndarray) -> np.ndarray:
     """Convert the content of a file.
 
@@ -88,13 +78,7 @@ def convert(content: np.ndarray, file: Path, args, palette: np.ndarray) -> np.nd
 
 
 def convert_folder(args) -> int:
-    """Convert the maps whose output is missing; return their number.
-
-    Raises:
-        FileExistsError: The existing maps were made with other settings.
-        FileNotFoundError: The folder contains no PNG files.
-        ValueError: A map has the wrong form, or, when all other maps are converted, a map is damaged.
-    """
+    """Convert the maps whose output is missing; return their number."""
     palette = resolve_palette(args.palette)
     files = visible_files(args.input, ('.png',))
     if not files:
@@ -102,7 +86,7 @@ def convert_folder(args) -> int:
     todo = [file for file in files if not (args.out / file.name).exists()]
     settings = {key: value for key, value in vars(args).items() if key not in NOT_SETTINGS}
     check_settings(args.out / SETTINGS, len(todo) < len(files), **settings)
-    with TolerantReader(read_map) as read:
+    with TolerantReader(lambda file: decode_target(file.read_bytes(), str(file))) as read:
         for (file,) in in_batches(todo, 1, len(files) - len(todo), 'maps'):
             if (content := read(file)) is not None:
                 write_whole(args.out / file.name, encode_png(convert(content, file, args, palette)))

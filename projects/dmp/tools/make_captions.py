@@ -17,14 +17,7 @@ import torch
 from generation import add_options, check_dtype, check_settings, in_batches, model_errors, seed_of
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from mmdiffperc.command_line import (
-    add_shared,
-    bounded,
-    one_line_errors,
-    positive,
-    positive_float,
-    tool_parser,
-)
+from mmdiffperc.command_line import add_shared, bounded, one_line_errors, positive, positive_float, tool_parser
 from mmdiffperc.files import write_whole
 from mmdiffperc.inference.image_files import read_lines
 
@@ -126,12 +119,7 @@ def first_sentence(text: str) -> str:
 
 
 def make_captions(args) -> int:
-    """Write the missing captions; return their number.
-
-    Raises:
-        FileExistsError: The existing captions were made with other settings.
-        OSError: The keywords or the model cannot be read.
-    """
+    """Write the missing captions; return their number."""
     keywords = [keyword for keyword in read_lines(args.input) for _ in range(args.per_keyword)]
     whole = args.out_file.read_bytes().split(b'\n')[:-1] if args.out_file.exists() else []
     settings = {name: value for name, value in vars(args).items() if name not in NOT_SETTINGS}

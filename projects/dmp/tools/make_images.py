@@ -14,14 +14,7 @@ from argparse import ArgumentParser
 
 import torch
 from diffusers import AutoPipelineForText2Image
-from generation import (
-    add_options,
-    check_dtype,
-    check_settings,
-    generator_of,
-    in_batches,
-    model_errors,
-)
+from generation import add_options, check_dtype, check_settings, generator_of, in_batches, model_errors
 
 from mmdiffperc.command_line import add_shared, bounded, one_line_errors, tool_parser
 from mmdiffperc.files import write_whole
@@ -60,7 +53,7 @@ def parse_args(arguments=None):
 
 
 def load_pipeline(args):
-    """Load the text-to-image pipeline and turn off its progress bar."""
+    """Load the text-to-image pipeline."""
     folder = arch_folder(SHIPPED) if args.model == SHIPPED else args.model
     with model_errors(args.model):
         pipeline = AutoPipelineForText2Image.from_pretrained(folder, dtype=getattr(torch, args.dtype))
@@ -92,13 +85,7 @@ def draw(args, names: dict[str, str]):
 
 
 def make_images(args) -> int:
-    """Draw the missing images and write the metadata; return the number of images in it.
-
-    Raises:
-        FileExistsError: The folder contains images of other captions or settings.
-        OSError: The captions or the model cannot be read.
-        ValueError: There are no captions, or the safety checker has rejected all images.
-    """
+    """Draw the missing images and write the metadata; return the number of images in it."""
     captions = read_captions(args.input)
     digest = hashlib.sha256('\n'.join(captions).encode()).hexdigest()
     settings = {name: value for name, value in vars(args).items() if name not in NOT_SETTINGS}

@@ -94,14 +94,7 @@ def predict_batch(predictor, seed: int, images: list[np.ndarray], indices: list[
 
 
 def make_targets(args) -> int:
-    """Write the missing targets; return their number.
-
-    Raises:
-        FileExistsError: The existing targets were made with other settings.
-        OSError: The images or the model cannot be read.
-        ValueError: Two images would have the same target file, the model is of another kind, or, when all other images
-            are done, an image is damaged.
-    """
+    """Write the missing targets; return their number."""
     names = [name for name, _ in list_images(args.input)]
     suffix, encode = ('.npz', lambda depth: encode_npz(x=depth)) if args.kind == 'depth' else ('.png', encode_png)
     files = {name: (args.out / name).with_suffix(suffix) for name in names}

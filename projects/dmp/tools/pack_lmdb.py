@@ -33,15 +33,7 @@ def build_parser() -> ArgumentParser:
 
 
 def pack(images: Path, targets: Path, out: Path) -> int:
-    """Pack the targets of images; return their number, or 0 if a complete database exists.
-
-    Raises:
-        FileExistsError: The output is something else.
-        FileNotFoundError: Images or targets are missing.
-        ImportError: The package lmdb is not installed.
-        OSError: The disk is full.
-        ValueError: A target is damaged.
-    """
+    """Pack the targets of images; return their number, or 0 if a complete database exists."""
     names, source = [name for name, _ in list_images(images)], FolderTargets(targets)
     if missing := source.missing(names):
         raise FileNotFoundError(
@@ -58,12 +50,7 @@ def pack(images: Path, targets: Path, out: Path) -> int:
 
 
 def write_database(folder: Path, names: list[str], source: FolderTargets):
-    """Write all targets into a new database.
-
-    Raises:
-        FileNotFoundError: A target is missing.
-        ValueError: A target is damaged, or the name of its image is too long.
-    """
+    """Write all targets into a new database."""
     with new_database(folder, MAP_SIZE) as database:
         for name in tqdm(names, desc=str(source.path), unit='target'):
             content, file = source.read(name)

@@ -13,6 +13,7 @@ from PIL import Image
 from transformers import pipeline
 
 from mmdiffperc.generative.coloured_segmentation import classes_to_colours, resolve_palette
+from mmdiffperc.inference import build_inferencer
 
 MARIGOLD = {
     'normals': (MarigoldNormalsPipeline, 'prs-eth/marigold-normals-v1-1'),
@@ -121,15 +122,10 @@ class Segmentor:
     """
 
     def __init__(self, config, weights, palette, device):
-        from mmseg.apis import init_model  # only segmentation needs the host
-
-        self.model = init_model(config, weights, device)
+        self.inferencer = build_inferencer(config, weights, device=device, show_progress=False)
         self.palette = resolve_palette(palette)
 
     def __call__(self, images: list[np.ndarray], generators: list[torch.Generator]) -> list[np.ndarray]:
         """Predict classes and convert them to colours, without using the random generators."""
-        from mmseg.apis import inference_model
-
-        results = inference_model(self.model, [np.ascontiguousarray(image[..., ::-1]) for image in images])
-        classes = [result.pred_sem_seg.data[0].cpu().numpy() for result in results]
-        return [classes_to_colours(one, self.palette) for one in classes]
+        predictions = self.inferencer([image[..., ::-1] for image in images], batch_size=len(images))['predictions']
+        return [classes_to_colours(prediction['labels'], self.palette) for prediction in predictions]

@@ -2,6 +2,7 @@
 
 import cv2
 import numpy as np
+import predict
 import pytest
 
 from mmdiffperc.generative import TargetInferencer
@@ -29,21 +30,17 @@ test_dataloader = dict(dataset=dict(pipeline=[dict(type='Resize', scale=(40, 40)
 
 
 @pytest.fixture
-def run(monkeypatch, tmp_path, config, lora):
+def run(tmp_path, config, adapter):
     """Run the tool on an adapter; returns its exit status."""
-    from pages import ROOT
-
-    monkeypatch.syspath_prepend(str(ROOT / 'tools'))
-    import predict
 
     def run(*arguments):
-        words = [config, lora, *arguments, '--out', tmp_path / 'out', '--device', 'cpu']
+        words = [config, adapter, *arguments, '--out', tmp_path / 'out', '--device', 'cpu']
         return predict.main([str(word) for word in words])
 
     return run
 
 
-def test_options_reach_the_model(run, config, lora, photos, tmp_path):
+def test_options_reach_the_model(run, config, adapter, photos, tmp_path):
     (tmp_path / 'captions.txt').write_text('a bed\na door\n')
     options = ['--text-file', tmp_path / 'captions.txt', '--num-steps', 3, '--save-steps', '--size', 48]
     assert run(photos, *options, '--batch-size', 2, '--cfg-options', 'model.sampler=oracle') == 0
@@ -51,7 +48,7 @@ def test_options_reach_the_model(run, config, lora, photos, tmp_path):
     assert sorted(path.name for path in (tmp_path / 'out').iterdir()) == sorted(
         f'{name}{ending}' for name in ('bed', 'door') for ending in ('.npz', '.png', *steps)
     )
-    inferencer = TargetInferencer(config, lora, device='cpu', show_progress=False, size=48)
+    inferencer = TargetInferencer(config, adapter, device='cpu', show_progress=False, size=48)
     inferencer.model.process.sampler = 'oracle'
     (expected,) = inferencer(photos / 'bed.png', text='a bed', num_steps=3)['predictions']
     depth = np.load(tmp_path / 'out/bed.npz')['x']

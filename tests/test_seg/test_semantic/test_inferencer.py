@@ -2,41 +2,28 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from mmengine.config import Config
 from mmseg.apis import inference_model, init_model
-from tiny_arch import write_arch
 
+from mmdiffperc.compat.checkpoint import load_file
 from mmdiffperc.inference import build_inferencer
 from mmdiffperc.seg import SemanticInferencer
 
-CONFIG = 'configs/vpd/vpd_tiny-sd-fpn_1xb4-1800_toy-ade-128x128.py'
+
+@pytest.fixture(scope='module')
+def inferencer(tiny_vpd, tiny_checkpoint):
+    return build_inferencer(tiny_vpd, tiny_checkpoint, device='cpu', show_progress=False)
 
 
 @pytest.fixture(scope='module')
-def files(tmp_path_factory):
-    """The toy config at a tiny width, and a checkpoint of it that names its classes."""
-    folder = tmp_path_factory.mktemp('semantic')
-    cfg = Config.fromfile(CONFIG)
-    cfg.model.backbone.update(arch=write_arch(folder / 'arch', 'sd2'), init_cfg=None)
-    classes = cfg.model.decode_head.num_classes
-    cfg.model.neck.update(in_channels=[16, 24 + classes, 32 + classes, 40], out_channels=8)
-    cfg.model.decode_head.update(in_channels=[8] * 4, channels=8)
-    cfg.dump(folder / 'semantic.py')
-    model = init_model(str(folder / 'semantic.py'), device='cpu')
-    torch.save(dict(state_dict=model.state_dict(), meta=dict(dataset_meta={})), folder / 'semantic.pth')
-    return str(folder / 'semantic.py'), str(folder / 'semantic.pth')
+def model(tiny_vpd, tiny_checkpoint):
+    """The model as mmseg builds it."""
+    return init_model(tiny_vpd, tiny_checkpoint, device='cpu')
 
 
-@pytest.fixture(scope='module')
-def inferencer(files):
-    return build_inferencer(*files, device='cpu', show_progress=False)
-
-
-def test_labels_are_those_of_the_host(files, inferencer, tmp_path):
+def test_labels_are_those_of_the_host(inferencer, model, tmp_path):
     assert isinstance(inferencer, SemanticInferencer)
     images = [np.random.default_rng(n).integers(0, 256, (70, 50 + n // 2, 3), np.uint8) for n in range(3)]
     results = inferencer(images, batch_size=3, out_dir=tmp_path, return_vis=True)
-    model = init_model(*files, device='cpu')
     for index, (image, prediction) in enumerate(zip(images, results['predictions'], strict=True)):
         expected = inference_model(model, image).pred_sem_seg.data[0].numpy()
         assert prediction['labels'].dtype == np.uint8 and len(np.unique(expected)) > 1
@@ -47,7 +34,38 @@ def test_labels_are_those_of_the_host(files, inferencer, tmp_path):
         np.testing.assert_array_equal(overlay[..., ::-1], results['visualization'][index])
 
 
+def noise(*shape, dtype=np.uint8):
+    return np.random.default_rng(0).integers(0, np.iinfo(dtype).max, shape, dtype, endpoint=True)
+
+
+@pytest.mark.parametrize(
+    'image',
+    [
+        noise(1, 1, 3), noise(7, 300, 3), noise(300, 7, 3), noise(33, 47), noise(33, 47, 4),
+        noise(33, 47, 3, dtype=np.uint16), noise(33, 47, dtype=np.uint16),
+    ],
+    ids=['pixel', 'wide', 'tall', 'grey', 'RGBA', '16 bits', '16 bits grey'],
+)  # fmt: skip
+def test_unusual_images(model, inferencer, tmp_path, image):
+    path = str(tmp_path / 'image.png')
+    assert cv2.imwrite(path, image)
+    result = inference_model(model, path)
+    labels = result.pred_sem_seg.data[0]
+    assert labels.shape == image.shape[:2] and set(labels.unique().tolist()) <= {0, 1, 2}
+    assert torch.isfinite(result.seg_logits.data).all()
+    np.testing.assert_array_equal(inferencer(path)['predictions'][0]['labels'], labels)
+
+
+@pytest.mark.parametrize('kind', ['bare', 'no meta'])
+def test_weights_without_meta(tiny_vpd, tiny_checkpoint, model, tmp_path, kind):
+    """As other programs save them; mmseg warns that it takes the classes of a data set."""
+    weights = load_file(tiny_checkpoint)['state_dict']
+    torch.save(weights if kind == 'bare' else dict(state_dict=weights), tmp_path / 'bare.pth')
+    with pytest.warns(UserWarning, match='dataset_meta'):
+        bare = init_model(tiny_vpd, str(tmp_path / 'bare.pth'), device='cpu')
+    assert all(torch.equal(weight, model.state_dict()[name]) for name, weight in bare.state_dict().items())
+
+
 def test_shares_are_listed_from_the_largest(inferencer):
-    floor, _, ball, *_ = inferencer.classes
     labels = np.array([[0, 2, 2], [2, 0, 2]], np.uint8)
-    assert inferencer.summarize(dict(labels=labels)) == f'{ball} 66.7%, {floor} 33.3%'
+    assert inferencer.summarize(dict(labels=labels)) == 'traffic cone 66.7%, sphere 33.3%'

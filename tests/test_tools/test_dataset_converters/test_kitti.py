@@ -1,6 +1,7 @@
 import cv2
 import numpy as np
 import pytest
+from kitti import main
 from mmengine.registry import init_default_scope
 
 from mmdiffperc.seg.depth.kitti_depth_dataset import KITTIDepthDataset
@@ -43,8 +44,6 @@ def read(out, phase):
 
 
 def test_data_set_reads_what_is_written(tmp_path, arguments, capsys):
-    from kitti import main
-
     assert main(arguments) == 0
     assert 'complete, 6 new files' in capsys.readouterr().out
     for phase, drive, metres in (('train', TRAIN, 20), ('test', TEST, 30)):
@@ -56,8 +55,6 @@ def test_data_set_reads_what_is_written(tmp_path, arguments, capsys):
 
 
 def test_continues(tmp_path, arguments, capsys):
-    from kitti import main
-
     assert main(arguments) == 0
     (tmp_path / 'out').rename(tmp_path / 'out.part')
     (tmp_path / 'out.part/annotations' / depth_of(TEST)).unlink()
@@ -69,8 +66,6 @@ def test_continues(tmp_path, arguments, capsys):
 
 
 def test_missing_depth(tmp_path, arguments, capsys):
-    from kitti import main
-
     (tmp_path / 'depth/val' / depth_of(TEST)).unlink()
     assert main(arguments) == 1
     error = capsys.readouterr().err
@@ -86,16 +81,12 @@ def test_missing_depth(tmp_path, arguments, capsys):
     ],
 )
 def test_bad_list(tmp_path, arguments, capsys, content, message):
-    from kitti import main
-
     (tmp_path / 'bts.txt').write_text(content)
     assert main(arguments) == 1
     assert message in capsys.readouterr().err
 
 
 def test_needs_a_list(arguments, capsys):
-    from kitti import main
-
     with pytest.raises(SystemExit):
         main(arguments[:6])
     assert '--train-list or --test-list' in capsys.readouterr().err

@@ -5,6 +5,7 @@ import pytest
 import scipy.io
 from mmengine.registry import init_default_scope
 from mmseg.datasets import NYUDataset
+from nyu import main
 
 SCENES = ['kitchen', 'living_room', 'bathroom', 'kitchen']
 DEPTH = np.linspace(0, 9.9996, 480 * 640).reshape(480, 640).astype(np.float32)
@@ -54,8 +55,6 @@ def read(out, phase):
 
 
 def test_labelled_set(tmp_path, labelled, capsys):
-    from nyu import main
-
     assert main(['--out', str(tmp_path / 'out'), *labelled]) == 0
     assert 'complete, 8 new files' in capsys.readouterr().out
     train, test = read(tmp_path / 'out', 'train'), read(tmp_path / 'out', 'test')
@@ -71,8 +70,6 @@ def test_labelled_set(tmp_path, labelled, capsys):
 
 
 def test_sync_frames_replace_the_labelled_training_images(tmp_path, labelled, sync):
-    from nyu import main
-
     assert main(['--out', str(tmp_path / 'out'), *labelled, *sync]) == 0
     train = read(tmp_path / 'out', 'train')
     assert {name: scene for name, (scene, _) in train.items()} == {
@@ -84,8 +81,6 @@ def test_sync_frames_replace_the_labelled_training_images(tmp_path, labelled, sy
 
 
 def test_second_run_finds_it_complete(tmp_path, sync, capsys):
-    from nyu import main
-
     arguments = ['--out', str(tmp_path / 'out'), *sync]
     assert main(arguments) == main(arguments) == 0
     assert 'already there' in capsys.readouterr().out
@@ -99,8 +94,6 @@ def test_second_run_finds_it_complete(tmp_path, sync, capsys):
     ],
 )
 def test_another_file(tmp_path, labelled, capsys, content, message):
-    from nyu import main
-
     path = tmp_path / 'labeled.mat'
     path.write_bytes(b'MATLAB 5.0 MAT-file')
     if content:
@@ -113,8 +106,6 @@ def test_another_file(tmp_path, labelled, capsys, content, message):
 
 @pytest.mark.parametrize('content', [None, b'', b'garbage' * 50])
 def test_splits_that_cannot_be_read(tmp_path, labelled, capsys, content):
-    from nyu import main
-
     path = tmp_path / 'splits.mat'
     path.unlink() if content is None else path.write_bytes(content)
     assert main(['--out', str(tmp_path / 'out'), *labelled]) == 1
@@ -123,8 +114,6 @@ def test_splits_that_cannot_be_read(tmp_path, labelled, capsys, content):
 
 
 def test_list_that_is_no_text(tmp_path, sync, capsys):
-    from nyu import main
-
     (tmp_path / 'train_list.txt').write_bytes(bytes(range(256)))
     assert main(['--out', str(tmp_path / 'out'), *sync]) == 1
     assert 'train_list.txt is not text: expected lines "image depth [focal length]"' in capsys.readouterr().err
@@ -139,8 +128,6 @@ def test_list_that_is_no_text(tmp_path, sync, capsys):
     ],
 )
 def test_bad_list(tmp_path, sync, capsys, line, message):
-    from nyu import main
-
     (tmp_path / 'train_list.txt').write_text(line)
     assert main(['--out', str(tmp_path / 'out'), *sync]) == 1
     assert message in capsys.readouterr().err
@@ -148,8 +135,6 @@ def test_bad_list(tmp_path, sync, capsys, line, message):
 
 @pytest.mark.parametrize('arguments', [[], ['--labelled', 'x.mat'], ['--sync', 'x'], ['--train-list', 'x.txt']])
 def test_arguments_that_do_not_fit(arguments, capsys):
-    from nyu import main
-
     with pytest.raises(SystemExit):
         main(['--out', 'out', *arguments])
     assert 'error: ' in capsys.readouterr().err

@@ -3,6 +3,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+from resumable import link_or_copy, require_files, write_folder
 
 
 def write(text, path):
@@ -18,8 +19,6 @@ FILES = {f'{folder}/{name}.txt': partial(write, name) for folder in ('images', '
 
 
 def test_writes_all(tmp_path):
-    from resumable import write_folder
-
     assert write_folder(tmp_path / 'new/out', FILES) == 6
     assert (tmp_path / 'new/out/annotations/b.txt').read_text() == 'b'
     assert [path.name for path in (tmp_path / 'new').iterdir()] == ['out']
@@ -27,8 +26,6 @@ def test_writes_all(tmp_path):
 
 
 def test_continues_after_an_interruption(tmp_path):
-    from resumable import write_folder
-
     with pytest.raises(OSError, match='No space left'):
         write_folder(tmp_path / 'out', FILES | {'images/c.txt': fail_half_way})
     assert not (tmp_path / 'out').exists()
@@ -43,8 +40,6 @@ def test_continues_after_an_interruption(tmp_path):
 
 
 def test_links_a_protected_file(tmp_path):
-    from resumable import link_or_copy, write_folder
-
     (tmp_path / 'source').write_text('source')
     (tmp_path / 'source').chmod(0o444)
     write_folder(tmp_path / 'out', FILES | {'images/b.txt': partial(link_or_copy, tmp_path / 'source')})
@@ -53,8 +48,6 @@ def test_links_a_protected_file(tmp_path):
 
 
 def test_copies_where_it_cannot_link(tmp_path, monkeypatch):
-    from resumable import link_or_copy
-
     def refuse(source, target):
         raise OSError('another file system')
 
@@ -66,8 +59,6 @@ def test_copies_where_it_cannot_link(tmp_path, monkeypatch):
 
 
 def test_refuses_a_folder_of_other_data(tmp_path):
-    from resumable import write_folder
-
     write_folder(tmp_path / 'out', FILES)
     with pytest.raises(FileExistsError, match=r'\b1\b.*\b7\b.*images/d\.txt'):
         write_folder(tmp_path / 'out', FILES | {'images/d.txt': partial(write, 'd')})
@@ -75,8 +66,6 @@ def test_refuses_a_folder_of_other_data(tmp_path):
 
 
 def test_refuses_to_continue_another_conversion(tmp_path):
-    from resumable import write_folder
-
     (tmp_path / 'out.part').mkdir()
     (tmp_path / 'out.part/train.txt').touch()
     with pytest.raises(FileExistsError, match=r'out\.part.*train\.txt'):
@@ -85,8 +74,6 @@ def test_refuses_to_continue_another_conversion(tmp_path):
 
 @pytest.mark.parametrize('name', ['out', 'out.part'])
 def test_refuses_a_file_at_once(tmp_path, name):
-    from resumable import write_folder
-
     (tmp_path / name).write_text('mine')
     with pytest.raises(FileExistsError, match=f'{name}.*folder'):
         write_folder(tmp_path / 'out', FILES)
@@ -95,15 +82,11 @@ def test_refuses_a_file_at_once(tmp_path, name):
 
 
 def test_an_empty_folder_is_used(tmp_path):
-    from resumable import write_folder
-
     (tmp_path / 'out').mkdir()
     assert write_folder(tmp_path / 'out', FILES) == 6
 
 
 def test_missing_files(tmp_path):
-    from resumable import require_files
-
     (tmp_path / 'here').touch()
     with pytest.raises(FileNotFoundError, match=r'\b1\b.*\b2\b.*missing.*gone'):
         require_files([tmp_path / 'here', Path(tmp_path / 'gone')])
@@ -112,8 +95,6 @@ def test_missing_files(tmp_path):
 @pytest.mark.parametrize('name', ['../a.txt', '/a.txt', 'b/../../a.txt'])
 def test_refuses_files_outside_of_the_folder(tmp_path, name):
     """A scene's name in the file of NYU Depth v2 becomes a part of a path."""
-    from resumable import write_folder
-
     with pytest.raises(ValueError, match=f"out.*'{name}'"):
         write_folder(tmp_path / 'out', {'a.txt': partial(write, 'a'), name: partial(write, 'b')})
     assert not list(tmp_path.iterdir())

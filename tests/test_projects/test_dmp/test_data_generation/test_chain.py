@@ -1,4 +1,5 @@
 import json
+from importlib import import_module
 
 import torch
 from mmengine.dataset import pseudo_collate
@@ -7,7 +8,7 @@ from mmengine.registry import DATASETS, init_default_scope
 from mmdiffperc.generative import DeterministicDiffusion
 
 
-def test_from_keywords_to_a_loss(tmp_path, tool, language_model, marigold_folder):
+def test_from_keywords_to_a_loss(tmp_path, language_model, marigold_folder):
     """All that is needed to train, made of two words."""
     (tmp_path / 'keywords.txt').write_text('bedroom\nbeach\n')
     captions, images, normals, packed = (str(tmp_path / name) for name in ('c.jsonl', 'images', 'normals', 'packed'))
@@ -25,7 +26,7 @@ def test_from_keywords_to_a_loss(tmp_path, tool, language_model, marigold_folder
         ),
         ('pack_lmdb', [images, '--targets', normals, '--out', packed]),
     ):
-        assert tool(name).main(arguments) == 0
+        assert import_module(name).main(arguments) == 0
 
     init_default_scope('mmseg')
     import mmseg.datasets  # noqa: F401

@@ -1,3 +1,4 @@
+import convert_colours
 import numpy as np
 import pytest
 
@@ -15,82 +16,82 @@ def classes(tmp_path):
     return labels
 
 
-def run(tool, tmp_path, source, out, to, *options):
-    status = tool('convert_colours').main([str(tmp_path / source), '--out', str(tmp_path / out), '--to', to, *options])
+def run(tmp_path, source, out, to, *options):
+    status = convert_colours.main([str(tmp_path / source), '--out', str(tmp_path / out), '--to', to, *options])
     file = tmp_path / out / 'a.png'
     return status, decode_target(file.read_bytes(), 'a.png') if file.exists() else None
 
 
 @pytest.mark.parametrize('palette', ['ade20k', 'ade20k_bedroom'])
-def test_there_and_back(tmp_path, tool, classes, palette):
+def test_there_and_back(tmp_path, classes, palette):
     options = ['--palette', palette, '--reduce-zero-label']
-    status, colours = run(tool, tmp_path, 'classes', 'colours', 'colours', *options)
+    status, colours = run(tmp_path, 'classes', 'colours', 'colours', *options)
     assert status == 0 and colours[0, 0].tolist() == [0, 0, 0]
     assert (colours[0, 1:] == resolve_palette(palette)[classes[0, 1:] - 1]).all()
-    status, back = run(tool, tmp_path, 'colours', 'back', 'classes', *options)
+    status, back = run(tmp_path, 'colours', 'back', 'classes', *options)
     assert status == 0 and (back[classes > 0] == classes[classes > 0]).all()
 
 
-def test_bedroom_knows_fewer_classes(tmp_path, tool, classes):
-    run(tool, tmp_path, 'classes', 'colours', 'colours', '--palette', 'ade20k_bedroom', '--reduce-zero-label')
-    _, back = run(tool, tmp_path, 'colours', 'back', 'classes', '--palette', 'ade20k_bedroom', '--bedroom')
+def test_bedroom_knows_fewer_classes(tmp_path, classes):
+    run(tmp_path, 'classes', 'colours', 'colours', '--palette', 'ade20k_bedroom', '--reduce-zero-label')
+    _, back = run(tmp_path, 'colours', 'back', 'classes', '--palette', 'ade20k_bedroom', '--bedroom')
     assert back[0, 1] == 0 and back[0, 2] == 3 and back[1, 2] != 149
 
 
-def test_what_is_there_is_left(tmp_path, tool, classes, capsys):
-    run(tool, tmp_path, 'classes', 'colours', 'colours', '--reduce-zero-label')
+def test_what_is_there_is_left(tmp_path, classes, capsys):
+    run(tmp_path, 'classes', 'colours', 'colours', '--reduce-zero-label')
     before = (tmp_path / 'colours/a.png').stat().st_mtime_ns
-    run(tool, tmp_path, 'classes', 'colours', 'colours', '--reduce-zero-label')
+    run(tmp_path, 'classes', 'colours', 'colours', '--reduce-zero-label')
     assert (tmp_path / 'colours/a.png').stat().st_mtime_ns == before
     assert '0 new maps' in capsys.readouterr().out
-    assert run(tool, tmp_path, 'classes', 'colours', 'colours', '--palette', 'ade20k_bedroom')[0] == 1
+    assert run(tmp_path, 'classes', 'colours', 'colours', '--palette', 'ade20k_bedroom')[0] == 1
     assert "palette 'ade20k'" in capsys.readouterr().err
     assert (tmp_path / 'colours/a.png').stat().st_mtime_ns == before
 
 
-def test_bad_maps_are_reported_and_the_others_done(tmp_path, tool, classes, capsys):
+def test_bad_maps_are_reported_and_the_others_done(tmp_path, classes, capsys):
     content = (tmp_path / 'classes/a.png').read_bytes()
     (tmp_path / 'classes/0.png').write_bytes(content[:-20])
     (tmp_path / 'classes/._a.png').write_bytes(b'')
-    status, colours = run(tool, tmp_path, 'classes', 'colours', 'colours', '--reduce-zero-label')
+    status, colours = run(tmp_path, 'classes', 'colours', 'colours', '--reduce-zero-label')
     error = capsys.readouterr().err
     assert status == 1 and colours.shape == (2, 4, 3)
     assert '1 of 2 files' in error and str(tmp_path / 'classes/0.png') in error and '._a' not in error
 
 
-def test_palette_of_a_data_set(tmp_path, tool, classes, capsys):
+def test_palette_of_a_data_set(tmp_path, classes, capsys):
     palette = '--palette', 'mmseg.CityscapesDataset'
-    status, colours = run(tool, tmp_path, 'classes', 'colours', 'colours', *palette)
+    status, colours = run(tmp_path, 'classes', 'colours', 'colours', *palette)
     error = capsys.readouterr().err
     assert status == 1 and colours is None and all(word in error for word in ('a.png', '18', '150', 'Cityscapes'))
     classes[1, 2] = 255
     (tmp_path / 'classes/a.png').write_bytes(encode_png(classes))
-    status, colours = run(tool, tmp_path, 'classes', 'colours', 'colours', *palette)
+    status, colours = run(tmp_path, 'classes', 'colours', 'colours', *palette)
     assert status == 0 and colours[0, 0].tolist() == [128, 64, 128] and colours[0, 2].tolist() == [190, 153, 153]
     assert not colours[1, 2].any()
 
 
-def test_bedroom_is_for_classes(tmp_path, tool, classes, capsys):
+def test_bedroom_is_for_classes(tmp_path, classes, capsys):
     with pytest.raises(SystemExit):
-        run(tool, tmp_path, 'classes', 'colours', 'colours', '--bedroom')
+        run(tmp_path, 'classes', 'colours', 'colours', '--bedroom')
     assert '--bedroom' in capsys.readouterr().err
 
 
-def test_bad_input(tmp_path, tool, classes, capsys):
+def test_bad_input(tmp_path, classes, capsys):
     for source, to, options, message in (
         ('classes', 'classes', [], r'a.png: expected RGB of 8 bits, got (2, 4)'),
         ('nowhere', 'colours', [], 'nowhere: expected a folder with PNG'),
         ('classes', 'colours', ['--palette', 'rainbow'], "palette='rainbow'"),
     ):
-        assert run(tool, tmp_path, source, 'out', to, *options)[0] == 1
+        assert run(tmp_path, source, 'out', to, *options)[0] == 1
         assert message in capsys.readouterr().err
     (tmp_path / 'classes/a.png').write_bytes(b'broken')
-    assert run(tool, tmp_path, 'classes', 'out', 'colours')[0] == 1
+    assert run(tmp_path, 'classes', 'out', 'colours')[0] == 1
     assert 'a.png' in capsys.readouterr().err
 
 
-def test_hidden_files_are_no_maps(tmp_path, tool, classes):
+def test_hidden_files_are_no_maps(tmp_path, classes):
     """Such as macOS writes beside each file of a foreign disk."""
     (tmp_path / 'classes/._a.png').write_bytes(b'\0\5\26\7')
-    assert run(tool, tmp_path, 'classes', 'colours', 'colours', '--reduce-zero-label')[0] == 0
+    assert run(tmp_path, 'classes', 'colours', 'colours', '--reduce-zero-label')[0] == 0
     assert sorted(file.name for file in (tmp_path / 'colours').glob('*.png')) == ['a.png']

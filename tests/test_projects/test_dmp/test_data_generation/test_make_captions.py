@@ -1,6 +1,7 @@
 import json
 import shutil
 
+import make_captions
 import pytest
 from transformers import AutoTokenizer
 
@@ -22,8 +23,8 @@ def arguments(tmp_path, language_model):
     ]
 
 
-def test_captions(tmp_path, tool, arguments, capsys):
-    assert tool('make_captions').main(arguments) == 0
+def test_captions(tmp_path, arguments, capsys):
+    assert make_captions.main(arguments) == 0
     lines = [json.loads(line) for line in (tmp_path / 'out.jsonl').read_text().splitlines()]
     assert [line['keyword'] for line in lines] == [word for word in KEYWORDS.split() for _ in range(2)]
     assert all(line['text'].startswith(f'A photo of {line["keyword"]} with') for line in lines)
@@ -31,8 +32,8 @@ def test_captions(tmp_path, tool, arguments, capsys):
     assert '6 new captions' in capsys.readouterr().out
 
 
-def test_continues_to_the_same_captions(tmp_path, tool, arguments, capsys):
-    main, out = tool('make_captions').main, tmp_path / 'out.jsonl'
+def test_continues_to_the_same_captions(tmp_path, arguments, capsys):
+    main, out = make_captions.main, tmp_path / 'out.jsonl'
     main(arguments)
     whole = out.read_text()
     assert main(arguments) == 0 and '0 new captions' in capsys.readouterr().out
@@ -46,13 +47,13 @@ def test_continues_to_the_same_captions(tmp_path, tool, arguments, capsys):
     assert main([*arguments, '--seed', '1']) == 0 and out.read_text() != whole
 
 
-def test_a_model_that_chats_answers(tmp_path, tool, arguments, language_model):
+def test_a_model_that_chats_answers(tmp_path, arguments, language_model):
     """Its prompt is wrapped by its template, and no part of the caption."""
     folder = shutil.copytree(language_model, tmp_path / 'chat')
     tokenizer = AutoTokenizer.from_pretrained(folder)
     tokenizer.chat_template = '{% for message in messages %}<{{ message.content }}>{% endfor %}'
     tokenizer.save_pretrained(folder)
-    tools = tool('make_captions')
+    tools = make_captions
     captioner = tools.Captioner(tools.parse_args([*arguments, '--model', str(folder), '--prompt', 'See a {keyword}']))
     told = []
     captioner.model.register_forward_pre_hook(
@@ -71,12 +72,12 @@ def test_a_model_that_chats_answers(tmp_path, tool, arguments, language_model):
         (' \n', ''),
     ],
 )
-def test_first_sentence(tool, text, expected):
-    assert tool('make_captions').first_sentence(text) == expected
+def test_first_sentence(text, expected):
+    assert make_captions.first_sentence(text) == expected
 
 
-def test_bad_input(tmp_path, tool, arguments, capsys):
-    main = tool('make_captions').main
+def test_bad_input(tmp_path, arguments, capsys):
+    main = make_captions.main
     with pytest.raises(SystemExit):
         main([*arguments, '--prompt', 'Describe something'])
     assert '--prompt' in capsys.readouterr().err
@@ -97,29 +98,29 @@ def test_bad_input(tmp_path, tool, arguments, capsys):
         ('--dtype', 'float16'),
     ],
 )
-def test_options_out_of_range(tool, arguments, capsys, option):
+def test_options_out_of_range(arguments, capsys, option):
     with pytest.raises(SystemExit):
-        tool('make_captions').main([*arguments, *option])
+        make_captions.main([*arguments, *option])
     error = capsys.readouterr().err.splitlines()[-1]
     assert option[0] in error and 'expected' in error
 
 
-def test_caption_longer_than_the_model_can_read(tmp_path, tool, arguments, capsys):
+def test_caption_longer_than_the_model_can_read(tmp_path, arguments, capsys):
     """Its positions are 96, and the longest of the prompts takes 6 to 30 of them."""
-    assert tool('make_captions').main([*arguments, '--max-tokens', '96']) == 1
+    assert make_captions.main([*arguments, '--max-tokens', '96']) == 1
     error = capsys.readouterr().err.splitlines()[-1]
     assert '--max-tokens 96' in error and '96 tokens' in error
     assert not (tmp_path / 'out.jsonl').read_text()
 
 
-def test_model_that_is_not_there(tool, arguments, capsys):
-    assert tool('make_captions').main([*arguments, '--model', 'nobody/nothing']) == 1
+def test_model_that_is_not_there(arguments, capsys):
+    assert make_captions.main([*arguments, '--model', 'nobody/nothing']) == 1
     error = capsys.readouterr().err.splitlines()
     assert '--model nobody/nothing' in error[-1] and 'expected' in error[-1]
 
 
-def test_keywords_that_are_no_text(tmp_path, tool, arguments, capsys):
+def test_keywords_that_are_no_text(tmp_path, arguments, capsys):
     (tmp_path / 'keywords.txt').write_bytes(b'\x89PNG\r\n')
-    assert tool('make_captions').main(arguments) == 1
+    assert make_captions.main(arguments) == 1
     error = capsys.readouterr().err
     assert 'keywords.txt' in error and 'UTF-8' in error and 'PNG' in error

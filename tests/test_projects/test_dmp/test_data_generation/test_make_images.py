@@ -1,6 +1,7 @@
 import json
 
 import cv2
+import make_images
 import numpy as np
 import pytest
 import torch
@@ -26,8 +27,8 @@ def read(tmp_path):
     return [cv2.imread(str(file)) for file in sorted((tmp_path / 'out').glob('*.png'))]
 
 
-def test_images_of_captions(tmp_path, tool, arguments):
-    main = tool('make_images').main
+def test_images_of_captions(tmp_path, arguments):
+    main = make_images.main
     assert main(arguments) == 0
     images = read(tmp_path)
     assert [image.shape for image in images] == [(32, 48, 3)] * 3
@@ -46,8 +47,8 @@ def test_images_of_captions(tmp_path, tool, arguments):
     assert {path: path.stat().st_mtime_ns for path in (tmp_path / 'out').iterdir()} == before
 
 
-def test_other_captions_or_settings_are_refused(tmp_path, tool, arguments, capsys):
-    main = tool('make_images').main
+def test_other_captions_or_settings_are_refused(tmp_path, arguments, capsys):
+    main = make_images.main
     main(arguments)
     assert main([*arguments, '--seed', '3']) == 1
     assert 'seed 0' in capsys.readouterr().err
@@ -56,8 +57,8 @@ def test_other_captions_or_settings_are_refused(tmp_path, tool, arguments, capsy
     assert 'captions' in capsys.readouterr().err
 
 
-def test_bad_input(tmp_path, tool, arguments, capsys):
-    main = tool('make_images').main
+def test_bad_input(tmp_path, arguments, capsys):
+    main = make_images.main
     assert main([*arguments, '--model', str(tmp_path / 'nowhere')]) == 1
     assert 'nowhere' in capsys.readouterr().err
     assert not (tmp_path / 'out/metadata.jsonl').exists()
@@ -79,7 +80,7 @@ def test_bad_input(tmp_path, tool, arguments, capsys):
 
 
 @pytest.mark.parametrize('threshold', [-1, 1])
-def test_what_the_safety_checker_blackens_is_left_out(tmp_path, tool, arguments, capsys, threshold):
+def test_what_the_safety_checker_blackens_is_left_out(tmp_path, arguments, capsys, threshold):
     sizes = dict(hidden_size=8, intermediate_size=8, num_hidden_layers=1, num_attention_heads=1)
     vision = dict(sizes, image_size=8, patch_size=4)
     checker = StableDiffusionSafetyChecker(CLIPConfig(vision_config=vision, text_config=sizes, projection_dim=4))
@@ -90,7 +91,7 @@ def test_what_the_safety_checker_blackens_is_left_out(tmp_path, tool, arguments,
         arch_folder('tiny-sd'), safety_checker=checker, feature_extractor=extractor
     )
     pipeline.save_pretrained(tmp_path / 'safe')
-    status = tool('make_images').main([*arguments, '--model', str(tmp_path / 'safe')])
+    status = make_images.main([*arguments, '--model', str(tmp_path / 'safe')])
     if threshold == 1:
         assert status == 0 and len(read(tmp_path)) == 3
         return
@@ -98,7 +99,7 @@ def test_what_the_safety_checker_blackens_is_left_out(tmp_path, tool, arguments,
     assert not read(tmp_path)
 
 
-def test_settings_are_noted(tmp_path, tool, arguments):
-    tool('make_images').main(arguments)
+def test_settings_are_noted(tmp_path, arguments):
+    make_images.main(arguments)
     noted = json.loads((tmp_path / 'out/make_images.json').read_text())
     assert noted['size'] == [32, 48] and noted['model'] == 'tiny-sd' and 'batch_size' not in noted

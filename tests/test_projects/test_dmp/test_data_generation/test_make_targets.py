@@ -1,8 +1,10 @@
 import json
 import shutil
 
+import make_targets
 import numpy as np
 import pytest
+import target_predictors
 import torch
 from mmengine.config import Config
 
@@ -30,8 +32,8 @@ def read(folder):
         ('shading', 'intrinsics', (3,), np.uint8),
     ],
 )
-def test_marigold(tool, images, marigold_folder, kind, pipeline, channels, dtype):
-    main = tool('make_targets').main
+def test_marigold(images, marigold_folder, kind, pipeline, channels, dtype):
+    main = make_targets.main
     arguments = arguments_of(images, kind, '--model', marigold_folder(pipeline))
     assert main([*arguments, '--batch-size', '3']) == 0
     targets = read(images.parent / kind)
@@ -50,14 +52,14 @@ def test_marigold(tool, images, marigold_folder, kind, pipeline, channels, dtype
         np.testing.assert_allclose(again / 1.0, targets[name] / 1.0, rtol=0, atol=1.01 * step)
 
 
-def test_albedo_is_not_shading(tool, images, marigold_folder):
+def test_albedo_is_not_shading(images, marigold_folder):
     for kind in ('albedo', 'shading'):
-        tool('make_targets').main(arguments_of(images, kind, '--model', marigold_folder('intrinsics')))
+        make_targets.main(arguments_of(images, kind, '--model', marigold_folder('intrinsics')))
     assert (read(images.parent / 'albedo')['a'] != read(images.parent / 'shading')['a']).any()
 
 
-def test_ensemble_and_seed(tool, images, marigold_folder):
-    main, folder = tool('make_targets').main, images.parent / 'normals'
+def test_ensemble_and_seed(images, marigold_folder):
+    main, folder = make_targets.main, images.parent / 'normals'
     found = []
     for options in (['--ensemble-size', '3'], ['--seed', '1'], []):
         assert main(arguments_of(images, 'normals', '--model', marigold_folder('normals'), *options)) == 0
@@ -66,7 +68,7 @@ def test_ensemble_and_seed(tool, images, marigold_folder):
     assert all((one != found[2]).any() for one in found[:2])
 
 
-def test_depth_of_transformers(tmp_path, tool, images):
+def test_depth_of_transformers(tmp_path, images):
     from transformers import DPTConfig, DPTForDepthEstimation, DPTImageProcessor
 
     config = DPTConfig(
@@ -76,11 +78,11 @@ def test_depth_of_transformers(tmp_path, tool, images):
     DPTForDepthEstimation(config).save_pretrained(tmp_path / 'dpt')
     DPTImageProcessor(size=dict(height=32, width=32)).save_pretrained(tmp_path / 'dpt')
     options = ['--library', 'transformers', '--model', str(tmp_path / 'dpt')]
-    assert tool('make_targets').main(arguments_of(images, 'depth', *options, '--batch-size', '2')) == 0
+    assert make_targets.main(arguments_of(images, 'depth', *options, '--batch-size', '2')) == 0
     assert {name: depth.shape for name, depth in read(tmp_path / 'depth').items()} == SIZES
 
 
-def test_segmentation_by_mmseg(tmp_path, tool, images):
+def test_segmentation_by_mmseg(tmp_path, images):
     from mmseg.apis import init_model
 
     config = Config(
@@ -105,7 +107,7 @@ def test_segmentation_by_mmseg(tmp_path, tool, images):
     meta = dict(dataset_meta=dict(classes=list('abcde'), palette=[[0, 0, 0]] * 5))
     torch.save(dict(state_dict=model.state_dict(), meta=meta), tmp_path / 'seg.pth')
     options = ['--config', str(tmp_path / 'seg.py'), '--weights', str(tmp_path / 'seg.pth'), '--palette', 'ade20k']
-    main, arguments = tool('make_targets').main, arguments_of(images, 'segmentation', *options)
+    main, arguments = make_targets.main, arguments_of(images, 'segmentation', *options)
     assert main([*arguments, '--batch-size', '3']) == 0
     together = read(tmp_path / 'segmentation')
     shutil.rmtree(tmp_path / 'segmentation')
@@ -120,16 +122,16 @@ def test_segmentation_by_mmseg(tmp_path, tool, images):
 
 
 @pytest.mark.parametrize(('kind', 'pipeline'), [('normals', 'normals'), ('albedo', 'intrinsics')])
-def test_predictions_that_are_not_finite(tool, marigold_folder, kind, pipeline):
+def test_predictions_that_are_not_finite(marigold_folder, kind, pipeline):
     """As a PNG they would be black, and be learnt."""
-    predictor = tool('target_predictors').Marigold(kind, str(marigold_folder(pipeline)), 'cpu', 'float32')
+    predictor = target_predictors.Marigold(kind, str(marigold_folder(pipeline)), 'cpu', 'float32')
     predictor.pipeline.unet.conv_out.bias.data[0] = np.nan
     with pytest.raises(ValueError, match='NaN.*bfloat16'):
         predictor([np.zeros((32, 48, 3), np.uint8)], [torch.Generator()])
 
 
-def test_bad_input(tmp_path, tool, images, marigold_folder, capsys):
-    main = tool('make_targets').main
+def test_bad_input(tmp_path, images, marigold_folder, capsys):
+    main = make_targets.main
     for kind, options in (
         ('segmentation', []),
         ('depth', ['--config', 'a', '--weights', 'b']),
@@ -159,9 +161,9 @@ def test_bad_input(tmp_path, tool, images, marigold_folder, capsys):
 
 
 @pytest.mark.parametrize('name', ['../images/a.png', '{images}/a.png'])
-def test_nothing_is_written_outside_of_the_folder(tmp_path, tool, images, capsys, name):
+def test_nothing_is_written_outside_of_the_folder(tmp_path, images, capsys, name):
     """Depth of an image named by its absolute path would lie beside the image."""
     (images / 'metadata.jsonl').write_text(json.dumps(dict(file_name=name.format(images=images))))
-    assert tool('make_targets').main(arguments_of(images, 'depth')) == 1
+    assert make_targets.main(arguments_of(images, 'depth')) == 1
     assert 'metadata.jsonl, line 1' in capsys.readouterr().err
     assert not (tmp_path / 'depth').exists() and not list(tmp_path.rglob('*.npz'))

@@ -1,4 +1,5 @@
 import numpy as np
+import pack_lmdb
 import pytest
 from full_disk import full_disk
 
@@ -19,60 +20,60 @@ def targets(images):
     return folder
 
 
-def run(tool, images, targets):
+def run(images, targets):
     out = images.parent / 'packed' / 'depth'
-    return tool('pack_lmdb').main([str(images), '--targets', str(targets), '--out', str(out)]), out
+    return pack_lmdb.main([str(images), '--targets', str(targets), '--out', str(out)]), out
 
 
-def test_pack(tool, images, targets, capsys):
-    status, out = run(tool, images, targets)
+def test_pack(images, targets, capsys):
+    status, out = run(images, targets)
     assert status == 0 and [path.name for path in out.parent.iterdir()] == ['depth']
     packed = open_targets(out)
     assert [packed.read(f'{name}.png')[0] for name in 'abc'] == [
         (targets / f'{name}.npz').read_bytes() for name in 'abc'
     ]
     assert len(ImageTargetDataset(dict(img_path=str(images), target_path=str(out)))) == 3
-    assert run(tool, images, targets)[0] == 0
+    assert run(images, targets)[0] == 0
     assert 'already there' in capsys.readouterr().out
 
 
-def test_full_disk_leaves_nothing(tool, images, targets, capsys):
+def test_full_disk_leaves_nothing(images, targets, capsys):
     with full_disk(60_000):
-        status, out = run(tool, images, targets)
+        status, out = run(images, targets)
     assert status == 1 and 'disk is not full' in capsys.readouterr().err
     assert not list(out.parent.iterdir())
-    assert run(tool, images, targets)[0] == 0
+    assert run(images, targets)[0] == 0
 
 
-def test_name_longer_than_a_key_of_lmdb(tool, images, targets, capsys):
+def test_name_longer_than_a_key_of_lmdb(images, targets, capsys):
     folder = '/'.join(['x' * 127] * 4)  # 511 bytes with the slashes, so that a name in it is too long
     for root, suffix in ((images, '.png'), (targets, '.npz')):
         (root / folder).mkdir(parents=True)
         (root / f'a{suffix}').rename(root / folder / f'a{suffix}')
     (images / 'metadata.jsonl').write_text(metadata_line(f'{folder}/a.png', 'a box'))
-    status, out = run(tool, images, targets)
+    status, out = run(images, targets)
     error = capsys.readouterr().err
     assert status == 1 and '517' in error and '511' in error and not list(out.parent.iterdir())
 
 
-def test_bad_targets(tool, images, targets, capsys):
+def test_bad_targets(images, targets, capsys):
     (targets / 'b.npz').write_bytes(b'PK\x03\x04 broken')
-    status, out = run(tool, images, targets)
+    status, out = run(images, targets)
     assert status == 1 and 'b.npz' in capsys.readouterr().err and not list(out.parent.iterdir())
     (targets / 'b.npz').unlink()
-    assert run(tool, images, targets)[0] == 1
+    assert run(images, targets)[0] == 1
     assert '3 images; missing: 1, such as b.png' in capsys.readouterr().err
 
 
-def test_something_else_is_kept(tool, images, targets, capsys):
+def test_something_else_is_kept(images, targets, capsys):
     out = images.parent / 'packed' / 'depth'
     out.mkdir(parents=True)
     (out / 'precious').touch()
-    assert run(tool, images, targets)[0] == 1
+    assert run(images, targets)[0] == 1
     assert 'lmdb of these targets' in capsys.readouterr().err and (out / 'precious').exists()
 
 
-def test_names_that_are_no_keys(tool, images, targets, capsys):
+def test_names_that_are_no_keys(images, targets, capsys):
     """Below the folder, with usual file names, but longer than a key of an lmdb may be."""
     name = '/'.join(['x' * 200] * 3)
     for folder, suffix, source in ((images, '.png', 'a.png'), (targets, '.npz', 'a.npz')):
@@ -80,7 +81,7 @@ def test_names_that_are_no_keys(tool, images, targets, capsys):
         (folder / source).rename(folder / f'{name}{suffix}')
     for listed, problem in ((f'{name}.png', 'at most 511 bytes'), ('../depth/b.png', 'line 1'), ('y' * 300, 'line 1')):
         (images / 'metadata.jsonl').write_text(metadata_line(listed, 'a box'))
-        status, out = run(tool, images, targets)
+        status, out = run(images, targets)
         assert (
             status == 1
             and problem in capsys.readouterr().err
