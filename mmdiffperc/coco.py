@@ -73,6 +73,7 @@ MEANINGS = dict(
     width=(is_count, 'a whole number of pixels'),
     segmentation=(is_segmentation, 'polygons [[x0, y0, x1, y1, ...], ...] or a run-length code'),
 )
+WHOLE_IDS = dict.fromkeys(('id', 'image_id', 'category_id'), (is_count, 'a whole number'))
 
 
 def check_exists(file: str, backend_args: dict | None = None):
@@ -91,7 +92,7 @@ def check_exists(file: str, backend_args: dict | None = None):
         raise FileNotFoundError(f'Annotation file {file} does not exist; check data_root and ann_file. {there}')
 
 
-def check_entries(file: str, kind: str, entries: Any, fields: Collection[str]):
+def check_entries(file: str, kind: str, entries: Any, fields: Collection[str], whole_ids: bool = False):
     """Check that each entry of a table has the required fields.
 
     Args:
@@ -99,10 +100,12 @@ def check_entries(file: str, kind: str, entries: Any, fields: Collection[str]):
         kind (str): 'image', 'annotation' or 'category', for the message.
         entries (list[dict]): The table.
         fields (Collection[str]): Names of the fields, all of them keys of ``MEANINGS``.
+        whole_ids (bool): Accept only whole numbers as ids, and no strings. Defaults to False.
 
     Raises:
         ValueError: A field is missing or has a wrong value.
     """
+    meanings = MEANINGS | WHOLE_IDS if whole_ids else MEANINGS
     if not isinstance(entries, list):
         raise ValueError(f"{file}: not in COCO's format: expected a list of {kind} entries, got {brief(entries)}")
     for number, entry in enumerate(entries):
@@ -111,7 +114,7 @@ def check_entries(file: str, kind: str, entries: Any, fields: Collection[str]):
                 f'{file}: {kind} number {number} of the list is {brief(entry)}, expected an object {{...}}'
             )
         for field in fields:
-            is_right, expected = MEANINGS[field]
+            is_right, expected = meanings[field]
             if not is_right(entry.get(field)):
                 name = brief(entry['id']) if 'id' in entry else f'number {number} of the list'
                 found = f'the {field} {brief(entry[field])}' if field in entry else f'no {field}'

@@ -1,10 +1,13 @@
 """Processes that a test starts and ends."""
 
 import os
+import sys
 import time
+import traceback
 from collections.abc import Callable
 
 PATIENCE = 60  # seconds
+OPENMMLAB = ('mmcv', 'mmdet', 'mmdiffperc', 'mmengine', 'mmpose', 'mmseg', 'xtcocotools')  # this package included
 
 
 def fork(work: Callable[[], int]) -> int:
@@ -14,8 +17,21 @@ def fork(work: Callable[[], int]) -> int:
     status = 1
     try:
         status = work()
+    except BaseException:
+        traceback.print_exc()
     finally:
         os._exit(status)
+
+
+def exit_code(process: int) -> int:
+    """Wait for a process; return its exit status, or the number of the signal that ended it with a minus."""
+    return os.waitstatus_to_exitcode(os.waitpid(process, 0)[1])
+
+
+def forget(*packages: str):
+    """Let packages be imported again, as in a new process; only for a copy of a process."""
+    for name in [name for name in sys.modules if name.partition('.')[0] in packages]:
+        del sys.modules[name]
 
 
 def wait_until(condition: Callable[[], object]) -> bool:

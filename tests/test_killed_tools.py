@@ -93,7 +93,7 @@ def test_killed_and_run_again(maps, monkeypatch, tool, owner, name, nth):
     with monkeypatch.context() as patch:
         patch.setattr(owner, name, killing(getattr(owner, name), nth))
         process = child_processes.fork(lambda: tool(maps, maps / 'killed' / 'out'))
-    assert os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]) == -signal.SIGKILL
+    assert child_processes.exit_code(process) == -signal.SIGKILL
 
     tool(maps, maps / 'killed' / 'out')
     assert contents(maps / 'killed') == contents(maps / 'undisturbed')

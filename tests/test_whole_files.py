@@ -30,8 +30,7 @@ WRITERS = {
 }  # fmt: skip
 ALLOWED = {
     'mmdiffperc/files.py': 'the mechanism',
-    'mmdiffperc/compat/checkpoint_hook.py': 'has the runner save through a backend that writes whole files',
-    'mmdiffperc/compat/flexible_runner.py': 'leaves folders, which several processes fill, to the runner',
+    'mmdiffperc/compat/checkpoint_hook.py': 'saves through a backend that writes whole files',
     'mmdiffperc/inference/writers.py': 'encodes in memory',
     'mmdiffperc/toy_scenes/writers': 'the data set is a whole folder',
     'mmdiffperc/doctor/child.py': 'writes line by line, so that a crash leaves the lines before it',

@@ -41,9 +41,14 @@ class CheckpointFolder:
         self.backend = backend
         self.path = str(path)
         self.is_local = isinstance(getattr(backend, 'client', backend), LocalBackend)
+        self._template = template
         name = re.sub(r'\\\{.*?\\\}', r'(\\d+)', re.escape(template))
         self._name = re.compile(name)
         self._best_name = re.compile(f'best_[^/]+_{name.replace("/", "_")}')
+
+    def path_of(self, step: int) -> str:
+        """Return the path of the checkpoint that is saved after this many epochs or iterations."""
+        return self.backend.join_path(self.path, self._template.format(step))
 
     def owns(self, path: Any) -> bool:
         """Return whether ``path`` names a checkpoint in this folder, after following ``..`` and links."""

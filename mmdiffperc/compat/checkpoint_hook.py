@@ -6,9 +6,12 @@ folder that the resumed checkpoint names as outdated, and replaces a good checkp
 
 Here a file appears under its name once it is complete, and outdated ones are removed afterwards; the disk needs space
 for one more checkpoint. Only checkpoints in the training's own folder are removed, and only finite weights are saved.
-The hook also locks the folder during the training, and finds the checkpoint to resume from.
+The hook also locks the folder during the training, and finds the checkpoint to resume from. mmengine's
+``FlexibleRunner`` ignores the backend that the hook chooses for writing, and loads before it calls the first hook, so
+it has a subclass here.
 
-Delete when mmengine's ``CheckpointHook`` does all of this, and ``LocalBackend.put`` replaces files atomically.
+Delete when mmengine's ``CheckpointHook`` and ``FlexibleRunner`` do all of this, and ``LocalBackend.put`` replaces files
+atomically.
 """
 
 from collections.abc import Iterator
@@ -16,9 +19,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from mmengine._strategy import DDPStrategy, SingleDeviceStrategy
 from mmengine.dist import is_main_process
 from mmengine.fileio import FileClient, LocalBackend, get_file_backend, register_backend
 from mmengine.hooks import CheckpointHook
+from mmengine.registry import RUNNERS
+from mmengine.runner import FlexibleRunner
 
 from mmdiffperc.files import brief, whole_file
 from mmdiffperc.finite import first_non_finite
@@ -59,6 +65,7 @@ class SafeCheckpointHook(CheckpointHook):
     Remote backends write as before, in the same order of writing and removing.
     """
 
+    _folder: CheckpointFolder
     _progress: dict = {}
     _locks: list = []
 
@@ -77,11 +84,11 @@ class SafeCheckpointHook(CheckpointHook):
         Raises:
             RuntimeError: Another training writes to one of the folders.
         """
-        folder = self._future_folder(runner)
+        self._folder = folder = self._future_folder(runner)
         if is_main_process():
             folders = dict.fromkeys([runner.work_dir, folder.path] if folder.is_local else [runner.work_dir])
             self._locks = [lock for lock in map(lock_folder, folders) if lock]
-        _keep_to_own_checkpoints(runner, folder, self.filename_tmpl)
+        _keep_to_own_checkpoints(runner, folder)
         super().before_train(runner)
         if type(self.file_backend) is LocalBackend and self.file_client_args is None:
             self.backend_args = dict(backend='atomic_local')
@@ -118,9 +125,6 @@ class SafeCheckpointHook(CheckpointHook):
         path = root if root == runner.work_dir else backend.join_path(root, Path(runner.work_dir).name)
         return CheckpointFolder(backend, path, self.filename_tmpl)
 
-    def _own_folder(self) -> CheckpointFolder:
-        return CheckpointFolder(self.file_backend, self.out_dir, self.filename_tmpl)
-
     @contextmanager
     def _removals_last(self) -> Iterator[None]:
         backend = self.file_backend
@@ -136,7 +140,7 @@ class SafeCheckpointHook(CheckpointHook):
         # A resumed run may write the name that it has just given up: that file is new, not outdated.
         several_best = getattr(self, 'best_ckpt_path_dict', {})
         current = {self.last_ckpt, getattr(self, 'best_ckpt_path', None), *several_best.values()}
-        if path in current or not self._own_folder().owns(path) or not is_main_process():
+        if path in current or not self._folder.owns(path) or not is_main_process():
             return
         if self.file_backend.isfile(path):
             self.file_backend.remove(path)
@@ -175,8 +179,7 @@ class SafeCheckpointHook(CheckpointHook):
         before = list(self.keep_ckpt_ids)
         self.keep_ckpt_ids.append(step)  # a deque of limited length drops the oldest
         runner.message_hub.update_info('keep_ckpt_ids', list(self.keep_ckpt_ids))
-        outdated = [old for old in before if old not in self.keep_ckpt_ids]
-        return [self.file_backend.join_path(self.out_dir, self.filename_tmpl.format(old)) for old in outdated]
+        return [self._folder.path_of(old) for old in before if old not in self.keep_ckpt_ids]
 
     def _save_best_checkpoint(self, runner, metrics) -> None:
         if not hasattr(self, 'file_backend'):
@@ -186,11 +189,11 @@ class SafeCheckpointHook(CheckpointHook):
 
     def _publish_model(self, runner, ckpt_path: str) -> None:
         """Publish a checkpoint of this training, if it has one."""
-        if self._own_folder().owns(ckpt_path):
+        if self._folder.owns(ckpt_path):
             super()._publish_model(runner, ckpt_path)
 
 
-def _keep_to_own_checkpoints(runner, folder: CheckpointFolder, template: str) -> None:
+def _keep_to_own_checkpoints(runner, folder: CheckpointFolder) -> None:
     """Forget the outdated checkpoints that a resumed checkpoint names and that are not in the folder."""
     info = runner.message_hub.runtime_info
     best = {key: path for key, path in info.items() if str(key).startswith('best_ckpt') and path is not None}
@@ -200,14 +203,56 @@ def _keep_to_own_checkpoints(runner, folder: CheckpointFolder, template: str) ->
             runner.logger.info(f'{key} is {info[key]}, because {brief(path)} is not a checkpoint in {folder.path}.')
     if 'keep_ckpt_ids' in info:
         steps = info['keep_ckpt_ids'] if isinstance(info['keep_ckpt_ids'], list) else []
-        info['keep_ckpt_ids'] = [step for step in steps if _names_own_checkpoint(folder, template, step)]
+        own = [step for step in steps if isinstance(step, int) and folder.owns(folder.path_of(step))]
+        info['keep_ckpt_ids'] = own
 
 
-def _names_own_checkpoint(folder, template, step):
-    return isinstance(step, int) and folder.owns(folder.backend.join_path(folder.path, template.format(step)))
+class SafeFlexibleRunner(FlexibleRunner):
+    """mmengine's ``FlexibleRunner``, with the same name in configs and the same arguments, which loses nothing.
+
+    Sharded checkpoints, which are folders that several processes write, are saved as before.
+    """
+
+    def load_or_resume(self) -> None:
+        """Load or resume from a checkpoint, or from the newest whole one."""
+        for hook in self.hooks:
+            if isinstance(hook, SafeCheckpointHook):
+                hook.choose_checkpoint(self)
+        super().load_or_resume()
+
+    def val(self) -> dict:
+        """Validate; weights that a checkpoint lacks are not initialised first."""
+        self._leave_weights_to_checkpoint()
+        return super().val()
+
+    def test(self) -> dict:
+        """Test; weights that a checkpoint lacks are not initialised first."""
+        self._leave_weights_to_checkpoint()
+        return super().test()
+
+    def _leave_weights_to_checkpoint(self) -> None:
+        # What is initialised counts as deliberate, and a head that the checkpoint lacks would predict noise: see
+        # mmdiffperc.models.checks.complete_model. Sharding needs initialised weights.
+        if self._load_from and type(self.strategy) in (SingleDeviceStrategy, DDPStrategy):
+            self.cfg.setdefault('init_weights_for_test_or_val', False)
+
+    def save_checkpoint(self, out_dir: str, filename: str, *args: Any, **kwargs: Any) -> None:
+        """Save a checkpoint; a local file appears under its name once it is complete."""
+        if not is_main_process() or not self._saves_a_file(out_dir):
+            super().save_checkpoint(out_dir, filename, *args, **kwargs)
+            return
+        with whole_file(Path(out_dir, filename)) as partial:
+            super().save_checkpoint(str(partial.parent), partial.name, *args, **kwargs)
+
+    def _saves_a_file(self, out_dir: str) -> bool:
+        # DeepSpeed and ColossalAI always save folders, FSDP does unless its state is gathered.
+        gathered = getattr(self.strategy, '_is_full_state_dict', lambda: True)()
+        is_local = isinstance(get_file_backend(out_dir), LocalBackend)
+        return is_local and gathered and isinstance(self.strategy, SingleDeviceStrategy)
 
 
 def install() -> None:
-    """Register the backend, and the hook under the name of mmengine's."""
+    """Register the backend, and the hook and the runner under the names of mmengine's."""
     register_backend('atomic_local', AtomicLocalBackend, force=True)
     HOOKS.register_module(name='CheckpointHook', module=SafeCheckpointHook, force=True)
+    RUNNERS.register_module(name='FlexibleRunner', module=SafeFlexibleRunner, force=True)

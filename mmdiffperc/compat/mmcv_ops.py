@@ -39,17 +39,14 @@ def nms(boxes: Tensor, scores: Tensor, iou_threshold: float, offset: int) -> Ten
     return torchvision_nms(boxes + boxes.new_tensor([0, 0, offset, offset]), scores, iou_threshold)
 
 
-def roi_align_forward(
-    inputs: Tensor, rois: Tensor, output: Tensor, argmax_y: Tensor, argmax_x: Tensor, pool_mode: int, **options
-):
+def roi_align_forward(inputs: Tensor, rois: Tensor, output: Tensor, *argmax: Tensor, pool_mode: int, **options):
     """Average each cell of each region, with the signature of mmcv's compiled operator.
 
     Args:
         inputs (Tensor): Features ``(B, C, h, w)``.
         rois (Tensor): ``(N, 5)`` regions: index of the image, corners ``x1, y1, x2, y2``.
         output (Tensor): Receives the result ``(N, C, aligned_height, aligned_width)``.
-        argmax_y (Tensor): Not used.
-        argmax_x (Tensor): Not used.
+        *argmax (Tensor): Not used.
         pool_mode (int): 1 for the average; 0, the maximum, is not supported.
         **options: ``aligned_height``, ``aligned_width``, ``spatial_scale``, ``sampling_ratio``, ``aligned``.
 
@@ -144,11 +141,6 @@ def missing_operator(name: str) -> NotImplementedError:
     )
 
 
-def not_compiled() -> str:
-    """Return what ``mmcv.utils.collect_env`` prints for the compiler of the extension."""
-    return 'n/a'
-
-
 class MissingExtension(ModuleType):
     """Stand in for ``mmcv._ext`` with every operator; operators that are not implemented raise when called."""
 
@@ -158,8 +150,8 @@ class MissingExtension(ModuleType):
     deform_conv_forward = staticmethod(deform_conv_forward)
     deform_conv_backward_input = staticmethod(deform_conv_backward_input)
     deform_conv_backward_parameters = staticmethod(deform_conv_backward_parameters)
-    get_compiler_version = staticmethod(not_compiled)
-    get_compiling_cuda_version = staticmethod(not_compiled)
+    # ``mmcv.utils.collect_env`` prints them.
+    get_compiler_version = get_compiling_cuda_version = staticmethod(lambda: 'n/a')
 
     def __getattr__(self, name: str) -> Callable:
         """Return a callable that raises; special names stay absent, as on any module without them."""

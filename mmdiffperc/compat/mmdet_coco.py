@@ -58,39 +58,32 @@ def check_tables(content: dict, file: str):
         ValueError: A field that mmdet reads is missing or has a wrong value, several images have the same id, or no
             annotation belongs to an image.
     """
-    tables = {name: content[name] for name in ('images', 'annotations', 'categories') if name in content}
-    needed = ANNOTATION + (OF_OBJECT if 'categories' in tables else ())
-    for name, kind, fields in (
-        ('images', 'image', IMAGE),
-        ('annotations', 'annotation', needed),
-        ('categories', 'category', ('id', 'name')),
-    ):
-        check_entries(file, kind, tables.get(name, []), fields)
-    _check_repeated(tables.get('images', []), file)
-    _check_crowds(tables.get('annotations', []), file)
-    for kind in ('image', 'category'):
-        _check_references(tables, kind, file)
+    images, annotations, categories = (content.get(name, []) for name in ('images', 'annotations', 'categories'))
+    check_entries(file, 'image', images, IMAGE)
+    check_entries(file, 'annotation', annotations, ANNOTATION + (OF_OBJECT if 'categories' in content else ()))
+    check_entries(file, 'category', categories, ('id', 'name'))
+    _check_repeated(images, file)
+    _check_crowds(annotations, file)
+    _check_references(annotations, images, 'image', file)
+    _check_references(annotations, categories, 'category', file)
 
 
 def _check_repeated(images, file):
     """Refuse two images with the same id: pycocotools keeps the last one, with the annotations of both."""
-    repeated = [number for number, count in Counter(image['id'] for image in images).items() if count > 1]
-    if repeated:
+    if repeated := [number for number, count in Counter(image['id'] for image in images).items() if count > 1]:
         raise ValueError(f'{file}: several images have the same id, such as {brief(repeated[0])}')
 
 
 def _check_crowds(annotations, file):
     """Refuse other marks of crowds: mmdet takes any string for a crowd, which no detector learns."""
-    wrong = [one for one in annotations if one.get('iscrowd') not in (None, 0, 1)]
-    if wrong:
+    if wrong := [one for one in annotations if one.get('iscrowd') not in (None, 0, 1)]:
         raise ValueError(
             f'{file}: annotation {brief(wrong[0]["id"])} has iscrowd={brief(wrong[0]["iscrowd"])}, expected 0 or 1'
         )
 
 
-def _check_references(tables, kind, file):
+def _check_references(annotations, listed, kind, file):
     """Refuse ids that are numbers in one table and strings in the other, which would lose all annotations."""
-    annotations, listed = tables.get('annotations'), tables.get('images' if kind == 'image' else 'categories')
     if annotations and listed and not {one['id'] for one in listed} & {one[f'{kind}_id'] for one in annotations}:
         raise ValueError(
             f'{file}: no annotation belongs to a listed {kind}: annotation {brief(annotations[0]["id"])} has the '
@@ -109,9 +102,8 @@ def complete_annotations(coco: Any, file: str | None):
         ValueError: An area is not a number of pixels.
     """
     annotations = [annotation for annotation in coco.anns.values() if 'bbox' in annotation]
-    without_area = [annotation for annotation in annotations if annotation.get('area') is None]
-    wrong = [one for one in annotations if one.get('area') is not None and not is_area(one['area'])]
-    if wrong:
+    without_area = [one for one in annotations if one.get('area') is None]
+    if wrong := [one for one in annotations if one.get('area') is not None and not is_area(one['area'])]:
         raise ValueError(
             f'{file}: annotation {brief(wrong[0]["id"])} has the area {brief(wrong[0]["area"])}, expected a number of '
             'pixels, or null'

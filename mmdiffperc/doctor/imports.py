@@ -83,7 +83,7 @@ def import_all(packages: Iterable[Package], patience: float = PATIENCE) -> Impor
 
 def _run_child(packages, patience):
     """Return the records of the process, and how it ended."""
-    groups = [f'{package.module}={",".join(package.probes)}' for package in packages]
+    groups = [f'{package.module}={",".join(package.imports or [package.module])}' for package in packages]
     with TemporaryDirectory() as folder:
         report = Path(folder, 'report.jsonl')
         # With -P, no module beside the script hides one of the same name.

@@ -25,18 +25,13 @@ class Package:
         module (str): Its top-level module.
         serves (str): What does not work without it, for the report.
         command (str): The command that installs it. ``{source}`` stands for ``mmdiffperc`` or the folder of a clone.
-        imports (tuple[str, ...]): The modules to import to check that it works. Default: ``module``.
+        imports (tuple[str, ...]): The modules to import, in order, to check that it works. Default: ``module``.
     """
 
     module: str
     serves: str
     command: str
     imports: tuple[str, ...] = ()
-
-    @property
-    def probes(self) -> tuple[str, ...]:
-        """The modules to import, in order."""
-        return self.imports or (self.module,)
 
 
 # The hosts come after mmdiffperc, because current versions of their dependencies need its shims.

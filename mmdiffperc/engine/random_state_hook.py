@@ -3,6 +3,7 @@
 import random
 from collections.abc import Iterator
 from functools import partial
+from itertools import count
 from numbers import Integral
 from typing import Any
 
@@ -52,7 +53,12 @@ class RandomStateHook(Hook):
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict):
         """Remember the seed of the data loader, which the seed of the checkpoint is about to replace."""
         meta = checkpoint.get('meta')
-        check_seed(meta.get('seed') if isinstance(meta, dict) else None)
+        seed = meta.get('seed') if isinstance(meta, dict) else None
+        if seed is not None and not (isinstance(seed, Integral) and 0 <= seed < 2**32):  # the seeds of NumPy
+            raise ValueError(
+                f"meta['seed'] of the checkpoint: expected an integer from 0 to 2**32 - 1, got {brief(seed)}. The file "
+                'is damaged, or was not written by mmengine.'
+            )
         self._loader_seed = runner.seed
 
     def before_train(self, runner: Runner):
@@ -77,15 +83,6 @@ class RandomStateHook(Hook):
         else:
             restart_workers(loop.dataloader, runner.seed, runner.epoch)
             seed_generators(runner.seed, runner.epoch)
-
-
-def check_seed(seed: Any):
-    """Raise ``ValueError`` if NumPy does not accept a seed; None means that the checkpoint has no seed."""
-    if seed is not None and not (isinstance(seed, Integral) and 0 <= seed < 2**32):
-        raise ValueError(
-            f"meta['seed'] of the checkpoint: expected an integer from 0 to 2**32 - 1, got {brief(seed)}. The file is "
-            'damaged, or was not written by mmengine.'
-        )
 
 
 def is_iteration_based(loop: Any) -> bool:
@@ -114,11 +111,9 @@ def seed_generators(seed: int, step: int):
 
 def seeded_batches(batches: Iterator, seed: int) -> Iterator:
     """Yield the batches of an endless iterator, and seed the generators with the number of each before fetching it."""
-    step = 0
-    while True:
+    for step in count():
         seed_generators(seed, step)
         yield next(batches)
-        step += 1
 
 
 def restart_workers(loader: DataLoader, seed: int, epoch: int):

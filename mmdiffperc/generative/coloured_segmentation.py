@@ -185,11 +185,6 @@ def colours_to_classes(image: np.ndarray, palette: np.ndarray, classes: Sequence
         palette = palette.copy()
         palette[others] = BLACK
     colours, places = np.unique(image.reshape(-1, 3), axis=0, return_inverse=True)
-    a, b = to_lab(colours), to_lab(palette)
+    a, b = (cv2.cvtColor(each[None], cv2.COLOR_RGB2Lab)[0].astype(np.float32) for each in (colours, palette))
     distances = (a**2).sum(1)[:, None] - 2 * a @ b.T + (b**2).sum(1)  # small integers, exact in single precision
     return distances.argmin(1)[places.reshape(image.shape[:2])]
-
-
-def to_lab(colours: np.ndarray) -> np.ndarray:
-    """Return OpenCV's 8-bit Lab of RGB colours ``(N, 3)``, as single-precision numbers."""
-    return cv2.cvtColor(colours[None], cv2.COLOR_RGB2Lab)[0].astype(np.float32)

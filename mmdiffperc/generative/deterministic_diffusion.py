@@ -53,10 +53,10 @@ class DeterministicDiffusion(BaseModel):
         arch (str): ``'sd1-4'``, ``'sd1-5'``, ``'sd2-1'``, ``'tiny-sd'``, or a diffusers folder. Defaults to
             ``'sd1-4'``.
         target_mode (str): ``'RGB'`` or ``'F'``, for targets of three channels or one. Defaults to ``'RGB'``.
-        target_scale (float | str): What counts as 1 in targets of one channel, or ``'per_image'``. Defaults to 1.
+        target_scale (float | str): See :class:`.TargetCodec`. Defaults to 1.
         use_prompts (bool): Condition the U-Net on each image's caption rather than on an empty one. Defaults to True.
-        guidance_scale (float): Weight of the caption in prediction: 0 ignores it, 1 is no guidance, and more
-            exaggerates it. Defaults to 1.
+        guidance_scale (float): Weight of the caption in prediction: 0 ignores it, 1 means no guidance, and greater
+            numbers exaggerate it. Defaults to 1.
         prediction_type (str): ``'v_prediction'``, ``'epsilon'`` or ``'sample'``. Defaults to ``'v_prediction'``.
         sampler (str): ``'ddim'``, ``'oracle'`` or ``'one_pass'``. Defaults to ``'ddim'``.
         num_steps (int): Steps from the image to the target. Defaults to 5.
@@ -78,8 +78,8 @@ class DeterministicDiffusion(BaseModel):
             included. Default: new ones, built from ``arch``, ``lora`` and ``with_cp``.
 
     Raises:
-        ValueError: Guidance without prompts or in a single pass; a loss on pixels without a single pass; a number of
-            steps that the schedule does not have; an unknown name.
+        ValueError: Guidance without prompts or in a single pass; a loss on pixels without a single pass; more steps
+            than the schedule has; an unknown name.
     """
 
     def __init__(

@@ -59,7 +59,7 @@ class DeterministicProcess:
     Args:
         scheduler (DDIMScheduler): The noise schedule and the spacing of the timesteps. It is never changed.
         prediction_type (str): What the network predicts. Defaults to ``'v_prediction'``.
-        sampler (str): Defaults to ``'ddim'``.
+        sampler (str): One of the above. Defaults to ``'ddim'``.
         snr_trunc (float, optional): Weight the loss by the signal-to-noise ratio of :math:`y`, with this lower limit
             (Salimans and Ho, ICLR 2022).
         snr_gamma (float, optional): Weight the loss by the signal-to-noise ratio, with this upper limit (Min-SNR, Hang

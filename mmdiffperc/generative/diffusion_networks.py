@@ -55,8 +55,8 @@ class DiffusionNetworks:
         """Encode images ``(B, 3, H, W)``, RGB in [-1, 1], to latents ``(B, 4, h, w)``.
 
         Raises:
-            TypeError: They are not a tensor of floating-point numbers.
-            ValueError: They have another shape, or values that are not in [-1, 1].
+            TypeError: ``images`` is not a tensor of floating-point numbers.
+            ValueError: The shape is wrong, or values are not in [-1, 1].
         """
         check_form(images)
         if not images.is_floating_point():
@@ -76,6 +76,6 @@ class DiffusionNetworks:
         return self.unet(latents.to(dtype), timesteps, encoder_hidden_states=prompt_embeds.to(dtype)).sample
 
     def decode(self, latents: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
-        """Decode latents to images ``(B, 3, H, W)`` of a height and width, RGB, about in [-1, 1]."""
+        """Decode latents to images ``(B, 3, H, W)`` of a height and width, RGB, roughly in [-1, 1]."""
         height, width = size
         return self.autoencoder.decode(latents.to(self.unet.dtype))[..., :height, :width].float()

@@ -84,7 +84,7 @@ class TargetCodec:
 
 
 def stretch(maps: torch.Tensor) -> torch.Tensor:
-    """Stretch each map ``(B, C, H, W)`` from its minimum, 0, to its maximum, 1; a constant map becomes 0."""
+    """Stretch each map ``(B, C, H, W)`` so that its minimum becomes 0 and its maximum 1; a constant map becomes 0."""
     low, high = maps.amin((1, 2, 3), keepdim=True), maps.amax((1, 2, 3), keepdim=True)
     return (maps - low) / torch.where(high > low, high - low, 1)
 

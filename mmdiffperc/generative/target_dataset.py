@@ -49,7 +49,7 @@ class ImageTargetDataset(BaseDataset):
     """
 
     def __init__(self, data_prefix: dict, ann_file: str = '', **kwargs):
-        if not isinstance(data_prefix, dict) or not {'img_path'} <= data_prefix.keys() <= {'img_path', 'target_path'}:
+        if not {'img_path'} <= data_prefix.keys() <= {'img_path', 'target_path'}:
             raise ValueError(f'data_prefix: expected img_path and, for targets, target_path, got {data_prefix!r}')
         super().__init__(ann_file=ann_file, data_prefix=data_prefix, **kwargs)
 
@@ -107,10 +107,10 @@ class LoadTarget:
     ``gt_target``, ``(H, W, 3)`` or ``(H, W)`` in single precision. Modified key: ``seg_fields``.
 
     Args:
-        mode (str): ``'RGB'``: three channels, either numbers in [0, 1], or 8 or 16 bits, which are divided by their
-            maximum. ``'F'``: one channel of any numbers, at most 2^24 in magnitude. Defaults to ``'RGB'``.
-        rescale_factor (float): For mode ``'F'``: the unit of the file, such as 0.001 to convert millimetres to metres.
-            Defaults to 1.
+        mode (str): ``'RGB'``: three channels, either numbers in [0, 1], or integers of 8 or 16 bits, which are divided
+            by 255 or 65535. ``'F'``: one channel of any numbers, at most 2^24 in magnitude. Defaults to ``'RGB'``.
+        rescale_factor (float): For mode ``'F'``: a factor such as 0.001, which converts millimetres to metres. Defaults
+            to 1.
 
     Raises:
         FileNotFoundError: There is no such target.

@@ -203,4 +203,6 @@ def lmdb_errors(folder: Path) -> Iterator[None]:
     try:
         yield
     except import_lmdb().Error as error:
-        raise OSError(f'{folder}: {error}; the incomplete database was removed. Check the free disk space') from error
+        raise OSError(
+            f'{folder}: {error}; the incomplete database was removed. Check that the disk is not full'
+        ) from error

@@ -31,9 +31,6 @@ ENTRIES = dict(
     annotations=('annotation', ('id', 'image_id', 'category_id')),
     categories=('category', ('id', 'name')),
 )
-WHOLE_NUMBERS = dict(
-    images=('id', 'height', 'width'), annotations=('id', 'image_id', 'category_id'), categories=('id',)
-)
 # Share of the labelled keypoints. People at the edge of an image are sometimes labelled beyond it.
 SHARE_OUTSIDE = 0.1
 DETECTIONS = 'expected a list of objects with image_id, category_id, bbox [x, y, width, height] in pixels, and score'
@@ -82,13 +79,7 @@ def _read_tables(file):
         content = read_json(path)
     tables = {name: content.get(name, []) for name in ENTRIES}
     for name, (kind, fields) in ENTRIES.items():
-        check_entries(file, kind, tables[name], fields)
-        for entry in tables[name]:
-            if wrong := [field for field in WHOLE_NUMBERS[name] if not is_count(entry[field])]:
-                raise ValueError(
-                    f'{file}: {kind} {brief(entry["id"])} has {wrong[0]} {brief(entry[wrong[0]])}, expected a whole '
-                    'number'
-                )
+        check_entries(file, kind, tables[name], fields, whole_ids=True)
     for image in tables['images']:
         relative_name(image['file_name'], f'{file}, image {image["id"]}')
     if not tables['categories']:

@@ -1,4 +1,4 @@
-"""Domains: the appearance of the scenes for training, and of those that test generalisation."""
+"""Domains: the appearance of scenes, for training and for testing generalisation."""
 
 from dataclasses import dataclass
 

@@ -155,10 +155,8 @@ def random_object(rng, shape, camera, back, domain):
         tuple[SceneObject, float, float]: The object at the origin, the radius of its footprint, and the z at which to
         place it.
     """
-    return _figure(rng, back, domain) if shape == 'figure' else _solid(rng, shape, camera, back, domain)
-
-
-def _solid(rng, shape, camera, back, domain):
+    if shape == 'figure':
+        return _figure(rng, back, domain)
     z = rng.uniform(back + 0.4, -NEAREST)
     # The apparent width determines the size, so that distant objects remain recognisable.
     width = np.clip(rng.uniform(0.15, 0.34) * -z / camera.focal, 0.35, 1.5)

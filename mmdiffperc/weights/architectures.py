@@ -22,7 +22,7 @@ _ADDITIONAL_INPUTS = {
     'encoder_hid_dim': 'prompts of another width, as in Kandinsky and DeepFloyd',
     'encoder_hid_dim_type': 'image prompts, as in Kandinsky and with IP-Adapters',
     'time_cond_proj_dim': 'a guidance scale, as in latent consistency models',
-    'dual_cross_attention': 'images beside the prompts, as in Versatile Diffusion',
+    'dual_cross_attention': 'images in addition to the prompts, as in Versatile Diffusion',
     'class_embeddings_concat': 'class labels',
 }
 _USUAL_LATENTS = 4
@@ -107,7 +107,7 @@ def build_text_encoder(arch: str | Path) -> CLIPTextModel:
     if None not in (width, expected) and width != expected:
         raise ValueError(
             f'{path}: hidden_size={brief(width)}, but the U-Net takes prompts of cross_attention_dim='
-            f'{brief(expected)}. Expected both parts of one model'
+            f'{brief(expected)}. Expected two parts of the same model'
         )
     # transformers would download and run a kernel that a config names as its attention
     settings = {name: value for name, value in config.items() if not name.endswith('attn_implementation')}

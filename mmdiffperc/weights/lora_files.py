@@ -41,7 +41,7 @@ FILE_NAMES = (
 )
 PEFT_SETTINGS = 'adapter_config.json'
 MAX_SCALING = 1000  # adapters are published with scalings below 100, rank-stabilized ones included
-LARGEST_WEIGHT = 65504  # where half precision ends
+LARGEST_WEIGHT = 65504  # the largest number in half precision
 _METADATA = 'lora_adapter_metadata'
 _MAX_METADATA = 2**20  # characters; an SDXL adapter that lists every layer has 200,000
 _MAX_SHOWN = 3
@@ -181,7 +181,7 @@ def _misfit(name: str, shapes: Shapes, layers: dict[str, nn.Module]) -> str | No
     if len(partner := shapes.get(layer + other, ())) != len(base) or partner[1 - axis] != rank:
         return f'{shown}: {shape} needs {layer}{other} of the same rank'
     if not 1 <= rank <= max(base[:2]):
-        return f"{shown}: {shape} has a rank beyond the layer's width of {max(base[:2])}, or none"
+        return f"{shown}: {shape}: expected a rank from 1 to the layer's width of {max(base[:2])}"
     return None
 
 
@@ -189,7 +189,7 @@ def _read_settings(path: Path, entries: dict) -> LoraSettings:
     """Check the settings in a file's metadata, which may be damaged or belong to another kind of adapter."""
     if variants := [name for name in _VARIANTS if entries.get(name)]:
         raise ValueError(
-            f'{path}: its metadata asks for {", ".join(variants)}, which is not supported; expected a plain LoRA'
+            f'{path}: its metadata sets {", ".join(variants)}, which is not supported; expected a plain LoRA'
         )
     if str(start := entries.get('init_lora_weights')).lower().startswith(_STARTS_THAT_CHANGE_THE_BASE):
         raise ValueError(
@@ -204,7 +204,7 @@ def _read_settings(path: Path, entries: dict) -> LoraSettings:
             raise ValueError(f'{path}: {name} in its metadata is {brief(value)}; expected {expected}')
     if not 0 <= given.get('lora_dropout', 0) < 1:
         raise ValueError(
-            f'{path}: lora_dropout in its metadata is {brief(given["lora_dropout"])}; expected at least 0, less than 1'
+            f'{path}: lora_dropout in its metadata is {brief(given["lora_dropout"])}; expected 0 or more, below 1'
         )
     patterns = {name: _read_pattern(path, name, given[name]) for name in given if name.endswith('_pattern')}
     return LoraSettings(**given | patterns)

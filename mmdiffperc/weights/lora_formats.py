@@ -68,10 +68,10 @@ def adapts_text_encoder(key: str) -> bool:
 
 
 def peft_names(keys: Iterable[str], layers: Mapping[str, str]) -> dict[str, str]:
-    """Translate the names of weights of the U-Net's adapter.
+    """Translate the names of an adapter's weights from the formats of other programs to PEFT's.
 
-    It recognises the formats of diffusers (current ones and those of 2023), PEFT, ComfyUI and kohya's sd-scripts, which
-    writes ``_`` for each dot in the name of a layer. Other names do not change.
+    The formats are those of diffusers (of today and of 2023), PEFT, ComfyUI and kohya's sd-scripts, which writes ``_``
+    for each dot in the name of a layer. Other names do not change.
 
     Args:
         keys (Iterable[str]): The names in the file.
@@ -105,7 +105,7 @@ def advise(shapes: Mapping[str, tuple[int, ...]], has_known_layers: bool) -> str
     if any(_TRANSFORMER.match(key) for key in keys):
         return f'It adapts a diffusion transformer, such as SD 3 or FLUX. {_EXPECTED}'
     if any(_is_of_sdxl(str(key), shape) for key, shape in shapes.items()):
-        return f'It adapts SDXL, which has another U-Net. {_EXPECTED}'
+        return f'It adapts SDXL, which has a different U-Net. {_EXPECTED}'
     if any('motion_modules' in key for key in keys):
         return f'It adapts a video model, such as AnimateDiff. {_EXPECTED}'
     if keys and all(map(adapts_text_encoder, keys)):

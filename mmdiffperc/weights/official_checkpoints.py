@@ -16,15 +16,14 @@ from .compvis import unet_key_map, vae_key_map
 class Layout:
     """How one research repository lays out its checkpoints.
 
-    A checkpoint has this layout if some of its keys begin with ``unet``, some with ``vae``, and some match each of
-    ``marks``.
+    A checkpoint has this layout if some of its keys belong to the U-Net, some to the autoencoder, and some match each
+    of ``marks``.
 
     Args:
         name (str): Name of the method and its task, for messages.
         marks (tuple[str]): Patterns of keys that tell the layout from the others.
         config (str): The shipped config of the same model, below ``configs/``.
-        unet (str): Prefix of the U-Net, which has CompVis names.
-        vae (str): Prefix of the autoencoder, which has CompVis names.
+        prefix (str): Prefix of ``UNET`` and ``VAE``, after which the weights have CompVis names.
         renamed (Mapping[str, str]): Prefixes of our names to prefixes of theirs; other names are the same.
         unused (str): Pattern of keys that do not affect predictions.
         absent (str, optional): Prefix of our names that have no counterpart. Default: all names have one.
@@ -33,13 +32,14 @@ class Layout:
     name: str
     marks: tuple[str, ...]
     config: str
-    unet: str
-    vae: str
+    prefix: str
     renamed: Mapping[str, str]
     unused: str
     absent: str | None = None
 
 
+UNET = 'unet.unet.diffusion_model.'
+VAE = 'encoder_vq.'
 # LAVT numbers its fusions 4, 3, 2, by their input level, and the two convolutions of each fusion 1 and 2.
 SIMPLE_DECODING = {
     f'decode_head.fusions.{4 - level}.{number - 1}.{layer}.': f'classifier.{layer}{number}_{level}.'
@@ -62,8 +62,7 @@ LAYOUTS = (
         name='VPD segmentation',
         marks=(r'class_embeddings$', r'decode_head\.scale_heads\.'),
         config='vpd/vpd_sd1-5-fpn_8xb2-80k_ade20k-512x512.py',
-        unet='unet.unet.diffusion_model.',
-        vae='encoder_vq.',
+        prefix='',
         renamed={
             'backbone.prompts.embeddings': 'class_embeddings',
             'backbone.prompts.adapter.gamma': 'gamma',
@@ -75,8 +74,7 @@ LAYOUTS = (
         name='VPD referring segmentation',
         marks=(r'text_adapter\.', r'classifier\.conv1_4\.'),
         config='vpd/vpd_sd1-5-refer_8xb4-40e_refcoco-512x512.py',
-        unet='unet.unet.diffusion_model.',
-        vae='encoder_vq.',
+        prefix='',
         renamed={
             'backbone.prompts.adapter.gamma': 'gamma',
             'backbone.prompts.adapter.mlp.': 'text_adapter.fc.',
@@ -90,8 +88,7 @@ LAYOUTS = (
         name='MetaPrompts segmentation',
         marks=(r'meta_prompts$', r'upconv1\.'),
         config='metaprompts/metaprompts_sd1-5-upernet_8xb1-80k_ade20k-512x512.py',
-        unet='unet.unet.diffusion_model.',
-        vae='encoder_vq.',
+        prefix='',
         renamed={
             'backbone.prompts.embeddings.0': 'meta_prompts',
             **by_number('backbone.learned_timesteps.{}', 't{}'),
@@ -104,8 +101,7 @@ LAYOUTS = (
         name='VPD depth',
         marks=(r'encoder\.class_embeddings$', r'last_layer_depth\.'),
         config='vpd/vpd_sd1-5_8xb3-25e_nyu-480x480.py',
-        unet='encoder.unet.unet.diffusion_model.',
-        vae='encoder.encoder_vq.',
+        prefix='encoder.',
         renamed={
             'backbone.prompts.embeddings': 'encoder.class_embeddings',
             'backbone.prompts.adapter.gamma': 'encoder.gamma',
@@ -122,8 +118,7 @@ LAYOUTS = (
         name='MetaPrompts depth',
         marks=(r'encoder\.meta_prompts1$', r'last_layer_depth\.'),
         config='metaprompts/metaprompts_sd1-5_8xb3-25e_nyu-480x480.py',
-        unet='encoder.unet.unet.diffusion_model.',
-        vae='encoder.encoder_vq.',
+        prefix='encoder.',
         renamed={
             **by_number('backbone.prompts.embeddings.{}', 'encoder.meta_prompts{}'),
             **by_number('backbone.prompts.adapters.{}.mlp.', 'encoder.text_adapter{}.fc.'),
@@ -139,8 +134,7 @@ LAYOUTS = (
         name='VPD depth of mmsegmentation',
         marks=(r'backbone\.class_embeddings$', r'decode_head\.depth_pred_layer\.'),
         config='vpd/vpd_sd1-5_4xb8-25k_nyu-480x480.py',
-        unet='backbone.unet.unet.diffusion_model.',
-        vae='backbone.encoder_vq.',
+        prefix='backbone.',
         renamed={
             'backbone.prompts.embeddings': 'backbone.class_embeddings',
             'backbone.prompts.adapter.gamma': 'backbone.gamma',
@@ -173,7 +167,7 @@ def recognise(keys: Iterable[str]) -> Layout:
     """
     keys = list(keys)
     for layout in LAYOUTS:
-        marks = re.escape(layout.unet), re.escape(layout.vae), *layout.marks
+        marks = re.escape(layout.prefix + UNET), re.escape(layout.prefix + VAE), *layout.marks
         if all(any(re.match(mark, key) for key in keys) for mark in marks):
             return layout
     known = ', '.join(layout.name for layout in LAYOUTS)
@@ -229,9 +223,9 @@ def _source_names(layout: Layout, model: nn.Module) -> dict[str, str]:
 
     def source_of(name: str) -> str:
         if name.startswith('backbone.unet.'):
-            return layout.unet + unet[name.removeprefix('backbone.unet.')]
+            return layout.prefix + UNET + unet[name.removeprefix('backbone.unet.')]
         if name.startswith('backbone.autoencoder.vae.'):
-            return layout.vae + vae[name.removeprefix('backbone.autoencoder.vae.')]
+            return layout.prefix + VAE + vae[name.removeprefix('backbone.autoencoder.vae.')]
         for ours, theirs in layout.renamed.items():
             if name.startswith(ours):
                 return theirs + name.removeprefix(ours)

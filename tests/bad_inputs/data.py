@@ -18,9 +18,7 @@ from pickles import Call
 from mmdiffperc.generative import ImageTargetDataset, LoadTarget
 from mmdiffperc.inference.image_files import read_image
 from mmdiffperc.pose import CheckedCocoDataset
-from mmdiffperc.seg import LoadRGBImageFromFile
-from mmdiffperc.seg.depth import CheckedNYUDataset, KITTIDepthDataset
-from mmdiffperc.seg.referring import ReferringSegDataset
+from mmdiffperc.seg import CheckedNYUDataset, KITTIDepthDataset, LoadRGBImageFromFile, ReferringSegDataset
 from mmdiffperc.seg.referring.refer_transforms import LoadReferringMask
 
 from .case import Case

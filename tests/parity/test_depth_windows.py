@@ -7,7 +7,7 @@ import pytest
 import torch
 from mmengine.config import ConfigDict
 
-from mmdiffperc.seg.depth import DiffusionDepthEstimator
+from mmdiffperc.seg import DiffusionDepthEstimator
 
 from .agreement import assert_agrees
 from .detweights import make_image

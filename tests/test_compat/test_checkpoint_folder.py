@@ -1,4 +1,4 @@
-"""A training's own checkpoints are told from everything else, and the one to resume from is found."""
+"""A training recognises its own checkpoints, and finds the one to resume from after any interruption."""
 
 import logging
 import os
@@ -137,9 +137,6 @@ def test_sharded_checkpoint(folder, run):
     assert folder.find_damage(str(sharded)) is None
     (sharded / 'rank1.pth').write_bytes(b'')
     assert 'BadZipFile' in folder.find_damage(str(sharded))
-
-
-# The checkpoint to resume from
 
 
 def save(path, weight=0.0, **meta):

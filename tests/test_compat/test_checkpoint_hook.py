@@ -20,8 +20,7 @@ from mmengine.runner import Runner
 
 from mmdiffperc.compat.checkpoint import find_damage, load_file
 from mmdiffperc.compat.checkpoint_folder import CheckpointFolder, latest_checkpoint, recorded_checkpoint
-from mmdiffperc.compat.checkpoint_hook import AtomicLocalBackend, SafeCheckpointHook
-from mmdiffperc.compat.flexible_runner import SafeFlexibleRunner
+from mmdiffperc.compat.checkpoint_hook import AtomicLocalBackend, SafeCheckpointHook, SafeFlexibleRunner
 from mmdiffperc.compat.training_lock import lock_folder
 
 

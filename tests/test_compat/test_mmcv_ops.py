@@ -1,13 +1,12 @@
-"""``mmcv.ops`` on mmcv-lite: imports, computes what its operators do, and names the operator that is missing."""
+"""``mmcv.ops`` on mmcv-lite: imports, computes correctly, and names the operator that is missing."""
 
-import os
 import sys
 
 import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from child_processes import fork
+from child_processes import exit_code, forget, fork
 from mmengine.utils.dl_utils import mmcv_full_available
 
 from mmdiffperc.compat import mmcv_ops
@@ -117,15 +116,14 @@ def test_full_mmcv_is_left_alone(tmp_path):
     (tmp_path / 'mmcv' / '_ext.py').write_text('nms = "compiled"')
 
     def install_and_look() -> int:
-        for name in [name for name in sys.modules if name.partition('.')[0] == 'mmcv']:
-            del sys.modules[name]
+        forget('mmcv')
         sys.path.insert(0, str(tmp_path))
         mmcv_ops.install()
         import mmcv._ext
 
         return int(mmcv._ext.nms != 'compiled')
 
-    assert os.waitstatus_to_exitcode(os.waitpid(fork(install_and_look), 0)[1]) == 0
+    assert exit_code(fork(install_and_look)) == 0
 
 
 def test_installing_twice_changes_nothing():
@@ -134,47 +132,47 @@ def test_installing_twice_changes_nothing():
     assert sys.modules.get(mmcv_ops.EXTENSION) is before
 
 
-DEFORMED = dict(stride=(2, 1), padding=(1, 2), dilation=(1, 2), groups=2)
+OPTIONS = dict(stride=(2, 1), padding=(1, 2), dilation=(1, 2), groups=2)
 
 
-def deformed_tensors(dtype=torch.float64):
-    """Inputs and weights, and offsets of zero, for a kernel of 3 x 2 in three groups of offsets."""
+def tensors(dtype=torch.float64):
+    """Inputs and weights, and offsets of nothing, for a kernel of 3 x 2 in three groups of offsets."""
     inputs, weight = torch.randn(2, 6, 7, 9, dtype=dtype), torch.randn(4, 3, 3, 2, dtype=dtype)
-    height, width = F.conv2d(inputs, weight, **DEFORMED).shape[2:]
+    height, width = F.conv2d(inputs, weight, **OPTIONS).shape[2:]
     return inputs, torch.zeros(2, 3 * 2 * 3 * 2, height, width, dtype=dtype), weight
 
 
 def convolve(inputs, offset, weight):
     from mmcv.ops import deform_conv2d
 
-    return deform_conv2d(inputs, offset, weight, *DEFORMED.values(), 3)
+    return deform_conv2d(inputs, offset, weight, *OPTIONS.values(), 3)
 
 
 @lite
-def test_without_offsets_it_is_a_convolution():
-    inputs, offset, weight = deformed_tensors()
-    torch.testing.assert_close(convolve(inputs, offset, weight), F.conv2d(inputs, weight, **DEFORMED))
+def test_deformable_convolution_without_offsets():
+    inputs, offset, weight = tensors()
+    torch.testing.assert_close(convolve(inputs, offset, weight), F.conv2d(inputs, weight, **OPTIONS))
 
 
 @lite
-def test_offsets_are_y_before_x():
-    inputs, offset, weight = deformed_tensors()
+def test_offsets_of_deformable_convolution_are_y_before_x():
+    inputs, offset, weight = tensors()
     offset[:, 0::2], offset[:, 1::2] = 2, -1  # two cells down, one to the left
     shifted = F.pad(inputs, (1, -1, -2, 2))
-    found, expected = convolve(inputs, offset, weight), F.conv2d(shifted, weight, **DEFORMED)
+    found, expected = convolve(inputs, offset, weight), F.conv2d(shifted, weight, **OPTIONS)
     torch.testing.assert_close(found[:, :, 1:-1, 2:-2], expected[:, :, 1:-1, 2:-2])  # apart from the margin
 
 
 @lite
-def test_gradients_of_deformed_convolution():
-    inputs, offset, weight = deformed_tensors()
+def test_gradients_of_deformable_convolution():
+    inputs, offset, weight = tensors()
     offset = offset + 0.3 * torch.rand_like(offset) + 0.1
     leaves = [tensor.requires_grad_() for tensor in (inputs, offset, weight)]
     assert torch.autograd.gradcheck(convolve, leaves, fast_mode=True)
 
 
 @lite
-def test_the_layer_of_dekr():
+def test_deformable_layer_of_dekr():
     from mmcv.ops import DeformConv2d
 
     layer = DeformConv2d(4, 4, 3, padding=1, groups=2, deform_groups=2)

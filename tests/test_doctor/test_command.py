@@ -1,11 +1,14 @@
 """The report, and the program as a whole: in this environment, and in one that has nothing."""
 
 import os
+import runpy
 import subprocess
+import sys
 import venv
 from pathlib import Path
 
 import pytest
+from child_processes import exit_code, fork
 from environments import imports, installed, machine, missing
 
 import mmdiffperc
@@ -33,7 +36,23 @@ def run(python, *arguments, cwd=ROOT):
     return subprocess.run([python, *map(str, arguments)], cwd=cwd, env=environment, capture_output=True, text=True)
 
 
-def test_everything_works_here(capsys):
+@pytest.fixture
+def forked(monkeypatch):
+    """Let the process that imports the packages be a copy of this one, which has imported most of them before."""
+
+    def call(command, env, **options):
+        def run_script() -> int:
+            os.environ.update(env)
+            sys.argv = command[command.index('-P') + 1 :]
+            runpy.run_path(sys.argv[0], run_name='__main__')
+            return 0
+
+        return exit_code(fork(run_script))
+
+    monkeypatch.setattr(subprocess, 'call', call)
+
+
+def test_everything_works_here(forked, capsys):
     assert main(['doctor']) == 0
     lines = [line.split() for line in capsys.readouterr().out.splitlines()]
     for package in PACKAGES:

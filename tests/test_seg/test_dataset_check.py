@@ -19,7 +19,7 @@ from mmseg.datasets.transforms import LoadAnnotations
 from mmseg.registry import TRANSFORMS
 from PIL import Image
 
-from mmdiffperc.seg.semantic import MapillaryAsCityscapesDataset, ToyScenesDataset
+from mmdiffperc.seg import MapillaryAsCityscapesDataset, ToyScenesDataset
 
 LOAD = [dict(type='LoadImageFromFile'), dict(type='LoadAnnotations')]
 

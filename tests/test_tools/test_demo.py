@@ -31,7 +31,7 @@ def test_commands_end_with_the_tool(tmp_path):
     started = int((tmp_path / 'started').read_text())
     assert child_processes.is_running(started)
     os.kill(process, signal.SIGTERM)
-    assert os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]) == 130
+    assert child_processes.exit_code(process) == 130
     assert child_processes.wait_until(lambda: not child_processes.is_running(started))
 
 

@@ -2,6 +2,7 @@ import cv2
 import draw_predictions
 import numpy as np
 import pytest
+import tiny_depth
 import torch
 from matplotlib.figure import Figure
 from mmengine.config import Config
@@ -34,6 +35,23 @@ def test_draws_all_images_there_are(config, tiny_checkpoint, tmp_path, capsys):
     assert draw(config, tiny_checkpoint, '--out-file', out) == 0
     assert f'{out} written' in capsys.readouterr().out
     assert cv2.imread(str(out)).shape == (2 * 2.2 * 120 + 0.4 * 120, 10 * 120, 3)
+
+
+def test_draws_depth(tmp_path, capsys):
+    config = tiny_depth.write_config(tmp_path)  # its test set has three images
+    files = [config, tiny_depth.write_checkpoint(config, tmp_path / 'depth.pth')]
+    heights = []
+    for indices in (['--indices', '0', '2'], []):
+        out = tmp_path / f'{len(indices)}.png'
+        assert draw(*files, *indices, '--out-file', out) == 0
+        height, width = cv2.imread(str(out)).shape[:2]
+        assert width == 120 * (4 * 2.4 + 1.6)
+        heights.append(height)
+    assert heights[1] == pytest.approx(1.5 * heights[0], rel=0.01)  # all three: there are no four
+    capsys.readouterr()
+    assert draw(*files, '--indices', 0, 3, '--out-file', tmp_path / 'absent.png') == 1
+    assert '0 to 2, got [3]' in capsys.readouterr().err
+    assert not (tmp_path / 'absent.png').exists()
 
 
 def test_bad_input_is_one_clear_line(config, tiny_checkpoint, tmp_path, capsys):

@@ -77,7 +77,7 @@ def test_ended_by_a_signal(tmp_path, number):
     assert child_processes.wait_until(lambda: [*tmp_path.glob('*/images/train/*.png')])
     workers = child_processes.children_of(process)
     os.kill(process, number)
-    status = os.waitstatus_to_exitcode(os.waitpid(process, 0)[1])
+    status = child_processes.exit_code(process)
     assert child_processes.wait_until(lambda: not any(map(child_processes.is_running, workers)))
     if number == signal.SIGKILL:
         assert status == -number and len(os.listdir(tmp_path)) == 1

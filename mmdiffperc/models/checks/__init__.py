@@ -2,17 +2,8 @@
 
 from mmdiffperc.compat.binary_tta import mend
 
-from . import channel_check, class_check, complete_model, preprocessor_check, stride_check, test_cfg_check
+# Each module registers its checks.
+from . import channel_check, class_check, complete_model, preprocessor_check, stride_check, test_cfg_check  # noqa: F401
 from .dispatcher import model_check
 
 model_check(mend)
-
-__all__ = [
-    'channel_check',
-    'class_check',
-    'complete_model',
-    'model_check',
-    'preprocessor_check',
-    'stride_check',
-    'test_cfg_check',
-]

@@ -47,15 +47,11 @@ def _feeder(model: nn.Module, name: str) -> nn.Module | None:
     return neck if name in HEADS and isinstance(getattr(neck, 'out_channels', None), (int, tuple)) else None
 
 
-def _out_channels(feeder: nn.Module) -> tuple[int, ...]:
-    """Return the channels of each feature; a host's neck gives one number and ``num_outs``."""
-    channels = feeder.out_channels
-    return channels if isinstance(channels, tuple) else (channels,) * getattr(feeder, 'num_outs', 1)
-
-
 def _wanted(consumer: nn.Module, given, feeder: nn.Module) -> int | list[int] | None:
     """Return the correct ``in_channels``: of all levels for a neck, of the levels in ``in_index`` for a head."""
-    out_channels = _out_channels(feeder)
+    out_channels = feeder.out_channels
+    if isinstance(out_channels, int):  # of each of the features that a host's neck returns
+        out_channels = (out_channels,) * getattr(feeder, 'num_outs', 1)
     in_index = getattr(consumer, 'in_index', None)
     if in_index is None:
         return type(given)(out_channels) if isinstance(given, (list, tuple)) else None

@@ -114,18 +114,15 @@ class SentenceEncoder(nn.Module):
     def _tokenize(self, sentence: str) -> list[int]:
         # Cut and pad here, because the tokenizer stores such options, where they would affect other threads.
         tokens = self.tokenizer(sentence, verbose=False).input_ids
-        if len(tokens) > self.max_length:
-            self._report_once(sentence, len(tokens))
-            tokens = [*tokens[: self.max_length - 1], tokens[-1]]
-        return tokens + [self.tokenizer.pad_token_id] * (self.max_length - len(tokens))
-
-    def _report_once(self, sentence: str, length: int):
-        if not self._has_reported:
+        if len(tokens) > self.max_length and not self._has_reported:
             self._has_reported = True
             MMLogger.get_current_instance().warning(
-                f'A sentence has {length} tokens; only the first {self.max_length} (max_length) are used. Further '
+                f'A sentence has {len(tokens)} tokens; only the first {self.max_length} (max_length) are used. Further '
                 f'sentences that are too long will not be reported: {sentence:.200}'
             )
+        if len(tokens) > self.max_length:
+            tokens = [*tokens[: self.max_length - 1], tokens[-1]]
+        return tokens + [self.tokenizer.pad_token_id] * (self.max_length - len(tokens))
 
 
 def complete_text_encoder(encoder: SentenceEncoder, state_dict: dict[str, torch.Tensor], prefix: str, *args):
@@ -139,19 +136,14 @@ def complete_text_encoder(encoder: SentenceEncoder, state_dict: dict[str, torch.
     if any(name.startswith(prefix) for name in state_dict):
         return
     if not encoder.is_init and encoder.checkpoint:
-        _load_missing(encoder)
+        try:
+            encoder.load(encoder.checkpoint)
+        except (OSError, RuntimeError, ValueError) as error:
+            raise RuntimeError(
+                'The checkpoint holds no text encoder, and it cannot be loaded from model.backbone.prompts.checkpoint='
+                f'{str(encoder.checkpoint)!r}: {error}'
+            ) from error
+        logger = MMLogger.get_current_instance()
+        logger.info(f'The checkpoint holds no text encoder; it was loaded from {encoder.checkpoint}')
     if encoder.is_init:
-        state_dict.update(encoder.state_dict(prefix=prefix))  # so that none is reported as missing
-
-
-def _load_missing(encoder):
-    try:
-        encoder.load(encoder.checkpoint)
-    except (OSError, RuntimeError, ValueError) as error:
-        raise RuntimeError(
-            'The checkpoint holds no text encoder, and it cannot be loaded from model.backbone.prompts.checkpoint='
-            f'{str(encoder.checkpoint)!r}: {error}'
-        ) from error
-    MMLogger.get_current_instance().info(
-        f'The checkpoint holds no text encoder; it was loaded from {encoder.checkpoint}'
-    )
+        state_dict.update(encoder.state_dict(prefix=prefix))  # so that no weight is reported as missing

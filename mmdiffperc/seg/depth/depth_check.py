@@ -13,8 +13,8 @@ from mmcv.transforms import BaseTransform
 from mmseg.registry import TRANSFORMS
 
 from mmdiffperc.files import spread
-from mmdiffperc.inference.image_headers import image_loader, raw_pixels_option, read_header
-from mmdiffperc.seg.semantic.check_labels import size_advice
+from mmdiffperc.inference.image_headers import image_loader, read_header
+from mmdiffperc.seg.semantic.check_labels import size_advice, warn_of_turned_images
 from mmdiffperc.validation import PositiveFloat, validated
 
 # Metres per unit of common depth files, the coarsest first.
@@ -224,7 +224,7 @@ def judge_depth(samples: Sequence[dict], transforms: Iterable[Any]):
     judged = spread(samples)
     if not loader or not judged:
         return
-    _warn_of_turned_images(judged, image_loader(transforms))
+    warn_of_turned_images(judged, image_loader(transforms), 'depth_map_path')
     maps = {sample['depth_map_path']: measured(_load(loader, sample['depth_map_path'])) for sample in judged}
     if fault := _fault_of_all(maps, loader.depth_rescale_factor, check.max_depth if check else math.inf):
         first, others = next(iter(maps)), len(maps) - 1
@@ -245,20 +245,6 @@ def _fault_of_all(maps, factor, max_depth):
             'No depth_rescale_factor is right for both: get these maps with 16 bits',
         )
     return find_fault(depth, factor, max_depth, bool(with_8_bits))
-
-
-def _warn_of_turned_images(samples, loader):
-    if loader is None or getattr(loader, 'backend_args', None):
-        return
-    headers = {sample['img_path']: read_header(sample['img_path']) for sample in samples if 'img_path' in sample}
-    turned = [path for path, header in headers.items() if header and header.is_turned_in_place(loader)]
-    if turned:
-        warnings.warn(
-            f'{turned[0]} has EXIF orientation {headers[turned[0]].orientation} and is turned when it is loaded, as '
-            f'are {len(turned)} of the {len(headers)} images that were read. The depth maps are not turned. If they '
-            f'match the stored pixels, load the images with {raw_pixels_option(loader)}',
-            stacklevel=2,
-        )
 
 
 def _has_8_bits(path):

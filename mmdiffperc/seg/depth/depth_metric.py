@@ -82,8 +82,8 @@ class MonocularDepthMetric(BaseMetric):
     ):
         super().__init__(collect_device=collect_device, prefix=prefix)
         self.depth_metrics = tuple(depth_metrics or MEASURES)
-        if not 0 <= min_depth_eval < max_depth_eval:
-            raise ValueError(f'Expected 0 <= min_depth_eval < max_depth_eval, got {min_depth_eval}, {max_depth_eval}')
+        if min_depth_eval >= max_depth_eval:
+            raise ValueError(f'Expected min_depth_eval < max_depth_eval, got {min_depth_eval} and {max_depth_eval}')
         if format_only and output_dir is None:
             raise ValueError('format_only=True only writes predictions: set output_dir to their folder')
         if output_dir and max_depth_eval * depth_scale_factor > MAX_UINT16:

@@ -16,7 +16,7 @@ from mmseg.registry import TRANSFORMS
 from PIL import Image
 
 from mmdiffperc.files import quoted, spread
-from mmdiffperc.inference.image_headers import image_loader, read_header
+from mmdiffperc.inference.image_headers import image_loader, raw_pixels_option, read_header
 from mmdiffperc.validation import Label, PositiveInt, validated
 
 from .checked_seg_dataset import CheckedSegDataset
@@ -98,6 +98,27 @@ def size_advice(shape: tuple[int, ...], size: tuple[int, int]) -> str:
     )
 
 
+def warn_of_turned_images(samples: Sequence[dict], loader: Any, map_key: str):
+    """Warn if images are turned or mirrored when they are loaded without changing their size; maps are not turned.
+
+    Args:
+        samples (Sequence[dict]): Samples with ``img_path`` and the path of a map.
+        loader (Any): The transform that loads the images; None if there is none.
+        map_key (str): The key of the map's path.
+    """
+    headers = [(sample, read_header(sample.get('img_path'))) for sample in samples]
+    turned = [(sample, header) for sample, header in headers if header and header.is_turned_in_place(loader)]
+    if turned:
+        sample, header = turned[0]
+        warnings.warn(
+            f'{sample["img_path"]} is turned or mirrored when it is loaded, by its EXIF orientation '
+            f'{header.orientation}, and its map {sample[map_key]} is not, as in {len(turned)} of {len(samples)} '
+            'samples. If the maps match the stored pixels, load the images with '
+            f'{raw_pixels_option(loader) if loader else RAW_PIXELS}',
+            stacklevel=2,
+        )
+
+
 def _check_map(results: dict, sizes: Sequence[tuple[int, int]] | None):
     """Check the channels, the size and the bits of a loaded map; of the size only if ``sizes`` are known."""
     path, image, shape = results.get('seg_map_path'), results.get('img_path'), results['gt_seg_map'].shape
@@ -167,7 +188,7 @@ def judge_label_maps(dataset: BaseDataset, loader: LoadAnnotations, transforms: 
     # Both together, because a data set may use a few classes of many, and ignore all others.
     _check_ignored(dataset, [one | other for one, other in zip(stored, mapped, strict=True)], where)
     _warn_of_classes(dataset, set().union(*mapped), where)
-    _warn_of_turned_images(samples, loader_of_images)
+    warn_of_turned_images(samples, loader_of_images, 'seg_map_path')
 
 
 def _load(sample, loader):
@@ -250,19 +271,6 @@ def _warn_of_classes(dataset, labels, where):
         warnings.warn(
             f'{where}: no pixel belongs to {len(missing)} of the {len(classes)} classes ({quoted(missing)}). Check the '
             'order of the class names and the numbers in the files, unless these classes are rare',
-            stacklevel=2,
-        )
-
-
-def _warn_of_turned_images(samples, loader):
-    headers = [(sample, read_header(sample.get('img_path'))) for sample in samples]
-    turned = [(sample, header) for sample, header in headers if header and header.is_turned_in_place(loader)]
-    if turned:
-        sample, header = turned[0]
-        warnings.warn(
-            f'{sample["img_path"]} is turned or mirrored when it is loaded, by its EXIF orientation '
-            f'{header.orientation}, and its label map {sample["seg_map_path"]} is not, as in {len(turned)} of '
-            f'{len(samples)} samples. If the maps were drawn on the stored pixels, add {RAW_PIXELS} to the loader',
             stacklevel=2,
         )
 

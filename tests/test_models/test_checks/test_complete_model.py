@@ -11,9 +11,8 @@ from mmengine.runner.checkpoint import load_state_dict
 from mmseg.models.utils import resize  # noqa: F401 (registers the heads)
 from torch.utils.data import DataLoader
 
-from mmdiffperc.compat.flexible_runner import SafeFlexibleRunner
-from mmdiffperc.seg.depth import AnySizeDepthHead, MetaPromptsDepthHead
-from mmdiffperc.seg.referring import SimpleDecodingHead
+from mmdiffperc.compat.checkpoint_hook import SafeFlexibleRunner
+from mmdiffperc.seg import AnySizeDepthHead, MetaPromptsDepthHead, SimpleDecodingHead
 
 HEADS = {
     'VPD depth': lambda: AnySizeDepthHead(

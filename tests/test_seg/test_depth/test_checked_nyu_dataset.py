@@ -8,7 +8,7 @@ from mmengine.registry import init_default_scope
 from mmseg.datasets import NYUDataset
 from mmseg.registry import DATASETS
 
-from mmdiffperc.seg.depth import CheckDepth, CheckedNYUDataset  # noqa: F401  (registers them)
+from mmdiffperc.seg import CheckDepth, CheckedNYUDataset  # noqa: F401  (registers them)
 
 CONFIGS = Path(__file__).parents[3] / 'configs'
 NAMES = (

@@ -246,10 +246,8 @@ def test_data_set_judges_its_maps(tmp_path):
     assert len(DATASETS.build(options | dict(pipeline=[]))) == 2  # images alone, for prediction
 
 
-# A single map
-
 MM = 1e-3
-METRES = np.linspace(0.9, 7.5, 100)
+DEPTHS = np.linspace(0.9, 7.5, 100)
 
 
 def find(numbers, factor=MM, **options):
@@ -266,12 +264,12 @@ def replaced(numbers, *values):
 @pytest.mark.parametrize('max_depth', [10, 80, 200, np.inf])
 def test_marks_of_16_bits_within_any_range(number, max_depth):
     """5 of 100 pixels, in millimetres: 32.767 or 65.535 m lie within 80 m."""
-    fault = find(replaced(METRES / MM, *[number] * 5), max_depth=max_depth)
+    fault = find(replaced(DEPTHS / MM, *[number] * 5), max_depth=max_depth)
     assert fault.kind == 'mark' and '5.00%' in fault.text and str(number) in fault.text
 
 
 def test_two_marks():
-    fault = find(replaced(METRES / MM, 65534, 65535, 65535), max_depth=10)
+    fault = find(replaced(DEPTHS / MM, 65534, 65535, 65535), max_depth=10)
     assert fault.kind == 'mark' and all(text in fault.text for text in ('3.00%', '65535', '65534'))
 
 
@@ -282,21 +280,21 @@ def test_nothing_but_a_mark():
 
 def test_mark_that_was_mixed_with_depth():
     """4 pixels kept the mark, and 20 lie between it and the depth around."""
-    mixed = replaced(METRES / MM, *[65535] * 4, *np.linspace(12000, 64000, 20))
+    mixed = replaced(DEPTHS / MM, *[65535] * 4, *np.linspace(12000, 64000, 20))
     assert find(mixed, max_depth=10).kind == 'mark'
     fault = find(mixed[4:], max_depth=10)  # 20 of 96
     assert fault.kind == 'range' and '21%' in fault.text and 'resize' in fault.text
 
 
 def test_a_few_pixels_of_the_highest_number_are_no_mark():
-    assert find(np.r_[np.tile(METRES / MM, 20), 65535], max_depth=80) is None
+    assert find(np.r_[np.tile(DEPTHS / MM, 20), 65535], max_depth=80) is None
 
 
 @pytest.mark.parametrize(
     ('metres', 'unit', 'loaded_with', 'max_depth', 'likely'),
     [
         (np.linspace(2, 60, 101), MM, 1 / 256, 80, '0.001'),  # 20.5 m become 80 m: 68 % are beyond
-        (METRES, 2e-4, MM, 10, '0.0002'),
+        (DEPTHS, 2e-4, MM, 10, '0.0002'),
         (np.linspace(2, 60, 101), 1 / 256, 2e-2, 80, '0.00390625'),
     ],
 )
@@ -307,7 +305,7 @@ def test_more_than_half_beyond_the_range_tells_the_unit(metres, unit, loaded_wit
 
 @pytest.mark.parametrize(('number_beyond', 'kind'), [(10, None), (11, 'range')])
 def test_share_beyond_the_range(number_beyond, kind):
-    fault = find(replaced(METRES / MM, *range(12000, 12000 + number_beyond)), max_depth=10)
+    fault = find(replaced(DEPTHS / MM, *range(12000, 12000 + number_beyond)), max_depth=10)
     assert getattr(fault, 'kind', None) == kind
     assert not fault or 'likely' not in fault.text
 
@@ -329,5 +327,5 @@ def test_few_bits(factor, max_depth, has_8_bits, kind):
     assert getattr(fault, 'kind', None) == kind
 
 
-def test_no_fault_where_nothing_is_measured():
+def test_nothing_measured():
     assert find([], max_depth=10) is None

@@ -10,7 +10,7 @@ from mmseg.models import DepthEstimator
 from mmseg.structures import SegDataSample
 from tiny_arch import write_arch
 
-from mmdiffperc.seg.depth import DiffusionDepthEstimator
+from mmdiffperc.seg import DiffusionDepthEstimator
 
 CONFIGS = Path(__file__).parents[3] / 'configs' / 'vpd'
 SCENES = ['kitchen', 'cafe', 'office']

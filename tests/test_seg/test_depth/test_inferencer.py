@@ -118,7 +118,7 @@ def test_crop_and_test_mode_are_those_of_the_config(inferencer, image):
 def test_other_ways_to_write_the_test_data(inferencer, image):
     """Scopes, import paths and classes as types; a data set in another one; a data set that is not read yet."""
     loader = inferencer.cfg.test_dataloader.dataset
-    types = ['mmseg.LoadImageFromFile', 'mmseg.datasets.LoadDepthAnnotation', 'mmdiffperc.seg.depth.CheckDepth']
+    types = ['mmseg.LoadImageFromFile', 'mmseg.datasets.LoadDepthAnnotation', 'mmdiffperc.seg.CheckDepth']
     types.append(PackSegInputs)
     pipeline = [dict(transform, type=kind) for transform, kind in zip(loader.pipeline, types, strict=True)]
     dataset = dict(type='mmseg.NYUDataset', pipeline=pipeline, lazy_init=True, data_root='nowhere')

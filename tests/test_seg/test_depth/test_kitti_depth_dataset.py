@@ -7,7 +7,6 @@ from mmengine.config import Config
 from mmengine.registry import TRANSFORMS, init_default_scope
 from mmseg.registry import DATASETS
 
-import mmdiffperc.seg.depth.depth_transforms  # noqa: F401
 from mmdiffperc.seg.depth.kitti_depth_dataset import parse_depth_split
 
 CONFIG = Path(__file__).parents[3] / 'configs/_base_/datasets/kitti_eigen_352x1216.py'
@@ -78,35 +77,16 @@ def test_missing_files(kitti):
         build(kitti, *lines, pipeline=[dict(type='LoadDepthAnnotation', depth_rescale_factor=1 / 256)])
 
 
-def test_frames_with_depth():
-    content = b'/a.png /b.png\n\nc.png None 721.5\nd.png e.png 721.5\n'
-    assert parse_depth_split(content, 'split.txt') == [('a.png', 'b.png'), ('d.png', 'e.png')]
-
-
 @pytest.mark.parametrize(
-    ('content', 'message'),
+    ('line', 'message'),
     [
-        (b'a.png b.png\nc.png', r"split\.txt, line 2.*'c\.png'"),
-        (b'a.png None 721.5', r'split\.txt'),
-        (b'a.png \xff', r'split\.txt'),
+        ('image.png', r'split\.txt, line 1.*\'image\.png\''),
+        ('image.png None 721.5', r'split\.txt'),
     ],
 )
-def test_bad_split(content, message):
+def test_bad_split_file(kitti, line, message):
     with pytest.raises(ValueError, match=message):
-        parse_depth_split(content, 'split.txt')
-
-
-@pytest.mark.parametrize('line', ['../a.png b.png', 'a.png c/../../b.png', 'a/.. b.png', f'a.png {"b" * 300}'])
-def test_files_outside_of_the_folder(line):
-    with pytest.raises(ValueError, match=r'list\.txt, line 2'):
-        parse_depth_split(f'a.png b.png\n{line}\n'.encode(), 'list.txt')
-
-
-def test_byte_order_mark_and_long_lines():
-    assert parse_depth_split('\ufeff/a.png b.png'.encode(), 'list.txt') == [('a.png', 'b.png')]
-    with pytest.raises(ValueError, match=r'list\.txt, line 1') as error:
-        parse_depth_split(b'x' * 100_000, 'list.txt')
-    assert len(str(error.value)) < 500
+        build(kitti, line)
 
 
 @pytest.fixture
@@ -152,3 +132,34 @@ def test_config_augments_the_test(config):
     for view in frame['data_samples']:
         assert view.gt_depth_map.data.equal(straight[:1] + 1.0)
     assert [view.flip for view in frame['data_samples']] == [False, True]
+
+
+def test_frames_with_depth():
+    content = b'/a.png /b.png\n\nc.png None 721.5\nd.png e.png 721.5\n'
+    assert parse_depth_split(content, 'split.txt') == [('a.png', 'b.png'), ('d.png', 'e.png')]
+
+
+@pytest.mark.parametrize(
+    ('content', 'message'),
+    [
+        (b'a.png b.png\nc.png', r"split\.txt, line 2.*'c\.png'"),
+        (b'a.png None 721.5', r'split\.txt'),
+        (b'a.png \xff', r'split\.txt'),
+    ],
+)
+def test_bad_split(content, message):
+    with pytest.raises(ValueError, match=message):
+        parse_depth_split(content, 'split.txt')
+
+
+@pytest.mark.parametrize('line', ['../a.png b.png', 'a.png c/../../b.png', 'a/.. b.png', f'a.png {"b" * 300}'])
+def test_files_outside_of_the_folder(line):
+    with pytest.raises(ValueError, match=r'list\.txt, line 2'):
+        parse_depth_split(f'a.png b.png\n{line}\n'.encode(), 'list.txt')
+
+
+def test_byte_order_mark_and_long_lines():
+    assert parse_depth_split('\ufeff/a.png b.png'.encode(), 'list.txt') == [('a.png', 'b.png')]
+    with pytest.raises(ValueError, match=r'list\.txt, line 1') as error:
+        parse_depth_split(b'x' * 100_000, 'list.txt')
+    assert len(str(error.value)) < 500

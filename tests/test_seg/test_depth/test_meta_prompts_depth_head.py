@@ -2,7 +2,7 @@ import pytest
 import torch
 from mmengine.registry import init_default_scope
 
-from mmdiffperc.seg.depth import MetaPromptsDepthHead
+from mmdiffperc.seg import MetaPromptsDepthHead
 
 
 @pytest.fixture

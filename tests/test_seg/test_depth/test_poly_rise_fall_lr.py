@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from mmdiffperc.seg.depth import PolyRiseFallLR
+from mmdiffperc.seg import PolyRiseFallLR
 
 
 def build(**options):

@@ -7,7 +7,7 @@ import torch
 from mmengine.structures import PixelData
 from mmseg.structures import SegDataSample
 
-from mmdiffperc.seg.referring import InputSizeVisualizer
+from mmdiffperc.seg import InputSizeVisualizer
 
 META = dict(classes=('background', 'referred object'), palette=[[0, 0, 0], [255, 0, 0]])
 

@@ -1,6 +1,6 @@
 import pytest
 
-from mmdiffperc.seg.semantic import ToyScenesDataset
+from mmdiffperc.seg import ToyScenesDataset
 
 
 def test_scenes_that_nobody_has_made(tmp_path):
