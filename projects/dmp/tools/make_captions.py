@@ -18,8 +18,7 @@ from generation import add_options, check_dtype, check_settings, in_batches, mod
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from mmdiffperc.command_line import add_shared, bounded, one_line_errors, positive, positive_float, tool_parser
-from mmdiffperc.files import write_whole
-from mmdiffperc.inference.image_files import read_lines
+from mmdiffperc.files import read_lines, write_whole
 
 ASK = 'Describe a photo of {keyword} in one short sentence, naming what is seen.'
 BEGIN = 'A photo of {keyword} with'

@@ -18,7 +18,7 @@ from generation import add_options, check_dtype, check_settings, generator_of, i
 
 from mmdiffperc.command_line import add_shared, bounded, one_line_errors, tool_parser
 from mmdiffperc.files import write_whole
-from mmdiffperc.inference.image_files import read_captions
+from mmdiffperc.generative.captions import read_captions
 from mmdiffperc.inference.metadata import METADATA, metadata_line, visible_files
 from mmdiffperc.inference.writers import encode_png
 from mmdiffperc.weights.architectures import arch_folder
