@@ -34,23 +34,15 @@ def merge_probabilities(
     Returns:
         list[SegDataSample]: For each image its first view, with the mask ``(1, H, W)`` of the averaged probability.
     """
-    merged = []
     for views in data_samples_list:
         probability = sum(view.seg_logits.data for view in views) / len(views)  # (1, H, W)
         mask = (probability > model.module.decode_head.threshold).to(probability)
         views[0].set_data(dict(pred_sem_seg=PixelData(data=mask)))
-        merged.append(views[0])
-    return merged
+    return [views[0] for views in data_samples_list]
 
 
 def mend(model: nn.Module, name: str, segmentor: nn.Module | None):
-    """Replace ``merge_preds`` of a ``SegTTAModel`` whose segmentor is binary.
-
-    Args:
-        model (nn.Module): The module to which a submodule is being added.
-        name (str): Name of the submodule.
-        segmentor (nn.Module, optional): The submodule.
-    """
+    """Replace ``merge_preds`` of a ``SegTTAModel`` to which a binary segmentor is being added."""
     if name == 'module' and getattr(segmentor, 'out_channels', None) == 1 and _merges_as_mmseg_does(model):
         model.merge_preds = MethodType(merge_probabilities, model)
 

@@ -73,7 +73,7 @@ def _entries(value: Any) -> Iterator[tuple[Any, Any]]:
 
 
 def _name(path: tuple) -> str:
-    return brief('.'.join(name if isinstance(name, str) else brief(name) for name in path[:8]) or 'the whole')
+    return brief('.'.join(name if isinstance(name, str) else brief(name) for name in path[:8]) or '(top level)')
 
 
 def _fault(value: Any, depth: int, accepted: tuple[type, ...]) -> str | None:

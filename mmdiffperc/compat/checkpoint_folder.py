@@ -4,8 +4,8 @@ A checkpoint names others, which mmengine's ``CheckpointHook`` removes as outdat
 the original's, and in a file from a stranger they may be anything. :class:`CheckpointFolder` distinguishes a training's
 own checkpoints from everything else.
 
-mmengine writes the path of the newest checkpoint in place to a file, ``last_checkpoint``. If the training is killed at
-that moment, the file is empty; it may also name a checkpoint that was removed, is damaged, or belongs to the folder
+mmengine overwrites the file ``last_checkpoint`` with the path of the newest checkpoint. If the training is killed at
+that moment, the file is empty. It may also name a checkpoint that was removed, is damaged, or belongs to the folder
 from which this one was copied. mmengine then fails to resume although whole checkpoints exist.
 
 Delete together with ``mmdiffperc/compat/checkpoint_hook.py``, and when mmengine's ``find_latest_checkpoint`` returns a
@@ -147,7 +147,7 @@ def latest_checkpoint(work_dir: str | Path, folder: CheckpointFolder, logger: Lo
         return None
     raise RuntimeError(
         f'{_explain(work_dir, recorded, unusable)} {folder.path} holds no whole checkpoint to resume from. Give one as '
-        f'`load_from`, or start from the beginning by training without `resume`.'
+        '`load_from`, or start from the beginning by training without `resume`.'
     )
 
 

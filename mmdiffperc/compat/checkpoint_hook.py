@@ -60,7 +60,7 @@ class _DeferredRemoval:
 
 
 class SafeCheckpointHook(CheckpointHook):
-    """mmengine's ``CheckpointHook``, with the same name in configs and the same arguments, which loses nothing.
+    """Replace mmengine's ``CheckpointHook`` under the same name and with the same arguments; nothing is lost.
 
     Remote backends write as before, in the same order of writing and removing.
     """
@@ -108,11 +108,11 @@ class SafeCheckpointHook(CheckpointHook):
         checkpoint['meta'].update(self._progress)
         for part in ('state_dict', 'ema_state_dict'):
             if name := first_non_finite(checkpoint.get(part, {})):
-                last = recorded_checkpoint(runner.work_dir) or 'missing'
+                last = recorded_checkpoint(runner.work_dir)
                 raise FloatingPointError(
-                    f'{name} in the {part} is NaN or infinite: this training is lost. No checkpoint was written; the '
-                    f'last finite one is {last}. Resume from it with a lower learning rate or with gradient clipping, '
-                    'and check the images and annotations for NaN.'
+                    f'{name} in the {part} is NaN or infinite: this training is lost. No checkpoint was written. '
+                    f'{f"Resume from the last finite one, {last}," if last else "Start again"} with a lower learning '
+                    'rate or with gradient clipping, and check the images and annotations for NaN.'
                 )
 
     def _future_folder(self, runner) -> CheckpointFolder:
@@ -208,7 +208,7 @@ def _keep_to_own_checkpoints(runner, folder: CheckpointFolder) -> None:
 
 
 class SafeFlexibleRunner(FlexibleRunner):
-    """mmengine's ``FlexibleRunner``, with the same name in configs and the same arguments, which loses nothing.
+    """Replace mmengine's ``FlexibleRunner`` under the same name and with the same arguments; nothing is lost.
 
     Sharded checkpoints, which are folders that several processes write, are saved as before.
     """

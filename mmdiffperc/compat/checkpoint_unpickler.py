@@ -10,9 +10,9 @@ NumPy's own functions trust a pickle: an array of objects over given bytes reads
 of a type can turn numbers into objects, and text beyond Unicode ends the process when it is read. Stand-ins rebuild
 arrays and scalars of numbers and text from their bytes.
 
-A pickle may also name one tuple many times, and Python computes the hash of a tuple from all its entries: forty pairs,
-each of which holds the previous one twice, take two hundred bytes, and hours as the key of a dict. Tuples are therefore
-limited in size.
+A pickle may also name one tuple many times, and Python computes the hash of a tuple from all its entries. Forty
+pairs, each holding the previous one twice, take two hundred bytes in a file, and hours as the key of a dict. Tuples are
+therefore limited in size.
 
 Delete together with :mod:`mmdiffperc.compat.checkpoint`.
 """
@@ -54,7 +54,7 @@ class LoadedType:
 
     def __init__(self, code: str, *options):
         if not isinstance(code, str) or not _NUMBERS_AND_TEXT.fullmatch(code):
-            raise ValueError(f'an array of numbers or text was expected, not of type {str(code)[:20]!r}')
+            raise ValueError(f'expected an array of numbers or text, got the type {str(code)[:20]!r}')
         self.dtype = np.dtype(code)
 
     def __setstate__(self, state: tuple):
@@ -63,7 +63,7 @@ class LoadedType:
 
 
 class LoadedArray(np.ndarray):
-    """Stand in for ``numpy.ndarray``, as which it is saved. It starts empty, so a pickle cannot allocate memory."""
+    """Stand in for ``numpy.ndarray``. It starts empty, so a pickle cannot allocate memory; it is saved as an array."""
 
     def __new__(cls):
         return np.empty(0, 'u1').view(cls)
@@ -109,10 +109,10 @@ class LoadedHistory(HistoryBuffer):
     """Stand in for ``HistoryBuffer``, whose state would replace the statistics of the class."""
 
     def __setstate__(self, state: dict):
-        """Set the numbers, and become mmengine's class, as which it is then saved."""
+        """Set the numbers, and become mmengine's class, so that it is saved as one."""
         histories = [state['_log_history'], state['_count_history']]
         if any(not isinstance(history, np.ndarray) or history.dtype.kind not in 'biuf' for history in histories):
-            raise ValueError('the history of a log value was expected to be an array of numbers')
+            raise ValueError('expected the history of a log value to be an array of numbers')
         self.__init__(*histories, max_length=int(state['max_length']))
         self.__class__ = HistoryBuffer
 
@@ -247,7 +247,7 @@ def _of_thread(get: Callable[[], dict], part: str) -> Callable[[], dict]:
 
 
 class _Memo(dict):
-    """What a pickle can name again, with the number of entries at all levels of each tuple of tuples."""
+    """Torch's memo of objects that a pickle can name again; it counts the entries at all levels of nested tuples."""
 
     def __init__(self):
         super().__init__()

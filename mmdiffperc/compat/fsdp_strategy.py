@@ -12,7 +12,7 @@ from torch.distributed.fsdp import FullyShardedDataParallel
 
 
 class ResumableFSDPStrategy(FSDPStrategy):
-    """mmengine's ``FSDPStrategy``, with the same name in configs and the same arguments, which can resume."""
+    """Replace mmengine's ``FSDPStrategy`` under the same name and with the same arguments; it can resume."""
 
     def load_optim_state_dict(self, state_dict: dict) -> None:
         """Load an optimizer state that ``optim_state_dict`` returned."""

@@ -45,11 +45,7 @@ def _count_gpus(config: str) -> int:
 
 
 def require_config(init_model: Callable) -> Callable:
-    """Wrap ``BaseInferencer._init_model`` so that it requires a config.
-
-    Args:
-        init_model (Callable): mmengine's method.
-    """
+    """Wrap ``BaseInferencer._init_model`` so that it requires a config."""
 
     @functools.wraps(init_model)
     def init_model_from_config(self, cfg, weights, *args, **kwargs):

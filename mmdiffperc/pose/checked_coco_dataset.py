@@ -1,4 +1,4 @@
-"""COCO person keypoints for top-down models, with detections that lie in their images."""
+"""COCO person keypoints with detected boxes."""
 
 from mmpose.datasets.datasets import CocoDataset
 from mmpose.registry import DATASETS
@@ -13,8 +13,8 @@ from .dataset_check import overlaps, report_outside
 class CheckedCocoDataset(CocoDataset):
     """mmpose's ``CocoDataset`` without detected boxes that lie completely outside their images.
 
-    mmpose leaves out such annotations, but not such detections. How many are left out is logged. Like every
-    ``CocoDataset`` of mmpose, the files are checked when the data set is built, see :func:`.check_pose_files`.
+    mmpose leaves out annotated boxes outside their images, but keeps detected ones. The number of boxes left out is
+    logged. The files of every ``CocoDataset`` are checked when the data set is built, see :func:`.check_pose_files`.
 
     Args:
         **kwargs: Arguments of mmpose's ``CocoDataset``.

@@ -11,12 +11,7 @@ from .meta_prompts_heatmap_neck import MetaPromptsHeatmapNeck
 
 @model_check
 def check_heatmap_head(model: nn.Module, name: str, part: nn.Module | None):
-    """Compare a heatmap head, and the sizes in its codec, with the backbone and neck before it.
-
-    Args:
-        model (nn.Module): The pose estimator that contains the head; mmpose adds the head last.
-        name (str): The part's name in the model.
-        part (nn.Module): The head.
+    """Compare a heatmap head, which mmpose adds last, and the sizes in its codec with the backbone and the neck.
 
     Raises:
         ValueError: ``in_channels`` of the head, or ``input_size`` or ``heatmap_size`` of its codec, is wrong; the

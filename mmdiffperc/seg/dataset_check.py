@@ -32,8 +32,11 @@ def check_seg_dataset(dataset: BaseDataset):
     """
     if not isinstance(dataset, (BaseSegDataset, BaseCDDataset)) or not _is_local(dataset):
         return
-    if dataset.ann_file:  # otherwise a folder has been listed
-        _check_list(dataset)
+    # mmseg would list all images of the folder instead.
+    if dataset.ann_file and not fileio.isfile(dataset.ann_file, dataset.backend_args):
+        raise FileNotFoundError(
+            f'ann_file={dataset.ann_file!r} is not a file; expected a list of the names of the images'
+        )
     _check_files(dataset, 'img_path', 'img_suffix')
     transforms = list(_all_transforms(dataset.pipeline.transforms))
     label_loader = _label_loader(transforms)
@@ -74,13 +77,6 @@ def _label_loader(transforms):
 
 def _with(dataset, key):
     return [sample for sample in dataset.data_list if sample.get(key)]
-
-
-def _check_list(dataset):
-    if not fileio.isfile(dataset.ann_file, dataset.backend_args):  # mmseg lists all images of the folder instead
-        raise FileNotFoundError(
-            f'ann_file={dataset.ann_file!r} is not a file; expected a list of the names of the images'
-        )
 
 
 def _check_folders(dataset):

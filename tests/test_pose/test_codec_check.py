@@ -1,4 +1,4 @@
-"""What does not go together is told while the model is built."""
+"""Sizes that do not fit together are an error while the model is built."""
 
 import copy
 

@@ -1,4 +1,4 @@
-"""The example for pose on the page of MetaPrompts is run, with a checkpoint of random weights in place of its own."""
+"""The example for pose on the MetaPrompts page runs, with a checkpoint of random weights."""
 
 from mmengine.config import Config
 from pages import ROOT, run_snippet

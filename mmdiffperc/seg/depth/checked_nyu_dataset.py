@@ -1,4 +1,4 @@
-"""NYU Depth v2 and images with other names."""
+"""NYU Depth v2, with file names of any form."""
 
 from pathlib import PurePath
 
@@ -16,7 +16,7 @@ class CheckedNYUDataset(NYUDataset):
     """mmseg's ``NYUDataset``, which also accepts file names without a scene.
 
     mmseg reads the scene from the part of a file's name before the first digit, and fails for a name without a digit.
-    Such an image has no known scene here. Like every data set of mmseg, it is checked when it is built, see
+    Here, such an image has the scene -1. Like every data set of mmseg, it is checked when it is built, see
     :func:`.check_seg_dataset`.
 
     Args:

@@ -40,7 +40,7 @@ class CheckDepth(BaseTransform):
     """Refuse a depth map that does not match its image, and warn of depth that is probably not in metres.
 
     Place it right after the map's loader. The map is compared with the original size of the image, because mmseg
-    resizes images before it loads maps for testing. Each copy of the transform warns once of each of these faults:
+    resizes images before it loads maps for testing. Each copy of the transform warns once about each of these faults:
 
     - All depth is greater than ``max_depth``: the unit is wrong. The evaluation would ignore every pixel, and the loss
       would saturate the sigmoid of the network.

@@ -94,10 +94,10 @@ class DiffusionDepthEstimator(DepthEstimator):
 
 @model_check
 def refuse_other_estimator(model: nn.Module, name: str, part: nn.Module | None):
-    """Refuse a head that resizes the images in a model that does not let it.
+    """Refuse a head with ``fit_images`` in a segmentor that does not call it.
 
     Raises:
-        ValueError: The head has ``fit_images``, and the model is another segmentor than ours.
+        ValueError: The segmentor is not a :class:`.DiffusionDepthEstimator`.
     """
     is_other = isinstance(model, EncoderDecoder) and not isinstance(model, DiffusionDepthEstimator)
     if is_other and hasattr(part, 'fit_images'):

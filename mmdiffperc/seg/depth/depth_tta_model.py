@@ -32,11 +32,7 @@ class DepthTTAModel(BaseTTAModel):
         Returns:
             list[SegDataSample]: For each image its first view, with the mean depth.
         """
-        return [merge_views(views) for views in data_samples_list]
-
-
-def merge_views(views: Sequence[SegDataSample]) -> SegDataSample:
-    """Return the first view with the mean depth of all views that have depth."""
-    depth = torch.stack([view.pred_depth_map.data for view in views]).nanmean(dim=0)  # (1, H, W)
-    views[0].set_data(dict(pred_depth_map=PixelData(data=depth)))
-    return views[0]
+        for views in data_samples_list:
+            depth = torch.stack([view.pred_depth_map.data for view in views]).nanmean(dim=0)  # (1, H, W)
+            views[0].set_data(dict(pred_depth_map=PixelData(data=depth)))
+        return [views[0] for views in data_samples_list]

@@ -80,8 +80,7 @@ def _sample_name(image: str) -> str:
 def parse_depth_split(content: bytes, name: str) -> list[tuple[str, str]]:
     """Read the lines ``image depth [focal length]`` of a split file of BTS, VPD or MetaPrompts.
 
-    Frames whose depth is ``None`` (45 of the 697 test images of KITTI in BTS's list) are left out. Leading slashes and
-    the focal length are removed.
+    Frames whose depth is ``None`` are left out. Leading slashes and the focal length are removed.
 
     Args:
         content (bytes): Content of the file in UTF-8, with or without a byte order mark.

@@ -9,12 +9,12 @@ from mmdiffperc.validation import Fraction, validated
 @PARAM_SCHEDULERS.register_module()
 @validated
 class PolyRiseFallLR(PolyLR):
-    """Raise the learning rate to that of the optimizer in the first half, and lower it again in the second.
+    """Raise the learning rate to its value in the optimizer in the first half, and lower it in the second.
 
     With ``x`` running from 0 to 1 over each half, ``lr = min + (max - min) * x ** power`` and then
     ``lr = max - (max - min) * x ** power``; afterwards it stays at ``min``. The depth code of
-    `VPD <https://arxiv.org/abs/2303.02153>`_ and MetaPrompts uses it. ``PolyLR`` is another polynomial,
-    ``(1 - x) ** power``, of which the two halves cannot be composed.
+    `VPD <https://arxiv.org/abs/2303.02153>`_ and MetaPrompts uses it. mmengine's ``PolyLR`` cannot
+    express it, because its polynomial is ``(1 - x) ** power``.
 
     Args:
         optimizer (Optimizer or BaseOptimWrapper): Its learning rates are the highest ones.

@@ -100,8 +100,9 @@ class ReferringSegDataset(BaseSegDataset):
 
     def _object(self, ref: dict, instances: Instances) -> dict:
         image, annotation = instances.find(ref)
+        segmentation = annotation.get('segmentation')
         try:
-            check_polygons(annotation['segmentation'], image['height'], image['width'])
+            check_polygons(segmentation, image['height'], image['width'])
         except ValueError as error:
             raise ValueError(
                 f'{self.ann_file}, annotation {annotation["id"]} of ref {ref["ref_id"]}: {error}'
@@ -112,7 +113,7 @@ class ReferringSegDataset(BaseSegDataset):
             ref_id=ref['ref_id'],
             height=image['height'],
             width=image['width'],
-            segmentation=annotation['segmentation'],
+            segmentation=segmentation,
             sentences=self._sentences(ref),
             seg_fields=[],
         )

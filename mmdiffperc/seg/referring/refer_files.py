@@ -1,7 +1,6 @@
 """The two files of RefCOCO: the JSON of images and objects, and the pickle of sentences about objects ("refs")."""
 
 import io
-import json
 import pickle
 import pickletools
 from collections.abc import Callable
@@ -10,11 +9,11 @@ from typing import Any
 
 from mmengine import fileio
 
-from mmdiffperc.files import brief, relative_name
+from mmdiffperc.coco import check_entries, check_exists, is_count
+from mmdiffperc.files import brief, read_json, relative_name
 
 MOST_SENTENCES = 1_000_000  # RefCOCO has 142,000; a small pickle can repeat one list endlessly
 LONGEST_SENTENCE = 2_000  # characters
-LARGEST_NUMBER = 2**53  # an id or a size; exact in every program that writes JSON
 # Lists, dicts, strings, numbers, and names, which the unpickler then refuses. Other opcodes execute code, build keys
 # that take hours to hash (tuples of tuples), or allocate memory of any length (byte arrays).
 OPCODES = frozenset(
@@ -24,11 +23,11 @@ OPCODES = frozenset(
     'PUT BINPUT LONG_BINPUT MEMOIZE GET BINGET LONG_BINGET GLOBAL STACK_GLOBAL INST'.split()
 )
 IDS = ('ref_id', 'ann_id', 'image_id', 'category_id')
-NUMBERS = {'id', 'image_id', 'category_id', 'height', 'width'}
+# The segmentation of an annotation is checked when a sentence refers to it.
 FIELDS = dict(
-    images=('id', 'file_name', 'height', 'width'),
-    annotations=('id', 'image_id', 'category_id', 'segmentation'),
-    categories=('id',),
+    images=('image', ('id', 'file_name', 'height', 'width')),
+    annotations=('annotation', ('id', 'image_id', 'category_id')),
+    categories=('category', ('id',)),
 )
 
 
@@ -76,7 +75,9 @@ def load_refs(path: str, backend_args: dict | None = None) -> list[dict]:
         pickle.UnpicklingError: The file refers to anything but lists, dicts, strings and numbers.
         ValueError: The file is damaged, has other content, or has a ref twice.
     """
-    content = _read(path, backend_args)
+    if not path or not fileio.isfile(path, backend_args):
+        raise FileNotFoundError(f'{path!r} does not exist or is not a file; check data_root and split_file')
+    content = fileio.get(path, backend_args)
     try:
         # Files of Python 2 contain byte strings; Latin-1 decodes any byte, and ASCII unchanged.
         refs = _PlainUnpickler(io.BytesIO(content), encoding='latin-1').load()
@@ -115,13 +116,10 @@ class Instances:
             FileNotFoundError: The file does not exist.
             ValueError: It is not in COCO's format, or the name of an image leads out of its folder.
         """
-        try:
-            content = json.loads(_read(path, backend_args))
-        except (ValueError, RecursionError) as error:
-            raise ValueError(
-                f"{path} is not in COCO's format: it is not JSON, or nested too deeply. Get the file again"
-            ) from error
-        return cls(path, *(_table(path, content, name) for name in FIELDS))
+        check_exists(path, backend_args)
+        with fileio.get_local_path(path, backend_args=backend_args) as file:
+            content = read_json(file)
+        return cls(path, *(_table(path, content.get(name), name) for name in FIELDS))
 
     def find(self, ref: dict) -> tuple[dict, dict]:
         """Look up the image and the object to which sentences refer.
@@ -155,21 +153,12 @@ class Instances:
         )
 
 
-def _read(path: str, backend_args: dict | None) -> bytes:
-    if not path or not fileio.isfile(path, backend_args):
-        raise FileNotFoundError(f'{path!r} does not exist or is not a file; check data_root, ann_file and split_file')
-    return fileio.get(path, backend_args)
-
-
-def _table(path: str, content: Any, name: str) -> dict[int, dict]:
+def _table(path: str, entries: Any, name: str) -> dict[int, dict]:
     """Return the entries of a table by their id."""
-    entries = content.get(name) if isinstance(content, dict) else None
-    if not isinstance(entries, list):
-        raise ValueError(f"{path} is not in COCO's format: expected {', '.join(FIELDS)}, got no list of {name}")
+    kind, fields = FIELDS[name]
+    check_entries(path, kind, entries, fields, whole_ids=True)
     table = {}
-    for number, entry in enumerate(entries):
-        if problem := _problem(entry, FIELDS[name]):
-            raise ValueError(f"{path} is not in COCO's format: entry {number} of {name} {problem}")
+    for entry in entries:
         if name == 'images':
             relative_name(entry['file_name'], f'{path}, image {entry["id"]}')
         if (other := table.setdefault(entry['id'], entry)) is not entry and other != entry:
@@ -177,14 +166,6 @@ def _table(path: str, content: Any, name: str) -> dict[int, dict]:
                 f"{path} is not in COCO's format: two different {name} have the id {entry['id']}; expected each id once"
             )
     return table
-
-
-def _problem(entry: Any, fields: tuple[str, ...]) -> str | None:
-    """Return what is wrong with an entry of a table, if anything."""
-    if absent := [field for field in fields if not isinstance(entry, dict) or field not in entry]:
-        return f'has no {", ".join(absent)}, expected {", ".join(fields)}'
-    wrong = [field for field in fields if field in NUMBERS and not _is_number(entry[field])]
-    return f'has {wrong[0]} {brief(entry[wrong[0]])}, expected a whole number' if wrong else None
 
 
 def _check_refs(path: str, refs: Any):
@@ -209,15 +190,11 @@ def _check_refs(path: str, refs: Any):
 def _is_ref(ref: Any) -> bool:
     return (
         isinstance(ref, dict)
-        and all(_is_number(ref.get(key)) for key in IDS)
+        and all(is_count(ref.get(key)) for key in IDS)
         and isinstance(ref.get('split'), str)
         and isinstance(ref.get('sentences'), list)
         and all(isinstance(one, dict) and _is_sentence(one.get('raw')) for one in ref['sentences'])
     )
-
-
-def _is_number(value):
-    return isinstance(value, int) and 0 <= value <= LARGEST_NUMBER
 
 
 def _is_sentence(text):

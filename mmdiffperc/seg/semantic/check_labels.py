@@ -103,7 +103,7 @@ def warn_of_turned_images(samples: Sequence[dict], loader: Any, map_key: str):
 
     Args:
         samples (Sequence[dict]): Samples with ``img_path`` and the path of a map.
-        loader (Any): The transform that loads the images; None if there is none.
+        loader (Any): The transform that loads the images; None without one.
         map_key (str): The key of the map's path.
     """
     headers = [(sample, read_header(sample.get('img_path'))) for sample in samples]
@@ -183,7 +183,9 @@ def judge_label_maps(dataset: BaseDataset, loader: LoadAnnotations, transforms: 
             header = read_header(loaded.get('img_path'))
             _check_map(loaded, header and header.sizes(loader_of_images))
         stored.append(set(occurring_labels(loaded['gt_seg_map']).tolist()))
-        mapped.append(_map(stored[-1], sample.get('label_map') or {}))
+        # Mapping the few labels instead of all pixels saves time: Mapillary has large maps and a long list.
+        label_map = sample.get('label_map') or {}
+        mapped.append({label_map.get(label, label) for label in stored[-1]})
     where = _name(samples)
     # Both together, because a data set may use a few classes of many, and ignore all others.
     _check_ignored(dataset, [one | other for one, other in zip(stored, mapped, strict=True)], where)
@@ -196,11 +198,6 @@ def _load(sample, loader):
         return loader.transform(sample | dict(label_map=None, seg_fields=[]))
     except (OSError, SyntaxError, AttributeError) as error:  # from Pillow, or OpenCV's None; they name no file
         raise ValueError(f'{sample["seg_map_path"]}: empty, damaged, or not a label map; get the file again') from error
-
-
-def _map(labels: set[int], label_map: dict[int, int]) -> set[int]:
-    """Map the few labels instead of all pixels, as the loader would; Mapillary has large maps and a long list."""
-    return {label_map.get(label, label) for label in labels}
 
 
 def _name(samples: Sequence[dict]) -> str:

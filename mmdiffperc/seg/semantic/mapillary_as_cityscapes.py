@@ -36,8 +36,8 @@ IGNORED = 255
 class MapillaryAsCityscapesDataset(MapillaryDataset_v1):
     """mmseg's Mapillary Vistas v1.2, whose label maps (pixels 0 to 65) are read as Cityscapes' 19 train ids.
 
-    MetaPrompts (arXiv 2312.14733) pre-trains on Mapillary before Cityscapes; the assignment of classes is that of its
-    ``segmentation/mapillary_v1.py``. All other classes, such as water, crosswalks or bike lanes, become 255, which
+    MetaPrompts (arXiv 2312.14733) pre-trains on Mapillary before Cityscapes; the classes are assigned as in its
+    ``segmentation/mapillary_v1.py``. All others, such as water, crosswalks or bike lanes, become 255, which
     losses ignore.
     """
 

@@ -114,7 +114,7 @@ def test_the_scene_chooses_the_prompt(build):
 
 @pytest.mark.parametrize('mode', ['slide', 'slide_flip'])
 def test_slide_is_not_the_whole_image(build, mode):
-    """mmseg predicts the whole image where 'slide' is asked for."""
+    """mmseg predicts the whole image in the mode 'slide'."""
     estimator, whole = build(MODES[mode]), build()
     images = torch.rand(1, 3, 96, 160) * 2 - 1
     windows = [predict(whole, images[..., start : start + 96]) for start in (0, 64)]

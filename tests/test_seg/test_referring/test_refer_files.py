@@ -127,24 +127,29 @@ def test_ref_of_another_data_set(instances, change, message):
     [
         (b'{"images": [', 'JSON'),
         (b'\xff', 'JSON'),
-        (b'[]', 'images.*annotations.*categories'),
-        (b'{"images": {}}', 'images'),
-        (b'{"images": []}', 'annotations'),
-        (b'{"images": [7]}', 'entry 0.*file_name'),
+        (b'[]', 'JSON object'),
+        (b'{"images": {}}', 'image'),
+        (b'{"images": []}', 'annotation'),
+        (b'{"images": [7]}', 'image number 0.*7'),
     ],
 )
 def test_file_that_is_not_in_the_format_of_coco(write, content, message):
-    with pytest.raises(ValueError, match=f"instances.json.*COCO's.*{message}"):
+    with pytest.raises(ValueError, match=f'instances.json.*{message}'):
         Instances.load(write(content, 'instances.json'))
 
 
 @pytest.mark.parametrize(
-    ('table', 'field'), [('images', 'file_name'), ('annotations', 'segmentation'), ('annotations', 'category_id')]
+    ('table', 'entry', 'field'),
+    [
+        ('images', 'image 8', 'file_name'),
+        ('annotations', 'annotation 21', 'category_id'),
+        ('categories', 'category', 'id'),
+    ],
 )
-def test_entry_that_lacks_something(write, table, field):
+def test_entry_that_lacks_something(write, table, entry, field):
     content = json.loads(json.dumps(COCO))
     del content[table][1][field]
-    with pytest.raises(ValueError, match=f"COCO's.*entry 1.*{table}.*{field}"):
+    with pytest.raises(ValueError, match=f'instances.json.*{entry}.*{field}'):
         Instances.load(write(json.dumps(content).encode(), 'instances.json'))
 
 
@@ -215,10 +220,10 @@ def test_one_list_of_sentences_for_all(write, monkeypatch):
         ('images', dict(file_name='../8.jpg'), r"image 8.*'\.\./8\.jpg'"),
         ('images', dict(file_name='/8.jpg'), "image 8.*'/8.jpg'"),
         ('images', dict(file_name=None), 'image 8.*None'),
-        ('images', dict(height=4.5), 'entry 1 .*height.*4.5'),
-        ('images', dict(id=[8]), 'entry 1 .*id'),
+        ('images', dict(height=4.5), 'image 8 .*height.*4.5'),
+        ('images', dict(id=[8]), 'image .*8.* has the id .*whole number'),
         ('images', dict(id=7), r'images.*\b7\b'),
-        ('annotations', dict(image_id='8'), "entry 1.*annotations.*image_id '8'"),
+        ('annotations', dict(image_id='8'), "annotation 21.*image_id '8'"),
         ('annotations', dict(id=20), r'annotations.*\b20\b'),
     ],
 )
