@@ -1,4 +1,4 @@
-"""What the command-line tools share: their vocabulary of options, the types of these, and errors in one line."""
+"""Options that the command-line tools share, types for their values, and one-line errors."""
 
 import argparse
 import functools
@@ -26,13 +26,13 @@ INTERRUPTED = 130  # the exit status that shells use for an interrupted program
 def bounded(
     kind: type, least: float = -inf, most: float = inf, above: float = -inf, multiple_of: int = 1
 ) -> Callable[[str], float]:
-    """Return the type of an option whose value is a finite number within inclusive bounds.
+    """Return a type for options whose value is a finite number within bounds.
 
     Args:
         kind (type): ``int`` or ``float``.
-        least (float): Lower bound. Default: no bound.
-        most (float): Upper bound. Default: no bound.
-        above (float): Exclusive lower bound. Default: no bound.
+        least (float): Lower bound (inclusive). Default: no bound.
+        most (float): Upper bound (inclusive). Default: no bound.
+        above (float): Lower bound (exclusive). Default: no bound.
         multiple_of (int): The number must be divisible by this integer. Defaults to 1.
 
     Returns:
@@ -61,11 +61,13 @@ positive = bounded(int, 1)
 positive_float = bounded(float, above=0)
 guidance_scale = bounded(float, 0)
 seed = bounded(int, 0, 2**32 - 1)
-image_side = bounded(int, 8, 8192)  # the least that Stable Diffusion can encode, and the most that fits into memory
+image_side = bounded(
+    int, 8, 8192
+)  # 8 is the least that Stable Diffusion can encode; more than 8192 does not fit into memory
 
 
 def file_name(*suffixes: str) -> Callable[[str], Path]:
-    """Return the type of an option whose value is a file name with one of these suffixes, such as ``'.png'``.
+    """Return a type for options whose value is a file name with one of these suffixes, such as ``'.png'``.
 
     Returns:
         Callable[[str], Path]: A ``type`` for ``argparse``. Its error states the expected suffixes and the given value.
@@ -83,11 +85,11 @@ def file_name(*suffixes: str) -> Callable[[str], Path]:
 def config_file(text: str) -> str:
     """Check that a value names a config file.
 
-    A name such as ``mmseg::pspnet/...`` is left for the host to resolve.
+    Names such as ``mmseg::pspnet/...`` are not checked, because the host resolves them.
 
     Raises:
-        argparse.ArgumentTypeError: The value is empty, names a folder or another type of file, such as an image, or the
-            file does not exist.
+        argparse.ArgumentTypeError: The value is empty, names a folder or a file of another type, such as an image, or
+            names a config that does not exist.
     """
     path = Path(text)
     is_config = path.suffix in CONFIG_SUFFIXES
@@ -113,7 +115,7 @@ def key_value(text: str) -> str:
     """Check that a value has the form ``KEY=VALUE``.
 
     Raises:
-        argparse.ArgumentTypeError: The value has another form.
+        argparse.ArgumentTypeError: The value has a different form.
     """
     key, separator, _ = text.partition('=')
     if not key.strip() or not separator:
@@ -122,12 +124,12 @@ def key_value(text: str) -> str:
 
 
 def device(text: str) -> str:
-    """Return a device of this machine; ``auto`` selects a GPU if PyTorch finds one, and the CPU otherwise.
+    """Check that this machine has a device; replace ``auto`` by a GPU if PyTorch finds one, and by the CPU otherwise.
 
     Raises:
         argparse.ArgumentTypeError: This machine has no such device.
     """
-    import torch  # not all tools need it
+    import torch  # here, because not all tools need it
 
     if text == AUTO:
         return 'cuda' if torch.cuda.is_available() else 'cpu'
@@ -143,11 +145,11 @@ def device(text: str) -> str:
     return text
 
 
-# The arguments that tools share. A tool can add a note in parentheses to the help, but cannot change the wording.
+# The arguments that tools share. A tool can add a note in parentheses to the help text, but cannot change its wording.
 SHARED = {
     'config': dict(metavar='CONFIG', type=config_file, help='config file'),
     'weights': dict(metavar='WEIGHTS', help='checkpoint file'),
-    'input': dict(metavar='INPUT', type=Path),  # each tool says in `help` what it takes
+    'input': dict(metavar='INPUT', type=Path),  # each tool describes its input in `help`
     '--config': dict(metavar='CONFIG', type=config_file, help='config file'),
     '--weights': dict(metavar='WEIGHTS', help='checkpoint file'),
     '--out': dict(metavar='FOLDER', type=Path, help='folder to write'),
@@ -187,13 +189,13 @@ def tool_parser(description: str) -> argparse.ArgumentParser:
 
 
 def add_shared(parser: argparse.ArgumentParser, name: str, note: str = '', **settings: Any) -> argparse.Action:
-    """Add an argument of the vocabulary that all tools share.
+    """Add an argument that tools share.
 
     Args:
-        parser (argparse.ArgumentParser): The parser, or a group of it.
+        parser (argparse.ArgumentParser): The parser, or one of its groups.
         name (str): A key of ``SHARED``, such as ``'config'`` or ``'--device'``.
-        note (str): What the help adds for this tool, in parentheses. The default value is added to it.
-        **settings: Arguments of ``add_argument`` that replace the shared ones, such as ``default``.
+        note (str): Note for this tool, which the help text shows in parentheses, followed by the default value.
+        **settings: Arguments of ``add_argument``, such as ``default``, that replace the shared ones.
     """
     settings = SHARED[name] | settings
     default = settings.get('default')
@@ -206,10 +208,10 @@ def add_shared(parser: argparse.ArgumentParser, name: str, note: str = '', **set
 
 
 def check_indices(indices: Sequence[int] | None, number: int, default: int) -> Sequence[int]:
-    """Return the indices given by ``--indices``, or the first ``default`` ones.
+    """Return the indices of ``--indices``, or the first ``default`` indices.
 
     Args:
-        indices (Sequence[int] | None): The option.
+        indices (Sequence[int] | None): Value of the option, or None without the option.
         number (int): Number of images in the test set.
         default (int): Number of images to select without the option.
 
@@ -223,17 +225,17 @@ def check_indices(indices: Sequence[int] | None, number: int, default: int) -> S
 
 
 def one_line_errors(*expected: type[Exception]) -> Callable:
-    """Decorate the ``main`` function of a tool to report expected errors in one line, without a traceback.
+    """Return a decorator for ``main`` that reports expected errors in one line, without a traceback.
 
-    SIGTERM ends the tool as Ctrl+C does, so that it removes partial files.
+    SIGTERM has the same effect as Ctrl+C, so that the tool removes partial files.
 
     Args:
         *expected (type[Exception]): Errors that the user can fix. Any other error is a bug and keeps its traceback.
 
     Returns:
         Callable: Decorator for a function that takes the command-line arguments (``None``: ``sys.argv``). The decorated
-        function returns the exit status: 0; 1 after an expected error, which is printed to stderr after the name of the
-        tool; or 130 after an interruption.
+        function returns the exit status: 0 after success, 1 after an expected error, and 130 after an interruption. It
+        prints expected errors to stderr, after the name of the tool.
     """
 
     def decorate(main: Callable) -> Callable[[Sequence[str] | None], int]:

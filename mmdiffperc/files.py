@@ -95,22 +95,27 @@ def whole_folder(path: str | Path) -> Iterator[Path]:
         shutil.rmtree(partial, ignore_errors=True)
 
 
-def read_text(path: str | Path) -> str:
-    """Read a text file.
+def read_lines(path: str | Path) -> list[str]:
+    """Read the lines of a text file in UTF-8, without blank lines.
 
     Raises:
         OSError: The file does not exist.
-        ValueError: The file is not text in UTF-8.
+        ValueError: The file is not text, or has no lines.
     """
-    if not Path(path).is_file():
+    path = Path(path)
+    if not path.is_file():
         raise FileNotFoundError(f'{path}: expected a text file, but it does not exist or is not a file')
-    content = Path(path).read_bytes()
+    content = path.read_bytes()
     try:
-        return content.decode('utf-8-sig')  # some editors write a byte order mark
+        text = content.decode('utf-8-sig')  # some editors write a byte order mark
     except UnicodeDecodeError as error:
         raise ValueError(
             f'{path}: expected a text file in UTF-8, got {brief(content[:20])} ({error.reason})'
         ) from error
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    if not lines:
+        raise ValueError(f'{path}: expected at least one line of text, but the file is empty')
+    return lines
 
 
 def relative_name(name: str, where: str) -> str:
@@ -178,6 +183,12 @@ def quoted(names: Iterable[object], limit: int = 8) -> str:
     return f'{shown} and {len(names) - limit} more' if len(names) > limit else shown
 
 
+def spread(items: Sequence[Any], number: int = 50) -> list[Any]:
+    """Return at most ``number`` evenly spaced items, a fair sample of files that are sorted by scene."""
+    count = min(len(items), number)
+    return [items[index * len(items) // count] for index in range(count)]
+
+
 def _is_storable(name):
     try:
         encoded = name.encode()
@@ -227,9 +238,3 @@ def _is_running(process):
     except OSError:
         return True
     return True
-
-
-def spread(items: Sequence[Any], number: int = 50) -> list[Any]:
-    """Return at most ``number`` evenly spaced items, a fair sample of files that are sorted by scene."""
-    count = min(len(items), number)
-    return [items[index * len(items) // count] for index in range(count)]

@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Annotated, Any, TypeVar, get_args, get_type_hints
 
 import numpy as np
-from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError
+from annotated_types import Predicate
+from pydantic import BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic_core import PydanticCustomError, core_schema
 
 from mmdiffperc.files import brief
@@ -73,27 +74,21 @@ def _plain(value):
     return list(value) if isinstance(value, (range, tuple)) else value
 
 
-def _distinct(values: Sequence) -> Sequence:
-    if any(value in values[:index] for index, value in enumerate(values)):
-        raise ValueError
-    return values
+def _are_distinct(values: Sequence) -> bool:
+    return all(value not in values[:index] for index, value in enumerate(values))
 
 
-def _visible(text: str) -> str:
-    if not text.strip() or not text.isprintable():
-        raise ValueError
-    return text
+def _is_visible(text: str) -> bool:
+    return bool(text.strip()) and text.isprintable()
 
 
-def _typed(config: dict) -> dict:
-    if not (isinstance(config.get('type'), str) or callable(config.get('type'))):
-        raise ValueError
-    return config
+def _is_typed(config: dict) -> bool:
+    return isinstance(config.get('type'), str) or callable(config.get('type'))
 
 
 Item = TypeVar('Item')
 Listed = Annotated[Sequence[Item], BeforeValidator(_plain), Field(min_length=1)]
-Distinct = AfterValidator(_distinct)
+Distinct = Predicate(_are_distinct)
 
 PositiveInt = Annotated[int, Field(ge=1, lt=2**31), Expected('a positive whole number')]
 NonNegativeInt = Annotated[int, Field(ge=0, lt=2**31), Expected('a whole number of 0 or more')]
@@ -107,7 +102,7 @@ Fraction = Annotated[float, Field(ge=0, le=1), Expected('a number from 0 to 1')]
 
 PositiveOrInfinite = Annotated[float, Field(gt=0, allow_inf_nan=True), Expected('a positive number, or infinity')]
 
-Text = Annotated[str, AfterValidator(_visible), Expected('a string of printable characters')]
+Text = Annotated[str, Predicate(_is_visible), Expected('a string of printable characters')]
 Location = Annotated[Text | Path, Expected('a path or name, which is not empty')]
 Widths = Annotated[Listed[Width], Expected('a list of whole numbers from 1 to 65536, one for each level')]
 Stride = Annotated[int, Field(ge=1, le=1024)]
@@ -116,7 +111,7 @@ Size2d = Annotated[
     Listed[PositiveInt], Field(min_length=2, max_length=2), Expected('two positive whole numbers (height, width)')
 ]
 Initialisation = Annotated[dict | Listed[dict], Expected('a config with its type, or a list of them')]
-Component = Annotated[dict, AfterValidator(_typed), Expected("a config with its type, such as dict(type='...')")]
+Component = Annotated[dict, Predicate(_is_typed), Expected("a config with its type, such as dict(type='...')")]
 
 
 def validated(cls: type) -> type:

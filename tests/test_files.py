@@ -12,7 +12,7 @@ from mmdiffperc.files import (
     brief,
     quoted,
     read_json,
-    read_text,
+    read_lines,
     relative_name,
     spread,
     whole_file,
@@ -71,11 +71,11 @@ def test_a_pipe_is_not_replaced(tmp_path):
 
 
 def test_text_files(tmp_path):
-    (tmp_path / 'a.txt').write_bytes('ä\n'.encode('utf-8-sig'))
-    assert read_text(tmp_path / 'a.txt') == 'ä\n'
+    (tmp_path / 'a.txt').write_bytes(' ä\n\nb'.encode('utf-8-sig'))
+    assert read_lines(tmp_path / 'a.txt') == ['ä', 'b']
     (tmp_path / 'a.png').write_bytes(b'\x89PNG')
     with pytest.raises(ValueError, match=r'a\.png.*UTF-8.*PNG'):
-        read_text(tmp_path / 'a.png')
+        read_lines(tmp_path / 'a.png')
 
 
 def test_two_writers_do_not_share_a_partial_file(tmp_path):

@@ -193,7 +193,7 @@ def test_links_lead_somewhere(page):
 
 def test_links_are_those_of_the_page():
     found = links(ROOT / 'configs' / 'metaprompts' / 'README.md')
-    assert {'../vpd/README.md#depth-estimation', '../vpd/README.md'} < set(found)
+    assert {'../vpd/README.md#depth-estimation', '../vpd/README.md#the-recipe-in-detail'} < set(found)
     assert 'resources/demo.png' in links(ROOT / 'README.md') and not any('//' in link for link in found)
     assert {'vpd-on-ade20k', 'published', 'contributing-licence'} < anchors(ROOT / 'README.md')
 

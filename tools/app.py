@@ -1,13 +1,14 @@
-"""Serve a page for the browser: drop an image, choose a task, and see the prediction beside the image.
+"""Serve a browser page: drop an image, choose a task, and see the prediction beside the image.
 
     python tools/app.py --task depth CONFIG WEIGHTS --task phrase CONFIG WEIGHTS --dtype bfloat16
     python tools/app.py --task normals CONFIG lora_iter_50000 model.num_steps=3 --host 0.0.0.0 --port 8000
 
-Each task has a name, a config and its weights, followed by settings that replace those of the config, if any. A visitor
-can download the files that tools/predict.py writes. The page works without internet access and sends nothing elsewhere.
+Repeat --task for each task on the page. Give a name, a config and weights. Settings after the weights replace those of
+the config. Visitors can download the files that tools/predict.py writes. The page works without internet access and
+sends nothing to other servers.
 
-The page serves one prediction at a time; other requests wait. The options --max-bytes and --max-pixels (of an image),
---max-queue (waiting requests) and --time-limit (seconds of a prediction) limit what a visitor may ask for.
+The page computes one prediction at a time, while other requests wait. --max-bytes, --max-pixels, --max-queue and
+--time-limit limit what visitors can request.
 """
 
 import argparse
@@ -25,7 +26,7 @@ from mmdiffperc.inference.page_limits import Limits
 
 
 def build_parser() -> argparse.ArgumentParser:
-    """Return the parser of the command line."""
+    """Return the command-line parser."""
     parser = tool_parser(__doc__)
     parser.add_argument(
         '--task',
@@ -33,17 +34,17 @@ def build_parser() -> argparse.ArgumentParser:
         action='append',
         required=True,
         metavar=('NAME CONFIG WEIGHTS', 'KEY=VALUE'),
-        help='task (can be repeated)',
+        help='task (name, config, weights, and settings that replace those of the config; can be repeated)',
     )
     add_shared(parser, '--device')
     add_shared(parser, '--dtype')
-    parser.add_argument('--host', default='127.0.0.1', help='address to serve; 0.0.0.0: all (default: %(default)s)')
-    parser.add_argument('--port', type=bounded(int, 1, 65535), help='port (default: the first free one from 7860)')
+    parser.add_argument('--host', default='127.0.0.1', help='address, or 0.0.0.0 for all (default: %(default)s)')
+    parser.add_argument('--port', type=bounded(int, 1, 65535), help='port (default: the first free port from 7860)')
     limits = {
-        '--max-bytes': (Limits().num_bytes, 'size of a file'),
-        '--max-pixels': (Limits().num_pixels, 'size of an image'),
-        '--max-queue': (Limits().queue_size, 'number of waiting requests'),
-        '--time-limit': (Limits().seconds, 'seconds of a prediction'),
+        '--max-bytes': (Limits().num_bytes, 'largest size of an uploaded file'),
+        '--max-pixels': (Limits().num_pixels, 'largest size of an uploaded image'),
+        '--max-queue': (Limits().queue_size, 'largest number of waiting requests'),
+        '--time-limit': (Limits().seconds, 'seconds after which a prediction stops'),
     }
     for name, (limit, text) in limits.items():
         parser.add_argument(name, type=positive, default=limit, metavar='N', help=f'{text} (default: %(default)s)')
@@ -51,7 +52,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def parse_args(arguments=None) -> argparse.Namespace:
-    """Read the command line; ``task`` becomes a dict from the name of a task to its config and weights."""
+    """Read the command line; ``task`` becomes a dict that maps the name of each task to its config and weights."""
     parser = build_parser()
     args = parser.parse_args(arguments)
     names = [name for name, *_ in args.task]
@@ -65,10 +66,10 @@ def parse_args(arguments=None) -> argparse.Namespace:
 
 
 def read_task(*parts: str) -> tuple[Config, str]:
-    """Read the config of a task, and replace its settings.
+    """Read the config of a task and replace settings in it.
 
     Args:
-        *parts (str): The config, the weights, and any number of settings ``KEY=VALUE``.
+        *parts (str): The config, the weights, and any number of ``KEY=VALUE`` settings.
 
     Returns:
         tuple[Config, str]: The config and the weights.
@@ -86,7 +87,7 @@ def read_task(*parts: str) -> tuple[Config, str]:
 
 
 def start(args: argparse.Namespace, **options) -> gr.Blocks:
-    """Load all models, so that any error shows before the page opens, and serve the page.
+    """Load all models, so that errors appear before the page opens, and serve the page.
 
     Args:
         args (argparse.Namespace): The command line.
@@ -102,7 +103,7 @@ def start(args: argparse.Namespace, **options) -> gr.Blocks:
 
 @one_line_errors(ValueError, TypeError, OSError, RuntimeError, pickle.UnpicklingError)
 def main(arguments=None):
-    """Run the tool with the given arguments, or with those of the command line."""
+    """Run the tool, by default with the arguments of the command line."""
     start(parse_args(arguments))
 
 

@@ -1,15 +1,15 @@
 """Measure the time and peak memory of a model, and compare them with a lower bound for its diffusion model.
 
-The lower bound, called the floor, is what diffusers itself does with the same weights, images and number of prompts: it
-encodes the images and runs one forward pass of the stock ``UNet2DConditionModel`` with fused attention, without feature
-taps or attention maps. Floor, backbone and model run in turns, so that other load on the machine affects all of them. A
-ratio of times is the median over the turns.
+The lower bound, called the floor, runs plain diffusers with the same weights, images and number of prompts. It encodes
+the images and runs one forward pass of the stock UNet2DConditionModel with fused attention, without extracting features
+or attention maps. Floor, backbone and model run in turns, so that other load on the machine affects all of them. Each
+time ratio is the median over the turns.
 
     python tools/benchmark.py configs/vpd/vpd_sd1-5-fpn_8xb2-80k_ade20k-512x512.py --out-file vpd.json
 
-Nothing is downloaded, because the weights are random. They stay in float32; --dtype sets the type of autocast, as in
-mmengine's training and testing. Peak memory is what a run needs in addition to weights and inputs: allocated tensors on
-a GPU, and resident memory on a CPU, where it is measured on Linux only.
+The weights are random, so the tool downloads nothing. They stay in float32, and --dtype sets the autocast type, as in
+mmengine's training and testing. Peak memory does not include weights and inputs. On a GPU, it counts allocated tensors.
+On a CPU, it is the resident memory, which the tool measures only on Linux.
 """
 
 import ctypes
@@ -44,17 +44,17 @@ MIB = 2**20
 
 
 def build_parser() -> ArgumentParser:
-    """Return the parser of the command line."""
+    """Return the command-line parser."""
     parser = tool_parser(__doc__)
     add_shared(parser, 'config', 'of a model whose backbone is a DiffusionUNet')
     add_shared(parser, '--size', 'height and width', nargs=2, type=positive, default=[512, 512], metavar=('H', 'W'))
     add_shared(parser, '--batch-size')
     parser.add_argument('--train', action='store_true', help='also measure a training step of the model (mmseg only)')
-    parser.add_argument('--compile', action='store_true', help='measure everything through torch.compile')
+    parser.add_argument('--compile', action='store_true', help='compile everything with torch.compile')
     add_shared(parser, '--dtype', 'of autocast')
     add_shared(parser, '--device')
     parser.add_argument(
-        '--repeats', type=positive, default=5, metavar='N', help='turns, whose median counts (default: %(default)s)'
+        '--repeats', type=positive, default=5, metavar='N', help='turns, for medians (default: %(default)s)'
     )
     add_shared(parser, '--out-file', 'JSON')
     add_shared(parser, '--cfg-options')
@@ -79,7 +79,7 @@ def build_model(cfg: Config) -> nn.Module:
 
 
 def stock_unet(backbone: DiffusionUNet) -> UNet2DConditionModel:
-    """Return the stock U-Net of diffusers, which shares the weights of the backbone and takes no extra memory."""
+    """Return the stock U-Net of diffusers, which shares the weights of the backbone to save memory."""
     with torch.device('meta'):
         unet = build_unet(backbone.arch)
     shared = {name.replace('.base_layer', ''): weight for name, weight in backbone.unet.state_dict().items()}
@@ -99,7 +99,7 @@ def without_maps(backbone: DiffusionUNet, config: dict) -> DiffusionUNet:
 
 
 def inference_subjects(model: nn.Module, config: dict, inputs: torch.Tensor) -> dict[str, Callable]:
-    """Return the functions whose forward pass is measured, by name. They take no arguments."""
+    """Return the functions to measure, by name. They take no arguments and run one forward pass."""
     backbone = model.backbone
     prompt_embeds = backbone.prompts(len(inputs))
     vae, unet = backbone.autoencoder.vae, stock_unet(backbone)
@@ -131,7 +131,7 @@ def training_losses(model: nn.Module, inputs: torch.Tensor) -> Callable:
 
 
 def optim_wrapper_of(model: nn.Module, cfg: Config) -> OptimWrapper:
-    """Build the optimizer of the config, without its type of wrapper, because ``--dtype`` sets the precision."""
+    """Build the optimizer of the config. Ignore the type of its wrapper, because ``--dtype`` sets the precision."""
     wanted = ('constructor', 'optimizer', 'paramwise_cfg')
     return build_optim_wrapper(model, {key: cfg.optim_wrapper[key] for key in wanted if key in cfg.optim_wrapper})
 
@@ -171,8 +171,8 @@ def measure(subjects: dict[str, Callable], repeats: int, device: torch.device) -
     """Run the subjects in turns, after a warm-up and two runs that measure memory.
 
     Returns:
-        dict[str, dict]: For each subject, ``seconds``, which is the median of ``turns``, and ``peak_memory_mib``, which
-        is None if unknown.
+        dict[str, dict]: For each subject, ``seconds`` (the median of ``turns``) and ``peak_memory_mib`` (None if
+        unknown).
     """
     peaks = {}
     for name, run in subjects.items():
@@ -220,7 +220,7 @@ def allocated_by(run: Callable, device: torch.device) -> float:
 def resident_by(run: Callable) -> float:
     """Return the peak growth of the resident memory of the process during ``run``, in MiB."""
     gc.collect()
-    # The C library keeps freed memory. Unless it is returned first, a run seems to need less memory than it does.
+    # The C library keeps freed memory. If it is not returned first, the run seems to need less memory than it does.
     ctypes.CDLL(None).malloc_trim(0)
     (PROC / 'clear_refs').write_text('5')  # resets the peak to the current size, see proc(5)
     before = peak_resident_size()
@@ -256,8 +256,8 @@ def table(results: dict[str, dict]) -> str:
 
 
 def benchmark(args) -> dict:
-    """Measure according to the arguments; return the results together with the settings."""
-    MMLogger.get_instance('benchmark', log_level='ERROR')  # otherwise the options of the optimizer fill the screen
+    """Run the measurements that the arguments select, and return the results together with the settings."""
+    MMLogger.get_instance('benchmark', log_level='ERROR')  # otherwise the optimizer options fill the screen
     cfg = Config.fromfile(args.config)
     cfg.merge_from_dict(args.cfg_options or {})
     if args.train and (scope := cfg.get('default_scope')) != 'mmseg':
@@ -274,10 +274,10 @@ def benchmark(args) -> dict:
 
 @one_line_errors(ValueError, OSError, RuntimeError)
 def main(arguments=None):
-    """Run the tool with the given arguments, or with those of the command line."""
+    """Run the tool, by default with the arguments of the command line."""
     args = build_parser().parse_args(arguments)
     if args.out_file:
-        args.out_file.parent.mkdir(parents=True, exist_ok=True)  # fails before measuring, which takes minutes
+        args.out_file.parent.mkdir(parents=True, exist_ok=True)  # fail before measuring, which takes minutes
     report = benchmark(args)
     if args.out_file:
         write_whole(args.out_file, json.dumps(report, indent=2) + '\n')

@@ -1,4 +1,4 @@
-"""Score the mean depth of the training set as a constant prediction, which a trained depth estimator must beat.
+"""Evaluate the mean depth of the training set as a constant prediction, which a trained depth estimator must beat.
 
 python tools/constant_depth.py configs/vpd/vpd_tiny-sd_1xb4-1800_toy-nyu-128x128.py
 """
@@ -20,7 +20,7 @@ from mmdiffperc.files import write_whole
 
 
 def build_parser() -> ArgumentParser:
-    """Return the parser of the command line."""
+    """Return the command-line parser."""
     parser = tool_parser(__doc__)
     add_shared(parser, 'config', 'of a depth estimator')
     add_shared(parser, '--out-file', 'JSON')
@@ -50,10 +50,10 @@ def true_depth(sample: BaseDataElement) -> torch.Tensor:
 
 
 def mean_depth(dataset: BaseDataset) -> float:
-    """Return the mean depth of all pixels with depth, in metres.
+    """Return the mean of all measured depths in metres.
 
     Raises:
-        ValueError: No pixel has depth.
+        ValueError: No pixel has a measurement.
     """
     maps = (true_depth(packed['data_samples']) for packed in dataset)
     sums = np.array([(float(depth[depth > 0].double().sum()), int((depth > 0).sum())) for depth in maps])
@@ -79,7 +79,7 @@ def constant_scores(config: str) -> dict[str, float]:
 
 @one_line_errors(ValueError, OSError)
 def main(arguments=None):
-    """Run the tool with the given arguments, or with those of the command line."""
+    """Run the tool, by default with the arguments of the command line."""
     args = build_parser().parse_args(arguments)
     scores = constant_scores(args.config)
     if args.out_file:

@@ -1,7 +1,7 @@
-"""Convert a checkpoint of a research repository to a checkpoint of mmdiffperc.
+"""Convert an official checkpoint of VPD or MetaPrompts, or mmseg's checkpoint of VPD, to a checkpoint of mmdiffperc.
 
-The tool recognises the type of checkpoint by its keys. If a weight has no counterpart in the model or another shape, it
-writes nothing. The result is an ordinary OpenMMLab checkpoint for ``mim test`` or ``load_from``.
+The tool recognises the model by the keys of the checkpoint. It writes nothing if a weight has no counterpart in the
+model or a different shape. The result is an OpenMMLab checkpoint, which you can pass to mim test or load_from.
 
     python tools/convert_checkpoint.py vpd_seg.pth --out-file vpd_ade20k.pth
 """
@@ -25,16 +25,16 @@ CONFIGS = Path(__file__).parents[1] / 'configs'
 
 
 def build_parser() -> ArgumentParser:
-    """Return the parser of the command line."""
+    """Return the command-line parser."""
     parser = tool_parser(__doc__)
-    add_shared(parser, 'weights', 'of a research repository')
+    add_shared(parser, 'weights', 'official checkpoint')
     add_shared(parser, '--out-file', required=True)
-    add_shared(parser, '--config', 'default: the shipped config that fits')
+    add_shared(parser, '--config', 'default: the shipped config for this type of checkpoint')
     return parser
 
 
 def dataset_meta(dataset_cfg):
-    """Return the names and colours of the classes, as inference tools expect them."""
+    """Return the class names and colours that inference tools expect."""
     with DATASETS.switch_scope_and_registry(None) as registry:
         dataset = registry.get(dataset_cfg.type)
     return {**dataset.METAINFO, **dataset_cfg.get('metainfo', {})}
@@ -42,7 +42,7 @@ def dataset_meta(dataset_cfg):
 
 @one_line_errors(ValueError, OSError, RuntimeError, pickle.UnpicklingError)
 def main(arguments=None):
-    """Run the tool with the given arguments, or with those of the command line."""
+    """Run the tool, by default with the arguments of the command line."""
     args = build_parser().parse_args(arguments)
     weights = unwrap(load_file(args.weights))
     layout = recognise(weights)
@@ -57,7 +57,7 @@ def main(arguments=None):
     print(f'{layout.name}: {len(state_dict)} weights written to {args.out_file}')
     if layout.absent:
         print(
-            'Like the original, it holds no text encoder, which is loaded from model.backbone.prompts.checkpoint='
+            'Like the original, it has no text encoder. Models load it from model.backbone.prompts.checkpoint='
             f'{cfg.model.backbone.prompts.checkpoint}'
         )
 

@@ -1,7 +1,7 @@
 """Fine-tune a small diffusion model for semantic segmentation, test it, and draw its predictions.
 
-Nothing is downloaded: tiny-sd comes with the package, and this tool makes the toy scenes. It prints each command before
-it runs it. The ``mim`` commands work in the same way with any other config.
+The tool downloads nothing: tiny-sd ships with the package, and the tool renders the toy scenes. It prints each command
+before running it. The mim commands work in the same way with any other config.
 
     python tools/demo.py
 """
@@ -17,17 +17,17 @@ from mmdiffperc.command_line import one_line_errors, tool_parser
 CONFIG = 'configs/vpd/vpd_tiny-sd-fpn_1xb4-1800_toy-ade-128x128.py'
 WORK_DIR = 'work_dirs/demo'
 FIGURE = f'{WORK_DIR}/demo.png'
-SCENES = ('61', '60', '198', '165')  # indices in the validation set, chosen because the model gets their classes right
+SCENES = ('61', '60', '198', '165')  # indices in the validation set, chosen because the model finds nearly every class
 
 
 def build_parser() -> ArgumentParser:
-    """Return the parser of the command line."""
+    """Return the command-line parser."""
     return tool_parser(__doc__)
 
 
 @one_line_errors(CalledProcessError, OSError)
 def main(arguments=None):
-    """Make scenes, train, test twice, draw."""
+    """Render the scenes, train, test twice, and draw the predictions."""
     build_parser().parse_args(arguments)
     checkpoint = f'{WORK_DIR}/iter_1800.pth'
     run('python', 'tools/make_toy_scenes.py', '--formats', 'ade', '--workers', '2')

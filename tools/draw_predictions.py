@@ -1,12 +1,12 @@
-"""Draw predictions of a segmentation model or a depth estimator on its test set.
+"""Draw a figure of the predictions of a segmentation model or a depth estimator on its test set.
 
     python tools/draw_predictions.py CONFIG WEIGHTS --indices 0 1 2 --out-file figure.png
 
-Each row of the figure belongs to one image:
+The figure has one row per image:
 
-- depth: image, true depth, predicted depth, and error;
-- segmentation: image, truth, prediction, and the cross-attention maps of two of the classes in the image. A legend
-  below the figure names the colours of the classes.
+- depth: image, true depth, predicted depth, and error
+- segmentation: image, truth, prediction, and the cross-attention maps of two classes that occur in the image, with a
+  legend of the class colours below the figure
 """
 
 import pickle
@@ -36,7 +36,7 @@ LEGEND_INCHES = 0.4
 
 
 def build_parser() -> ArgumentParser:
-    """Return the parser of the command line."""
+    """Return the command-line parser."""
     parser = tool_parser(__doc__)
     add_shared(parser, 'config', 'of a segmentation model or a depth estimator')
     add_shared(parser, 'weights')
@@ -77,15 +77,15 @@ def segmentation_figure(inferencer: ImageInferencer, samples: Sequence[BaseDataE
 
 
 def draw_row(axes: Sequence[Axes], inferencer: ImageInferencer, sample: BaseDataElement) -> set[int]:
-    """Draw one sample into five axes; the last ones stay empty if the image has few classes.
+    """Draw a test sample into five axes. The last ones stay empty if the image has few classes.
 
     Returns:
-        set[int]: The labels in the truth and the prediction.
+        set[int]: The labels that occur in the truth or the prediction.
     """
     image = read_image(sample.img_path)[..., ::-1]
     truth, prediction = sample.gt_sem_seg.data[0].numpy(), sample.pred_sem_seg.data[0].numpy()
     maps = attention_maps(inferencer.model, sample.img_path)
-    palette = np.zeros((256, 3), np.uint8)  # labels without a class, such as the ignored label, are black
+    palette = np.zeros((256, 3), np.uint8)  # labels without a class, such as the ignore label, are black
     palette[: len(inferencer.classes)] = inferencer.dataset_meta['palette']
     shown = [('image', image), ('truth', palette[truth]), ('prediction', palette[prediction])]
     shown += [(f'attention: {name}', overlay(image, maps[name])) for name in smallest_classes(truth, tuple(maps))]
@@ -96,7 +96,7 @@ def draw_row(axes: Sequence[Axes], inferencer: ImageInferencer, sample: BaseData
 
 
 def smallest_classes(truth: np.ndarray, names: tuple[str, ...]) -> list[str]:
-    """Return the names of two classes in the image, preferably the third and fourth largest, but no specks."""
+    """Return the names of two classes in the image, preferably the third and fourth largest. Skip tiny regions."""
     areas = np.bincount(truth[truth < len(names)], minlength=len(names))
     by_area = [index for index in np.argsort(-areas) if areas[index] > 0.005 * truth.size]
     return [names[index] for index in (by_area[2:4] if len(by_area) >= 4 else by_area[-2:])]
@@ -114,7 +114,7 @@ def add_legend(figure: Figure, labels: set[int], classes: list[str], palette: li
 
 @one_line_errors(ValueError, OSError, RuntimeError, pickle.UnpicklingError)
 def main(arguments=None):
-    """Run the tool with the given arguments, or with those of the command line."""
+    """Run the tool, by default with the arguments of the command line."""
     args = build_parser().parse_args(arguments)
     init_default_scope('mmseg')
     inferencer = build_inferencer(args.config, args.weights, device=args.device, show_progress=False)

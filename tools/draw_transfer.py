@@ -1,6 +1,6 @@
-"""Draw predictions of DMP and its baselines on scenes of another domain: image, truth, and a column for each model.
+"""Draw predictions of DMP and its baselines on scenes of domain b: image, truth, and a column for each model.
 
-The tool needs the runs of ``measure_prior.py`` for all of DMP's targets.
+First train the models with tools/measure_prior.py, for all five targets of DMP (--task dmp-normals and so on).
 
     python tools/draw_transfer.py --seed 1 --indices 3 --out-file transfer.png
 """
@@ -27,10 +27,10 @@ PANEL_INCHES = 1.6
 
 
 def build_parser() -> ArgumentParser:
-    """Return the parser of the command line."""
+    """Return the command-line parser."""
     parser = tool_parser(__doc__)
-    add_shared(parser, '--seed', 'of the runs')
-    add_shared(parser, '--indices', 'for each of them, a row per target', default=[0])
+    add_shared(parser, '--seed', 'that the runs used')
+    add_shared(parser, '--indices', 'one row per index and target', default=[0])
     add_shared(parser, '--out-file', type=file_name(*FIGURE_SUFFIXES), default=Path('transfer.png'))
     add_shared(parser, '--device')
     return parser
@@ -50,7 +50,7 @@ def last_checkpoint(task: str, start: str, seed: int) -> str:
 
 @torch.no_grad()
 def draw_rows(task: str, seed: int, indices: list[int], device: str) -> list[dict[str, np.ndarray]]:
-    """Return image, truth and predictions of one target by their titles, ``(H, W, 3 or 1)``, for each index."""
+    """Return a dict for each index: image, truth and predictions of a target ``(H, W, 3 or 1)``, by title."""
     configs = {start: Config.fromfile(path) for start, path in TASKS[task].configs.items()}
     dataset = DATASETS.build(configs['DMP'].test_dataloader.dataset)
     samples = [dataset[index] for index in check_indices(indices, len(dataset), 1)]
@@ -63,7 +63,7 @@ def draw_rows(task: str, seed: int, indices: list[int], device: str) -> list[dic
 
 
 def figure_of(rows: list[tuple[str, dict[str, np.ndarray]]]) -> Figure:
-    """Draw a row for each target and index; one channel is drawn in grey, with white at the maximum of the truth."""
+    """Draw a row for each target and index. A single channel is grey, with white at the maximum of the truth."""
     titles = list(rows[0][1])
     size = (len(titles) * PANEL_INCHES + 0.4, len(rows) * PANEL_INCHES + 0.4)
     figure = Figure(figsize=size, dpi=100, layout='constrained')
@@ -80,7 +80,7 @@ def figure_of(rows: list[tuple[str, dict[str, np.ndarray]]]) -> Figure:
 
 @one_line_errors(ValueError, OSError, RuntimeError, pickle.UnpicklingError)
 def main(arguments=None):
-    """Run the tool with the given arguments, or with those of the command line."""
+    """Run the tool, by default with the arguments of the command line."""
     args = build_parser().parse_args(arguments)
     init_default_scope('mmseg')
     rows = [

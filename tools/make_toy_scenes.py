@@ -1,9 +1,9 @@
-"""Write toy scenes in the on-disk formats that mmseg, mmdet and mmpose read.
+"""Render toy scenes and write them in the formats that mmseg, mmdet and mmpose read.
 
     python tools/make_toy_scenes.py
 
-writes everything that the toy configs read: a folder in data/toy for each format. Existing formats are left as they
-are, and missing ones are added.
+Without options, the tool writes everything that the toy configs need: one folder per format in data/toy. Formats that
+already exist are not changed.
 """
 
 import sys
@@ -15,18 +15,20 @@ from mmdiffperc.toy_scenes.writers import FORMATS, READ_BY_CONFIGS, DatasetSpec,
 
 
 def build_parser() -> ArgumentParser:
-    """Return the parser of the command line."""
+    """Return the command-line parser."""
     parser = tool_parser(__doc__)
     add_shared(parser, '--out', default=Path('data/toy'))
     parser.add_argument(
         '--formats', nargs='+', default=list(READ_BY_CONFIGS), metavar='FORMAT',
         help=f'some of: {", ".join(FORMATS)} (default: {" ".join(READ_BY_CONFIGS)}). Formats that end in _b contain '
-        'validation scenes with other textures, colours and light. The dmp formats need the extra "dmp".',
+        'validation scenes with different textures, colours and light. The dmp formats need the extra "dmp".',
     )  # fmt: skip
     number = dict(type=bounded(int, 0), metavar='N')
-    parser.add_argument('--num-train', **number, default=1000, help='training scenes (default: %(default)s)')
-    parser.add_argument('--num-val', **number, default=200, help='validation scenes (default: %(default)s)')
-    add_shared(parser, '--size', 'a side, or height and width', type=positive, nargs='+', default=[128])
+    parser.add_argument('--num-train', **number, default=1000, help='number of training scenes (default: %(default)s)')
+    parser.add_argument('--num-val', **number, default=200, help='number of validation scenes (default: %(default)s)')
+    add_shared(
+        parser, '--size', 'one number for square images, or height and width', type=positive, nargs='+', default=[128]
+    )
     add_shared(parser, '--seed')
     add_shared(parser, '--workers')
     return parser
@@ -34,7 +36,7 @@ def build_parser() -> ArgumentParser:
 
 @one_line_errors(ValueError, OSError, ImportError)
 def main(arguments=None):
-    """Run the tool with the given arguments, or with those of the command line."""
+    """Run the tool, by default with the arguments of the command line."""
     args = build_parser().parse_args(arguments)
     size = args.size[0] if len(args.size) == 1 else tuple(args.size)
     spec = DatasetSpec(args.num_train, args.num_val, size, args.seed, tuple(args.formats))

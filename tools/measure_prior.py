@@ -1,12 +1,12 @@
-"""Measure what the pre-training is worth: train the toy configs from the pre-trained and from a random U-Net.
+"""Measure how much pre-training helps: train the toy configs from the pre-trained U-Net and from a random U-Net.
 
-The tool needs the toy scenes that the configs name. It prints a table and writes ``work_dirs/prior/TASK.json``. It
-skips finished runs and resumes interrupted ones. Each task adds the comparisons that matter to it:
+Render the toy scenes first, with tools/make_toy_scenes.py. The tool prints a table and writes
+work_dirs/prior/TASK.json. It skips finished runs and resumes interrupted ones. Some tasks add further comparisons:
 
-- depth: the mean training depth as a constant prediction;
-- referring: each sample with the sentence of another sample;
-- metaprompts: fewer passes, and class names as prompts;
-- dmp: plain regression, and a test on scenes of another domain.
+- depth, metaprompts-depth: the mean training depth as a constant prediction
+- referring: each sample with the sentence of another sample
+- metaprompts: fewer passes, and class names as prompts
+- dmp-*: plain regression, and a test on scenes of domain b
 
     python tools/measure_prior.py --seeds 0 1 2
     python tools/measure_prior.py --task depth --seeds 0 1 2
@@ -26,20 +26,25 @@ from mmdiffperc.files import write_whole
 
 
 def build_parser() -> ArgumentParser:
-    """Return the parser of the command line."""
+    """Return the command-line parser."""
     parser = tool_parser(__doc__)
-    parser.add_argument('--task', choices=TASKS, default='segmentation', help='task (to measure; default: %(default)s)')
+    parser.add_argument('--task', choices=TASKS, default='segmentation', help='task (default: %(default)s)')
     parser.add_argument(
-        '--seeds', type=seed, nargs='+', default=[0, 1, 2], metavar='N', help='one run for each (default: 0 1 2)'
+        '--seeds',
+        type=seed,
+        nargs='+',
+        default=[0, 1, 2],
+        metavar='N',
+        help='random seeds, with one run of each model per seed (default: 0 1 2)',
     )
     add_shared(parser, '--cfg-options')
     return parser
 
 
 def scores(host: str, config: str, work_dir: Path, options: list[str]) -> dict[str, float]:
-    """Train and validate a config, or resume where an earlier run stopped; return the final metrics.
+    """Train and validate a config, or resume an earlier run, and return the final metrics.
 
-    A run that stopped during its last validation has nothing left to train, so its checkpoint is tested.
+    If a run stopped during its last validation, nothing is left to train, so its checkpoint is tested instead.
     """
     if not (found := final_scores(work_dir)):
         run('mim', 'train', host, config, '--work-dir', work_dir, '--resume', '--cfg-options', *options)
@@ -48,7 +53,7 @@ def scores(host: str, config: str, work_dir: Path, options: list[str]) -> dict[s
 
 
 def final_scores(work_dir: Path) -> dict[str, float] | None:
-    """Return the metrics that the last validation of a finished run has logged; training lines contain a loss."""
+    """Return the metrics of the last validation, or None if the run has not finished: training lines contain a loss."""
     logs = sorted(work_dir.glob('*/vis_data/scalars.json'))
     entries = logs[-1].read_text().splitlines() if logs else []
     last = json.loads(entries[-1]) if entries else {}
@@ -74,7 +79,7 @@ def constant_scores(name: str) -> dict[str, float]:
 
 
 def measure(name: str, seeds: list[int], options: list[str]) -> dict[str, list[dict]]:
-    """Return the metrics of each seed by the name of the run, and write them to a file."""
+    """Return the metrics of each run as a list over the seeds, and write them to a file."""
     task = TASKS[name]
     results = {}
     for start, config in task.configs.items():
@@ -103,7 +108,7 @@ def print_table(results: dict[str, list[dict]], seeds: list[int], metric: str, f
 
 @one_line_errors(ValueError, OSError, CalledProcessError)
 def main(arguments=None):
-    """Run what is missing and print the tables."""
+    """Train and test what is missing, and print the tables."""
     args = build_parser().parse_args(arguments)
     options = [f'{key}={value}' for key, value in (args.cfg_options or {}).items()]
     results = measure(args.task, args.seeds, options)

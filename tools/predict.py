@@ -1,14 +1,14 @@
-"""Predict with a trained model: classes, depth, what a sentence refers to, poses, objects, or DMP's targets.
+"""Predict with a trained model: classes, depth, the object that a sentence describes, poses, objects, or DMP's targets.
 
     python tools/predict.py CONFIG WEIGHTS INPUT... --out FOLDER
     python tools/predict.py CONFIG --help
 
-The model in CONFIG decides what is predicted, and the second command lists its options. INPUT is an image, a video, a
-folder of them, or a glob pattern in quotes.
+CONFIG determines the task. The second command also lists the options of that task. INPUT is an image, a video, a folder
+of images and videos, or a glob pattern in quotes.
 
-The files of an image are named after it: a picture to look at, and files to compute with. A video gives a video of the
-pictures, and a folder with the other files of each frame. Images that cannot be read are reported at the end, and the
-exit status is 1.
+For each image, the tool writes a picture of the prediction and the prediction itself, in files named after the image.
+For a video, it writes a video of the pictures, and a folder with the predictions for each frame. If images cannot be
+read, the tool reports them at the end, and the exit status is 1.
 """
 
 import argparse
@@ -26,16 +26,16 @@ from mmdiffperc.inference.builder import inferencer_class
 
 
 def build_parser(task: type[ImageInferencer] | None = None) -> argparse.ArgumentParser:
-    """Return the parser for the command line, with the options of a task."""
+    """Return the command-line parser, with the options of a task."""
     parser = tool_parser(__doc__)
     add_shared(parser, 'config')
-    add_shared(parser, 'weights')
-    add_shared(parser, 'input', nargs='+', help='image, video, folder, or pattern')
+    add_shared(parser, 'weights', 'or adapter of DMP')
+    add_shared(parser, 'input', nargs='+', help='image, video, folder, or glob pattern')
     add_shared(parser, '--out', default=Path('predictions'))
     add_shared(parser, '--device')
     add_shared(parser, '--dtype')
     add_shared(parser, '--batch-size')
-    parser.add_argument('--skip-existing', action='store_true', help='skip inputs whose files exist in FOLDER')
+    parser.add_argument('--skip-existing', action='store_true', help='skip inputs whose predictions exist in FOLDER')
     add_shared(parser, '--cfg-options')
     if task:
         task.add_options(parser.add_argument_group(f'options of {task.__name__}', argument_default=argparse.SUPPRESS))
@@ -49,7 +49,7 @@ def find_task(arguments: Sequence[str]) -> type[ImageInferencer] | None:
 
 
 def predict(config: str, weights: str, input: list[Path], out: Path, cfg_options: dict | None, **options) -> int:
-    """Predict and write; return the number of images and frames."""
+    """Predict, write the files, and return the number of images and frames."""
     config = Config.fromfile(config)
     config.merge_from_dict(cfg_options or {})
     names = {'batch_size', 'skip_existing'} | inferencer_class(config).call_options()
@@ -64,7 +64,7 @@ def predict(config: str, weights: str, input: list[Path], out: Path, cfg_options
 
 @one_line_errors(ValueError, TypeError, OSError, RuntimeError, ImportError, pickle.UnpicklingError)
 def main(arguments=None):
-    """Run the tool with the given arguments, or with those of the command line."""
+    """Run the tool, by default with the arguments of the command line."""
     arguments = sys.argv[1:] if arguments is None else arguments
     args = build_parser(find_task(arguments)).parse_args(arguments)
     number = predict(**vars(args))

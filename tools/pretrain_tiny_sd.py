@@ -1,17 +1,17 @@
 """Pre-train tiny-sd, a complete Stable Diffusion in miniature, on captioned toy scenes.
 
-The six stages can be resumed. Each leaves its result in ``WORK_DIR``::
+The six stages write these files and folders to ``WORK_DIR``::
 
-    scenes       renders toy scenes and writes captions for them                          scenes/*.npz
-    autoencoder  trains the AutoencoderKL on crops, with L1, MSE and a small KL loss      autoencoder.pt
-    tokenizer    learns CLIP's byte-level BPE from the captions                           tokenizer/
-    text         trains the CLIPTextModel with CLIP's objective, to match captions and images            text.pt
-    unet         trains the UNet2DConditionModel and the text encoder with the objective of Stable Diffusion 2.x:
-                 scaled-linear DDPM, velocity prediction, captions dropped at random                     unet.pt
-    export       writes the diffusers folder in half precision, with a card and sample pictures
+    scenes       scenes/*.npz    renders toy scenes and writes captions for them
+    autoencoder  autoencoder.pt  trains the AutoencoderKL on crops, with L1, MSE and a small KL loss
+    tokenizer    tokenizer/      learns CLIP's byte-level BPE from the captions
+    text         text.pt         trains the CLIPTextModel with CLIP's objective, which matches captions and images
+    unet         unet.pt         trains the UNet2DConditionModel and the text encoder with the objective of Stable
+                                 Diffusion 2.x: scaled-linear DDPM, velocity prediction, captions dropped at random
+    export       tiny-sd/        writes the diffusers folder in half precision, with a model card and sample images
 
-Run the same command again to resume an interrupted run. A file appears when it is complete; a damaged file is an error.
-``log.jsonl`` keeps every logged loss.
+To resume an interrupted run, run the same command again. Files appear when they are complete. If a file is damaged, the
+tool reports an error. The file log.jsonl keeps every logged loss.
 
     python tools/pretrain_tiny_sd.py --out mmdiffperc/assets/tiny-sd
 """
@@ -45,12 +45,14 @@ from mmdiffperc.inference.writers import encode_png
 from mmdiffperc.processes import end_with_parent
 from mmdiffperc.toy_scenes import caption, render, sample_scene
 
-SIZE = 128  # pixels; the autoencoder makes 16 x 16 latents of it
+SIZE = 128  # pixels; the latents are 16 x 16
 CROP = 64  # side of the crops for the autoencoder
 CHUNK = 500  # scenes per file
 CAPTIONS_PER_SCENE = 8
-KL_WEIGHT = 1e-8  # for the divergence summed over an image; the other losses are means over pixels
-DOMAIN_B_SHARE = 0.3  # share of the scenes, so that the prior has seen more than one look, like one from the web
+KL_WEIGHT = 1e-8  # weight of the divergence, a sum over an image; the other losses are means over pixels
+DOMAIN_B_SHARE = (
+    0.3  # share of scenes with the other appearance; a prior trained on images from the web has also seen many
+)
 MAX_LENGTH = 77
 BOS, EOS = '<|startoftext|>', '<|endoftext|>'
 
@@ -91,35 +93,35 @@ SCHEDULER = dict(
     # Noise prediction gives little weight to errors at high noise levels, where captions matter most.
     prediction_type='v_prediction',
 )
-# Options by their type: default and help.
+# Default and help of the options, by type.
 OPTIONS = {
     positive: {
         '--num-scenes': (12000, 'number of toy scenes'),
-        '--autoencoder-steps': (10000, 'training steps of the autoencoder'),
-        '--text-steps': (3000, 'training steps of the text encoder'),
+        '--autoencoder-steps': (10000, 'number of training steps of the autoencoder'),
+        '--text-steps': (3000, 'number of training steps of the text encoder'),
         '--text-batch-size': (128, 'batch size of the text encoder'),
-        '--unet-steps': (12000, 'training steps of the U-Net'),
-        '--log-every': (50, 'steps between two log entries'),
+        '--unet-steps': (12000, 'number of training steps of the U-Net'),
+        '--log-every': (50, 'number of steps between log entries'),
     },
     positive_float: {
         '--autoencoder-lr': (2e-3, 'peak learning rate of the autoencoder'),
         '--lr': (8e-4, 'peak learning rate of the U-Net and the text encoder'),
     },
-    bounded(int, 3, MAX_LENGTH): {'--train-tokens': (48, 'tokens to which captions are padded')},
-    bounded(float, 0): {'--save-every': (120, 'seconds between two training states')},
+    bounded(int, 3, MAX_LENGTH): {'--train-tokens': (48, 'number of tokens to which captions are padded')},
+    bounded(float, 0): {'--save-every': (120, 'seconds between saved training states')},
 }
 PARTS = dict(autoencoder='vae', text='text_encoder', unet='unet')  # stage -> folder of the part that it trains
 
 
 class Run:
-    """A work directory with a log and training states, from which a killed process can resume."""
+    """A work directory with a log and training states, from which an interrupted training can resume."""
 
     def __init__(self, work_dir: Path):
         self.dir = work_dir
         self.log_file = work_dir / 'log.jsonl'
         if self.log_file.exists():
             content = self.log_file.read_bytes()
-            if not content.endswith(b'\n'):  # a run was killed, or the disk was full, within a line
+            if not content.endswith(b'\n'):  # the run was killed, or the disk was full, in the middle of a line
                 write_whole(self.log_file, content[: content.rfind(b'\n') + 1])
 
     def log(self, **values):
@@ -139,14 +141,14 @@ class Run:
 
 
 def read(path: Path, load: Callable):
-    """Load a file of an earlier run.
+    """Load a file that an earlier run wrote.
 
     Raises:
         ValueError: The file is damaged.
     """
     try:
         return load(path)
-    except Exception as error:  # damaged bytes make a reader fail in any way
+    except Exception as error:  # a reader can fail in any way on damaged bytes
         raise ValueError(
             f'{path} is damaged ({brief(str(error))}). Remove it, and run the same command again to create it'
         ) from error
@@ -161,7 +163,7 @@ def load_arrays(path: Path) -> dict[str, np.ndarray]:
 
 
 def render_chunk(task: tuple[Path, int, int]):
-    """Render ``CHUNK`` scenes and write them with their captions to one file."""
+    """Render ``CHUNK`` scenes, and write them and their captions to a file."""
     path, first, seed = task
     images, captions = [], []
     for index in range(first, first + CHUNK):
@@ -175,7 +177,7 @@ def render_chunk(task: tuple[Path, int, int]):
 
 
 def make_scenes(run: Run, num_scenes: int, seed: int, workers: int) -> tuple[torch.Tensor, np.ndarray]:
-    """Return images ``(N, 3, SIZE, SIZE)`` uint8 and captions ``(N, CAPTIONS_PER_SCENE)``."""
+    """Return images ``(N, 3, SIZE, SIZE)`` uint8 and captions ``(N, CAPTIONS_PER_SCENE)``; render what is missing."""
     paths = [run.dir / 'scenes' / f'{first:06d}.npz' for first in range(0, num_scenes, CHUNK)]
     tasks = [(path, index * CHUNK, seed) for index, path in enumerate(paths) if not path.exists()]
     if tasks:
@@ -190,7 +192,8 @@ def fit(run: Run, stage: str, model: nn.Module, loss_of, num_images: int, args, 
     """Train a model on random batches of image indices, or resume from the file of the stage.
 
     Args:
-        loss_of (callable): Function ``(indices, generator)`` that returns a dict of losses. ``'loss'`` is minimised.
+        loss_of (callable): Function ``(indices, generator)`` that returns a dict of losses. The optimizer minimises
+            ``'loss'``.
     """
     optimizer = torch.optim.AdamW(model.parameters(), lr=lr, weight_decay=1e-2, betas=(0.9, 0.99), fused=True)
     schedule = get_cosine_schedule_with_warmup(optimizer, min(500, steps // 10), steps)
@@ -232,18 +235,18 @@ def is_continued(args, stage: str) -> bool:
 
 
 def start_of(args, stage: str, cls: type) -> nn.Module | None:
-    """Load the part that a stage trains from ``--start-from``, in full precision; None if that folder lacks it."""
+    """Load the part that a stage trains from ``--start-from``, in single precision; return None if it is absent."""
     return cls.from_pretrained(args.start_from / PARTS[stage]).float() if is_continued(args, stage) else None
 
 
 def to_pixels(images: torch.Tensor) -> torch.Tensor:
-    """Convert uint8 to the range ``[-1, 1]`` of a Stable Diffusion autoencoder."""
+    """Convert uint8 to the range ``[-1, 1]`` that the autoencoder of Stable Diffusion expects."""
     return images.float() / 127.5 - 1
 
 
 def build_autoencoder() -> AutoencoderKL:
     vae = AutoencoderKL(**AUTOENCODER)
-    with torch.no_grad():  # start with small noise, in which a latent channel could otherwise be lost for good
+    with torch.no_grad():  # start with little noise; otherwise, a latent channel could drown in it and never recover
         vae.quant_conv.bias[AUTOENCODER['latent_channels'] :] = -6.0
     return vae
 
@@ -279,10 +282,10 @@ def encode_all(run: Run, vae: AutoencoderKL, images: torch.Tensor) -> torch.Tens
 
 
 def train_tokenizer(run: Run, captions: np.ndarray, args) -> CLIPTokenizer:
-    """Learn the merges of CLIP's tokenizer from the captions; the vocabulary has the order of CLIP.
+    """Learn the merges of CLIP's tokenizer from the captions. The vocabulary has the same order as CLIP's.
 
-    All bytes come first, alone and at the end of a word, so that any text can be tokenized. The two special tokens come
-    last.
+    The vocabulary begins with all bytes, first alone and then at the end of a word, so that any text can be tokenized.
+    It ends with the two special tokens.
     """
     folder = args.start_from / 'tokenizer' if is_continued(args, 'text') else run.dir / 'tokenizer'
     if not folder.exists():
@@ -318,7 +321,7 @@ def tokenize(tokenizer: CLIPTokenizer, captions: np.ndarray, args) -> tuple[torc
 
 
 class ImageTower(nn.Sequential):
-    """A small image encoder for CLIP's objective: latents ``(B, 4, h, w)`` to embeddings ``(B, C)``."""
+    """A small image encoder for CLIP's objective, which maps latents ``(B, 4, h, w)`` to embeddings ``(B, C)``."""
 
     def __init__(self, width: int):
         layers, channels = [], AUTOENCODER['latent_channels']
@@ -376,8 +379,8 @@ def train_unet(run: Run, vae, text_encoder, moments: torch.Tensor, ids, empty, a
 def export(run: Run, vae, tokenizer, model: nn.ModuleDict, args, folder: Path):
     """Write the diffusers folder in half precision, with a model card and sample images.
 
-    The folder is first written to the work directory, so that each file of an older export stays until its replacement
-    is complete.
+    The folder is first written to the work directory, so that a file of an older export stays in place until its
+    replacement is complete.
     """
     scheduler = DDIMScheduler(**SCHEDULER, set_alpha_to_one=False)
     pipeline = StableDiffusionPipeline(
@@ -386,7 +389,7 @@ def export(run: Run, vae, tokenizer, model: nn.ModuleDict, args, folder: Path):
     )  # fmt: skip
     samples = draw(pipeline, SIZE)
     made = run.dir / 'export'
-    shutil.rmtree(made, ignore_errors=True)  # of a run that was killed
+    shutil.rmtree(made, ignore_errors=True)  # left over if a run was killed
     with whole_folder(made) as partial_folder:
         pipeline.to(torch.float16).save_pretrained(partial_folder)
         for part in ('vae', 'unet'):
@@ -399,7 +402,7 @@ def export(run: Run, vae, tokenizer, model: nn.ModuleDict, args, folder: Path):
 
 
 def replace_files(source: Path, folder: Path):
-    """Copy all files to another folder, in which each file is replaced as a whole."""
+    """Copy all files to another folder, where each copy appears when it is complete."""
     for path in sorted(source.rglob('*')):
         if path.is_file():
             with whole_file(folder / path.relative_to(source)) as partial_file:
@@ -407,22 +410,22 @@ def replace_files(source: Path, folder: Path):
 
 
 def forget_origin(config: Path):
-    """Remove the path from which a part was loaded from its config."""
+    """Remove from the config of a part the path from which the part was loaded."""
     values = json.loads(config.read_text())
     values.pop('_name_or_path', None)
     write_whole(config, json.dumps(values, indent=2) + '\n')
 
 
 def build_parser() -> ArgumentParser:
-    """Return the parser of the command line."""
+    """Return the command-line parser."""
     parser = tool_parser(__doc__)
     parser.add_argument(
         '--work-dir', type=Path, default=Path('work_dirs/tiny-sd'), metavar='FOLDER',
-        help='folder of intermediate results (default: %(default)s)',
+        help='folder for intermediate results (default: %(default)s)',
     )  # fmt: skip
     add_shared(parser, '--out', 'diffusers format; default: WORK_DIR/tiny-sd')
     parser.add_argument(
-        '--start-from', type=Path, metavar='FOLDER', help='exported folder whose parts are trained further'
+        '--start-from', type=Path, metavar='FOLDER', help='exported folder whose parts to train further'
     )
     for kind, options in OPTIONS.items():
         for name, (default, text) in options.items():

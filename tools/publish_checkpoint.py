@@ -1,12 +1,12 @@
 """Reduce a training checkpoint to what prediction needs: the weights, and the names and colours of the classes.
 
-The state of the optimizer, the log and the config are left out. Floating-point weights are stored in half precision
-unless ``--dtype`` selects another type; loading converts them to the type of the model.
+The tool removes the optimizer state, the log and the config. It stores floating-point weights in half precision, or in
+the type that --dtype selects. Loading converts them to the type of the model.
 
     python tools/publish_checkpoint.py work_dirs/demo/iter_1800.pth --out-file demo.pth
 
-``--without-shipped`` leaves out the frozen autoencoder of tiny-sd, which is then loaded from the package. The shipped
-checkpoint ``mmdiffperc/assets/demo`` was made with it.
+With --without-shipped, the file does not contain the frozen autoencoder of tiny-sd, which is loaded from the package
+instead. The demo's checkpoint, mmdiffperc/assets/demo/vpd_toy.pth, was made in this way.
 """
 
 import pickle
@@ -24,12 +24,12 @@ AUTOENCODER = 'backbone.autoencoder.'
 
 
 def build_parser() -> ArgumentParser:
-    """Return the parser of the command line."""
+    """Return the command-line parser."""
     parser = tool_parser(__doc__)
-    add_shared(parser, 'weights', 'of a training')
+    add_shared(parser, 'weights', 'written during training')
     add_shared(parser, '--out-file', required=True)
     add_shared(parser, '--dtype', 'of the stored weights', default='float16')
-    parser.add_argument('--without-shipped', action='store_true', help='leave out the frozen autoencoder of tiny-sd')
+    parser.add_argument('--without-shipped', action='store_true', help='omit the frozen autoencoder of tiny-sd')
     return parser
 
 
@@ -44,14 +44,14 @@ def stored_as(weights: dict[str, torch.Tensor], dtype: torch.dtype) -> dict[str,
     if overflown:
         kind = str(dtype).removeprefix('torch.')
         raise ValueError(
-            f'{len(overflown)} weights hold numbers that {kind} cannot represent, first {overflown[0]}: choose another '
-            '--dtype'
+            f'{len(overflown)} weights hold numbers that {kind} cannot represent, such as {overflown[0]}: choose '
+            'another --dtype'
         )
     return stored
 
 
 def without_shipped(weights: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """Leave out the autoencoder of tiny-sd, except its biases and norms, by which loading recognises it.
+    """Remove the autoencoder of tiny-sd, except its biases and norms, by which loading recognises it.
 
     Raises:
         ValueError: The weights hold no autoencoder, or a different one.
@@ -70,7 +70,7 @@ def _stays(name, weight):
 
 @one_line_errors(ValueError, OSError, RuntimeError, pickle.UnpicklingError)
 def main(arguments=None):
-    """Run the tool with the given arguments, or with those of the command line."""
+    """Run the tool, by default with the arguments of the command line."""
     args = build_parser().parse_args(arguments)
     checkpoint = load_file(args.weights)
     if not isinstance(checkpoint, dict) or not {'state_dict', 'meta'} <= set(checkpoint):

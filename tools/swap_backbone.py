@@ -3,7 +3,7 @@
     python tools/swap_backbone.py mmseg::upernet/upernet_r50_4xb4-80k_ade20k-512x512.py --out-file my_config.py \\
         --classes ade
 
-Then train with ``mim train mmseg my_config.py``. The documentation of mmdiffperc.swap_backbone lists the changes.
+Train the result with mim train mmseg my_config.py. The documentation of mmdiffperc.swap_backbone lists what it changes.
 """
 
 import sys
@@ -19,25 +19,25 @@ from mmdiffperc.swap.swap_backbone import read_config, scope_of
 
 
 def build_parser() -> ArgumentParser:
-    """Return the parser of the command line."""
+    """Return the command-line parser."""
     parser = tool_parser(__doc__)
-    add_shared(parser, 'config', "or HOST::PATH for one of a host's own configs")
+    add_shared(parser, 'config', 'or HOST::PATH for a stock config of a host')
     add_shared(parser, '--out-file', 'config', type=file_name(*CONFIG_SUFFIXES), required=True)
     add_shared(parser, '--arch', default='sd1-5')
-    add_shared(parser, '--weights', 'Stable Diffusion: hub id, folder or file; default: the published ones')
-    add_shared(parser, '--classes', 'of prompts and heads; or the name of a data set, such as ade')
-    add_shared(parser, '--strides', 'default: those of the old backbone')
-    parser.add_argument('--scope', metavar='HOST', help='host of a config without default_scope, such as mmseg')
+    add_shared(parser, '--weights', 'hub id, folder or file of Stable Diffusion; default: the published weights')
+    add_shared(parser, '--classes', 'for prompts and heads, or the name of a data set, such as ade')
+    add_shared(parser, '--strides', 'default: those of the original backbone')
+    parser.add_argument('--scope', metavar='HOST', help='host, such as mmseg, for a config without default_scope')
     parser.add_argument(
         '--backbone', nargs='+', type=key_value, action=DictAction, default={}, metavar='KEY=VALUE',
-        help='other arguments of DiffusionUNet, such as with_cp=True lora.r=8',
+        help='further arguments of DiffusionUNet, such as with_cp=True lora.r=8',
     )  # fmt: skip
     parser.add_argument('--force', action='store_true', help='overwrite an existing file')
     return parser
 
 
 def classes_of(names: list[str], scope: str) -> list[str] | str:
-    """Return the class names, or a single name as a string if it is that of a data set of the host."""
+    """Return the class names, or a single name as a string if it names a data set of the host."""
     if len(names) > 1:
         return names
     if names_dataset(names[0], scope):
@@ -60,7 +60,7 @@ def backbone_options(args, scope: str) -> dict:
 
 @one_line_errors(ValueError, OSError, ImportError)
 def main(arguments=None):
-    """Run the tool with the given arguments, or with those of the command line."""
+    """Run the tool, by default with the arguments of the command line."""
     args = build_parser().parse_args(arguments)
     if args.out_file.exists() and not args.force:
         raise ValueError(f'{args.out_file} exists: choose another name, or overwrite it with --force')

@@ -30,7 +30,7 @@ NO_MMCV = (
 
 
 def build_parser() -> ArgumentParser:
-    """Return the parser of the command line."""
+    """Return the command-line parser."""
     parser = tool_parser(__doc__)
     add_shared(parser, '--arch', default='tiny-sd')
     parser.add_argument('--only', default='', metavar='TEXT', help='try only configs whose name contains this text')
@@ -65,7 +65,7 @@ def sweep(arch: str, only: str) -> dict[str, list[str]]:
 
 @one_line_errors(ValueError, OSError)
 def main(arguments=None):
-    """Run the tool with the given arguments, or with those of the command line."""
+    """Run the tool, by default with the arguments of the command line."""
     args = parse_args(arguments)
     if args.full_mmcv and not mmcv_full_available():
         print(NO_MMCV)

@@ -1,4 +1,4 @@
-"""The toy runs: which configs are compared, where their results lie, and how commands are run. Not a tool itself."""
+"""Define the toy experiments, their folders, and how commands run. Shared by ``demo.py`` and ``measure_prior.py``."""
 
 import json
 import os
@@ -14,15 +14,15 @@ WORK_DIR = Path('work_dirs/prior')
 
 @dataclass(frozen=True)
 class Task:
-    """What is trained, and what is reported.
+    """The configs that a task trains, and the metrics that it reports.
 
     Args:
-        configs (dict[str, str]): Config files by the name of the run, such as the initialisation of the U-Net.
-        metrics (dict[str, str]): Format by the metric's name in mmengine's log.
-        host (str): The package whose scripts train and test.
-        tests (dict[str, list[str]]): ``--cfg-options`` of additional tests of the trained model, by the name of the
-            test.
-        constant_depth (bool): Also score the mean depth of the training set as a constant prediction.
+        configs (dict[str, str]): Config files by the name of the run, which says how the U-Net is initialised, for
+            example.
+        metrics (dict[str, str]): Number formats by the name of the metric in mmengine's log.
+        host (str): The package whose scripts train and test. Defaults to 'mmseg'.
+        tests (dict[str, list[str]]): ``--cfg-options`` of further tests of the trained model, by the name of the test.
+        constant_depth (bool): Also evaluate the mean depth of the training set. Defaults to False.
     """
 
     configs: dict
@@ -33,7 +33,7 @@ class Task:
 
 
 def dmp(target: str, metrics: dict) -> Task:
-    """Return the task of predicting one of DMP's targets, which is also tested in the other domain."""
+    """Return the task for a target of DMP, which adds a test in domain b."""
     folder, suffix = 'projects/dmp/configs', f'1xb8-600_toy-dmp-{target}-128x128.py'
     models = {'DMP': 'dmp_tiny-sd', 'plain regression': 'regression_tiny-sd', 'DMP, random U-Net': 'dmp_tiny-sd-random'}
     configs = {name: f'{folder}/{model}_{suffix}' for name, model in models.items()}
@@ -116,7 +116,7 @@ def run_folder(name: str, start: str, seed: int) -> Path:
 
 
 def run(*command: str | Path):
-    """Print a command and run it with the programs of this Python's environment.
+    """Print a command and run it with the programs in the environment of this Python.
 
     Raises:
         subprocess.CalledProcessError: The command fails.
@@ -126,7 +126,7 @@ def run(*command: str | Path):
     with subprocess.Popen(command, env=dict(os.environ, PATH=path), process_group=0) as process:
         try:
             status = process.wait()
-        except BaseException:  # end the whole group, because mim starts a process that would continue
+        except BaseException:  # end the whole group, because mim starts a process that would keep running
             os.killpg(process.pid, signal.SIGTERM)
             raise
     if status:
@@ -134,5 +134,5 @@ def run(*command: str | Path):
 
 
 def latest_results(work_dir: str | Path) -> dict:
-    """Return the metrics that mmengine wrote in the latest test with this ``--work-dir``."""
+    """Return the metrics of the latest test with this ``--work-dir``, which mmengine wrote."""
     return json.loads(max(Path(work_dir).glob('*/*.json')).read_text())

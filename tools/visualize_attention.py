@@ -1,8 +1,8 @@
-"""Draw the cross-attention maps of a fine-tuned backbone, which show where in an image it looks for some classes.
+"""Draw the cross-attention maps of a fine-tuned backbone, which show where it looks for each class in an image.
 
     python tools/visualize_attention.py CONFIG WEIGHTS INPUT --classes sphere box --out-file attention.png
 
-The picture shows the image and one map for each class and stride. The colours of a map span its own range of attention.
+The picture shows the image and one map for each class and stride. Each map has its own colour scale.
 """
 
 import pickle
@@ -18,13 +18,13 @@ from mmdiffperc.visualization import attention_figure, attention_maps
 
 
 def build_parser() -> ArgumentParser:
-    """Return the parser of the command line."""
+    """Return the command-line parser."""
     parser = tool_parser(__doc__)
-    add_shared(parser, 'config', 'of an mmseg model whose backbone has cross_attention')
+    add_shared(parser, 'config', 'of an mmseg model with cross_attention in its backbone')
     add_shared(parser, 'weights')
     add_shared(parser, 'input', help='image file')
     add_shared(parser, '--classes', 'as in the config', required=True)
-    add_shared(parser, '--strides', 'one map each; default: the finest')
+    add_shared(parser, '--strides', 'one map per class and stride; default: the finest stride')
     add_shared(parser, '--device')
     add_shared(parser, '--out-file', 'PNG', default=Path('attention.png'))
     return parser
@@ -32,7 +32,7 @@ def build_parser() -> ArgumentParser:
 
 @one_line_errors(ValueError, OSError, RuntimeError, pickle.UnpicklingError)
 def main(arguments=None):
-    """Run the tool with the given arguments, or with those of the command line."""
+    """Run the tool, by default with the arguments of the command line."""
     args = build_parser().parse_args(arguments)
     image = read_image(args.input)
     model = build_inferencer(args.config, args.weights, device=args.device, show_progress=False).model

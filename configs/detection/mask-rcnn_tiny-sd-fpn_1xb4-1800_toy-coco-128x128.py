@@ -10,7 +10,7 @@ _base_ = [
 num_classes = 9
 channels = 64
 in_channels = [width + num_classes * maps for width, maps in _base_.tiny_taps]
-# Objects are 10 to 70 pixels large, so anchors are half as large as mmdet's, and the sizes between levels a quarter.
+# Objects are 10 to 70 pixels large, so the anchors are half as large as mmdet's, and `finest_scale` is a quarter.
 roi_extractor = dict(out_channels=channels, finest_scale=14)
 
 model = dict(

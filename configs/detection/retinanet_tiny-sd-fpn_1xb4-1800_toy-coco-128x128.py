@@ -22,7 +22,7 @@ model = dict(
         in_channels=channels,
         feat_channels=channels,
         stacked_convs=2,
-        # Objects are 10 to 70 pixels large: anchors start at 16 instead of 32.
+        # Objects are 10 to 70 pixels large, so anchors start at 16 pixels instead of 32.
         anchor_generator=dict(octave_base_scale=2, strides=[8, 16, 32, 64]),
     ),
 )

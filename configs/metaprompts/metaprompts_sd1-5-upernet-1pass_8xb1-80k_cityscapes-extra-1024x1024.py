@@ -1,4 +1,4 @@
-"""MetaPrompts with one pass on Cityscapes, fine images and coarse images with automatic labels.
+"""MetaPrompts with one pass on Cityscapes: fine images, and coarse images with automatic labels.
 
 Published, after pre-training on Mapillary Vistas: 85.98 mIoU single-scale, 87.26 multi-scale with flip. Set
 ``load_from`` to the pre-trained checkpoint.

@@ -1,4 +1,4 @@
-"""MetaPrompts with one pass on Mapillary Vistas in Cityscapes' classes: pre-training for Cityscapes."""
+"""MetaPrompts with one pass on Mapillary Vistas with the classes of Cityscapes: pre-training for Cityscapes."""
 
 _base_ = [
     '../_base_/models/metaprompts_sd1-5_upernet_cityscapes.py',

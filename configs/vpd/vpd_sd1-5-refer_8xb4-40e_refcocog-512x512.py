@@ -1,4 +1,4 @@
-"""VPD on RefCOCOg, whose sentences are longer. Published: 63.12 oIoU, 66.42 mIoU on val."""
+"""VPD on RefCOCOg, which has longer sentences. Published: 63.12 oIoU, 66.42 mIoU on val."""
 
 _base_ = [
     '../_base_/models/vpd_sd1-5_refer.py',

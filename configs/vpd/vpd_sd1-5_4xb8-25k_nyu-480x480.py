@@ -1,4 +1,4 @@
-"""VPD on NYU depth v2 by the recipe of mmsegmentation. Published there: RMSE 0.253."""
+"""VPD on NYU depth v2 with the recipe of mmsegmentation. Published there: RMSE 0.253."""
 
 _base_ = [
     '../_base_/models/vpd_sd1-5_depth.py',

@@ -1,4 +1,4 @@
-"""VPD on NYU depth v2 by the recipe of mmsegmentation, with crops of 512. Published there: RMSE 0.258."""
+"""VPD on NYU depth v2 with the recipe of mmsegmentation, with crops of 512. Published there: RMSE 0.258."""
 
 _base_ = [
     '../_base_/models/vpd_sd1-5_depth.py',

@@ -1,4 +1,4 @@
-"""VPD on NYU depth v2 by the original recipe. Published: RMSE 0.254."""
+"""VPD on NYU depth v2 with the original recipe. Published: RMSE 0.254."""
 
 _base_ = [
     '../_base_/models/vpd_sd1-5_depth.py',

@@ -19,7 +19,7 @@ model = dict(
         in_channels=[width + num_tokens * maps for width, maps in _base_.tiny_taps],
         channels=64,
         norm_cfg=dict(type='BN', requires_grad=True),
-        # Objects cover a twentieth of the image, less than in RefCOCO. With the class weights of RefCOCO none is found.
+        # Objects cover a twentieth of the image, less than in RefCOCO. With RefCOCO's weights, the model finds none.
         loss_decode=dict(class_weight=[1.0, 5.0]),
     ),
 )

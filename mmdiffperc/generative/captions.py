@@ -1,14 +1,35 @@
 """Captions of images."""
 
+import json
 from collections.abc import Sequence
+from pathlib import Path
 
 from mmengine.structures import BaseDataElement
 
+from mmdiffperc.files import brief, read_lines
 from mmdiffperc.models.prompts.sentences import check_sentence, clean
 
 MISSING = (
     'use_prompts=True needs a caption for each image: {}. Add captions, or set use_prompts=False (and guidance_scale=1)'
 )
+
+
+def read_captions(path: str | Path) -> list[str]:
+    """Read captions: the lines of a text file, or ``text`` in each line of a ``.jsonl`` file.
+
+    Raises:
+        OSError: The file does not exist.
+        ValueError: The file is empty or damaged, or a line has no caption.
+    """
+    captions = read_lines(path)
+    if Path(path).suffix == '.jsonl':
+        try:
+            captions = [json.loads(line)['text'] for line in captions]
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
+            raise ValueError(f'{path}: expected lines {{"text": "a caption"}} ({brief(str(error))})') from error
+        if not all(isinstance(caption, str) for caption in captions):
+            raise ValueError(f'{path}: expected a caption as text in each line, got {brief(captions)}')
+    return captions
 
 
 def captions_of(data_samples: Sequence[BaseDataElement] | None) -> list[str]:

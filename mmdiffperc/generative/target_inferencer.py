@@ -17,7 +17,6 @@ from mmengine.runner import load_checkpoint
 
 from mmdiffperc.command_line import add_shared
 from mmdiffperc.inference.controls import Control
-from mmdiffperc.inference.image_files import read_captions
 from mmdiffperc.inference.inferencer import ImageInferencer, Result, same_sizes
 from mmdiffperc.inference.inputs import Frame, ImageInput, find_sources
 from mmdiffperc.inference.pipeline import class_name, transforms_for_testing
@@ -25,7 +24,7 @@ from mmdiffperc.inference.writers import encode_npz, encode_png
 from mmdiffperc.registry import MODELS
 from mmdiffperc.weights.lora import share_weights
 
-from .captions import MISSING
+from .captions import MISSING, read_captions
 from .deterministic_diffusion import DeterministicDiffusion
 from .diffusion_networks import DiffusionNetworks
 from .target_codec import PER_IMAGE, TargetCodec
@@ -134,9 +133,10 @@ class TargetInferencer(ImageInferencer):
         """Predict one batch after the other; see :meth:`.ImageInferencer.stream`."""
         if text is not None and not isinstance(text, str):
             sources = find_sources(inputs)
-            captions = read_captions(text, len(sources)) if isinstance(text, Path) else text
+            captions = read_captions(text) if isinstance(text, Path) else text
             if len(captions) != len(sources):
-                raise ValueError(f'text: expected a caption for each of {len(sources)} images, got {len(captions)}')
+                name = text if isinstance(text, Path) else 'text'
+                raise ValueError(f'{name}: expected a caption for each of {len(sources)} images, got {len(captions)}')
             inputs = [replace(source, caption=caption) for source, caption in zip(sources, captions, strict=True)]
             text = None
         return super().stream(inputs, *arguments, text=text, **options)

@@ -1,13 +1,12 @@
-"""Read images, captions and other lines of text."""
+"""Read an image."""
 
-import json
 from pathlib import Path
 
 import cv2
 import numpy as np
 from PIL import Image, ImageOps
 
-from mmdiffperc.files import brief, read_text
+from mmdiffperc.files import brief
 
 from .image_limits import check_pixels, unreadable
 
@@ -57,40 +56,3 @@ def _checked(array):
             'first, or give the name of an image file'
         )
     return array
-
-
-def read_lines(path: str | Path) -> list[str]:
-    """Read the lines of a text file in UTF-8, with or without a byte order mark. Blank lines are skipped.
-
-    Raises:
-        OSError: The file does not exist.
-        ValueError: The file is not text, or has no lines.
-    """
-    lines = [line.strip() for line in read_text(path).splitlines() if line.strip()]
-    if not lines:
-        raise ValueError(f'{path}: expected at least one line of text, but the file is empty')
-    return lines
-
-
-def read_captions(path: str | Path, number: int | None = None) -> list[str]:
-    """Read captions: the lines of a text file, or ``text`` in each line of a ``.jsonl`` file.
-
-    Args:
-        path (str | Path): The file.
-        number (int, optional): Number of images, which must equal the number of captions. Default: not checked.
-
-    Raises:
-        OSError: The file does not exist.
-        ValueError: A line has no caption, or the number of captions is wrong.
-    """
-    captions = read_lines(path)
-    if Path(path).suffix == '.jsonl':
-        try:
-            captions = [json.loads(line)['text'] for line in captions]
-        except (ValueError, KeyError, TypeError, RecursionError) as error:
-            raise ValueError(f'{path}: expected lines {{"text": "a caption"}} ({brief(str(error))})') from error
-        if not all(isinstance(caption, str) for caption in captions):
-            raise ValueError(f'{path}: expected a caption as text in each line, got {brief(captions)}')
-    if number not in (None, len(captions)):
-        raise ValueError(f'{path}: expected one caption for each image, {number} in total, got {len(captions)}')
-    return captions

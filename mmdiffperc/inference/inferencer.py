@@ -115,7 +115,7 @@ class ImageInferencer(BaseInferencer):
 
     @property
     def controls(self) -> tuple[Control, ...]:
-        """The options of a call that the browser page offers. Default: none."""
+        """The options of a call that the browser page offers, none by default."""
         return ()
 
     @property

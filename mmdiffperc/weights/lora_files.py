@@ -6,14 +6,16 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import Annotated, NamedTuple, get_type_hints
 
 import torch
 from mmengine.logging import MMLogger
+from pydantic import Field
 from safetensors import safe_open
 from torch import Tensor, nn
 
 from mmdiffperc.files import brief, read_json
+from mmdiffperc.validation import Validator
 
 from .compvis import unet_key_map
 from .lora_formats import (
@@ -57,10 +59,6 @@ _VARIANTS = (
     'modules_to_save',
 )
 _STARTS_THAT_CHANGE_THE_BASE = ('pissa', 'olora', 'corda', 'loftq', 'lora_ga')
-_NUMBER = (int, float)
-_TYPES = dict(
-    r=(int,), lora_alpha=_NUMBER, rank_pattern=(dict,), alpha_pattern=(dict,), use_rslora=(bool,), lora_dropout=_NUMBER
-)
 
 
 class LoraSettings(NamedTuple):
@@ -69,18 +67,18 @@ class LoraSettings(NamedTuple):
     Attributes:
         r (int | None): Declared rank of the layers that are not in ``rank_pattern``.
         lora_alpha (float | None): Scaling times rank of the layers that are not in ``alpha_pattern``.
-        rank_pattern (dict): Position and declared rank by the ending of a layer's name.
-        alpha_pattern (dict): Position, and scaling times rank, by the ending of a layer's name.
+        rank_pattern (dict): Position and declared rank by the ending of a layer's name; in the file, rank only.
+        alpha_pattern (dict): Position, and scaling times rank, likewise.
         use_rslora (bool): Divide ``lora_alpha`` by the root of the rank instead of the rank.
         lora_dropout (float): Dropout in training.
     """
 
     r: int | None = None
     lora_alpha: float | None = None
-    rank_pattern: Mapping[str, tuple[int, int]] = {}
-    alpha_pattern: Mapping[str, tuple[int, float]] = {}
+    rank_pattern: dict = {}
+    alpha_pattern: dict = {}
     use_rslora: bool = False
-    lora_dropout: float = 0.0
+    lora_dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
 
 
 def find_lora(path: str | Path) -> Path:
@@ -197,15 +195,10 @@ def _read_settings(path: Path, entries: dict) -> LoraSettings:
             'expected a plain LoRA. Convert it with PEFT: '
             'save_pretrained(folder, path_initial_model_for_weight_conversion=...)'
         )
-    given = {name: entries[name] for name in _TYPES if entries.get(name) is not None}
+    hints = get_type_hints(LoraSettings, include_extras=True)
+    given = {name: entries[name] for name in hints if entries.get(name) is not None}
     for name, value in given.items():
-        if type(value) not in _TYPES[name]:
-            expected = ' or '.join(kind.__name__ for kind in _TYPES[name])
-            raise ValueError(f'{path}: {name} in its metadata is {brief(value)}; expected {expected}')
-    if not 0 <= given.get('lora_dropout', 0) < 1:
-        raise ValueError(
-            f'{path}: lora_dropout in its metadata is {brief(given["lora_dropout"])}; expected 0 or more, below 1'
-        )
+        Validator(hints[name]).check(f'{path}: metadata.{name}', value)
     patterns = {name: _read_pattern(path, name, given[name]) for name in given if name.endswith('_pattern')}
     return LoraSettings(**given | patterns)
 
@@ -246,7 +239,7 @@ def _read_pattern(path: Path, field: str, pattern: dict) -> dict[str, tuple[int,
     entries = {}
     for position, (key, value) in enumerate(pattern.items()):
         name = key.removeprefix('^').replace(r'\.', '.')
-        if not re.fullmatch(r'[\w.]+', name) or type(value) not in _NUMBER:
+        if not re.fullmatch(r'[\w.]+', name) or type(value) not in (int, float):
             raise ValueError(
                 f'{path}: {field} in its metadata has the entry {brief(key)}: {brief(value)}; expected the name of a '
                 'layer and a number. Regular expressions are not taken from files: write out the names of the layers'

@@ -1,7 +1,7 @@
 import pytest
 from mmengine.structures import BaseDataElement
 
-from mmdiffperc.generative.captions import captions_of, clean_captions
+from mmdiffperc.generative.captions import captions_of, clean_captions, read_captions
 
 
 def sample(**metainfo):
@@ -32,3 +32,29 @@ def test_one_caption_for_each_image(captions, found):
 def test_a_caption_that_nobody_can_read(caption, error):
     with pytest.raises(error):
         clean_captions(['a box', caption], 2)
+
+
+def test_captions_of_text_and_of_jsonl(tmp_path):
+    (tmp_path / 'a.txt').write_text('a box\n\n two boxes \n')
+    (tmp_path / 'a.jsonl').write_text('{"text": "a box", "keyword": "box"}\n')
+    assert read_captions(tmp_path / 'a.txt') == ['a box', 'two boxes']
+    assert read_captions(tmp_path / 'a.jsonl') == ['a box']
+    for content in ('', 'a box', '{}', '{"text": 3}'):
+        (tmp_path / 'bad.jsonl').write_text(content)
+        with pytest.raises(ValueError, match=r'bad\.jsonl'):
+            read_captions(tmp_path / 'bad.jsonl')
+
+
+def test_captions_with_a_byte_order_mark(tmp_path):
+    (tmp_path / 'a.txt').write_text('a box\n', encoding='utf-8-sig')
+    (tmp_path / 'a.jsonl').write_text('{"text": "a box"}\n', encoding='utf-8-sig')
+    for name in ('a.txt', 'a.jsonl'):
+        assert read_captions(tmp_path / name) == ['a box']
+
+
+@pytest.mark.parametrize('content', [b'\xff\xfe', b'[' * 100_000, b'{"text": ' + b'[' * 400 + b']' * 400 + b'}'])
+def test_captions_that_cannot_be_read(tmp_path, content):
+    (tmp_path / 'bad.jsonl').write_bytes(content)
+    with pytest.raises(ValueError, match=r'bad\.jsonl') as error:
+        read_captions(tmp_path / 'bad.jsonl')
+    assert len(str(error.value)) < 500

@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mmdiffperc.inference.image_files import read_captions, read_image
+from mmdiffperc.inference.image_files import read_image
 
 
 def test_read_image(photos, image):
@@ -57,32 +57,3 @@ def test_what_is_no_image(photos, image):
         read_image(image[..., 0])
     with pytest.raises(TypeError, match='image'):
         read_image(3)
-
-
-def test_captions_of_text_and_of_jsonl(tmp_path):
-    (tmp_path / 'a.txt').write_text('a box\n\n two boxes \n')
-    (tmp_path / 'a.jsonl').write_text('{"text": "a box", "keyword": "box"}\n')
-    assert read_captions(tmp_path / 'a.txt') == ['a box', 'two boxes']
-    assert read_captions(tmp_path / 'a.txt', 2) == ['a box', 'two boxes']
-    with pytest.raises(ValueError, match=r'a\.txt.*\b3\b.*\b2\b'):
-        read_captions(tmp_path / 'a.txt', 3)
-    assert read_captions(tmp_path / 'a.jsonl') == ['a box']
-    for content in ('', 'a box', '{}', '{"text": 3}'):
-        (tmp_path / 'bad.jsonl').write_text(content)
-        with pytest.raises(ValueError, match=r'bad\.jsonl'):
-            read_captions(tmp_path / 'bad.jsonl')
-
-
-def test_captions_with_a_byte_order_mark(tmp_path):
-    (tmp_path / 'a.txt').write_text('a box\n', encoding='utf-8-sig')
-    (tmp_path / 'a.jsonl').write_text('{"text": "a box"}\n', encoding='utf-8-sig')
-    for name in ('a.txt', 'a.jsonl'):
-        assert read_captions(tmp_path / name) == ['a box']
-
-
-@pytest.mark.parametrize('content', [b'\xff\xfe', b'[' * 100_000, b'{"text": ' + b'[' * 400 + b']' * 400 + b'}'])
-def test_captions_that_cannot_be_read(tmp_path, content):
-    (tmp_path / 'bad.jsonl').write_bytes(content)
-    with pytest.raises(ValueError, match=r'bad\.jsonl') as error:
-        read_captions(tmp_path / 'bad.jsonl')
-    assert len(str(error.value)) < 500

@@ -56,7 +56,7 @@ def write(folder, weights, metadata):
         ('alpha_pattern', {ENDLESS: 3}, r'alpha_pattern'),
         ('alpha_pattern', {'attn1.to_q': 1e30}, r'attn1.to_q.*1e\+30'),
         ('alpha_pattern', {'attn1.to_q': [3]}, r'attn1.to_q.*1'),
-        ('alpha_pattern', [3], 'alpha_pattern.*1'),
+        ('alpha_pattern', [3], r'alpha_pattern.*\[3\]'),
         ('lora_dropout', 1, 'lora_dropout.*1'),
         ('use_rslora', 1, 'use_rslora.*1'),
         ('use_dora', True, 'use_dora'),

@@ -1,15 +1,16 @@
-"""Collect the files of a KITTI split from the raw data and the annotated depth, for the KITTIDepthDataset.
+"""Collect the files of a KITTI split from the raw data and the annotated depth, for KITTIDepthDataset.
 
     python tools/dataset_converters/kitti.py --raw raw_data --depth data_depth_annotated --out data/kitti \\
         --train-list eigen_train_files_with_gt.txt --test-list eigen_test_files_with_gt.txt
 
---raw contains <date>/<drive>/image_02/data/*.png. --depth contains train/<drive>/proj_depth/groundtruth/image_02/*.png
-and val/..., as unpacked from the KITTI depth benchmark (or both in one folder). The lists are those of BTS, VPD or
-MetaPrompts; folders before <date> and <drive> are ignored, and frames without depth are left out. Files are hard links
-if the file system supports them, and copies otherwise.
+The folder --raw contains <date>/<drive>/image_02/data/*.png. The folder --depth contains
+train/<drive>/proj_depth/groundtruth/image_02/*.png and val/..., as unpacked from the KITTI depth benchmark. You can
+also merge train and val. Use the lists of BTS, VPD or MetaPrompts. The tool ignores folders before <date> and <drive>,
+and skips frames without depth.
 
-The tool writes images/<date>/..., annotations/<drive>/..., and train.txt and test.txt with the paths in these two
-folders. Run the same command again after an interruption to continue. The folder appears when it is complete.
+The tool writes images/<date>/..., annotations/<drive>/..., and train.txt and test.txt with the paths in these folders.
+The files are hard links if the file system supports them, and copies otherwise. The folder appears when it is complete.
+To continue after an interruption, run the same command again.
 """
 
 import re
@@ -30,11 +31,11 @@ DEPTH_FOLDERS = ('', 'train', 'val')
 
 
 def build_parser() -> ArgumentParser:
-    """Return the parser of the command line."""
+    """Return the command-line parser."""
     parser = tool_parser(__doc__)
     add_shared(parser, '--out', required=True)
-    parser.add_argument('--raw', type=Path, required=True, metavar='FOLDER', help='raw data')
-    parser.add_argument('--depth', type=Path, required=True, metavar='FOLDER', help='annotated depth')
+    parser.add_argument('--raw', type=Path, required=True, metavar='FOLDER', help='folder of the raw data')
+    parser.add_argument('--depth', type=Path, required=True, metavar='FOLDER', help='folder of the annotated depth')
     add_lists(parser)
     return parser
 
@@ -49,7 +50,7 @@ def parse_args(arguments=None):
 
 
 def read_frames(split_file: Path) -> list[tuple[str, str]]:
-    """Read a split file; return the paths of images, from the date on, and of depth maps, from the drive on.
+    """Read a split file; return the image paths, starting at the date, and the depth paths, starting at the drive.
 
     Raises:
         ValueError: A path contains no date or drive, or leads out of the folder, or the file is not a split file.
@@ -90,7 +91,7 @@ def convert(args) -> int:
 
 @one_line_errors(ValueError, OSError)
 def main(arguments=None):
-    """Run the tool with the given arguments, or with those of the command line."""
+    """Run the tool, by default with the arguments of the command line."""
     args = parse_args(arguments)
     number = convert(args)
     print(f'{args.out}: {f"complete, {number} new files" if number else "already there, complete"}.')

@@ -3,12 +3,12 @@
     python tools/dataset_converters/nyu.py --out data/nyu \\
         --labelled nyu_depth_v2_labeled.mat --splits splits.mat --sync sync --train-list train_list.txt
 
-By default both splits come from the labelled set (795 training and 654 test images). --train-list and --test-list
-select "sync" frames of BTS instead, whose training list has 24231. As in the official code of BTS and VPD, labelled
-depth is the raw depth truncated to millimetres, and the white frame of the labelled images is painted black. Files of
---sync are hard links if the file system supports them, and copies otherwise.
+By default, both splits come from the labelled set (795 training images and 654 test images). --train-list and
+--test-list select "sync" frames of BTS instead. The training list of BTS has 24,231 frames. As in the official code of
+BTS and VPD, labelled depth is the raw depth truncated to millimetres, and the white border of labelled images becomes
+black. "Sync" frames are hard links if the file system supports them, and copies otherwise.
 
-Run the same command again after an interruption to continue. The folder appears when it is complete. Reading the .mat
+The folder appears when it is complete. To continue after an interruption, run the same command again. Reading the .mat
 files requires h5py and scipy.
 """
 
@@ -35,12 +35,12 @@ SYNC_FILE = re.compile(r'([^/]+)/(?:rgb|sync_depth)_(\d+)\.\w+')
 
 
 def build_parser() -> ArgumentParser:
-    """Return the parser of the command line."""
+    """Return the command-line parser."""
     parser = tool_parser(__doc__)
     add_shared(parser, '--out', required=True)
     parser.add_argument('--labelled', type=Path, metavar='MAT', help='nyu_depth_v2_labeled.mat')
-    parser.add_argument('--splits', type=Path, metavar='MAT', help='splits.mat, which belongs to --labelled')
-    parser.add_argument('--sync', type=Path, metavar='FOLDER', help='folder of the frames in the lists')
+    parser.add_argument('--splits', type=Path, metavar='MAT', help='splits.mat of the labelled set')
+    parser.add_argument('--sync', type=Path, metavar='FOLDER', help='folder of the listed "sync" frames')
     add_lists(parser)
     return parser
 
@@ -66,7 +66,7 @@ class LabelledSet:
         splits (Path): ``splits.mat``, whose numbers begin at 1.
 
     Raises:
-        ValueError: One of the files is damaged, or another file.
+        ValueError: One of the files is damaged, or not the official file.
     """
 
     def __init__(self, path: Path, splits: Path):
@@ -82,7 +82,7 @@ class LabelledSet:
                 raise ValueError(f'{name}: expected the official file, but it has no {", ".join(absent)}')
 
     def files(self, phase: str) -> dict:
-        """Return the writers of the files of a phase for ``write_folder``.
+        """Return the files of a phase and the functions that write them, for ``write_folder``.
 
         Raises:
             ValueError: The name of a scene leads out of the folder.
@@ -121,15 +121,15 @@ def read_splits(path: Path) -> dict:
         raise FileNotFoundError(f'{path}: expected splits.mat, but it does not exist or is not a file')
     try:
         return scipy.io.loadmat(path)
-    except Exception as error:  # damaged bytes make the reader fail in any way
+    except Exception as error:  # a reader can fail in any way on damaged bytes
         raise ValueError(f'{path}: expected splits.mat, but the file is damaged or not a MATLAB file') from error
 
 
 def listed_files(root: Path, split_file: Path, phase: str) -> dict:
-    """Return the writers of the files of the "sync" frames in a list, for ``write_folder``.
+    """Return the files of listed "sync" frames and the functions that write them, for ``write_folder``.
 
     Raises:
-        ValueError: Names are not those of "sync" frames, or an image and a depth map belong to different frames.
+        ValueError: A name does not belong to a "sync" frame, or an image and its depth map belong to different frames.
         FileNotFoundError: Files are missing.
     """
     files, sources = {}, []
@@ -160,7 +160,7 @@ def convert(args) -> int:
 
 @one_line_errors(ValueError, OSError, ImportError)
 def main(arguments=None):
-    """Run the tool with the given arguments, or with those of the command line."""
+    """Run the tool, by default with the arguments of the command line."""
     args = parse_args(arguments)
     number = convert(args)
     print(f'{args.out}: {f"complete, {number} new files" if number else "already there, complete"}.')

@@ -1,4 +1,4 @@
-"""What the converters share: their lists, and a folder that gets its name when it is complete. Not a tool itself."""
+"""The split options of the converters, and a folder that gets its name when it is complete. Not a tool itself."""
 
 import os
 import shutil
@@ -23,18 +23,18 @@ def add_lists(parser: ArgumentParser):
 
 
 def write_folder(out: Path, files: dict[str, Callable[[Path], None]]) -> int:
-    """Write files into a new folder; continue where an interrupted run of the same call stopped.
+    """Write files into a new folder, or continue an interrupted call with the same files.
 
-    The files are collected in ``<out>.part``, where each file appears when it is complete. At the end the folder is
-    renamed to ``<out>``, so a reader never sees an incomplete file or data set.
+    Each file appears in ``<out>.part`` when it is complete. At the end, the folder is renamed to ``<out>``, so a reader
+    never sees an incomplete file or data set.
 
     Args:
         out (Path): Folder to create.
-        files (dict[str, Callable[[Path], None]]): For each path in the folder, a function that writes the file to a
-            given path.
+        files (dict[str, Callable[[Path], None]]): Paths in the folder, and a function for each that writes the
+            file to a given path.
 
     Returns:
-        int: Number of files that this call has written; 0 if the folder was already complete.
+        int: Number of files that this call wrote; 0 if the folder was already complete.
 
     Raises:
         FileExistsError: The folder, or its ``.part``, contains other files or is not a folder.

@@ -19,7 +19,7 @@ test_pipeline = [
     dict(type='CheckLabels', num_classes=150),
     dict(type='PackSegInputs'),
 ]
-views = [  # of an image in each size, for test-time augmentation
+views = [  # for test-time augmentation: views of each resized image
     [
         dict(type='RandomFlip', prob=0.0, direction='horizontal'),
         dict(type='RandomFlip', prob=1.0, direction='horizontal'),

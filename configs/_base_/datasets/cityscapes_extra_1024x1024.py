@@ -1,6 +1,6 @@
-"""Cityscapes, with labels made by a network for the 20,000 images that have coarse annotations only.
+"""Cityscapes, with labels predicted by a network for the 20,000 images that have only coarse annotations.
 
-The labels are beside the fine ones: ``data/cityscapes/convert_autolabelled/<city>/<image>_gtFine_labelTrainIds.png``.
+These labels are in ``data/cityscapes/convert_autolabelled/<city>/<image>_gtFine_labelTrainIds.png``.
 """
 
 _base_ = './cityscapes_1024x1024.py'

@@ -1,4 +1,4 @@
-"""COCO 2017 person keypoints in ``data/coco``, top-down. A config adds its codec and pipelines.
+"""COCO 2017 person keypoints in ``data/coco``, for top-down models. Each config adds its codec and pipelines.
 
 Validation uses the detected boxes (56.4 AP on persons) that mmpose's published results use.
 """

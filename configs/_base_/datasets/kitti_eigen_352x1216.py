@@ -1,7 +1,7 @@
 """KITTI with the split of Eigen et al. and the benchmark crop of 352 x 1216.
 
 ``tools/dataset_converters/kitti.py`` writes the folders. Training crops are 352 x 352, as in the depth code of
-MetaPrompts. The colour augmentation is the one in mmseg's NYU pipeline.
+MetaPrompts. The colour augmentation is the same as in mmseg's NYU pipeline.
 """
 
 _base_ = './depth_parts.py'

@@ -1,4 +1,4 @@
-"""Mapillary Vistas v1.2 in Cityscapes' classes, with the pipelines of Cityscapes."""
+"""Mapillary Vistas v1.2 with the classes and pipelines of Cityscapes."""
 
 _base_ = './cityscapes_1024x1024.py'
 

@@ -1,4 +1,4 @@
-"""RefCOCO+, whose sentences name no places: ``data/coco/refcoco+/instances.json`` and ``refs(unc).p``.
+"""RefCOCO+, whose sentences do not mention positions: ``data/coco/refcoco+/instances.json`` and ``refs(unc).p``.
 
 The splits are RefCOCO's: train, val, testA and testB.
 """

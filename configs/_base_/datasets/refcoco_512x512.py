@@ -1,9 +1,11 @@
-"""RefCOCO as in VPD and LAVT: image and mask are resized to 512 x 512, regardless of their shape, and evaluated there.
+"""RefCOCO as in VPD and LAVT.
+
+Images and masks are resized to 512 x 512 without keeping the aspect ratio, also for evaluation.
 
 The files are the same as for mmdet, in ``data/coco``: ``train2014/*.jpg``, ``refcoco/instances.json`` and
-``refcoco/refs(unc).p``, with the splits train, val, testA and testB. Published numbers are for val. To test another
-split, use ``--cfg-options test_dataloader.dataset.split=testA``. Google's split, with train, val and test, is
-``split_file='refcoco/refs(google).p'``.
+``refcoco/refs(unc).p``, with the splits train, val, testA and testB. Published results are for val. To test
+another split, pass ``--cfg-options test_dataloader.dataset.split=testA``. For Google's split, which has train, val and
+test, set ``split_file='refcoco/refs(google).p'``.
 """
 
 dataset_type = 'ReferringSegDataset'
@@ -12,7 +14,7 @@ data_prefix = dict(img_path='train2014/')
 ann_file = 'refcoco/instances.json'
 split_file = 'refcoco/refs(unc).p'
 
-# Pillow smooths when it downsamples, like the official pipeline; OpenCV does not. A flip would make "left" wrong.
+# Like the official pipeline, Pillow smooths when it downsamples; OpenCV does not. A flip would make "left" wrong.
 resize = dict(type='Resize', scale=(512, 512), keep_ratio=False, backend='pillow')
 pack = dict(
     type='PackSegInputs',

@@ -1,7 +1,7 @@
-"""RefCOCOg, whose sentences are longer: ``data/coco/refcocog/instances.json`` and ``refs(umd).p``.
+"""RefCOCOg, which has longer sentences than RefCOCO: ``data/coco/refcocog/instances.json`` and ``refs(umd).p``.
 
-UMD's split has train, val and test. Google's, ``split_file='refcocog/refs(google).p'``, has train and val, which
-share images.
+UMD's split has train, val and test. Google's split has train and val, which share images. To use it, set
+``split_file='refcocog/refs(google).p'``.
 """
 
 _base_ = './refcoco_512x512.py'

@@ -1,4 +1,4 @@
-"""Figures of toy scenes in COCO's format, cut out at 128 x 96; unbiased data processing (UDP), true boxes."""
+"""Figures of toy scenes in COCO's format, cropped to 128 x 96, with unbiased data processing (UDP) and true boxes."""
 
 _base_ = './coco_keypoints.py'
 

@@ -8,7 +8,7 @@ size = 128
 
 train_pipeline = [_base_.load_image, _base_.load_depth, _base_.check_depth, _base_.mix, _base_.flip, _base_.pack]
 test_pipeline = [_base_.load_test_image, _base_.load_depth, _base_.check_depth, _base_.pack]
-resizes = [dict(type='Resize', scale=(size, size), keep_ratio=True)]  # at 1.25 or 1.5 the depth gets worse
+resizes = [dict(type='Resize', scale=(size, size), keep_ratio=True)]  # scales of 1.25 or 1.5 make the depth worse
 tta_pipeline = [_base_.load_test_image, dict(type='TestTimeAug', transforms=[resizes, *_base_.views])]
 train_dataloader = dict(
     batch_size=4,

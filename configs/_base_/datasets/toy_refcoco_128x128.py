@@ -1,7 +1,7 @@
 """Toy scenes in RefCOCO's format.
 
-The splits are RefCOCO's. Of the validation scenes, every second one belongs to val; the others belong to testA if they
-show a figure, and to testB if they do not.
+The splits have the names of RefCOCO's splits. Every second validation scene belongs to val. The other scenes belong to
+testA if they show a figure, and to testB otherwise.
 """
 
 _base_ = './refcoco_512x512.py'

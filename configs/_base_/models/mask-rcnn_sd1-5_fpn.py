@@ -1,4 +1,4 @@
-"""mmdet's Mask R-CNN on Stable Diffusion 1.5, with an upsampled level for Mask R-CNN's strides, 4 to 64."""
+"""mmdet's Mask R-CNN on Stable Diffusion 1.5. An upsampled level completes Mask R-CNN's strides, 4 to 64."""
 
 _base_ = ['mmdet::_base_/models/mask-rcnn_r50_fpn.py', './sd1-5_det.py']
 

@@ -1,6 +1,6 @@
 """MetaPrompts for top-down pose estimation: Stable Diffusion 1.5, three passes with learned prompts, heatmaps.
 
-The codec of the data goes into ``head.decoder``.
+Each config sets ``head.decoder`` to the codec of its data.
 """
 
 _base_ = './sd1-5_unet.py'

@@ -1,4 +1,4 @@
-"""mmdet's RetinaNet on Stable Diffusion 1.5: its four levels and one more have RetinaNet's strides, 8 to 128."""
+"""mmdet's RetinaNet on Stable Diffusion 1.5. Its four levels and a fifth level have RetinaNet's strides, 8 to 128."""
 
 _base_ = ['mmdet::_base_/models/retinanet_r50_fpn.py', './sd1-5_det.py']
 

@@ -1,4 +1,4 @@
-"""VPD for referring segmentation: Stable Diffusion 1.5, a sentence's tokens as prompts, with cross-attention maps."""
+"""VPD for referring segmentation: Stable Diffusion 1.5, the tokens of a sentence as prompts, cross-attention maps."""
 
 _base_ = './sd1-5.py'
 
@@ -10,7 +10,7 @@ model = dict(
         prompts=dict(
             type='TextPrompts',
             max_length=num_tokens,
-            checkpoint=_base_.pretrained,  # for converted checkpoints, which contain no text encoder
+            checkpoint=_base_.pretrained,  # needed by converted checkpoints, which contain no text encoder
             adapter=dict(type='TextAdapter'),
         ),
         cross_attention=_base_.cross_attention,

@@ -1,4 +1,4 @@
-"""Schedule of detection on COCO: mmdet's 1x (12 epochs) with AdamW and a tenth of the learning rate for the U-Net."""
+"""Schedule for detection on COCO: mmdet's 1x (12 epochs) with AdamW and a tenth of the learning rate for the U-Net."""
 
 _base_ = ['mmdet::_base_/schedules/schedule_1x.py', 'mmdet::_base_/default_runtime.py']
 

@@ -1,4 +1,4 @@
-"""Schedule of MetaPrompts' pose estimation: mmpose's usual 210 epochs, a tenth of the learning rate for the U-Net."""
+"""Schedule of MetaPrompts for pose estimation: mmpose's 210 epochs, a tenth of the learning rate for the U-Net."""
 
 _base_ = 'mmpose::_base_/default_runtime.py'
 

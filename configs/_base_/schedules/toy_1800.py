@@ -1,4 +1,4 @@
-"""Schedule of the toy configs: 1,800 small batches, a short warm-up, a higher rate than large weights tolerate."""
+"""Schedule of the toy configs: 1,800 small batches, a short warm-up, a higher rate than for full-size models."""
 
 _base_ = './vpd_80k.py'
 

@@ -1,4 +1,4 @@
-"""Schedule of the toy configs for detection: 1,800 small batches, a short warm-up, a higher rate."""
+"""Schedule of the toy configs for detection: 1,800 small batches, a short warm-up, a higher learning rate."""
 
 _base_ = './coco_det_1x.py'
 

@@ -1,4 +1,4 @@
-"""Schedule of the toy configs for pose estimation: 1,800 small batches, a short warm-up, a higher rate."""
+"""Schedule of the toy configs for pose estimation: 1,800 small batches, a short warm-up, a higher learning rate."""
 
 _base_ = './metaprompts_coco_210e.py'
 

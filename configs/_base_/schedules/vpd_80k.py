@@ -1,4 +1,4 @@
-"""Schedule of VPD's and MetaPrompts' segmentation: 80k iterations of AdamW, linear warm-up times linear decay."""
+"""Schedule of VPD and MetaPrompts for segmentation: 80k iterations of AdamW, linear warm-up times linear decay."""
 
 optim_wrapper = dict(
     type='OptimWrapper',
@@ -8,10 +8,10 @@ optim_wrapper = dict(
         custom_keys={
             'unet': dict(lr_mult=0.1),
             'norm': dict(decay_mult=0.0),
-            # The original code names the norms of a residual block `in_layers.0` and `out_layers.0`, which 'norm' does
-            # not match: they keep the rate and the decay of the U-Net. All of them are under `resnets` here.
+            # The original code names the norms of a residual block `in_layers.0` and `out_layers.0`. 'norm' does not
+            # match these names, so the norms keep the rate and the decay of the U-Net. Here, they are under `resnets`.
             'resnets': dict(lr_mult=0.1),
-            # Only in MetaPrompts. The original code names it `out.0`, which 'norm' does not match either.
+            # Only MetaPrompts uses this norm. The original code names it `out.0`, which 'norm' does not match either.
             'conv_norm_out': dict(lr_mult=0.1),
         }
     ),
@@ -19,8 +19,8 @@ optim_wrapper = dict(
 
 max_iters = 80000
 param_scheduler = [
-    # The two overlap and multiply: the warm-up scales the decaying rate, as mmcv's `warmup='linear'` did. They take
-    # `end - begin - 1` steps, hence the 1.
+    # The two schedulers overlap, and their factors multiply: the warm-up scales the decaying rate, as mmcv's
+    # `warmup='linear'` did. A scheduler takes `end - begin - 1` steps, hence the `+ 1`.
     dict(type='LinearLR', start_factor=1e-6, begin=0, end=1500 + 1, by_epoch=False),
     dict(type='PolyLR', power=1.0, eta_min=0.0, begin=0, end=max_iters + 1, by_epoch=False),
 ]

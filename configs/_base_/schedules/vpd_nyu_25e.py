@@ -34,6 +34,6 @@ default_hooks = dict(
     visualization=dict(type='SegVisualizationHook'),
 )
 custom_hooks = [dict(type='RandomStateHook'), dict(type='CheckFiniteHook')]
-# All processes use the running statistics of batch norm of the main process, which saves them. This is torch's default
-# and what the official runs did, but not mmengine's default.
+# All processes use the batch norm statistics of the main process, which saves them. This is torch's default, and the
+# official runs did the same. mmengine's default differs.
 model_wrapper_cfg = dict(type='MMDistributedDataParallel', broadcast_buffers=True)

@@ -1,4 +1,4 @@
-"""Schedule of mmseg's VPD for depth: 25k iterations, 12k of them rising."""
+"""Schedule of mmseg's VPD for depth: 25k iterations, with a learning rate that rises for 12k."""
 
 _base_ = 'mmseg::_base_/schedules/schedule_25k.py'
 
@@ -12,6 +12,6 @@ optim_wrapper = dict(
 )
 default_hooks = dict(checkpoint=dict(save_best='rmse', rule='less', max_keep_ckpts=1))
 custom_hooks = [dict(type='RandomStateHook'), dict(type='CheckFiniteHook')]
-# All processes use the running statistics of batch norm of the main process, which saves them. This is torch's default
-# and what the official runs did, but not mmengine's default.
+# All processes use the batch norm statistics of the main process, which saves them. This is torch's default, and the
+# official runs did the same. mmengine's default differs.
 model_wrapper_cfg = dict(type='MMDistributedDataParallel', broadcast_buffers=True)

@@ -1,4 +1,4 @@
-"""Schedule of VPD's referring segmentation: 40 epochs with one learning rate for all trained weights."""
+"""Schedule of VPD for referring segmentation: 40 epochs with one learning rate for all trained weights."""
 
 optim_wrapper = dict(
     type='OptimWrapper',
@@ -7,8 +7,8 @@ optim_wrapper = dict(
     paramwise_cfg=dict(
         custom_keys={
             'norm': dict(decay_mult=0.0),
-            # The original code names the norms of a residual block `in_layers.0` and `out_layers.0`, which 'norm' does
-            # not match: they decay. All of them are under `resnets` here. (The norms of the head, `bn`, decay as well.)
+            # The original code names the norms of a residual block `in_layers.0` and `out_layers.0`. 'norm' does not
+            # match these names, so these norms decay. Here, they are under `resnets`. (The head's norms also decay.)
             'resnets': dict(decay_mult=1.0),
         }
     ),

@@ -15,6 +15,6 @@ val_dataloader = dict(
     dataset=dict(data_prefix=dict(target_path='targets/val/depth'), pipeline=_base_.depth_test_pipeline)
 )
 test_dataloader = val_dataloader
-# The second computes the RMSE as the paper does, with each map scaled from its minimum to its maximum.
+# The second metric computes the RMSE as the paper does: it maps the range of each depth map to [0, 1] first.
 val_evaluator = [dict(type='DepthMapMetric'), dict(type='DepthMapMetric', normalise=True, prefix='normalised')]
 test_evaluator = val_evaluator

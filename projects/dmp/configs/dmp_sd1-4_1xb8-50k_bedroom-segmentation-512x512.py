@@ -10,7 +10,7 @@ _base_ = [
 train_dataloader = dict(dataset=dict(data_prefix=dict(target_path='targets/train/segmentation')))
 val_dataloader = dict(dataset=dict(data_prefix=dict(target_path='targets/val/segmentation')))
 test_dataloader = val_dataloader
-# Classes of ADE20K in bedrooms.
+# Classes of ADE20K that occur in bedrooms.
 classes = [
     0, 3, 5, 7, 8, 10, 14, 15, 17, 18, 19, 22, 27, 28, 30, 36, 39, 41, 44, 57, 66, 67, 82, 85, 97, 125, 131, 134, 135
 ]  # fmt: skip

@@ -1,4 +1,4 @@
-"""Control experiment without the prior: the U-Net starts from random weights, and all of it is trained."""
+"""Control experiment without the prior: the U-Net starts from random weights, and all its weights are trained."""
 
 _base_ = './dmp_tiny-sd_1xb8-600_toy-dmp-normals-128x128.py'
 

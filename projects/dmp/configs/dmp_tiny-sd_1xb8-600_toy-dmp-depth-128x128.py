@@ -11,10 +11,10 @@ model = dict(target_mode='F', target_scale=10.0)
 train_dataloader = dict(
     dataset=dict(data_prefix=dict(target_path='targets/train/depth'), pipeline=_base_.depth_train_pipeline)
 )
-# The images are those of the data base: domain a for validation, domain b for testing.
+# The base config of the data selects the images: domain a for validation, domain b for testing.
 evaluation = dict(dataset=dict(data_prefix=dict(target_path='targets/val/depth'), pipeline=_base_.depth_test_pipeline))
 val_dataloader = evaluation
 test_dataloader = evaluation
-# The second computes the RMSE as the paper does, with each map scaled from its minimum to its maximum.
+# The second metric computes the RMSE as the paper does: it maps the range of each depth map to [0, 1] first.
 val_evaluator = [dict(type='DepthMapMetric'), dict(type='DepthMapMetric', normalise=True, prefix='normalised')]
 test_evaluator = val_evaluator

@@ -10,7 +10,7 @@ _base_ = [
 train_dataloader = dict(
     dataset=dict(data_prefix=dict(target_path='targets/train/normals'), pipeline=_base_.normals_train_pipeline)
 )
-# The images are those of the data base: domain a for validation, domain b for testing.
+# The base config of the data selects the images: domain a for validation, domain b for testing.
 evaluation = dict(dataset=dict(data_prefix=dict(target_path='targets/val/normals')))
 val_dataloader = evaluation
 test_dataloader = evaluation

@@ -8,7 +8,7 @@ _base_ = [
 ]
 
 train_dataloader = dict(dataset=dict(data_prefix=dict(target_path='targets/train/shading')))
-# The images are those of the data base: domain a for validation, domain b for testing.
+# The base config of the data selects the images: domain a for validation, domain b for testing.
 evaluation = dict(dataset=dict(data_prefix=dict(target_path='targets/val/shading')))
 val_dataloader = evaluation
 test_dataloader = evaluation

@@ -1,10 +1,11 @@
-"""Convert a folder of colour maps to label maps, or label maps to colour maps.
+"""Convert the colour maps in a folder to label maps, or label maps to colour maps.
 
     python projects/dmp/tools/convert_colours.py predictions --out classes --to classes --palette ade20k_bedroom
     python projects/dmp/tools/convert_colours.py annotations --out colours --to colours --reduce-zero-label
 
-Each pixel gets the class with the nearest colour. A label map is a PNG file with one channel. Existing files are kept,
-so the same command continues after an interruption. Maps that cannot be read are reported at the end.
+With --to classes, each pixel gets the class with the nearest colour. Label maps are PNG files with one channel. The
+tool keeps existing files: to continue after an interruption, run the same command again. If maps cannot be read, the
+tool reports them at the end.
 """
 
 import sys
@@ -33,15 +34,15 @@ IGNORED = 255
 
 
 def build_parser() -> ArgumentParser:
-    """Return the parser of the command line."""
+    """Return the command-line parser."""
     parser = tool_parser(__doc__)
     add_shared(parser, 'input', help='folder of PNG files')
     add_shared(parser, '--out', required=True)
-    parser.add_argument('--to', choices=('classes', 'colours'), required=True, help='direction of the conversion')
+    parser.add_argument('--to', choices=('classes', 'colours'), required=True, help='what to write')
     parser.add_argument('--palette', default='ade20k', help=f'colours ({PALETTES}; default: %(default)s)')
     parser.add_argument('--bedroom', action='store_true', help='use only the classes of the bedroom evaluation of DMP')
     parser.add_argument(
-        '--reduce-zero-label', action='store_true', help='in the label maps, 0 is ignored and the first class is 1'
+        '--reduce-zero-label', action='store_true', help='label maps in which 0 is ignored and the first class is 1'
     )
     return parser
 
@@ -95,7 +96,7 @@ def convert_folder(args) -> int:
 
 @one_line_errors(ValueError, OSError, ImportError)
 def main(arguments=None):
-    """Run the tool with the given arguments, or with those of the command line."""
+    """Run the tool, by default with the arguments of the command line."""
     args = parse_args(arguments)
     print(f'{args.out}: {convert_folder(args)} new maps.')
 

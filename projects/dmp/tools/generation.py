@@ -1,4 +1,4 @@
-"""What the tools that generate data share: options, progress, and resuming after an interruption. Not a tool itself."""
+"""Options, progress, and resuming for the tools that generate data. Not a tool itself."""
 
 import argparse
 import json
@@ -17,7 +17,7 @@ PALETTES = 'ade20k, ade20k_bedroom, or a data set such as mmseg.CityscapesDatase
 
 
 def add_options(parser: argparse.ArgumentParser, batch_size: int):
-    """Add the options that every tool with a model has."""
+    """Add the options that all tools with a model share."""
     add_shared(parser, '--seed')
     add_shared(parser, '--batch-size', default=batch_size)
     add_shared(parser, '--device')
@@ -32,7 +32,7 @@ def check_dtype(parser: argparse.ArgumentParser, args: argparse.Namespace):
 
 @contextmanager
 def model_errors(model: str) -> Iterator[None]:
-    """Add the name of the model to errors of loading it, which may only describe a network problem.
+    """Add the name of the model to loading errors, which may only describe a network problem.
 
     Raises:
         OSError: The model cannot be loaded.
@@ -52,7 +52,7 @@ def check_settings(path: Path, begun: bool, **settings):
 
     Args:
         path (Path): The JSON file that records them.
-        begun (bool): Whether an earlier run has left data.
+        begun (bool): Whether data of an earlier run exist.
         **settings: The settings that determine the data.
 
     Raises:
@@ -80,10 +80,10 @@ def in_batches(items: Sequence, size: int, done: int, what: str) -> Iterator[Seq
 
 
 def seed_of(seed: int, index: int) -> int:
-    """Return the seed of one item, whose result then depends neither on the batch size nor on interruptions."""
+    """Return the seed of an item, so that its result does not depend on the batch size or on interruptions."""
     return int(np.random.SeedSequence([seed, index]).generate_state(1)[0])
 
 
 def generator_of(seed: int, index: int) -> torch.Generator:
-    """Return a random generator for one item, on the CPU, which draws the same numbers on every machine."""
+    """Return a random generator for an item. It is on the CPU, where it draws the same numbers on every machine."""
     return torch.Generator().manual_seed(seed_of(seed, index))

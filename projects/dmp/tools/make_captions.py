@@ -2,9 +2,9 @@
 
     python projects/dmp/tools/make_captions.py keywords.txt --out-file captions.jsonl --model Qwen/Qwen2.5-0.5B-Instruct
 
-Each line of captions.jsonl contains a keyword and its caption as text. A model with a chat template answers the prompt.
-Any other model continues it, and the caption is the prompt with its continuation. Only the first sentence is kept. Run
-the same command again after an interruption to continue.
+Each line of captions.jsonl contains a keyword and a caption ("text"). If the model has a chat template, the caption is
+its answer to the prompt. Otherwise, the caption is the prompt and its continuation. The tool keeps only the first
+sentence. To continue after an interruption, run the same command again.
 """
 
 import json
@@ -18,8 +18,7 @@ from generation import add_options, check_dtype, check_settings, in_batches, mod
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from mmdiffperc.command_line import add_shared, bounded, one_line_errors, positive, positive_float, tool_parser
-from mmdiffperc.files import write_whole
-from mmdiffperc.inference.image_files import read_lines
+from mmdiffperc.files import read_lines, write_whole
 
 ASK = 'Describe a photo of {keyword} in one short sentence, naming what is seen.'
 BEGIN = 'A photo of {keyword} with'
@@ -28,19 +27,23 @@ SENTENCE = re.compile(r'.+?[.!?](?=\s|$)|.+')
 
 
 def build_parser() -> ArgumentParser:
-    """Return the parser of the command line."""
+    """Return the command-line parser."""
     parser = tool_parser(__doc__)
     add_shared(parser, 'input', help='text file with one keyword per line')
     add_shared(parser, '--out-file', '.jsonl', required=True)
     add_shared(parser, '--model', 'causal language model', required=True)
     number = dict(type=positive, metavar='N')
-    parser.add_argument('--per-keyword', **number, default=1, help='captions per keyword (default: %(default)s)')
     parser.add_argument(
-        '--prompt', help=f'instruction for the model (default: "{ASK}", or "{BEGIN}" without a chat template)'
+        '--per-keyword', **number, default=1, help='number of captions per keyword (default: %(default)s)'
     )
-    parser.add_argument('--max-tokens', **number, default=40, help='length of a caption (default: %(default)s)')
     parser.add_argument(
-        '--temperature', type=positive_float, default=1.0, help='temperature of sampling (default: %(default)s)'
+        '--prompt', help=f'prompt, which contains {{keyword}} (default: "{ASK}", or "{BEGIN}" without a chat template)'
+    )
+    parser.add_argument(
+        '--max-tokens', **number, default=40, help='largest number of tokens in a caption (default: %(default)s)'
+    )
+    parser.add_argument(
+        '--temperature', type=positive_float, default=1.0, help='sampling temperature (default: %(default)s)'
     )
     parser.add_argument(
         '--top-p', type=bounded(float, above=0, most=1), default=0.95, metavar='P',
@@ -68,7 +71,7 @@ class Captioner:
     """
 
     def __init__(self, args):
-        # Padding goes to the left, because a continuation must directly follow its prompt.
+        # Pad on the left, because a continuation must directly follow its prompt.
         with model_errors(args.model):
             self.tokenizer = AutoTokenizer.from_pretrained(args.model, padding_side='left')
             model = AutoModelForCausalLM.from_pretrained(args.model, dtype=getattr(torch, args.dtype))
@@ -125,7 +128,7 @@ def make_captions(args) -> int:
     settings = {name: value for name, value in vars(args).items() if name not in NOT_SETTINGS}
     note = args.out_file.with_suffix('.settings.json')
     check_settings(note, bool(whole), keywords=keywords[:: args.per_keyword], **settings)
-    # An incomplete batch is made again.
+    # An incomplete batch is generated again.
     done = len(whole) if len(whole) == len(keywords) else len(whole) // args.batch_size * args.batch_size
     if done == len(keywords):
         return 0
@@ -143,7 +146,7 @@ def make_captions(args) -> int:
 
 @one_line_errors(ValueError, OSError, RuntimeError, ImportError)
 def main(arguments=None):
-    """Run the tool with the given arguments, or with those of the command line."""
+    """Run the tool, by default with the arguments of the command line."""
     args = parse_args(arguments)
     print(f'{args.out_file}: {make_captions(args)} new captions.')
 

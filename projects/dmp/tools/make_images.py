@@ -1,11 +1,11 @@
-"""Draw an image of each caption with any text-to-image model in diffusers' format.
+"""Draw an image for each caption with any text-to-image model in diffusers' format.
 
     python projects/dmp/tools/make_images.py captions.jsonl --out bedrooms --model CompVis/stable-diffusion-v1-4
     python projects/dmp/tools/make_images.py captions.txt --out drawn --model tiny-sd
 
-Captions are the lines of a text file, or "text" in each line of a .jsonl file. Images are numbered. metadata.jsonl,
-which contains their captions, appears when all images are drawn. Images that the safety checker rejects are
-left out. Run the same command again after an interruption to continue.
+The captions are the lines of a text file, or "text" in each line of a .jsonl file. The images are numbered. When all
+images are drawn, the tool writes their captions to metadata.jsonl. It omits images that the safety checker rejects. To
+continue after an interruption, run the same command again.
 """
 
 import hashlib
@@ -18,7 +18,7 @@ from generation import add_options, check_dtype, check_settings, generator_of, i
 
 from mmdiffperc.command_line import add_shared, bounded, one_line_errors, tool_parser
 from mmdiffperc.files import write_whole
-from mmdiffperc.inference.image_files import read_captions
+from mmdiffperc.generative.captions import read_captions
 from mmdiffperc.inference.metadata import METADATA, metadata_line, visible_files
 from mmdiffperc.inference.writers import encode_png
 from mmdiffperc.weights.architectures import arch_folder
@@ -29,11 +29,11 @@ NOT_SETTINGS = ('input', 'out', 'batch_size', 'device')
 
 
 def build_parser() -> ArgumentParser:
-    """Return the parser of the command line."""
+    """Return the command-line parser."""
     parser = tool_parser(__doc__)
     add_shared(parser, 'input', help='captions, as .txt or .jsonl')
     add_shared(parser, '--out', required=True)
-    add_shared(parser, '--model', 'diffusers format; tiny-sd is the shipped one', required=True)
+    add_shared(parser, '--model', 'in diffusers format; tiny-sd selects the shipped model', required=True)
     add_shared(parser, '--num-steps', default=50)
     add_shared(parser, '--guidance-scale', default=7.5)
     add_shared(
@@ -102,7 +102,7 @@ def make_images(args) -> int:
 
 @one_line_errors(ValueError, OSError, RuntimeError)
 def main(arguments=None):
-    """Run the tool with the given arguments, or with those of the command line."""
+    """Run the tool, by default with the arguments of the command line."""
     args = parse_args(arguments)
     print(f'{args.out}: {make_images(args)} images, with {METADATA}.')
 

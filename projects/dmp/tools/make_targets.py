@@ -1,14 +1,16 @@
-"""Predict targets for a folder of images, as pseudo ground truth for training.
+"""Predict targets for the images in a folder, as pseudo ground truth for training.
 
     python projects/dmp/tools/make_targets.py data/bedrooms/train --out data/bedrooms/normals --kind normals
     python projects/dmp/tools/make_targets.py INPUT --out OUT --kind depth --library transformers --model MODEL
     python projects/dmp/tools/make_targets.py INPUT --out OUT --kind segmentation --config CONFIG --weights WEIGHTS
 
-Normals, depth, albedo and shading come from diffusers' Marigold pipelines, or from the one that --model names. With
---library transformers, depth comes from transformers, for instance from Intel/zoedepth-nyu. Segmentation comes from any
-config and checkpoint of mmseg, in the colours of --palette. Depth is written as npz and everything else as PNG, named
-after the images. ImageTargetDataset reads the folder, and pack_lmdb.py packs it. Existing files are kept, so the same
-command continues after an interruption. Images that cannot be read are reported at the end.
+Marigold pipelines of diffusers predict normals, depth, albedo and shading, unless --model names another pipeline. With
+--library transformers, a model of transformers predicts depth, such as Intel/zoedepth-nyu. Any config and checkpoint of
+mmseg predicts segmentation, which is stored in the colours of --palette.
+
+The tool writes depth as npz and other targets as PNG, in files named after the images. ImageTargetDataset reads the
+folder, and pack_lmdb.py packs it. The tool keeps existing files: to continue after an interruption, run the same
+command again. If images cannot be read, the tool reports them at the end.
 """
 
 import pickle
@@ -32,26 +34,26 @@ NOT_SETTINGS = ('input', 'out', 'batch_size', 'device')
 
 
 def build_parser() -> ArgumentParser:
-    """Return the parser of the command line."""
+    """Return the command-line parser."""
     parser = tool_parser(__doc__)
     add_shared(parser, 'input', help='folder of images')
     add_shared(parser, '--out', required=True)
-    parser.add_argument('--kind', choices=KINDS, required=True, help='what to predict')
+    parser.add_argument('--kind', choices=KINDS, required=True, help='type of target')
     parser.add_argument(
         '--library', choices=('diffusers', 'transformers'), default='diffusers',
-        help='library of the model (default: %(default)s)',
+        help='library that runs the model (default: %(default)s)',
     )  # fmt: skip
-    add_shared(parser, '--model', 'default: the Marigold model of that kind')
+    add_shared(parser, '--model', 'default: the Marigold model for --kind')
     add_shared(parser, '--num-steps', 'default: that of the model')
     parser.add_argument(
         '--ensemble-size', type=positive, default=1, metavar='N', help='predictions to average (default: %(default)s)'
     )
     parser.add_argument(
         '--resolution', type=bounded(int, 0, 8192), metavar='PIXELS',
-        help='longer side of the image in the model; 0 keeps its size (default: that of the model)',
+        help='longer side to which images are resized; 0 keeps their size (default: that of the model)',
     )  # fmt: skip
-    add_shared(parser, '--config', 'of a segmentor')
-    add_shared(parser, '--weights')
+    add_shared(parser, '--config', 'of a segmentation model')
+    add_shared(parser, '--weights', 'of a segmentation model')
     parser.add_argument('--palette', default='ade20k', help=f'colours ({PALETTES}; default: %(default)s)')
     add_options(parser, batch_size=1)
     return parser
@@ -72,7 +74,7 @@ def parse_args(arguments=None):
 
 
 def load_predictor(args):
-    """Load the model that the command line selects."""
+    """Load the model that the options select."""
     if args.kind == 'segmentation':
         return Segmentor(args.config, args.weights, args.palette, args.device)
     if args.library == 'transformers':
@@ -82,7 +84,7 @@ def load_predictor(args):
 
 
 def predict_batch(predictor, seed: int, images: list[np.ndarray], indices: list[int]) -> list[np.ndarray]:
-    """Predict the targets of images of any sizes; neighbours of equal size form a batch."""
+    """Predict the targets of images. Consecutive images of equal size form a batch."""
     targets = []
     for _, group in groupby(zip(indices, images, strict=True), lambda pair: pair[1].shape):
         numbers, same_size = zip(*group, strict=True)
@@ -118,7 +120,7 @@ def make_targets(args) -> int:
 
 @one_line_errors(ValueError, OSError, RuntimeError, ImportError, pickle.UnpicklingError)
 def main(arguments=None):
-    """Run the tool with the given arguments, or with those of the command line."""
+    """Run the tool, by default with the arguments of the command line."""
     args = parse_args(arguments)
     print(f'{args.out}: {make_targets(args)} new targets.')
 

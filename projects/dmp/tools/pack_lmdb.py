@@ -1,10 +1,10 @@
-"""Pack a folder of targets into an lmdb database whose keys are the names of the images.
+"""Pack the targets in a folder into an lmdb database. The names of the images are the keys.
 
     python projects/dmp/tools/pack_lmdb.py data/bedrooms/train --targets normals \\
         --out data/bedrooms/targets/train/normals
 
-INPUT is the folder of the images, with or without metadata.jsonl. The database appears when it is complete. A run that
-fails leaves nothing behind.
+INPUT is the folder of the images, with or without metadata.jsonl. The database appears when it is complete. If the tool
+fails, it leaves no files behind.
 """
 
 import sys
@@ -19,12 +19,12 @@ from mmdiffperc.generative.target_files import decode_target
 from mmdiffperc.generative.target_stores import FolderTargets, lmdb_errors, new_database, open_targets, put
 from mmdiffperc.inference.metadata import list_images
 
-# Upper limit for the size of the database. It reserves addresses only, not disk space.
+# Upper limit for the size of the database. It reserves only addresses, not disk space.
 MAP_SIZE = 1 << 40
 
 
 def build_parser() -> ArgumentParser:
-    """Return the parser of the command line."""
+    """Return the command-line parser."""
     parser = tool_parser(__doc__)
     add_shared(parser, 'input', help='folder of images')
     parser.add_argument('--targets', type=Path, required=True, metavar='FOLDER', help='folder of the targets')
@@ -33,7 +33,7 @@ def build_parser() -> ArgumentParser:
 
 
 def pack(images: Path, targets: Path, out: Path) -> int:
-    """Pack the targets of images; return their number, or 0 if a complete database exists."""
+    """Pack the targets of images; return their number, or 0 if the database is already complete."""
     names, source = [name for name, _ in list_images(images)], FolderTargets(targets)
     if missing := source.missing(names):
         raise FileNotFoundError(
@@ -61,7 +61,7 @@ def write_database(folder: Path, names: list[str], source: FolderTargets):
 
 @one_line_errors(ValueError, OSError, ImportError)
 def main(arguments=None):
-    """Run the tool with the given arguments, or with those of the command line."""
+    """Run the tool, by default with the arguments of the command line."""
     args = build_parser().parse_args(arguments)
     number = pack(args.input, args.targets, args.out)
     print(f'{args.out}: {f"{number} targets packed" if number else "already there, complete"}.')

@@ -1,7 +1,7 @@
-"""Models whose predictions serve as pseudo ground truth. Not a tool itself.
+"""Predict pseudo ground truth with models of several libraries. Not a tool itself.
 
-Each model is called with RGB images ``(H, W, 3)`` of 8 bits and equal size, and a random generator for each of them. It
-returns the targets in the form in which they are stored: colours of 8 or 16 bits, or numbers ``(H, W)``.
+Each model takes 8-bit RGB images ``(H, W, 3)`` of equal size and a random generator per image. It returns the targets
+in the form in which they are stored: colours of 8 or 16 bits, or numbers ``(H, W)``.
 """
 
 import diffusers
@@ -26,21 +26,22 @@ MARIGOLD = {
 class Marigold:
     """A pipeline of `Marigold <https://arxiv.org/abs/2505.09358>`_, or another pipeline with the same interface.
 
-    Depth is relative, from 0 at the nearest to 1 at the farthest point. Normals are stored as ``(n + 1) / 2`` in 16
-    bits, albedo and shading as sRGB.
+    Depth is relative, from 0 at the nearest point to 1 at the farthest point. Normals are stored as ``(n + 1) / 2``
+    with 16 bits, and albedo and shading as sRGB.
 
     Args:
         kind (str): A key of ``MARIGOLD``.
-        model (str, optional): Hub id or diffusers folder. Default: the model of that kind.
+        model (str, optional): Hub id or diffusers folder. Default: the Marigold model for ``kind``.
         device (str): Device to compute on.
         dtype (str): Type of the weights.
         num_steps (int, optional): Number of denoising steps. Default: that of the model.
         ensemble_size (int): Number of predictions to average. Defaults to 1.
-        resolution (int, optional): Longer side of the image in the model; 0 keeps its size. Default: that of the model.
+        resolution (int, optional): Longer side to which images are resized; 0 keeps their size. Default: that of the
+            model.
 
     Raises:
         OSError: The model cannot be loaded.
-        ValueError: The model is another pipeline of diffusers, or does not predict this kind of target.
+        ValueError: The model is a different pipeline of diffusers, or does not predict this kind of target.
     """
 
     def __init__(self, kind, model, device, dtype, num_steps=None, ensemble_size=1, resolution=None):
@@ -112,7 +113,7 @@ def check_finite(prediction: np.ndarray):
 
 
 class Segmentor:
-    """Semantic segmentation by any model of mmseg, as colours.
+    """Any segmentation model of mmseg, whose classes become colours.
 
     Args:
         config (str): Config file of the model.

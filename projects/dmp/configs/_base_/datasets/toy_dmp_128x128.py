@@ -1,4 +1,4 @@
-"""Toy scenes: domain a for training and validation, domain b, with other textures, colours and light, for testing."""
+"""Toy scenes: domain a for training and validation; domain b, which looks different, for testing."""
 
 data_root = 'data/toy/dmp'
 test_root = 'data/toy/dmp_b'
@@ -12,7 +12,7 @@ flip = dict(type='RandomFlip', prob=0.5)
 pack = dict(type='PackTargetInputs')
 
 train_pipeline = [load_image, load_colours, resize, flip, pack]
-# Without flips: mirroring a scene changes its normals, not only their positions.
+# No flips, because mirroring a scene changes the normals, not only their positions.
 normals_train_pipeline = [load_image, load_colours, resize, pack]
 depth_train_pipeline = [load_image, load_depth, resize, flip, pack]
 test_pipeline = [load_image, resize, load_colours, pack]
