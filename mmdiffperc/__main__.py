@@ -9,6 +9,19 @@ from mmdiffperc.doctor.command import main as doctor
 COMMANDS = {'doctor': doctor}
 
 
+def build_parser() -> argparse.ArgumentParser:
+    """Return the parser of the command line."""
+    parser = argparse.ArgumentParser(prog='python -m mmdiffperc', epilog='COMMAND --help describes a command.')
+    parser.add_argument(
+        'command',
+        choices=COMMANDS,
+        metavar='COMMAND',
+        help='doctor: report what is installed, broken or missing, and how to fix it',
+    )
+    parser.add_argument('arguments', nargs=argparse.REMAINDER, metavar='...', help='arguments of the command')
+    return parser
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command.
 
@@ -18,15 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         int: The exit status of the command.
     """
-    parser = argparse.ArgumentParser(prog='python -m mmdiffperc', epilog='COMMAND --help describes a command.')
-    parser.add_argument(
-        'command',
-        choices=COMMANDS,
-        metavar='COMMAND',
-        help='doctor: report what is installed, broken or missing, and how to fix it',
-    )
-    parser.add_argument('arguments', nargs=argparse.REMAINDER, metavar='...', help='arguments of the command')
-    args = parser.parse_args(arguments)
+    args = build_parser().parse_args(arguments)
     return COMMANDS[args.command](args.arguments)
 
 

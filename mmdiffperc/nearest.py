@@ -77,7 +77,7 @@ def check_listed(paths: Sequence[str], folder: str, option: str, suffix: str, ba
     """
     if missing := [path for path in paths if not fileio.exists(path, backend_args)]:
         has_suffix = missing[0].endswith(suffix)  # a list of whole names includes the suffixes
-        reason = f' ({option}={suffix!r}). {_slip_of_suffix(missing[0], suffix)}' if has_suffix else '. '
+        reason = f' ({option}={suffix!r}). {_suffix_mistake(missing[0], suffix)}' if has_suffix else '. '
         raise FileNotFoundError(
             f'{len(missing)} of {len(paths)} files are missing, such as {missing[0]}{reason}'
             f'{what_is_there(folder, suffix if has_suffix else None, backend_args)}'
@@ -86,7 +86,7 @@ def check_listed(paths: Sequence[str], folder: str, option: str, suffix: str, ba
         raise ValueError(f'{empty[0]}: empty, as are {len(empty)} of {len(paths)} files; get them again')
 
 
-def _slip_of_suffix(path, suffix):
+def _suffix_mistake(path, suffix):
     """Recognise a suffix that is written twice, without its dot, or without a name."""
     if basename(path) == suffix:
         return 'A line of ann_file is empty. '

@@ -263,7 +263,7 @@ def test_flipped_bit_of_a_weight(checkpoint):
 
 
 def test_flipped_bit_of_the_pickle_is_no_refused_type(checkpoint):
-    """The checksum is the better message where the loading fails, too."""
+    """The message names the checksum even if loading fails as well."""
     flip_bit(checkpoint, checkpoint.read_bytes().index(b'_rebuild_tensor_v2'))
     with pytest.raises(RuntimeError, match=r'epoch_1\.pth.*data\.pkl'):
         CheckpointLoader.load_checkpoint(str(checkpoint))
@@ -346,7 +346,7 @@ def test_the_allow_list_is_needed(tmp_path, make_runner):
 
 
 def test_other_loading_keeps_torchs_own_lists(tmp_path):
-    """As in libraries that allow NumPy's arrays for a moment; and while another thread loads a checkpoint."""
+    """Libraries may allow NumPy's arrays temporarily, and another thread may be loading a checkpoint."""
     array, parameter = np.arange(3.0), torch.nn.Parameter(torch.ones(2))
     parameter.tag = 'mine'
     torch.save(dict(array=array), tmp_path / 'numpy.pth')

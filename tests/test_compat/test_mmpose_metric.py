@@ -38,7 +38,7 @@ def write(tmp_path):
 
 
 def average_precision(shift, **options):
-    """Of a prediction that is right but for a shift in x."""
+    """Evaluate a prediction that differs from the truth by a shift in x."""
     metric = METRICS.build(dict(type='CocoMetric', **options))
     metric.dataset_meta = dict(META)
     found = dict(keypoints=(KEYPOINTS + [shift, 0])[None], keypoint_scores=np.ones((1, 17)))
@@ -110,7 +110,7 @@ def test_missing_file(tmp_path):
 
 
 def test_file_of_the_data_set(write):
-    """As in all configs, the metric gets to know the file by the name of the data set."""
+    """As in most configs, the metric finds the file by the name of the data set."""
     metric = METRICS.build(dict(type='CocoMetric'))
     MessageHub.get_current_instance().update_info('figures_ann_file', write('area'))
     with pytest.raises(ValueError, match=r'people\.json.*annotation 7.*area.*use_area=False'):

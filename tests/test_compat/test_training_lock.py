@@ -1,4 +1,4 @@
-"""A folder is locked for one process; file systems without locks are warned of."""
+"""A folder is locked for one process; file systems without locks cause a warning."""
 
 import errno
 

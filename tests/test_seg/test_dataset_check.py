@@ -113,7 +113,7 @@ def test_at_most_50_are_read(build, monkeypatch):
 
 
 def test_maps_that_no_pipeline_loads(build):
-    """Test images may have a folder of label maps that hold nothing, or none."""
+    """The label maps of test images may be useless, and their folder may be missing."""
     assert len(build([0, 255], [0, 255], pipeline=LOAD[:1])) == 2
     assert len(build(prefix=('images', 'nothing'), pipeline=LOAD[:1])) == 2
 
@@ -229,7 +229,7 @@ def test_folder_in_place_of_a_list(build):
 
 
 def test_test_split_of_cityscapes(build):
-    """Its label maps are not public; those that lie beside the images are ignored throughout."""
+    """Its label maps are not public; the maps beside the images contain only the ignored label."""
     with pytest.warns(UserWarning, match='255'):
         build([255, 255], [255, 255], dataset=CityscapesDataset, test_mode=True)
     with pytest.raises(ValueError, match='255'):

@@ -83,7 +83,7 @@ def test_every_picture_becomes_rgb(loader, tmp_path, load):
 
 @pytest.mark.parametrize('load', ['mmseg', 'read_image'])
 def test_what_cannot_become_rgb_is_named(loader, tmp_path, load):
-    """OpenCV makes another picture of the first, without a word."""
+    """OpenCV silently changes the first picture."""
     cv2.imwrite(str(tmp_path / 'float.tif'), np.random.default_rng(0).random((5, 7, 3), np.float32))
     cv2.imwrite(str(tmp_path / 'depth.tif'), np.random.default_rng(0).random((5, 7), np.float32))
     np.save(tmp_path / 'array.npy', np.zeros((5, 7, 3), np.uint8))

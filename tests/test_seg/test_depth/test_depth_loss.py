@@ -54,7 +54,7 @@ def test_pooled_takes_all_pixels_together(batch):
 
 
 def test_mmsegs_loss_needs_it(batch):
-    """A sample without depth is a perfect one to it, and an infinite pixel turns it into NaN."""
+    """mmseg's loss counts a sample without depth as perfect, and an infinite pixel makes it NaN."""
     pred, target = batch
     target[1] = 0
     torch.testing.assert_close(SiLogLoss()(pred, target), SiLogLoss()(pred[[0, 2]], target[[0, 2]]) * 2 / 3)

@@ -168,7 +168,7 @@ def test_bad_configuration(arguments, message):
 
 
 def evaluate_three_on_two_processes(rank, folder):
-    """As the sampler does it: images 0 and 2, images 1 and - to make both equally long - 0 again."""
+    """The sampler gives one process images 0 and 2, and the other 1 and again 0, so that both have two."""
     dist.init_process_group('gloo', init_method=f'file://{folder}/rendezvous', rank=rank, world_size=2)
     images = [sample([[2.0 + error]], [[2.0]]).to_dict() for error in ((0.0, 3.0), (1.5, 0.0))[rank]]
     metric = MonocularDepthMetric(depth_metrics=['rmse'])

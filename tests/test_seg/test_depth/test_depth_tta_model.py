@@ -18,7 +18,7 @@ HEIGHT, WIDTH = 6, 10
 
 
 class Brightness(BaseModel):
-    """The simplest estimator: depth is the red channel. It ends as every one of mmseg does."""
+    """The simplest estimator: depth is the red channel. It postprocesses like every estimator of mmseg."""
 
     align_corners = False
     postprocess_result = DepthEstimator.postprocess_result

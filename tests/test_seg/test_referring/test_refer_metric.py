@@ -82,7 +82,7 @@ def test_masks_that_cannot_be_named(tmp_path):
 
 
 def evaluate_three_on_two_processes(rank, folder):
-    """As the sampler does it: sentences 0 and 2, sentences 1 and - to make both equally long - 0 again."""
+    """The sampler gives one process sentences 0 and 2, and the other 1 and again 0, so that both have two."""
     dist.init_process_group('gloo', init_method=f'file://{folder}/rendezvous', rank=rank, world_size=2)
     overlaps = ((1, 4), (2, 2)), ((6, 10), (1, 4))
     metric = ReferringSegMetric(collect_dir=str(folder / 'results'))

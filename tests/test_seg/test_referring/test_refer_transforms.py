@@ -55,7 +55,7 @@ def image(tmp_path):
 
 @pytest.fixture
 def pipeline():
-    """The one of the configs, at another size: 6 rows, 3 columns."""
+    """The pipeline of the configs at another size: 6 rows, 3 columns."""
     init_default_scope('mmseg')
     resize = dict(type='Resize', scale=(3, 6), keep_ratio=False, backend='pillow')
     return Compose(
@@ -70,7 +70,7 @@ def pipeline():
 
 
 def test_squashed_as_pillow_does_it(pipeline, image, mask):
-    """As the official pipeline does: bilinear with smoothing for the image, nearest for the mask."""
+    """The official pipeline resizes the image bilinearly with smoothing, and the mask by the nearest pixel."""
     path, pixels = image
     results = dict(img_path=str(path), segmentation=RUNS, height=5, width=8, text='it', seg_fields=[])
     packed = pipeline(results)

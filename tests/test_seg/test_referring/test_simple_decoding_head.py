@@ -16,7 +16,7 @@ SIZES = ((11, 6), (6, 3), (3, 2), (2, 1))
 
 @pytest.fixture
 def head():
-    """With statistics that are not those of the start, so that normalisation does something."""
+    """A head whose running statistics differ from their initial values, so that normalisation has an effect."""
     init_default_scope('mmseg')
     head = MODELS.build(dict(type='SimpleDecodingHead', in_channels=CHANNELS, channels=8))
     for module in head.modules():
