@@ -76,6 +76,8 @@ MEANT = {
     ('*', 'timestep', 'zero'),
     ('*', 'ann_file', 'blank'),
     ('*', 'ann_file', 'empty text'),  # ImageTargetDataset: beside the images; KITTIDepthDataset: a message of its own
+    # Its ann_file, which is not there, is named first.
+    *(('ReferringSegDataset', name, text) for name in ('split_file', 'split') for text in ('blank', 'empty text')),
     ('*', 'prefix', 'empty text'),
     ('*', 'img_suffix', 'empty text'),
 }
