@@ -54,7 +54,8 @@ class ImageInferencer(BaseInferencer):
       than the image;
     - names the options of a call: those of ``describe`` in ``preprocess_kwargs``, of ``draw`` in ``visualize_kwargs``,
       and of ``encode`` in ``postprocess_kwargs``; and adds them to the command line in :meth:`add_options`;
-    - names its files in ``endings`` and ``picture_ending``, see :class:`.OutputFolder`.
+    - names its files in ``endings`` and ``picture_ending``, see :class:`.OutputFolder`;
+    - is listed in ``INFERENCERS`` of ``mmdiffperc/inference/builder.py``.
 
     An inferencer that needs more than the test pipeline and ``test_step`` overrides :meth:`predict`, whose options are
     in ``preprocess_kwargs`` and ``forward_kwargs``.

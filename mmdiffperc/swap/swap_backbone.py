@@ -15,8 +15,9 @@ from mmdiffperc.files import brief
 from mmdiffperc.models import DiffusionUNet
 from mmdiffperc.models.layers import feature_table
 
-from .features import Feature, backbone_features, build_empty, choose_levels, neck_features, replace_unread
+from .features import Feature, backbone_features, build_empty, neck_features
 from .heads import heads_of, read_by_heads, set_head_channels, set_neck_channels, set_num_classes
+from .levels import choose_levels, replace_unread
 from .settings import drop_layer_decay, drop_old_weights, import_names, set_imports, set_preprocessor
 
 WEIGHTS = {

@@ -4,9 +4,7 @@ from mmdiffperc.swap.features import (
     Feature,
     backbone_features,
     build_empty,
-    choose_levels,
     neck_features,
-    replace_unread,
 )
 
 JPU = dict(type='JPU', in_channels=(12, 20, 28), mid_channels=8, start_level=0, end_level=-1)
@@ -82,36 +80,3 @@ def test_a_neck_that_leaves_a_feature_out():
 def test_a_vector_covers_the_image():
     features, sources = neck_features(dict(type='GlobalAveragePooling'), 'mmpose', [Feature(28, 32)])
     assert features == ((28, 512),) and sources == ({0},)
-
-
-OWN = (8, 16, 32, 64)
-
-
-@pytest.mark.parametrize(
-    ('strides', 'levels'),
-    [
-        ((8, 16, 32, 64), (0, 1, 2, 3)),
-        ((4, 8, 16, 32), (0, 1, 2, 3)),
-        ((8, 16, 32), (0, 1, 2)),
-        ((4, 8, 8, 8), (0, 1, 1, 1)),
-        ((16, 16, 16, 16), (1, 1, 1, 1)),
-        ((14,), (1,)),
-        ((2,), (0,)),
-        ((128,), (3,)),
-        ((32, 8, 16), (2, 0, 1)),  # as they come
-        ((16, 8, 4, 2, 1), (3, 2, 1, 0, 0)),  # five of them for four levels
-    ],
-)
-def test_levels(strides, levels):
-    assert choose_levels(strides, OWN) == levels
-
-
-def test_levels_of_another_network():
-    assert choose_levels((4, 8, 16, 32), (4, 8, 16)) == (0, 1, 2, 2)
-
-
-def test_what_nothing_reads_costs_no_level():
-    assert replace_unread((4, 8, 16, 32), {1, 2, 3}) == (8, 8, 16, 32)
-    assert replace_unread((4, 8, 8, 8), {3}) == (8, 8, 8, 8)
-    assert replace_unread((4, 8, 16, 32), {0, 3}) == (4, 4, 32, 32)
-    assert replace_unread((4, 8), {0, 1}) == (4, 8)

@@ -6,7 +6,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Literal, NamedTuple
+from typing import Annotated, Literal
 
 import numpy as np
 from pydantic import Field
@@ -20,31 +20,9 @@ from mmdiffperc.toy_scenes.render import MIN_SIZE, render
 from mmdiffperc.toy_scenes.sampling import sample_scene
 from mmdiffperc.validation import Expected, Listed, NonNegativeInt, PositiveInt, validated
 
-from .base import SPLITS, Sample, Writer, write_file
-from .coco import CocoWriter, RefCocoWriter
-from .dmp import DmpWriter
-from .folders import AdeWriter, NyuWriter
+from .base import SPLITS, Sample, write_file
+from .formats import FORMATS, READ_BY_CONFIGS
 
-
-class Format(NamedTuple):
-    """What the folder of a format holds.
-
-    Args:
-        writer (type[Writer]): Writes it.
-        domain (str): Key of ``DOMAINS``.
-        splits (tuple[str]): Some of ``SPLITS``.
-    """
-
-    writer: type[Writer]
-    domain: str
-    splits: tuple
-
-
-_WRITERS = {'ade': AdeWriter, 'nyu': NyuWriter, 'coco': CocoWriter, 'refcoco': RefCocoWriter, 'dmp': DmpWriter}
-FORMATS = {name: Format(writer, 'a', SPLITS) for name, writer in _WRITERS.items()}
-# Domain b tests generalisation, so that nothing is trained on it.
-FORMATS |= {f'{name}_b': Format(writer, 'b', ('val',)) for name, writer in _WRITERS.items()}
-READ_BY_CONFIGS = (*_WRITERS, 'dmp_b')
 MANIFEST = 'toy_scenes.json'
 CAPTIONS_PER_SCENE = 4
 # Part of the manifest: raise it when equal arguments no longer give equal files.

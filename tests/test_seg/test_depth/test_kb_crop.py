@@ -3,7 +3,7 @@ import pytest
 from depth_frames import frame, transform
 from mmengine.registry import init_default_scope
 
-import mmdiffperc.seg.depth.depth_transforms  # noqa: F401
+import mmdiffperc.seg.depth.kb_crop  # noqa: F401
 
 
 @pytest.fixture(autouse=True)
