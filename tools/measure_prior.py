@@ -6,7 +6,7 @@ work_dirs/prior/TASK.json. It skips finished runs and resumes interrupted ones. 
 - depth, metaprompts-depth: the mean training depth as a constant prediction
 - referring: each sample with the sentence of another sample
 - metaprompts: fewer passes, and class names as prompts
-- dmp-*: plain regression, and a test on scenes of domain b
+- each task of DMP: plain regression, and a test on scenes of domain b
 
     python tools/measure_prior.py --seeds 0 1 2
     python tools/measure_prior.py --task depth --seeds 0 1 2
