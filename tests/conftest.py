@@ -9,6 +9,7 @@ os.environ.setdefault('HF_HUB_OFFLINE', '1')
 os.environ.setdefault('CUDA_VISIBLE_DEVICES', '')
 
 import random
+import signal
 from pathlib import Path
 
 import cv2
@@ -23,6 +24,10 @@ from tiny_arch import ARCHS, write_arch
 import mmdiffperc  # noqa: F401  (its compat part has to come before any host)
 from mmdiffperc.generative import DeterministicDiffusion
 from mmdiffperc.toy_scenes.writers import DatasetSpec, write_dataset
+
+# A background job of a script ignores SIGINT, and so would the processes that tests start and interrupt.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope='session', autouse=True)

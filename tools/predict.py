@@ -48,18 +48,20 @@ def find_task(arguments: Sequence[str]) -> type[ImageInferencer] | None:
     return inferencer_class(Config.fromfile(files[0])) if files else None
 
 
-def predict(config: str, weights: str, input: list[Path], out: Path, cfg_options: dict | None, **options) -> int:
-    """Predict, write the files, and return the number of images and frames."""
+def predict(config: str, weights: str, input: list[Path], out: Path, cfg_options: dict | None, **options):
+    """Predict, write the files, and print how many images and frames are done."""
     config = Config.fromfile(config)
     config.merge_from_dict(cfg_options or {})
     names = {'batch_size', 'skip_existing'} | inferencer_class(config).call_options()
     call = {name: options.pop(name) for name in names & options.keys()}
     inferencer = build_inferencer(config, weights, **options)
     number = 0
-    for result in inferencer.stream(input, out_dir=out, **call):
-        number += 1
-        tqdm.write(f'{result.frame.source.name}: {inferencer.summarize(result.prediction)}')
-    return number
+    try:
+        for result in inferencer.stream(input, out_dir=out, **call):
+            number += 1
+            tqdm.write(f'{result.frame.source.name}: {inferencer.summarize(result.prediction)}')
+    finally:  # images that cannot be read are an error after the last one
+        print(f'{out}: predictions written: {number}')
 
 
 @one_line_errors(ValueError, TypeError, OSError, RuntimeError, ImportError, pickle.UnpicklingError)
@@ -67,8 +69,7 @@ def main(arguments=None):
     """Run the tool, by default with the arguments of the command line."""
     arguments = sys.argv[1:] if arguments is None else arguments
     args = build_parser(find_task(arguments)).parse_args(arguments)
-    number = predict(**vars(args))
-    print(f'{args.out}: predictions written: {number}')
+    predict(**vars(args))
 
 
 if __name__ == '__main__':

@@ -75,11 +75,11 @@ class DeterministicDiffusion(BaseModel):
         loss_on (str): Where the squared error is computed: ``'latents'``; or ``'pixels'``, which backpropagates through
             the frozen decoder and needs ``sampler='one_pass'``. Defaults to ``'latents'``.
         networks (DiffusionNetworks, optional): Networks to share with another model of the same ``arch``, adapter
-            included. Default: new ones, built from ``arch``, ``lora`` and ``with_cp``.
+            included; requires ``lora=None`` and no ``with_cp``. Default: new ones.
 
     Raises:
         ValueError: Guidance without prompts or in a single pass; a loss on pixels without a single pass; more steps
-            than the schedule has; an unknown name.
+            than the schedule has; ``networks`` with ``lora`` or ``with_cp``; an unknown name.
     """
 
     def __init__(
@@ -113,6 +113,8 @@ class DeterministicDiffusion(BaseModel):
         self.loss_on = loss_on
         self._check_combination()
 
+        if networks and (lora or with_cp):
+            raise ValueError(f'networks cannot be combined with lora={lora} and with_cp={with_cp}: set None and False')
         networks = networks or DiffusionNetworks.build(arch, lora, with_cp)
         self.autoencoder = networks.autoencoder
         self.text_encoder = networks.text_encoder

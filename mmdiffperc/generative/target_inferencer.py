@@ -211,7 +211,7 @@ class TargetInferencer(ImageInferencer):
         else:
             self._base = base_networks(cfg.model, device, self.dtype)  # keeps the networks for other inferencers
             networks = replace(self._base, unet=share_weights(self._base.unet))
-            model = MODELS.build(dict(cfg.model, networks=networks))
+            model = MODELS.build(dict(cfg.model, networks=networks, lora=None, with_cp=False))
             model.load_lora(weights)
         return model.eval().to(device, self.dtype)
 

@@ -176,6 +176,8 @@ class ImageInferencer(BaseInferencer):
             ValueError: Two inputs would be written to the same files; an input would be overwritten; an option is
                 unknown; or, after all others are done, some images cannot be read.
         """
+        if batch_size < 1:
+            raise ValueError(f'batch_size={batch_size}: expected a positive number of images')
         before, during, drawing, encoding = self._dispatch_kwargs(**task_options)
         sources = find_sources(inputs)
         folder = out_dir and OutputFolder(Path(out_dir), self.endings, self.picture_ending)

@@ -158,7 +158,7 @@ def test_networks_are_shared(images):
     """Two kinds of target by the same weights."""
     model = make_model(lora=dict(r=2), **ONE_STEP)
     other = DeterministicDiffusion(
-        'tiny-sd', 'F', 8.0, use_prompts=False, lora=dict(r=5), networks=model.networks, **ONE_STEP
+        'tiny-sd', 'F', 8.0, use_prompts=False, lora=None, networks=model.networks, **ONE_STEP
     )
     assert [id(weight) for weight in other.parameters()] == [id(weight) for weight in model.parameters()]
     (latents,) = model.trace(images, CAPTIONS)
@@ -166,6 +166,12 @@ def test_networks_are_shared(images):
     (untold,) = model.trace(images)
     assert not torch.allclose(latents, untold, atol=1e-3)
     torch.testing.assert_close(other.estimate(images), model.decode(untold, (40, 56)).mean(1, keepdim=True) * 8)
+
+
+@pytest.mark.parametrize('options', [dict(lora=dict(r=5)), dict(lora=None, with_cp=True), dict()])
+def test_shared_networks_bring_their_adapter(guided, options):
+    with pytest.raises(ValueError, match='networks.*lora=.*with_cp='):
+        DeterministicDiffusion('tiny-sd', networks=guided.networks, **options)
 
 
 def test_missing_captions(guided, images):

@@ -70,6 +70,12 @@ def names(folder):
     return sorted(path.relative_to(folder).as_posix() for path in folder.rglob('*') if path.is_file())
 
 
+@pytest.mark.parametrize('batch_size', [0, -1])
+def test_batches_without_images(inferencer, image, batch_size):
+    with pytest.raises(ValueError, match=f'batch_size={batch_size}'):
+        inferencer(image, batch_size=batch_size)
+
+
 def test_every_kind_of_input(inferencer, photos, image, video, frames):
     bed = image.mean()
     pil = Image.fromarray(image[..., ::-1])

@@ -152,7 +152,7 @@ def images_of(caller):
 
 @pytest.mark.parametrize('options', [dict(), dict(sampler='oracle'), dict(prediction_type='epsilon')])
 def test_generators_take_turns(dmp, options):
-    model = DeterministicDiffusion('tiny-sd', num_steps=3, networks=dmp.networks, **options)
+    model = DeterministicDiffusion('tiny-sd', num_steps=3, lora=None, networks=dmp.networks, **options)
     alone = [list(model.trace(images_of(caller), [SENTENCES[caller]], caller + 2)) for caller in range(2)]
     traces = [model.trace(images_of(caller), [SENTENCES[caller]], caller + 2) for caller in range(2)]
     for step in range(2):

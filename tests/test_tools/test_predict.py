@@ -58,7 +58,8 @@ def test_images_that_cannot_be_read(run, photos, tmp_path, capsys):
     (photos / 'a.png').write_bytes((photos / 'bed.png').read_bytes()[:300])
     (photos / '._bed.png').write_bytes(b'\0\5\26\7')  # as macOS writes beside each file of a foreign disk
     assert run(photos) == 1
-    error = capsys.readouterr().err
+    printed, error = capsys.readouterr()
+    assert 'predictions written: 2' in printed
     assert '1 of 3' in error and f'{photos / "a.png"}: ' in error and '._bed' not in error
     assert len(written(tmp_path)) == 6
 

@@ -1,6 +1,7 @@
 """mmseg's NYU depth v2, with checks of folders and depth maps, and test-time augmentation.
 
-``crop`` is the side of the square training images and the height of the test images.
+``crop`` is the side of the square training images and the height of the test images. A config that
+replaces it must also build its pipelines again.
 """
 
 _base_ = ['mmseg::_base_/datasets/nyu.py', './depth_parts.py']
