@@ -127,6 +127,9 @@ class ImageInferencer(BaseInferencer):
     def __call__(self, inputs: ImageInput | Sequence[ImageInput], **options) -> dict[str, list]:
         """Predict, and return all predictions at once.
 
+        If an image cannot be read, no predictions are returned. :meth:`stream` yields the others before it raises the
+        error, and ``out_dir`` keeps their files.
+
         Args:
             inputs: See :func:`.find_sources`.
             **options: See :meth:`stream`.
