@@ -19,8 +19,8 @@ from mmdiffperc.inference.writers import encode_json
 class DetectionInferencer(ImageInferencer):
     """Detect objects with one of mmdet's detectors, and segment them if the model does instance segmentation.
 
-    The model, its pipeline and the drawing are mmdet's. (mmdet's own inferencer reads no videos and does not name files
-    after the paths of the images.)
+    The model, its pipeline and the drawing are mmdet's. (mmdet's own inferencer reads no videos, and writes images of
+    the same name from several folders to one file.)
 
     A prediction is a dict of arrays, sorted by score: ``boxes`` ``(N, 4)``, x1, y1, x2, y2 in pixels; ``labels``
     ``(N,)``, class numbers; ``scores`` ``(N,)`` in [0, 1]; and, for instance segmentation, ``masks`` ``(N, H, W)``,
