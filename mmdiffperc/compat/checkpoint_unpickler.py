@@ -3,7 +3,7 @@
 Since torch 2.6, ``torch.load`` builds only tensors and plain containers by default. It therefore refuses mmengine's
 own checkpoints, which also contain ``HistoryBuffer``, NumPy scalars and methods. ``weights_only=False`` would run any
 code in a file. Instead, while this package or mmengine loads a checkpoint, torch's restricted unpickler gets the few
-harmless types that such files contain, and loses some calls of its own list that allocate memory of a given length.
+harmless types that such files contain, and loses some calls on its list that allocate memory of a given length.
 Every other ``torch.load`` is unchanged.
 
 NumPy's own functions trust a pickle: an array of objects over given bytes reads any address of the process, the state

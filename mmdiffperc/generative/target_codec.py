@@ -79,7 +79,7 @@ class TargetCodec:
             raise ValueError(
                 f'target_mode={self.mode!r} expects floating-point targets of {channels} channel(s), got '
                 f'{targets.dtype} of shape {tuple(targets.shape)} (batch, channels, height, width): set target_mode to '
-                'that of the data, or check the transform that loads the targets'
+                'the mode of the data, or check the transform that loads the targets'
             )
 
 

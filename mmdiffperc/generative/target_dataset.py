@@ -147,7 +147,7 @@ class LoadTarget:
         if channels != CHANNELS[self.mode] or target.dtype.kind not in 'fiu' or target.dtype == np.int8:
             raise ValueError(
                 f'{name}: mode={self.mode!r} expects numbers (channels: {CHANNELS[self.mode]}), got {target.dtype} '
-                f'of {target.shape} (height, width[, channels]); set mode to that of the data'
+                f'of {target.shape} (height, width[, channels]); set mode to the mode of the data'
             )
         if number := np.count_nonzero(~np.isfinite(target)):
             raise ValueError(

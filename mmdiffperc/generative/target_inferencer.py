@@ -37,7 +37,7 @@ MAX_ASPECT_RATIO = 8
 class TargetInferencer(ImageInferencer):
     """Predict the targets of images with a trained :class:`.DeterministicDiffusion`.
 
-    The shorter side of an image is resized to that of the training images, and the target is resized to the image, both
+    The shorter side of an image is resized to the size used in training, and the target is resized to the image, both
     bicubically, as in the official code of DMP. A prediction is ``dict(target=...)`` in float32: colours ``(H, W, 3)``,
     RGB in [0, 1], or one channel ``(H, W)`` in the unit of the training data, such as metres.
 
@@ -65,8 +65,8 @@ class TargetInferencer(ImageInferencer):
         device (str, optional): Default: a GPU, if there is one.
         dtype (str): Type of the weights: ``'float32'``, ``'bfloat16'`` or ``'float16'``. Defaults to ``'float32'``.
         show_progress (bool): Whether to show a progress bar. Defaults to True.
-        size (int, optional): Length of the shorter side in the model, in pixels. Default: that of ``Resize`` in the
-            test pipeline; without it, images keep their size.
+        size (int, optional): Length of the shorter side in the model, in pixels. Default: the scale of ``Resize`` in
+            the test pipeline; without it, images keep their size.
 
     Raises:
         FileNotFoundError: There is no such file.

@@ -37,7 +37,7 @@ def build_parser() -> ArgumentParser:
     add_shared(parser, '--num-steps', default=50)
     add_shared(parser, '--guidance-scale', default=7.5)
     add_shared(
-        parser, '--size', 'height and width; default: that of the model', type=bounded(int, 8, 8192, multiple_of=8),
+        parser, '--size', "height and width; default: the model's", type=bounded(int, 8, 8192, multiple_of=8),
         nargs=2, metavar=('H', 'W'),
     )  # fmt: skip
     add_options(parser, batch_size=4)

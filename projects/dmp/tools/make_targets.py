@@ -44,13 +44,13 @@ def build_parser() -> ArgumentParser:
         help='library that runs the model (default: %(default)s)',
     )  # fmt: skip
     add_shared(parser, '--model', 'default: the Marigold model for --kind')
-    add_shared(parser, '--num-steps', 'default: that of the model')
+    add_shared(parser, '--num-steps', "default: the model's")
     parser.add_argument(
         '--ensemble-size', type=positive, default=1, metavar='N', help='predictions to average (default: %(default)s)'
     )
     parser.add_argument(
         '--resolution', type=bounded(int, 0, 8192), metavar='PIXELS',
-        help='longer side to which images are resized; 0 keeps their size (default: that of the model)',
+        help="longer side to which images are resized; 0 keeps their size (default: the model's)",
     )  # fmt: skip
     add_shared(parser, '--config', 'of a segmentation model')
     add_shared(parser, '--weights', 'of a segmentation model')

@@ -34,7 +34,7 @@ class Marigold:
         model (str, optional): Hub id or diffusers folder. Default: the Marigold model for ``kind``.
         device (str): Device to compute on.
         dtype (str): Type of the weights.
-        num_steps (int, optional): Number of denoising steps. Default: that of the model.
+        num_steps (int, optional): Number of denoising steps. Default: the model's.
         ensemble_size (int): Number of predictions to average. Defaults to 1.
         resolution (int, optional): Longer side to which images are resized; 0 keeps their size. Default: that of the
             model.
