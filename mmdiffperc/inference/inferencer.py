@@ -28,6 +28,7 @@ from .image_files import read_image
 from .inputs import Frame, ImageInput, ImageSource, find_sources, read_frames
 from .outputs import OutputFolder
 from .pipeline import metainfo_for_testing, pipeline_for_testing
+from .time_limit import TimeLimit
 from .tolerant_reader import TolerantReader
 
 
@@ -155,6 +156,7 @@ class ImageInferencer(BaseInferencer):
         show: bool = False,
         return_vis: bool = False,
         skip_existing: bool = False,
+        time_limit: float | None = None,
         **task_options,
     ) -> Iterator[Result]:
         """Predict one batch after the other, and yield each prediction.
@@ -169,6 +171,7 @@ class ImageInferencer(BaseInferencer):
             show (bool): Whether to show each picture in a window. Defaults to False.
             return_vis (bool): Whether to draw pictures even if they are neither written nor shown. Defaults to False.
             skip_existing (bool): Whether to skip images and videos whose files exist in ``out_dir``. Defaults to False.
+            time_limit (float, optional): Largest number of seconds for each batch. Default: no limit.
             **task_options: Options of the task.
 
         Yields:
@@ -176,6 +179,7 @@ class ImageInferencer(BaseInferencer):
 
         Raises:
             OSError: An input does not exist, or a file cannot be written.
+            TimeoutError: A batch exceeded ``time_limit``.
             ValueError: Two inputs would be written to the same files; an input would be overwritten; an option is
                 unknown; or, after all others are done, some images cannot be read.
         """
@@ -190,7 +194,7 @@ class ImageInferencer(BaseInferencer):
             found, sources = sources, [source for source in sources if not folder.is_done(source)]
             print_log(f'{out_dir}: skipping {len(found) - len(sources)} of {len(found)} inputs', logger='current')
         with TolerantReader() as reader, self._progress_bar(sources) as bar:
-            results = self._results(self._read(sources, reader), batch_size, before | during)
+            results = self._results(self._read(sources, reader), batch_size, time_limit, before | during)
             for source, of_source in groupby(results, key=lambda result: result[0].source):
                 with folder.open(source) if folder else nullcontext() as write:
                     for frame, prediction in of_source:
@@ -296,9 +300,13 @@ class ImageInferencer(BaseInferencer):
         total = sum(source.num_frames for source in sources) if self.show_progress else 0
         return tqdm(total=total, unit='image', disable=not self.show_progress)
 
-    def _results(self, frames: Iterator[Frame], batch_size: int, options: dict) -> Iterator[tuple[Frame, dict]]:
+    def _results(
+        self, frames: Iterator[Frame], batch_size: int, time_limit: float | None, options: dict
+    ) -> Iterator[tuple[Frame, dict]]:
         while batch := list(islice(frames, batch_size)):
-            yield from zip(batch, self.predict(batch, **options), strict=True)
+            with TimeLimit(time_limit) if time_limit is not None else nullcontext():
+                predictions = self.predict(batch, **options)
+            yield from zip(batch, predictions, strict=True)
 
 
 def same_sizes(inputs: Sequence[torch.Tensor]) -> list[list[int]]:
