@@ -1,9 +1,7 @@
 """Predict normals, depth and other targets of DMP."""
 
 import argparse
-import math
 import threading
-import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -55,7 +53,6 @@ class TargetInferencer(ImageInferencer):
     - ``num_steps`` (int, optional): Number of steps. Default: the model's.
     - ``save_steps`` (bool): Add ``steps`` to a prediction: the targets after each step by their timesteps, each written
       to ``NAME_TIMESTEP.png``. Defaults to False.
-    - ``time_limit`` (float, optional): Seconds after which no further step of a batch starts. Default: no limit.
 
     Args:
         model (str | Path | Config): A config. For an adapter trained without prompts, change it by
@@ -71,14 +68,13 @@ class TargetInferencer(ImageInferencer):
     Raises:
         FileNotFoundError: There is no such file.
         RuntimeError: A file is damaged, or a checkpoint belongs to another model.
-        TimeoutError: In a call: it took longer than ``time_limit``.
         ValueError: The config belongs to another model or cannot work; there are no weights; an adapter does not fit; a
             ``size`` below 1. In a call: an image is more than eight times as long as wide; a caption is missing; the
             schedule has fewer steps; the prediction is not finite.
     """
 
     preprocess_kwargs = {'text'}
-    forward_kwargs = {'num_steps', 'save_steps', 'time_limit'}
+    forward_kwargs = {'num_steps', 'save_steps'}
     endings = ('.npz',)
 
     def __init__(
@@ -159,17 +155,15 @@ class TargetInferencer(ImageInferencer):
         text: str | None = None,
         num_steps: int | None = None,
         save_steps: bool = False,
-        time_limit: float | None = None,
     ) -> list[dict]:
         """Predict a batch of images of any sizes; those of one size in the model go through it together."""
-        deadline = math.inf if time_limit is None else time.monotonic() + time_limit
         captions = [self._caption(frame, text) for frame in frames] if self.model.use_prompts else None
         inputs = [self.pipeline(frame.pixels) for frame in frames]  # each (1, 3, h, w)
         predictions = [None] * len(frames)
         for group in same_sizes(inputs):
             batch = torch.cat([inputs[index] for index in group])
             steps = self.model.trace(batch, captions and [captions[index] for index in group], num_steps)
-            latents = list(until(deadline, steps))
+            latents = list(steps)
             maps = [self._decode(step, batch) for step in (latents if save_steps else latents[-1:])]
             for place, index in enumerate(group):
                 targets = [self._restore(step[place], frames[index].pixels) for step in maps]
@@ -284,18 +278,6 @@ def resized_side(config: Config) -> int | None:
         if class_name(transform['type']) == 'Resize' and 'scale' in transform:
             return min(transform['scale'])
     return None
-
-
-def until(deadline: float, steps: Iterator[torch.Tensor]) -> Iterator[torch.Tensor]:
-    """Take steps until a deadline by ``time.monotonic``. A step cannot be interrupted, but no further one starts.
-
-    Raises:
-        TimeoutError: The deadline has passed.
-    """
-    for step in steps:
-        if time.monotonic() > deadline:
-            raise TimeoutError('The prediction exceeded the time limit: use fewer steps, or raise the limit')
-        yield step
 
 
 def to_picture(target: np.ndarray, codec: TargetCodec) -> np.ndarray:
