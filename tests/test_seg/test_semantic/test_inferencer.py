@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 import torch
 from mmengine.registry import init_default_scope
-from mmseg.apis import inference_model, init_model
+from mmseg.apis import MMSegInferencer, inference_model, init_model
 
 from mmdiffperc.compat.checkpoint import load_file
 from mmdiffperc.inference import build_inferencer
@@ -40,6 +40,12 @@ def test_labels_are_those_of_the_host(inferencer, model, tmp_path):
         np.testing.assert_array_equal(written, prediction['labels'])
         overlay = cv2.imread(str(tmp_path / f'{index:06}_overlay.png'))
         np.testing.assert_array_equal(overlay[..., ::-1], results['visualization'][index])
+
+
+def test_the_inferencer_of_mmseg_agrees(tiny_vpd, tiny_checkpoint, inferencer, image):
+    labels = MMSegInferencer(tiny_vpd, tiny_checkpoint, device='cpu')(image)['predictions']
+    assert len(np.unique(labels)) > 1
+    np.testing.assert_array_equal(labels, inferencer(image)['predictions'][0]['labels'])
 
 
 def noise(*shape, dtype=np.uint8):
