@@ -1,3 +1,5 @@
+"""What `tests/bad_inputs` does not try: a file with a field of another type, or a damaged one, is an error there."""
+
 import json
 from warnings import catch_warnings
 
@@ -78,25 +80,11 @@ def test_images_outside_of_their_folder(load, name, detections):
         load(FIGURE, detections=detections, file_name=name)
 
 
-@pytest.mark.parametrize('value', [float('nan'), float('inf')])
-def test_keypoints_that_are_not_finite(load, value):
-    with pytest.raises(ValueError, match=r'people\.json.*annotation 2'):
-        load(FIGURE, dict(FIGURE, keypoints=[value, *KEYPOINTS[1:]]))
-
-
-@pytest.mark.parametrize('content', ['', '{"images": [', '[' * 100_000, '[]', '3', '{"images": [{"id": 1}]}', '\udcff'])
-def test_file_that_is_not_in_the_format_of_coco(tmp_path, content):
-    (tmp_path / 'people.json').write_bytes(content.encode(errors='surrogateescape'))
-    with pytest.raises(ValueError, match=r'people\.json'):
-        CocoDataset(ann_file=str(tmp_path / 'people.json'))
-
-
-@pytest.mark.parametrize('box', [dict(image_id=7), dict(bbox=None)])
-def test_boxes_that_cannot_be_used(load, tmp_path, box):
+def test_detections_in_other_images(load, tmp_path):
     load(FIGURE)
-    found = [dict(image_id=1, category_id=1, bbox=FIGURE['bbox'], score=0.5) | box]
+    found = [dict(image_id=7, category_id=1, bbox=FIGURE['bbox'], score=0.5)]
     (tmp_path / 'boxes.json').write_text(json.dumps(found))
-    with pytest.raises(ValueError, match=r'boxes\.json'):
+    with pytest.raises(ValueError, match=r'boxes\.json.*image_id'):
         CocoDataset(ann_file=str(tmp_path / 'people.json'), bbox_file=str(tmp_path / 'boxes.json'), test_mode=True)
 
 
@@ -125,32 +113,6 @@ def test_boxes_that_could_execute_code(load, tmp_path, suffix):
 )
 def test_overlaps(box, expected):
     assert overlaps(box, (80, 90)) is expected
-
-
-@pytest.mark.parametrize('field', ['bbox', 'keypoints', 'category_id'])
-@pytest.mark.parametrize('value', ['x', [10**40] * 4, [float('nan')] * 4, 1.5])
-def test_fields_of_another_type(load, field, value):
-    with pytest.raises(ValueError, match=r'people\.json'):
-        load(FIGURE, dict(FIGURE, **{field: value}))
-
-
-@pytest.mark.parametrize('change', [dict(score=float('nan')), dict(score='0.5'), dict(image_id='1'), dict(bbox=[1, 2])])
-def test_detections_of_another_type(load, tmp_path, change):
-    load(FIGURE)
-    found = [dict(image_id=1, category_id=1, bbox=FIGURE['bbox'], score=0.5) | change]
-    (tmp_path / 'boxes.json').write_text(json.dumps(found))
-    files = dict(ann_file=str(tmp_path / 'people.json'), bbox_file=str(tmp_path / 'boxes.json'))
-    with pytest.raises(ValueError, match=r'boxes\.json.*bbox'):
-        CocoDataset(**files, test_mode=True)
-
-
-@pytest.mark.parametrize('categories', [[], [dict(id='1', name='person')], [dict(id=1, name=5)]])
-def test_categories_of_another_type(load, tmp_path, categories):
-    load(FIGURE)
-    content = json.loads((tmp_path / 'people.json').read_text())
-    (tmp_path / 'people.json').write_text(json.dumps(content | dict(categories=categories)))
-    with pytest.raises(ValueError, match=r'people\.json.*categor'):
-        CocoDataset(ann_file=str(tmp_path / 'people.json'), data_prefix=dict(img=str(tmp_path)))
 
 
 TURNED_PHOTO, UPRIGHT = (80, 90), (90, 80)  # (height, width) of the stored pixels, and as the photo is shown
@@ -235,11 +197,6 @@ def test_missing_file(load, tmp_path, missing):
     files = dict(ann_file=str(tmp_path / 'people.json'), bbox_file=str(tmp_path / 'boxes.json'))
     with pytest.raises(FileNotFoundError, match=r'nothing\.json.*\.json'):
         CocoDataset(**files | {missing: str(tmp_path / 'nothing.json')}, test_mode=True)
-
-
-def test_keypoints_that_are_no_list(load):
-    with pytest.raises(ValueError, match=r'people\.json.*annotation 1.*keypoints'):
-        load(dict(FIGURE, keypoints=None))
 
 
 @pytest.mark.parametrize(
