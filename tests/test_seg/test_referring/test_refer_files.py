@@ -232,8 +232,3 @@ def test_entry_that_cannot_be_used(write, table, change, problem):
     content[table][1].update(change)
     with pytest.raises(ValueError, match=rf'instances\.json.*{problem}'):
         Instances.load(write(json.dumps(content).encode(), 'instances.json'))
-
-
-def test_deep_json(write):
-    with pytest.raises(ValueError, match=r'instances\.json'):
-        Instances.load(write(b'[' * 100_000, 'instances.json'))
