@@ -165,7 +165,10 @@ def check_images(images: Sequence[CocoImage], ann_file: str, folder: str, transf
     for image in compared:
         if not Path(image.path).is_file():
             there = what_is_there(folder, Path(image.path).suffix)
-            raise FileNotFoundError(f'{image.path}, image {image.number} of {ann_file}, does not exist. {there}')
+            raise FileNotFoundError(
+                f'{image.path}, image {image.number} of {ann_file}, does not exist; check data_root and data_prefix. '
+                f'{there}'
+            )
     read = [(image, header) for image in compared if (header := read_header(image.path))]
     wrong = [(image, header) for image, header in read if image.size not in header.sizes(loader)]
     if wrong:

@@ -16,7 +16,7 @@ def folder(tmp_path):
     [('.PNG', '.png'), ('.jpg', '.JPG'), ('jpg', '.JPG'), ('_mask.png', '.png'), ('_photo.jpg', '.JPG')],
 )
 def test_nearest_suffix(folder, suffix, nearest):
-    assert what_is_there(str(folder / 'images'), suffix).endswith(f'did you mean {nearest!r}?')
+    assert what_is_there(str(folder / 'images'), suffix).endswith(f' {nearest!r}?')
 
 
 def test_suffix_that_is_there(folder):

@@ -21,6 +21,7 @@ from mmengine.config import Config, DictAction
 
 from mmdiffperc.command_line import add_shared, bounded, config_file, key_value, one_line_errors, positive, tool_parser
 from mmdiffperc.inference import build_inferencer
+from mmdiffperc.inference.inferencer import ImageInferencer
 from mmdiffperc.inference.page import Predictor, build_page, serve
 from mmdiffperc.inference.page_limits import Limits
 
@@ -86,15 +87,20 @@ def read_task(*parts: str) -> tuple[Config, str]:
     return config, weights
 
 
-def start(args: argparse.Namespace, **options) -> gr.Blocks:
-    """Load all models, so that errors appear before the page opens, and serve the page.
+def build_inferencers(args: argparse.Namespace) -> dict[str, ImageInferencer]:
+    """Load all models, so that errors appear before the page opens."""
+    settings = dict(device=args.device, dtype=args.dtype, show_progress=False)
+    return {name: build_inferencer(*task, **settings) for name, task in args.task.items()}
+
+
+def start(args: argparse.Namespace, inferencers: dict[str, ImageInferencer], **options) -> gr.Blocks:
+    """Serve the page.
 
     Args:
         args (argparse.Namespace): The command line.
+        inferencers (dict[str, ImageInferencer]): The inferencer of each task.
         **options: Further arguments of Gradio's ``launch``.
     """
-    settings = dict(device=args.device, dtype=args.dtype, show_progress=False)
-    inferencers = {name: build_inferencer(*task, **settings) for name, task in args.task.items()}
     limits = Limits(args.max_bytes, args.max_pixels, args.max_queue, args.time_limit)
     page = build_page(Predictor(inferencers, limits))
     serve(page, limits, server_name=args.host, server_port=args.port, **options)
@@ -104,7 +110,8 @@ def start(args: argparse.Namespace, **options) -> gr.Blocks:
 @one_line_errors(ValueError, TypeError, OSError, RuntimeError, pickle.UnpicklingError)
 def main(arguments=None):
     """Run the tool, by default with the arguments of the command line."""
-    start(parse_args(arguments))
+    args = parse_args(arguments)
+    start(args, build_inferencers(args))
 
 
 if __name__ == '__main__':

@@ -39,6 +39,7 @@ def predictions(inferencer, images):
 
 def test_objects_are_those_of_the_host(files, inferencer, images, predictions):
     assert isinstance(inferencer, DetectionInferencer)
+    assert {control.name for control in inferencer.controls} == {'threshold'} <= inferencer.call_options()
     model = init_detector(*files, device='cpu')
     for image, prediction in zip(images, predictions, strict=True):
         expected = inference_detector(model, image).pred_instances

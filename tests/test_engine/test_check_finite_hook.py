@@ -144,7 +144,7 @@ def test_target_is_named(tmp_path):
 def test_gradient_that_is_not_finite_though_the_loss_is(tmp_path):
     message = message_of(make_runner(tmp_path, model=Depth(rooted=True)))
     assert 'iteration 1' in message and re.search(r'\b1 of 6 .* head \(Conv2d\)', message)
-    assert 'in the batch' not in message
+    assert 'inputs of' not in message and 'gt_depth_map' not in message
     assert not list(tmp_path.glob('*.pth'))
 
 

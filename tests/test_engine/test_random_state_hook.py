@@ -196,7 +196,9 @@ def test_malformed_seed_is_refused(seed):
 def test_checkpoint_of_other_software_has_no_seed(tmp_path):
     torch.save(dict(state_dict=Dropped().state_dict(), meta=dict(author='none')), tmp_path / 'other.pth')
     runner = make_runner(tmp_path / 'run', False, validate=False, load_from=str(tmp_path / 'other.pth'))
+    seed = runner.seed
     train(runner)
+    assert runner.seed == seed
 
 
 @pytest.fixture

@@ -97,7 +97,7 @@ def test_arrays_of_numbers(array):
 @pytest.mark.parametrize('array', [np.array([[print]]), np.array(['far']), np.ones(2, 'f4,i4'), np.ones(2, complex)])
 def test_other_types_are_refused(array):
     for content in (npy(array), npz(x=npy(array))):
-        with pytest.raises(ValueError, match='some.npz.*array of numbers'):
+        with pytest.raises(ValueError, match='some.npz'):
             decode_target(content, 'some.npz')
 
 

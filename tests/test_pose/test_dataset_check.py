@@ -1,54 +1,24 @@
+"""What `tests/bad_inputs` does not try: a file with a field of another type, or a damaged one, is an error there."""
+
 import json
 from warnings import catch_warnings
 
 import numpy as np
 import pytest
-from mmengine.logging import MMLogger
+from logs import heard
 from mmpose.datasets.datasets import CocoDataset
 from PIL import ExifTags, Image
 
-from mmdiffperc.pose import CheckedCocoDataset
 from mmdiffperc.pose.dataset_check import overlaps
 
-CATEGORY = dict(id=1, name='person')
-KEYPOINTS = np.tile([20.0, 30.0, 2.0], 17).tolist()
-FIGURE = dict(category_id=1, bbox=[10, 5, 30, 60], keypoints=KEYPOINTS, num_keypoints=17, area=900, iscrowd=0)
+from .people import FIGURE, KEYPOINTS
 
 
-@pytest.fixture
-def load(tmp_path):
-    """The data set of an image, 90 wide and 80 high, with these annotations."""
-    Image.new('RGB', (90, 80)).save(tmp_path / '1.png')
-
-    def load(*annotations, detections=None, file_name='1.png', size=(80, 90), pipeline=(), kind=CocoDataset):
-        numbered = [dict(one, id=index, image_id=1) for index, one in enumerate(annotations, start=1)]
-        images = [dict(id=1, file_name=file_name, width=size[1], height=size[0])]
-        path = tmp_path / 'people.json'
-        path.write_text(json.dumps(dict(images=images, annotations=numbered, categories=[CATEGORY])))
-        options = {}
-        if detections is not None:
-            found = [dict(image_id=1, category_id=1, bbox=box, score=0.5) for box in detections]
-            (tmp_path / 'boxes.json').write_text(json.dumps(found))
-            options = dict(bbox_file=str(tmp_path / 'boxes.json'), test_mode=True)
-        options.update(data_prefix=dict(img=str(tmp_path)), pipeline=list(pipeline))
-        return kind(ann_file=str(path), **options)
-
-    return load
-
-
-@pytest.fixture
-def warnings(monkeypatch):
-    """Collects what is logged as a warning."""
-    texts = []
-    monkeypatch.setattr(MMLogger.get_current_instance(), 'warning', texts.append)
-    monkeypatch.setattr(MMLogger.get_current_instance(), 'log', lambda level, text: texts.append(text))
-    return texts
-
-
-def test_good_file_is_that_of_mmpose(load, warnings):
-    (sample,) = load(FIGURE)
+def test_good_file_is_that_of_mmpose(load, caplog):
+    with heard(caplog):
+        (sample,) = load(FIGURE)
     assert sample['bbox'].tolist() == [[10, 5, 40, 65]] and sample['keypoints'].shape == (1, 17, 2)
-    assert not [text for text in warnings if 'people.json' in text]
+    assert 'people.json' not in caplog.text
 
 
 def test_data_sets_of_another_format_are_left_alone(load):
@@ -91,24 +61,16 @@ def test_nothing_usable(load):
         load(unlabelled, dict(FIGURE, iscrowd=1))
 
 
-def test_boxes_outside_are_left_out(load, warnings):
+def test_boxes_outside_are_left_out(load, caplog):
     outside = dict(FIGURE, bbox=[95, 5, 30, 60])
     partly = dict(FIGURE, bbox=[-20, 40, 30, 60])
-    dataset = load(outside, FIGURE, partly, dict(FIGURE, bbox=[10, 5, 0, 60]))
+    with heard(caplog):
+        dataset = load(outside, FIGURE, partly, dict(FIGURE, bbox=[10, 5, 0, 60]))
     assert [sample['id'] for sample in dataset] == [2, 3]
     assert dataset[1]['bbox'].tolist() == [[0, 40, 10, 79]]
-    assert sum('image: 2' in text for text in warnings) == 1
+    assert caplog.text.count('image: 2') == 1
     with pytest.raises(ValueError, match=r'people\.json'):
         load(outside)
-
-
-def test_detections_outside_are_left_out(load, warnings):
-    good, outside, empty, partly = [10, 5, 30, 60], [10, -70, 30, 60], [10, 5, 30, 0], [-20, 40, 30, 60]
-    dataset = load(FIGURE, detections=[outside, good, empty, partly], kind=CheckedCocoDataset)
-    assert [sample['bbox'].tolist() for sample in dataset] == [[[10, 5, 40, 65]], [[-20, 40, 10, 100]]]
-    assert sum('boxes.json: ' in text and 'image: 2' in text for text in warnings) == 1
-    with pytest.raises(ValueError, match=r'boxes\.json.*1 boxes'):
-        load(FIGURE, detections=[outside])
 
 
 @pytest.mark.parametrize('name', ['../1.png', '/1.png'])
@@ -118,25 +80,11 @@ def test_images_outside_of_their_folder(load, name, detections):
         load(FIGURE, detections=detections, file_name=name)
 
 
-@pytest.mark.parametrize('value', [float('nan'), float('inf')])
-def test_keypoints_that_are_not_finite(load, value):
-    with pytest.raises(ValueError, match=r'people\.json.*annotation 2'):
-        load(FIGURE, dict(FIGURE, keypoints=[value, *KEYPOINTS[1:]]))
-
-
-@pytest.mark.parametrize('content', ['', '{"images": [', '[' * 100_000, '[]', '3', '{"images": [{"id": 1}]}', '\udcff'])
-def test_file_that_is_not_in_the_format_of_coco(tmp_path, content):
-    (tmp_path / 'people.json').write_bytes(content.encode(errors='surrogateescape'))
-    with pytest.raises(ValueError, match=r'people\.json'):
-        CocoDataset(ann_file=str(tmp_path / 'people.json'))
-
-
-@pytest.mark.parametrize('box', [dict(image_id=7), dict(bbox=None)])
-def test_boxes_that_cannot_be_used(load, tmp_path, box):
+def test_detections_in_other_images(load, tmp_path):
     load(FIGURE)
-    found = [dict(image_id=1, category_id=1, bbox=FIGURE['bbox'], score=0.5) | box]
+    found = [dict(image_id=7, category_id=1, bbox=FIGURE['bbox'], score=0.5)]
     (tmp_path / 'boxes.json').write_text(json.dumps(found))
-    with pytest.raises(ValueError, match=r'boxes\.json'):
+    with pytest.raises(ValueError, match=r'boxes\.json.*image_id'):
         CocoDataset(ann_file=str(tmp_path / 'people.json'), bbox_file=str(tmp_path / 'boxes.json'), test_mode=True)
 
 
@@ -165,32 +113,6 @@ def test_boxes_that_could_execute_code(load, tmp_path, suffix):
 )
 def test_overlaps(box, expected):
     assert overlaps(box, (80, 90)) is expected
-
-
-@pytest.mark.parametrize('field', ['bbox', 'keypoints', 'category_id'])
-@pytest.mark.parametrize('value', ['x', [10**40] * 4, [float('nan')] * 4, 1.5])
-def test_fields_of_another_type(load, field, value):
-    with pytest.raises(ValueError, match=r'people\.json'):
-        load(FIGURE, dict(FIGURE, **{field: value}))
-
-
-@pytest.mark.parametrize('change', [dict(score=float('nan')), dict(score='0.5'), dict(image_id='1'), dict(bbox=[1, 2])])
-def test_detections_of_another_type(load, tmp_path, change):
-    load(FIGURE)
-    found = [dict(image_id=1, category_id=1, bbox=FIGURE['bbox'], score=0.5) | change]
-    (tmp_path / 'boxes.json').write_text(json.dumps(found))
-    files = dict(ann_file=str(tmp_path / 'people.json'), bbox_file=str(tmp_path / 'boxes.json'))
-    with pytest.raises(ValueError, match=r'boxes\.json.*bbox'):
-        CocoDataset(**files, test_mode=True)
-
-
-@pytest.mark.parametrize('categories', [[], [dict(id='1', name='person')], [dict(id=1, name=5)]])
-def test_categories_of_another_type(load, tmp_path, categories):
-    load(FIGURE)
-    content = json.loads((tmp_path / 'people.json').read_text())
-    (tmp_path / 'people.json').write_text(json.dumps(content | dict(categories=categories)))
-    with pytest.raises(ValueError, match=r'people\.json.*categor'):
-        CocoDataset(ann_file=str(tmp_path / 'people.json'), data_prefix=dict(img=str(tmp_path)))
 
 
 TURNED_PHOTO, UPRIGHT = (80, 90), (90, 80)  # (height, width) of the stored pixels, and as the photo is shown
@@ -275,11 +197,6 @@ def test_missing_file(load, tmp_path, missing):
     files = dict(ann_file=str(tmp_path / 'people.json'), bbox_file=str(tmp_path / 'boxes.json'))
     with pytest.raises(FileNotFoundError, match=r'nothing\.json.*\.json'):
         CocoDataset(**files | {missing: str(tmp_path / 'nothing.json')}, test_mode=True)
-
-
-def test_keypoints_that_are_no_list(load):
-    with pytest.raises(ValueError, match=r'people\.json.*annotation 1.*keypoints'):
-        load(dict(FIGURE, keypoints=None))
 
 
 @pytest.mark.parametrize(

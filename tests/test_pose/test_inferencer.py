@@ -58,6 +58,7 @@ def assert_same(people, expected):
 
 def test_given_boxes_in_their_order(inferencer, reference, image):
     assert isinstance(inferencer, PoseInferencer)
+    assert {control.name for control in inferencer.controls} == {'boxes', 'threshold'} <= inferencer.call_options()
     people = predict(inferencer, image, boxes=BOXES)
     assert people['boxes'].tolist() == BOXES and people['box_scores'].tolist() == [1.0] * 4
     assert_same(people, reference(image, BOXES))

@@ -3,7 +3,7 @@ from collections import OrderedDict
 
 import pytest
 import torch
-from mmengine.logging import MMLogger
+from logs import heard
 from mmengine.model import BaseModule
 from mmengine.runner.checkpoint import load_state_dict
 from torch import nn
@@ -90,10 +90,8 @@ def test_a_part_with_its_own_check():
 
 
 def test_weights_that_prediction_does_not_need(caplog):
-    logger = MMLogger.get_current_instance()
-    logger.addHandler(caplog.handler)  # mmengine's logger passes nothing on
-    load_state_dict(Model(), without(Model(), 'auxiliary_head.', 'loss_decode.', 'norm.num_batches_tracked'))
-    logger.removeHandler(caplog.handler)
+    with heard(caplog):
+        load_state_dict(Model(), without(Model(), 'auxiliary_head.', 'loss_decode.', 'norm.num_batches_tracked'))
     assert any('2 weights of auxiliary_head' in message for message in caplog.messages)
 
 

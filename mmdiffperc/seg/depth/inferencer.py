@@ -19,8 +19,9 @@ class DepthInferencer(ImageInferencer):
     """Predict depth with one of mmseg's depth estimators.
 
     An image passes the test pipeline of the config and is tested in the config's test mode. (mmseg's own inferencer
-    cannot pass a scene to the model.) A prediction is ``dict(depth=...)``, an array ``(H, W)`` in metres, float32, at
-    the size of the image, or of its crop if the pipeline crops it (``KBCrop``).
+    takes a scene only by its number, as ``dict(img=ARRAY, category_id=NUMBER)``.) A prediction is ``dict(depth=...)``,
+    an array ``(H, W)`` in metres, float32, at the size of the image, or of its crop if the pipeline crops it
+    (``KBCrop``).
 
     For each image, ``NAME_depth.npz`` holds this array as ``depth``, ``NAME_depth.png`` holds it in 16 bits, and
     ``NAME_colour.png`` shows it in colours. Pixels in no window of the test mode have the depth NaN, in the PNG 0.

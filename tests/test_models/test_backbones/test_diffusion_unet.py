@@ -4,7 +4,7 @@ import re
 import pytest
 import torch
 import torch.nn.functional as F
-from mmengine.logging import MMLogger
+from logs import heard
 from mmengine.runner import load_checkpoint
 
 from mmdiffperc.models import DiffusionUNet
@@ -298,10 +298,8 @@ def test_init_cfg_locates_its_checkpoint_once(arch, tmp_path, caplog):
     build_vae(arch).half().save_pretrained(tmp_path / 'vae', variant='fp16')
     build_text_encoder(arch).save_pretrained(tmp_path / 'text_encoder')
     backbone = build(arch, init_cfg=dict(type='Pretrained', checkpoint=str(tmp_path), variant='fp16'))
-    logger = MMLogger.get_current_instance()
-    logger.addHandler(caplog.handler)  # mmengine's logger passes nothing on
-    backbone.init_weights()
-    logger.removeHandler(caplog.handler)
+    with heard(caplog):
+        backbone.init_weights()
     assert sum("'text_encoder'" in message for message in caplog.messages) == 1
 
 

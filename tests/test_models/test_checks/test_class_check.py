@@ -2,7 +2,7 @@ import logging
 import re
 
 import pytest
-from mmengine.logging import MMLogger
+from logs import heard
 from mmengine.registry import MODELS, init_default_scope
 from tiny_det import FINER, FPN, NARROW, build_stock
 
@@ -14,10 +14,8 @@ FIVE = list('abcde')
 @pytest.fixture
 def warnings(caplog):
     """What is logged from now on."""
-    logger = MMLogger.get_current_instance()
-    logger.addHandler(caplog.handler)  # mmengine's logger passes nothing on
-    yield lambda: [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
-    logger.removeHandler(caplog.handler)
+    with heard(caplog):
+        yield lambda: [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
 
 
 def retinanet(arch, prompts):

@@ -1,7 +1,7 @@
 import re
 
 import pytest
-from mmengine.logging import MMLogger
+from logs import heard
 from mmengine.registry import MODELS, init_default_scope
 
 RIGHT = dict(mean=[127.5] * 3, std=[127.5] * 3, bgr_to_rgb=True)
@@ -21,10 +21,8 @@ def build(arch, caplog):
         MODELS.build(dict(type='EncoderDecoder', data_preprocessor=preprocessor, backbone=backbone, decode_head=head))
         return [one.getMessage() for one in caplog.records if one.getMessage().startswith('data_preprocessor')]
 
-    logger = MMLogger.get_current_instance()
-    logger.addHandler(caplog.handler)  # mmengine's logger passes nothing on
-    yield built
-    logger.removeHandler(caplog.handler)
+    with heard(caplog):
+        yield built
 
 
 @pytest.mark.parametrize('right', [RIGHT, dict(mean=[127.5], std=[127.5], rgb_to_bgr=True)])

@@ -1,9 +1,7 @@
-import logging
-
 import numpy as np
 import pytest
 import torch
-from mmengine.logging import MMLogger
+from logs import heard
 
 from mmdiffperc.models.layers.image_check import ImageCheck
 
@@ -53,9 +51,7 @@ def test_values_that_cannot_be_images_are_refused_in_the_first_batch(value):
 
 
 def test_unusual_values_are_a_warning(caplog):
-    logger = MMLogger.get_instance('values')
-    with caplog.at_level(logging.WARNING, logger=logger.name):
-        logger.addHandler(caplog.handler)
+    with heard(caplog):
         ImageCheck()(GOOD, torch.float32)
         assert not caplog.records
         ImageCheck()(GOOD * 2.5, torch.float32)

@@ -5,7 +5,7 @@ from collections import OrderedDict
 
 import pytest
 import torch
-from mmengine.logging import MMLogger
+from logs import heard
 from mmengine.runner.checkpoint import load_state_dict
 from torch import nn
 
@@ -34,10 +34,8 @@ def encoder():
 @pytest.fixture
 def messages(caplog):
     """What is printed to mmengine's logger, by level."""
-    logger = MMLogger.get_instance('sentences')
-    logger.addHandler(caplog.handler)
-    yield lambda level: [record.getMessage() for record in caplog.records if record.levelno == level]
-    logger.removeHandler(caplog.handler)
+    with heard(caplog):
+        yield lambda level: [record.getMessage() for record in caplog.records if record.levelno == level]
 
 
 def hidden_states(clip, sentence):

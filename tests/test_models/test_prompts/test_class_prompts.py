@@ -3,8 +3,8 @@ import sys
 
 import pytest
 import torch
+from logs import heard
 from mmengine.dataset import BaseDataset
-from mmengine.logging import MMLogger
 from mmengine.registry import DATASETS, init_default_scope
 
 from mmdiffperc.models import ClassPrompts, ScenePrompts
@@ -239,8 +239,6 @@ def test_a_file_without_finite_real_numbers(tmp_path, fault):
 
 
 def test_a_class_that_stands_there_twice_is_logged(caplog):
-    logger = MMLogger.get_current_instance()
-    logger.addHandler(caplog.handler)  # mmengine's logger passes nothing on
-    ClassPrompts(['road', 'tram', 'road'], embed_dims=8)
-    logger.removeHandler(caplog.handler)
+    with heard(caplog):
+        ClassPrompts(['road', 'tram', 'road'], embed_dims=8)
     assert "'road'" in caplog.text

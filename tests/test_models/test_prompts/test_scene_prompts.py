@@ -2,7 +2,7 @@ import logging
 
 import pytest
 import torch
-from mmengine.logging import MMLogger
+from logs import heard
 from mmengine.registry import init_default_scope
 
 from mmdiffperc.models import ScenePrompts
@@ -19,10 +19,8 @@ def prompts():
 @pytest.fixture
 def warnings(caplog):
     """What is printed to mmengine's logger at level WARNING."""
-    logger = MMLogger.get_instance('scenes')
-    logger.addHandler(caplog.handler)
-    yield lambda: [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
-    logger.removeHandler(caplog.handler)
+    with heard(caplog):
+        yield lambda: [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
 
 
 def test_the_scenes_of_nyu_are_in_the_official_order():

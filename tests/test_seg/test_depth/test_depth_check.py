@@ -217,6 +217,7 @@ def test_what_may_be_right(judge):
     judge(NEAR, MILLIMETRES)  # one is near, or another scene
     judge(BYTES, BYTES, factor=0.0392157)  # what the message advises
     judge(BYTES, BYTES * 0, MILLIMETRES * 0, factor=0.0392157)  # nothing was measured in two of them
+    judge(BYTES * 0, MILLIMETRES, MILLIMETRES)  # the bits of a map without depth do not matter
     judge(np.where(MARKED == 65535, 0, MARKED), MILLIMETRES)
     judge(with_value(MILLIMETRES, 4, np.arange(11000, 11004)), MILLIMETRES)  # 4 of 80 pixels are beyond
 

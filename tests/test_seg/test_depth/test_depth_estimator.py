@@ -1,9 +1,8 @@
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from threading import Barrier
 
 import pytest
 import torch
+import torch.nn.functional as F
 from mmengine.config import Config, ConfigDict
 from mmengine.structures import PixelData
 from mmseg.models import DepthEstimator
@@ -83,22 +82,13 @@ def test_depth_has_the_size_of_the_image(build, mode, size):
     assert known.numel() == depth.numel() or mode == 'shift'
 
 
-@pytest.mark.parametrize(
-    ('size', 'padded', 'border'),
-    [((96, 480), (128, 512), (1, 1)), ((352, 128), (384, 128), (1, 0)), ((128, 97), (128, 128), (0, 0))],
-)
-def test_is_the_head_of_mmseg_with_the_official_border(build, size, padded, border):
-    """480 is padded to 512 and 352 to 384 with mid-grey, at the bottom and the right."""
-    estimator, of_mmseg = build(), build(head='VPDDepthHead')
-    of_mmseg.load_state_dict(estimator.state_dict())
-    of_mmseg.decode_head.fmap_border = border
-    images = torch.rand(1, 3, *size) * 2 - 1
-    grey = torch.zeros(1, 3, *padded)
-    grey[..., : size[0], : size[1]] = images
+def test_the_head_fits_the_images_and_gets_their_size(build):
+    estimator = build()
+    images = torch.rand(1, 3, 96, 100) * 2 - 1
     with torch.no_grad():
-        expected = of_mmseg.decode_head(of_mmseg.backbone((grey, torch.tensor([1]))))
-    assert expected.std() > 0.01
-    torch.testing.assert_close(predict(estimator, images, 1), expected[..., : size[0], : size[1]])
+        features = estimator.backbone((F.pad(images, (0, 28, 0, 32)), torch.tensor([1])))
+        expected = estimator.decode_head([*features, (96, 100)])
+    torch.testing.assert_close(predict(estimator, images, 1), expected)
 
 
 def test_the_scene_chooses_the_prompt(build):
@@ -217,19 +207,3 @@ def test_heads_that_fit_images_need_an_estimator_that_lets_them(arch, head):
     backbone = dict(type='DiffusionUNet', arch=arch)
     with pytest.raises(ValueError, match=rf"{head['type']}.*DepthEstimator.*type='DiffusionDepthEstimator'"):
         DepthEstimator(backbone=backbone, decode_head=head)
-
-
-def test_threads_with_images_of_several_sizes(build):
-    """The border of the features follows from an image's size: a shared one would cut other images wrongly."""
-    estimator = build()
-    images = [torch.rand(1, 3, *size) for size in [(64, 96), (96, 64), (83, 70)]]
-    alone = [predict(estimator, one) for one in images]
-    barrier = Barrier(len(images))
-
-    def wait(module, inputs):
-        barrier.wait(timeout=60)
-
-    estimator.decode_head.conv_aggregation.register_forward_pre_hook(wait)
-    with ThreadPoolExecutor(len(images)) as pool:
-        for depth, expected in zip(pool.map(lambda one: predict(estimator, one), images), alone, strict=True):
-            torch.testing.assert_close(depth, expected)

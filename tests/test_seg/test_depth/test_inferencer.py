@@ -6,6 +6,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from mmengine.config import Config
+from mmseg.apis import MMSegInferencer
 from mmseg.datasets.transforms import PackSegInputs
 from tiny_depth import write_checkpoint, write_config
 
@@ -61,6 +62,14 @@ def test_scene_counts_and_may_be_unknown(inferencer, image):
     assert not np.array_equal(kitchen, bookstore) and not np.array_equal(kitchen, unknown)
     with pytest.raises(ValueError, match=r"'spaceship'.*printer_room"):
         predict(inferencer, image, scene='spaceship')
+
+
+def test_the_inferencer_of_mmseg_agrees(files, inferencer, image):
+    """It takes the number of a scene with the image."""
+    of_mmseg = MMSegInferencer(*files, device='cpu')
+    inputs = {None: image, 'kitchen': dict(img=image, category_id=6), 'bookstore': dict(img=image, category_id=26)}
+    for scene, one in inputs.items():
+        np.testing.assert_array_equal(of_mmseg([one])['predictions'], predict(inferencer, image, scene=scene))
 
 
 def test_scene_for_a_model_without_scenes(inferencer, image, monkeypatch):

@@ -8,6 +8,7 @@ import tiny_refer
 import torch
 import torch.nn.functional as F
 from logs import heard
+from mmseg.apis import MMSegInferencer
 
 from mmdiffperc.inference import build_inferencer
 from mmdiffperc.seg import ReferringInferencer
@@ -15,12 +16,16 @@ from mmdiffperc.visualization import mask_overlay
 
 
 @pytest.fixture(scope='module')
-def inferencer(tmp_path_factory):
+def files(tmp_path_factory):
+    """A config and a checkpoint of it."""
     folder = tmp_path_factory.mktemp('refer')
     config = tiny_refer.write_config(folder)
-    return build_inferencer(
-        config, tiny_refer.write_checkpoint(config, folder / 'refer.pth'), device='cpu', show_progress=False
-    )
+    return config, tiny_refer.write_checkpoint(config, folder / 'refer.pth')
+
+
+@pytest.fixture(scope='module')
+def inferencer(files):
+    return build_inferencer(*files, device='cpu', show_progress=False)
 
 
 @pytest.fixture
@@ -44,6 +49,15 @@ def test_is_what_the_model_segments(inferencer):
     mask = prediction['mask']
     assert mask.dtype == bool and 0 < mask.sum() < mask.size
     assert (mask == logits[0].argmax(0).numpy().astype(bool)).mean() > 0.999
+
+
+def test_the_inferencer_of_mmseg_agrees(files, inferencer, image):
+    """It takes a sentence with the image."""
+    of_mmseg, masks = MMSegInferencer(*files, device='cpu'), []
+    for text in ('the red box', 'the floor'):
+        masks.append(of_mmseg([dict(img=image, text=text)])['predictions'])
+        np.testing.assert_array_equal(masks[-1], inferencer(image, text=text)['predictions'][0]['mask'])
+    assert (masks[0] != masks[1]).any() and 0 < masks[0].sum() < masks[0].size
 
 
 def test_files(inferencer, image, tmp_path):

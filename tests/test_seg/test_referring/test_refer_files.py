@@ -221,7 +221,7 @@ def test_one_list_of_sentences_for_all(write, monkeypatch):
         ('images', dict(file_name='/8.jpg'), "image 8.*'/8.jpg'"),
         ('images', dict(file_name=None), 'image 8.*None'),
         ('images', dict(height=4.5), 'image 8 .*height.*4.5'),
-        ('images', dict(id=[8]), 'image .*8.* has the id .*whole number'),
+        ('images', dict(id=[8]), r'image .*8.*\bid\b.*8.*height'),
         ('images', dict(id=7), r'images.*\b7\b'),
         ('annotations', dict(image_id='8'), "annotation 21.*image_id '8'"),
         ('annotations', dict(id=20), r'annotations.*\b20\b'),
@@ -232,8 +232,3 @@ def test_entry_that_cannot_be_used(write, table, change, problem):
     content[table][1].update(change)
     with pytest.raises(ValueError, match=rf'instances\.json.*{problem}'):
         Instances.load(write(json.dumps(content).encode(), 'instances.json'))
-
-
-def test_deep_json(write):
-    with pytest.raises(ValueError, match=r'instances\.json'):
-        Instances.load(write(b'[' * 100_000, 'instances.json'))

@@ -296,4 +296,4 @@ def test_label_map_is_applied(build):
     """As mmseg does: to all labels at once."""
     with warnings.catch_warnings():
         warnings.simplefilter('error')
-        build(mask(0, 7), mask(7, 0), dataset=CheckedSegDataset, label_map={0: 1, 7: 0})
+        build(mask(0, 7), mask(7, 0), dataset=CheckedSegDataset, label_map={7: 0, 0: 1})

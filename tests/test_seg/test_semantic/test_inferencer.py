@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 import torch
 from mmengine.registry import init_default_scope
-from mmseg.apis import inference_model, init_model
+from mmseg.apis import MMSegInferencer, inference_model, init_model
 
 from mmdiffperc.compat.checkpoint import load_file
 from mmdiffperc.inference import build_inferencer
@@ -42,6 +42,12 @@ def test_labels_are_those_of_the_host(inferencer, model, tmp_path):
         np.testing.assert_array_equal(overlay[..., ::-1], results['visualization'][index])
 
 
+def test_the_inferencer_of_mmseg_agrees(tiny_vpd, tiny_checkpoint, inferencer, image):
+    labels = MMSegInferencer(tiny_vpd, tiny_checkpoint, device='cpu')(image)['predictions']
+    assert len(np.unique(labels)) > 1
+    np.testing.assert_array_equal(labels, inferencer(image)['predictions'][0]['labels'])
+
+
 def noise(*shape, dtype=np.uint8):
     return np.random.default_rng(0).integers(0, np.iinfo(dtype).max, shape, dtype, endpoint=True)
 
@@ -65,13 +71,14 @@ def test_unusual_images(model, inferencer, tmp_path, image):
 
 
 @pytest.mark.parametrize('kind', ['bare', 'no meta'])
-def test_weights_without_meta(tiny_vpd, tiny_checkpoint, model, tmp_path, kind):
+def test_weights_without_meta(tiny_vpd, tiny_checkpoint, tmp_path, kind):
     """As other programs save them; mmseg warns that it takes the classes of a data set."""
     weights = load_file(tiny_checkpoint)['state_dict']
     torch.save(weights if kind == 'bare' else dict(state_dict=weights), tmp_path / 'bare.pth')
     with pytest.warns(UserWarning, match='dataset_meta'):
-        bare = init_model(tiny_vpd, str(tmp_path / 'bare.pth'), device='cpu')
-    assert all(torch.equal(weight, model.state_dict()[name]) for name, weight in bare.state_dict().items())
+        loaded = init_model(tiny_vpd, str(tmp_path / 'bare.pth'), device='cpu').state_dict()
+    assert set(loaded) == set(weights)
+    assert all(torch.equal(loaded[name], weight) for name, weight in weights.items())
 
 
 def test_shares_are_listed_from_the_largest(inferencer):

@@ -1,3 +1,5 @@
+import re
+
 import numpy as np
 import pack_lmdb
 import pytest
@@ -33,14 +35,15 @@ def test_pack(images, targets, capsys):
         (targets / f'{name}.npz').read_bytes() for name in 'abc'
     ]
     assert len(ImageTargetDataset(dict(img_path=str(images), target_path=str(out)))) == 3
-    assert run(images, targets)[0] == 0
-    assert 'already there' in capsys.readouterr().out
+    times = [path.stat().st_mtime_ns for path in out.iterdir()]
+    assert run(images, targets)[0] == 0 and str(out) in capsys.readouterr().out.splitlines()[-1]
+    assert [path.stat().st_mtime_ns for path in out.iterdir()] == times  # it is complete
 
 
 def test_full_disk_leaves_nothing(images, targets, capsys):
     with full_disk(60_000):
         status, out = run(images, targets)
-    assert status == 1 and 'disk is not full' in capsys.readouterr().err
+    assert status == 1 and f'{out}: ' in capsys.readouterr().err
     assert not list(out.parent.iterdir())
     assert run(images, targets)[0] == 0
 
@@ -62,7 +65,7 @@ def test_bad_targets(images, targets, capsys):
     assert status == 1 and 'b.npz' in capsys.readouterr().err and not list(out.parent.iterdir())
     (targets / 'b.npz').unlink()
     assert run(images, targets)[0] == 1
-    assert '3 images; missing: 1, such as b.png' in capsys.readouterr().err
+    assert re.search(r'depth: .*\b3\b.*\b1\b.*b\.png', capsys.readouterr().err)
 
 
 def test_something_else_is_kept(images, targets, capsys):
@@ -70,20 +73,11 @@ def test_something_else_is_kept(images, targets, capsys):
     out.mkdir(parents=True)
     (out / 'precious').touch()
     assert run(images, targets)[0] == 1
-    assert 'lmdb of these targets' in capsys.readouterr().err and (out / 'precious').exists()
+    assert str(out) in capsys.readouterr().err and (out / 'precious').exists()
 
 
-def test_names_that_are_no_keys(images, targets, capsys):
-    """Below the folder, with usual file names, but longer than a key of an lmdb may be."""
-    name = '/'.join(['x' * 200] * 3)
-    for folder, suffix, source in ((images, '.png', 'a.png'), (targets, '.npz', 'a.npz')):
-        (folder / name).parent.mkdir(parents=True)
-        (folder / source).rename(folder / f'{name}{suffix}')
-    for listed, problem in ((f'{name}.png', 'at most 511 bytes'), ('../depth/b.png', 'line 1'), ('y' * 300, 'line 1')):
-        (images / 'metadata.jsonl').write_text(metadata_line(listed, 'a box'))
+def test_captions_of_images_elsewhere(images, targets, capsys):
+    for name in ('../depth/b.png', 'y' * 300):
+        (images / 'metadata.jsonl').write_text(metadata_line(name, 'a box'))
         status, out = run(images, targets)
-        assert (
-            status == 1
-            and problem in capsys.readouterr().err
-            and not (out.parent.exists() and list(out.parent.iterdir()))
-        )
+        assert status == 1 and 'line 1' in capsys.readouterr().err and not out.parent.exists()
