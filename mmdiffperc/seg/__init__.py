@@ -20,6 +20,7 @@ from .load_rgb_image import LoadRGBImageFromFile
 from .referring.inferencer import ReferringInferencer
 from .referring.input_size_visualizer import InputSizeVisualizer
 from .referring.masked_cross_entropy import MaskedCrossEntropyLoss
+from .referring.polynomial_lr import PolynomialLR
 from .referring.refer_dataset import ReferringSegDataset
 from .referring.refer_metric import ReferringSegMetric
 from .referring.refer_transforms import EvaluateAtInputSize, LoadReferringMask
@@ -55,6 +56,7 @@ __all__ = [
     'MetaPromptsDepthHead',
     'MonocularDepthMetric',
     'PolyRiseFallLR',
+    'PolynomialLR',
     'ReferringInferencer',
     'ReferringSegDataset',
     'ReferringSegMetric',

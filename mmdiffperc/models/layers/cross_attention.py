@@ -3,7 +3,7 @@
 import re
 from collections.abc import Sequence
 from contextlib import nullcontext
-from typing import Annotated
+from typing import Annotated, Literal
 
 import torch
 from diffusers.models.attention_processor import Attention, AttnProcessor2_0
@@ -18,6 +18,9 @@ MapStrides = Annotated[
     Listed[Stride],
     Distinct,
     Expected('a list such as (16, 32) without repeated strides; to get no maps, leave cross_attention out'),
+]
+MapBlocks = Annotated[
+    Listed[Literal['down', 'mid', 'up']], Distinct, Expected("a list of 'down', 'mid' and 'up', without repetition")
 ]
 
 
@@ -65,21 +68,25 @@ def uncached_autocast(tensor: torch.Tensor):
 @MODELS.register_module()
 @validated
 class CrossAttentionMaps:
-    """Collect the maps of the cross-attention layers in the down and up blocks at some strides.
+    """Collect the maps of the cross-attention layers at some strides.
 
     As in `VPD <https://arxiv.org/abs/2303.02153>`_, the maps are softmax probabilities, averaged over the heads and
-    then over the layers with the same stride. The middle block is excluded, and so are layers that the backbone has
-    removed because no returned level needs them. All other layers keep their fused attention.
+    then over the layers with the same stride. Layers that the backbone has removed, because no returned level needs
+    them, are excluded. All other layers keep their fused attention.
 
     Args:
         strides (Sequence[int]): Strides of the layers, in pixels of the image. Defaults to (16, 32).
+        blocks (Sequence[str]): Blocks of the layers: ``'down'``, ``'mid'`` and ``'up'``, the ``attn_selector`` of the
+            official code. The middle block has the coarsest stride, 64 with Stable Diffusion. Defaults to
+            ('down', 'up'), as in all released models of VPD.
         with_grad (bool): Let gradients flow through the maps. They do not in the official code, because its gradient
             checkpointing runs the forward pass without gradients; the backward pass then needs no memory for the maps.
             Defaults to False.
     """
 
-    def __init__(self, strides: MapStrides = (16, 32), with_grad: bool = False):
+    def __init__(self, strides: MapStrides = (16, 32), blocks: MapBlocks = ('down', 'up'), with_grad: bool = False):
         self.strides = tuple(strides)
+        self.blocks = tuple(blocks)
         self.with_grad = with_grad
         self._layers = {stride: [] for stride in self.strides}
 
@@ -92,25 +99,25 @@ class CrossAttentionMaps:
             recorder (Recorder): Keeps the maps of every layer during a recording.
 
         Raises:
-            ValueError: A stride has no cross-attention layer.
+            ValueError: A stride has no cross-attention layer in these blocks.
         """
         levels = len(unet.config.block_out_channels)
         processors = dict(unet.attn_processors)
         available = set()
         for name in processors:
-            found = re.match(r'(down|up)_blocks\.(\d+)\..*attn2', name)
-            if not found:
+            block, index = re.match(r'(down|mid|up)_blocks?\.(\d*)', name).groups()
+            if block not in self.blocks or 'attn2' not in name:
                 continue
-            side, index = found[1], int(found[2])
-            stride = latent_stride * 2 ** (index if side == 'down' else levels - 1 - index)
+            level = int(index) if block == 'down' else levels - 1 - int(index or 0)  # the middle block has no index
+            stride = latent_stride * 2**level
             available.add(stride)
             if stride in self._layers:
                 processors[name] = MapAttnProcessor(name, recorder, self.with_grad)
                 self._layers[stride].append(name)
         if missing := set(self.strides) - available:
             raise ValueError(
-                f'cross_attention: strides {sorted(missing)} have no cross-attention layer in this U-Net; '
-                f'choose from {sorted(available)}'
+                f'cross_attention: strides {sorted(missing)} have no cross-attention layer in the blocks '
+                f'{", ".join(self.blocks)} of this U-Net; choose from {sorted(available)}'
             )
         unet.set_attn_processor(processors)
 

@@ -1,6 +1,6 @@
 """RefCOCO for referring segmentation."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 import numpy as np
 from mmengine import fileio
@@ -14,7 +14,7 @@ from mmdiffperc.coco import CocoImage, check_images
 from mmdiffperc.validation import Expected, validated
 
 from .coco_segmentation import check_polygons
-from .refer_files import Instances, load_refs
+from .refer_files import SENTENCE_FIELDS, Instances, load_refs
 
 Seed = Annotated[int, Field(ge=0, lt=2**32), Expected('a whole number from 0 to 2**32 - 1')]
 
@@ -26,8 +26,8 @@ class ReferringSegDataset(BaseSegDataset):
 
     It reads the files of Yu et al. (ECCV 2016) with the arguments of mmdet's ``RefCocoDataset``. A training sample is
     an object with one of its sentences, drawn anew each time with NumPy's generator, which mmengine seeds. With
-    ``test_mode=True``, every sentence is a sample. Sentences are used as typed (``raw``). Like every data set of mmseg,
-    it is checked when it is built, see :func:`.check_seg_dataset`.
+    ``test_mode=True``, every sentence is a sample. Like every data set of mmseg, it is checked when it is built, see
+    :func:`.check_seg_dataset`.
 
     Args:
         ann_file (str): COCO JSON file with the objects, ``refcoco/instances.json``.
@@ -35,6 +35,9 @@ class ReferringSegDataset(BaseSegDataset):
             has the splits train, val, testA and testB; ``refs(umd).p`` of RefCOCOg has train, val and test;
             ``refs(google).p`` has train and val, and for RefCOCO also test.
         split (str): Name of the split. Defaults to 'train'.
+        sentence_field (str): ``'sent'`` reads the cleaned sentences, in lower case and without punctuation, as the
+            official code of LAVT and VPD does. ``'raw'`` reads the sentences as typed. A sentence that has only the
+            other field is read from it. Defaults to 'sent'.
         filter_cfg (dict, optional): ``dict(filter_empty_sentences=True)`` leaves out sentences without a word, which
             otherwise raise an error. Default: None.
         shuffle_seed (int, optional): Seed with which every sample gets the sentences of another one. The score of a
@@ -52,10 +55,17 @@ class ReferringSegDataset(BaseSegDataset):
     METAINFO = dict(classes=('background', 'referred object'), palette=[[0, 0, 0], [220, 20, 60]])
 
     def __init__(
-        self, ann_file: str, split_file: str, split: str = 'train', shuffle_seed: Seed | None = None, **kwargs
+        self,
+        ann_file: str,
+        split_file: str,
+        split: str = 'train',
+        sentence_field: Literal[SENTENCE_FIELDS] = 'sent',
+        shuffle_seed: Seed | None = None,
+        **kwargs,
     ):
         self.split_file = split_file
         self.split = split
+        self.sentence_field = sentence_field
         self.shuffle_seed = shuffle_seed
         super().__init__(ann_file=ann_file, **kwargs)
 
@@ -119,7 +129,9 @@ class ReferringSegDataset(BaseSegDataset):
         )
 
     def _sentences(self, ref: dict) -> list[str]:
-        sentences = [one['raw'] for one in ref['sentences'] if one['raw'].strip()]
+        fields = (self.sentence_field, *SENTENCE_FIELDS)
+        texts = [next(one[field] for field in fields if field in one) for one in ref['sentences']]
+        sentences = [text for text in texts if text.strip()]
         if sentences and len(sentences) == len(ref['sentences']):
             return sentences
         problem = f'{self.split_file}: ref {ref["ref_id"]} has an empty sentence, or no sentence'

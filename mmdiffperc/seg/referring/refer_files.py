@@ -14,6 +14,7 @@ from mmdiffperc.files import brief, read_json, relative_name
 
 MOST_SENTENCES = 1_000_000  # RefCOCO has 142,000; a small pickle can repeat one list endlessly
 LONGEST_SENTENCE = 2_000  # characters
+SENTENCE_FIELDS = ('sent', 'raw')  # cleaned: lower case, no punctuation; as typed
 # Lists, dicts, strings, numbers, and names, which the unpickler then refuses. Other opcodes execute code, build keys
 # that take hours to hash (tuples of tuples), or allocate memory of any length (byte arrays).
 OPCODES = frozenset(
@@ -68,7 +69,7 @@ def load_refs(path: str, backend_args: dict | None = None) -> list[dict]:
 
     Returns:
         list[dict]: For every referred object: ``ref_id``, ``ann_id``, ``image_id``, ``category_id``, ``split`` and
-        ``sentences``, a list of dicts with the sentence as typed, ``raw``.
+        ``sentences``, a list of dicts with the cleaned sentence ``sent``, the sentence as typed ``raw``, or both.
 
     Raises:
         FileNotFoundError: The file does not exist.
@@ -176,7 +177,7 @@ def _check_refs(path: str, refs: Any):
         if not _is_ref(ref):
             raise ValueError(
                 f'{path}: entry {number} is not a ref of RefCOCO: expected ints {", ".join(IDS)} (one object; '
-                'gRefCOCO has lists), a split, and sentences with "raw", a text of at most '
+                'gRefCOCO has lists), a split, and sentences with "sent", "raw" or both, texts of at most '
                 f'{LONGEST_SENTENCE} characters: {brief(ref, 200)}'
             )
         if (other := numbers.setdefault(ref['ref_id'], number)) != number:
@@ -193,9 +194,10 @@ def _is_ref(ref: Any) -> bool:
         and all(is_count(ref.get(key)) for key in IDS)
         and isinstance(ref.get('split'), str)
         and isinstance(ref.get('sentences'), list)
-        and all(isinstance(one, dict) and _is_sentence(one.get('raw')) for one in ref['sentences'])
+        and all(map(_is_sentence, ref['sentences']))
     )
 
 
-def _is_sentence(text):
-    return isinstance(text, str) and len(text) <= LONGEST_SENTENCE
+def _is_sentence(entry: Any) -> bool:
+    texts = [entry[field] for field in SENTENCE_FIELDS if field in entry] if isinstance(entry, dict) else []
+    return bool(texts) and all(isinstance(text, str) and len(text) <= LONGEST_SENTENCE for text in texts)

@@ -9,7 +9,7 @@ from mmseg.models.utils import resize
 from mmseg.registry import MODELS
 from torch import nn
 
-from mmdiffperc.validation import Fraction, Listed, PositiveInt, Width, Widths, validated
+from mmdiffperc.validation import Fraction, Initialisation, Listed, PositiveInt, Width, Widths, validated
 
 BATCH_NORM = dict(type='BN')
 
@@ -34,6 +34,8 @@ class SimpleDecodingHead(BaseDecodeHead):
         dropout_ratio (float): Dropout before the classification. Defaults to 0.
         norm_cfg (dict): Normalisation. Defaults to batch normalisation; use SyncBN if a device has few images.
         align_corners (bool): How features and logits are enlarged. Defaults to True.
+        init_cfg (dict | list[dict], optional): How the weights are initialised. Default: PyTorch's initialisation, as
+            in the official code. mmcv's and mmseg's defaults differ from it.
         **kwargs: Arguments of mmseg's ``BaseDecodeHead``. The papers' loss is
             ``loss_decode=dict(type='MaskedCrossEntropyLoss', class_weight=[0.9, 1.1])``.
     """
@@ -48,6 +50,7 @@ class SimpleDecodingHead(BaseDecodeHead):
         dropout_ratio: Fraction = 0.0,
         norm_cfg: dict | None = BATCH_NORM,
         align_corners: bool = True,
+        init_cfg: Initialisation | None = None,
         **kwargs,
     ):
         super().__init__(
@@ -60,6 +63,7 @@ class SimpleDecodingHead(BaseDecodeHead):
             dropout_ratio=dropout_ratio,
             norm_cfg=norm_cfg,
             align_corners=align_corners,
+            init_cfg=init_cfg,
             **kwargs,
         )
         *skip_channels, coarsest = in_channels
@@ -89,7 +93,7 @@ class SimpleDecodingHead(BaseDecodeHead):
         return resize(feature, size, mode='bilinear', align_corners=self.align_corners, warning=False)
 
     def _conv(self, in_channels: int) -> ConvModule:
-        return ConvModule(
+        block = ConvModule(
             in_channels,
             self.channels,
             3,
@@ -98,3 +102,5 @@ class SimpleDecodingHead(BaseDecodeHead):
             norm_cfg=self.norm_cfg,
             act_cfg=self.act_cfg,
         )
+        block.conv.reset_parameters()  # ConvModule has drawn wider weights, by Kaiming's method
+        return block

@@ -65,7 +65,8 @@ class CocoWriter(Writer):
 class RefCocoWriter(Writer):
     """``images/{train,val}/*.png``, ``instances.json`` and ``refs(unc).p``.
 
-    mmdet's ``RefCocoDataset`` and :class:`.ReferringSegDataset` read them. Validation scenes with an even number belong
+    mmdet's ``RefCocoDataset`` and :class:`.ReferringSegDataset` read them. As in RefCOCO, ``sent`` is in lower case and
+    has no punctuation, unlike ``raw``. Validation scenes with an even number belong
     to the split ``val``. The others belong to ``testA`` if they show a figure, as RefCOCO's show people, and to
     ``testB`` if they do not.
     """
@@ -106,8 +107,8 @@ class RefCocoWriter(Writer):
                     file_name=image['file_name'],
                     sent_ids=list(range(first, self.num_sentences)),
                     sentences=[
-                        dict(sent_id=number, raw=text, sent=text, tokens=text.split())
-                        for number, text in enumerate(sentences, start=first)
+                        dict(sent_id=number, raw=f'{sent[0].upper()}{sent[1:]}.', sent=sent, tokens=sent.split())
+                        for number, sent in enumerate(sentences, start=first)
                     ],
                 )
             )

@@ -60,6 +60,15 @@ def test_declared_channels_and_strides_are_the_actual_ones(archs, name, strides,
         assert torch.isfinite(feature).all()
 
 
+def test_maps_of_the_middle_block(arch):
+    backbone = build(arch, out_indices=(1, 3), cross_attention=dict(strides=(64,), blocks=('mid',))).eval()
+    assert backbone.out_channels == (16, 40 + 3)
+    with torch.no_grad():
+        finer, coarsest = backbone(torch.rand(IMAGES))
+    assert finer.shape == (2, 16, 4, 6) and coarsest.shape == (2, 43, 1, 2)
+    torch.testing.assert_close(coarsest[:, 40:].sum(1), torch.ones(2, 1, 2))
+
+
 @pytest.mark.parametrize(
     ('name', 'out_indices'), [('sd1', (0,)), ('sd1', (1,)), ('sd1', (2, 0)), ('sd1', (3,)), ('one layer', (1, 3))]
 )

@@ -19,8 +19,9 @@ LAYERS = {
         'down_blocks.2.attentions.1',
         *(f'up_blocks.1.attentions.{i}' for i in range(3)),
     ],
+    64: ['mid_block.attentions.0'],
 }
-SIZES = {8: (11, 6), 16: (6, 3), 32: (3, 2)}
+SIZES = {8: (11, 6), 16: (6, 3), 32: (3, 2), 64: (2, 1)}
 LATENTS, PROMPTS = (2, 4, 11, 6), (2, 5)
 
 
@@ -48,28 +49,52 @@ def keep_projections(unet, layer, kept):
 
 
 @pytest.mark.parametrize('name', ['sd1', 'sd2'])
-@pytest.mark.parametrize('strides', [(16, 32), (8,)])
-def test_maps_are_the_mean_softmax_of_queries_and_keys(archs, name, strides):
+@pytest.mark.parametrize(
+    ('strides', 'blocks'),
+    [
+        ((16, 32), ('down', 'up')),
+        ((8,), ('down', 'up')),
+        ((16, 32), ('down',)),
+        ((8, 32), ('up',)),
+        ((32, 64), ('mid', 'up')),
+    ],
+)
+def test_maps_are_the_mean_softmax_of_queries_and_keys(archs, name, strides, blocks):
     unet = build_unet(archs[name]).eval()
     with torch.no_grad():  # fresh weights give maps that are nearly flat
         for weight_name, weight in unet.named_parameters():
             if '.attn2.to_q.' in weight_name or '.attn2.to_k.' in weight_name:
                 weight.mul_(8)
     kept = {}
-    heads = {layer: keep_projections(unet, layer, kept) for stride in strides for layer in LAYERS[stride]}
+    layers = {stride: [layer for layer in LAYERS[stride] if layer.startswith(blocks)] for stride in strides}
+    heads = {layer: keep_projections(unet, layer, kept) for stride in strides for layer in layers[stride]}
     with torch.no_grad():
-        results = collect(CrossAttentionMaps(strides), unet)
+        results = collect(CrossAttentionMaps(strides, blocks), unet)
     for stride in strides:
         height, width = SIZES[stride]
         expected = torch.zeros(2, 5, height, width)
-        for layer in LAYERS[stride]:
+        for layer in layers[stride]:
             query = kept[layer, 'to_q'].view(2, height * width, heads[layer], -1)
             key = kept[layer, 'to_k'].view(2, 5, heads[layer], -1)
             scores = torch.einsum('bqhd,bkhd->bhqk', query, key) / query.shape[-1] ** 0.5
-            expected += scores.softmax(-1).mean(1).transpose(1, 2).reshape(expected.shape) / 5
+            expected += scores.softmax(-1).mean(1).transpose(1, 2).reshape(expected.shape)
+        expected /= len(layers[stride])
         assert results[stride].std(1).mean() > 0.02
         torch.testing.assert_close(results[stride], expected)
         torch.testing.assert_close(results[stride].sum(1), torch.ones(2, height, width))
+
+
+def test_maps_of_both_sides_are_the_weighted_mean_of_each_side(arch):
+    """At every stride, two of five layers are in the down blocks."""
+    unet, results = build_unet(arch).eval(), {}
+    for blocks in (('down', 'up'), ('down',), ('up',)):
+        torch.manual_seed(0)  # for the same inputs
+        with torch.no_grad():
+            results[blocks] = collect(CrossAttentionMaps(blocks=blocks), unet)
+    for stride in (16, 32):
+        both, down, up = (maps[stride] for maps in results.values())
+        torch.testing.assert_close(both, (2 * down + 3 * up) / 5)
+        assert not torch.allclose(down, up, rtol=1e-3)
 
 
 def test_only_the_wanted_layers_compute_probabilities(arch):
@@ -140,3 +165,18 @@ def test_another_latent_stride(archs):
 def test_a_stride_without_cross_attention(arch):
     with pytest.raises(ValueError, match=r'\[12, 64\].*\[8, 16, 32\]'):
         CrossAttentionMaps((64, 16, 12)).attach(build_unet(arch), 8, Recorder())
+
+
+@pytest.mark.parametrize(
+    ('strides', 'blocks', 'message'),
+    [((16, 64), ('up', 'down'), r'\[64\].*up, down'), ((16, 64), ('mid',), r'\[16\].*mid.*\[64\]')],
+)
+def test_a_stride_that_the_blocks_lack(arch, strides, blocks, message):
+    with pytest.raises(ValueError, match=message):
+        CrossAttentionMaps(strides, blocks).attach(build_unet(arch), 8, Recorder())
+
+
+@pytest.mark.parametrize('blocks', [(), ('up', 'up'), ('up_cross',), 'up'])
+def test_wrong_blocks(blocks):
+    with pytest.raises(ValueError, match="CrossAttentionMaps: blocks=.*'down', 'mid'"):
+        CrossAttentionMaps(blocks=blocks)

@@ -16,7 +16,9 @@ from mmdiffperc.seg.referring.refer_transforms import EvaluateAtInputSize, LoadR
 from mmdiffperc.toy_scenes.writers import DatasetSpec, make_sample, write_dataset
 
 CONFIGS = Path(__file__).parents[3] / 'configs' / '_base_' / 'datasets'
-SENTENCES = {1: ['Left cat', 'the cat on the left'], 2: ['a dog'], 3: ['it', 'this', 'that one']}
+# As typed, by the number of the object.
+RAW = {1: ['Left cat', 'the cat, on the left'], 2: ['a dog'], 3: ['It.', 'this', 'THAT one!']}
+SENTENCES = {1: ['left cat', 'the cat on the left'], 2: ['a dog'], 3: ['it', 'this', 'that one']}
 SPLITS = {1: 'train', 2: 'train', 3: 'val'}
 
 
@@ -30,7 +32,9 @@ def refs():
             category_id=5,
             split=SPLITS[number],
             file_name='another_name.jpg',  # RefCOCO's own has the object's number in it
-            sentences=[dict(raw=text, sent=text.lower(), tokens=text.split()) for text in sentences],
+            sentences=[
+                dict(raw=raw, sent=sent, tokens=sent.split()) for raw, sent in zip(RAW[number], sentences, strict=True)
+            ],
         )
         for number, sentences in SENTENCES.items()
     ]
@@ -105,6 +109,28 @@ def test_every_sentence_is_a_test_sample(build, split):
     found = [(info['ref_id'], info['sentence_number'], info['text']) for info in infos]
     expected = [(n, *sentence) for n in SENTENCES for sentence in enumerate(SENTENCES[n]) if SPLITS[n] == split]
     assert found == expected
+
+
+def test_sentences_cleaned_or_as_typed(build):
+    def texts_of(**arguments):
+        dataset = build(split='val', test_mode=True, **arguments)
+        return [dataset.get_data_info(index)['text'] for index in range(len(dataset))]
+
+    assert texts_of() == texts_of(sentence_field='sent') == SENTENCES[3]
+    assert texts_of(sentence_field='raw') == RAW[3]
+    with pytest.raises(ValueError, match="sentence_field.*'sent'.*'raw'"):
+        build(sentence_field='tokens')
+
+
+@pytest.mark.parametrize('field', ['sent', 'raw'])
+def test_sentences_with_only_one_field(build, write, field):
+    only = refs()
+    only[2]['sentences'][1:2] = [{field: 'This, then.'}]
+    write(only)
+    for sentence_field, others in dict(sent=SENTENCES, raw=RAW).items():
+        dataset = build(split='val', test_mode=True, sentence_field=sentence_field)
+        found = [dataset.get_data_info(index)['text'] for index in range(3)]
+        assert found == [others[3][0], 'This, then.', others[3][2]]
 
 
 @pytest.mark.parametrize('test_mode', [False, True])

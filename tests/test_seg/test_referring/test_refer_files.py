@@ -86,7 +86,8 @@ def test_no_list_of_refs(write, content):
         dict(sentences='the left one'),
         dict(sentences=['the left one']),
         dict(sentences=[dict(raw=None)]),
-        dict(sentences=[dict(sent='the left one')]),
+        dict(sentences=[dict(tokens=['left', 'one'])]),
+        dict(sentences=[dict(raw='the left one', sent=None)]),
     ],
 )
 def test_entry_that_is_no_ref(write, change):

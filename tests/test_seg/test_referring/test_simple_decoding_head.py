@@ -70,6 +70,24 @@ def test_size_of_the_papers():
     assert head.dropout is None
 
 
+def test_initial_weights_are_those_of_pytorch():
+    """A convolution draws from U(-b, b) with b = 1 / sqrt(fan-in), whose standard deviation is b / sqrt(3)."""
+    head = SimpleDecodingHead([32, 64, 96, 128], channels=64)
+    head.init_weights()
+    convs = [block.conv for fusion in head.fusions for block in fusion]
+    fan_ins = [9 * (128 + 96), 9 * 64, 9 * (64 + 64), 9 * 64, 9 * (64 + 32), 9 * 64, 64]
+    for conv, fan_in in zip([*convs, head.conv_seg], fan_ins, strict=True):
+        assert conv.weight.std().item() == pytest.approx((3 * fan_in) ** -0.5, rel=0.2)
+        assert 0.8 < conv.weight.abs().max() * fan_in**0.5 <= 1
+    assert 0 < head.conv_seg.bias.abs().max() <= 64**-0.5
+
+
+def test_other_initial_weights():
+    head = SimpleDecodingHead(CHANNELS, 8, init_cfg=dict(type='Constant', val=0.5, layer='Conv2d'))
+    head.init_weights()
+    assert all((weight == 0.5).all() for weight in head.parameters() if weight.dim() == 4)
+
+
 def test_logits_are_enlarged_with_aligned_corners(head, features):
     predicted = head.predict(features, [dict(img_shape=(44, 24))] * 2, None)
     expected = F.interpolate(head(features), (44, 24), mode='bilinear', align_corners=True)

@@ -1,4 +1,5 @@
 import json
+import pickle
 from pathlib import Path
 
 import numpy as np
@@ -123,7 +124,19 @@ def test_refcoco_dataset_reads_it(toy_root, toy_spec, split):
     for data in dataset:
         sample = expected[Path(data['img_path']).name]
         assert (data['img'][..., ::-1] == sample.rendering.image).all()
-        assert data['text'] == [sentence for _, sentence in sample.references]
+        # mmdet reads `raw` and converts it to lower case; the full stop remains.
+        assert data['text'] == [f'{sentence}.' for _, sentence in sample.references]
         assert len(data['text']) == len(data['gt_masks']) >= 6
         for mask, (index, _) in zip(data['gt_masks'].masks, sample.references, strict=True):
             assert (mask == (sample.rendering.instance_map == index + 1)).all()
+
+
+def test_refcoco_sentences_cleaned_and_as_typed(toy_root, toy_spec):
+    refs = pickle.loads((toy_root / 'refcoco/refs(unc).p').read_bytes())
+    sentences = [sentence for ref in refs for sentence in ref['sentences'] if ref['split'] == 'train']
+    texts = [
+        text for index in range(toy_spec.num_train) for _, text in make_sample(toy_spec, 'train', index).references
+    ]
+    assert [one['sent'] for one in sentences] == [' '.join(one['tokens']) for one in sentences] == texts
+    assert all(text.replace(' ', '').isalpha() and text.islower() for text in texts)
+    assert [one['raw'] for one in sentences] == [f'T{text[1:]}.' for text in texts]
