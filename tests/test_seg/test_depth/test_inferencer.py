@@ -63,10 +63,22 @@ def test_scene_counts_and_may_be_unknown(inferencer, image):
         predict(inferencer, image, scene='spaceship')
 
 
-def test_scene_for_a_model_without_scenes(inferencer, image, monkeypatch):
+def test_scene_from_the_name_of_the_file(inferencer, image, tmp_path):
+    """As the test data of the config find it: the whole name by default."""
+    path = tmp_path / 'office_kitchen_0001.png'
+    cv2.imwrite(str(path), image)
+    dataset = inferencer.cfg.test_dataloader.dataset.to_dict()
+    for match, scene in (('whole', 'office_kitchen'), ('part', 'kitchen')):
+        other = rebuilt(inferencer, dict(dataset, scene_match=match))
+        np.testing.assert_array_equal(predict(other, path, scene='auto'), predict(other, path, scene=scene))
+    np.testing.assert_array_equal(predict(inferencer, image, scene='auto'), predict(inferencer, image))
+
+
+@pytest.mark.parametrize('scene', ['kitchen', 'auto'])
+def test_scene_for_a_model_without_scenes(inferencer, image, monkeypatch, scene):
     monkeypatch.setattr(type(inferencer.model.backbone), 'class_embed_select', False)
-    with pytest.raises(ValueError, match="'kitchen'.*none"):
-        predict(inferencer, image, scene='kitchen')
+    with pytest.raises(ValueError, match=f"'{scene}'.*none"):
+        predict(inferencer, image, scene=scene)
 
 
 def test_a_batch_gives_what_its_images_give(inferencer, image):
