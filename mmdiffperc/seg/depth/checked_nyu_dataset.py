@@ -3,7 +3,7 @@
 import re
 from collections.abc import Sequence
 from pathlib import PurePath
-from typing import Any, Literal
+from typing import Literal
 
 from mmseg.datasets import NYUDataset
 from mmseg.registry import DATASETS
@@ -48,7 +48,7 @@ class CheckedNYUDataset(NYUDataset):
         **kwargs: Arguments of mmseg's ``NYUDataset``.
     """
 
-    def __init__(self, scene_match: SceneMatch = 'whole', **kwargs: Any):
+    def __init__(self, scene_match: SceneMatch = 'whole', **kwargs):
         self.scene_match = scene_match
         super().__init__(**kwargs)
 
