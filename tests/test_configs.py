@@ -459,10 +459,28 @@ def test_metaprompts_depth_protocol(data):
     assert config.train_dataloader.batch_size == 3 and config.train_cfg.max_epochs == 25
 
 
-@pytest.mark.parametrize('name', [VPD_DEPTH, *MMSEG_DEPTH.values(), *METAPROMPTS_DEPTH.values()])
-def test_depth_on_several_gpus_shares_the_statistics_of_batch_norm(name):
+@pytest.mark.parametrize('name', [VPD_DEPTH, *METAPROMPTS_DEPTH.values()])
+def test_original_depth_recipes_broadcast_the_statistics_of_batch_norm(name):
     wrapper = load(name).model_wrapper_cfg
     assert wrapper == dict(type='MMDistributedDataParallel', broadcast_buffers=True)
+
+
+@pytest.mark.parametrize('name', MMSEG_DEPTH.values())
+def test_mmseg_depth_uses_the_default_wrapper_of_mmengine(name):
+    """It does not broadcast buffers."""
+    assert 'model_wrapper_cfg' not in load(name)
+
+
+def test_scenes_are_matched_as_in_the_recipes():
+    for name, match in {VPD_DEPTH: 'part', **dict.fromkeys(MMSEG_DEPTH.values(), 'whole')}.items():
+        config = load(name)
+        for phase in ('train', 'val', 'test'):
+            assert config[f'{phase}_dataloader'].dataset.get('scene_match', 'whole') == match
+
+
+def test_class_embeddings_of_ade20k_are_of_one_sentence():
+    prompts = model_of('vpd/vpd_sd1-5-fpn_8xb2-80k_ade20k-512x512.py').backbone.prompts
+    assert prompts.templates == ('a photo of a {}',)
 
 
 def test_metaprompts_depth_recipe():

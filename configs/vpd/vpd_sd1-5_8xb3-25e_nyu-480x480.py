@@ -18,6 +18,9 @@ model = dict(
         ),
     ),
 )
-train_dataloader = dict(batch_size=3, drop_last=True, sampler=dict(type='DefaultSampler'))
+scenes = dict(scene_match='part')  # the original code searches a file name for each scene class in turn
+train_dataloader = dict(batch_size=3, drop_last=True, sampler=dict(type='DefaultSampler'), dataset=scenes)
+val_dataloader = dict(dataset=scenes)
+test_dataloader = val_dataloader
 tta_model = dict(type='DepthTTAModel')
 log_processor = dict(by_epoch=True)

@@ -14,7 +14,7 @@ norm_cfg = dict(type='BN', requires_grad=True)
 
 model = dict(
     data_preprocessor=dict(size=(128, 128)),
-    backbone=dict(**_base_.tiny_backbone, prompts=dict(classes='ToyScenesDataset')),
+    backbone=dict(**_base_.tiny_backbone, prompts=dict(classes='ToyScenesDataset', templates='imagenet')),
     neck=dict(
         in_channels=[width + num_classes * maps for width, maps in _base_.tiny_taps],
         out_channels=channels,

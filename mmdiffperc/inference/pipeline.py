@@ -29,11 +29,21 @@ def pipeline_for_testing(cfg: Config) -> Compose:
 
 def metainfo_for_testing(cfg: Config) -> dict:
     """Return the meta information of the test data, such as classes and palette, without reading the data."""
+    dataset = dataset_for_testing(cfg)
+    with DATASETS.switch_scope_and_registry(cfg.get('default_scope', 'mmengine')) as registry:
+        return registry.build(dict(dataset, pipeline=[], lazy_init=True)).metainfo
+
+
+def dataset_for_testing(cfg: Config) -> dict:
+    """Return the config of the test data set, without the data sets that wrap it, such as ``RepeatDataset``.
+
+    Only the first of several data sets (``ConcatDataset``) or data loaders (a list) is used. Without test data, the
+    result is empty.
+    """
     dataset = _test_dataset(cfg)
     while inner := _inner(dataset):
         dataset = inner
-    with DATASETS.switch_scope_and_registry(cfg.get('default_scope', 'mmengine')) as registry:
-        return registry.build(dict(dataset, pipeline=[], lazy_init=True)).metainfo
+    return dataset
 
 
 def transforms_for_testing(cfg: Config) -> list[dict]:

@@ -29,6 +29,7 @@ TOOLS = {
     'tools': (
         'app',
         'benchmark',
+        'check_data',
         'constant_depth',
         'convert_checkpoint',
         'draw_predictions',
@@ -250,6 +251,7 @@ FILES = [
     ('swap_backbone', ['config.py', '--out-file', 'out.py'], 'default_scope'),
     ('swap_backbone', ['nobody::a', '--out-file', 'out.py'], 'nobody'),
     ('swap_backbone', ['config.py', '--out-file', 'out.py', '--scope', 'nobody'], 'backbone'),
+    ('check_data', ['config.py'], 'train_dataloader'),
     ('constant_depth', ['config.py'], 'config.py'),
     ('benchmark', ['config.py'], 'backbone'),
     ('measure_prior', ['--cfg-options', 'nonsense'], 'cfg-options'),

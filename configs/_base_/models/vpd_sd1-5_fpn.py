@@ -9,7 +9,13 @@ norm_cfg = dict(type='SyncBN', requires_grad=True)
 model = dict(
     type='EncoderDecoder',
     backbone=dict(
-        prompts=dict(type='ClassPrompts', classes='ADE20KDataset', adapter=dict(type='TextAdapter')),
+        prompts=dict(
+            type='ClassPrompts',
+            classes='ADE20KDataset',
+            # The rows of the official class_embeddings.pth are longer than a mean over many sentences would be.
+            templates='photo',
+            adapter=dict(type='TextAdapter'),
+        ),
         cross_attention=_base_.cross_attention,
     ),
     neck=dict(

@@ -12,6 +12,3 @@ optim_wrapper = dict(
 )
 default_hooks = dict(checkpoint=dict(save_best='rmse', rule='less', max_keep_ckpts=1))
 custom_hooks = [dict(type='RandomStateHook'), dict(type='CheckFiniteHook')]
-# All processes use the batch norm statistics of the main process, which saves them. This is torch's default, and the
-# official runs did the same. mmengine's default differs.
-model_wrapper_cfg = dict(type='MMDistributedDataParallel', broadcast_buffers=True)

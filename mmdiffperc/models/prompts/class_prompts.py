@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import torch
 from mmengine.logging import MMLogger
@@ -20,6 +20,8 @@ from mmdiffperc.weights.sources import Source
 
 from .base_prompts import BasePrompts, build_adapter
 from .sentences import UNREADABLE, clean, is_readable
+
+PHOTO = 'a photo of a {}'
 
 
 def imagenet_templates() -> list[str]:
@@ -88,12 +90,19 @@ def _template(sentence: str) -> str:
     return sentence
 
 
+def _sentences(templates: str | Sequence[str]) -> tuple[str, ...]:
+    if templates == 'imagenet':
+        return tuple(imagenet_templates())
+    return (PHOTO,) if templates == 'photo' else tuple(templates)
+
+
 ClassNames = Annotated[
     Text | Annotated[Listed[str], AfterValidator(_names)],
     Expected("a list of class names, such as ['road', 'tram'], none of them empty; or the name of a dataset"),
 ]
 Templates = Annotated[
-    Listed[Annotated[str, AfterValidator(_template)]], Expected("a list of sentences such as 'a photo of a {}'")
+    Literal['imagenet', 'photo'] | Listed[Annotated[str, AfterValidator(_template)]],
+    Expected("'imagenet', 'photo', or a list of sentences such as 'a photo of a {}'"),
 ]
 
 
@@ -111,7 +120,9 @@ class ClassPrompts(BasePrompts):
         embed_dims (int): Width ``C`` of an embedding. The backbone fills it in.
         embeddings (str, optional): File with ready embeddings ``(K, C)``, in the order of the classes, such as
             the official ``class_embeddings.pth``. It is read when weights are initialised.
-        templates (Sequence[str], optional): Sentences with one ``{}``. Defaults to the 80 of ImageNet.
+        templates (str | Sequence[str]): ``'imagenet'``, CLIP's 80 sentences for ImageNet; ``'photo'``, the one sentence
+            ``'a photo of a {}'``; or a list of sentences with one ``{}``. A mean over several sentences is a shorter
+            vector than the embedding of one of them. Defaults to 'imagenet'.
         max_length (int): Sentences are cut and padded to this many tokens. Defaults to 20, as in VPD.
         adapter (dict, optional): Config of a module that refines the embeddings, such as ``dict(type='TextAdapter')``.
 
@@ -125,7 +136,7 @@ class ClassPrompts(BasePrompts):
         classes: ClassNames,
         embed_dims: Width,
         embeddings: Location | None = None,
-        templates: Templates | None = None,
+        templates: Templates = 'imagenet',
         max_length: MaxLength = 20,
         adapter: Component | None = None,
     ):
@@ -140,7 +151,7 @@ class ClassPrompts(BasePrompts):
         if unreadable and not embeddings:
             raise ValueError(f'classes: {brief(unreadable[0])} {UNREADABLE}, or give a file of `embeddings`')
         self.file = embeddings
-        self.templates = tuple(imagenet_templates() if templates is None else templates)
+        self.templates = _sentences(templates)
         self.max_length = max_length
         self.register_buffer('embeddings', torch.randn(len(self.classes), embed_dims))
         self.adapter = build_adapter(adapter, embed_dims)

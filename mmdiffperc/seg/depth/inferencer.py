@@ -5,14 +5,15 @@ import argparse
 import numpy as np
 from mmseg.structures import SegDataSample
 
-from mmdiffperc.command_line import positive_float
+from mmdiffperc.command_line import AUTO, positive_float
 from mmdiffperc.inference.controls import Control
 from mmdiffperc.inference.inferencer import ImageInferencer
 from mmdiffperc.inference.inputs import Frame
+from mmdiffperc.inference.pipeline import dataset_for_testing
 from mmdiffperc.inference.writers import encode_npz, encode_png
 from mmdiffperc.visualization.depth import colour_depth
 
-from .checked_nyu_dataset import UNKNOWN_SCENE
+from .checked_nyu_dataset import UNKNOWN_SCENE, find_scene
 
 
 class DepthInferencer(ImageInferencer):
@@ -28,7 +29,8 @@ class DepthInferencer(ImageInferencer):
 
     Options of a call:
 
-    - ``scene`` (str, optional): One of the scene classes with which the model was trained, such as ``'kitchen'``.
+    - ``scene`` (str, optional): One of the scene classes with which the model was trained, such as ``'kitchen'``; or
+      ``'auto'`` to find it in the name of each image, as the test data of the config do (:func:`.find_scene`).
       Default: unknown, for which the model uses the mean prompt of all scenes.
     - ``png_scale`` (float): Units of ``NAME_depth.png`` per metre. Defaults to 1000, for millimetres.
 
@@ -44,7 +46,10 @@ class DepthInferencer(ImageInferencer):
     @classmethod
     def add_options(cls, parser: argparse.ArgumentParser):
         """Add ``--scene`` and ``--png-scale``."""
-        parser.add_argument('--scene', help='scene class of the images, such as kitchen (default: unknown)')
+        parser.add_argument(
+            '--scene',
+            help='scene class of the images, such as kitchen, or auto to find it in their names (default: unknown)',
+        )
         parser.add_argument(
             '--png-scale',
             type=positive_float,
@@ -64,7 +69,7 @@ class DepthInferencer(ImageInferencer):
 
     def describe(self, frame: Frame, scene: str | None = None) -> dict:
         """Return the number of the scene class."""
-        return dict(category_id=self._scene_index(scene))
+        return dict(category_id=self._scene_index(frame, scene))
 
     def to_prediction(self, result: SegDataSample, frame: Frame) -> dict:
         """Return the depth in metres."""
@@ -90,10 +95,13 @@ class DepthInferencer(ImageInferencer):
         depth = prediction['depth']
         return f'{np.nanmin(depth):.2f} to {np.nanmax(depth):.2f} m'
 
-    def _scene_index(self, scene: str | None) -> int:
+    def _scene_index(self, frame: Frame, scene: str | None) -> int:
         if scene is None:
             return UNKNOWN_SCENE
+        if scene == AUTO and self._scenes:
+            match = dataset_for_testing(self.cfg).get('scene_match', 'whole')
+            return find_scene(frame.source.name, self._scenes, match)
         if scene not in self._scenes:
-            known = ', '.join(self._scenes) or 'none, because this model takes no scene'
+            known = ', '.join([*self._scenes, AUTO] if self._scenes else ['none, because this model takes no scene'])
             raise ValueError(f'Unknown scene {scene!r}: choose from {known}; or leave it out')
         return self._scenes.index(scene)

@@ -48,6 +48,20 @@ def test_imagenet_templates():
     assert {'a photo of a {}.', 'itap of a {}.', 'a tattoo of the {}.'} < set(templates)
 
 
+@pytest.mark.parametrize('kind', [ClassPrompts, ScenePrompts])
+def test_templates_by_name(kind):
+    assert kind(['sky'], embed_dims=8).templates == tuple(imagenet_templates())
+    assert kind(['sky'], embed_dims=8, templates='imagenet').templates == tuple(imagenet_templates())
+    assert kind(['sky'], embed_dims=8, templates='photo').templates == ('a photo of a {}',)
+
+
+def test_a_mean_over_many_sentences_is_shorter_than_one_sentence():
+    one, mean = (ClassPrompts(['kitchen', 'sphere', 'wall'], 96, templates=name) for name in ('photo', 'imagenet'))
+    for prompts in (one, mean):
+        prompts.init_embeddings('tiny-sd', 'tiny-sd')
+    assert (mean.embeddings.norm(dim=1) < one.embeddings.norm(dim=1)).all()
+
+
 def test_classes_of_a_list():
     assert resolve_classes(['sky', 'a tree']) == ('sky', 'a tree')
 

@@ -9,6 +9,7 @@ from mmseg.datasets import NYUDataset
 from mmseg.registry import DATASETS
 
 from mmdiffperc.seg import CheckDepth, CheckedNYUDataset  # noqa: F401  (registers them)
+from mmdiffperc.seg.depth.checked_nyu_dataset import find_scene
 
 CONFIGS = Path(__file__).parents[3] / 'configs'
 NAMES = (
@@ -16,6 +17,9 @@ NAMES = (
     '_base_/datasets/toy_nyu_128x128.py',
     'vpd/vpd_sd1-5_4xb8-25k_nyu-512x512.py',
 )
+# The folders of NYU Depth v2 without their numbers, as they are in the lists of BTS and VPD.
+FOLDERS = (*NYUDataset.METAINFO['classes'], 'nyu_office')
+PART_OF = {'study_room': 'study', 'office_kitchen': 'kitchen', 'nyu_office': 'office'}
 
 
 @pytest.fixture(autouse=True)
@@ -49,6 +53,36 @@ def test_is_the_data_set_of_mmseg(write):
     assert ours.metainfo == theirs.metainfo
     assert [ours.get_data_info(i) for i in range(3)] == [theirs.get_data_info(i) for i in range(len(theirs))]
     assert [ours.get_data_info(i)['category_id'] for i in range(3)] == [-1, 21, 6]
+
+
+@pytest.mark.parametrize('form', ['{}_0001a_00012.jpg', '{}_00012.jpg', 'train/{}_0_00012.jpg'])
+def test_scenes_of_the_original_code_and_of_mmseg(form):
+    """The first class that occurs in the name, and the class that equals the name."""
+    classes = NYUDataset.METAINFO['classes']
+    for folder in FOLDERS:
+        whole = find_scene(form.format(folder), classes)
+        part = find_scene(form.format(folder), classes, 'part')
+        assert whole == (classes.index(folder) if folder in classes else -1)
+        assert classes[part] == PART_OF.get(folder, folder)
+        assert (whole != part) == (folder in PART_OF)
+
+
+def test_scene_of_a_folder_or_none():
+    """The original code searches the name of the folder as well, as in its own layout."""
+    classes = NYUDataset.METAINFO['classes']
+    assert classes[find_scene('data/test/bathroom/rgb_00045.jpg', classes, 'part')] == 'bathroom'
+    assert find_scene('data/test/bathroom/rgb_00045.jpg', classes) == -1
+    assert find_scene('kitchen/test/cave_00045.jpg', classes, 'part') == -1
+
+
+def test_parts_of_names_are_an_option(write):
+    root = write('nyu_office_1_00001', 'study_room_0004_00001')
+    ids = {
+        match: [one['category_id'] for one in build(root, scene_match=match).data_list] for match in ('whole', 'part')
+    }
+    assert ids == dict(whole=[-1, 5], part=[25, 3])
+    with pytest.raises(ValueError, match=r"scene_match='any'.*'whole'.*'part'"):
+        build(root, scene_match='any')
 
 
 def test_name_without_a_number_is_of_no_known_scene(write):

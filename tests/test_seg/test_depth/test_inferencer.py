@@ -64,18 +64,22 @@ def test_scene_counts_and_may_be_unknown(inferencer, image):
         predict(inferencer, image, scene='spaceship')
 
 
-def test_the_inferencer_of_mmseg_agrees(files, inferencer, image):
-    """It takes the number of a scene with the image."""
-    of_mmseg = MMSegInferencer(*files, device='cpu')
-    inputs = {None: image, 'kitchen': dict(img=image, category_id=6), 'bookstore': dict(img=image, category_id=26)}
-    for scene, one in inputs.items():
-        np.testing.assert_array_equal(of_mmseg([one])['predictions'], predict(inferencer, image, scene=scene))
+def test_scene_from_the_name_of_the_file(inferencer, image, tmp_path):
+    """As the test data of the config find it: the whole name by default."""
+    path = tmp_path / 'office_kitchen_0001.png'
+    cv2.imwrite(str(path), image)
+    dataset = inferencer.cfg.test_dataloader.dataset.to_dict()
+    for match, scene in (('whole', 'office_kitchen'), ('part', 'kitchen')):
+        other = rebuilt(inferencer, dict(dataset, scene_match=match))
+        np.testing.assert_array_equal(predict(other, path, scene='auto'), predict(other, path, scene=scene))
+    np.testing.assert_array_equal(predict(inferencer, image, scene='auto'), predict(inferencer, image))
 
 
-def test_scene_for_a_model_without_scenes(inferencer, image, monkeypatch):
+@pytest.mark.parametrize('scene', ['kitchen', 'auto'])
+def test_scene_for_a_model_without_scenes(inferencer, image, monkeypatch, scene):
     monkeypatch.setattr(type(inferencer.model.backbone), 'class_embed_select', False)
-    with pytest.raises(ValueError, match="'kitchen'.*none"):
-        predict(inferencer, image, scene='kitchen')
+    with pytest.raises(ValueError, match=f"'{scene}'.*none"):
+        predict(inferencer, image, scene=scene)
 
 
 def test_a_batch_gives_what_its_images_give(inferencer, image):
