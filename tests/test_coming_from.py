@@ -1,0 +1,212 @@
+"""The rows of ``docs/coming_from.md``: their commands parse, and their options, settings, files and classes exist."""
+
+import argparse
+import functools
+import inspect
+import re
+import runpy
+import shlex
+import sys
+from collections import Counter
+from dataclasses import dataclass
+from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
+
+import mmseg.registry
+import pytest
+import torch
+from mmengine.config import Config, DictAction
+from mmengine.dataset import Compose
+from mmengine.registry import METRICS, MODELS, OPTIMIZERS, VISUALIZERS, DefaultScope, Registry
+from mmengine.runner import Runner
+from pages import ROOT
+from torch.utils.data import DataLoader
+
+import mmdiffperc.generative
+import mmdiffperc.seg  # noqa: F401  (both register their classes)
+from mmdiffperc.models.config_checks import _LoraOptions as LoraOptions
+
+CODE = re.compile(r'`([^`]+)`')
+CONFIG = re.compile(r'(configs|projects)/\S+\.py')
+PROGRAMS = ('python ', 'mim ')
+NOTHING = 'nothing: '
+# A value, a placeholder, or an environment variable.
+LITERAL = re.compile(r"'.*'|-?[\d.]+(e-\d+)?|[A-Z_]+(=\S*)?|None|True|False")
+REGISTRIES = [registry for registry in vars(mmseg.registry).values() if isinstance(registry, Registry)]
+# The keys of dicts without a type that a config may lack.
+RUNNER = inspect.signature(Runner).parameters
+KEYS = {
+    '': RUNNER,
+    'randomness': inspect.signature(Runner.set_randomness).parameters,
+    'auto_scale_lr': {'enable', 'base_batch_size'},
+    'train_dataloader': inspect.signature(DataLoader).parameters,
+    'model.lora': LoraOptions.__annotations__,
+}
+
+
+@dataclass
+class Row:
+    """A row of a table: what the authors have, and what takes its place."""
+
+    section: str
+    official: str
+    here: str
+    command: str
+    config: str
+
+
+def rows() -> list[Row]:
+    """All rows of all tables. The text above a table names the config and the command that its rows are about."""
+    found, section, command, config = [], '', '', ''
+    for line in (ROOT / 'docs' / 'coming_from.md').read_text().splitlines():
+        codes = CODE.findall(line)
+        if line.startswith('#'):
+            section = line.strip('# ')
+        elif line.startswith('| ') and not line.endswith('| here |'):
+            official, here = line.strip('| ').split(' | ')
+            found.append(Row(section, official, here, command, config))
+        elif not line.startswith('|'):
+            config = next(filter(CONFIG.fullmatch, codes), config)
+            command = next((code for code in codes if code.startswith(PROGRAMS)), command)
+    return found
+
+
+ROWS = rows()
+
+
+@pytest.fixture(autouse=True)
+def scope():
+    """Configs of this page are those of mmseg."""
+    DefaultScope.get_instance('coming_from', scope_name='mmseg')
+
+
+@functools.cache
+def load(config: str) -> Config:
+    """Read a config once."""
+    return Config.fromfile(ROOT / config)
+
+
+@functools.cache
+def parser_of_host(action: str):
+    """Return the function that parses the command line of mmseg's script."""
+    (folder,) = find_spec('mmseg').submodule_search_locations
+    return runpy.run_path(f'{folder}/.mim/tools/{action}.py')['parse_args']
+
+
+def parse(command: str, config: str):
+    """Parse a command as its program does, in a folder that holds all files of which it gives only the name."""
+    words = [config if word == 'CONFIG' else word for word in shlex.split(command)]
+    program, script, *arguments = [str(ROOT / word) if CONFIG.fullmatch(word) else word for word in words]
+    for word in arguments:
+        if not re.search('[-/=]', word):
+            Path(word).touch()
+    if program == 'python':
+        tool = import_module(Path(script).stem)
+        assert Path(tool.__file__) == ROOT / script
+        task = [tool.find_task(arguments)] if hasattr(tool, 'find_task') else []
+        tool.build_parser(*task).parse_args(arguments)
+    else:
+        mim = import_module(f'mim.commands.{script}').cli.make_context(script, arguments).params
+        sys.argv = [script, mim['config'], *filter(None, [mim.get('checkpoint')]), *mim['other_args']]
+        parser_of_host(script)()
+
+
+def class_of(name: str) -> type | None:
+    """Return the class that is registered under a name in a registry of mmseg or of mmengine."""
+    return next(filter(None, (registry.get(name) for registry in REGISTRIES)), None)
+
+
+def accepts(place: str, settings: dict, name: str) -> bool:
+    """Whether the class that takes some settings, or a base of it, has an argument of this name."""
+    if 'type' not in settings:
+        return name in KEYS.get(place, ())
+    return any(name in inspect.signature(base).parameters for base in class_of(settings['type']).__mro__)
+
+
+def build(cfg: Config, parts: set[str]):
+    """Build those parts of a config that need neither data nor weights."""
+    if 'model' in parts:
+        with torch.device('meta'):
+            MODELS.build(cfg.model)
+    if 'optim_wrapper' in parts:
+        OPTIMIZERS.build(dict(cfg.optim_wrapper.optimizer, params=[torch.nn.Parameter(torch.ones(2))]))
+    if 'visualizer' in parts:
+        VISUALIZERS.build(dict(cfg.visualizer, name='coming_from'))
+    for part in (name for name in parts if cfg[name]):
+        if part.endswith('_evaluator'):
+            METRICS.build(cfg[part])
+        if part.endswith('_dataloader'):
+            Compose(cfg[part].dataset.pipeline)
+
+
+def check_settings(text: str, config: str):
+    """Check that settings exist in a config, or are arguments of a class in it, and that they can be merged."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument('settings', nargs='+', action=DictAction)
+    pairs = [word if '=' in word else f'{word}=None' for word in shlex.split(text)]
+    for key in parser.parse_args(pairs).settings:
+        *places, name = key.split('.')
+        node = load(config)
+        for place in places:
+            node = node[int(place)] if isinstance(node, list) else node.get(place, {})
+        assert name in node or accepts('.'.join(places), node, name), f'{config} has no {key}'
+    if '=' in text:
+        changed = Config(load(config).to_dict())
+        changed.merge_from_dict(parser.parse_args(pairs).settings)
+        build(changed, {key.split('.')[0] for key in parser.parse_args(pairs).settings})
+
+
+def check(code: str, row: Row, config: str):
+    """Check one span of code in what takes the place of something official."""
+    if code.startswith(PROGRAMS):
+        parse(code, config)
+    elif code.startswith('--'):
+        parse(f'{row.command} {code}', config)
+    elif LITERAL.fullmatch(code):
+        pass
+    elif '=' in code or code.split('.')[0] in {*load(config), *RUNNER}:
+        check_settings(code, config)
+    elif '/' in code:
+        assert (ROOT / code).exists(), code
+    else:
+        assert class_of(code), f'{code} is not registered'
+
+
+@pytest.mark.parametrize('row', ROWS, ids=lambda row: f'{row.section}: {row.official}')
+def test_what_takes_the_place_exists(row, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, 'argv', ['pytest'])
+    monkeypatch.setenv('LOCAL_RANK', '0')
+    if row.here.startswith(NOTHING):
+        assert len(row.here.split()) > 4, 'a reason'
+    else:
+        codes = CODE.findall(row.here)
+        config = next(filter(CONFIG.fullmatch, codes), row.config)
+        for code in codes:
+            check(code, row, config)
+        assert codes
+
+
+def test_every_official_name_has_one_row():
+    names = Counter((row.section, row.official) for row in ROWS)
+    assert set(names.values()) == {1} and len(names) > 250
+
+
+@pytest.mark.parametrize(
+    ('code', 'error'),
+    [
+        ('--aug-test', SystemExit),
+        ('model.backbone.use_attn=False', AssertionError),
+        ('train_dataloader.samples_per_gpu=2', AssertionError),
+        ('configs/vpd/missing.py', AssertionError),
+        ('VPDSeg', AssertionError),
+        ('python tools/convert_checkpoint.py vpd.pth', SystemExit),
+    ],
+)
+def test_what_does_not_exist_is_noticed(code, error, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, 'argv', ['pytest'])
+    row = next(row for row in ROWS if row.config.startswith('configs/vpd') and row.command.startswith('mim test'))
+    with pytest.raises(error):
+        check(code, row, row.config)
