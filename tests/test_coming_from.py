@@ -140,6 +140,7 @@ def build(cfg: Config, parts: set[str]):
             Compose(cfg[part].dataset.pipeline)
 
 
+@functools.cache
 def check_settings(text: str, config: str):
     """Check that settings exist in a config, or are arguments of a class in it, and that they can be merged."""
     parser = argparse.ArgumentParser()
