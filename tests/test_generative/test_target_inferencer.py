@@ -93,8 +93,8 @@ def test_time_limit(inferencer, image):
 def test_files_of_colours(inferencer, photos, image, tmp_path):
     """A folder with a damaged image, whose other images are done; what is done is skipped."""
     (photos / 'a.png').write_bytes((photos / 'bed.png').read_bytes()[:50])
-    with pytest.raises(ValueError, match='(?s)1 of 3.*a.png'):
-        inferencer(photos, out_dir=tmp_path / 'out', batch_size=2)
+    results = inferencer(photos, out_dir=tmp_path / 'out', batch_size=2)
+    assert list(results['errors']) == [str(photos / 'a.png')]
     assert names(tmp_path / 'out') == ['bed.npz', 'bed.png', 'door.npz', 'door.png']
     target = np.load(tmp_path / 'out/bed.npz')['x']
     np.testing.assert_array_equal(target, predict(inferencer, image))
