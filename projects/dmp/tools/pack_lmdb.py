@@ -3,21 +3,21 @@
     python projects/dmp/tools/pack_lmdb.py data/bedrooms/train --targets normals \\
         --out data/bedrooms/targets/train/normals
 
-INPUT is the folder of the images, with or without metadata.jsonl. The database appears when it is complete. If the tool
-fails, it leaves no files behind.
+INPUT is the folder of the images, with or without metadata.jsonl, or an lmdb of images. The database
+appears when it is complete. If the tool fails, it leaves no files behind.
 """
 
 import sys
 from argparse import ArgumentParser
 from pathlib import Path
 
+from generation import add_keys, open_images, select
 from tqdm import tqdm
 
 from mmdiffperc.command_line import add_shared, one_line_errors, tool_parser
 from mmdiffperc.files import whole_folder
 from mmdiffperc.generative.target_files import decode_target
 from mmdiffperc.generative.target_stores import FolderTargets, lmdb_errors, new_database, open_targets, put
-from mmdiffperc.inference.metadata import list_images
 
 # Upper limit for the size of the database. It reserves only addresses, not disk space.
 MAP_SIZE = 1 << 40
@@ -26,15 +26,16 @@ MAP_SIZE = 1 << 40
 def build_parser() -> ArgumentParser:
     """Return the command-line parser."""
     parser = tool_parser(__doc__)
-    add_shared(parser, 'input', help='folder of images')
+    add_shared(parser, 'input', help='folder or lmdb of images')
+    add_keys(parser)
     parser.add_argument('--targets', type=Path, required=True, metavar='FOLDER', help='folder of the targets')
     add_shared(parser, '--out', 'lmdb', required=True)
     return parser
 
 
-def pack(images: Path, targets: Path, out: Path) -> int:
+def pack(images: Path, targets: Path, out: Path, keys: Path | None = None) -> int:
     """Pack the targets of images; return their number, or 0 if the database is already complete."""
-    names, source = [name for name, _ in list_images(images)], FolderTargets(targets)
+    names, source = select(open_images(images)[0], keys, images), FolderTargets(targets)
     if missing := source.missing(names):
         raise FileNotFoundError(
             f'{targets}: expected a target for each of {len(names)} images; missing: {len(missing)}, such as '
@@ -63,7 +64,7 @@ def write_database(folder: Path, names: list[str], source: FolderTargets):
 def main(arguments=None):
     """Run the tool, by default with the arguments of the command line."""
     args = build_parser().parse_args(arguments)
-    number = pack(args.input, args.targets, args.out)
+    number = pack(args.input, args.targets, args.out, args.keys)
     print(f'{args.out}: {f"{number} targets packed" if number else "already there, complete"}.')
 
 
