@@ -108,6 +108,14 @@ def test_files_of_colours(inferencer, photos, image, tmp_path):
     assert (tmp_path / 'out/bed.npz').read_bytes() == b'untouched'
 
 
+def test_a_damaged_image_among_captions(told, photos):
+    damaged = photos / 'a.png'
+    damaged.write_bytes(b'no image')
+    results = told([damaged, photos / 'bed.png'], text=['a', 'a bed'], num_steps=1)
+    assert [prediction is None for prediction in results['predictions']] == [True, False]
+    assert list(results['errors']) == [str(damaged)]
+
+
 def test_files_of_one_channel(told, photos, tmp_path):
     """16 bits, whose white is 8 metres; and a picture after each step."""
     results = told(
