@@ -1,14 +1,13 @@
 #!/usr/bin/env bash
 # From a keyword to evaluated predictions: generate a data set, train DMP, predict the validation images, and evaluate.
 #
-#     KIND=depth METRICS='rel delta' bash projects/dmp/tools/walk.sh
+#     KIND=depth bash projects/dmp/tools/walk.sh
 #
 # Set the variables below in the same way. To continue after an interruption, run the same command again, with
 # TRAIN_OPTIONS=--resume if it was interrupted in training.
 set -euo pipefail
 
 KIND=${KIND:-normals}                               # normals, depth, albedo, shading or segmentation
-METRICS=${METRICS:-l1 angular}                      # measures of this kind of target
 DATA=${DATA:-data/dmp_bedroom}                      # generated images and targets, the data_root of CONFIG
 CONFIG=${CONFIG:-projects/dmp/configs/dmp_sd1-4_1xb8-50k_bedroom-$KIND-512x512.py}
 WORK=${WORK:-work_dirs/dmp_bedroom_$KIND}           # checkpoints and predictions
