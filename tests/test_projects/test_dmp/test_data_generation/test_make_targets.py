@@ -4,13 +4,14 @@ from pathlib import Path
 
 import make_targets
 import numpy as np
+import pack_lmdb
 import pytest
 import target_predictors
 import torch
 from mmengine.config import Config
 
 from mmdiffperc.generative.target_files import decode_target
-from mmdiffperc.generative.target_stores import FolderTargets
+from mmdiffperc.generative.target_stores import FolderTargets, new_database, open_targets, put
 
 CONFIG = Path(__file__).parents[4] / 'projects/dmp/configs/dmp_sd1-4_1xb8-50k_bedroom-segmentation-512x512.py'
 SIZES = dict(a=(32, 48), b=(32, 48), c=(40, 32))
@@ -54,6 +55,35 @@ def test_marigold(images, marigold_folder, kind, pipeline, channels, dtype):
     for name, again in read(images.parent / kind).items():
         step = targets[name].max() / (255 if dtype is np.uint8 else 1000)  # sums of another order round differently
         np.testing.assert_allclose(again / 1.0, targets[name] / 1.0, rtol=0, atol=1.01 * step)
+
+
+def test_processes_and_keys_change_no_target(tmp_path, images, marigold_folder, capsys):
+    arguments = arguments_of(images, 'normals', '--model', marigold_folder('normals'))
+    main, folder = make_targets.main, images.parent / 'normals'
+    assert main(arguments) == 0
+    whole = {file.name: file.read_bytes() for file in folder.glob('*.png')}
+    shutil.rmtree(folder)
+    (tmp_path / 'keys.txt').write_text('c.png\n')
+    assert main([*arguments, '--keys', str(tmp_path / 'keys.txt')]) == 0
+    assert {file.name: file.read_bytes() for file in folder.glob('*.png')} == {'c.png': whole['c.png']}
+    for index in '10':
+        assert main([*arguments, '--index', index, '--world-size', '2']) == 0
+    assert {file.name: file.read_bytes() for file in folder.glob('*.png')} == whole
+    assert [line.split()[-3] for line in capsys.readouterr().out.splitlines()] == ['3', '1', '1', '1']
+
+
+def test_images_of_an_lmdb(tmp_path, images, marigold_folder):
+    """The targets have the names of the keys."""
+    database, out = tmp_path / 'db', tmp_path / 'depth'
+    database.mkdir()
+    with new_database(database, 1 << 20) as environment:
+        for name in 'abc':
+            put(environment, f'x/{name}', (images / f'{name}.png').read_bytes())
+    options = ['--kind', 'depth', '--model', marigold_folder('depth'), '--device', 'cpu']
+    assert make_targets.main([str(database), '--out', str(out), *options]) == 0
+    assert sorted(file.name for file in out.glob('x/*')) == ['a.npz', 'b.npz', 'c.npz']
+    assert pack_lmdb.main([str(database), '--targets', str(out), '--out', str(tmp_path / 'packed')]) == 0
+    assert open_targets(tmp_path / 'packed').keys() == ['x/a', 'x/b', 'x/c']
 
 
 def test_albedo_is_not_shading(images, marigold_folder):
