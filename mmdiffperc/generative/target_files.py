@@ -47,6 +47,12 @@ def decode_target(content: bytes, name: str) -> np.ndarray:
     return array
 
 
+def to_rgb(image: np.ndarray) -> np.ndarray:
+    """Convert an image ``(H, W[, C])`` to RGB: repeat a grey channel, or drop the alpha channel."""
+    image = np.atleast_3d(image)
+    return np.repeat(image, 3, axis=2) if image.shape[2] == 1 else image[..., :3]
+
+
 def _decode_numpy(content, name):
     try:
         if content.startswith(NPY):

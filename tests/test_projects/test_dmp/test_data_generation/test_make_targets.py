@@ -79,7 +79,7 @@ def test_images_of_an_lmdb(tmp_path, images, marigold_folder):
     with new_database(database, 1 << 20) as environment:
         for name in 'abc':
             put(environment, f'x/{name}', (images / f'{name}.png').read_bytes())
-    options = ['--kind', 'depth', '--model', marigold_folder('depth'), '--device', 'cpu']
+    options = ['--kind', 'depth', '--library', 'diffusers', '--model', marigold_folder('depth'), '--device', 'cpu']
     assert make_targets.main([str(database), '--out', str(out), *options]) == 0
     assert sorted(file.name for file in out.glob('x/*')) == ['a.npz', 'b.npz', 'c.npz']
     assert pack_lmdb.main([str(database), '--targets', str(out), '--out', str(tmp_path / 'packed')]) == 0
