@@ -15,7 +15,7 @@ from mmdiffperc.registry import DATASETS, TRANSFORMS
 from mmdiffperc.validation import PositiveFloat, validated
 
 from .target_codec import CHANNELS, TargetMode
-from .target_files import decode_target, to_rgb
+from .target_files import decode_target, to_rgb, to_unit_range
 from .target_stores import find_keys, open_targets
 
 LARGEST = 2**24  # the largest range in which single precision represents every whole number
@@ -135,7 +135,7 @@ class LoadTarget:
                 f'{name}: the target is {target.shape[:2]}, its image {results.get("img_path")} is {size} (height, '
                 'width); check that the two belong together'
             )
-        target = self._to_unit_range(target, name) if self.mode == 'RGB' else self._rescale(target.reshape(size), name)
+        target = to_unit_range(target, name) if self.mode == 'RGB' else self._rescale(target.reshape(size), name)
         results['gt_target'] = target.astype(np.float32)
         results.setdefault('seg_fields', []).append('gt_target')
         return results
@@ -160,19 +160,6 @@ class LoadTarget:
             raise ValueError(
                 f'{name}: the target has numbers up to {largest:.4g}, expected at most {LARGEST}; set rescale_factor. '
                 f'{_HOLES}'
-            )
-        return target
-
-    @staticmethod
-    def _to_unit_range(target, name):
-        if target.dtype in (np.uint8, np.uint16):
-            return target / np.iinfo(target.dtype).max
-        if target.dtype.kind != 'f':
-            raise ValueError(f'{name}: expected colours as uint8, uint16 or floating-point numbers, got {target.dtype}')
-        if target.min() < 0 or target.max() > 1:
-            raise ValueError(
-                f'{name}: expected RGB targets in [0, 1], got {target.min():.4g} to {target.max():.4g}; normals, for '
-                'one, are stored as (n + 1) / 2'
             )
         return target
 

@@ -40,11 +40,7 @@ def build_parser() -> ArgumentParser:
     add_keys(parser)
     parser.add_argument('--targets', type=Path, required=True, metavar='FOLDER', help='folder of the targets')
     add_shared(parser, '--out', 'lmdb', required=True)
-    parser.add_argument(
-        '--extra-key', metavar='KEY',
-        help="use official keys: the image's name up to the first dot, then -KEY unless KEY is ''; the official keys "
-        "are r for albedo, s for shading, '' for others",
-    )  # fmt: skip
+    add_shared(parser, '--extra-key', 'r for albedo, s for shading')
     return parser
 
 
