@@ -32,6 +32,11 @@ class LmdbTargets:
     def __init__(self, path: str | Path):
         self.path = str(path)
 
+    def keys(self) -> list[str]:
+        """Return all keys, in the order of their bytes."""
+        with open_environment(self.path).begin() as transaction, transaction.cursor() as cursor:
+            return [key.decode(errors='replace') for key in cursor.iternext(values=False)]
+
     def missing(self, keys: Iterable[str]) -> list[str]:
         """Return the keys that the database lacks.
 
@@ -122,7 +127,12 @@ def open_targets(path: str | Path) -> LmdbTargets | FolderTargets:
     path = Path(path)
     if not path.exists():
         raise FileNotFoundError(f'{path}: no such lmdb or folder of targets; check data_root and target_path')
-    return LmdbTargets(path) if path.is_file() or (path / 'data.mdb').exists() else FolderTargets(path)
+    return LmdbTargets(path) if is_lmdb(path) else FolderTargets(path)
+
+
+def is_lmdb(path: Path) -> bool:
+    """Return whether a path is a file, or a folder with ``data.mdb``."""
+    return path.is_file() or (path / 'data.mdb').exists()
 
 
 def find_keys(targets: LmdbTargets | FolderTargets, names: Sequence[str], extra_key: str | None = None) -> list[str]:

@@ -3,15 +3,16 @@
     python projects/dmp/tools/pack_lmdb.py data/bedrooms/train --targets normals \\
         --out data/bedrooms/targets/train/normals
 
-INPUT is the folder of the images, with or without metadata.jsonl. The names of the images are the keys; with
---extra-key, the keys are those that the official code of DMP reads. The database appears when it is complete. If the
-tool fails, it leaves no files behind.
+INPUT is the folder of the images, with or without metadata.jsonl, or an lmdb of images. The names of the images are the
+keys; with --extra-key, the keys are those that the official code of DMP reads. The database appears when it is
+complete. If the tool fails, it leaves no files behind.
 """
 
 import sys
 from argparse import ArgumentParser
 from pathlib import Path
 
+from generation import add_keys, open_images, select
 from tqdm import tqdm
 
 from mmdiffperc.command_line import add_shared, one_line_errors, tool_parser
@@ -27,7 +28,6 @@ from mmdiffperc.generative.target_stores import (
     open_targets,
     put,
 )
-from mmdiffperc.inference.metadata import list_images
 
 # Upper limit for the size of the database. It reserves only addresses, not disk space.
 MAP_SIZE = 1 << 40
@@ -36,16 +36,17 @@ MAP_SIZE = 1 << 40
 def build_parser() -> ArgumentParser:
     """Return the command-line parser."""
     parser = tool_parser(__doc__)
-    add_shared(parser, 'input', help='folder of images')
+    add_shared(parser, 'input', help='folder or lmdb of images')
+    add_keys(parser)
     parser.add_argument('--targets', type=Path, required=True, metavar='FOLDER', help='folder of the targets')
     add_shared(parser, '--out', 'lmdb', required=True)
     add_shared(parser, '--extra-key', 'r for albedo, s for shading')
     return parser
 
 
-def pack(images: Path, targets: Path, out: Path, extra_key: str | None) -> int:
+def pack(images: Path, targets: Path, out: Path, selected: Path | None, extra_key: str | None) -> int:
     """Pack the targets of images; return their number, or 0 if the database is already complete."""
-    names, source = [name for name, _ in list_images(images)], FolderTargets(targets)
+    names, source = select(open_images(images)[0], selected, images), FolderTargets(targets)
     files = find_keys(source, names)
     keys = names if extra_key is None else [official_key(name, extra_key) for name in names]
     check_unique(names, keys)
@@ -72,7 +73,7 @@ def write_database(folder: Path, entries: dict[str, str], source: FolderTargets)
 def main(arguments=None):
     """Run the tool, by default with the arguments of the command line."""
     args = build_parser().parse_args(arguments)
-    number = pack(args.input, args.targets, args.out, args.extra_key)
+    number = pack(args.input, args.targets, args.out, args.keys, args.extra_key)
     print(f'{args.out}: {f"{number} targets packed" if number else "already there, complete"}.')
 
 

@@ -37,6 +37,15 @@ def test_pack(images, targets, capsys):
     assert 'already there' in capsys.readouterr().out
 
 
+def test_only_some_keys(tmp_path, images, targets):
+    (targets / 'b.npz').unlink()
+    (tmp_path / 'keys.txt').write_text('c.png\na.png\n')
+    out = tmp_path / 'packed'
+    options = ['--targets', str(targets), '--out', str(out), '--keys', str(tmp_path / 'keys.txt')]
+    assert pack_lmdb.main([str(images), *options]) == 0
+    assert open_targets(out).keys() == ['a.png', 'c.png']
+
+
 @pytest.mark.parametrize(('extra_key', 'keys'), [('', ['a', 'b', 'c']), ('s', ['a-s', 'b-s', 'c-s'])])
 def test_official_keys(images, targets, extra_key, keys):
     status, out = run(images, targets, '--extra-key', extra_key)
