@@ -2,6 +2,6 @@
 
 from .builder import build_inferencer
 from .inferencer import ImageInferencer
-from .tolerant_reader import TolerantReader
+from .tolerant_reader import TolerantReader, UnreadableFilesError
 
-__all__ = ['ImageInferencer', 'TolerantReader', 'build_inferencer']
+__all__ = ['ImageInferencer', 'TolerantReader', 'UnreadableFilesError', 'build_inferencer']

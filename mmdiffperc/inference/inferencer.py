@@ -1,9 +1,10 @@
 """The base of every task's inferencer."""
 
 import argparse
+import logging
 from abc import abstractmethod
-from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections import defaultdict, deque
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from contextlib import nullcontext
 from functools import cached_property
 from itertools import groupby, islice
@@ -28,7 +29,8 @@ from .image_files import read_image
 from .inputs import Frame, ImageInput, ImageSource, find_sources, read_frames
 from .outputs import OutputFolder
 from .pipeline import metainfo_for_testing, pipeline_for_testing
-from .tolerant_reader import TolerantReader
+from .time_limit import TimeLimit
+from .tolerant_reader import TolerantReader, UnreadableFilesError
 
 
 class Result(NamedTuple):
@@ -124,11 +126,11 @@ class ImageInferencer(BaseInferencer):
         """The device of the model."""
         return next(self.model.parameters()).device
 
-    def __call__(self, inputs: ImageInput | Sequence[ImageInput], **options) -> dict[str, list]:
+    def __call__(self, inputs: ImageInput | Sequence[ImageInput], **options) -> dict[str, list | dict]:
         """Predict, and return all predictions at once.
 
-        If an image cannot be read, no predictions are returned. :meth:`stream` yields the others before it raises the
-        error, and ``out_dir`` keeps their files.
+        An image that cannot be read does not stop the others. It is logged as an error, and its prediction is None. If
+        no input can be read, the call raises an error.
 
         Args:
             inputs: See :func:`.find_sources`.
@@ -136,16 +138,26 @@ class ImageInferencer(BaseInferencer):
 
         Returns:
             dict: Two lists with an entry for each image or frame: ``predictions``, and the pictures in
-            ``visualization``, which is empty without ``return_vis``.
+            ``visualization``, which is empty without ``return_vis``. Both contain None for an image that cannot be
+            read, and where a damaged video ends. ``errors`` maps the names of these inputs to the reasons.
 
         Raises:
             OSError: See :meth:`stream`.
-            ValueError: See :meth:`stream`.
+            TimeoutError: See :meth:`stream`.
+            ValueError: See :meth:`stream`; or no input can be read.
         """
         options.setdefault('return_vis', False)
-        results = list(self.stream(inputs, **options))
+        sources, results, errors = find_sources(inputs), [], {}
+        try:
+            results.extend(self.stream(sources, **options))
+        except UnreadableFilesError as error:
+            if all(source.name in error.reasons for source in sources):
+                raise
+            print_log(str(error), logger='current', level=logging.ERROR)
+            errors = error.reasons
+        results = with_failures(results, sources, errors)
         visualization = [result.picture for result in results] if options['return_vis'] else []
-        return self.postprocess([result.prediction for result in results], visualization)
+        return self.postprocess([result.prediction for result in results], visualization) | dict(errors=errors)
 
     def stream(
         self,
@@ -155,6 +167,7 @@ class ImageInferencer(BaseInferencer):
         show: bool = False,
         return_vis: bool = False,
         skip_existing: bool = False,
+        time_limit: float | None = None,
         **task_options,
     ) -> Iterator[Result]:
         """Predict one batch after the other, and yield each prediction.
@@ -169,6 +182,7 @@ class ImageInferencer(BaseInferencer):
             show (bool): Whether to show each picture in a window. Defaults to False.
             return_vis (bool): Whether to draw pictures even if they are neither written nor shown. Defaults to False.
             skip_existing (bool): Whether to skip images and videos whose files exist in ``out_dir``. Defaults to False.
+            time_limit (float, optional): Largest number of seconds for each batch. Default: no limit.
             **task_options: Options of the task.
 
         Yields:
@@ -176,8 +190,10 @@ class ImageInferencer(BaseInferencer):
 
         Raises:
             OSError: An input does not exist, or a file cannot be written.
+            TimeoutError: A batch exceeded ``time_limit``.
             ValueError: Two inputs would be written to the same files; an input would be overwritten; an option is
-                unknown; or, after all others are done, some images cannot be read.
+                unknown.
+            UnreadableFilesError: After all others are done: some images cannot be read.
         """
         if batch_size < 1:
             raise ValueError(f'batch_size={batch_size}: expected a positive number of images')
@@ -190,7 +206,7 @@ class ImageInferencer(BaseInferencer):
             found, sources = sources, [source for source in sources if not folder.is_done(source)]
             print_log(f'{out_dir}: skipping {len(found) - len(sources)} of {len(found)} inputs', logger='current')
         with TolerantReader() as reader, self._progress_bar(sources) as bar:
-            results = self._results(self._read(sources, reader), batch_size, before | during)
+            results = self._results(self._read(sources, reader), batch_size, time_limit, before | during)
             for source, of_source in groupby(results, key=lambda result: result[0].source):
                 with folder.open(source) if folder else nullcontext() as write:
                     for frame, prediction in of_source:
@@ -289,16 +305,31 @@ class ImageInferencer(BaseInferencer):
 
     def _read(self, sources: Iterable[ImageSource], reader: TolerantReader) -> Iterator[Frame]:
         for source in sources:
-            with reader.attempt():
+            with reader.attempt(source.name):
                 yield from read_frames(source, self.read)
 
     def _progress_bar(self, sources: list[ImageSource]) -> tqdm:
         total = sum(source.num_frames for source in sources) if self.show_progress else 0
         return tqdm(total=total, unit='image', disable=not self.show_progress)
 
-    def _results(self, frames: Iterator[Frame], batch_size: int, options: dict) -> Iterator[tuple[Frame, dict]]:
+    def _results(
+        self, frames: Iterator[Frame], batch_size: int, time_limit: float | None, options: dict
+    ) -> Iterator[tuple[Frame, dict]]:
         while batch := list(islice(frames, batch_size)):
-            yield from zip(batch, self.predict(batch, **options), strict=True)
+            with TimeLimit(time_limit) if time_limit is not None else nullcontext():
+                predictions = self.predict(batch, **options)
+            yield from zip(batch, predictions, strict=True)
+
+
+def with_failures(results: Iterable[Result], sources: Sequence[ImageSource], errors: Container[str]) -> list[Result]:
+    """Add an empty result for each source whose name is among the errors, in the order of the sources."""
+    left, complete = deque(results), []
+    for source in sources:
+        while left and left[0].frame.source.name == source.name:
+            complete.append(left.popleft())
+        if source.name in errors:
+            complete.append(Result(None, None, None))
+    return complete
 
 
 def same_sizes(inputs: Sequence[torch.Tensor]) -> list[list[int]]:

@@ -20,7 +20,7 @@ from .image_files import read_image
 from .image_limits import check_pixels
 from .inferencer import ImageInferencer
 from .inputs import ImageSource
-from .page_limits import Limits, RequestLimits, time_limit
+from .page_limits import Limits, RequestLimits
 
 MOST_STEPS = 50
 LONGEST_TEXT = 1000  # characters; the text encoder reads 77 tokens
@@ -140,8 +140,8 @@ class Predictor:
         source = ImageSource(self._read(file), PurePath(stem))
         with TemporaryDirectory() as folder, errors_on_the_page(folder):
             options = options_of(inferencer.controls, values)
-            with time_limit(inferencer.model, self.limits.seconds):
-                result = inferencer(source, out_dir=folder, return_vis=True, **options)
+            options['time_limit'] = self.limits.seconds
+            result = inferencer(source, out_dir=folder, return_vis=True, **options)
             files = sorted(str(path) for path in Path(folder).iterdir())
             summary = inferencer.summarize(result['predictions'][0])
             yield result['visualization'][0], summary, files  # Gradio has copied the files when it asks for more

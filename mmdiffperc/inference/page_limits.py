@@ -1,15 +1,11 @@
-"""The limits of the browser page: of a prediction, and of the requests that reach Gradio."""
+"""The limits of the browser page, and the middleware that applies those of requests."""
 
 import json
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import NamedTuple
 
 from gradio_client.utils import is_http_url_like
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
-from torch import nn
 
 UPLOAD = '/upload'
 LARGEST_MESSAGE = 2**16  # bytes of a request other than an upload: a sentence, a few numbers, the name of a file
@@ -31,30 +27,6 @@ class Limits(NamedTuple):
     num_pixels: int = 25_000_000
     queue_size: int = 100
     seconds: float = 300
-
-
-@contextmanager
-def time_limit(model: nn.Module, seconds: float) -> Iterator[None]:
-    """Stop the model when the time is over: none of its layers runs after that.
-
-    Raises:
-        TimeoutError: A layer was called too late.
-    """
-    deadline = time.monotonic() + seconds
-
-    def check(*_):
-        if time.monotonic() > deadline:
-            raise TimeoutError(
-                f'The prediction took longer than {seconds:g} seconds, the limit of this page: use a smaller image, or '
-                'fewer steps if the task has steps'
-            )
-
-    hooks = [module.register_forward_pre_hook(check) for module in model.modules()]
-    try:
-        yield
-    finally:
-        for hook in hooks:
-            hook.remove()
 
 
 class RequestLimits:

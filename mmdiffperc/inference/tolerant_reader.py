@@ -9,6 +9,21 @@ import numpy as np
 from .image_files import read_image
 
 
+class UnreadableFilesError(ValueError):
+    """Some files could not be read.
+
+    Args:
+        reasons (dict[str, str]): What is wrong with each of these files, by its name.
+        num_files (int): Number of all files.
+    """
+
+    def __init__(self, reasons: dict[str, str], num_files: int):
+        self.reasons = reasons
+        lines = '\n    '.join(reasons.values())
+        summary = f'{len(reasons)} of {num_files} files could not be read; all others are done:'
+        super().__init__(lines if num_files == 1 else f'{summary}\n    {lines}')
+
+
 class TolerantReader:
     """Read files one by one; one that cannot be read does not stop the others, and all of them are reported at the end.
 
@@ -24,37 +39,31 @@ class TolerantReader:
             Default: :func:`.read_image`.
 
     Raises:
-        ValueError: On leaving: some files could not be read. The message names each of them and the reason.
+        UnreadableFilesError: On leaving: some files could not be read.
     """
 
     def __init__(self, read: Callable[[Path], np.ndarray] = read_image):
         self._read = read
         self._count = 0
-        self._reasons = []
+        self._reasons = {}
 
     def __call__(self, path: Path) -> np.ndarray | None:
         """Read a file; return None if it cannot be read."""
-        with self.attempt():
+        with self.attempt(str(path)):
             return self._read(path)
 
     @contextmanager
-    def attempt(self) -> Iterator[None]:
-        """Record an error in the body of a ``with`` statement, which reads one file."""
+    def attempt(self, name: str) -> Iterator[None]:
+        """Record an error in the body of a ``with`` statement, which reads the file of this name."""
         self._count += 1
         try:
             yield
         except (OSError, ValueError) as error:
-            self._reasons.append(str(error))
+            self._reasons[name] = str(error)
 
     def __enter__(self):
         return self
 
     def __exit__(self, kind, error, traceback):
-        if error is not None or not self._reasons:
-            return
-        if self._count == 1:
-            raise ValueError(self._reasons[0])
-        reasons = '\n    '.join(self._reasons)
-        raise ValueError(
-            f'{len(self._reasons)} of {self._count} files could not be read; all others are done:\n    {reasons}'
-        )
+        if error is None and self._reasons:
+            raise UnreadableFilesError(self._reasons, self._count)

@@ -47,6 +47,7 @@ SIMPLE_DECODING = {
     for number in (1, 2)
     for layer in ('conv', 'bn')
 }
+DEPTH_DECODER = {'decode_head.decoder.': 'decoder.', 'decode_head.depth_pred_layer.': 'last_layer_depth.'}
 # The noise schedule, an input layer of the autoencoder's decoder, and the U-Net's output layer.
 UNUSED = r'sd_model\.|encoder_vq\.post_quant_conv\.|unet\.unet\.diffusion_model\.out\.'
 MAX_NUMBERED = 9  # more passes or levels than any official model has
@@ -57,17 +58,22 @@ def by_number(ours: str, theirs: str) -> dict[str, str]:
     return {ours.format(index): theirs.format(index + 1) for index in range(MAX_NUMBERED)}
 
 
+def vpd_prompts(prefix: str) -> dict[str, str]:
+    """Pair the names of the class embeddings and their adapter."""
+    return {
+        'backbone.prompts.embeddings': f'{prefix}class_embeddings',
+        'backbone.prompts.adapter.gamma': f'{prefix}gamma',
+        'backbone.prompts.adapter.mlp.': f'{prefix}text_adapter.fc.',
+    }
+
+
 LAYOUTS = (
     Layout(
         name='VPD segmentation',
         marks=(r'class_embeddings$', r'decode_head\.scale_heads\.'),
         config='vpd/vpd_sd1-5-fpn_8xb2-80k_ade20k-512x512.py',
         prefix='',
-        renamed={
-            'backbone.prompts.embeddings': 'class_embeddings',
-            'backbone.prompts.adapter.gamma': 'gamma',
-            'backbone.prompts.adapter.mlp.': 'text_adapter.fc.',
-        },
+        renamed=vpd_prompts(''),
         unused=UNUSED,
     ),
     Layout(
@@ -76,8 +82,7 @@ LAYOUTS = (
         config='vpd/vpd_sd1-5-refer_8xb4-40e_refcoco-512x512.py',
         prefix='',
         renamed={
-            'backbone.prompts.adapter.gamma': 'gamma',
-            'backbone.prompts.adapter.mlp.': 'text_adapter.fc.',
+            **vpd_prompts(''),
             'decode_head.conv_seg.': 'classifier.conv1_1.',
             **SIMPLE_DECODING,
         },
@@ -103,14 +108,11 @@ LAYOUTS = (
         config='vpd/vpd_sd1-5_8xb3-25e_nyu-480x480.py',
         prefix='encoder.',
         renamed={
-            'backbone.prompts.embeddings': 'encoder.class_embeddings',
-            'backbone.prompts.adapter.gamma': 'encoder.gamma',
-            'backbone.prompts.adapter.mlp.': 'encoder.text_adapter.fc.',
+            **vpd_prompts('encoder.'),
             'decode_head.conv1.': 'encoder.layer1.',
             'decode_head.conv2.': 'encoder.layer2.0.',
             'decode_head.conv_aggregation.': 'encoder.out_layer.',
-            'decode_head.decoder.': 'decoder.',
-            'decode_head.depth_pred_layer.': 'last_layer_depth.',
+            **DEPTH_DECODER,
         },
         unused=r'encoder\.encoder_vq\.post_quant_conv\.',
     ),
@@ -125,8 +127,7 @@ LAYOUTS = (
             **by_number('backbone.learned_timesteps.{}', 'encoder.t{}'),
             **by_number('neck.levels.{}.', 'encoder.layer{}.'),
             'neck.join.': 'encoder.out_layer.',
-            'decode_head.decoder.': 'decoder.',
-            'decode_head.depth_pred_layer.': 'last_layer_depth.',
+            **DEPTH_DECODER,
         },
         unused=r'encoder\.(encoder_vq\.post_quant_conv|cross_unet_conv\d|unet\.unet\.diffusion_model\.out)\.',
     ),
@@ -135,11 +136,7 @@ LAYOUTS = (
         marks=(r'backbone\.class_embeddings$', r'decode_head\.depth_pred_layer\.'),
         config='vpd/vpd_sd1-5_4xb8-25k_nyu-480x480.py',
         prefix='backbone.',
-        renamed={
-            'backbone.prompts.embeddings': 'backbone.class_embeddings',
-            'backbone.prompts.adapter.gamma': 'backbone.gamma',
-            'backbone.prompts.adapter.mlp.': 'backbone.text_adapter.fc.',
-        },
+        renamed=vpd_prompts('backbone.'),
         unused=r'backbone\.(encoder_vq\.(decoder|post_quant_conv)|unet\.unet\.diffusion_model\.out)\.',
     ),
 )

@@ -4,6 +4,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from logs import heard
 from mmengine.config import Config
 from mmengine.model import BaseModel
 from mmengine.registry import MODELS
@@ -151,6 +152,27 @@ def test_damaged_images_do_not_stop_the_others(inferencer, photos, tmp_path):
         done.extend(inferencer.stream(photos, batch_size=2, out_dir=tmp_path / 'out'))
     assert [result.frame.source.stem.name for result in done] == ['bed', 'door']
     assert len(names(tmp_path / 'out')) == 4
+
+
+def test_damaged_images_have_no_prediction(inferencer, photos, image, caplog):
+    damaged = photos / 'a.png'
+    damaged.write_bytes(b'no image')
+    with heard(caplog):
+        results = inferencer([image, damaged, photos / 'door.JPG', damaged], batch_size=2, return_vis=True)
+    sizes = [prediction and prediction['size'] for prediction in results['predictions']]
+    assert sizes == [image.shape[:2], None, (45, 51), None]
+    assert [picture is None for picture in results['visualization']] == [False, True, False, True]
+    assert list(results['errors']) == [str(damaged)]
+    assert results['errors'][str(damaged)] in caplog.text
+    assert inferencer(image)['errors'] == {}
+
+
+@pytest.mark.parametrize('number', [1, 2])
+def test_no_image_can_be_read(inferencer, photos, number):
+    damaged = photos / 'a.png'
+    damaged.write_bytes(b'no image')
+    with pytest.raises(ValueError, match='a.png'):
+        inferencer([damaged] * number)
 
 
 def test_inputs_are_compared_before_anything_is_predicted(inferencer, photos, tmp_path):

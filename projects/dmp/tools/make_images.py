@@ -79,6 +79,10 @@ def build_parser() -> ArgumentParser:
         '--read-noise', type=Path, metavar='FOLDER',
         help='start from the noise in this folder, one npz for each image, in the order of their names',
     )  # fmt: skip
+    parser.add_argument(
+        '--save-latents', type=Path, metavar='FOLDER',
+        help='write the latents of each image to this folder, as npz, for --image-latents of tools/predict.py',
+    )  # fmt: skip
     add_options(parser, batch_size=4)
     return parser
 
@@ -161,9 +165,14 @@ def initial_noise(args, pipeline, files: list[Path], batch, generators) -> torch
         noise = torch.stack([read_noise(files[index], shape) for index, _ in batch])
     else:  # the same numbers that the pipeline would draw
         noise = torch.stack([torch.randn(shape, generator=one, dtype=pipeline.dtype) for one in generators])
-        for (_, name), one in zip(batch, noise.float().numpy(), strict=True):
-            write_whole((args.save_noise / name).with_suffix('.npz'), encode_npz(**{ARRAY_NAME: one}))
+        write_arrays(args.save_noise, [name for _, name in batch], noise)
     return noise.to(pipeline.device, pipeline.dtype)
+
+
+def write_arrays(folder: Path, names: list[str], arrays: torch.Tensor):
+    """Write noise or latents ``(B, C, h, w)`` as npz files named after the images."""
+    for name, array in zip(names, arrays.float().cpu().numpy(), strict=True):
+        write_whole((folder / name).with_suffix('.npz'), encode_npz(**{ARRAY_NAME: array}))
 
 
 def draw(args, names: dict[str, str]):
@@ -175,6 +184,12 @@ def draw(args, names: dict[str, str]):
         return
     pipeline = load_pipeline(args)
     height, width = args.size or (None, None)
+    last_step = {}  # the latents that become images
+
+    def keep(pipeline, step, timestep, tensors):
+        last_step.update(tensors)
+        return {}
+
     for batch in in_batches(todo, args.batch_size, len(own) - len(todo), 'images'):
         generators = [generator_of(args.seed, index) for index, _ in batch]
         result = pipeline(
@@ -186,7 +201,10 @@ def draw(args, names: dict[str, str]):
             generator=generators,
             latents=initial_noise(args, pipeline, files, batch, generators),
             output_type='np',
+            **dict(callback_on_step_end=keep) if args.save_latents else {},
         )
+        if args.save_latents:
+            write_arrays(args.save_latents, [name for _, name in batch], last_step['latents'])
         unsafe = getattr(result, 'nsfw_content_detected', None) or [False] * len(batch)
         for (_, name), image, is_unsafe in zip(batch, result.images, unsafe, strict=True):
             if is_unsafe:

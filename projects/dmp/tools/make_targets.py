@@ -1,13 +1,13 @@
 """Predict targets for the images in a folder, as pseudo ground truth for training.
 
     python projects/dmp/tools/make_targets.py data/bedrooms/train --out data/bedrooms/normals --kind normals
-    python projects/dmp/tools/make_targets.py INPUT --out OUT --kind depth --library transformers --model MODEL
+    python projects/dmp/tools/make_targets.py INPUT --out OUT --kind depth
     python projects/dmp/tools/make_targets.py INPUT --out OUT --kind segmentation --config CONFIG --weights WEIGHTS
     torchrun --nproc-per-node 8 projects/dmp/tools/make_targets.py INPUT --out OUT --kind normals
 
-Marigold pipelines of diffusers predict normals, depth, albedo and shading, unless --model names another pipeline. With
---library transformers, a model of transformers predicts depth, such as Intel/zoedepth-nyu. Any config and checkpoint of
-mmseg predicts segmentation, which is stored in the colours of --palette.
+Marigold pipelines of diffusers predict normals, albedo and shading, unless --model names another pipeline. ZoeDepth, or
+another model of transformers, predicts depth in metres; with --library diffusers, Marigold predicts relative depth from
+0 to 1. Any config and checkpoint of mmseg predicts segmentation, which is stored in the colours of --palette.
 
 The tool writes depth as npz and other targets as PNG, in files named after the images. ImageTargetDataset reads the
 folder, and pack_lmdb.py packs it. The tool keeps existing files: to continue after an interruption, run the same
@@ -33,7 +33,7 @@ from generation import (
     settings_of,
     shard,
 )
-from target_predictors import MARIGOLD, Marigold, Segmentor, TransformersDepth
+from target_predictors import MARIGOLD, ZOEDEPTH, Marigold, Segmentor, TransformersDepth
 
 from mmdiffperc.command_line import add_shared, bounded, one_line_errors, positive, tool_parser
 from mmdiffperc.files import write_whole
@@ -52,10 +52,10 @@ def build_parser() -> ArgumentParser:
     add_keys(parser)
     parser.add_argument('--kind', choices=KINDS, required=True, help='type of target')
     parser.add_argument(
-        '--library', choices=('diffusers', 'transformers'), default='diffusers',
-        help='library that runs the model (default: %(default)s)',
+        '--library', choices=('diffusers', 'transformers'),
+        help='library that runs the model (default: transformers for depth, diffusers otherwise)',
     )  # fmt: skip
-    add_shared(parser, '--model', 'default: the Marigold model for --kind')
+    add_shared(parser, '--model', f'default: {ZOEDEPTH} for depth, otherwise the Marigold model for --kind')
     add_shared(parser, '--num-steps', "default: the model's")
     parser.add_argument(
         '--ensemble-size', type=positive, default=1, metavar='N', help='predictions to average (default: %(default)s)'
@@ -66,7 +66,7 @@ def build_parser() -> ArgumentParser:
     )  # fmt: skip
     add_shared(parser, '--config', 'of a segmentation model')
     add_shared(parser, '--weights', 'of a segmentation model')
-    parser.add_argument('--palette', default='ade20k', help=f'colours ({PALETTES}; default: %(default)s)')
+    parser.add_argument('--palette', default='ade20k_bedroom', help=f'colours ({PALETTES}; default: %(default)s)')
     add_options(parser, batch_size=1)
     return parser
 
@@ -79,8 +79,9 @@ def parse_args(arguments=None):
         parser.error('expected --config and --weights together with --kind segmentation')
     if args.kind == 'segmentation' and args.dtype != 'float32':
         parser.error('--dtype cannot be combined with --kind segmentation, where the config determines it')
-    if args.library == 'transformers' and (args.kind != 'depth' or not args.model):
-        parser.error('--library transformers: expected --kind depth and a --model with it')
+    if args.library == 'transformers' and args.kind != 'depth':
+        parser.error('--library transformers: expected --kind depth with it')
+    args.library = args.library or ('transformers' if args.kind == 'depth' else 'diffusers')
     return args
 
 
@@ -89,7 +90,7 @@ def load_predictor(args):
     if args.kind == 'segmentation':
         return Segmentor(args.config, args.weights, args.palette, args.device)
     if args.library == 'transformers':
-        return TransformersDepth(args.model, args.device, args.dtype)
+        return TransformersDepth(args.model or ZOEDEPTH, args.device, args.dtype)
     options = dict(num_steps=args.num_steps, ensemble_size=args.ensemble_size, resolution=args.resolution)
     return Marigold(args.kind, args.model, args.device, args.dtype, **options)
 

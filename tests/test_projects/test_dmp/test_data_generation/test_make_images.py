@@ -151,3 +151,16 @@ def test_settings_are_noted(tmp_path, arguments):
     make_images.main(arguments)
     noted = json.loads((tmp_path / 'out/make_images.json').read_text())
     assert noted['size'] == [32, 48] and noted['model'] == 'tiny-sd' and 'batch_size' not in noted
+
+
+def test_saved_latents_decode_to_the_images(tmp_path, arguments):
+    assert make_images.main([*arguments, '--save-latents', str(tmp_path / 'latents')]) == 0
+    files = sorted((tmp_path / 'latents').iterdir())
+    assert [file.name for file in files] == ['000000.npz', '000001.npz', '000002.npz']
+    latents = torch.tensor(np.stack([np.load(file)['x'] for file in files]))
+    assert latents.shape == (3, 4, 4, 6)
+    vae = StableDiffusionPipeline.from_pretrained(arch_folder('tiny-sd'), safety_checker=None).vae
+    with torch.no_grad():
+        decoded = vae.decode(latents / vae.config.scaling_factor).sample
+    colours = (decoded / 2 + 0.5).clamp(0, 1).permute(0, 2, 3, 1).numpy() * 255
+    np.testing.assert_allclose(colours, np.stack(read(tmp_path))[..., ::-1], atol=1)
