@@ -1,5 +1,6 @@
 """The script that does everything from a keyword to evaluated predictions, and the commands that the README shows."""
 
+import json
 import os
 import re
 import shlex
@@ -32,14 +33,27 @@ def run_command(words: list[str]):
     if words[0] == 'python':
         assert import_module(Path(words[1]).stem).main(words[2:]) == 0, words
     else:
-        _, script, host, *arguments = words
-        run(host, f'{script}.py', *(word for word in arguments if word != '--checkpoint'))
+        assert words[:3] == ['mim', 'train', 'mmseg']
+        run('mmseg', 'train.py', *words[3:])
 
 
 def test_readme_shows_the_commands():
     page = (ROOT / 'projects/dmp/README.md').read_text()
     (block,) = (block for block in re.findall(r'```bash\n(.*?)```', page, re.DOTALL) if 'make_captions.py' in block)
     assert [shlex.split(line) for line in block.splitlines()] == commands_of_walk()
+
+
+@pytest.mark.parametrize('kind', ['normals', 'depth', 'albedo', 'shading', 'segmentation'])
+def test_commands_of_each_kind_are_valid(kind, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    seg = dict(TARGET_OPTIONS=f'--config {CONFIG} --weights seg.pth') if kind == 'segmentation' else {}
+    *_, evaluation = commands = commands_of_walk(KIND=kind, **seg)
+    for program, script, *arguments in commands:
+        if program == 'python':
+            tool = import_module(Path(script).stem)
+            getattr(tool, 'parse_args', tool.build_parser().parse_args)(arguments)
+    expected = dict(normals='angular', depth='delta', segmentation='miou').get(kind, 'mse')
+    assert expected in evaluation and f'work_dirs/dmp_bedroom_{kind}/measures.json' in evaluation
 
 
 @pytest.fixture
@@ -65,7 +79,7 @@ def test_from_a_keyword_to_measures(tmp_path, config, language_model, marigold_f
         DATA=tmp_path / 'data',
         CONFIG=config,
         WORK=tmp_path / 'work',
-        WEIGHTS=tmp_path / 'work/iter_2.pth',
+        WEIGHTS=tmp_path / 'work/lora_iter_2',
         IMAGE_MODEL='tiny-sd',
         NUM_TRAIN=3,
         NUM_VAL=2,
@@ -82,5 +96,7 @@ def test_from_a_keyword_to_measures(tmp_path, config, language_model, marigold_f
     *training, validation = read_log(tmp_path / 'work')
     assert [line['step'] for line in training] == [1, 2]
     assert 0 < validation['l1'] < 1
+    measures = json.loads((tmp_path / 'work/measures.json').read_text())
+    assert measures['images'] == 2 and 0 < measures['metrics']['l1'] < 1 and 0 < measures['metrics']['angular'] < 2
     predictions = sorted(file.name for file in (tmp_path / 'work/predictions').iterdir())
     assert predictions == ['000000.npz', '000000.png', '000001.npz', '000001.png']
