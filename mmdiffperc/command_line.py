@@ -168,6 +168,9 @@ SHARED = {
     ),
     '--arch': dict(help='architecture of the diffusion model'),
     '--classes': dict(nargs='+', metavar='NAME', help='class names'),
+    '--extra-key': dict(
+        metavar='KEY', help="use DMP's official keys: the image's name up to the first dot, then -KEY unless KEY is ''"
+    ),
     '--guidance-scale': dict(type=guidance_scale, metavar='SCALE', help='scale of classifier-free guidance'),
     '--indices': dict(nargs='+', type=bounded(int, 0), metavar='INDEX', help='indices of images in the test set'),
     '--model': dict(help='hub id or folder of a model'),

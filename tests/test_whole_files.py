@@ -35,7 +35,6 @@ ALLOWED = {
     'mmdiffperc/toy_scenes/writers': 'the data set is a whole folder',
     'mmdiffperc/doctor/child.py': 'writes line by line, so that a crash leaves the lines before it',
     'tools/dataset_converters': 'gets the name of a partial file',
-    'projects/dmp/tools/make_captions.py': 'appends lines, of which the next run drops a broken one',
     'tools/benchmark.py': 'asks the kernel to reset a peak',
     'tools/pretrain_tiny_sd.py': 'appends to the log',
 }

@@ -1,6 +1,10 @@
 """Measures of depth: which pixels are compared, how a prediction is aligned, and the nine measures of the field."""
 
+import math
+
 import numpy as np
+
+from .arrays import Array, library_of, share_of
 
 NYU_SIZE = (480, 640)
 NYU_CROP = (45, 471, 41, 601)  # first row, row after the last, first column, column after the last
@@ -79,45 +83,47 @@ def align_depth(pred: np.ndarray, gt: np.ndarray, method: str) -> np.ndarray:
     return scale * centred + gt.mean()
 
 
-def depth_measures(pred: np.ndarray, gt: np.ndarray) -> dict[str, float]:
+def depth_measures(pred: Array, gt: Array) -> dict[str, float]:
     """Compute the measures of one image, as Eigen et al. (NeurIPS 2014) and the official code of VPD define them.
 
     ``d1 d2 d3``: share of pixels with ``max(pred / gt, gt / pred)`` below 1.25, 1.25^2, 1.25^3. ``silog``:
     ``sqrt(mean(e^2) - 0.5 mean(e)^2)`` of ``e = log(pred) - log(gt)``, not multiplied by 100.
 
     Args:
-        pred (np.ndarray): Predicted depth ``(N,)``, positive.
-        gt (np.ndarray): True depth ``(N,)``, positive.
+        pred (np.ndarray | torch.Tensor): Predicted depth ``(N,)``, positive.
+        gt (np.ndarray | torch.Tensor): True depth ``(N,)``, positive.
 
     Returns:
         dict[str, float]: All of ``MEASURES``, by name.
     """
-    ratio = np.maximum(pred / gt, gt / pred)
-    error, log_error = pred - gt, np.log(pred) - np.log(gt)
+    library = library_of(pred)
+    ratio = library.maximum(pred / gt, gt / pred)
+    error, log_error = pred - gt, library.log(pred) - library.log(gt)
+    mean_square_of_log = float((log_error**2).mean())
     return dict(
-        d1=np.mean(ratio < 1.25),
-        d2=np.mean(ratio < 1.25**2),
-        d3=np.mean(ratio < 1.25**3),
-        abs_rel=np.mean(np.abs(error) / gt),
-        sq_rel=np.mean(error**2 / gt),
-        rmse=np.sqrt(np.mean(error**2)),
-        rmse_log=np.sqrt(np.mean(log_error**2)),
-        log10=np.mean(np.abs(log_error)) / np.log(10),
-        silog=np.sqrt(np.mean(log_error**2) - 0.5 * np.mean(log_error) ** 2),
+        d1=share_of(ratio < 1.25),
+        d2=share_of(ratio < 1.25**2),
+        d3=share_of(ratio < 1.25**3),
+        abs_rel=float((abs(error) / gt).mean()),
+        sq_rel=float((error**2 / gt).mean()),
+        rmse=float((error**2).mean()) ** 0.5,
+        rmse_log=mean_square_of_log**0.5,
+        log10=float(abs(log_error).mean()) / math.log(10),
+        silog=(mean_square_of_log - 0.5 * float(log_error.mean()) ** 2) ** 0.5,
     )
 
 
-def is_compared(gt: np.ndarray, min_depth: float, max_depth: float, crop_type: str | None = None) -> np.ndarray:
+def is_compared(gt: Array, min_depth: float, max_depth: float, crop_type: str | None = None) -> Array:
     """Return which pixels of a true depth map are compared: strictly between the limits, and inside the crop.
 
     Args:
-        gt (np.ndarray): True depth ``(H, W)``. NaN is not compared.
+        gt (np.ndarray | torch.Tensor): True depth ``(H, W)``, with a crop an array. NaN is not compared.
         min_depth (float): Lower limit.
         max_depth (float): Upper limit.
         crop_type (str, optional): One of ``CROPS``. Default: the whole map.
 
     Returns:
-        np.ndarray: Boolean ``(H, W)``.
+        np.ndarray | torch.Tensor: Boolean ``(H, W)``.
     """
     compared = (gt > min_depth) & (gt < max_depth)
     return compared & crop_mask(*gt.shape, crop_type) if crop_type else compared

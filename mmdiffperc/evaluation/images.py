@@ -3,16 +3,18 @@
 import cv2
 import numpy as np
 
+from .arrays import Array
+
 # Constants of SSIM for a range of 1, by Wang et al. (TIP 2004).
 WINDOW, SIGMA = 11, 1.5
 C1, C2 = 0.01**2, 0.03**2
 
 
-def errors(pred: np.ndarray, truth: np.ndarray) -> dict[str, float]:
+def errors(pred: Array, truth: Array) -> dict[str, float]:
     """Return the mean absolute (``l1``), mean squared (``mse``) and root mean squared (``rmse``) error."""
     difference = pred - truth
-    mse = np.mean(difference**2)
-    return dict(l1=np.mean(np.abs(difference)), mse=mse, rmse=np.sqrt(mse))
+    mse = float((difference**2).mean())
+    return dict(l1=float(abs(difference).mean()), mse=mse, rmse=mse**0.5)
 
 
 def image_measures(pred: np.ndarray, truth: np.ndarray) -> dict[str, float]:

@@ -4,23 +4,45 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from .arrays import Array, library_of
 from .images import mean_of_defined
 
 THRESHOLDS = (0.5, 0.6, 0.7, 0.8, 0.9)  # of the IoU
 
 
-def confusion_matrix(pred: np.ndarray, truth: np.ndarray, num_classes: int) -> np.ndarray:
+def confusion_matrix(
+    pred: Array, truth: Array, num_classes: int, ignore_index: int = 255, name: str | None = None
+) -> np.ndarray:
     """Count pixels by their true and predicted classes.
 
     Args:
-        pred (np.ndarray): Predicted classes ``(N,)``, 0 to ``num_classes - 1``.
-        truth (np.ndarray): True classes ``(N,)``, in the same range.
+        pred (np.ndarray | torch.Tensor): Predicted classes ``(H, W)``, integers.
+        truth (np.ndarray | torch.Tensor): True classes ``(H, W)``, integers.
         num_classes (int): Number of classes.
+        ignore_index (int): Label of the true pixels that are not counted. Defaults to 255.
+        name (str, optional): Name of the image, for messages.
 
     Returns:
         np.ndarray: Counts ``(num_classes, num_classes)``: true by predicted class.
+
+    Raises:
+        ValueError: The maps differ in size, or a counted pixel has another class.
     """
-    return np.bincount(truth * num_classes + pred, minlength=num_classes**2).reshape(num_classes, num_classes)
+    if pred.shape != truth.shape:
+        raise ValueError(
+            f'{name}: the prediction is {tuple(pred.shape)}, the truth {tuple(truth.shape)} (height, width). A '
+            'prediction has the size of its image before Resize: load the truth after Resize'
+        )
+    library, counted = library_of(truth), truth != ignore_index
+    pred, truth = pred[counted], truth[counted]
+    for what, labels in (('prediction', pred), ('truth', truth)):
+        if unknown := [label for label in library.unique(labels).tolist() if not 0 <= label < num_classes]:
+            raise ValueError(
+                f'{name}: expected classes from 0 to {num_classes - 1}, but the {what} has {unknown}: check the number '
+                f'of classes, reduce_zero_label and ignore_index={ignore_index}'
+            )
+    counts = library.bincount(truth * num_classes + pred, minlength=num_classes**2)
+    return np.asarray(counts.tolist()).reshape(num_classes, num_classes)
 
 
 def class_measures(confusion: np.ndarray, per_class: bool = False) -> dict[str, float]:

@@ -1,29 +1,33 @@
 """Measures of surface normals: the angles between predicted and true directions."""
 
-import numpy as np
+from .arrays import Array, library_of, share_of
 
 THRESHOLDS = (11.25, 22.5, 30)  # degrees
 MEASURES = ('mean', 'median', *map(str, THRESHOLDS))
 
 
-def normal_measures(pred: np.ndarray, truth: np.ndarray) -> dict[str, float]:
+def normal_measures(pred: Array, truth: Array) -> dict[str, float]:
     """Compute the measures of one image.
 
     Args:
-        pred (np.ndarray): Predicted directions ``(3, N)`` of any length.
-        truth (np.ndarray): True directions ``(3, N)`` of any length above 0.
+        pred (np.ndarray | torch.Tensor): Predicted directions ``(3, N)`` of any length.
+        truth (np.ndarray | torch.Tensor): True directions ``(3, N)`` of any length above 0.
 
     Returns:
         dict[str, float]: ``mean`` and ``median`` of the angles in degrees, and for each of ``THRESHOLDS`` the share of
         pixels whose angle is below it.
     """
     angles = angles_between(pred, truth)
-    shares = {str(threshold): np.mean(angles < threshold) for threshold in THRESHOLDS}
-    return dict(mean=np.mean(angles), median=np.median(angles), **shares)
+    median = library_of(angles).median
+    # Of an even number, PyTorch takes the lower of the two middle angles, so the negative angles give the upper one.
+    middle = float(median(angles) - median(-angles)) / 2
+    shares = {str(threshold): share_of(angles < threshold) for threshold in THRESHOLDS}
+    return dict(mean=float(angles.mean()), median=middle, **shares)
 
 
-def angles_between(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+def angles_between(a: Array, b: Array) -> Array:
     """Return the angles ``(N,)`` in degrees between vectors ``(3, N)``; 90 if a vector has no length."""
-    lengths = np.linalg.norm(a, axis=0) * np.linalg.norm(b, axis=0)
-    cosines = np.sum(a * b, axis=0) / np.where(lengths > 0, lengths, 1)
-    return np.degrees(np.arccos(cosines.clip(-1, 1)))
+    library = library_of(a)
+    lengths = ((a**2).sum(0) * (b**2).sum(0)) ** 0.5
+    cosines = (a * b).sum(0) / library.where(lengths > 0, lengths, 1)
+    return library.rad2deg(library.arccos(cosines.clip(-1, 1)))

@@ -110,19 +110,7 @@ class ColouredSegMetric(BaseMetric):
             truth = sample['gt_sem_seg']['data'].squeeze(0).long().cpu().numpy()
         else:
             truth = self._classes_of(sample['gt_target']['data'])
-        if pred.shape != truth.shape:
-            raise ValueError(
-                f'{sample.get("img_path")}: the prediction is {pred.shape}, the truth {truth.shape} (height, width). '
-                'A prediction has the size of its image before Resize: load the truth after Resize'
-            )
-        counts = truth != self.ignore_index
-        num = len(self.palette)
-        if unknown := sorted(set(np.unique(truth[counts]).tolist()) - set(range(num))):
-            raise ValueError(
-                f'{sample.get("img_path")}: the palette has classes 0 to {num - 1}, but the truth has {unknown}: check '
-                f'reduce_zero_label and ignore_index={self.ignore_index}'
-            )
-        return confusion_matrix(pred[counts], truth[counts], num)
+        return confusion_matrix(pred, truth, len(self.palette), self.ignore_index, sample.get('img_path'))
 
     def _classes_of(self, colours: torch.Tensor, classes: Sequence[int] | None = None) -> np.ndarray:
         image = (colours.double() * 255).round().byte().permute(1, 2, 0).cpu().numpy()

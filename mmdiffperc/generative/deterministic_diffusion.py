@@ -228,15 +228,26 @@ class DeterministicDiffusion(BaseModel):
 
     @torch.no_grad()
     def trace(
-        self, images: torch.Tensor, captions: Sequence[str] | None = None, num_steps: int | None = None
+        self,
+        images: torch.Tensor,
+        captions: Sequence[str] | None = None,
+        num_steps: int | None = None,
+        latents: torch.Tensor | None = None,
     ) -> Iterator[torch.Tensor]:
         """Go from images to targets step by step, with the arguments of :meth:`estimate`.
+
+        Args:
+            images (Tensor): ``(B, 3, H, W)``.
+            captions (Sequence[str], optional): One for each image.
+            num_steps (int, optional): Number of steps.
+            latents (Tensor, optional): Latents of the images ``(B, 4, h, w)``, in single precision. Default: encode the
+                images.
 
         Yields:
             Tensor: Latents ``(B, 4, h, w)`` after each step, for :meth:`decode`.
         """
         networks = self.networks
-        latents = networks.encode(images)
+        latents = networks.encode(images) if latents is None else latents
         prompt_embeds = self._embed(captions, len(images))
         if self.guidance_scale != 1:
             prompt_embeds = torch.cat([prompt_embeds, self._embed_empty(len(images))])

@@ -15,8 +15,8 @@ from mmdiffperc.registry import DATASETS, TRANSFORMS
 from mmdiffperc.validation import PositiveFloat, validated
 
 from .target_codec import CHANNELS, TargetMode
-from .target_files import decode_target
-from .target_stores import open_targets
+from .target_files import decode_target, to_rgb, to_unit_range
+from .target_stores import find_keys, open_targets
 
 LARGEST = 2**24  # the largest range in which single precision represents every whole number
 _HOLES = (
@@ -34,31 +34,36 @@ class ImageTargetDataset(BaseDataset):
     captions as ``text``. Training draws a random one each time; testing uses the first. Without this file, the data set
     consists of all images in the folder, without captions.
 
-    The file name identifies the target, see :class:`.LmdbTargets` and :class:`.FolderTargets`; ``LoadTarget`` reads it.
-    ``target_path`` may be omitted if there are no targets.
+    The file name identifies the target, see :func:`.find_keys`; ``LoadTarget`` reads it. ``target_path`` may be omitted
+    if there are no targets.
 
     Args:
         data_prefix (dict): ``img_path``, the folder of images, and ``target_path``, the targets; below ``data_root``.
         ann_file (str): The metadata. Defaults to '', which means ``metadata.jsonl`` beside the images.
+        target_extra_key (str, optional): Which of several targets of an image to read from a database of DMP's official
+            tools, the option of this name: ``'r'`` for albedo, ``'s'`` for shading, or '' for the one without an extra
+            key. Default: the only one that there is.
         **kwargs: Arguments of mmengine's ``BaseDataset``.
 
     Raises:
         FileNotFoundError: A folder, an image or a target is missing; the message names the first.
-        ValueError: ``data_prefix`` has other keys; the metadata or the database is damaged.
+        ValueError: ``data_prefix`` has other keys; the metadata or the database is damaged; the database has several
+            targets of an image, or one target for several images.
         ImportError: The targets are in an lmdb, and the package lmdb is not installed.
     """
 
-    def __init__(self, data_prefix: dict, ann_file: str = '', **kwargs):
+    def __init__(self, data_prefix: dict, ann_file: str = '', target_extra_key: str | None = None, **kwargs):
         if not {'img_path'} <= data_prefix.keys() <= {'img_path', 'target_path'}:
             raise ValueError(f'data_prefix: expected img_path and, for targets, target_path, got {data_prefix!r}')
+        self.target_extra_key = target_extra_key
         super().__init__(ann_file=ann_file, data_prefix=data_prefix, **kwargs)
 
     def load_data_list(self) -> list[dict]:
         """List the images.
 
         Returns:
-            list[dict]: For each image: ``img_path``; ``captions``; ``target_key``, which is its name; and, if there are
-            targets, ``target_path``, their folder or database.
+            list[dict]: For each image: ``img_path``; ``captions``; and, if there are targets, ``target_path``, their
+            folder or database, and ``target_key``, the key in it.
         """
         folder = Path(self.data_prefix['img_path'])
         images = read_metadata(self.ann_file) if self.ann_file else list_images(folder)
@@ -67,10 +72,13 @@ class ImageTargetDataset(BaseDataset):
                 f'{len(missing)} of {len(images)} images are missing in {folder}, such as {brief(missing[0])}; '
                 f'{what_is_there(str(folder), Path(missing[0]).suffix)}'
             )
-        target = self._target_info([name for name, _ in images])
-        return [
-            dict(img_path=str(folder / name), captions=captions, target_key=name, **target) for name, captions in images
-        ]
+        infos = [dict(img_path=str(folder / name), captions=captions) for name, captions in images]
+        if 'target_path' in self.data_prefix:  # all targets must exist before training starts
+            targets = open_targets(self.data_prefix['target_path'])
+            keys = find_keys(targets, [name for name, _ in images], self.target_extra_key)
+            for info, key in zip(infos, keys, strict=True):
+                info.update(target_path=str(targets.path), target_key=key)
+        return infos
 
     def get_data_info(self, idx: int) -> dict:
         """Return the information about an image, with its caption as ``text`` if it has one."""
@@ -78,18 +86,6 @@ class ImageTargetDataset(BaseDataset):
         if captions := info.pop('captions'):
             info['text'] = captions[0] if self.test_mode else random.choice(captions)
         return info
-
-    def _target_info(self, names):
-        """Return the path of the targets, and check that all exist before training starts."""
-        if 'target_path' not in self.data_prefix:
-            return {}
-        targets = open_targets(self.data_prefix['target_path'])
-        if missing := targets.missing(names):
-            raise FileNotFoundError(
-                f'{len(missing)} of {len(names)} targets are missing in {targets.path}, such as the one of '
-                f'{brief(missing[0])}: {targets.describe(missing[0])}'
-            )
-        return dict(target_path=str(targets.path))
 
 
 @TRANSFORMS.register_module()
@@ -108,7 +104,8 @@ class LoadTarget:
 
     Args:
         mode (str): ``'RGB'``: three channels, either numbers in [0, 1], or integers of 8 or 16 bits, which are divided
-            by 255 or 65535. ``'F'``: one channel of any numbers, at most 2^24 in magnitude. Defaults to ``'RGB'``.
+            by 255 or 65535. Images of 8 bits may be grey, such as shading, or have an alpha channel, which is dropped.
+            ``'F'``: one channel of any numbers, at most 2^24 in magnitude. Defaults to ``'RGB'``.
         rescale_factor (float): For mode ``'F'``: a factor such as 0.001, which converts millimetres to metres. Defaults
             to 1.
 
@@ -130,13 +127,15 @@ class LoadTarget:
             return results
         content, name = open_targets(results['target_path']).read(results['target_key'])
         target = decode_target(content, name)
+        if self.mode == 'RGB' and target.dtype == np.uint8:  # 16 bits of grey are rather depth
+            target = to_rgb(target)
         self._check(target, name)
         if (size := tuple(results['ori_shape'])) != target.shape[:2]:
             raise ValueError(
                 f'{name}: the target is {target.shape[:2]}, its image {results.get("img_path")} is {size} (height, '
                 'width); check that the two belong together'
             )
-        target = self._to_unit_range(target, name) if self.mode == 'RGB' else self._rescale(target.reshape(size), name)
+        target = to_unit_range(target, name) if self.mode == 'RGB' else self._rescale(target.reshape(size), name)
         results['gt_target'] = target.astype(np.float32)
         results.setdefault('seg_fields', []).append('gt_target')
         return results
@@ -161,19 +160,6 @@ class LoadTarget:
             raise ValueError(
                 f'{name}: the target has numbers up to {largest:.4g}, expected at most {LARGEST}; set rescale_factor. '
                 f'{_HOLES}'
-            )
-        return target
-
-    @staticmethod
-    def _to_unit_range(target, name):
-        if target.dtype in (np.uint8, np.uint16):
-            return target / np.iinfo(target.dtype).max
-        if target.dtype.kind != 'f':
-            raise ValueError(f'{name}: expected colours as uint8, uint16 or floating-point numbers, got {target.dtype}')
-        if target.min() < 0 or target.max() > 1:
-            raise ValueError(
-                f'{name}: expected RGB targets in [0, 1], got {target.min():.4g} to {target.max():.4g}; normals, for '
-                'one, are stored as (n + 1) / 2'
             )
         return target
 

@@ -47,6 +47,34 @@ def decode_target(content: bytes, name: str) -> np.ndarray:
     return array
 
 
+def to_rgb(image: np.ndarray) -> np.ndarray:
+    """Convert an image ``(H, W[, C])`` to RGB: repeat a grey channel, or drop the alpha channel."""
+    image = np.atleast_3d(image)
+    return np.repeat(image, 3, axis=2) if image.shape[2] == 1 else image[..., :3]
+
+
+def to_unit_range(image: np.ndarray, name: str) -> np.ndarray:
+    """Convert colours to numbers in [0, 1]: divide integers of 8 or 16 bits by 255 or 65535.
+
+    Args:
+        image (np.ndarray): Such integers, or floating-point numbers in [0, 1].
+        name (str): Name of the file, for messages.
+
+    Raises:
+        ValueError: The image has other numbers.
+    """
+    if image.dtype in (np.uint8, np.uint16):
+        return image / np.iinfo(image.dtype).max
+    if image.dtype.kind != 'f':
+        raise ValueError(f'{name}: expected colours as uint8, uint16 or floating-point numbers, got {image.dtype}')
+    if image.min() < 0 or image.max() > 1:
+        raise ValueError(
+            f'{name}: expected RGB targets in [0, 1], got {image.min():.4g} to {image.max():.4g}; normals, for one, '
+            'are stored as (n + 1) / 2'
+        )
+    return image
+
+
 def _decode_numpy(content, name):
     try:
         if content.startswith(NPY):

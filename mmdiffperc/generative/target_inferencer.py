@@ -1,9 +1,11 @@
 """Predict normals, depth and other targets of DMP."""
 
 import argparse
+import logging
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from itertools import cycle
 from pathlib import Path
 from weakref import WeakValueDictionary
 
@@ -11,12 +13,13 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from mmengine.config import Config
+from mmengine.logging import print_log
 from mmengine.runner import load_checkpoint
 
-from mmdiffperc.command_line import add_shared
+from mmdiffperc.command_line import add_shared, positive
 from mmdiffperc.inference.controls import Control
 from mmdiffperc.inference.inferencer import ImageInferencer, Result, same_sizes
-from mmdiffperc.inference.inputs import Frame, ImageInput, find_sources
+from mmdiffperc.inference.inputs import Frame, ImageInput, ImageSource, find_sources
 from mmdiffperc.inference.pipeline import class_name, transforms_for_testing
 from mmdiffperc.inference.writers import encode_npz, encode_png
 from mmdiffperc.registry import MODELS
@@ -26,7 +29,7 @@ from .captions import MISSING, read_captions
 from .deterministic_diffusion import DeterministicDiffusion
 from .diffusion_networks import DiffusionNetworks
 from .target_codec import PER_IMAGE, TargetCodec
-from .target_files import ARRAY_NAME
+from .target_files import ARRAY_NAME, decode_target
 
 # The shorter side is resized to a fixed length, so time and memory grow with the ratio. Wide panoramas stay below it.
 MAX_ASPECT_RATIO = 8
@@ -47,9 +50,13 @@ class TargetInferencer(ImageInferencer):
 
     Options of a call:
 
-    - ``text`` (str | Sequence[str] | Path, optional): Captions: a string for all images, a list with one for each, or a
-      text file with one per line, in the order of the names. Default: the captions in the ``metadata.jsonl`` of a
-      folder. Needed if the model uses prompts.
+    - ``text`` (str | Sequence[str] | Path, optional): Captions: a string for all images, or a list or a text file with
+      one for each, in the order of the names. If there are fewer captions than images, they are repeated from the
+      first. Default: the captions in the ``metadata.jsonl`` of a folder. Needed if the model uses prompts.
+    - ``num_samples`` (int, optional): Predict only this many images, the first ones. Default: all.
+    - ``image_latents`` (str | Path, optional): Folder with the latents of each image, the array ``x`` ``(4, h, w)`` in
+      ``NAME.npz``. The process starts from them instead of encoding the image, as the official code of DMP does for
+      the images that it draws itself. Default: encode the images.
     - ``num_steps`` (int, optional): Number of steps. Default: the model's.
     - ``save_steps`` (bool): Add ``steps`` to a prediction: the targets after each step by their timesteps, each written
       to ``NAME_TIMESTEP.png``. Defaults to False.
@@ -69,12 +76,13 @@ class TargetInferencer(ImageInferencer):
         FileNotFoundError: There is no such file.
         RuntimeError: A file is damaged, or a checkpoint belongs to another model.
         ValueError: The config belongs to another model or cannot work; there are no weights; an adapter does not fit; a
-            ``size`` below 1. In a call: an image is more than eight times as long as wide; a caption is missing; the
-            schedule has fewer steps; the prediction is not finite.
+            ``size`` below 1. In a call: an image is more than eight times as long as wide; a caption is missing; there
+            are more captions than images; latents do not have the size of their image; the schedule has fewer steps;
+            the prediction is not finite.
     """
 
-    preprocess_kwargs = {'text'}
-    forward_kwargs = {'num_steps', 'save_steps'}
+    preprocess_kwargs = {'text', 'num_samples'}
+    forward_kwargs = {'num_steps', 'save_steps', 'image_latents'}
     endings = ('.npz',)
 
     def __init__(
@@ -93,12 +101,17 @@ class TargetInferencer(ImageInferencer):
 
     @classmethod
     def add_options(cls, parser: argparse.ArgumentParser):
-        """Add ``--text`` and ``--text-file``, ``--num-steps``, ``--save-steps`` and ``--size``."""
+        """Add the options of a call, and ``--size``."""
         add_shared(parser, '--text', 'a caption for all images; default: the captions in metadata.jsonl')
-        captions = dict(dest='text', type=Path, metavar='FILE', help='captions of the images, one per line')
-        parser.add_argument('--text-file', **captions)
+        captions = dict(dest='text', type=Path, metavar='FILE')
+        parser.add_argument(
+            '--text-file', **captions, help='captions of the images, one per line (repeated if too few)'
+        )
+        parser.add_argument('--num-samples', type=positive, metavar='N', help='predict only the first N images')
         add_shared(parser, '--num-steps', "default: the config's")
         parser.add_argument('--save-steps', action='store_true', help='also write a picture after each step')
+        latents = dict(type=Path, metavar='FOLDER')
+        parser.add_argument('--image-latents', **latents, help='start from the latents NAME.npz of the images')
         add_shared(parser, '--size', 'shorter side in the model; default: as in testing')
 
     @property
@@ -124,18 +137,14 @@ class TargetInferencer(ImageInferencer):
         inputs: ImageInput | Sequence[ImageInput],
         *arguments,
         text: str | Sequence[str] | Path | None = None,
+        num_samples: int | None = None,
         **options,
     ) -> Iterator[Result]:
         """Predict one batch after the other; see :meth:`.ImageInferencer.stream`."""
+        sources = find_sources(inputs)
         if text is not None and not isinstance(text, str):
-            sources = find_sources(inputs)
-            captions = read_captions(text) if isinstance(text, Path) else text
-            if len(captions) != len(sources):
-                name = text if isinstance(text, Path) else 'text'
-                raise ValueError(f'{name}: expected a caption for each of {len(sources)} images, got {len(captions)}')
-            inputs = [replace(source, caption=caption) for source, caption in zip(sources, captions, strict=True)]
-            text = None
-        return super().stream(inputs, *arguments, text=text, **options)
+            sources, text = with_captions(sources, text), None
+        return super().stream(sources[:num_samples], *arguments, text=text, **options)
 
     def read(self, image: ImageInput) -> np.ndarray:
         """Read an image ``(H, W, 3)`` in BGR, uint8, and check its aspect ratio."""
@@ -155,6 +164,7 @@ class TargetInferencer(ImageInferencer):
         text: str | None = None,
         num_steps: int | None = None,
         save_steps: bool = False,
+        image_latents: str | Path | None = None,
     ) -> list[dict]:
         """Predict a batch of images of any sizes; those of one size in the model go through it together."""
         captions = [self._caption(frame, text) for frame in frames] if self.model.use_prompts else None
@@ -162,7 +172,8 @@ class TargetInferencer(ImageInferencer):
         predictions = [None] * len(frames)
         for group in same_sizes(inputs):
             batch = torch.cat([inputs[index] for index in group])
-            steps = self.model.trace(batch, captions and [captions[index] for index in group], num_steps)
+            start = image_latents and self._read_latents(Path(image_latents), [frames[index] for index in group], batch)
+            steps = self.model.trace(batch, captions and [captions[index] for index in group], num_steps, start)
             latents = list(steps)
             maps = [self._decode(step, batch) for step in (latents if save_steps else latents[-1:])]
             for place, index in enumerate(group):
@@ -229,6 +240,19 @@ class TargetInferencer(ImageInferencer):
             raise ValueError(MISSING.format(f'{frame.source.name} has none (text, or metadata.jsonl in its folder)'))
         return caption
 
+    def _read_latents(self, folder: Path, frames: Sequence[Frame], inputs: torch.Tensor) -> torch.Tensor:
+        """Read the latents ``(B, 4, h, w)`` of images, which enter the model as ``inputs``."""
+        files = [folder / f'{frame.source.stem}.npz' for frame in frames]
+        latents = [torch.from_numpy(decode_target(file.read_bytes(), str(file))) for file in files]
+        shape = self.model.autoencoder.latent_shape(inputs.shape[-2:])
+        for file, found in zip(files, latents, strict=True):
+            if found.shape != shape:
+                raise ValueError(
+                    f'{file}: expected latents {tuple(shape)} for an image of {tuple(inputs.shape[-2:])} (height, '
+                    f'width) in the model, got {tuple(found.shape)}; set size to the shorter side of the image'
+                )
+        return torch.stack(latents).to(self.device, torch.float32)
+
     def _decode(self, latents: torch.Tensor, inputs: torch.Tensor) -> torch.Tensor:
         """Decode the target maps ``(B, C, h, w)``, and check that they are finite."""
         maps = self.model.decode(latents, inputs.shape[-2:])
@@ -263,6 +287,23 @@ def base_networks(config: dict, device: str | torch.device, dtype: torch.dtype) 
             model.init_weights()
             networks = _bases[key] = model.eval().to(device, dtype).networks
     return networks
+
+
+def with_captions(sources: Sequence[ImageSource], text: Sequence[str] | Path) -> list[ImageSource]:
+    """Return sources with captions, in this order; too few captions are repeated, as in the official code of DMP.
+
+    Raises:
+        ValueError: There are no captions, or more than images.
+    """
+    name, captions = (text, read_captions(text)) if isinstance(text, Path) else ('text', text)
+    if not 0 < len(captions) <= len(sources):
+        raise ValueError(
+            f'{name}: expected 1 to {len(sources)} captions for {len(sources)} images, got {len(captions)}'
+        )
+    if len(captions) < len(sources):
+        message = f'{name}: repeating {len(captions)} captions for {len(sources)} images'
+        print_log(message, logger='current', level=logging.WARNING)
+    return [replace(source, caption=caption) for source, caption in zip(sources, cycle(captions), strict=False)]
 
 
 def _check_kind(config):

@@ -35,11 +35,23 @@ def read_image(image: str | Path | np.ndarray | Image.Image) -> np.ndarray:
         raise IsADirectoryError(f'{image} is a folder; expected an image file')
     if not Path(image).exists():
         raise FileNotFoundError(f'{image}: no such image; check the path')
-    content = Path(image).read_bytes()
-    is_known = check_pixels(content, str(image))
+    return decode_image(Path(image).read_bytes(), str(image))
+
+
+def decode_image(content: bytes, name: str) -> np.ndarray:
+    """Decode the content of an image file to ``(H, W, 3)`` in BGR, uint8, upright.
+
+    Args:
+        content (bytes): The content of the file.
+        name (str): Name of the file, for messages.
+
+    Raises:
+        ValueError: The content is not an image, or has too many pixels.
+    """
+    is_known = check_pixels(content, name)
     decoded = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR) if is_known else None
     if decoded is None:
-        raise unreadable(str(image))
+        raise unreadable(name)
     return decoded
 
 

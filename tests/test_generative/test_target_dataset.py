@@ -129,6 +129,38 @@ def test_plain_folders(tmp_path):
     assert not any('text' in sample for sample in samples)
 
 
+@pytest.mark.parametrize('extra_key', ['r', 's'])
+def test_albedo_and_shading_of_the_official_tools(tmp_path, extra_key):
+    """In one database, with the names up to the first dot as keys; shading is grey."""
+    write_images(tmp_path / 'images', ['a.1.png', 'b.png'])
+    albedo, shading = np.full((6, 10, 3), (10, 20, 30), np.uint8), np.full((6, 10), 51, np.uint8)
+    with new_database(tmp_path, 2**20) as database:
+        for stem in 'ab':
+            put(database, f'{stem}-r', encode_png(albedo))
+            put(database, f'{stem}-s', encode_png(shading))
+    pipeline = [dict(type='LoadImageFromFile'), dict(type='LoadTarget'), dict(type='PackTargetInputs')]
+    config = dict(
+        type='ImageTargetDataset', data_root=str(tmp_path), data_prefix=dict(img_path='images', target_path='')
+    )
+    dataset = build(dict(config, pipeline=pipeline, target_extra_key=extra_key))
+    expected = dict(r=[10, 20, 30], s=[51, 51, 51])[extra_key]
+    for item in dataset:
+        assert (item['data_samples'].gt_target.data * 255).round()[:, 2, 3].tolist() == expected
+    with pytest.raises(ValueError, match="target_extra_key.*'r', 's'"):
+        build(config)
+
+
+def test_depth_of_the_official_tools(tmp_path):
+    write_images(tmp_path / 'images', ['a.png'])
+    (tmp_path / 'depth').mkdir()
+    with new_database(tmp_path / 'depth', 2**20) as database:
+        put(database, 'a', encode_npz(x=np.full((6, 10), 2.5)))
+    pipeline = [dict(type='LoadImageFromFile'), dict(type='LoadTarget', mode='F'), dict(type='PackTargetInputs')]
+    prefix = dict(img_path='images', target_path='depth')
+    dataset = build(dict(type='ImageTargetDataset', data_root=str(tmp_path), data_prefix=prefix, pipeline=pipeline))
+    assert dataset[0]['data_samples'].gt_target.data.unique() == 2.5
+
+
 def test_without_targets(tmp_path):
     folder = write_images(tmp_path, ['a.png'], captions=['a box'])
     dataset = ImageTargetDataset(data_prefix=dict(img_path=str(folder)))
@@ -152,7 +184,7 @@ def test_missing_files(tmp_path, toy_root):
         (dict(img_path='images', target_path='nowhere'), 'nowhere: no such lmdb or folder of targets'),
         (
             dict(img_path='images', target_path='targets'),
-            r"1 of 2 .*targets.* 'b.png'.*'b.npz', 'b.npy'.*\['.png'\]",
+            r"1 of 2 .*targets.* 'b.png'.*'b' or 'b-r' or 'b-s' \(.npz, .npy, .png\).*\['.png'\]",
         ),
         (
             dict(img_path='images', target_path=str(toy_root / 'dmp/targets/train/depth')),
@@ -174,7 +206,7 @@ def test_files_of_another_suffix(tmp_path):
     (folder / 'metadata.jsonl').write_text(metadata_line('a.PNG', 'one'))
     (tmp_path / 'depth').mkdir()
     (tmp_path / 'depth/a.tif').touch()
-    with pytest.raises(FileNotFoundError, match=r"\b1\b.*\b1\b.*'a\.npz', 'a\.npy', 'a\.png'.*'a\.tif'.*'\.tif'\?"):
+    with pytest.raises(FileNotFoundError, match=r"\b1\b.*\b1\b.*'a'.*\.npz, \.npy, \.png.*'a\.tif'.*'\.tif'\?"):
         ImageTargetDataset(dict(img_path=str(folder), target_path=str(tmp_path / 'depth')))
 
 
@@ -199,6 +231,15 @@ def test_metadata_as_the_toy_writer_has_them(toy_root):
 
 
 SIZE = 5, 7
+
+
+@pytest.mark.parametrize('channels', [(), (1,), (4,)])
+def test_images_of_8_bits_become_rgb(results, tmp_path, channels):
+    """Grey is repeated, and an alpha channel is dropped."""
+    image = np.arange(35 * (channels or (1,))[0], dtype=np.uint8).reshape(*SIZE, *channels)
+    np.save(tmp_path / 'a.npy', image)
+    expected = image[..., :3] if channels == (4,) else np.stack([image.reshape(SIZE)] * 3, axis=2)
+    np.testing.assert_allclose(LoadTarget()(results)['gt_target'] * 255, expected, rtol=1e-6)
 
 
 @pytest.fixture
@@ -249,6 +290,7 @@ def with_one(value, shape):
     ('mode', 'target', 'message'),
     [
         ('RGB', np.ones(SIZE), r"mode='RGB'.*3\).*float64.*\(5, 7\)"),
+        ('RGB', np.ones(SIZE, np.uint16), r"mode='RGB'.*uint16.*\(5, 7\)"),
         ('RGB', np.ones((*SIZE, 4)), r"mode='RGB'.*\(5, 7, 4\)"),
         ('F', np.ones((*SIZE, 3)), r"mode='F'.*1\)"),
         ('F', np.full(SIZE, 'far'), '<U3'),

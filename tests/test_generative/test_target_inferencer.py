@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from logs import heard
 from mmengine.config import Config
 
 from mmdiffperc.generative import DeterministicDiffusion, TargetCodec, TargetInferencer
@@ -164,11 +165,45 @@ def test_captions(told, photos, tmp_path):
 def test_missing_captions(told, photos, tmp_path):
     with pytest.raises(ValueError, match='use_prompts=True.*bed.png'):
         told(photos / 'bed.png')
-    with pytest.raises(ValueError, match=r'caption.*\b2\b.*\b1\b'):
-        told(photos, text=['a bed'])
-    (tmp_path / 'captions.txt').write_text('a bed')
-    with pytest.raises(ValueError, match=r'captions.txt.*\b2\b.*\b1\b'):
+    for number in (0, 3):
+        with pytest.raises(ValueError, match=rf'text.*\b2\b.*\b{number}\b'):
+            told(photos, text=['a bed'] * number)
+    (tmp_path / 'captions.txt').write_text('a bed\n' * 3)
+    with pytest.raises(ValueError, match=r'captions.txt.*\b2\b.*\b3\b'):
         told(photos, text=tmp_path / 'captions.txt')
+
+
+def test_repeated_captions(told, image, caplog):
+    """Two captions for three images, each of its own in the order of the images."""
+    images, captions = [image, image[::-1], image[:, ::-1]], ['a bed', 'a door']
+    with heard(caplog):
+        found = told(images, text=captions)['predictions']
+    assert 'text: repeating 2 captions for 3 images' in caplog.text
+    expected = told(images, text=[*captions, 'a bed'])['predictions']
+    for one, other in zip(found, expected, strict=True):
+        np.testing.assert_array_equal(one['target'], other['target'])
+
+
+def test_first_samples(told, photos):
+    """The captions belong to all images, of which the first are predicted."""
+    captions = ['a bed', 'a door']
+    (found,) = told(photos, text=captions, num_samples=1)['predictions']
+    np.testing.assert_array_equal(found['target'], predict(told, photos / 'bed.png', text='a bed'))
+    assert len(told(photos, text=captions, num_samples=9)['predictions']) == 2
+
+
+def test_given_latents(inferencer, photos, image, tmp_path):
+    """Those of the image give what the image gives; those of another one give what that gives."""
+    latents = inferencer.model.networks.encode(inferencer.pipeline(image[::-1]))[0].numpy()  # 67 x 51, 52 x 40 inside
+    assert latents.shape == (4, 7, 5)
+    np.savez(tmp_path / 'bed.npz', x=latents)
+    found = predict(inferencer, photos / 'bed.png', image_latents=tmp_path)
+    np.testing.assert_allclose(found, predict(inferencer, image[::-1]), atol=1e-5)
+    with pytest.raises(FileNotFoundError, match='door.npz'):
+        inferencer(photos, image_latents=tmp_path, batch_size=2)
+    np.savez(tmp_path / 'bed.npz', x=latents[:, 1:])
+    with pytest.raises(ValueError, match=r'bed.npz.*\(4, 7, 5\).*\(52, 40\).*\(4, 6, 5\)'):
+        inferencer(photos / 'bed.png', image_latents=tmp_path)
 
 
 def test_batch_equals_one_by_one(told, image, photos):

@@ -65,8 +65,8 @@ def test_unknown_measure():
 
 
 def test_errors():
-    truth = np.zeros((3, 12, 15))
-    pred = truth.copy()
+    truth = torch.zeros(3, 12, 15)
+    pred = truth.clone()
     pred[0] = 0.3
     found = ImageErrorMetric().measure(pred, truth)
     assert [found[name] for name in ('l1', 'mse', 'rmse')] == pytest.approx([0.1, 0.03, 0.03**0.5])
@@ -75,8 +75,8 @@ def test_errors():
 
 def colours_at(*degrees):
     """Colours ``(3, 1, N)`` of normals turned away from z."""
-    angles = np.radians(degrees)
-    normals = np.stack([np.sin(angles), np.zeros_like(angles), np.cos(angles)])
+    angles = torch.tensor(degrees).double().deg2rad()
+    normals = torch.stack([angles.sin(), 0 * angles, angles.cos()])
     return (normals[:, None] + 1) / 2
 
 
@@ -89,9 +89,10 @@ def test_angles():
 
 def test_colours_themselves():
     pred, truth = np.array([1.0, 0, 0]).reshape(3, 1, 1), np.array([1.0, 1, 0]).reshape(3, 1, 1)
-    assert NormalMapMetric(of_colours=True).measure(pred, truth)['mean'] == pytest.approx(45)
-    assert NormalMapMetric().measure(pred, truth)['mean'] == pytest.approx(np.degrees(np.arccos(1 / 3)))
-    assert NormalMapMetric().measure(pred, truth)['l1'] == pytest.approx(1 / 3)
+    found = NormalMapMetric().measure(torch.tensor(pred), torch.tensor(truth))
+    assert found['angular'] == pytest.approx(np.pi / 4)
+    assert found['mean'] == pytest.approx(np.degrees(np.arccos(1 / 3)))
+    assert found['l1'] == pytest.approx(1 / 3)
 
 
 def test_unknown_truth_does_not_count():
@@ -99,15 +100,15 @@ def test_unknown_truth_does_not_count():
     truth[:, 0, 1], truth[:, 0, 2] = np.nan, 0.5
     found = NormalMapMetric().measure(colours_at(7, 80, 90), truth)
     assert found['mean'] == pytest.approx(7) and found['11.25'] == 1 and found['l1'] < 0.03
-    assert all(np.isnan(value) for value in NormalMapMetric().measure(truth, np.full((3, 1, 3), np.nan)).values())
+    assert all(np.isnan(value) for value in NormalMapMetric().measure(truth, torch.full((3, 1, 3), np.nan)).values())
 
 
-PRED = np.array([[[1.0, 2, 3, 0, 5]]])
-TRUTH = np.array([[[1.0, 3, 2, 4, 9]]])
+PRED = torch.tensor([[[1.0, 2, 3, 0, 5]]])
+TRUTH = torch.tensor([[[1.0, 3, 2, 4, 9]]])
 
 
 def test_measures_within_the_limits():
-    truth = TRUTH.copy()
+    truth = TRUTH.clone()
     truth[..., 0] = 0
     found = DepthMapMetric(max_depth=8.0).measure(PRED, truth)
     pred = np.array([2, 3, 1e-3])  # raised to the lower limit
@@ -121,11 +122,11 @@ def test_normalised_depth():
     metric = DepthMapMetric(normalise=True)
     assert metric.measures == ('l1', 'mse', 'rmse')
     stretched = (PRED - PRED.min()) / 5
-    assert metric.measure(stretched, (TRUTH - 1) / 8)['l1'] == pytest.approx(np.abs(PRED / 5 - (TRUTH - 1) / 8).mean())
+    assert metric.measure(stretched, (TRUTH - 1) / 8)['l1'] == pytest.approx((PRED / 5 - (TRUTH - 1) / 8).abs().mean())
 
 
 def test_no_pixel_counts():
-    assert all(np.isnan(value) for value in DepthMapMetric().measure(PRED, np.zeros_like(PRED)).values())
+    assert all(np.isnan(value) for value in DepthMapMetric().measure(PRED, 0 * PRED).values())
 
 
 @pytest.mark.parametrize(

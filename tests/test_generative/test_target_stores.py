@@ -5,7 +5,7 @@ import lmdb
 import pytest
 
 from mmdiffperc.generative import target_stores
-from mmdiffperc.generative.target_stores import FolderTargets, LmdbTargets, open_targets
+from mmdiffperc.generative.target_stores import FolderTargets, LmdbTargets, find_keys, open_targets
 
 ENTRIES = {'a.png': b'first', 'scenes/ü.png': b'second', 'big.png': bytes(9000)}
 
@@ -52,7 +52,7 @@ def test_a_fork_opens_its_own(database):
 
 
 def test_missing_entry(database):
-    with pytest.raises(FileNotFoundError, match="'b.png'.*file_name"):
+    with pytest.raises(FileNotFoundError, match="'b.png'"):
         open_targets(database).read('b.png')
 
 
@@ -102,3 +102,54 @@ def test_files(tmp_path):
     assert targets.missing(['a.jpg', 'c.jpg', 'd.png']) == ['c.jpg', 'd.png']
     with pytest.raises(FileNotFoundError, match='d.png'):
         targets.read('d.png')
+
+
+class Entries(FolderTargets):
+    """A folder with these empty files."""
+
+    def __init__(self, path, *names):
+        super().__init__(path)
+        for name in names:
+            (path / name).parent.mkdir(exist_ok=True)
+            (path / name).touch()
+
+
+IMAGES = ['a.png', 'room/b.1.jpg']
+
+
+@pytest.mark.parametrize(
+    ('stored', 'extra_key', 'expected'),
+    [
+        (['a.png', 'room/b.1.png'], None, IMAGES),
+        (['a.png', 'room/b.png'], None, ['a', 'room/b']),
+        (['a.png', 'room/b.png', 'a-r.png', 'room/b-r.png'], None, ['a', 'room/b']),
+        (['a-s.png', 'room/b-s.npz', 'a-r.png'], None, ['a-s', 'room/b-s']),
+        (['a-r.png', 'room/b-r.png', 'a-s.png', 'room/b-s.png'], 'r', ['a-r', 'room/b-r']),
+        (['a-r.png', 'room/b-r.png', 'a.png', 'room/b.png'], '', ['a', 'room/b']),
+        (['a-mine.png', 'room/b-mine.png'], 'mine', ['a-mine', 'room/b-mine']),
+    ],
+)
+def test_forms_of_keys(tmp_path, stored, extra_key, expected):
+    assert find_keys(Entries(tmp_path, *stored), IMAGES, extra_key) == expected
+
+
+def test_official_database(tmp_path):
+    with lmdb.open(str(tmp_path)) as environment, environment.begin(write=True) as transaction:
+        for key in ('a-r', 'room/b-r', 'a-s'):
+            transaction.put(key.encode(), b'target')
+    assert find_keys(open_targets(tmp_path), IMAGES) == ['a-r', 'room/b-r']
+    forms = "'c.png' or 'c' or 'c-r' or 'c-s'; .* 3 entries.*'a-r'"
+    with pytest.raises(FileNotFoundError, match=f"1 of 2 .*'c.png'.*{forms}"):
+        find_keys(open_targets(tmp_path), ['a.png', 'c.png'])
+    with pytest.raises(FileNotFoundError, match="1 of 2 .*'room/b.1.jpg'.*entry 'room/b-s';"):
+        find_keys(open_targets(tmp_path), IMAGES, 's')
+
+
+def test_several_targets_of_an_image(tmp_path):
+    with pytest.raises(ValueError, match=r"'a-r', 'a-s'.*target_extra_key.*'r', 's'"):
+        find_keys(Entries(tmp_path, 'a-r.png', 'a-s.png'), ['a.png'])
+
+
+def test_several_images_with_one_key(tmp_path):
+    with pytest.raises(ValueError, match=r"'b.1.png' and 'b.2.png'.*'b-s'"):
+        find_keys(Entries(tmp_path, 'a-s.png', 'b-s.png'), ['a.png', 'b.1.png', 'b.2.png'])

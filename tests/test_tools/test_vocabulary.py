@@ -18,7 +18,7 @@ FOLDERS = ('tools', 'tools/dataset_converters', 'projects/dmp/tools')
 SCRIPTS = [path for folder in FOLDERS for path in sorted((ROOT / folder).glob('*.py'))]
 TOOLS = [path for path in SCRIPTS if "__name__ == '__main__'" in path.read_text()]
 COMMANDS = ['mmdiffperc.__main__']
-POSITIONALS = ['config', 'weights', 'input']
+POSITIONALS = ['config', 'weights', 'input', 'pred', 'ground_truth']
 # Words that mean the same as an option of the vocabulary.
 SYNONYMS = {
     '--weights': {'--checkpoint', '--ckpt', '--load-from'},
@@ -33,7 +33,9 @@ SYNONYMS = {
     '--cfg-options': {'--options', '--set'},
     '--num-steps': {'--steps', '--num-inference-steps'},
     '--guidance-scale': {'--guidance', '--cfg-scale'},
-    '--indices': {'--index', '--ids'},
+    '--indices': {'--ids'},
+    '--index': {'--rank', '--part'},
+    '--world-size': {'--num-parts', '--ngpu'},
     '--strides': {'--stride'},
     '--text': {'--prompts', '--caption', '--sentence', '--phrase'},
     '--skip-existing': {'--resume', '--continue'},
@@ -105,7 +107,7 @@ def test_dtypes_and_types_are_the_shared_ones(actions):
             assert key not in shared or value == shared[key], (tool, name)
 
 
-def test_positionals_are_config_weights_input_in_this_order(actions):
+def test_positionals_have_one_order(actions):
     positionals = defaultdict(list)
     for tool, name, action in actions:
         if not action.option_strings and tool not in COMMANDS:

@@ -40,6 +40,10 @@ class LatentAutoencoder(nn.Module):
         """Stay in evaluation mode for any ``mode``."""
         return super().train(False)
 
+    def latent_shape(self, size: tuple[int, int]) -> torch.Size:
+        """Return the shape ``(4, h, w)`` of the latents of an image of a height and width."""
+        return torch.Size([self.vae.config.latent_channels, *(-(-side // self.stride) for side in size)])
+
     @torch.no_grad()
     def encode(self, images: torch.Tensor) -> torch.Tensor:
         """Encode images to the mode of their latent distribution.

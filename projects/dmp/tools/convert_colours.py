@@ -1,6 +1,6 @@
 """Convert the colour maps in a folder to label maps, or label maps to colour maps.
 
-    python projects/dmp/tools/convert_colours.py predictions --out classes --to classes --palette ade20k_bedroom
+    python projects/dmp/tools/convert_colours.py predictions --out classes --to classes
     python projects/dmp/tools/convert_colours.py annotations --out colours --to colours --reduce-zero-label
 
 With --to classes, each pixel gets the class with the nearest colour. Label maps are PNG files with one channel. The
@@ -39,7 +39,7 @@ def build_parser() -> ArgumentParser:
     add_shared(parser, 'input', help='folder of PNG files')
     add_shared(parser, '--out', required=True)
     parser.add_argument('--to', choices=('classes', 'colours'), required=True, help='what to write')
-    parser.add_argument('--palette', default='ade20k', help=f'colours ({PALETTES}; default: %(default)s)')
+    parser.add_argument('--palette', default='ade20k_bedroom', help=f'colours ({PALETTES}; default: %(default)s)')
     parser.add_argument('--bedroom', action='store_true', help='use only the classes of the bedroom evaluation of DMP')
     parser.add_argument(
         '--reduce-zero-label', action='store_true', help='label maps in which 0 is ignored and the first class is 1'

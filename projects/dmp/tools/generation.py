@@ -1,19 +1,33 @@
-"""Options, progress, and resuming for the tools that generate data. Not a tool itself."""
+"""Options, images, shards and resuming for the tools that generate data. Not a tool itself.
+
+Several processes, on one or more machines, can share the work. Each process makes whole batches, the same ones that a
+single process would make, so that the results are equal. No process waits for another one: the process that finishes
+last completes the data.
+"""
 
 import argparse
 import json
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import numpy as np
 import torch
+from accelerate import PartialState
 from tqdm import tqdm
 
-from mmdiffperc.command_line import add_shared
-from mmdiffperc.files import brief, read_json, write_whole
+from mmdiffperc.command_line import add_shared, bounded, existing_file, positive
+from mmdiffperc.files import brief, quoted, read_json, read_lines, relative_name, write_whole
+from mmdiffperc.generative.target_stores import LmdbTargets, is_lmdb
+from mmdiffperc.inference.image_files import decode_image, read_image
+from mmdiffperc.inference.metadata import list_images
 
 PALETTES = 'ade20k, ade20k_bedroom, or a data set such as mmseg.CityscapesDataset'
+# Arguments that do not determine the data.
+NOT_SETTINGS = (
+    'input', 'out', 'out_file', 'keys', 'text_file', 'save_noise', 'batch_size', 'device', 'index', 'world_size',
+)  # fmt: skip
 
 
 def add_options(parser: argparse.ArgumentParser, batch_size: int):
@@ -22,12 +36,45 @@ def add_options(parser: argparse.ArgumentParser, batch_size: int):
     add_shared(parser, '--batch-size', default=batch_size)
     add_shared(parser, '--device')
     add_shared(parser, '--dtype', 'of the weights')
+    parser.add_argument(
+        '--index', type=bounded(int, 0), metavar='N',
+        help='number of this process, from 0, among --world-size processes that share the work (default: as '
+        'torchrun or accelerate launch sets it)',
+    )  # fmt: skip
+    parser.add_argument(
+        '--world-size', type=positive, metavar='N', help='number of processes that share the work (see --index)'
+    )
 
 
-def check_dtype(parser: argparse.ArgumentParser, args: argparse.Namespace):
-    """Report an error of the command line if the device does not support the type of the weights."""
+def add_keys(parser: argparse.ArgumentParser):
+    """Add ``--keys``, which selects images."""
+    parser.add_argument(
+        '--keys',
+        type=existing_file,
+        metavar='FILE',
+        help='text file with the names of the images to use (default: all)',
+    )
+
+
+def parse_options(parser: argparse.ArgumentParser, arguments: Sequence[str] | None) -> argparse.Namespace:
+    """Parse the command line, and check the options of :func:`add_options`.
+
+    Without ``--index`` and ``--world-size``, the launcher sets them, and gives each process its own GPU.
+    """
+    args = parser.parse_args(arguments)
     if args.dtype == 'float16' and args.device == 'cpu':
         parser.error('--dtype float16: expected a GPU as --device, got cpu; use float32 or bfloat16 on the CPU')
+    if args.index is None and args.world_size is None:
+        state = PartialState(cpu=args.device == 'cpu')
+        args.index, args.world_size = state.process_index, state.num_processes
+        if state.use_distributed and args.device == 'cuda':
+            args.device = str(state.device)
+        state.destroy_process_group()  # the processes do not communicate
+    if None in (args.index, args.world_size) or args.index >= args.world_size:
+        parser.error(
+            f'expected --index below --world-size, got --index {args.index} and --world-size {args.world_size}'
+        )
+    return args
 
 
 @contextmanager
@@ -70,6 +117,61 @@ def check_settings(path: Path, begun: bool, **settings):
         )
 
 
+def settings_of(args: argparse.Namespace) -> dict:
+    """Return the arguments that determine the data."""
+    settings = {name: value for name, value in vars(args).items() if name not in NOT_SETTINGS}
+    return {name: str(value) if isinstance(value, Path) else value for name, value in settings.items()}
+
+
+def open_images(path: Path) -> tuple[list[str], Callable[[str], np.ndarray]]:
+    """List the images in a folder or in an lmdb.
+
+    Args:
+        path (Path): A folder with or without ``metadata.jsonl``, or an lmdb of image files.
+
+    Returns:
+        tuple: The names of the images, and a function that reads one: ``(H, W, 3)`` in RGB, uint8.
+
+    Raises:
+        OSError: There is no such folder, or it contains no images.
+        ValueError: The metadata or the database are damaged, or a name leads out of the folder.
+    """
+    if is_lmdb(path):
+        database = LmdbTargets(path)
+        names = [relative_name(name, f'{path}') for name in database.keys()]
+
+        def read(name):
+            return decode_image(*database.read(name))[..., ::-1]
+    else:
+        names = [name for name, _ in list_images(path)]
+
+        def read(name):
+            return read_image(path / name)[..., ::-1]
+
+    return names, read
+
+
+def select(names: list[str], keys: Path | None, path: Path) -> list[str]:
+    """Return the names of the images in ``path`` that the text file ``keys`` lists, or all names without a file.
+
+    Raises:
+        ValueError: There is no image with one of the listed names.
+    """
+    if keys is None:
+        return names
+    selected = list(dict.fromkeys(read_lines(keys)))
+    if absent := set(selected).difference(names):
+        raise ValueError(
+            f'{keys}: expected names of images in {path}, such as {brief(names[0])}, got {quoted(sorted(absent))}'
+        )
+    return selected
+
+
+def shard(args: argparse.Namespace, number: int) -> list[int]:
+    """Return the indices of the items, out of ``number``, that this process makes."""
+    return [index for index in range(number) if index // args.batch_size % args.world_size == args.index]
+
+
 def in_batches(items: Sequence, size: int, done: int, what: str) -> Iterator[Sequence]:
     """Yield batches of the remaining items, with a progress bar that includes the finished ones."""
     with tqdm(total=done + len(items), initial=done, desc=what, unit=what.rstrip('s')) as progress:
@@ -77,6 +179,51 @@ def in_batches(items: Sequence, size: int, done: int, what: str) -> Iterator[Seq
             batch = items[start : start + size]
             yield batch
             progress.update(len(batch))
+
+
+def make_lines(
+    file: Path,
+    args: argparse.Namespace,
+    items: Sequence,
+    load: Callable[[], Callable[[Sequence[int], Sequence], Sequence[str]]],
+    what: str,
+) -> int:
+    """Write a text file batch by batch, together with other processes.
+
+    The lines of each batch are first written to a file in a folder next to ``file``. The process that finishes last
+    joins them.
+
+    Args:
+        file (Path): The file to write. If it exists, it is complete and remains unchanged.
+        args (Namespace): The command line.
+        items (Sequence): The items that become lines.
+        load (Callable): Load the model. Return a function that takes the indices and the items of a batch, and returns
+            its lines.
+        what (str): Plural noun for the progress bar.
+
+    Returns:
+        int: The number of items that this process was given.
+    """
+    if file.exists():
+        return 0
+    folder = parts_folder(file)
+    parts = [folder / f'{start:08d}{file.suffix}' for start in range(0, len(items), args.batch_size)]
+    own = shard(args, len(items))
+    todo = [index for index in own if not parts[index // args.batch_size].exists()]
+    make = load() if todo else None
+    for indices in in_batches(todo, args.batch_size, len(own) - len(todo), what):
+        lines = make(indices, [items[index] for index in indices])
+        write_whole(parts[indices[0] // args.batch_size], ''.join(f'{line}\n' for line in lines))
+    if all(part.exists() for part in parts):
+        with suppress(FileNotFoundError):  # another process, which finished at the same time, has removed the parts
+            write_whole(file, b''.join(part.read_bytes() for part in parts))
+        shutil.rmtree(folder, ignore_errors=True)
+    return len(todo)
+
+
+def parts_folder(file: Path) -> Path:
+    """Return the folder for the batches of a file until it is complete."""
+    return file.with_suffix('.parts')
 
 
 def seed_of(seed: int, index: int) -> int:

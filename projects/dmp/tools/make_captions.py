@@ -1,6 +1,8 @@
 """Turn keywords into image captions with any causal language model of transformers.
 
-    python projects/dmp/tools/make_captions.py keywords.txt --out-file captions.jsonl --model Qwen/Qwen2.5-0.5B-Instruct
+    python projects/dmp/tools/make_captions.py keywords.txt --out-file captions.jsonl
+    python projects/dmp/tools/make_captions.py --keyword bedroom --per-keyword 10000 --out-file captions.jsonl
+    torchrun --nproc-per-node 8 projects/dmp/tools/make_captions.py keywords.txt --out-file captions.jsonl
 
 Each line of captions.jsonl contains a keyword and a caption ("text"). If the model has a chat template, the caption is
 its answer to the prompt. Otherwise, the caption is the prompt and its continuation. The tool keeps only the first
@@ -14,24 +16,41 @@ from argparse import ArgumentParser
 from collections.abc import Sequence
 
 import torch
-from generation import add_options, check_dtype, check_settings, in_batches, model_errors, seed_of
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from generation import (
+    add_options,
+    check_settings,
+    generator_of,
+    make_lines,
+    model_errors,
+    parse_options,
+    parts_folder,
+    settings_of,
+)
+from transformers import (
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    LogitsProcessor,
+    LogitsProcessorList,
+    TemperatureLogitsWarper,
+    TopPLogitsWarper,
+)
 
 from mmdiffperc.command_line import add_shared, bounded, one_line_errors, positive, positive_float, tool_parser
-from mmdiffperc.files import read_lines, write_whole
+from mmdiffperc.files import read_lines
 
+MODEL = 'Qwen/Qwen2.5-0.5B-Instruct'
 ASK = 'Describe a photo of {keyword} in one short sentence, naming what is seen.'
 BEGIN = 'A photo of {keyword} with'
-NOT_SETTINGS = ('input', 'out_file', 'device')  # the batch size is a setting, because a batch shares one seed
 SENTENCE = re.compile(r'.+?[.!?](?=\s|$)|.+')
 
 
 def build_parser() -> ArgumentParser:
     """Return the command-line parser."""
     parser = tool_parser(__doc__)
-    add_shared(parser, 'input', help='text file with one keyword per line')
+    add_shared(parser, 'input', nargs='?', help='text file with one keyword per line')
+    parser.add_argument('--keyword', metavar='WORDS', help='the only keyword, instead of INPUT')
     add_shared(parser, '--out-file', '.jsonl', required=True)
-    add_shared(parser, '--model', 'causal language model', required=True)
+    add_shared(parser, '--model', 'causal language model', default=MODEL)
     number = dict(type=positive, metavar='N')
     parser.add_argument(
         '--per-keyword', **number, default=1, help='number of captions per keyword (default: %(default)s)'
@@ -39,6 +58,10 @@ def build_parser() -> ArgumentParser:
     parser.add_argument(
         '--prompt', help=f'prompt, which contains {{keyword}} (default: "{ASK}", or "{BEGIN}" without a chat template)'
     )
+    parser.add_argument(
+        '--answer-only', action='store_true',
+        help='leave the prompt out of the caption, for a model that follows instructions but has no chat template',
+    )  # fmt: skip
     parser.add_argument(
         '--max-tokens', **number, default=40, help='largest number of tokens in a caption (default: %(default)s)'
     )
@@ -56,11 +79,30 @@ def build_parser() -> ArgumentParser:
 def parse_args(arguments=None):
     """Read the command line."""
     parser = build_parser()
-    args = parser.parse_args(arguments)
-    check_dtype(parser, args)
+    args = parse_options(parser, arguments)
+    if (args.input is None) == (args.keyword is None):
+        parser.error('expected either INPUT, a file of keywords, or --keyword')
     if args.prompt is not None and '{keyword}' not in args.prompt:
         parser.error(f'--prompt: expected a text with {{keyword}}, got {args.prompt!r}')
     return args
+
+
+class SeededSampling(LogitsProcessor):
+    """Sample each row of a batch with its own random generator, so that a caption does not depend on its batch.
+
+    The most probable token after adding Gumbel noise is a sample of the distribution (the Gumbel-max trick).
+
+    Args:
+        generators (Sequence[torch.Generator]): A generator on the CPU for each row.
+    """
+
+    def __init__(self, generators: Sequence[torch.Generator]):
+        self.generators = generators
+
+    def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
+        """Add the noise to the scores ``(B, V)`` of the tokens."""
+        draws = [torch.empty(scores.shape[1]).exponential_(generator=generator) for generator in self.generators]
+        return scores - torch.stack(draws).log().to(scores)
 
 
 class Captioner:
@@ -78,13 +120,16 @@ class Captioner:
         if self.tokenizer.pad_token is None:
             self.tokenizer.pad_token = self.tokenizer.eos_token
         self.model = model.to(args.device).eval()
+        self.seed = args.seed
         self.chats = bool(self.tokenizer.chat_template)
+        self.keeps_prompt = not (self.chats or args.answer_only)
         self.prompt = args.prompt or (ASK if self.chats else BEGIN)
-        self.options = dict(max_new_tokens=args.max_tokens, temperature=args.temperature, top_p=args.top_p)
+        self.max_tokens = args.max_tokens
+        self.warpers = [TemperatureLogitsWarper(args.temperature), TopPLogitsWarper(args.top_p)]
 
     @torch.inference_mode()
-    def __call__(self, keywords: Sequence[str], seed: int) -> list[str]:
-        """Return a caption for each keyword.
+    def __call__(self, indices: Sequence[int], keywords: Sequence[str]) -> list[str]:
+        """Return a caption for each keyword. The indices determine the random numbers.
 
         Raises:
             ValueError: Prompt and caption together are longer than the context of the model.
@@ -93,19 +138,31 @@ class Captioner:
         told = [self._as_chat(prompt) for prompt in prompts] if self.chats else prompts
         tokens = self.tokenizer(told, return_tensors='pt', padding=True, add_special_tokens=not self.chats)
         tokens = tokens.to(self.model.device)
-        self._check_length(tokens.input_ids.shape[1])
-        torch.manual_seed(seed)
-        output = self.model.generate(**tokens, do_sample=True, pad_token_id=self.tokenizer.pad_token_id, **self.options)
-        said = self.tokenizer.batch_decode(output[:, tokens.input_ids.shape[1] :], skip_special_tokens=True)
-        if self.chats:
-            return [first_sentence(text) or keyword for text, keyword in zip(said, keywords, strict=True)]
-        return [first_sentence(prompt + text) for prompt, text in zip(prompts, said, strict=True)]
+        length = tokens.input_ids.shape[1]
+        self._check_length(length)
+        sampling = SeededSampling([generator_of(self.seed, index) for index in indices])
+        output = self.model.generate(
+            **tokens,
+            do_sample=False,  # `sampling` makes the most probable token a random one
+            temperature=None, top_p=None, top_k=None,
+            logits_processor=LogitsProcessorList([*self.warpers, sampling]),
+            max_new_tokens=self.max_tokens,
+            pad_token_id=self.tokenizer.pad_token_id,
+        )  # fmt: skip
+        said = self.tokenizer.batch_decode(output[:, length:], skip_special_tokens=True)
+        texts = [prompt + text for prompt, text in zip(prompts, said, strict=True)] if self.keeps_prompt else said
+        return [first_sentence(text) or keyword for text, keyword in zip(texts, keywords, strict=True)]
+
+    def lines(self, indices: Sequence[int], keywords: Sequence[str]) -> list[str]:
+        """Return a line of the file for each keyword."""
+        captions = self(indices, keywords)
+        return [json.dumps(dict(keyword=one, text=text)) for one, text in zip(keywords, captions, strict=True)]
 
     def _check_length(self, prompt_tokens):
         positions = getattr(self.model.config, 'max_position_embeddings', None)
-        if positions and prompt_tokens + self.options['max_new_tokens'] > positions:
+        if positions and prompt_tokens + self.max_tokens > positions:
             raise ValueError(
-                f'--max-tokens {self.options["max_new_tokens"]}: expected at most {positions - prompt_tokens}; the '
+                f'--max-tokens {self.max_tokens}: expected at most {positions - prompt_tokens}; the '
                 f'context of the model has {positions} tokens, of which the prompt takes {prompt_tokens}'
             )
 
@@ -123,32 +180,22 @@ def first_sentence(text: str) -> str:
 
 def make_captions(args) -> int:
     """Write the missing captions; return their number."""
-    keywords = [keyword for keyword in read_lines(args.input) for _ in range(args.per_keyword)]
-    whole = args.out_file.read_bytes().split(b'\n')[:-1] if args.out_file.exists() else []
-    settings = {name: value for name, value in vars(args).items() if name not in NOT_SETTINGS}
-    note = args.out_file.with_suffix('.settings.json')
-    check_settings(note, bool(whole), keywords=keywords[:: args.per_keyword], **settings)
-    # An incomplete batch is generated again.
-    done = len(whole) if len(whole) == len(keywords) else len(whole) // args.batch_size * args.batch_size
-    if done == len(keywords):
-        return 0
-    captioner = Captioner(args)
-    write_whole(args.out_file, b''.join(line + b'\n' for line in whole[:done]))
-    with open(args.out_file, 'a', encoding='utf-8') as out:
-        for batch in in_batches(list(enumerate(keywords))[done:], args.batch_size, done, 'captions'):
-            indices, told = zip(*batch, strict=True)
-            captions = captioner(told, seed_of(args.seed, indices[0]))
-            lines = [json.dumps(dict(keyword=one, text=text)) for one, text in zip(told, captions, strict=True)]
-            out.write('\n'.join(lines) + '\n')
-            out.flush()
-    return len(keywords) - done
+    keywords = [args.keyword] if args.keyword else read_lines(args.input)
+    file = args.out_file
+    begun = file.exists() or parts_folder(file).exists()
+    # The batch size is a setting here, because each batch becomes a file.
+    settings = settings_of(args) | dict(keywords=keywords, batch_size=args.batch_size)
+    check_settings(file.with_suffix('.settings.json'), begun, **settings)
+    keywords = [keyword for keyword in keywords for _ in range(args.per_keyword)]
+    return make_lines(file, args, keywords, lambda: Captioner(args).lines, 'captions')
 
 
 @one_line_errors(ValueError, OSError, RuntimeError, ImportError)
 def main(arguments=None):
     """Run the tool, by default with the arguments of the command line."""
     args = parse_args(arguments)
-    print(f'{args.out_file}: {make_captions(args)} new captions.')
+    number = make_captions(args)
+    print(f'{args.out_file}: {number} new captions{"" if args.out_file.exists() else ", not yet complete"}.')
 
 
 if __name__ == '__main__':

@@ -1,12 +1,13 @@
 """Predict targets for the images in a folder, as pseudo ground truth for training.
 
     python projects/dmp/tools/make_targets.py data/bedrooms/train --out data/bedrooms/normals --kind normals
-    python projects/dmp/tools/make_targets.py INPUT --out OUT --kind depth --library transformers --model MODEL
+    python projects/dmp/tools/make_targets.py INPUT --out OUT --kind depth
     python projects/dmp/tools/make_targets.py INPUT --out OUT --kind segmentation --config CONFIG --weights WEIGHTS
+    torchrun --nproc-per-node 8 projects/dmp/tools/make_targets.py INPUT --out OUT --kind normals
 
-Marigold pipelines of diffusers predict normals, depth, albedo and shading, unless --model names another pipeline. With
---library transformers, a model of transformers predicts depth, such as Intel/zoedepth-nyu. Any config and checkpoint of
-mmseg predicts segmentation, which is stored in the colours of --palette.
+Marigold pipelines of diffusers predict normals, albedo and shading, unless --model names another pipeline. ZoeDepth, or
+another model of transformers, predicts depth in metres; with --library diffusers, Marigold predicts relative depth from
+0 to 1. Any config and checkpoint of mmseg predicts segmentation, which is stored in the colours of --palette.
 
 The tool writes depth as npz and other targets as PNG, in files named after the images. ImageTargetDataset reads the
 folder, and pack_lmdb.py packs it. The tool keeps existing files: to continue after an interruption, run the same
@@ -19,31 +20,42 @@ from argparse import ArgumentParser
 from itertools import groupby
 
 import numpy as np
-from generation import PALETTES, add_options, check_dtype, check_settings, generator_of, in_batches
-from target_predictors import MARIGOLD, Marigold, Segmentor, TransformersDepth
+from generation import (
+    PALETTES,
+    add_keys,
+    add_options,
+    check_settings,
+    generator_of,
+    in_batches,
+    open_images,
+    parse_options,
+    select,
+    settings_of,
+    shard,
+)
+from target_predictors import MARIGOLD, ZOEDEPTH, Marigold, Segmentor, TransformersDepth
 
 from mmdiffperc.command_line import add_shared, bounded, one_line_errors, positive, tool_parser
 from mmdiffperc.files import write_whole
 from mmdiffperc.inference import TolerantReader
-from mmdiffperc.inference.metadata import list_images
 from mmdiffperc.inference.writers import encode_npz, encode_png
 
 KINDS = (*MARIGOLD, 'segmentation')
 SETTINGS = 'make_targets.json'
-NOT_SETTINGS = ('input', 'out', 'batch_size', 'device')
 
 
 def build_parser() -> ArgumentParser:
     """Return the command-line parser."""
     parser = tool_parser(__doc__)
-    add_shared(parser, 'input', help='folder of images')
+    add_shared(parser, 'input', help='folder or lmdb of images')
     add_shared(parser, '--out', required=True)
+    add_keys(parser)
     parser.add_argument('--kind', choices=KINDS, required=True, help='type of target')
     parser.add_argument(
-        '--library', choices=('diffusers', 'transformers'), default='diffusers',
-        help='library that runs the model (default: %(default)s)',
+        '--library', choices=('diffusers', 'transformers'),
+        help='library that runs the model (default: transformers for depth, diffusers otherwise)',
     )  # fmt: skip
-    add_shared(parser, '--model', 'default: the Marigold model for --kind')
+    add_shared(parser, '--model', f'default: {ZOEDEPTH} for depth, otherwise the Marigold model for --kind')
     add_shared(parser, '--num-steps', "default: the model's")
     parser.add_argument(
         '--ensemble-size', type=positive, default=1, metavar='N', help='predictions to average (default: %(default)s)'
@@ -54,7 +66,7 @@ def build_parser() -> ArgumentParser:
     )  # fmt: skip
     add_shared(parser, '--config', 'of a segmentation model')
     add_shared(parser, '--weights', 'of a segmentation model')
-    parser.add_argument('--palette', default='ade20k', help=f'colours ({PALETTES}; default: %(default)s)')
+    parser.add_argument('--palette', default='ade20k_bedroom', help=f'colours ({PALETTES}; default: %(default)s)')
     add_options(parser, batch_size=1)
     return parser
 
@@ -62,14 +74,14 @@ def build_parser() -> ArgumentParser:
 def parse_args(arguments=None):
     """Read the command line."""
     parser = build_parser()
-    args = parser.parse_args(arguments)
-    check_dtype(parser, args)
+    args = parse_options(parser, arguments)
     if (args.kind == 'segmentation') != bool(args.config and args.weights):
         parser.error('expected --config and --weights together with --kind segmentation')
     if args.kind == 'segmentation' and args.dtype != 'float32':
         parser.error('--dtype cannot be combined with --kind segmentation, where the config determines it')
-    if args.library == 'transformers' and (args.kind != 'depth' or not args.model):
-        parser.error('--library transformers: expected --kind depth and a --model with it')
+    if args.library == 'transformers' and args.kind != 'depth':
+        parser.error('--library transformers: expected --kind depth with it')
+    args.library = args.library or ('transformers' if args.kind == 'depth' else 'diffusers')
     return args
 
 
@@ -78,7 +90,7 @@ def load_predictor(args):
     if args.kind == 'segmentation':
         return Segmentor(args.config, args.weights, args.palette, args.device)
     if args.library == 'transformers':
-        return TransformersDepth(args.model, args.device, args.dtype)
+        return TransformersDepth(args.model or ZOEDEPTH, args.device, args.dtype)
     options = dict(num_steps=args.num_steps, ensemble_size=args.ensemble_size, resolution=args.resolution)
     return Marigold(args.kind, args.model, args.device, args.dtype, **options)
 
@@ -96,8 +108,9 @@ def predict_batch(predictor, seed: int, images: list[np.ndarray], indices: list[
 
 
 def make_targets(args) -> int:
-    """Write the missing targets; return their number."""
-    names = [name for name, _ in list_images(args.input)]
+    """Write the missing targets of this process; return their number."""
+    all_names, read_image = open_images(args.input)
+    names = select(all_names, args.keys, args.input)
     suffix, encode = ('.npz', lambda depth: encode_npz(x=depth)) if args.kind == 'depth' else ('.png', encode_png)
     files = {name: (args.out / name).with_suffix(suffix) for name in names}
     owners = {file: name for name, file in files.items()}
@@ -105,13 +118,14 @@ def make_targets(args) -> int:
         raise ValueError(
             f'{twice[0]} and {owners[files[twice[0]]]} would have the same target file; rename one of them'
         )
-    todo = [(index, name) for index, name in enumerate(names) if not files[name].exists()]
-    settings = {key: value for key, value in vars(args).items() if key not in NOT_SETTINGS}
-    check_settings(args.out / SETTINGS, len(todo) < len(names), **settings)
+    check_settings(args.out / SETTINGS, any(file.exists() for file in owners), **settings_of(args))
+    own = shard(args, len(names))
+    numbers = {name: number for number, name in enumerate(all_names)}  # for the seeds, which --keys does not change
+    todo = [(numbers[names[index]], names[index]) for index in own if not files[names[index]].exists()]
     predictor = load_predictor(args) if todo else None
-    with TolerantReader() as read:
-        for batch in in_batches(todo, args.batch_size, len(names) - len(todo), 'targets'):
-            images = {pair: image[..., ::-1] for pair in batch if (image := read(args.input / pair[1])) is not None}
+    with TolerantReader(read_image) as read:
+        for batch in in_batches(todo, args.batch_size, len(own) - len(todo), 'targets'):
+            images = {pair: image for pair in batch if (image := read(pair[1])) is not None}
             targets = predict_batch(predictor, args.seed, list(images.values()), [index for index, _ in images])
             for (_, name), target in zip(images, targets, strict=True):
                 write_whole(files[name], encode(target))

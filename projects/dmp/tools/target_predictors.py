@@ -21,6 +21,7 @@ MARIGOLD = {
     'albedo': (MarigoldIntrinsicsPipeline, 'prs-eth/marigold-iid-lighting-v1-1'),
     'shading': (MarigoldIntrinsicsPipeline, 'prs-eth/marigold-iid-lighting-v1-1'),
 }
+ZOEDEPTH = 'Intel/zoedepth-nyu'  # ZoeD_N, with which the paper made its depth
 
 
 class Marigold:

@@ -4,6 +4,7 @@ import cv2
 import numpy as np
 import predict
 import pytest
+from mmengine.config import Config
 
 from mmdiffperc.generative import TargetInferencer
 
@@ -43,6 +44,7 @@ def run(tmp_path, config, adapter):
 def test_options_reach_the_model(run, config, adapter, photos, tmp_path):
     (tmp_path / 'captions.txt').write_text('a bed\na door\n')
     options = ['--text-file', tmp_path / 'captions.txt', '--num-steps', 3, '--save-steps', '--size', 48]
+    options += ['--num-samples', 2]
     assert run(photos, *options, '--batch-size', 2, '--cfg-options', 'model.sampler=oracle') == 0
     steps = [f'_{step:03}.png' for step in (1, 334, 667)]
     assert sorted(path.name for path in (tmp_path / 'out').iterdir()) == sorted(
@@ -55,6 +57,26 @@ def test_options_reach_the_model(run, config, adapter, photos, tmp_path):
     np.testing.assert_allclose(depth, expected['target'], atol=1e-3)
     seen = cv2.imread(str(tmp_path / 'out/bed.png'), cv2.IMREAD_UNCHANGED)
     np.testing.assert_allclose(seen / 65535, (depth / 8).clip(0, 1), atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ('settings', 'attributes'),
+    [
+        (['model.prediction_type=epsilon'], dict(prediction_type='epsilon')),
+        (
+            ['model.sampler=one_pass', 'model.prediction_type=sample', 'model.guidance_scale=1'],
+            dict(prediction_type='sample', sampler='one_pass'),
+        ),
+    ],
+)
+def test_settings_that_were_options_of_the_official_code(run, config, adapter, photos, tmp_path, settings, attributes):
+    """``--target-pred-type`` and ``--onepass``, with ``--target-scale``."""
+    assert run(photos / 'bed.png', '--text', 'a bed', '--cfg-options', *settings, 'model.target_scale=4') == 0
+    expected = Config.fromfile(config)
+    expected.model.update(attributes, target_scale=4.0, guidance_scale=2.0 - ('sampler' in attributes))
+    inferencer = TargetInferencer(expected, adapter, device='cpu', show_progress=False)
+    (found,) = inferencer(photos / 'bed.png', text='a bed')['predictions']
+    np.testing.assert_allclose(np.load(tmp_path / 'out/bed.npz')['x'], found['target'], atol=1e-4)
 
 
 def test_adapter_trained_without_prompts(run, photos, tmp_path):

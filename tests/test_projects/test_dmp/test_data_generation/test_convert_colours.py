@@ -33,8 +33,8 @@ def test_there_and_back(tmp_path, classes, palette):
 
 
 def test_bedroom_knows_fewer_classes(tmp_path, classes):
-    run(tmp_path, 'classes', 'colours', 'colours', '--palette', 'ade20k_bedroom', '--reduce-zero-label')
-    _, back = run(tmp_path, 'colours', 'back', 'classes', '--palette', 'ade20k_bedroom', '--bedroom')
+    run(tmp_path, 'classes', 'colours', 'colours', '--reduce-zero-label')
+    _, back = run(tmp_path, 'colours', 'back', 'classes', '--bedroom')
     assert back[0, 1] == 0 and back[0, 2] == 3 and back[1, 2] != 149
 
 
@@ -44,8 +44,8 @@ def test_what_is_there_is_left(tmp_path, classes, capsys):
     run(tmp_path, 'classes', 'colours', 'colours', '--reduce-zero-label')
     assert (tmp_path / 'colours/a.png').stat().st_mtime_ns == before
     assert '0 new maps' in capsys.readouterr().out
-    assert run(tmp_path, 'classes', 'colours', 'colours', '--palette', 'ade20k_bedroom')[0] == 1
-    assert "palette 'ade20k'" in capsys.readouterr().err
+    assert run(tmp_path, 'classes', 'colours', 'colours', '--palette', 'ade20k')[0] == 1
+    assert "palette 'ade20k_bedroom'" in capsys.readouterr().err
     assert (tmp_path / 'colours/a.png').stat().st_mtime_ns == before
 
 

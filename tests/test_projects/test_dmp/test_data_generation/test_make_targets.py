@@ -1,20 +1,25 @@
 import json
 import shutil
+from pathlib import Path
 
 import make_targets
 import numpy as np
+import pack_lmdb
 import pytest
 import target_predictors
 import torch
 from mmengine.config import Config
 
 from mmdiffperc.generative.target_files import decode_target
-from mmdiffperc.generative.target_stores import FolderTargets
+from mmdiffperc.generative.target_stores import FolderTargets, new_database, open_targets, put
 
+CONFIG = Path(__file__).parents[4] / 'projects/dmp/configs/dmp_sd1-4_1xb8-50k_bedroom-segmentation-512x512.py'
 SIZES = dict(a=(32, 48), b=(32, 48), c=(40, 32))
 
 
 def arguments_of(images, kind, *options):
+    if kind == 'depth':
+        options = '--library', 'diffusers', *options
     return [str(images), '--out', str(images.parent / kind), '--kind', kind, '--device', 'cpu', *options]
 
 
@@ -52,6 +57,35 @@ def test_marigold(images, marigold_folder, kind, pipeline, channels, dtype):
         np.testing.assert_allclose(again / 1.0, targets[name] / 1.0, rtol=0, atol=1.01 * step)
 
 
+def test_processes_and_keys_change_no_target(tmp_path, images, marigold_folder, capsys):
+    arguments = arguments_of(images, 'normals', '--model', marigold_folder('normals'))
+    main, folder = make_targets.main, images.parent / 'normals'
+    assert main(arguments) == 0
+    whole = {file.name: file.read_bytes() for file in folder.glob('*.png')}
+    shutil.rmtree(folder)
+    (tmp_path / 'keys.txt').write_text('c.png\n')
+    assert main([*arguments, '--keys', str(tmp_path / 'keys.txt')]) == 0
+    assert {file.name: file.read_bytes() for file in folder.glob('*.png')} == {'c.png': whole['c.png']}
+    for index in '10':
+        assert main([*arguments, '--index', index, '--world-size', '2']) == 0
+    assert {file.name: file.read_bytes() for file in folder.glob('*.png')} == whole
+    assert [line.split()[-3] for line in capsys.readouterr().out.splitlines()] == ['3', '1', '1', '1']
+
+
+def test_images_of_an_lmdb(tmp_path, images, marigold_folder):
+    """The targets have the names of the keys."""
+    database, out = tmp_path / 'db', tmp_path / 'depth'
+    database.mkdir()
+    with new_database(database, 1 << 20) as environment:
+        for name in 'abc':
+            put(environment, f'x/{name}', (images / f'{name}.png').read_bytes())
+    options = ['--kind', 'depth', '--library', 'diffusers', '--model', marigold_folder('depth'), '--device', 'cpu']
+    assert make_targets.main([str(database), '--out', str(out), *options]) == 0
+    assert sorted(file.name for file in out.glob('x/*')) == ['a.npz', 'b.npz', 'c.npz']
+    assert pack_lmdb.main([str(database), '--targets', str(out), '--out', str(tmp_path / 'packed')]) == 0
+    assert open_targets(tmp_path / 'packed').keys() == ['x/a', 'x/b', 'x/c']
+
+
 def test_albedo_is_not_shading(images, marigold_folder):
     for kind in ('albedo', 'shading'):
         make_targets.main(arguments_of(images, kind, '--model', marigold_folder('intrinsics')))
@@ -69,17 +103,29 @@ def test_ensemble_and_seed(images, marigold_folder):
 
 
 def test_depth_of_transformers(tmp_path, images):
-    from transformers import DPTConfig, DPTForDepthEstimation, DPTImageProcessor
+    """ZoeDepth, which a config of 8 metres expects, is the default."""
+    from transformers import BeitConfig, ZoeDepthConfig, ZoeDepthForDepthEstimation, ZoeDepthImageProcessor
 
-    config = DPTConfig(
-        hidden_size=16, num_hidden_layers=4, num_attention_heads=2, intermediate_size=16, image_size=32, patch_size=16,
-        backbone_out_indices=[0, 1, 2, 3], neck_hidden_sizes=[8, 8, 8, 8], fusion_hidden_size=8, is_hybrid=False,
+    transformer = dict(hidden_size=16, num_hidden_layers=4, num_attention_heads=2, intermediate_size=16)
+    backbone = BeitConfig(
+        **transformer,
+        image_size=32,
+        patch_size=16,
+        out_features=[f'stage{stage}' for stage in (1, 2, 3, 4)],
+        reshape_hidden_states=False,
+    )
+    config = ZoeDepthConfig(
+        backbone_config=backbone, neck_hidden_sizes=[8] * 4, fusion_hidden_size=8, bottleneck_features=8,
+        num_relative_features=4, bin_embedding_dim=8, num_attractors=[2] * 4, patch_transformer_hidden_size=8,
+        patch_transformer_intermediate_size=8, patch_transformer_num_attention_heads=2,
+        bin_configurations=[dict(n_bins=4, min_depth=0.001, max_depth=10.0, name='nyu')],
     )  # fmt: skip
-    DPTForDepthEstimation(config).save_pretrained(tmp_path / 'dpt')
-    DPTImageProcessor(size=dict(height=32, width=32)).save_pretrained(tmp_path / 'dpt')
-    options = ['--library', 'transformers', '--model', str(tmp_path / 'dpt')]
-    assert make_targets.main(arguments_of(images, 'depth', *options, '--batch-size', '2')) == 0
+    ZoeDepthForDepthEstimation(config).save_pretrained(tmp_path / 'zoe')
+    ZoeDepthImageProcessor(size=dict(height=32, width=48), ensure_multiple_of=16).save_pretrained(tmp_path / 'zoe')
+    options = ['--kind', 'depth', '--model', str(tmp_path / 'zoe'), '--batch-size', '2', '--device', 'cpu']
+    assert make_targets.main([str(images), '--out', str(tmp_path / 'depth'), *options]) == 0
     assert {name: depth.shape for name, depth in read(tmp_path / 'depth').items()} == SIZES
+    assert make_targets.parse_args(['images', '--out', 'depth', '--kind', 'depth']).library == 'transformers'
 
 
 def test_segmentation_by_mmseg(tmp_path, images):
@@ -106,7 +152,7 @@ def test_segmentation_by_mmseg(tmp_path, images):
     model = init_model(str(tmp_path / 'seg.py'), device='cpu')
     meta = dict(dataset_meta=dict(classes=list('abcde'), palette=[[0, 0, 0]] * 5))
     torch.save(dict(state_dict=model.state_dict(), meta=meta), tmp_path / 'seg.pth')
-    options = ['--config', str(tmp_path / 'seg.py'), '--weights', str(tmp_path / 'seg.pth'), '--palette', 'ade20k']
+    options = ['--config', str(tmp_path / 'seg.py'), '--weights', str(tmp_path / 'seg.pth')]
     main, arguments = make_targets.main, arguments_of(images, 'segmentation', *options)
     assert main([*arguments, '--batch-size', '3']) == 0
     together = read(tmp_path / 'segmentation')
@@ -115,7 +161,9 @@ def test_segmentation_by_mmseg(tmp_path, images):
 
     from mmdiffperc.generative.coloured_segmentation import resolve_palette
 
-    allowed = {tuple(colour) for colour in resolve_palette('ade20k')[:5]}
+    evaluated = Config.fromfile(CONFIG).val_evaluator.palette
+    assert make_targets.parse_args(arguments).palette == evaluated
+    allowed = {tuple(colour) for colour in resolve_palette(evaluated)[:5]}
     for name, target in read(tmp_path / 'segmentation').items():
         assert target.shape == (*SIZES[name], 3) and {tuple(colour) for colour in target.reshape(-1, 3)} <= allowed
         assert (target != together[name]).any(-1).mean() < 0.01  # sums of another order round differently

@@ -22,9 +22,9 @@ def targets(images):
     return folder
 
 
-def run(images, targets):
+def run(images, targets, *options):
     out = images.parent / 'packed' / 'depth'
-    return pack_lmdb.main([str(images), '--targets', str(targets), '--out', str(out)]), out
+    return pack_lmdb.main([str(images), '--targets', str(targets), '--out', str(out), *options]), out
 
 
 def test_pack(images, targets, capsys):
@@ -38,6 +38,33 @@ def test_pack(images, targets, capsys):
     times = [path.stat().st_mtime_ns for path in out.iterdir()]
     assert run(images, targets)[0] == 0 and str(out) in capsys.readouterr().out.splitlines()[-1]
     assert [path.stat().st_mtime_ns for path in out.iterdir()] == times  # it is complete
+
+
+def test_only_some_keys(tmp_path, images, targets):
+    (targets / 'b.npz').unlink()
+    (tmp_path / 'keys.txt').write_text('c.png\na.png\n')
+    out = tmp_path / 'packed'
+    options = ['--targets', str(targets), '--out', str(out), '--keys', str(tmp_path / 'keys.txt')]
+    assert pack_lmdb.main([str(images), *options]) == 0
+    assert open_targets(out).keys() == ['a.png', 'c.png']
+
+
+@pytest.mark.parametrize(('extra_key', 'keys'), [('', ['a', 'b', 'c']), ('s', ['a-s', 'b-s', 'c-s'])])
+def test_official_keys(images, targets, extra_key, keys):
+    status, out = run(images, targets, '--extra-key', extra_key)
+    assert status == 0 and open_targets(out).missing(['a.png', *keys]) == ['a.png']
+    assert ImageTargetDataset(dict(img_path=str(images), target_path=str(out)))[2]['target_key'] == keys[2]
+    assert run(images, targets, '--extra-key', extra_key)[0] == 0
+    assert run(images, targets, '--extra-key', 'r')[0] == 1
+
+
+def test_several_images_with_one_official_key(images, targets, capsys):
+    for folder, suffix in ((images, '.png'), (targets, '.npz')):
+        (folder / f'b{suffix}').rename(folder / f'a.2{suffix}')
+    (images / 'metadata.jsonl').unlink()
+    assert run(images, targets)[0] == 0
+    status, out = run(images, targets, '--extra-key', 'r')
+    assert status == 1 and "'a.2.png' and 'a.png'" in capsys.readouterr().err
 
 
 def test_full_disk_leaves_nothing(images, targets, capsys):
@@ -65,7 +92,7 @@ def test_bad_targets(images, targets, capsys):
     assert status == 1 and 'b.npz' in capsys.readouterr().err and not list(out.parent.iterdir())
     (targets / 'b.npz').unlink()
     assert run(images, targets)[0] == 1
-    assert re.search(r'depth: .*\b3\b.*\b1\b.*b\.png', capsys.readouterr().err)
+    assert re.search(r'\b1 of 3\b.*depth.*b\.', capsys.readouterr().err)
 
 
 def test_something_else_is_kept(images, targets, capsys):

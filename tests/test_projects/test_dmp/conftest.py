@@ -10,6 +10,7 @@ from diffusers import (
     MarigoldNormalsPipeline,
     UNet2DConditionModel,
 )
+from tiny_captioners import save_blip
 from tokenizers import ByteLevelBPETokenizer
 from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast
 
@@ -71,6 +72,12 @@ def marigold_folder(tmp_path_factory):
         return str(folders[kind])
 
     return save
+
+
+@pytest.fixture(scope='session')
+def captioning_model(tmp_path_factory):
+    """A folder with a tiny BLIP, with random weights."""
+    return save_blip(tmp_path_factory.mktemp('blip'))
 
 
 @pytest.fixture

@@ -1,0 +1,67 @@
+"""Image-to-text models of transformers at a tiny size, with random weights."""
+
+from pathlib import Path
+
+import torch
+from tokenizers import ByteLevelBPETokenizer
+from transformers import (
+    BlipConfig,
+    BlipForConditionalGeneration,
+    BlipImageProcessor,
+    BlipProcessor,
+    CLIPImageProcessor,
+    LlavaConfig,
+    LlavaForConditionalGeneration,
+    LlavaProcessor,
+    PreTrainedTokenizerFast,
+)
+
+SIZES = dict(hidden_size=16, intermediate_size=16, num_hidden_layers=1, num_attention_heads=2)
+VISION = dict(SIZES, image_size=32, patch_size=16)
+END, IMAGE = '<|endoftext|>', '<image>'
+TEMPLATE = (
+    '{% for message in messages %}{% for part in message.content %}'
+    "{{ '<image>' if part.type == 'image' else part.text }}"
+    '{% endfor %}{% endfor %}:'
+)
+
+
+def tokenizer() -> PreTrainedTokenizerFast:
+    """A byte-level BPE, in which one token has all special roles."""
+    trained = ByteLevelBPETokenizer()
+    trained.train_from_iterator(['a photo of a bedroom with a bed'] * 9, 300, special_tokens=[END, IMAGE])
+    roles = ('bos_token', 'eos_token', 'pad_token', 'cls_token', 'sep_token')
+    return PreTrainedTokenizerFast(tokenizer_object=trained._tokenizer, **dict.fromkeys(roles, END))
+
+
+def save_blip(folder: Path) -> Path:
+    """A model that takes only the image."""
+    tokens = tokenizer()
+    roles = dict(bos_token_id=0, eos_token_id=0, sep_token_id=0, pad_token_id=0)
+    text = dict(SIZES, vocab_size=len(tokens), encoder_hidden_size=16, max_position_embeddings=64, **roles)
+    model = BlipForConditionalGeneration(BlipConfig(text_config=text, vision_config=VISION, projection_dim=8))
+    torch.manual_seed(0)
+    for parameter in model.parameters():  # with the initial weights, the image would hardly matter
+        parameter.data.normal_()
+    model.save_pretrained(folder)
+    BlipProcessor(BlipImageProcessor(size=dict(height=32, width=32)), tokens).save_pretrained(folder)
+    return folder
+
+
+def save_llava(folder: Path) -> Path:
+    """A model that chats."""
+    tokens = tokenizer()
+    text = dict(SIZES, model_type='llama', vocab_size=len(tokens), bos_token_id=0, eos_token_id=0, pad_token_id=0)
+    torch.manual_seed(0)
+    vision = dict(VISION, model_type='clip_vision_model', projection_dim=8)
+    config = LlavaConfig(
+        vision_config=vision, text_config=text, image_token_index=tokens.convert_tokens_to_ids(IMAGE),
+        vision_feature_layer=-1,
+    )  # fmt: skip
+    LlavaForConditionalGeneration(config).save_pretrained(folder)
+    pictures = CLIPImageProcessor(size=dict(shortest_edge=32), crop_size=dict(height=32, width=32))
+    LlavaProcessor(
+        pictures, tokens, patch_size=16, vision_feature_select_strategy='default', image_token=IMAGE,
+        chat_template=TEMPLATE, num_additional_image_tokens=1,
+    ).save_pretrained(folder)  # fmt: skip
+    return folder
