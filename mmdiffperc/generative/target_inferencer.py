@@ -104,7 +104,9 @@ class TargetInferencer(ImageInferencer):
         """Add the options of a call, and ``--size``."""
         add_shared(parser, '--text', 'a caption for all images; default: the captions in metadata.jsonl')
         captions = dict(dest='text', type=Path, metavar='FILE')
-        parser.add_argument('--text-file', **captions, help='captions of the images, one per line (repeated if too few)')
+        parser.add_argument(
+            '--text-file', **captions, help='captions of the images, one per line (repeated if too few)'
+        )
         parser.add_argument('--num-samples', type=positive, metavar='N', help='predict only the first N images')
         add_shared(parser, '--num-steps', "default: the config's")
         parser.add_argument('--save-steps', action='store_true', help='also write a picture after each step')
