@@ -2,6 +2,7 @@
 
 import random
 from pathlib import Path
+from typing import Annotated, Literal
 
 import numpy as np
 import torch
@@ -12,13 +13,14 @@ from mmdiffperc.files import brief
 from mmdiffperc.inference.metadata import list_images, read_metadata
 from mmdiffperc.nearest import what_is_there
 from mmdiffperc.registry import DATASETS, TRANSFORMS
-from mmdiffperc.validation import PositiveFloat, validated
+from mmdiffperc.validation import Expected, PositiveFloat, Text, validated
 
 from .target_codec import CHANNELS, TargetMode
 from .target_files import decode_target, to_rgb, to_unit_range
 from .target_stores import find_keys, open_targets
 
 LARGEST = 2**24  # the largest range in which single precision represents every whole number
+ExtraKey = Annotated[Text | Literal[''], Expected("'r', 's', another key, or ''")]
 _HOLES = (
     'The model learns every pixel, since the autoencoder encodes whole images: fill missing values, or omit the map'
 )
@@ -52,7 +54,7 @@ class ImageTargetDataset(BaseDataset):
         ImportError: The targets are in an lmdb, and the package lmdb is not installed.
     """
 
-    def __init__(self, data_prefix: dict, ann_file: str = '', target_extra_key: str | None = None, **kwargs):
+    def __init__(self, data_prefix: dict, ann_file: str = '', target_extra_key: ExtraKey | None = None, **kwargs):
         if not {'img_path'} <= data_prefix.keys() <= {'img_path', 'target_path'}:
             raise ValueError(f'data_prefix: expected img_path and, for targets, target_path, got {data_prefix!r}')
         self.target_extra_key = target_extra_key

@@ -52,6 +52,10 @@ GIVEN = {
 }
 # Where a number below 1 has a meaning, a text may be empty, or anything goes.
 MEANT = {
+    *(
+        ('ColourJitterJPEG', name, 'zero')
+        for name in ('prob', 'jitter_prob', 'brightness', 'contrast', 'saturation', 'hue')
+    ),
     ('*', 'cache_size', 'zero'),
     ('*', 'dropout_ratio', 'zero'),
     ('*', 'extra_cells', 'zero'),
@@ -73,6 +77,7 @@ MEANT = {
     ('*', 'class_weight', 'zeros'),
     ('*', 'seed', 'zero'),
     ('*', 'shuffle_seed', 'zero'),
+    ('*', 'target_extra_key', 'empty text'),
     ('*', 'timestep', 'zero'),
     ('*', 'ann_file', 'blank'),
     ('*', 'ann_file', 'empty text'),  # ImageTargetDataset: beside the images; KITTIDepthDataset: a message of its own
