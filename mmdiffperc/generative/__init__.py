@@ -1,5 +1,6 @@
 """Models that generate their prediction as an image, with their data, metrics and inferencer."""
 
+from .colour_jitter_jpeg import ColourJitterJPEG
 from .coloured_segmentation import ColouredSegMetric
 from .deterministic_diffusion import DeterministicDiffusion, PixelRegression
 from .deterministic_process import DeterministicProcess
@@ -11,6 +12,7 @@ from .target_inferencer import TargetInferencer
 from .target_metrics import DepthMapMetric, ImageErrorMetric, NormalMapMetric
 
 __all__ = [
+    'ColourJitterJPEG',
     'ColouredSegMetric',
     'DepthMapMetric',
     'DeterministicDiffusion',

@@ -12,5 +12,6 @@ train_dataloader = dict(
 )
 val_dataloader = dict(dataset=dict(data_prefix=dict(target_path='targets/val/normals')))
 test_dataloader = val_dataloader
+# `angular` is the official error, the angle between colours in radians; `mean` is the angle between normals in degrees.
 val_evaluator = dict(type='NormalMapMetric')
 test_evaluator = val_evaluator

@@ -149,6 +149,16 @@ def test_official_recipe(task):
     assert wrapper.clip_grad == dict(max_norm=1.0)
     assert wrapper.optimizer == dict(type='AdamW', lr=1e-4, betas=(0.9, 0.999), weight_decay=1e-2)
     assert config.train_cfg.max_iters == 50000
+    assert config.default_hooks.checkpoint.interval == 1000 and config.randomness.seed == 42
+
+
+@pytest.mark.parametrize('task', PAPER)
+def test_more_augment_is_an_option_of_the_command_line(task):
+    config = load('bedroom', task)
+    name = 'train_dataloader.dataset.pipeline.2'
+    assert config.train_dataloader.dataset.pipeline[2] == dict(type='ColourJitterJPEG', prob=0)
+    config.merge_from_dict({f'{name}.prob': 1})
+    assert TRANSFORMS.build(config.train_dataloader.dataset.pipeline[2]).prob == 1
 
 
 def test_cosine_of_diffusers():

@@ -6,10 +6,12 @@ data_root = 'data/dmp_bedroom'
 scale = (512, 512)
 
 resize = dict(type='Resize', scale=scale)
-train_pipeline = [_base_.load_image, _base_.load_colours, resize, _base_.flip, _base_.pack]
+# The official option --more_augment: `--cfg-options train_dataloader.dataset.pipeline.2.prob=1`.
+augment = dict(type='ColourJitterJPEG', prob=0.0)
+train_pipeline = [_base_.load_image, _base_.load_colours, augment, resize, _base_.flip, _base_.pack]
 # No flips, because mirroring a scene changes the normals, not only their positions.
-normals_train_pipeline = [_base_.load_image, _base_.load_colours, resize, _base_.pack]
-depth_train_pipeline = [_base_.load_image, _base_.load_depth, resize, _base_.flip, _base_.pack]
+normals_train_pipeline = [_base_.load_image, _base_.load_colours, augment, resize, _base_.pack]
+depth_train_pipeline = [_base_.load_image, _base_.load_depth, augment, resize, _base_.flip, _base_.pack]
 test_pipeline = [_base_.load_image, resize, _base_.load_colours, _base_.pack]
 depth_test_pipeline = [_base_.load_image, resize, _base_.load_depth, _base_.pack]
 
