@@ -28,6 +28,7 @@ from mmdiffperc.weights.lora import share_weights
 from .captions import MISSING, read_captions
 from .deterministic_diffusion import DeterministicDiffusion
 from .diffusion_networks import DiffusionNetworks
+from .image_captioner import ImageCaptioner
 from .target_codec import PER_IMAGE, TargetCodec
 from .target_files import ARRAY_NAME, decode_target
 
@@ -71,6 +72,8 @@ class TargetInferencer(ImageInferencer):
         show_progress (bool): Whether to show a progress bar. Defaults to True.
         size (int, optional): Length of the shorter side in the model, in pixels. Default: the scale of ``Resize`` in
             the test pipeline; without it, images keep their size.
+        caption_model (str | Path, optional): An image-to-text model, which captions the images that have no caption,
+            see :class:`.ImageCaptioner`. Default: none.
 
     Raises:
         FileNotFoundError: There is no such file.
@@ -93,20 +96,24 @@ class TargetInferencer(ImageInferencer):
         dtype: str = 'float32',
         show_progress: bool = True,
         size: int | None = None,
+        caption_model: str | Path | None = None,
     ):
         if size is not None and size < 1:
             raise ValueError(f'size={size}: expected a positive number of pixels')
         self.size = size
         super().__init__(model, weights, device, dtype, show_progress)
+        self.captioner = ImageCaptioner(caption_model, self.device, dtype) if caption_model else None
 
     @classmethod
     def add_options(cls, parser: argparse.ArgumentParser):
-        """Add the options of a call, and ``--size``."""
+        """Add the options of a call, ``--size`` and ``--caption-model``."""
         add_shared(parser, '--text', 'a caption for all images; default: the captions in metadata.jsonl')
         captions = dict(dest='text', type=Path, metavar='FILE')
         parser.add_argument(
             '--text-file', **captions, help='captions of the images, one per line (repeated if too few)'
         )
+        model = dict(metavar='MODEL', help='hub id or folder of a model that captions the images without a caption')
+        parser.add_argument('--caption-model', **model)
         parser.add_argument('--num-samples', type=positive, metavar='N', help='predict only the first N images')
         add_shared(parser, '--num-steps', "default: the config's")
         parser.add_argument('--save-steps', action='store_true', help='also write a picture after each step')
@@ -167,7 +174,7 @@ class TargetInferencer(ImageInferencer):
         image_latents: str | Path | None = None,
     ) -> list[dict]:
         """Predict a batch of images of any sizes; those of one size in the model go through it together."""
-        captions = [self._caption(frame, text) for frame in frames] if self.model.use_prompts else None
+        captions = self._captions(frames, text) if self.model.use_prompts else None
         inputs = [self.pipeline(frame.pixels) for frame in frames]  # each (1, 3, h, w)
         predictions = [None] * len(frames)
         for group in same_sizes(inputs):
@@ -234,11 +241,17 @@ class TargetInferencer(ImageInferencer):
             pixels = F.interpolate(pixels[None], size, mode='bicubic', antialias=True)[0]
         return self.model.data_preprocessor(dict(inputs=[pixels]))['inputs']
 
-    def _caption(self, frame: Frame, text: str | None) -> str:
-        caption = frame.source.caption if text is None else text
-        if caption is None:
-            raise ValueError(MISSING.format(f'{frame.source.name} has none (text, or metadata.jsonl in its folder)'))
-        return caption
+    def _captions(self, frames: Sequence[Frame], text: str | None) -> list[str]:
+        captions = [frame.source.caption if text is None else text for frame in frames]
+        missing = [index for index, caption in enumerate(captions) if caption is None]
+        if missing and self.captioner is None:
+            name = frames[missing[0]].source.name
+            raise ValueError(MISSING.format(f'{name} has none (text, metadata.jsonl in its folder, or caption_model)'))
+        if missing:
+            found = self.captioner.caption([frames[index].pixels for index in missing])
+            for index, caption in zip(missing, found, strict=True):
+                captions[index] = caption
+        return captions
 
     def _read_latents(self, folder: Path, frames: Sequence[Frame], inputs: torch.Tensor) -> torch.Tensor:
         """Read the latents ``(B, 4, h, w)`` of images, which enter the model as ``inputs``."""

@@ -28,8 +28,8 @@ def test_model_that_chats_is_asked(tmp_path, images):
     )
     captions = captioner.caption(images)
     asked = captioner.tokenizer.batch_decode(told[0], skip_special_tokens=True)
-    assert len(captions) == 2 and asked == [f'{REQUEST}:'] * 2
-    assert not any(REQUEST in caption for caption in captions)
+    assert [text.replace(' .', '.') for text in asked] == [REQUEST] * 2
+    assert all(len(caption.split()) <= 5 for caption in captions)
 
 
 def test_colours_and_type(tmp_path, images):

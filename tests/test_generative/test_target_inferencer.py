@@ -8,8 +8,10 @@ import pytest
 import torch
 from logs import heard
 from mmengine.config import Config
+from tiny_captioners import save_blip
 
 from mmdiffperc.generative import DeterministicDiffusion, TargetCodec, TargetInferencer
+from mmdiffperc.generative.image_captioner import ImageCaptioner
 from mmdiffperc.generative.target_inferencer import resized_side, to_picture
 from mmdiffperc.inference import build_inferencer
 from mmdiffperc.weights.architectures import build_unet
@@ -171,6 +173,18 @@ def test_missing_captions(told, photos, tmp_path):
     (tmp_path / 'captions.txt').write_text('a bed\n' * 3)
     with pytest.raises(ValueError, match=r'captions.txt.*\b2\b.*\b3\b'):
         told(photos, text=tmp_path / 'captions.txt')
+
+
+def test_caption_model(adapters, told, photos, tmp_path):
+    """It captions the images without a caption, but no others."""
+    model = save_blip(tmp_path)
+    config = make_config(guidance_scale=2.0, target_mode='F', target_scale=8.0)
+    inferencer = build(config, adapters[0], caption_model=model)
+    (photos / 'metadata.jsonl').write_text('{"file_name": "bed.png", "text": "a bed"}\n{"file_name": "door.JPG"}')
+    captions = ['a bed', *ImageCaptioner(model).caption([cv2.imread(str(photos / 'door.JPG'))])]
+    expected = told(photos, text=captions)['predictions']
+    for found, target in zip(inferencer(photos)['predictions'], expected, strict=True):
+        np.testing.assert_array_equal(found['target'], target['target'])
 
 
 def test_repeated_captions(told, image, caplog):

@@ -26,7 +26,8 @@ from mmdiffperc.inference.metadata import list_images
 PALETTES = 'ade20k, ade20k_bedroom, or a data set such as mmseg.CityscapesDataset'
 # Arguments that do not determine the data.
 NOT_SETTINGS = (
-    'input', 'out', 'out_file', 'keys', 'text_file', 'save_noise', 'batch_size', 'device', 'index', 'world_size',
+    'input', 'out', 'out_file', 'keys', 'text_file', 'save_noise', 'save_latents', 'batch_size', 'device', 'index',
+    'world_size',
 )  # fmt: skip
 
 
