@@ -64,6 +64,14 @@ def test_scene_counts_and_may_be_unknown(inferencer, image):
         predict(inferencer, image, scene='spaceship')
 
 
+def test_the_inferencer_of_mmseg_agrees(files, inferencer, image):
+    """It takes the number of a scene with the image."""
+    of_mmseg = MMSegInferencer(*files, device='cpu')
+    inputs = {None: image, 'kitchen': dict(img=image, category_id=6), 'bookstore': dict(img=image, category_id=26)}
+    for scene, one in inputs.items():
+        np.testing.assert_array_equal(of_mmseg([one])['predictions'], predict(inferencer, image, scene=scene))
+
+
 def test_scene_from_the_name_of_the_file(inferencer, image, tmp_path):
     """As the test data of the config find it: the whole name by default."""
     path = tmp_path / 'office_kitchen_0001.png'
