@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-import evaluate as evaluation_tool
+import evaluate_targets as evaluation_tool
 import numpy as np
 import pytest
 import torch

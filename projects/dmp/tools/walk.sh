@@ -29,7 +29,7 @@ generate() {
 }
 
 evaluate() {
-    python projects/dmp/tools/evaluate.py "$@" --out-file "$WORK/measures.json"
+    python projects/dmp/tools/evaluate_targets.py "$@" --out-file "$WORK/measures.json"
 }
 
 TRUTH=$DATA/targets/val/$KIND

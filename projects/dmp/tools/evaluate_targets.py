@@ -1,9 +1,9 @@
 """Compare stored predictions with ground truth, as the official evaluation of DMP does.
 
-    python projects/dmp/tools/evaluate.py normals data/bedrooms/normals --metrics l1 angular normal_angle
-    python projects/dmp/tools/evaluate.py depth data/bedrooms/depth --abs --metrics rel delta
-    python projects/dmp/tools/evaluate.py depth data/bedrooms/depth --abs --norm --metrics rmse
-    python projects/dmp/tools/evaluate.py classes annotations --metrics miou --num-classes 150 --reduce-zero
+    python projects/dmp/tools/evaluate_targets.py normals data/bedrooms/normals --metrics l1 angular normal_angle
+    python projects/dmp/tools/evaluate_targets.py depth data/bedrooms/depth --abs --metrics rel delta
+    python projects/dmp/tools/evaluate_targets.py depth data/bedrooms/depth --abs --norm --metrics rmse
+    python projects/dmp/tools/evaluate_targets.py classes annotations --metrics miou --num-classes 150 --reduce-zero
 
 PRED is a folder of PNG, npy or npz files, and GROUND_TRUTH another one or an lmdb. Every prediction is compared with
 the ground truth of the same name.

@@ -3,7 +3,7 @@
 import json
 import math
 
-import evaluate
+import evaluate_targets
 import numpy as np
 import pytest
 import torch
@@ -21,7 +21,7 @@ def folders(tmp_path):
 
 def run(folders, *options):
     out = folders[0].parent / 'found.json'
-    status = evaluate.main([*map(str, folders), *map(str, options), '--out-file', str(out)])
+    status = evaluate_targets.main([*map(str, folders), *map(str, options), '--out-file', str(out)])
     return json.loads(out.read_text()) if status == 0 else status
 
 
@@ -126,7 +126,7 @@ def test_missing_files(folders, capsys):
 )
 def test_options_that_exclude_each_other(folders, capsys, options, words):
     with pytest.raises(SystemExit):
-        evaluate.parse_args([*map(str, folders), '--metrics', *options])
+        evaluate_targets.parse_args([*map(str, folders), '--metrics', *options])
     assert words in capsys.readouterr().err
 
 
