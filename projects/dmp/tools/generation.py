@@ -7,6 +7,7 @@ last completes the data.
 
 import argparse
 import json
+import os
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -14,7 +15,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from accelerate import PartialState
 from tqdm import tqdm
 
 from mmdiffperc.command_line import add_shared, bounded, existing_file, positive
@@ -66,11 +66,10 @@ def parse_options(parser: argparse.ArgumentParser, arguments: Sequence[str] | No
     if args.dtype == 'float16' and args.device == 'cpu':
         parser.error('--dtype float16: expected a GPU as --device, got cpu; use float32 or bfloat16 on the CPU')
     if args.index is None and args.world_size is None:
-        state = PartialState(cpu=args.device == 'cpu')
-        args.index, args.world_size = state.process_index, state.num_processes
-        if state.use_distributed and args.device == 'cuda':
-            args.device = str(state.device)
-        state.destroy_process_group()  # the processes do not communicate
+        # The variables of torchrun, which accelerate launch uses too. The processes do not communicate.
+        args.index, args.world_size = int(os.environ.get('RANK', 0)), int(os.environ.get('WORLD_SIZE', 1))
+        if args.device == 'cuda' and 'LOCAL_RANK' in os.environ:
+            args.device = f'cuda:{os.environ["LOCAL_RANK"]}'
     if None in (args.index, args.world_size) or args.index >= args.world_size:
         parser.error(
             f'expected --index below --world-size, got --index {args.index} and --world-size {args.world_size}'

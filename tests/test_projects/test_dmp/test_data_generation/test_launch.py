@@ -1,14 +1,10 @@
 """The tools under ``torchrun``, which gives each process its rank; ``accelerate launch`` uses it on GPUs."""
 
-import os
-import socket
 import subprocess
 import sys
 
 import make_captions
 import pytest
-from accelerate import PartialState
-from child_processes import exit_code, fork
 
 
 @pytest.fixture
@@ -24,24 +20,24 @@ def run(tmp_path, language_model):
     return arguments, (tmp_path / 'one.jsonl').read_bytes()
 
 
-def test_two_processes_write_what_one_writes(tmp_path, run):
+def test_two_processes_write_what_one_writes(tmp_path, run, monkeypatch):
     arguments, whole = run
-    with socket.create_server(('localhost', 0)) as free:
-        port = str(free.getsockname()[1])
-
-    def process(rank):
-        PartialState._reset_state()  # as in a new process
-        os.environ.update(
-            RANK=rank, LOCAL_RANK=rank, WORLD_SIZE='2', LOCAL_WORLD_SIZE='2', MASTER_ADDR='localhost', MASTER_PORT=port
-        )
+    monkeypatch.setenv('WORLD_SIZE', '2')
+    for rank, captions in enumerate([2, 1]):
+        monkeypatch.setenv('RANK', str(rank))
         args = make_captions.parse_args(arguments('two.jsonl'))
-        assert (args.index, args.world_size, args.device) == (int(rank), 2, 'cpu')
-        assert make_captions.make_captions(args) == [2, 1][args.index]
-        return 0
-
-    children = [fork(lambda rank=rank: process(rank)) for rank in '01']
-    assert [exit_code(child) for child in children] == [0, 0]
+        assert (args.index, args.world_size, args.device) == (rank, 2, 'cpu')
+        assert make_captions.make_captions(args) == captions
     assert (tmp_path / 'two.jsonl').read_bytes() == whole
+
+
+def test_each_process_has_its_gpu(run, monkeypatch):
+    arguments, _ = run
+    for name, value in (('RANK', '11'), ('WORLD_SIZE', '16'), ('LOCAL_RANK', '3')):
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr('torch.cuda.is_available', lambda: True)
+    args = make_captions.parse_args([*arguments('any.jsonl')[:-1], 'auto'])
+    assert (args.index, args.world_size, args.device) == (11, 16, 'cuda:3')
 
 
 @pytest.mark.slow
