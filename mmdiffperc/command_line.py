@@ -155,7 +155,7 @@ SHARED = {
     '--out': dict(metavar='FOLDER', type=Path, help='folder to write'),
     '--out-file': dict(metavar='FILE', type=Path, help='file to write'),
     '--device': dict(type=device, default=AUTO, help='device to compute on'),
-    '--dtype': dict(choices=DTYPES, default=DTYPES[0], help='floating-point type'),
+    '--dtype': dict(choices=DTYPES, default=DTYPES[0], help='data type'),
     '--batch-size': dict(type=positive, default=1, metavar='N', help='batch size'),
     '--seed': dict(type=seed, default=0, metavar='N', help='random seed'),
     '--workers': dict(type=positive, default=1, metavar='N', help='number of processes'),

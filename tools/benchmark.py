@@ -46,12 +46,12 @@ MIB = 2**20
 def build_parser() -> ArgumentParser:
     """Return the command-line parser."""
     parser = tool_parser(__doc__)
-    add_shared(parser, 'config', 'of a model whose backbone is a DiffusionUNet')
+    add_shared(parser, 'config', help='config of a model with DiffusionUNet as its backbone')
     add_shared(parser, '--size', 'height and width', nargs=2, type=positive, default=[512, 512], metavar=('H', 'W'))
     add_shared(parser, '--batch-size')
     parser.add_argument('--train', action='store_true', help='also measure a training step of the model (mmseg only)')
     parser.add_argument('--compile', action='store_true', help='compile everything with torch.compile')
-    add_shared(parser, '--dtype', 'of autocast')
+    add_shared(parser, '--dtype', help='data type of autocast')
     add_shared(parser, '--device')
     parser.add_argument(
         '--repeats', type=positive, default=5, metavar='N', help='turns, for medians (default: %(default)s)'

@@ -22,7 +22,7 @@ from mmdiffperc.files import write_whole
 def build_parser() -> ArgumentParser:
     """Return the command-line parser."""
     parser = tool_parser(__doc__)
-    add_shared(parser, 'config', 'of a depth estimator')
+    add_shared(parser, 'config', help='config of a depth estimator')
     add_shared(parser, '--out-file', 'JSON')
     return parser
 

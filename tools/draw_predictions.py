@@ -38,7 +38,7 @@ LEGEND_INCHES = 0.4
 def build_parser() -> ArgumentParser:
     """Return the command-line parser."""
     parser = tool_parser(__doc__)
-    add_shared(parser, 'config', 'of a segmentation model or a depth estimator')
+    add_shared(parser, 'config', help='config of a segmentation model or a depth estimator')
     add_shared(parser, 'weights')
     add_shared(parser, '--indices', f'one row each; default: the first {NUM_ROWS}')
     add_shared(parser, '--out-file', type=file_name(*FIGURE_SUFFIXES), default=Path('predictions.png'))

@@ -20,7 +20,7 @@ from mmdiffperc.visualization import attention_figure, attention_maps
 def build_parser() -> ArgumentParser:
     """Return the command-line parser."""
     parser = tool_parser(__doc__)
-    add_shared(parser, 'config', 'of an mmseg model with cross_attention in its backbone')
+    add_shared(parser, 'config', help='config of an mmseg model with cross_attention in its backbone')
     add_shared(parser, 'weights')
     add_shared(parser, 'input', help='image file')
     add_shared(parser, '--classes', 'as in the config', required=True)
