@@ -151,7 +151,7 @@ SHARED = {
     'weights': dict(metavar='WEIGHTS', help='checkpoint file'),
     'input': dict(metavar='INPUT', type=Path),  # each tool describes its input in `help`
     '--config': dict(metavar='CONFIG', type=config_file, help='config file'),
-    '--weights': dict(metavar='WEIGHTS', help='checkpoint file'),
+    '--weights': dict(metavar='WEIGHTS', help='weights'),
     '--out': dict(metavar='FOLDER', type=Path, help='folder to write'),
     '--out-file': dict(metavar='FILE', type=Path, help='file to write'),
     '--device': dict(type=device, default=AUTO, help='device to compute on'),

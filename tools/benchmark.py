@@ -51,7 +51,7 @@ def build_parser() -> ArgumentParser:
     add_shared(parser, '--batch-size')
     parser.add_argument('--train', action='store_true', help='also measure a training step of the model (mmseg only)')
     parser.add_argument('--compile', action='store_true', help='compile everything with torch.compile')
-    add_shared(parser, '--dtype', help='data type of autocast')
+    add_shared(parser, '--dtype', 'for autocast')
     add_shared(parser, '--device')
     parser.add_argument(
         '--repeats', type=positive, default=5, metavar='N', help='turns, for medians (default: %(default)s)'

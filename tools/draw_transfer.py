@@ -29,7 +29,7 @@ PANEL_INCHES = 1.6
 def build_parser() -> ArgumentParser:
     """Return the command-line parser."""
     parser = tool_parser(__doc__)
-    add_shared(parser, '--seed', help='random seed of the runs')
+    add_shared(parser, '--seed', 'the same as in the runs')
     add_shared(parser, '--indices', 'one row per index and target', default=[0])
     add_shared(parser, '--out-file', type=file_name(*FIGURE_SUFFIXES), default=Path('transfer.png'))
     add_shared(parser, '--device')

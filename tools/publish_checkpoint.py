@@ -28,7 +28,7 @@ def build_parser() -> ArgumentParser:
     parser = tool_parser(__doc__)
     add_shared(parser, 'weights', help='checkpoint file of a training run')
     add_shared(parser, '--out-file', required=True)
-    add_shared(parser, '--dtype', help='data type of the stored weights', default='float16')
+    add_shared(parser, '--dtype', 'for the stored weights', default='float16')
     parser.add_argument('--without-shipped', action='store_true', help='omit the frozen autoencoder of tiny-sd')
     return parser
 

@@ -24,7 +24,7 @@ def build_parser() -> ArgumentParser:
     add_shared(parser, 'config', 'or HOST::PATH for a stock config of a host')
     add_shared(parser, '--out-file', 'config', type=file_name(*CONFIG_SUFFIXES), required=True)
     add_shared(parser, '--arch', default='sd1-5')
-    add_shared(parser, '--weights', 'default: published', help='Stable Diffusion weights: hub id, folder or file')
+    add_shared(parser, '--weights', 'Stable Diffusion: hub id, folder or file; default: the published weights')
     add_shared(parser, '--classes', 'for prompts and heads, or the name of a data set, such as ade')
     add_shared(parser, '--strides', 'default: those of the original backbone')
     parser.add_argument('--scope', metavar='HOST', help='host, such as mmseg, for a config without default_scope')

@@ -36,7 +36,7 @@ def add_options(parser: argparse.ArgumentParser, batch_size: int):
     add_shared(parser, '--seed')
     add_shared(parser, '--batch-size', default=batch_size)
     add_shared(parser, '--device')
-    add_shared(parser, '--dtype', help='data type of the weights')
+    add_shared(parser, '--dtype', 'for the weights')
     parser.add_argument(
         '--index', type=bounded(int, 0), metavar='N',
         help='number of this process, from 0, among --world-size processes that share the work (default: as '

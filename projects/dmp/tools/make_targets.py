@@ -64,8 +64,8 @@ def build_parser() -> ArgumentParser:
         '--resolution', type=bounded(int, 0, 8192), metavar='PIXELS',
         help="longer side to which images are resized; 0 keeps their size (default: the model's)",
     )  # fmt: skip
-    add_shared(parser, '--config', help='config of a segmentation model')
-    add_shared(parser, '--weights', help='checkpoint file of a segmentation model')
+    add_shared(parser, '--config', 'segmentation model')
+    add_shared(parser, '--weights', 'segmentation model')
     parser.add_argument('--palette', default='ade20k_bedroom', help=f'colours ({PALETTES}; default: %(default)s)')
     add_options(parser, batch_size=1)
     return parser
