@@ -165,7 +165,7 @@ def find_keys(targets: LmdbTargets | FolderTargets, names: Sequence[str], extra_
     if len(found) > 1:
         raise ValueError(
             f'{targets.path} has several targets of each image, such as {quoted(forms[extra][0] for extra in found)}; '
-            f'set target_extra_key to one of {found}'
+            f'set target_extra_key (evaluate_targets.py: --extra-key) to one of {found}'
         )
     check_unique(names, forms[found[0]])
     return forms[found[0]]
