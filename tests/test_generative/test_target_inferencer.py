@@ -188,7 +188,7 @@ def test_caption_model(adapters, told, photos, tmp_path):
 
 
 def test_repeated_captions(told, image, caplog):
-    """Two captions for three images, each of its own in the order of the images."""
+    """Two captions are repeated for three images, in the order of the images."""
     images, captions = [image, image[::-1], image[:, ::-1]], ['a bed', 'a door']
     with heard(caplog):
         found = told(images, text=captions)['predictions']
