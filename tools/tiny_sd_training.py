@@ -52,6 +52,8 @@ class Run:
 
     def entries(self) -> list[dict]:
         """Return the lines of the log."""
+        if not self.log_file.exists():
+            return []
         return read(self.log_file, lambda path: [json.loads(line) for line in path.read_text().splitlines()])
 
     def save(self, stage: str, **state):

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 from diffusers import AutoencoderKL, StableDiffusionPipeline
+from safetensors.torch import load_file
 
 from mmdiffperc.models import DiffusionUNet
 
@@ -115,7 +116,7 @@ def test_card_and_history_tell_how_far_it_got(whole):
     assert f'| unet | {STEPS} | 3 | loss {loss:.4f} | error {measured["held_out"]:.4f} |' in card
     assert ', '.join(f'{domain} {measured["psnr"][domain]:.1f} dB' for domain in DOMAINS) in card
     last = json.loads((whole / 'tiny-sd/history.json').read_text())[-1]
-    assert (last['stage'], last['images'], last['held_out']) == ('unet', 3 * STEPS, measured['held_out'])
+    assert (last['stage'], last['step'], last['held_out']) == ('unet', STEPS, measured['held_out'])
 
 
 def test_psnr_of_the_autoencoder(tool, whole):
@@ -168,6 +169,20 @@ def test_it_stops_after_the_last_stage(tool, whole, begun, stage, files):
         (begun / name).unlink()
     assert run(tool, begun, '--last-stage', stage) == 0
     assert {path.name for path in begun.iterdir()} == {'scenes', 'log.jsonl', 'autoencoder.pt', *files}
+
+
+def test_it_goes_on_from_an_export(tool, whole, tmp_path):
+    """Parts with 0 steps stay, and the history of the earlier run precedes that of this one."""
+    start = whole / 'tiny-sd'
+    options = ['--start-from', str(start), '--autoencoder-steps', '0', '--text-steps', '0', '--seed', '1']
+    assert run(tool, tmp_path, *options) == 0
+    made, before = (
+        load_file(folder / 'vae/diffusion_pytorch_model.safetensors') for folder in (tmp_path / 'tiny-sd', start)
+    )
+    assert made.keys() == before.keys() and all(torch.equal(made[name], before[name]) for name in made)
+    earlier, later = (json.loads((folder / 'history.json').read_text()) for folder in (start, tmp_path / 'tiny-sd'))
+    assert later[:3] == earlier and [(stage['stage'], stage['continued']) for stage in later[3:]] == [('unet', True)]
+    assert f'| unet, continued | {STEPS} |' in (tmp_path / 'tiny-sd/README.md').read_text()
 
 
 def test_recipe_changes_the_networks(tool, tmp_path):
