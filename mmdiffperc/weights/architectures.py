@@ -1,8 +1,9 @@
 """The networks of Stable Diffusion, built with random weights from the configs of an architecture."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
-from diffusers import AutoencoderKL, UNet2DConditionModel
+from diffusers import AutoencoderKL, AutoencoderTiny, UNet2DConditionModel
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
 from mmdiffperc.files import brief, read_json
@@ -14,35 +15,51 @@ PRESETS = {
     'sd2-1': _ASSETS / 'arch' / 'sd2-1',
     'tiny-sd': _ASSETS / 'tiny-sd',
 }
-# Entry of unet/config.json -> the additional input that the U-Net needs, which a perception model does not have.
-_ADDITIONAL_INPUTS = {
+# Presets of a single part.
+PART_PRESETS = {'vae': {'taesd': _ASSETS / 'arch' / 'taesd'}}
+ArchName = str | Path | Mapping[str, str | Path]
+
+TASK_WIDTH = 4  # sine and cosine of the two numbers that tell Lotus and SDPose their task
+# Entry of unet/config.json -> the additional input that the U-Net needs, and what to do.
+_UNUSABLE_INPUTS = {
     'addition_embed_type': 'an additional embedding, as in SDXL and Kandinsky',
-    'class_embed_type': 'class labels',
     'num_class_embeds': 'class labels, as in upscalers',
     'encoder_hid_dim': 'prompts of another width, as in Kandinsky and DeepFloyd',
-    'encoder_hid_dim_type': 'image prompts, as in Kandinsky and with IP-Adapters',
-    'time_cond_proj_dim': 'a guidance scale, as in latent consistency models',
+    'encoder_hid_dim_type': 'image prompts, as in Kandinsky and with an IP-Adapter, which has to be removed',
     'dual_cross_attention': 'images in addition to the prompts, as in Versatile Diffusion',
     'class_embeddings_concat': 'class labels',
 }
+# Entry of unet/config.json -> the argument of `DiffusionUNet` that provides the additional input.
+SERVED_INPUTS = {
+    'in_channels': ('extra_latents', 'more than the latents of the image, as in Marigold and in inpainting models'),
+    'time_cond_proj_dim': ('guidance_scale', 'a guidance scale, as in latent consistency models'),
+    'class_embed_type': ('task_embedding', 'a task embedding, as in Lotus and SDPose'),
+}
 _USUAL_LATENTS = 4
-_TAKES_MORE = 'Inpainting and image-editing models take more than the latents'
 _OTHER_AUTOENCODER = 'Both parts must belong to one model; the latents of SD 3 and FLUX, for example, have 16 channels'
+_AUTOENCODERS = {kind.__name__: kind for kind in (AutoencoderKL, AutoencoderTiny)}
 _CLIP_TEXT = 'clip_text_model'
 _EXPECTED = 'Expected a text-to-image model such as Stable Diffusion 1.x or 2.x'
 
 
-def arch_folder(arch: str | Path) -> Path:
-    """Return the folder with the configs of an architecture.
+def arch_folder(arch: ArchName, part: str = 'unet') -> Path:
+    """Return the folder with the configs of an architecture, or of the architecture of one part.
 
     Args:
-        arch (str | Path): ``'sd1-4'``, ``'sd1-5'``, ``'sd2-1'``, ``'tiny-sd'``, or a folder that holds
-            ``unet/config.json`` and ``vae/config.json``, such as any diffusers folder.
+        arch (str | Path | Mapping): ``'sd1-4'``, ``'sd1-5'``, ``'sd2-1'``, ``'tiny-sd'``, or a folder that holds
+            ``unet/config.json`` and ``vae/config.json``, such as any diffusers folder. Or one of these for each part:
+            ``dict(unet=..., vae=...)`` and optionally ``text_encoder``, which is that of ``unet`` by default. A part
+            may also be the folder that directly holds its ``config.json``, and ``vae`` may be ``'taesd'``.
+        part (str): The part, if ``arch`` names several. Defaults to ``'unet'``.
 
     Raises:
         ValueError: ``arch`` is neither a preset nor such a folder.
     """
-    folder = PRESETS.get(str(arch)) or Path(str(arch)).expanduser()
+    if isinstance(arch, Mapping):
+        name = arch.get(part, arch['unet'])
+        presets = PRESETS | PART_PRESETS.get(part, {})
+        return presets.get(str(name)) or Path(name).expanduser()
+    folder = PRESETS.get(str(arch)) or Path(arch).expanduser()
     missing = [name for name in ('unet/config.json', 'vae/config.json') if not (folder / name).is_file()]
     if missing:
         raise ValueError(
@@ -52,58 +69,60 @@ def arch_folder(arch: str | Path) -> Path:
     return folder
 
 
-def build_unet(arch: str | Path) -> UNet2DConditionModel:
+def build_unet(arch: ArchName) -> UNet2DConditionModel:
     """Build the U-Net of an architecture with random weights.
 
+    It may need more than latents, a timestep and prompts: see :class:`.UNetInputs`.
+
     Args:
-        arch (str | Path): See :func:`arch_folder`.
+        arch (str | Path | Mapping): See :func:`arch_folder`.
 
     Raises:
-        ValueError: The config is damaged or describes another network; or the U-Net needs more than latents, a timestep
-            and prompts, as the U-Nets of inpainting models and SDXL do.
+        ValueError: The config is damaged or describes another network; or the U-Net needs inputs that a perception
+            model does not have, as the U-Nets of SDXL and Kandinsky do.
     """
-    config, vae_config = _read_config(arch, 'unet', 'UNet2DConditionModel'), _read_config(arch, 'vae', 'AutoencoderKL')
-    check_unet_config(arch_folder(arch) / 'unet' / 'config.json', config, vae_config)
+    path, config = _read_config(arch, 'unet', ['UNet2DConditionModel'])
+    _check_unet_config(path, config, _read_config(arch, 'vae', _AUTOENCODERS)[1])
     return UNet2DConditionModel.from_config(config)
 
 
-def build_vae(arch: str | Path) -> AutoencoderKL:
+def build_vae(arch: ArchName) -> AutoencoderKL | AutoencoderTiny:
     """Build the autoencoder of an architecture with random weights.
 
     Args:
-        arch (str | Path): See :func:`arch_folder`.
+        arch (str | Path | Mapping): See :func:`arch_folder`.
 
     Raises:
         ValueError: The config is damaged, or does not describe an autoencoder of RGB images.
     """
-    config = _read_config(arch, 'vae', 'AutoencoderKL')
+    path, config = _read_config(arch, 'vae', _AUTOENCODERS)
     for name in ('in_channels', 'out_channels'):
         if (channels := config.get(name, 3)) != 3:
-            path = arch_folder(arch) / 'vae' / 'config.json'
             raise ValueError(f'{path}: {name}={brief(channels)}: images have 3 channels. {_EXPECTED}')
-    return AutoencoderKL.from_config(config)
+    return _AUTOENCODERS[config.get('_class_name', 'AutoencoderKL')].from_config(config)
 
 
-def build_text_encoder(arch: str | Path) -> CLIPTextModel:
+def build_text_encoder(arch: ArchName) -> CLIPTextModel:
     """Build the text encoder of an architecture with random weights.
 
     Args:
-        arch (str | Path): See :func:`arch_folder`.
+        arch (str | Path | Mapping): See :func:`arch_folder`.
 
     Raises:
         ValueError: The folder has no ``text_encoder/config.json``, or it describes a model other than CLIP's text
             encoder, or the text encoder is not as wide as the U-Net expects.
     """
-    path = arch_folder(arch) / 'text_encoder' / 'config.json'
-    if not path.is_file():
+    path = _config_path(arch, 'text_encoder')
+    if path is None:
         raise ValueError(
-            f'The arch folder {str(arch)!r} has no text_encoder/config.json: add it, or give a file of embeddings.'
+            f'The arch folder {str(arch_folder(arch, "text_encoder"))!r} has no text_encoder/config.json: add it, or '
+            'give a file of embeddings.'
         )
     config = read_json(path)
     if (kind := config.get('model_type', _CLIP_TEXT)) != _CLIP_TEXT:
         raise ValueError(f'{path}: model_type={brief(kind)}: expected {_CLIP_TEXT!r}. {_EXPECTED}')
     width = config.get('hidden_size')
-    expected = _read_config(arch, 'unet', 'UNet2DConditionModel').get('cross_attention_dim')
+    expected = _read_config(arch, 'unet', ['UNet2DConditionModel'])[1].get('cross_attention_dim')
     if None not in (width, expected) and width != expected:
         raise ValueError(
             f'{path}: hidden_size={brief(width)}, but the U-Net takes prompts of cross_attention_dim='
@@ -114,17 +133,17 @@ def build_text_encoder(arch: str | Path) -> CLIPTextModel:
     return CLIPTextModel(CLIPTextConfig.from_dict(settings))
 
 
-def build_tokenizer(arch: str | Path, folder: Path | None = None) -> CLIPTokenizer:
+def build_tokenizer(arch: ArchName, folder: Path | None = None) -> CLIPTokenizer:
     """Build the tokenizer of a checkpoint; without one, the tokenizer of the architecture, which is CLIP's by default.
 
     SD 1.x pads with ``<|endoftext|>`` and SD 2.x with ``!``. As in the published SD 2.x tokenizers, a ``!`` in a text
     then equals the padding token.
 
     Args:
-        arch (str | Path): See :func:`arch_folder`.
+        arch (str | Path | Mapping): See :func:`arch_folder`.
         folder (Path, optional): The ``tokenizer`` folder of a checkpoint, which need not exist.
     """
-    own = arch_folder(arch) / 'tokenizer'
+    own = arch_folder(arch, 'text_encoder') / 'tokenizer'
     for candidate in (folder, own):
         if candidate and any((candidate / name).is_file() for name in ('tokenizer.json', 'vocab.json')):
             return CLIPTokenizer.from_pretrained(candidate)
@@ -134,27 +153,35 @@ def build_tokenizer(arch: str | Path, folder: Path | None = None) -> CLIPTokeniz
     return CLIPTokenizer.from_pretrained(_ASSETS / 'clip_tokenizer', **options)
 
 
-def check_unet_config(path: Path, unet: dict, vae: dict):
-    """Raise ``ValueError`` unless a U-Net takes latents of the autoencoder, a timestep, prompts, and nothing else.
+def check_same_inputs(path: Path, given: Mapping, unet: Mapping):
+    """Raise ``ValueError`` if the U-Net of a checkpoint needs other inputs than the one that it is loaded into.
 
     Args:
-        path (Path): The config file of the U-Net, for the message.
-        unet (dict): The config of the U-Net.
-        vae (dict): The config of the autoencoder.
+        path (Path): The config file of the checkpoint's U-Net, for the message.
+        given (Mapping): Its content.
+        unet (Mapping): The config of the U-Net to fill.
     """
-    for name, needed in _ADDITIONAL_INPUTS.items():
+    needs = {
+        name: f'{what}. Set arch to its folder, and {argument}' for name, (argument, what) in SERVED_INPUTS.items()
+    }
+    for name, needed in (_UNUSABLE_INPUTS | needs).items():
+        default = _USUAL_LATENTS if name == 'in_channels' else None
+        theirs, ours = (config.get(name, default) or None for config in (given, unet))
+        if theirs != ours:
+            raise ValueError(
+                f'{path}: {name}={brief(theirs)}, but the U-Net that the weights are for has {name}={brief(ours)}: the '
+                f'arch and the checkpoint belong to different models. With {name}={brief(theirs or ours)}, a U-Net '
+                f'needs {needed}'
+            )
+
+
+def _check_unet_config(path: Path, unet: dict, vae: dict):
+    """Raise ``ValueError`` unless a U-Net takes inputs that a perception model has."""
+    for name, needed in _UNUSABLE_INPUTS.items():
         if unet.get(name) not in (None, False):
             raise ValueError(f'{path}: {name}={brief(unet[name])}: the U-Net needs {needed}. {_EXPECTED}')
-    latent_channels = vae.get('latent_channels', _USUAL_LATENTS)
-    for name in ('in_channels', 'out_channels'):
-        if type(channels := unet.get(name, _USUAL_LATENTS)) is not int:
-            raise ValueError(f'{path}: {name}={brief(channels)}: expected a whole number. {_EXPECTED}')
-        if channels != latent_channels:
-            reason = _TAKES_MORE if name == 'in_channels' and latent_channels == _USUAL_LATENTS else _OTHER_AUTOENCODER
-            raise ValueError(
-                f'{path}: {name}={channels}, but the latents of the autoencoder have {brief(latent_channels)} '
-                f'channels. {reason}. {_EXPECTED}'
-            )
+    _check_class_embedding(path, unet)
+    _check_channels(path, unet, vae.get('latent_channels', _USUAL_LATENTS))
     for name in ('down_block_types', 'up_block_types'):
         if blocks := [block for block in unet.get(name) or () if str(block).startswith('K')]:
             raise ValueError(f'{path}: {name}={brief(blocks)}: only latent upscalers have these blocks. {_EXPECTED}')
@@ -165,9 +192,43 @@ def check_unet_config(path: Path, unet: dict, vae: dict):
         )
 
 
-def _read_config(arch: str | Path, part: str, class_name: str) -> dict:
-    path = arch_folder(arch) / part / 'config.json'
+def _check_class_embedding(path: Path, unet: dict):
+    if (kind := unet.get('class_embed_type')) not in (None, 'projection'):
+        raise ValueError(f'{path}: class_embed_type={brief(kind)}: the U-Net needs class labels. {_EXPECTED}')
+    if kind and (width := unet.get('projection_class_embeddings_input_dim')) != TASK_WIDTH:
+        raise ValueError(
+            f'{path}: projection_class_embeddings_input_dim={brief(width)}: expected {TASK_WIDTH}, the task embedding '
+            f'of Lotus and SDPose; wider ones are images, as in unCLIP. {_EXPECTED}'
+        )
+
+
+def _check_channels(path: Path, unet: dict, latent_channels: int):
+    taken, returned = channels = [unet.get(name, _USUAL_LATENTS) for name in ('in_channels', 'out_channels')]
+    for name, number in zip(('in_channels', 'out_channels'), channels, strict=True):
+        if type(number) is not int:
+            raise ValueError(f'{path}: {name}={brief(number)}: expected a whole number. {_EXPECTED}')
+    # With more inputs, `extra_latents` says which; such a U-Net may also return several images.
+    if taken < latent_channels or (taken == latent_channels and returned != latent_channels):
+        name, number = ('in_channels', taken) if taken != latent_channels else ('out_channels', returned)
+        raise ValueError(
+            f'{path}: {name}={number}, but the latents of the autoencoder have {brief(latent_channels)} channels. '
+            f'{_OTHER_AUTOENCODER}. {_EXPECTED}'
+        )
+
+
+def _config_path(arch: ArchName, part: str) -> Path | None:
+    folder = arch_folder(arch, part)
+    places = [folder / part, folder] if isinstance(arch, Mapping) and part in arch else [folder / part]
+    return next((path for place in places if (path := place / 'config.json').is_file()), None)
+
+
+def _read_config(arch: ArchName, part: str, class_names) -> tuple[Path, dict]:
+    if (path := _config_path(arch, part)) is None:
+        raise ValueError(
+            f'arch={brief(dict(arch))}: {str(arch_folder(arch, part))!r} has neither {part}/config.json nor config.json'
+        )
     config = read_json(path)
-    if (found := config.get('_class_name', class_name)) != class_name:
-        raise ValueError(f'{path}: expected the config of {class_name}, got the config of {brief(found)}')
-    return config
+    names = list(class_names)
+    if (found := config.get('_class_name', names[0])) not in names:
+        raise ValueError(f'{path}: expected the config of {" or ".join(names)}, got the config of {brief(found)}')
+    return path, config

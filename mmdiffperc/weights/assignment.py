@@ -1,11 +1,15 @@
 """Plan which tensor of which file fills which weight of a module."""
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import NamedTuple
 
+import torch
+from diffusers import ModelMixin
 from torch import Tensor, nn
 
 from .compvis import PREFIXES, ema_key, open_clip_key, unet_key_map, vae_key_map
+from .families import describe_family
 from .sources import Source
 from .weight_file import Assignment, WeightFile
 
@@ -15,12 +19,40 @@ KeysOf = Callable[[str], list[str]]  # name of a weight in a module -> its possi
 _OLD_VAE_ATTENTION = {'to_q': 'query', 'to_k': 'key', 'to_v': 'value', 'to_out.0': 'proj_attn'}
 _QKV = {'q_proj': 0, 'k_proj': 1, 'v_proj': 2}
 _MAX_SHOWN = 5
-# A first convolution with the right width that takes another number of channels.
-_OTHER_INPUTS = re.compile(r'conv_in\.weight: \((\d+), (\d+), .+ expected, \(\1, (?!\2,)')
+# What may be left over in a file: it takes no part in prediction, or belongs to another part of the same file.
+_NOT_NEEDED = re.compile(
+    r'model_ema\..*|.*\.model_ema\.(decay|num_updates)'  # moving averages
+    r'|betas|(log_|sqrt_)?(one_minus_|recip_|recipm1_)?alphas_cumprod.*|sqrt_(recip|recipm1|one_minus)_.*'
+    r'|log_one_minus_.*|posterior_.*|lvlb_weights|logvar|scale_factor|denoiser\.sigmas'  # the noise schedule
+    r'|.*position_ids|.*logit_scale|.*text_projection(\.weight)?|.*attn_mask'
+    r'|.*(vision_model|visual_projection)\..*'  # the image side of CLIP
+    r'|.*first_stage_model\.loss\..*|loss\..*'  # the discriminator that an autoencoder was trained with
+)
+
+
+class _Layout(NamedTuple):
+    """Names of a part's weights in a file.
+
+    Args:
+        mark (str): Pattern of names that only this layout has.
+        prefix (str): What the names begin with.
+        names (Callable): Module -> function from its names to the possible names in the file, without the prefix.
+    """
+
+    mark: str
+    prefix: str
+    names: Callable[[nn.Module], KeysOf]
 
 
 def plan_filling(source: Source, modules: Mapping[str, nn.Module], use_ema: bool = False) -> Plan:
     """Find the tensor for every weight of every module; :meth:`.WeightFile.fill` then copies them.
+
+    A tensor that no module takes is an error too, unless it is one of
+
+    - the layers that a backbone removes, such as a decoder or an output layer;
+    - the noise schedule, position ids, moving averages, and what only training or the image side of CLIP needs;
+    - the last layer of OpenCLIP, which SD 2.x does not use;
+    - the other parts in a single file.
 
     Args:
         source (Source): The located checkpoint.
@@ -28,21 +60,24 @@ def plan_filling(source: Source, modules: Mapping[str, nn.Module], use_ema: bool
         use_ema (bool): Take the moving average of the U-Net from a single file. Defaults to False.
 
     Raises:
-        ValueError: The files lack a weight, or have it in another shape; the message gives the likely cause.
+        ValueError: The files lack a weight, have it in another shape, or hold one that the module does not have; the
+            message gives the likely cause.
     """
     plan, opened = {}, {path: WeightFile(path) for part in modules for path in source.files[part]}
     for part, module in modules.items():
-        files = [opened[path] for path in source.files[part]]
-        keys_of = _DIFFUSERS_NAMES[part] if source.is_folder else _compvis_names(part, module, files[0], use_ema)
-        _assign(plan, part, module, files, keys_of)
+        _assign(plan, part, module, [opened[path] for path in source.files[part]], use_ema and part == 'unet')
     return plan
 
 
-def _assign(plan: Plan, part: str, module: nn.Module, files: list[WeightFile], keys_of: KeysOf) -> None:
+def _assign(plan: Plan, part: str, module: nn.Module, files: list[WeightFile], use_ema: bool) -> None:
     where = {key: file for file in files for key in file.shapes}
+    layout = _recognise(part, files, where)
+    names_of = layout.names(module)
     missing, misfits = [], []
     for name, target in _base_weights(module):
-        keys = keys_of(name)
+        keys = [layout.prefix + key for key in names_of(name)]
+        if use_ema:
+            keys = [_average_of(keys[0], layout, files)]
         key = next((key for key in keys if key in where), None)
         if key is None:
             missing.append(f'{name} (looked for {keys[0]})')
@@ -53,8 +88,9 @@ def _assign(plan: Plan, part: str, module: nn.Module, files: list[WeightFile], k
             plan.setdefault(where[key], []).append(Assignment(target, key, third))
         else:
             misfits.append(f'{name}: {tuple(target.shape)} expected, {shape} in the file (as {key})')
-    if missing or misfits:
-        raise ValueError(_describe(part, files, missing, misfits))
+    unknown = [] if missing or misfits else _unknown(module, layout, where)
+    if missing or misfits or unknown:
+        raise ValueError(_describe(part, module, files, missing, misfits, unknown))
 
 
 def _base_weights(module: nn.Module) -> Iterator[tuple[str, Tensor]]:
@@ -62,6 +98,15 @@ def _base_weights(module: nn.Module) -> Iterator[tuple[str, Tensor]]:
     for name, weight in module.state_dict().items():
         if '.lora_' not in name:
             yield name.replace('.base_layer.', '.'), weight
+
+
+def _average_of(key: str, layout: _Layout, files: Sequence[WeightFile]) -> str:
+    if layout.prefix != PREFIXES['unet']:
+        raise ValueError(
+            f'{files[0].path} keeps no moving average beside the weights: use_ema=True is for CompVis single files. '
+            'Remove it, or set `variant` to the variant that you want.'
+        )
+    return ema_key(key)
 
 
 def _fits(shape: tuple[int, ...], target: Tensor, third: int | None, part: str) -> bool:
@@ -73,69 +118,132 @@ def _fits(shape: tuple[int, ...], target: Tensor, third: int | None, part: str) 
     return shape == tuple(target.shape)
 
 
-def _vae_names(name: str) -> list[str]:
+def _same_names(module: nn.Module) -> KeysOf:
+    return lambda name: [name]
+
+
+def _vae_names(module: nn.Module) -> KeysOf:
     """Return the current and the former name in diffusers, which differ in an autoencoder's attention."""
-    old = name
-    for new_part, old_part in _OLD_VAE_ATTENTION.items():
-        old = old.replace(f'.{new_part}.', f'.{old_part}.')
-    return [name, old]
+
+    def names_of(name):
+        old = name
+        for new_part, old_part in _OLD_VAE_ATTENTION.items():
+            old = old.replace(f'.{new_part}.', f'.{old_part}.')
+        return [name, old]
+
+    return names_of
 
 
-def _text_names(name: str) -> list[str]:
+def _text_names(module: nn.Module) -> KeysOf:
     """Return the former name in transformers, which has one more level, and the current one."""
-    name = name.removeprefix('text_model.')
-    return [f'text_model.{name}', name]
+
+    def names_of(name):
+        name = name.removeprefix('text_model.')
+        return [f'text_model.{name}', name]
+
+    return names_of
 
 
-_DIFFUSERS_NAMES = {'unet': lambda name: [name], 'vae': _vae_names, 'text_encoder': _text_names}
+def _open_clip_names(module: nn.Module) -> KeysOf:
+    return lambda name: [open_clip_key(name.removeprefix('text_model.'))]
 
 
-def _compvis_names(part: str, module: nn.Module, file: WeightFile, use_ema: bool) -> KeysOf:
-    if part == 'text_encoder':
-        return _compvis_text_names(file)
-    key_map = unet_key_map(module.config) if part == 'unet' else vae_key_map(module.config)
-    prefix = PREFIXES[part]
-    if part == 'unet' and use_ema:
-        return lambda name: [ema_key(prefix + key_map[name])]
-    return lambda name: [prefix + key_map[name]]
+def _compvis_unet_names(module: nn.Module) -> KeysOf:
+    key_map = unet_key_map(module.config)
+    return lambda name: [key_map[name]]
 
 
-def _compvis_text_names(file: WeightFile) -> KeysOf:
-    if any(key.startswith(PREFIXES['open_clip']) for key in file.shapes):
-        return lambda name: [PREFIXES['open_clip'] + open_clip_key(name.removeprefix('text_model.'))]
-    parent = PREFIXES['clip'].removesuffix('text_model.')
-    return lambda name: [parent + key for key in _text_names(name)]
+def _compvis_vae_names(module: nn.Module) -> KeysOf:
+    key_map = vae_key_map(module.config)
+    return lambda name: [key_map[name]]
 
 
-def _describe(part: str, files: list[WeightFile], missing: list[str], misfits: list[str]) -> str:
+_CLIP = PREFIXES['clip'].removesuffix('text_model.')
+# The last layout of each part is assumed if there is no mark.
+_LAYOUTS = {
+    'unet': [
+        _Layout(re.escape(PREFIXES['unet']), PREFIXES['unet'], _compvis_unet_names),
+        _Layout(r'input_blocks\.', '', _compvis_unet_names),
+        _Layout(r'down_blocks\.', '', _same_names),
+    ],
+    'vae': [
+        _Layout(re.escape(PREFIXES['vae']), PREFIXES['vae'], _compvis_vae_names),
+        _Layout(r'encoder\.(down|mid)\.', '', _compvis_vae_names),
+        _Layout(r'encoder\.(down_blocks|mid_block|layers)\.', '', _vae_names),
+    ],
+    'text_encoder': [
+        _Layout(re.escape(PREFIXES['open_clip']), PREFIXES['open_clip'], _open_clip_names),
+        _Layout(re.escape(_CLIP), _CLIP, _text_names),
+        _Layout(r'transformer\.resblocks\.', '', _open_clip_names),
+        _Layout(r'(text_model\.)?(embeddings|encoder\.layers)\.', '', _text_names),
+    ],
+}
+_ALL_PREFIXES = tuple({layout.prefix for layouts in _LAYOUTS.values() for layout in layouts} - {''})
+
+
+def _recognise(part: str, files: Sequence[WeightFile], keys: Mapping[str, WeightFile]) -> _Layout:
+    layouts = [layout for layout in _LAYOUTS[part] if any(re.match(layout.mark, key) for key in keys)]
+    if len(layouts) > 1:
+        names = ' and '.join(repr(next(key for key in keys if re.match(layout.mark, key))) for layout in layouts)
+        raise ValueError(f'{files[0].path} holds two sources of the {part}, with weights such as {names}: remove one')
+    if not layouts and any(key.startswith(_ALL_PREFIXES) for key in keys):
+        return _LAYOUTS[part][0]  # a single file without this part
+    return (layouts or _LAYOUTS[part][-1:])[0]
+
+
+def _unknown(module: nn.Module, layout: _Layout, keys: Mapping[str, WeightFile]) -> list[str]:
+    """Return the weights that neither the module as it was published nor another part of a single file has."""
+    others = () if layout.prefix == '' else tuple(set(_ALL_PREFIXES) - {layout.prefix})
+    left = [key for key in keys if not key.startswith(others) and not _NOT_NEEDED.fullmatch(key)]
+    names_of = layout.names(module)
+    known = {layout.prefix + key for name in _published_names(module) for key in names_of(name)}
+    if layout.names is _open_clip_names:
+        unused = f'{layout.prefix}transformer.resblocks.{len(module.encoder.layers)}.'
+        left = [key for key in left if not key.startswith(unused)]
+    return [key for key in left if key not in known]
+
+
+def _published_names(module: nn.Module) -> list[str]:
+    """Return the names of all weights, including those of layers that a backbone has removed."""
+    if not isinstance(module, ModelMixin):
+        return [name for name, _ in _base_weights(module)]
+    with torch.device('meta'):
+        return list(type(module).from_config(module.config).state_dict())
+
+
+def _describe(part: str, module: nn.Module, files, missing, misfits, unknown) -> str:
     paths = ', '.join(str(file.path) for file in files)
     lines = [f'The weights in {paths} do not fit the {part}; nothing was loaded.']
-    for title, entries in (('missing', missing), ('with another shape', misfits)):
+    titles = {'missing': missing, 'with another shape': misfits, 'that the network does not have': unknown}
+    for title, entries in titles.items():
         if entries:
             shown = entries[:_MAX_SHOWN] + ['...'] * (len(entries) > _MAX_SHOWN)
             lines.append(f'{len(entries)} {title}:\n    ' + '\n    '.join(shown))
-    return '\n'.join([*lines, _likely_cause(part, [key for file in files for key in file.shapes], misfits)])
+    shapes = {key: shape for file in files for key, shape in file.shapes.items()}
+    return '\n'.join([*lines, _likely_cause(part, module, shapes)])
 
 
-def _likely_cause(part: str, keys: list[str], misfits: list[str]) -> str:
-    if any('lora' in key.lower() for key in keys):
+def _likely_cause(part: str, module: nn.Module, shapes: Mapping[str, tuple]) -> str:
+    if any('.base_layer.' in key for key in shapes):
+        return 'The file holds an adapter beside its base: save the model with the adapter fused into its weights.'
+    if any('lora' in key.lower() for key in shapes):
         return (
             'This is a LoRA file: it changes weights and does not contain them. Give its base model as checkpoint, and '
-            'load the file into the U-Net with mmdiffperc.weights.lora.load_lora.'
+            'the file as `lora` in init_cfg.'
         )
-    if any(key.startswith(('backbone.', 'module.backbone.')) for key in keys):
+    if any(key.startswith(('backbone.', 'module.backbone.')) for key in shapes):
         return 'This is the checkpoint of a whole model: give it to `mim test` or as `load_from`.'
-    if any(map(_OTHER_INPUTS.match, misfits)):
-        return (
-            'The U-Net in the file takes more than the latents, as inpainting and image-editing models do: take the '
-            'text-to-image model that it was derived from.'
-        )
-    if misfits:
-        return (
-            'These are weights of another architecture (cross-attention width 768: SD 1.x, 1024: SD 2.x, 2048: SDXL): '
-            'choose the `arch` that belongs to the checkpoint.'
-        )
+    theirs = describe_family(_of_part(part, shapes))
+    ours = describe_family({name: tuple(weight.shape) for name, weight in _base_weights(module)})
+    if theirs and theirs != ours:
+        return f'These are the weights of {theirs.name}; the network is {ours.name if ours else part}. {theirs.advice}'
     return (
-        f'The checkpoint is incomplete, has no {part}, belongs to another architecture, or is one file of a diffusers '
-        'folder (then give the folder that holds unet/, vae/ and text_encoder/).'
+        f'The checkpoint is incomplete, has no {part}, or belongs to another architecture. The other parts may come '
+        'from elsewhere: checkpoint=dict(unet=..., vae=..., text_encoder=...).'
     )
+
+
+def _of_part(part: str, shapes: Mapping[str, tuple]) -> Mapping[str, tuple]:
+    """Return the weights of one part of a single file, if it has the part."""
+    prefixes = tuple(layout.prefix for layout in _LAYOUTS[part] if layout.prefix)
+    return {key: shape for key, shape in shapes.items() if key.startswith(prefixes)} or shapes

@@ -8,7 +8,7 @@ from mmengine.model import BaseModule
 from torch import nn
 from transformers import CLIPTextModel, CLIPTokenizer
 
-from .architectures import build_text_encoder, build_tokenizer, check_unet_config
+from .architectures import build_text_encoder, build_tokenizer, check_same_inputs
 from .assignment import plan_filling
 from .sources import TOKENIZER, Source, locate
 
@@ -95,7 +95,7 @@ def load_weights(
         raise ValueError(f'components={tuple(components)}: expected some of {tuple(modules)}, got {sorted(unknown)}')
     modules = {name: modules[name] for name in components}
     source = checkpoint if isinstance(checkpoint, Source) else locate(checkpoint, [*modules, *extra], variant)
-    _check_architecture(source, modules, use_ema)
+    _check_inputs(source, modules)
     for file, assignments in plan_filling(source, modules, use_ema).items():
         file.fill(assignments)
     return source
@@ -111,17 +111,12 @@ def load_text_encoder(arch: str | Path, checkpoint: str | Path | Source) -> tupl
     """
     text_encoder = build_text_encoder(arch)
     source = load_weights(checkpoint, extra=[TOKENIZER], text_encoder=text_encoder)
-    return build_tokenizer(arch, source.path / TOKENIZER), text_encoder.requires_grad_(False).eval()
+    return build_tokenizer(arch, source.tokenizer), text_encoder.requires_grad_(False).eval()
 
 
-def _check_architecture(source: Source, modules: dict[str, nn.Module], use_ema: bool):
-    """Refuse what the shapes of weights do not reveal: a U-Net that needs more inputs, or a moving average."""
-    if not source.is_folder:
-        return
-    if use_ema:
-        raise ValueError(
-            f'{str(source.path)!r} is a diffusers folder, which keeps no moving average beside the weights: '
-            'use_ema=True is for CompVis single files. Remove it, or set `variant` to the variant that you want.'
-        )
-    if 'unet' in modules and (config := source.config('unet')):
-        check_unet_config(source.path / 'unet' / 'config.json', config, source.config('vae'))
+def _check_inputs(source: Source, modules: Mapping[str, nn.Module]):
+    """Refuse a U-Net that takes other inputs, which the shapes of weights do not always reveal."""
+    if 'unet' in modules:
+        path, config = source.config('unet', type(modules['unet']).__name__)
+        if config:
+            check_same_inputs(path, config, modules['unet'].config)

@@ -119,7 +119,7 @@ class WeightFile:
     def _pickled(self) -> Iterator[tuple[Shapes, GetTensor]]:
         content = load_file(self.path, mmap=True)
         tensors = content.get('state_dict', content) if isinstance(content, dict) else {}
-        tensors = tensors if isinstance(tensors, dict) else {}
+        tensors = _flat(tensors) if isinstance(tensors, dict) else {}
         shapes = {key: tuple(value.shape) for key, value in tensors.items() if isinstance(value, Tensor)}
         yield shapes, tensors.__getitem__
 
@@ -131,3 +131,10 @@ class WeightFile:
         for start, message in _HEADS_OF_OTHER_FILES.items():
             if head.startswith(start):
                 raise RuntimeError(f'{self.path} {message}.')
+
+
+def _flat(content: dict) -> dict:
+    """Join the names of a dict of dicts, as in the files of IP-Adapters: ``image_proj.proj.weight``."""
+    groups = {key: value for key, value in content.items() if isinstance(value, dict)}
+    joined = {f'{group}.{name}': value for group, values in groups.items() for name, value in values.items()}
+    return {key: value for key, value in content.items() if key not in groups} | joined

@@ -20,12 +20,12 @@ def folder_of(tmp_path, part, **files):
         paths.append(tmp_path / part / f'{name}.safetensors')
         paths[-1].parent.mkdir(exist_ok=True)
         save_file(tensors, paths[-1])
-    return Source(tmp_path, {part: paths})
+    return Source({part: paths})
 
 
 def single_file(tmp_path, part, **tensors):
     save_file(tensors, tmp_path / 'sd.safetensors')
-    return Source(tmp_path / 'sd.safetensors', {part: [tmp_path / 'sd.safetensors']})
+    return Source({part: [tmp_path / 'sd.safetensors']})
 
 
 def planned(plan):
@@ -34,9 +34,7 @@ def planned(plan):
 
 def test_shards(tmp_path):
     module = nn.Linear(2, 3)
-    source = folder_of(
-        tmp_path, 'unet', a=dict(weight=torch.ones(3, 2)), b=dict(bias=torch.ones(3), other=torch.ones(1))
-    )
+    source = folder_of(tmp_path, 'unet', a=dict(weight=torch.ones(3, 2)), b=dict(bias=torch.ones(3)))
     plan = plan_filling(source, dict(unet=module))
     assert planned(plan) == dict(weight=('a', None), bias=('b', None))
     for file, assignments in plan.items():

@@ -408,7 +408,7 @@ def test_weights_of_another_architecture(tmp_path, layout):
     save_file(_compvis(source, 'sd2'), tmp_path / 'sd.safetensors')
     checkpoint = tmp_path if layout == 'folder' else tmp_path / 'sd.safetensors'
     unchanged = _unchanged(target['unet'])
-    with pytest.raises(ValueError, match=r'attn2\.to_k\.weight.*\(16, 24\).*\(16, 40\)[\s\S]*SD 2\.x') as error:
+    with pytest.raises(ValueError, match=r'attn2\.to_k\.weight.*\(16, 24\).*\(16, 40\)[\s\S]*width 40;.*width 24') as error:
         load_weights(checkpoint, unet=target['unet'])
     assert str(checkpoint) in str(error.value)
     assert unchanged()
@@ -439,10 +439,87 @@ def test_folder_of_a_unet_that_needs_other_inputs(kind, target, tmp_path, change
         load_weights(tmp_path, unet=target['unet'])
 
 
+LCM = dict(time_cond_proj_dim=6)
+LOTUS = dict(class_embed_type='projection', projection_class_embeddings_input_dim=4)
+
+
+@pytest.mark.parametrize('layout', ['CompVis', 'bare'])
+@pytest.mark.parametrize(
+    ('changes', 'keys', 'argument'),
+    [
+        (LCM, ('time_embedding.cond_proj.weight', 'time_embed.cond_proj.weight'), 'guidance_scale'),
+        (LOTUS, ('class_embedding.linear_1.weight', 'label_emb.0.0.weight'), 'task_embedding'),
+    ],
+    ids=['LCM', 'Lotus'],
+)
+def test_weights_that_the_network_lacks_are_named(source, target, kind, tmp_path, layout, changes, keys, argument):
+    """All other weights of these U-Nets fit."""
+    modules = source | dict(unet=UNet2DConditionModel(**UNETS[kind] | changes))
+    weights = modules['unet'].state_dict() if layout == 'bare' else _compvis(modules, kind)
+    save_file(weights, tmp_path / 'sd.safetensors')
+    unchanged = _unchanged(target['unet'])
+    with pytest.raises(ValueError) as error:
+        load_weights(tmp_path / 'sd.safetensors', unet=target['unet'])
+    message = str(error.value)
+    key = keys[0] if layout == 'bare' else PREFIXES['unet'] + keys[1]
+    assert key in message and argument in message and re.search(r'\b[14] that', message)
+    assert unchanged()
+
+
+NOT_NEEDED = [
+    'betas',
+    'alphas_cumprod_prev',
+    'sqrt_one_minus_alphas_cumprod',
+    'posterior_log_variance_clipped',
+    'model_ema.num_updates',
+    'first_stage_model.loss.logvar',
+    'first_stage_model.model_ema.decay',
+    'cond_stage_model.logit_scale',
+    'cond_stage_model.transformer.text_model.embeddings.position_ids',
+]
+
+
+def test_weights_that_nothing_needs(source, target, kind, tmp_path):
+    weights = _compvis(source, kind) | {key: torch.ones(1) for key in NOT_NEEDED}
+    if kind == 'sd2':  # it has another text encoder
+        del weights[NOT_NEEDED[-1]]
+    save_file(weights, tmp_path / 'sd.safetensors')
+    load_weights(tmp_path / 'sd.safetensors', **target)
+    _assert_all_same(target, source)
+
+
+@pytest.mark.parametrize('key', ['model.diffusion_model.extra.weight', 'extra.weight', 'first_stage_model.extra'])
+def test_any_other_weight_is_named(source, kind, tmp_path, key):
+    """In every part, for a single file belongs to the whole model."""
+    save_file(_compvis(source, kind) | {key: torch.ones(1)}, tmp_path / 'sd.safetensors')
+    target = _modules(kind, seed=2)
+    with pytest.raises(ValueError, match=f'1 that.*\n.*{key}'):
+        load_weights(tmp_path / 'sd.safetensors', **target)
+
+
+@pytest.mark.parametrize('suffix', ['.safetensors', '.bin'])
+def test_ip_adapter(target, tmp_path, suffix):
+    adapter = {'image_proj': {'proj.weight': torch.ones(2)}, 'ip_adapter': {'1.to_k_ip.weight': torch.ones(2)}}
+    path = tmp_path / f'ip-adapter_sd15{suffix}'
+    if suffix == '.bin':
+        torch.save(adapter, path)
+    else:
+        save_file({f'{group}.{key}': value for group in adapter for key, value in adapter[group].items()}, path)
+    with pytest.raises(ValueError, match='IP-Adapter'):
+        load_weights(path, unet=target['unet'])
+
+
+def test_two_u_nets_in_one_file(source, target, kind, tmp_path):
+    weights = _compvis(source, kind) | copy.deepcopy(source['unet']).state_dict()
+    save_file(weights, tmp_path / 'sd.safetensors')
+    with pytest.raises(ValueError, match=r'two sources of the unet.*model\.diffusion_model\..*down_blocks'):
+        load_weights(tmp_path / 'sd.safetensors', unet=target['unet'])
+
+
 def test_single_file_of_an_inpainting_model(source, target, kind, tmp_path):
     unet = UNet2DConditionModel(**UNETS[kind] | dict(in_channels=9))
     save_file(_compvis(source | dict(unet=unet), kind), tmp_path / 'inpainting.safetensors')
-    with pytest.raises(ValueError, match=r'(?s)conv_in\.weight.*9.*3.*3\).*inpainting'):
+    with pytest.raises(ValueError, match=r'(?s)conv_in\.weight.*9.*3.*3\).*inpainting.*extra_latents'):
         load_weights(tmp_path / 'inpainting.safetensors', unet=target['unet'])
 
 
@@ -451,7 +528,7 @@ def test_single_file_of_an_inpainting_model(source, target, kind, tmp_path):
     [
         ('lora_unet_down_blocks_0_attentions_0_proj_in.lora_down.weight', 'LoRA'),
         ('backbone.unet.conv_in.weight', '`load_from`'),
-        ('conv_in.weight', 'folder'),
+        ('conv_in.weight', 'incomplete'),
     ],
 )
 def test_files_of_other_kinds(tmp_path, key, message):
