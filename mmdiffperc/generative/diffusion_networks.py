@@ -10,7 +10,7 @@ from mmdiffperc.models.checkpointing import enable_checkpointing, refuse_reentra
 from mmdiffperc.models.layers.image_check import REMEDY, check_form
 from mmdiffperc.models.layers.latent_autoencoder import LatentAutoencoder
 from mmdiffperc.models.layers.sentence_encoder import LONGEST, SentenceEncoder
-from mmdiffperc.weights.architectures import build_unet
+from mmdiffperc.weights.architectures import additional_inputs, build_unet
 from mmdiffperc.weights.lora import add_attention_lora
 
 CACHED_SENTENCES = 1024
@@ -44,6 +44,11 @@ class DiffusionNetworks:
         autoencoder = LatentAutoencoder(arch, scale_latents=True, with_decoder=True)
         text_encoder = SentenceEncoder(arch, LONGEST, cache_size=CACHED_SENTENCES)
         unet = build_unet(arch)
+        if needed := additional_inputs(unet.config, autoencoder.vae.config.latent_channels):
+            raise ValueError(
+                f'arch={str(arch)!r} has a U-Net with {", ".join(needed.values())}; a generator needs one that takes '
+                'latents, a timestep and prompts only'
+            )
         refuse_reentrant_checkpointing(unet)
         if lora is not None:
             add_attention_lora(unet, **lora)

@@ -24,7 +24,31 @@ from mmdiffperc.validation import (
 
 NUM_TIMESTEPS = 1000  # of the noise schedule that all of Stable Diffusion was trained with
 
-Arch = Annotated[Location, Expected("'sd1-4', 'sd1-5', 'sd2-1', 'tiny-sd', or a folder of configs")]
+_ARCH = "'sd1-4', 'sd1-5', 'sd2-1', 'tiny-sd', a folder of configs, or dict(unet=..., vae=...)"
+
+
+class _ArchParts(TypedDict):
+    __pydantic_config__ = STRICT
+    unet: Location
+    vae: Location
+    text_encoder: NotRequired[Location]
+
+
+Arch = Annotated[Location | Annotated[_ArchParts, options(_ArchParts.__annotations__, _ARCH)], Expected(_ARCH)]
+EXTRA_LATENTS = {  # preset -> what the input channels hold, in order
+    'marigold': ('scaled image', 'noise'),
+    'e2e-ft': ('scaled image', 'zeros'),
+    'instruct-pix2pix': ('noise', 'image'),
+    'inpainting': ('scaled image', 'zeros', 'scaled image'),  # between the images, a mask that keeps every pixel
+}
+_Entry = Literal['image', 'scaled image', 'noise', 'zeros']
+ExtraLatents = Annotated[
+    Literal[tuple(EXTRA_LATENTS)] | Listed[_Entry],
+    Expected(f"one of {', '.join(EXTRA_LATENTS)}, or a list of 'image', 'scaled image', 'noise' and 'zeros'"),
+]
+TaskEmbedding = Annotated[
+    Listed[float], Field(min_length=2, max_length=2), Expected('two numbers, such as (1, 0) for depth with Lotus')
+]
 Timestep = Annotated[int, Field(ge=0, lt=NUM_TIMESTEPS), Expected(f'a whole number from 0 to {NUM_TIMESTEPS - 1}')]
 Passes = Annotated[int, Field(ge=1, le=100), Expected('a number of passes from 1 to 100')]
 Levels = Annotated[Listed[NonNegativeInt], Expected('a list of levels, 0 for the finest')]
@@ -123,6 +147,19 @@ def check_refine_steps(num_refine_steps: int, out_indices: Sequence[int]) -> int
             f'but out_indices={tuple(out_indices)}: add 0 to out_indices, or set num_refine_steps=1'
         )
     return num_refine_steps
+
+
+def check_extra_latents(extra_latents: str | Sequence[str] | None, scale_latents: bool, num_refine_steps: int):
+    """Raise ``ValueError`` if ``extra_latents`` is combined with what it defines, or with several passes."""
+    if extra_latents is None:
+        return
+    if scale_latents:
+        raise ValueError(f'extra_latents={extra_latents!r} says which latents are scaled: leave out scale_latents=True')
+    if num_refine_steps > 1:
+        raise ValueError(
+            f'num_refine_steps={num_refine_steps} cannot be combined with extra_latents={extra_latents!r}: the output '
+            'of such a U-Net is no input for the next pass. Set num_refine_steps=1'
+        )
 
 
 def check_out_strides(out_strides: Sequence[int] | None, own: Sequence[int]) -> tuple[int, ...]:

@@ -153,6 +153,21 @@ def build_tokenizer(arch: ArchName, folder: Path | None = None) -> CLIPTokenizer
     return CLIPTokenizer.from_pretrained(_ASSETS / 'clip_tokenizer', **options)
 
 
+def additional_inputs(unet: Mapping, latent_channels: int) -> dict[str, str]:
+    """Return the arguments of :class:`.DiffusionUNet` that a U-Net needs, each with the entry of its config.
+
+    Args:
+        unet (Mapping): The config of the U-Net.
+        latent_channels (int): Channels of the autoencoder's latents.
+    """
+    plain = dict(in_channels=latent_channels)
+    return {
+        argument: f'{name}={brief(unet[name])}'
+        for name, (argument, _) in SERVED_INPUTS.items()
+        if (unet.get(name) or None) != plain.get(name)
+    }
+
+
 def check_same_inputs(path: Path, given: Mapping, unet: Mapping):
     """Raise ``ValueError`` if the U-Net of a checkpoint needs other inputs than the one that it is loaded into.
 

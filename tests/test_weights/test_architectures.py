@@ -82,16 +82,15 @@ def write(folder, part, **changes):
     ('changes', 'named'),
     [
         (SDXL, "addition_embed_type='text_time'"),
-        (dict(in_channels=9), 'in_channels=9.*4'),  # inpainting
-        (dict(in_channels=8), 'in_channels=8.*4'),  # instruct-pix2pix
+        (dict(in_channels=3), 'in_channels=3.*4'),
         (dict(in_channels='4'), "in_channels='4'"),
         (dict(in_channels=[4]), 'in_channels=list.*1'),
         (dict(out_channels=8), 'out_channels=8.*4'),
         (dict(in_channels=7, num_class_embeds=1000), 'num_class_embeds=1000'),  # the x4 upscaler
-        (dict(class_embed_type='projection'), "class_embed_type='projection'"),
+        (dict(class_embed_type='timestep'), "class_embed_type='timestep'"),
+        (dict(class_embed_type='projection', projection_class_embeddings_input_dim=2048), 'dim=2048.*unCLIP'),
         (dict(encoder_hid_dim=1024), 'encoder_hid_dim=1024'),
         (dict(encoder_hid_dim_type='image_proj', encoder_hid_dim=1280), 'encoder_hid_dim'),
-        (dict(time_cond_proj_dim=256), 'time_cond_proj_dim=256'),  # latent consistency models
         (dict(encoder_hid_dim_type='ip_image_proj'), "encoder_hid_dim_type='ip_image_proj'.*IP-Adapter"),
         (dict(dual_cross_attention=True), 'dual_cross_attention=True'),  # Versatile Diffusion
         (dict(class_embeddings_concat=True), 'class_embeddings_concat=True'),

@@ -408,7 +408,9 @@ def test_weights_of_another_architecture(tmp_path, layout):
     save_file(_compvis(source, 'sd2'), tmp_path / 'sd.safetensors')
     checkpoint = tmp_path if layout == 'folder' else tmp_path / 'sd.safetensors'
     unchanged = _unchanged(target['unet'])
-    with pytest.raises(ValueError, match=r'attn2\.to_k\.weight.*\(16, 24\).*\(16, 40\)[\s\S]*width 40;.*width 24') as error:
+    with pytest.raises(
+        ValueError, match=r'attn2\.to_k\.weight.*\(16, 24\).*\(16, 40\)[\s\S]*width 40;.*width 24'
+    ) as error:
         load_weights(checkpoint, unet=target['unet'])
     assert str(checkpoint) in str(error.value)
     assert unchanged()

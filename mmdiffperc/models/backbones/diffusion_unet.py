@@ -9,12 +9,15 @@ from torch import nn
 from mmdiffperc.models.checkpointing import enable_checkpointing, refuse_reentrant_checkpointing
 from mmdiffperc.models.config_checks import (
     Arch,
+    ExtraLatents,
     InitCfg,
     Levels,
     Lora,
     Passes,
     Prompts,
+    TaskEmbedding,
     Timestep,
+    check_extra_latents,
     check_given,
     check_out_strides,
     check_refine_steps,
@@ -24,9 +27,10 @@ from mmdiffperc.models.layers.feature_taps import Tap, feature_table, remove_unt
 from mmdiffperc.models.layers.given_time_embedding import GivenTimeEmbedding
 from mmdiffperc.models.layers.latent_autoencoder import LatentAutoencoder
 from mmdiffperc.models.layers.recorder import Recorder
+from mmdiffperc.models.layers.unet_inputs import UNetInputs
 from mmdiffperc.models.prompts.base_prompts import CATEGORY, BasePrompts, split_inputs
 from mmdiffperc.registry import MODELS
-from mmdiffperc.validation import Strides, validated
+from mmdiffperc.validation import PositiveFloat, Strides, validated
 from mmdiffperc.weights.architectures import build_unet
 from mmdiffperc.weights.completeness import Completeness
 from mmdiffperc.weights.loading import initialise
@@ -56,8 +60,9 @@ class DiffusionUNet(BaseModule):
     testing needs.
 
     Args:
-        arch (str): ``'sd1-4'``, ``'sd1-5'``, ``'sd2-1'``, ``'tiny-sd'``, or a folder that holds
-            ``unet/config.json`` and ``vae/config.json``. Defaults to ``'sd1-5'``.
+        arch (str | dict): ``'sd1-4'``, ``'sd1-5'``, ``'sd2-1'``, ``'tiny-sd'``, or a folder that holds
+            ``unet/config.json`` and ``vae/config.json``; or one of these for each part, such as ``dict(unet='sd1-5',
+            vae='taesd')``, see :func:`.arch_folder`. Defaults to ``'sd1-5'``.
         out_indices (Sequence[int]): Levels of the pyramid to return, 0 the finest. Defaults to (0, 1, 2, 3), which has
             strides 8, 16, 32 and 64 with Stable Diffusion. A level may be listed more than once.
         out_strides (Sequence[int], optional): Resize the features to these strides, one for each of ``out_indices``:
@@ -81,6 +86,12 @@ class DiffusionUNet(BaseModule):
         frozen (bool): Freeze the U-Net, except for its adapter. Defaults to False.
         with_cp (bool): Save memory in training by gradient checkpointing. Defaults to False.
         out_prompts (bool): Append the prompt embeddings ``(B, K, C)`` to the returned tuple. Defaults to False.
+        extra_latents (str | Sequence[str], optional): What a U-Net with more input channels reads: ``'marigold'``,
+            ``'e2e-ft'``, ``'instruct-pix2pix'``, ``'inpainting'``, or a list, see :class:`.UNetInputs`. It also says
+            which latents are scaled, and allows one pass only.
+        guidance_scale (float, optional): Guidance scale that a latent consistency model embeds.
+        task_embedding (Sequence[float], optional): Two numbers for the task of a U-Net that embeds it: with Lotus,
+            ``(1, 0)`` is depth or normals.
         init_cfg (dict, optional): ``dict(type='Pretrained', checkpoint=...)`` with a hub id, a diffusers folder or a
             CompVis single file, and optionally ``variant``, ``use_ema`` and ``components`` of :func:`.load_weights`.
             The components are ``'unet'`` and ``'vae'``, by default both. With a ``prefix``, it is an OpenMMLab
@@ -111,6 +122,9 @@ class DiffusionUNet(BaseModule):
         frozen: bool = False,
         with_cp: bool = False,
         out_prompts: bool = False,
+        extra_latents: ExtraLatents | None = None,
+        guidance_scale: PositiveFloat | None = None,
+        task_embedding: TaskEmbedding | None = None,
         init_cfg: InitCfg | None = None,
     ):
         super().__init__(init_cfg)
@@ -120,6 +134,10 @@ class DiffusionUNet(BaseModule):
         self.autoencoder = LatentAutoencoder(arch, scale_latents)
         self.unet = build_unet(arch)
         refuse_reentrant_checkpointing(self.unet)
+        check_extra_latents(extra_latents, scale_latents, num_refine_steps)
+        self.inputs = UNetInputs(
+            self.unet.config, self.autoencoder, extra_latents, guidance_scale, task_embedding, learned_timesteps
+        )
 
         self.levels = self._select_taps(out_indices)
         self.num_refine_steps = check_refine_steps(num_refine_steps, out_indices)
@@ -230,20 +248,27 @@ class DiffusionUNet(BaseModule):
             ValueError: The images have another shape, or the first batch has values that are not in [-1, 1].
         """
         images, condition = split_inputs(inputs, self.prompts)
-        latents = self.autoencoder.encode(images)  # (B, 4, h, w)
+        latents = self.inputs(self.autoencoder.encode(images))  # (B, 4 or more, h, w)
+        labels = self.inputs.embed_task(len(images))
         for step in range(self.num_refine_steps):
             prompt_embeds = self.prompts(len(images), condition, step)  # (B, K, C)
             time_embeds = self._embed_time(step, len(images))  # (B, width of the time embedding)
             with self.recorder.recording() as record:
                 output = self.unet(
-                    latents, self.timestep, encoder_hidden_states=prompt_embeds, timestep_cond=time_embeds
+                    latents,
+                    self.timestep,
+                    encoder_hidden_states=prompt_embeds,
+                    timestep_cond=time_embeds,
+                    class_labels=labels,
                 )
             latents = output.sample  # (B, 4, h, w), the input of the next pass
         features = self._collect_features(record, images.shape[-2:])
         return (*features, prompt_embeds) if self.out_prompts else features
 
     def _embed_time(self, step: int, batch_size: int) -> torch.Tensor | None:
-        return self.learned_timesteps[step].expand(batch_size, -1) if self.learned_timesteps else None
+        if self.learned_timesteps:
+            return self.learned_timesteps[step].expand(batch_size, -1)
+        return self.inputs.embed_guidance(batch_size)
 
     def _collect_features(self, record, image_size) -> tuple[torch.Tensor, ...]:
         collected = {tap: self._with_maps(tap, record) for tap in dict.fromkeys(self.levels)}

@@ -2,6 +2,7 @@
 
 import torch
 import torch.nn.functional as F
+from diffusers import AutoencoderTiny
 from torch import nn
 
 from mmdiffperc.models.config_checks import Arch
@@ -10,6 +11,8 @@ from mmdiffperc.weights.architectures import build_vae
 
 from .image_check import ImageCheck
 
+SCALING_FACTOR = 0.18215  # of Stable Diffusion 1.x and 2.x, whose scaled latents a tiny autoencoder imitates
+
 
 @validated
 class LatentAutoencoder(nn.Module):
@@ -17,11 +20,18 @@ class LatentAutoencoder(nn.Module):
 
     It is frozen: its parameters carry no gradient and it stays in evaluation mode.
 
+    An ``AutoencoderTiny`` (`TAESD <https://github.com/madebyollin/taesd>`_) imitates the *scaled* latents. Without
+    ``scale_latents``, its latents are divided by the scaling factor of Stable Diffusion.
+
     Args:
-        arch (str): Architecture preset or folder, see :func:`.arch_folder`.
+        arch (str | dict): Architecture preset, folder or parts, see :func:`.arch_folder`.
         scale_latents (bool): Multiply the latents by the autoencoder's scaling factor (0.18215 for SD 1.x). The U-Net
             was pre-trained on scaled latents, but VPD and MetaPrompts use unscaled ones. Defaults to False.
         with_decoder (bool): Keep the half that turns latents into images. Defaults to False.
+
+    Attributes:
+        scaling_factor (float): Scaled latents are the unscaled ones times this factor.
+        stride (int): Pixels per latent.
     """
 
     def __init__(self, arch: Arch, scale_latents: bool = False, with_decoder: bool = False):
@@ -30,7 +40,9 @@ class LatentAutoencoder(nn.Module):
         if not with_decoder:
             del self.vae.decoder
             self.vae.post_quant_conv = None
-        self.factor = self.vae.config.scaling_factor if scale_latents else 1.0
+        self.is_tiny = isinstance(self.vae, AutoencoderTiny)
+        self.scaling_factor = SCALING_FACTOR if self.is_tiny else self.vae.config.scaling_factor
+        self.factor = self.scaling_factor if scale_latents else 1.0
         self.stride = 2 ** (len(self.vae.config.block_out_channels) - 1)
         self.check_images = ImageCheck()
         self.requires_grad_(False)
@@ -59,10 +71,14 @@ class LatentAutoencoder(nn.Module):
             TypeError: ``images`` is not a tensor of the weights' type, see :class:`.ImageCheck`.
             ValueError: ``images`` has another shape, or values that are not in [-1, 1].
         """
-        self.check_images(images, self.vae.encoder.conv_in.weight.dtype)
+        first = self.vae.encoder.layers[0] if self.is_tiny else self.vae.encoder.conv_in
+        self.check_images(images, first.weight.dtype)
         height, width = images.shape[-2:]
         images = F.pad(images, (0, -width % self.stride, 0, -height % self.stride))
-        return self.vae.encode(images).latent_dist.mode() * self.factor
+        encoded = self.vae.encode(images)
+        if self.is_tiny:
+            return encoded.latents * (self.factor / self.scaling_factor)
+        return encoded.latent_dist.mode() * self.factor
 
     def decode(self, latents: torch.Tensor) -> torch.Tensor:
         """Decode latents to images; the latents receive gradients.
@@ -74,4 +90,5 @@ class LatentAutoencoder(nn.Module):
             Tensor: Images ``(B, 3, h * stride, w * stride)``, RGB, about in [-1, 1], including the padding of
             :meth:`encode`.
         """
-        return self.vae.decode(latents / self.factor).sample
+        own = self.scaling_factor if self.is_tiny else 1.0  # what the decoder expects
+        return self.vae.decode(latents * (own / self.factor)).sample

@@ -1,0 +1,146 @@
+"""Inputs that some U-Nets need in addition to latents, a timestep and prompts."""
+
+import torch
+from torch import nn
+
+from mmdiffperc.models.config_checks import EXTRA_LATENTS, ExtraLatents, TaskEmbedding
+from mmdiffperc.validation import PositiveFloat, validated
+from mmdiffperc.weights.architectures import SERVED_INPUTS, additional_inputs
+
+FILLERS = ('noise', 'zeros')
+_NOISE_SEED = 0
+_MAX_PERIOD = 10000  # of the sines and cosines, as in every time embedding
+_HINTS = {
+    'extra_latents': f'one of {", ".join(EXTRA_LATENTS)}, or a list such as ["scaled image", "noise"]',
+    'guidance_scale': 'the scale of classifier-free guidance that the U-Net imitates; latent consistency models draw '
+    'with about 8',
+    'task_embedding': '(1, 0) for depth, normals or poses, (0, 1) for the image itself',
+}
+
+
+@validated
+class UNetInputs(nn.Module):
+    """Provide the additional inputs of a U-Net, or check that it has none.
+
+    Args:
+        unet_config (Mapping): ``unet.config``.
+        autoencoder (LatentAutoencoder): Of the same model.
+        extra_latents (str | Sequence[str], optional): What the input channels hold if there are more than the latents
+            of the image: a preset of ``EXTRA_LATENTS``, or its entries in order. ``'image'`` and ``'scaled image'``
+            are the latents of the image; ``'noise'`` (the same for all images of one size) or ``'zeros'`` fills the
+            remaining channels.
+        guidance_scale (float, optional): Guidance scale of a latent consistency model. As in diffusers, the scale minus
+            1 is embedded.
+        task_embedding (Sequence[float], optional): Two numbers for the task of a Lotus or SDPose U-Net. Their sines
+            and cosines are embedded.
+        learned_timesteps (bool): The time embedding is learned, so the guidance scale is no input. Defaults to False.
+
+    Raises:
+        ValueError: An argument is missing that the U-Net needs, or given although it has no such input; or the entries
+            of ``extra_latents`` do not fill the input channels.
+    """
+
+    def __init__(
+        self,
+        unet_config,
+        autoencoder,
+        extra_latents: ExtraLatents | None = None,
+        guidance_scale: PositiveFloat | None = None,
+        task_embedding: TaskEmbedding | None = None,
+        learned_timesteps: bool = False,
+    ):
+        super().__init__()
+        needed = additional_inputs(unet_config, autoencoder.vae.config.latent_channels)
+        if learned_timesteps:
+            needed.pop('guidance_scale', None)
+        given = dict(extra_latents=extra_latents, guidance_scale=guidance_scale, task_embedding=task_embedding)
+        _compare(needed, given)
+        entries = EXTRA_LATENTS.get(extra_latents, extra_latents) if isinstance(extra_latents, str) else extra_latents
+        self.entries = tuple(entries or ())
+        self.scaling_factor = autoencoder.scaling_factor
+        self.num_filled = self._count_filled(unet_config.in_channels, autoencoder.vae.config.latent_channels)
+        guidance = task = None
+        if guidance_scale is not None:
+            guidance = guidance_embedding(guidance_scale, unet_config.time_cond_proj_dim)
+        if task_embedding is not None:
+            numbers = torch.tensor(task_embedding, dtype=torch.float32)
+            task = torch.cat([numbers.sin(), numbers.cos()])[None]  # (1, 4)
+        self.register_buffer('guidance', guidance, persistent=False)
+        self.register_buffer('task', task, persistent=False)
+
+    def _count_filled(self, in_channels: int, latent_channels: int) -> int:
+        """Return the number of channels that noise or zeros fill."""
+        if not self.entries:
+            return 0
+        fillers = [entry for entry in self.entries if entry in FILLERS]
+        filled = in_channels - latent_channels * (len(self.entries) - len(fillers))
+        if len(fillers) > 1 or (filled > 0) != bool(fillers):
+            raise ValueError(
+                f'extra_latents={list(self.entries)}: the U-Net has {in_channels} input channels, and the latents of '
+                f'an image {latent_channels}. Expected entries that fill them, at most one of {" and ".join(FILLERS)}'
+            )
+        return filled
+
+    def forward(self, latents: torch.Tensor) -> torch.Tensor:
+        """Add the extra latents.
+
+        Args:
+            latents (Tensor): Latents of the images ``(B, 4, h, w)``, not scaled if the U-Net has more input channels.
+
+        Returns:
+            Tensor: The input of the U-Net, ``(B, in_channels, h, w)``.
+        """
+        if not self.entries:
+            return latents
+        return torch.cat([self._make(entry, latents) for entry in self.entries], dim=1)
+
+    def _make(self, entry: str, latents: torch.Tensor) -> torch.Tensor:
+        if entry == 'image':
+            return latents
+        if entry == 'scaled image':
+            return latents * self.scaling_factor
+        shape = (1, self.num_filled, *latents.shape[-2:])
+        if entry == 'zeros':
+            return latents.new_zeros(shape).expand(len(latents), -1, -1, -1)
+        noise = torch.randn(shape, generator=torch.Generator().manual_seed(_NOISE_SEED))
+        return noise.to(latents).expand(len(latents), -1, -1, -1)
+
+    def embed_guidance(self, batch_size: int) -> torch.Tensor | None:
+        """Return the embedding of the guidance scale ``(B, width)``, or None."""
+        return None if self.guidance is None else self.guidance.expand(batch_size, -1)
+
+    def embed_task(self, batch_size: int) -> torch.Tensor | None:
+        """Return the numbers of the task ``(B, 4)``, or None."""
+        return None if self.task is None else self.task.expand(batch_size, -1)
+
+
+def guidance_embedding(scale: float, width: int) -> torch.Tensor:
+    """Embed a guidance scale as diffusers does for latent consistency models: sines and cosines of the scale minus 1.
+
+    Args:
+        scale (float): The guidance scale.
+        width (int): Width of the embedding, ``unet.config.time_cond_proj_dim``.
+
+    Returns:
+        Tensor: The embedding ``(1, width)``.
+    """
+    half = width // 2
+    exponents = torch.arange(half) * (-torch.log(torch.tensor(float(_MAX_PERIOD))) / (half - 1))
+    angles = 1000 * (scale - 1) * exponents.exp()
+    embedding = torch.cat([angles.sin(), angles.cos()])[None]
+    return nn.functional.pad(embedding, (0, width % 2))
+
+
+def _compare(needed: dict[str, str], given: dict):
+    for argument, value in given.items():
+        if argument in needed and value is None:
+            what = SERVED_INPUTS[needed[argument].partition('=')[0]][1]
+            raise ValueError(
+                f'{needed[argument]}: the U-Net of this arch needs {what}. Set {argument}: {_HINTS[argument]}'
+            )
+        if argument not in needed and value is not None:
+            entry = next(name for name, (served, _) in SERVED_INPUTS.items() if served == argument)
+            raise ValueError(
+                f'{argument}={value!r}: the U-Net of this arch has no such input (see {entry} in its config), or '
+                f'learned_timesteps replaces it. Leave {argument} out, or set arch to the folder of a model that has it'
+            )
