@@ -19,6 +19,7 @@ KeysOf = Callable[[str], list[str]]  # name of a weight in a module -> its possi
 _OLD_VAE_ATTENTION = {'to_q': 'query', 'to_k': 'key', 'to_v': 'value', 'to_out.0': 'proj_attn'}
 _QKV = {'q_proj': 0, 'k_proj': 1, 'v_proj': 2}
 _MAX_SHOWN = 5
+_PART_BY_PART = 'Parts may come from several sources: checkpoint=dict(unet=..., vae=..., text_encoder=...).'
 # What may be left over in a file: it takes no part in prediction, or belongs to another part of the same file.
 _NOT_NEEDED = re.compile(
     r'model_ema\..*|.*\.model_ema\.(decay|num_updates)'  # moving averages
@@ -235,12 +236,11 @@ def _likely_cause(part: str, module: nn.Module, shapes: Mapping[str, tuple]) -> 
         return 'This is the checkpoint of a whole model: give it to `mim test` or as `load_from`.'
     theirs = describe_family(_of_part(part, shapes))
     ours = describe_family({name: tuple(weight.shape) for name, weight in _base_weights(module)})
+    if theirs and theirs.part not in (part, None):
+        return f'These are the weights of {theirs.name}, without the {part}. {_PART_BY_PART}'
     if theirs and theirs != ours:
         return f'These are the weights of {theirs.name}; the network is {ours.name if ours else part}. {theirs.advice}'
-    return (
-        f'The checkpoint is incomplete, has no {part}, or belongs to another architecture. The other parts may come '
-        'from elsewhere: checkpoint=dict(unet=..., vae=..., text_encoder=...).'
-    )
+    return f'The checkpoint is incomplete, has no {part}, or belongs to another architecture. {_PART_BY_PART}'
 
 
 def _of_part(part: str, shapes: Mapping[str, tuple]) -> Mapping[str, tuple]:

@@ -57,10 +57,12 @@ class Family(NamedTuple):
     Args:
         name (str): What it is, such as ``'Stable Diffusion 2.x'``.
         advice (str): What to do with its weights.
+        part (str, optional): The part of Stable Diffusion that it is.
     """
 
     name: str
-    advice: str = ''
+    advice: str
+    part: str | None = None
 
 
 def describe_family(shapes: Shapes) -> Family | None:
@@ -76,11 +78,11 @@ def describe_family(shapes: Shapes) -> Family | None:
         return _describe_unet(shapes, projection[1])
     if (tokens := _shape(shapes, _TOKENS)) is not None:
         name, preset = _BY_TOKEN_WIDTH.get(tokens[1], (f'a text encoder of width {tokens[1]}', None))
-        return Family(name, _advise(preset))
+        return Family(name, _advise(preset), 'text_encoder')
     if (latents := _shape(shapes, _LATENTS)) is not None:
-        return Family(f'an autoencoder with {latents[0] // 2} latent channels', _advise(None))
+        return Family(f'an autoencoder with {latents[0] // 2} latent channels', _advise(None), 'vae')
     if (first := _shape(shapes, _TINY_AUTOENCODER)) is not None and len(first) == 4:
-        return Family('a tiny autoencoder (TAESD)', "Set arch=dict(unet=..., vae='taesd').")
+        return Family('a tiny autoencoder (TAESD)', "Set arch=dict(unet=..., vae='taesd').", 'vae')
     return None
 
 
@@ -94,7 +96,7 @@ def _describe_unet(shapes: Shapes, prompt_width: int) -> Family:
         found.append(('with an embedding of labels or images, as in SDXL and unCLIP', None))
     found += [addition for names, addition in _ADDITIONS.items() if any(re.match(names, key) for key in shapes)]
     arguments = [argument for _, argument in found if argument]
-    return Family(' '.join([name, *(what for what, _ in found)]), _advise(None if found else preset, arguments))
+    return Family(' '.join([name, *(what for what, _ in found)]), _advise(None if found else preset, arguments), 'unet')
 
 
 def _advise(preset: str | None, arguments: Sequence[str] = ()) -> str:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from diffusers import AutoencoderKL, UNet2DConditionModel
+from diffusers import AutoencoderKL, AutoencoderTiny, UNet2DConditionModel
 from mmengine.model import BaseModule
 from pickles import Call
 from safetensors.torch import save_file
@@ -49,6 +49,8 @@ VAE = {
     'norm_num_groups': 8,
     'layers_per_block': 1,
 }
+LCM = dict(time_cond_proj_dim=6)
+LOTUS = dict(class_embed_type='projection', projection_class_embeddings_input_dim=4)
 TOKENS = torch.tensor([[57, 3, 20, 59], [57, 11, 59, 59]])
 
 
@@ -315,6 +317,70 @@ def test_removed_parts_are_not_asked_for(source, target, kind, tmp_path):
     _assert_same(target['vae'].encoder, source['vae'].encoder)
 
 
+# Part by part
+
+
+@pytest.mark.parametrize('suffix', ['.safetensors', '.bin'])
+@pytest.mark.parametrize('names', ['today', 'original'])
+def test_files_of_one_part(source, target, kind, tmp_path, names, suffix):
+    """With the names of diffusers and transformers, or of the original code without the prefixes of a single file."""
+    if names == 'today':
+        files = {part: module.state_dict() for part, module in source.items()}
+    else:
+        prefixes = dict(PREFIXES, text_encoder=PREFIXES['open_clip'] if kind == 'sd2' else PREFIXES['clip'])
+        single = _compvis(source, kind)
+        files = {
+            part: {key.removeprefix(prefixes[part]): value for key, value in single.items() if prefixes[part] in key}
+            for part in source
+        }
+    for part, weights in files.items():
+        path = tmp_path / f'{part}{suffix}'
+        save_file(weights, path) if suffix == '.safetensors' else torch.save(weights, path)
+    load_weights({part: tmp_path / f'{part}{suffix}' for part in source}, **target)
+    _assert_all_same(target, source)
+
+
+def test_u_net_of_one_model_and_the_rest_of_another(source, target, kind, tmp_path):
+    """As CleanDIFT publishes its U-Net, whose config equals the one of Stable Diffusion."""
+    other = _modules(kind, seed=3)
+    _write_folder(dict(unet=other['unet']), tmp_path / 'only unet')
+    save_file(_compvis(source, kind), tmp_path / 'sd.safetensors')
+    with pytest.raises(FileNotFoundError, match=r"'vae'[\s\S]*'text_encoder'"):
+        load_weights(tmp_path / 'only unet', **target)
+    with pytest.raises(ValueError, match=r'vae[\s\S]*checkpoint=dict\(unet=\.\.\.'):
+        load_weights(next((tmp_path / 'only unet/unet').glob('*.safetensors')), vae=target['vae'])
+    file = tmp_path / 'sd.safetensors'
+    load_weights(dict(unet=tmp_path / 'only unet', vae=file, text_encoder=file), **target)
+    _assert_all_same(target, source | dict(unet=other['unet']))
+
+
+@pytest.mark.parametrize('changes', [LCM, LOTUS, dict(in_channels=8)], ids=['LCM', 'Lotus', 'Marigold'])
+@pytest.mark.parametrize('layout', ['folder', 'CompVis', 'bare'])
+def test_networks_with_more_inputs(kind, tmp_path, changes, layout):
+    torch.manual_seed(1)
+    source, target = (UNet2DConditionModel(**UNETS[kind] | changes) for _ in range(2))
+    if layout == 'folder':
+        source.save_pretrained(tmp_path / 'unet')
+    else:
+        weights = source.state_dict()
+        if layout == 'CompVis':
+            weights = {PREFIXES['unet'] + key: weights[name] for name, key in unet_key_map(source.config).items()}
+        save_file(weights, tmp_path / 'unet.safetensors')
+    load_weights(tmp_path if layout == 'folder' else tmp_path / 'unet.safetensors', unet=target)
+    _assert_same(target, source)
+
+
+def test_tiny_autoencoder(tmp_path):
+    settings = dict(encoder_block_out_channels=(8,) * 4, decoder_block_out_channels=(8,) * 4)
+    torch.manual_seed(1)
+    source, target = AutoencoderTiny(**settings), AutoencoderTiny(**settings)
+    source.save_pretrained(tmp_path / 'taesd')
+    load_weights(dict(vae=tmp_path / 'taesd'), vae=target)
+    _assert_same(target, source)
+    with pytest.raises(ValueError, match='TAESD'):
+        load_weights(tmp_path / 'taesd', vae=AutoencoderKL(**VAE))
+
+
 # Models and their init_cfg
 
 
@@ -441,10 +507,6 @@ def test_folder_of_a_unet_that_needs_other_inputs(kind, target, tmp_path, change
         load_weights(tmp_path, unet=target['unet'])
 
 
-LCM = dict(time_cond_proj_dim=6)
-LOTUS = dict(class_embed_type='projection', projection_class_embeddings_input_dim=4)
-
-
 @pytest.mark.parametrize('layout', ['CompVis', 'bare'])
 @pytest.mark.parametrize(
     ('changes', 'keys', 'argument'),
@@ -549,6 +611,17 @@ def test_truncated_file(tmp_path, suffix, kept):
     path.write_bytes(content[: kept if isinstance(kept, int) else int(kept * len(content))])
     with pytest.raises(RuntimeError, match=rf'sd\{suffix}.*incomplete'):
         load_weights(path, vae=AutoencoderKL(**VAE))
+
+
+def test_truncated_shard(tmp_path):
+    source, target = _modules('sd1', seed=1)['unet'], _modules('sd1', seed=2)['unet']
+    source.save_pretrained(tmp_path / 'unet', max_shard_size='40KB')
+    shard = min((tmp_path / 'unet').glob('*-00002-of-*'))
+    shard.write_bytes(shard.read_bytes()[:-100])
+    unchanged = _unchanged(target)
+    with pytest.raises(RuntimeError, match=rf'{shard.name}.*incomplete'):
+        load_weights(tmp_path, unet=target)
+    assert unchanged()
 
 
 @pytest.mark.parametrize('suffix', ['.ckpt', '.safetensors'])

@@ -238,3 +238,88 @@ def test_neither_path_nor_repository(tmp_path, monkeypatch):
     for checkpoint in ('org/name.ckpt', './org/name', 'a/b/c', 'name', Path('/nowhere/name')):
         with pytest.raises(FileNotFoundError, match=re.escape(str(checkpoint))):
             locate(checkpoint, ['unet'])
+
+
+# Part by part
+
+
+def put(path):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.touch()
+    return path
+
+
+def test_each_part_from_elsewhere(folder, tmp_path):
+    """A folder that holds only the part, the folder of the part itself, and a file."""
+    unet = put(tmp_path / 'other/unet/diffusion_pytorch_model.safetensors')
+    vae = put(tmp_path / 'vae-ft-mse/diffusion_pytorch_model.bin')
+    clip = put(tmp_path / 'clip.pth')
+    source = locate(dict(unet=unet.parents[1], vae=str(vae.parent), text_encoder=clip), ['unet', 'vae', 'text_encoder'])
+    assert source == Source(dict(unet=[unet], vae=[vae], text_encoder=[clip]))
+    assert locate(dict(unet=folder, vae=vae), ['vae']).files == dict(vae=[vae])
+
+
+@pytest.mark.parametrize('place', ['text_encoder/model.safetensors', 'model.safetensors'])
+def test_the_tokenizer_comes_with_the_text_encoder(folder, tmp_path, place):
+    put(tmp_path / 'clip' / place)
+    names = ('tokenizer/vocab.json', 'tokenizer/merges.txt') if '/' in place else ('vocab.json', 'merges.txt')
+    files = [put(tmp_path / 'clip' / name) for name in names]
+    checkpoint = dict(unet=folder, text_encoder=tmp_path / 'clip')
+    source = locate(checkpoint, ['unet', 'text_encoder', 'tokenizer'])
+    assert source.files['tokenizer'] == sorted(files) and source.tokenizer == files[0].parent
+    source = locate(dict(text_encoder=files[0]), ['text_encoder', 'tokenizer'])
+    assert source.files['tokenizer'] == [] and source.tokenizer is None
+
+
+def test_all_missing_parts_are_named(folder, tmp_path):
+    with pytest.raises(FileNotFoundError, match='nowhere') as error:
+        locate(dict(text_encoder='nowhere', vae=tmp_path, unet=tmp_path), ['unet', 'vae', 'text_encoder', 'tokenizer'])
+    assert all(f'weights of {part!r}' in str(error.value) for part in ('unet', 'vae'))
+    with pytest.raises(FileNotFoundError, match='vae, text_encoder'):
+        locate(dict(unet=folder), ['unet', 'vae', 'text_encoder', 'tokenizer'])
+    with pytest.raises(FileNotFoundError, match=r"'unet_2'[\s\S]*'vae_2'"):
+        locate(folder, ['unet_2', 'vae_2'])
+
+
+def test_two_sources_of_one_part(folder):
+    put(folder / 'diffusion_pytorch_model.safetensors')
+    with pytest.raises(ValueError, match=f"two sources of 'unet'.*{folder}/unet"):
+        locate(folder, ['unet'])
+    assert len(locate(dict(unet=folder / 'unet'), ['unet']).files['unet']) == 1
+
+
+def test_a_variant_of_one_source_only(folder, tmp_path, caplog):
+    vae = put(tmp_path / 'vae-ft-mse/diffusion_pytorch_model.safetensors')
+    with heard(caplog):
+        source = locate(dict(unet=folder, vae=vae.parent), ['unet', 'vae'], 'fp16')
+    assert source.files['vae'] == [vae] and 'fp16' in source.files['unet'][0].name
+    assert 'vae' in caplog.text and 'fp16' in caplog.text
+
+
+def test_parts_of_the_hub(hub, folder, tmp_path, monkeypatch):
+    """A repository, and a file of a repository; nothing is downloaded if another part is missing."""
+    file = 'org/name/v1-5-pruned.safetensors'
+    with pytest.raises(FileNotFoundError, match='nowhere'):
+        locate(dict(unet='org/name', vae='nowhere'), ['unet', 'vae'])
+    assert not list(tmp_path.glob('cache/**/*.safetensors'))
+
+    source = locate(dict(unet='org/name', vae=file), ['unet', 'vae'])
+    assert source.files['vae'][0].read_text() == 'v1-5-pruned.safetensors'
+    assert source.files['unet'][0].parent.name == 'unet'
+    monkeypatch.setattr('huggingface_hub.constants.HF_HUB_OFFLINE', True)
+    assert locate(dict(unet='org/name', vae=file), ['unet', 'vae']) == source
+    with pytest.raises(RuntimeError, match='hf download org/name --include "other.ckpt"'):
+        locate('org/name/other.ckpt', ['unet'])
+    monkeypatch.setattr('huggingface_hub.constants.HF_HUB_OFFLINE', False)
+    with pytest.raises(FileNotFoundError, match=r'other\.ckpt'):
+        locate('org/name/other.ckpt', ['unet'])
+
+
+def test_repository_of_one_part(hub, folder, monkeypatch):
+    for name in ('config.json', 'diffusion_pytorch_model.safetensors'):
+        (folder / name).write_text('{}')
+    shutil.rmtree(folder / 'vae')
+    located = locate(dict(vae='org/name', unet=folder / 'unet'), ['vae', 'unet']).files['vae'][0]
+    assert located.parent.joinpath('config.json').is_file() and located.read_text() == '{}'
+    monkeypatch.setattr('huggingface_hub.constants.HF_HUB_OFFLINE', True)
+    assert locate('org/name', ['vae']).files['vae'] == [located]
