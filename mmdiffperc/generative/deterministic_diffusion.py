@@ -69,9 +69,9 @@ class DeterministicDiffusion(BaseModel):
             ``dict(r=4)``.
         with_cp (bool): Save memory in training by gradient checkpointing. Defaults to False.
         data_preprocessor (dict, optional): Default: images are BGR, 0 to 255.
-        init_cfg (dict, optional): ``dict(type='Pretrained', checkpoint=...)`` with a hub id, a diffusers folder or a
-            CompVis single file, and optionally ``variant`` and ``use_ema``, see :func:`.load_weights`. ``components``
-            names the parts to load; the default is all of ``('unet', 'vae', 'text_encoder')``.
+        init_cfg (dict, optional): ``dict(type='Pretrained', checkpoint=...)`` with a hub id, a folder or a file, or
+            one for each part, and optionally ``variant``, ``use_ema`` and ``lora``, see :func:`.load_weights`.
+            ``components`` names the parts to load; the default is all of ``('unet', 'vae', 'text_encoder')``.
         loss_on (str): Where the squared error is computed: ``'latents'``; or ``'pixels'``, which backpropagates through
             the frozen decoder and needs ``sampler='one_pass'``. Defaults to ``'latents'``.
         networks (DiffusionNetworks, optional): Networks to share with another model of the same ``arch``, adapter

@@ -35,6 +35,7 @@ from mmdiffperc.weights.architectures import build_unet
 from mmdiffperc.weights.completeness import Completeness
 from mmdiffperc.weights.loading import initialise
 from mmdiffperc.weights.lora import add_lora, train_dropout
+from mmdiffperc.weights.recipes import warn_of_other_settings
 from mmdiffperc.weights.shipped_autoencoder import complete_autoencoder
 
 EMPTY_PROMPT = dict(type='ClassPrompts', classes=[''], templates=['{}'])
@@ -92,9 +93,10 @@ class DiffusionUNet(BaseModule):
         guidance_scale (float, optional): Guidance scale that a latent consistency model embeds.
         task_embedding (Sequence[float], optional): Two numbers for the task of a U-Net that embeds it: with Lotus,
             ``(1, 0)`` is depth or normals.
-        init_cfg (dict, optional): ``dict(type='Pretrained', checkpoint=...)`` with a hub id, a diffusers folder or a
-            CompVis single file, and optionally ``variant``, ``use_ema`` and ``components`` of :func:`.load_weights`.
-            The components are ``'unet'`` and ``'vae'``, by default both. With a ``prefix``, it is an OpenMMLab
+        init_cfg (dict, optional): ``dict(type='Pretrained', checkpoint=...)`` with a hub id, a folder or a file, or
+            one for each part, ``dict(unet=..., vae=..., text_encoder=...)``; and optionally ``variant``, ``use_ema``,
+            ``lora`` and ``components`` of :func:`.load_weights`. The components are ``'unet'`` and ``'vae'``, by
+            default both. With a ``prefix``, it is an OpenMMLab
             checkpoint, which is loaded as in any other backbone.
 
     Attributes:
@@ -215,8 +217,16 @@ class DiffusionUNet(BaseModule):
         """
         text_side = TEXT_SIDE if self.prompts.needs_text_encoder else ()
         source = initialise(self, dict(unet=self.unet, vae=self.autoencoder.vae), extra=text_side)
+        if source and 'unet' in source.files:
+            self._warn_of_other_settings(source.files['unet'][0])
         if 'prefix' not in (self.init_cfg or {}):
             self.prompts.init_embeddings(self.arch, source)
+
+    def _warn_of_other_settings(self, path):
+        settings = {} if self.learned_timesteps else dict(timestep=self.timestep)
+        if not self.inputs.entries:  # these say which latents are scaled
+            settings['scale_latents'] = self.autoencoder.scale_latents
+        warn_of_other_settings(path, settings)
 
     def train(self, mode: bool = True):
         """Set the training mode; frozen parts stay in evaluation mode."""

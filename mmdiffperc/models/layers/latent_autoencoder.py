@@ -42,6 +42,7 @@ class LatentAutoencoder(nn.Module):
             self.vae.post_quant_conv = None
         self.is_tiny = isinstance(self.vae, AutoencoderTiny)
         self.scaling_factor = SCALING_FACTOR if self.is_tiny else self.vae.config.scaling_factor
+        self.scale_latents = scale_latents
         self.factor = self.scaling_factor if scale_latents else 1.0
         self.stride = 2 ** (len(self.vae.config.block_out_channels) - 1)
         self.check_images = ImageCheck()

@@ -1,5 +1,6 @@
 import pytest
 import torch
+from diffusers import AutoencoderTiny
 
 from mmdiffperc.models import LatentAutoencoder
 from mmdiffperc.weights.architectures import build_vae
@@ -56,3 +57,36 @@ def test_decode_inverts_encode():
     decoded = autoencoder.decode(autoencoder.encode(image))
     assert decoded.shape == (1, 3, 64, 48)
     assert (decoded[..., :60, :44] - image).abs().mean() < 0.1
+
+
+@pytest.fixture
+def tiny_autoencoder(arch, tmp_path):
+    """A TAESD in small, beside the U-Net of ``arch``."""
+    settings = dict(encoder_block_out_channels=(8,) * 4, decoder_block_out_channels=(8,) * 4)
+    torch.manual_seed(3)
+    vae = AutoencoderTiny(**settings).eval()
+    vae.save_pretrained(tmp_path / 'taesd')
+    return vae, dict(unet=arch, vae=str(tmp_path / 'taesd'))
+
+
+@pytest.mark.parametrize('scale_latents', [True, False])
+def test_tiny_autoencoder_imitates_scaled_latents(tiny_autoencoder, scale_latents):
+    vae, parts = tiny_autoencoder
+    autoencoder = LatentAutoencoder(parts, scale_latents, with_decoder=True)
+    load_weights(dict(vae=parts['vae']), vae=autoencoder.vae)
+    images = torch.rand(2, 3, 24, 40) * 2 - 1
+    latents = autoencoder.encode(images)
+    with torch.no_grad():
+        expected = vae.encode(images).latents
+        torch.testing.assert_close(latents, expected if scale_latents else expected / 0.18215)
+        torch.testing.assert_close(autoencoder.decode(latents), vae.decode(expected).sample)
+    assert autoencoder.stride == 8 and latents.shape == (2, 4, 3, 5)
+    assert not any('decoder' in name for name in LatentAutoencoder(parts).state_dict())
+
+
+def test_preset_of_the_tiny_autoencoder():
+    with torch.device('meta'):
+        autoencoder = LatentAutoencoder(dict(unet='sd1-5', vae='taesd'))
+    assert sum(weight.numel() for weight in autoencoder.parameters()) == 1_222_532
+    with pytest.raises(ValueError, match='taesd'):
+        LatentAutoencoder('taesd')
