@@ -240,7 +240,8 @@ def _config_path(arch: ArchName, part: str) -> Path | None:
 def _read_config(arch: ArchName, part: str, class_names) -> tuple[Path, dict]:
     if (path := _config_path(arch, part)) is None:
         raise ValueError(
-            f'arch={brief(dict(arch))}: {str(arch_folder(arch, part))!r} has neither {part}/config.json nor config.json'
+            f'Unknown arch of the part {part}: {str(arch_folder(arch, part))!r} has neither {part}/config.json nor '
+            f'config.json. Expected such a folder, or one of {sorted(PRESETS | PART_PRESETS.get(part, {}))}'
         )
     config = read_json(path)
     names = list(class_names)

@@ -23,7 +23,21 @@ CLASSES = dict(type='ClassPrompts', classes=['a', 'b'])
 
 # argument -> values
 BACKBONE = {
-    'arch': ['sd9', '/nowhere', 'stabilityai/sd', '..', 'sd1-5\n'],
+    'arch': [
+        'sd9',
+        '/nowhere',
+        'stabilityai/sd',
+        '..',
+        'sd1-5\n',
+        'taesd',
+        dict(unet='sd1-5'),
+        dict(unet='sd1-5', vae='nope'),
+        dict(unet='sd1-5', vae='taesd', vea='taesd'),
+        dict(unet='taesd', vae='taesd'),
+    ],
+    'extra_latents': ['marigolds', 'noise', [], ['image', 'mask'], 4, ['scaled image', 'noise']],
+    'guidance_scale': [0, -1, NAN, '8', 8.0],
+    'task_embedding': [(1,), (1, NAN), 'depth', (1, 0)],
     'out_indices': [(0, 4), (-1,), (0.0,), ('0',), (True,), {0: 1}, (BIG,)],
     'out_strides': [(8,), (8, 16), (8, 16, 32, 0), (8, 16, 32, -64), (8, 16, 32, BIG), (8.0, 16.0, 32.0, 64.0), 'auto'],
     'prompts': [
@@ -113,6 +127,10 @@ BACKBONE = {
         dict(SOURCE, components=['unett']),
         dict(SOURCE, components=['text_encoder']),
         dict(SOURCE, variant=16),
+        dict(SOURCE, lora=5),
+        dict(SOURCE, checkpoint=dict(unett='tiny-sd')),
+        dict(SOURCE, checkpoint=dict(unet=5)),
+        dict(SOURCE, checkpoint=['tiny-sd']),
         dict(SOURCE, use_ema='yes'),
         dict(SOURCE, ema=True),
         dict(SOURCE, prefix=5),
