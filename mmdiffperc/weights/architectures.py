@@ -35,6 +35,7 @@ SERVED_INPUTS = {
     'time_cond_proj_dim': ('guidance_scale', 'a guidance scale, as in latent consistency models'),
     'class_embed_type': ('task_embedding', 'a task embedding, as in Lotus and SDPose'),
 }
+SCALING_FACTOR = 0.18215  # of the latents of Stable Diffusion 1.x and 2.x
 _USUAL_LATENTS = 4
 _OTHER_AUTOENCODER = 'Both parts must belong to one model; the latents of SD 3 and FLUX, for example, have 16 channels'
 _AUTOENCODERS = {kind.__name__: kind for kind in (AutoencoderKL, AutoencoderTiny)}
@@ -188,6 +189,34 @@ def check_same_inputs(path: Path, given: Mapping, unet: Mapping):
                 f'arch and the checkpoint belong to different models. With {name}={brief(theirs or ours)}, a U-Net '
                 f'needs {needed}'
             )
+    widths = [
+        (list(config.get('block_out_channels', ())), config.get('cross_attention_dim')) for config in (given, unet)
+    ]
+    if widths[0] == widths[1] and (theirs := _heads(given)) != _heads(unet):  # the weights have the same shapes
+        raise ValueError(
+            f'{path}: the attention has {theirs} heads by level, but {_heads(unet)} in the arch: set arch to the folder'
+        )
+
+
+def check_same_scaling(path: Path, given: Mapping, vae: Mapping):
+    """Raise ``ValueError`` if the autoencoder of a checkpoint has latents of another size.
+
+    Args:
+        path (Path): The config file of the checkpoint's autoencoder, for the message.
+        given (Mapping): Its content.
+        vae (Mapping): The config of the autoencoder to fill.
+    """
+    ours = vae['scaling_factor']
+    if (theirs := given.get('scaling_factor', ours)) != ours:
+        raise ValueError(
+            f'{path}: scaling_factor={brief(theirs)}, but the arch has scaling_factor={ours} ({SCALING_FACTOR}: Stable '
+            'Diffusion 1.x and 2.x, 0.13025: SDXL). Take the autoencoder of the same model as the U-Net'
+        )
+
+
+def _heads(unet: Mapping) -> list:
+    heads = unet.get('num_attention_heads') or unet.get('attention_head_dim', 8)
+    return list(heads) if isinstance(heads, (list, tuple)) else [heads] * len(unet.get('block_out_channels', ()))
 
 
 def _check_unet_config(path: Path, unet: dict, vae: dict):

@@ -179,7 +179,8 @@ _LAYOUTS = {
         _Layout(r'(text_model\.)?(embeddings|encoder\.layers)\.', '', _text_names),
     ],
 }
-_ALL_PREFIXES = tuple({layout.prefix for layouts in _LAYOUTS.values() for layout in layouts} - {''})
+_SDXL_TEXT = 'conditioner.'  # the text encoders in a single file of SDXL, whose autoencoder may be loaded
+_ALL_PREFIXES = tuple({layout.prefix for layouts in _LAYOUTS.values() for layout in layouts} - {''} | {_SDXL_TEXT})
 
 
 def _recognise(part: str, files: Sequence[WeightFile], keys: Mapping[str, WeightFile]) -> _Layout:

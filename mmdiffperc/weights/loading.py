@@ -8,7 +8,7 @@ from mmengine.model import BaseModule
 from torch import nn
 from transformers import CLIPTextModel, CLIPTokenizer
 
-from .architectures import ArchName, build_text_encoder, build_tokenizer, check_same_inputs
+from .architectures import ArchName, build_text_encoder, build_tokenizer, check_same_inputs, check_same_scaling
 from .assignment import plan_filling
 from .lora import apply_lora
 from .sources import TOKENIZER, Checkpoint, Source, locate
@@ -105,7 +105,7 @@ def load_weights(
     if lora and 'unet' not in modules:
         raise ValueError(f'lora={str(lora)!r} adapts the U-Net, which is not among components={tuple(components)}')
     source = checkpoint if isinstance(checkpoint, Source) else locate(checkpoint, [*modules, *extra], variant)
-    _check_inputs(source, modules)
+    _check_configs(source, modules)
     for file, assignments in plan_filling(source, modules, use_ema).items():
         file.fill(assignments)
     if lora:
@@ -126,9 +126,10 @@ def load_text_encoder(arch: ArchName, checkpoint: Checkpoint | Source) -> tuple[
     return build_tokenizer(arch, source.tokenizer), text_encoder.requires_grad_(False).eval()
 
 
-def _check_inputs(source: Source, modules: Mapping[str, nn.Module]):
-    """Refuse a U-Net that takes other inputs, which the shapes of weights do not always reveal."""
-    if 'unet' in modules:
-        path, config = source.config('unet', type(modules['unet']).__name__)
-        if config:
-            check_same_inputs(path, config, modules['unet'].config)
+def _check_configs(source: Source, modules: Mapping[str, nn.Module]):
+    """Refuse what the shapes of weights do not always reveal: a U-Net with other inputs, latents of another size."""
+    for part, check in (('unet', check_same_inputs), ('vae', check_same_scaling)):
+        if part in modules:
+            path, config = source.config(part, type(modules[part]).__name__)
+            if config:
+                check(path, config, modules[part].config)

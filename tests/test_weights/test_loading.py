@@ -9,7 +9,7 @@ import torch
 from diffusers import AutoencoderKL, AutoencoderTiny, UNet2DConditionModel
 from mmengine.model import BaseModule
 from pickles import Call
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from transformers import CLIPTextConfig, CLIPTextModel
 
 from mmdiffperc.weights import loading
@@ -144,34 +144,12 @@ def _assert_all_same(target, source):
 # Diffusers folders
 
 
-@pytest.mark.parametrize('safe', [True, False], ids=['safetensors', 'bin'])
-def test_folder(source, target, tmp_path, safe):
-    for part in ('unet', 'vae'):
-        source[part].save_pretrained(tmp_path / part, safe_serialization=safe)
-    text = source['text_encoder'].state_dict()
-    (tmp_path / 'text_encoder').mkdir()
-    if safe:  # as transformers 5 names the weights, and as those before it did
-        save_file(text, tmp_path / 'text_encoder' / 'model.safetensors')
-    else:
-        old = {f'text_model.{name}': value for name, value in text.items()}
-        torch.save(old, tmp_path / 'text_encoder' / 'pytorch_model.bin')
-
-    load_weights(str(tmp_path), **target)
-
-    _assert_all_same(target, source)
-
-
-def test_sharded_folder(source, target, tmp_path):
-    _write_folder({'unet': source['unet'], 'vae': source['vae']}, tmp_path, max_shard_size='40KB')
-    source['text_encoder'].save_pretrained(tmp_path / 'text_encoder', max_shard_size='40KB')
-    assert len(list((tmp_path / 'unet').glob('*.safetensors'))) > 2
-
-    load_weights(tmp_path, **target)
-    _assert_all_same(target, source)
-
+def test_missing_shard(tmp_path):
+    unet = _modules('sd1', seed=1)['unet']
+    _write_folder(dict(unet=unet), tmp_path, max_shard_size='40KB')
     next((tmp_path / 'unet').glob('*-00002-of-*')).unlink()
     with pytest.raises(FileNotFoundError, match='of-000'):
-        load_weights(tmp_path, unet=target['unet'])
+        load_weights(tmp_path, unet=unet)
 
 
 def test_variants(source, target, tmp_path):
@@ -209,18 +187,42 @@ def test_variant_must_be_named_when_there_are_several(tmp_path):
         load_weights(tmp_path, vae=AutoencoderKL(**VAE))
 
 
-def test_old_names_of_the_vae_attention(tmp_path):
-    source, target = _modules('sd1', seed=1)['vae'], _modules('sd1', seed=2)['vae']
-    old = {'to_q': 'query', 'to_k': 'key', 'to_v': 'value', 'to_out.0': 'proj_attn'}
-    weights = source.state_dict()
-    for new, former in old.items():
-        weights = {name.replace(f'.{new}.', f'.{former}.'): value for name, value in weights.items()}
-    (tmp_path / 'vae').mkdir()
-    save_file(weights, tmp_path / 'vae' / 'diffusion_pytorch_model.safetensors')
+OPTIONS = {
+    'safetensors': {},
+    'bin': dict(safe_serialization=False),
+    'shards': dict(max_shard_size='40KB'),
+    'variant': dict(variant='fp16'),
+}
 
-    load_weights(tmp_path, vae=target)
 
-    _assert_same(target, source)
+@pytest.mark.parametrize('form', [*OPTIONS, 'old names'])
+def test_diffusers_and_transformers_read_the_same_from_the_folder(source, target, tmp_path, form):
+    _write_folder(dict(unet=source['unet'], vae=source['vae']), tmp_path, **OPTIONS.get(form, {}))
+    source['text_encoder'].save_pretrained(tmp_path / 'text_encoder')
+    if form == 'old names':
+        _rename(tmp_path / 'vae' / 'diffusion_pytorch_model.safetensors', _old_vae_name)
+        _rename(tmp_path / 'text_encoder' / 'model.safetensors', 'text_model.{}'.format)
+
+    load_weights(tmp_path, **target)
+
+    variant = OPTIONS.get(form, {}).get('variant')
+    theirs = {
+        'unet': UNet2DConditionModel.from_pretrained(tmp_path / 'unet', variant=variant),
+        'vae': AutoencoderKL.from_pretrained(tmp_path / 'vae', variant=variant),
+        'text_encoder': CLIPTextModel.from_pretrained(tmp_path / 'text_encoder'),
+    }
+    _assert_all_same(target, theirs)
+
+
+def _rename(path, new_name):
+    weights = {new_name(name): value for name, value in load_file(path).items()}
+    save_file(weights, path, metadata=dict(format='pt'))
+
+
+def _old_vae_name(name):
+    for new, former in {'to_q': 'query', 'to_k': 'key', 'to_v': 'value', 'to_out.0': 'proj_attn'}.items():
+        name = name.replace(f'.{new}.', f'.{former}.')
+    return name
 
 
 def test_folder_without_a_part(source, target, tmp_path):
@@ -578,6 +580,19 @@ def test_two_u_nets_in_one_file(source, target, kind, tmp_path):
     save_file(weights, tmp_path / 'sd.safetensors')
     with pytest.raises(ValueError, match=r'two sources of the unet.*model\.diffusion_model\..*down_blocks'):
         load_weights(tmp_path / 'sd.safetensors', unet=target['unet'])
+
+
+def test_folder_with_other_attention_heads(target, kind, tmp_path):
+    """The weights have the same shapes."""
+    _write_folder(dict(unet=UNet2DConditionModel(**UNETS[kind] | dict(attention_head_dim=8))), tmp_path)
+    with pytest.raises(ValueError, match=r'unet/config\.json.*\[8, 8.*heads'):
+        load_weights(tmp_path, unet=target['unet'])
+
+
+def test_autoencoder_of_sdxl(tmp_path):
+    AutoencoderKL(**VAE, scaling_factor=0.13025).save_pretrained(tmp_path / 'vae')
+    with pytest.raises(ValueError, match=r'vae/config\.json.*0\.13025.*0\.18215'):
+        load_weights(tmp_path, vae=AutoencoderKL(**VAE))
 
 
 def test_single_file_of_an_inpainting_model(source, target, kind, tmp_path):

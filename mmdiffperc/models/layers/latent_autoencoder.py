@@ -7,11 +7,9 @@ from torch import nn
 
 from mmdiffperc.models.config_checks import Arch
 from mmdiffperc.validation import validated
-from mmdiffperc.weights.architectures import build_vae
+from mmdiffperc.weights.architectures import SCALING_FACTOR, build_vae
 
 from .image_check import ImageCheck
-
-SCALING_FACTOR = 0.18215  # of Stable Diffusion 1.x and 2.x, whose scaled latents a tiny autoencoder imitates
 
 
 @validated
@@ -41,6 +39,7 @@ class LatentAutoencoder(nn.Module):
             del self.vae.decoder
             self.vae.post_quant_conv = None
         self.is_tiny = isinstance(self.vae, AutoencoderTiny)
+        # A tiny autoencoder imitates scaled latents, so its own factor is 1.
         self.scaling_factor = SCALING_FACTOR if self.is_tiny else self.vae.config.scaling_factor
         self.scale_latents = scale_latents
         self.factor = self.scaling_factor if scale_latents else 1.0
