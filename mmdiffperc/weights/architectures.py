@@ -189,10 +189,9 @@ def check_same_inputs(path: Path, given: Mapping, unet: Mapping):
                 f'arch and the checkpoint belong to different models. With {name}={brief(theirs or ours)}, a U-Net '
                 f'needs {needed}'
             )
-    widths = [
-        (list(config.get('block_out_channels', ())), config.get('cross_attention_dim')) for config in (given, unet)
-    ]
-    if widths[0] == widths[1] and (theirs := _heads(given)) != _heads(unet):  # the weights have the same shapes
+    if _widths(given) == _widths(unet) and (theirs := _heads(given)) != _heads(
+        unet
+    ):  # the weights have the same shapes
         raise ValueError(
             f'{path}: the attention has {theirs} heads by level, but {_heads(unet)} in the arch: set arch to the folder'
         )
@@ -212,6 +211,10 @@ def check_same_scaling(path: Path, given: Mapping, vae: Mapping):
             f'{path}: scaling_factor={brief(theirs)}, but the arch has scaling_factor={ours} ({SCALING_FACTOR}: Stable '
             'Diffusion 1.x and 2.x, 0.13025: SDXL). Take the autoencoder of the same model as the U-Net'
         )
+
+
+def _widths(unet: Mapping) -> tuple:
+    return list(unet.get('block_out_channels', ())), unet.get('cross_attention_dim')
 
 
 def _heads(unet: Mapping) -> list:
