@@ -53,13 +53,16 @@ def lit(scene, points, normals):
     """
     to_light = scene.light.position - points
     reached = np.einsum('nc,nc->n', to_light, normals) > 0
-    lifted = points + LIFT * normals
+    facing = np.flatnonzero(reached)
+    lifted, to_light = points[facing] + LIFT * normals[facing], to_light[facing]
     squared = np.einsum('nc,nc->n', to_light, to_light)
-    for part in scene.parts:
-        near = reached & _passes(lifted, to_light, squared, part.centre, part.radius)
-        indices = np.flatnonzero(near)
-        t_in, t_out = part.intersect(lifted[indices], to_light[indices])
-        reached[indices] = ~((t_in < t_out) & (t_out > 0) & (t_in < 1))
+    for thing in scene.things:
+        near = np.flatnonzero(_passes(lifted, to_light, squared, thing.position, thing.radius))
+        origins, directions = lifted[near], to_light[near]
+        for part in thing.parts:
+            nearer = np.flatnonzero(_passes(origins, directions, squared[near], part.centre, part.radius))
+            t_in, t_out = part.intersect(origins[nearer], directions[nearer])
+            reached[facing[near[nearer[(t_in < t_out) & (t_out > 0) & (t_in < 1)]]]] = False
     return reached
 
 
