@@ -9,6 +9,7 @@ FAR = 60.0
 SKY = -1
 # Shadow rays start this many metres above the surface, so that it does not shadow itself.
 LIFT = 2e-3
+CORNERS = np.array(list(product((-1, 1), repeat=3)), np.float32)  # of a box, in units of its half extents
 
 
 def trace(scene, height, width):
@@ -77,8 +78,7 @@ def _passes(points, directions, squared, centre, radius):
 
 def _window(part, camera, height, width):
     """Return the region of the image that can show a part, as a pair of slices."""
-    signs = np.array(list(product((-1, 1), repeat=3)), np.float32)
-    corners = (signs * part.half_extents) @ part.rotation.T + part.centre
+    corners = (CORNERS * part.half_extents) @ part.rotation.T + part.centre
     xy, _ = camera.project(corners, height, width)
     low = np.clip(np.floor(xy.min(axis=0)).astype(int), 0, (width, height))
     high = np.clip(np.ceil(xy.max(axis=0)).astype(int), 0, (width, height))
