@@ -14,10 +14,13 @@ To resume an interrupted run, run the same command again. Files appear when they
 tool reports an error. The file log.jsonl keeps every logged loss.
 
 With --time-limit, training stops in time and continues in the next run. If the limit passes while the U-Net trains, the
-tool exports the U-Net that it has.
+tool exports the U-Net that it has. --start-from continues from an export in another work directory; a part with 0 steps
+stays as it is.
 
     python tools/pretrain_tiny_sd.py --out mmdiffperc/assets/tiny-sd
     python tools/pretrain_tiny_sd.py --time-limit 120 --dtype bfloat16
+    python tools/pretrain_tiny_sd.py --start-from mmdiffperc/assets/tiny-sd --autoencoder-steps 0 --text-steps 0 \\
+        --device cuda --dtype bfloat16 --unet-batch-size 1024 --workers 16 --time-limit 8
     python tools/pretrain_tiny_sd.py --cfg-options unet.block_out_channels=64,96,96,96 autoencoder.latent_channels=4
 """
 
@@ -103,13 +106,15 @@ RECIPE = dict(
 )
 # Default and help of the options, by type.
 OPTIONS = {
+    bounded(int, 0): {
+        '--autoencoder-steps': (24000, 'number of training steps of the autoencoder'),
+        '--text-steps': (3000, 'number of training steps of the text encoder'),
+        '--unet-steps': (40000, 'number of training steps of the U-Net'),
+    },
     positive: {
         '--num-scenes': (30000, 'number of toy scenes'),
-        '--autoencoder-steps': (40000, 'number of training steps of the autoencoder'),
         '--autoencoder-batch-size': (8, 'batch size of the autoencoder'),
-        '--text-steps': (3000, 'number of training steps of the text encoder'),
         '--text-batch-size': (128, 'batch size of the text encoder'),
-        '--unet-steps': (40000, 'number of training steps of the U-Net'),
         '--unet-batch-size': (64, 'batch size of the U-Net'),
         '--log-every': (50, 'number of steps between log entries'),
     },
@@ -220,7 +225,7 @@ def measure_autoencoder(run: Run, vae: AutoencoderKL, held_out: torch.Tensor, re
         found.append(10 * torch.log10(4 / (output - target).square().mean(dim=(1, 2, 3))))
     values = torch.cat(found).view(len(recipe.domains), HELD_OUT).mean(dim=1).tolist()
     psnr = {domain: round(value, 2) for domain, value in zip(recipe.domains, values, strict=True)}
-    run.log(stage='autoencoder', psnr=psnr)
+    run.log_once(stage='autoencoder', psnr=psnr)
 
 
 @torch.no_grad()
@@ -379,7 +384,7 @@ def train_unet(
         timesteps = torch.arange(count, device=args.device) * 197 % 1000
         noise = torch.randn(latents.shape, generator=torch.Generator().manual_seed(0)).to(args.device)
         errors = velocity_loss(model, latents, ids[-count:, 0], timesteps, noise, scheduler)
-        run.log(stage='unet', held_out=round(errors.mean().item(), 5))
+        run.log_once(stage='unet', held_out=round(errors.mean().item(), 5))
     return model
 
 
@@ -428,22 +433,19 @@ def forget_origin(config: Path):
 
 
 def stages_of(entries: list[dict]) -> list[dict]:
-    """Summarise the log as one dict per stage, with the mean losses of its last ten entries and what was measured."""
-    stages = {}
-    for entry in entries:
-        stage = stages.setdefault(entry['stage'], dict(stage=entry['stage'], logged=[]))
-        if 'step' in entry:
-            stage['logged'].append(entry)
-        else:
-            stage |= entry
-    for stage in stages.values():
-        logged = stage.pop('logged')
-        last = logged[-10:]
-        stage |= {name: logged[-1][name] for name in ('continued', 'step', 'batch_size')}
-        stage['images'] = logged[-1]['step'] * logged[-1]['batch_size']
-        names = [name for name in SHOWN_LOSSES if name in last[0]]
-        stage['losses'] = {name: round(fmean(entry[name] for entry in last), 5) for name in names}
-    return list(stages.values())
+    """Summarise the log as one dict per trained stage: mean losses of its last ten entries, and what was measured."""
+    stages = []
+    for name in PARTS:
+        logged = [entry for entry in entries if entry['stage'] == name]
+        if trained := [entry for entry in logged if 'step' in entry]:
+            last = trained[-10:]
+            losses = [key for key in SHOWN_LOSSES if key in last[0]]
+            stage = {key: last[-1][key] for key in ('stage', 'continued', 'step', 'batch_size')}
+            stage['losses'] = {key: round(fmean(entry[key] for entry in last), 5) for key in losses}
+            stages.append(stage)
+            for entry in logged:
+                stage |= {key: entry[key] for key in ('psnr', 'held_out') if key in entry}
+    return stages
 
 
 def build_parser() -> ArgumentParser:
