@@ -178,8 +178,8 @@ SHARED = {
     '--size': dict(type=image_side, metavar='PIXELS', help='image size'),
     '--strides': dict(nargs='+', type=positive, metavar='PIXELS', help='strides of the features'),
     '--text': dict(help='text about the image'),
-    '--time-limit': dict(type=positive_float, help='time limit'),
     '--threshold': dict(type=bounded(float), metavar='SCORE', help='lowest score to draw'),
+    '--time-limit': dict(type=positive, metavar='N', help='time limit'),
 }
 
 

@@ -16,6 +16,7 @@ notice changes of other code: to measure a model again, remove its file and its 
 
 import asyncio
 import sys
+import warnings
 from argparse import ArgumentParser
 from subprocess import CalledProcessError
 
@@ -25,10 +26,10 @@ from toy_experiments.tables import write_pages
 from toy_experiments.tasks import TASKS
 from toy_experiments.training import OUTPUT, measure_all
 
-from mmdiffperc.command_line import add_shared, one_line_errors, tool_parser
+from mmdiffperc.command_line import add_shared, bounded, one_line_errors, tool_parser
 from mmdiffperc.files import read_json
 
-SEEDS = sorted({seed for task in TASKS.values() for run in task.runs.values() for seed in run.seeds})
+SEEDS = {seed for task in TASKS.values() for run in task.runs.values() for seed in run.seeds}
 
 
 def build_parser() -> ArgumentParser:
@@ -39,13 +40,9 @@ def build_parser() -> ArgumentParser:
         help=f'task (some of: {", ".join(TASKS)}; default: all)',
     )  # fmt: skip
     parser.add_argument(
-        '--seeds',
-        type=int,
-        nargs='+',
-        choices=SEEDS,
-        metavar='N',
+        '--seeds', type=bounded(int, min(SEEDS), max(SEEDS)), nargs='+', metavar='N',
         help='random seeds (default: all seeds of each model)',
-    )
+    )  # fmt: skip
     add_shared(parser, '--workers', 'models that are trained at the same time; they share the processor cores')
     add_shared(parser, '--time-limit', 'minutes after which the trainings stop', metavar='MINUTES')
     add_shared(parser, '--cfg-options', 'for a trial, which writes everything to work_dirs/trial')
@@ -67,16 +64,17 @@ def list_jobs(jobs: list[Job], workers: int):
     duration = (
         'unknown, because nothing has been measured' if None in left else f'{sum(left) / workers / 3600:.1f} hours'
     )
-    print(f'\n{counts}. Remaining time with {workers} workers: {duration}')
+    print(f'\n{counts}. Remaining time with --workers {workers}: {duration}')
 
 
-def measure(jobs: list[Job], workers: int, minutes: float | None):
+def measure(jobs: list[Job], workers: int, minutes: int | None):
     """Measure the jobs that are not done.
 
     Raises:
         ValueError: Some jobs failed.
     """
     if not (waiting := [job for job in jobs if state(job) != DONE]):
+        print('All results are up to date.')
         return
     run('python', 'tools/make_toy_scenes.py', '--workers', str(workers))
     if failed := asyncio.run(measure_all(waiting, workers, minutes and 60 * minutes)):
@@ -87,6 +85,7 @@ def measure(jobs: list[Job], workers: int, minutes: float | None):
 def main(arguments=None):
     """Run the tool, by default with the arguments of the command line."""
     args = build_parser().parse_args(arguments)
+    warnings.simplefilter('ignore')  # mmengine warns whenever it reads a config of a host
     jobs = list(select_jobs(args.task, args.seeds, args.cfg_options or {}))
     if args.list:
         list_jobs(jobs, args.workers)

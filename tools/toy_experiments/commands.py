@@ -7,6 +7,7 @@ import shlex
 import signal
 import subprocess
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 
 
@@ -34,9 +35,9 @@ async def call(*command: str | Path, log: Path | None = None, threads: int | Non
     environment = dict(os.environ, PATH=f'{Path(sys.executable).parent}{os.pathsep}{os.environ["PATH"]}')
     if threads:
         environment['OMP_NUM_THREADS'] = str(threads)
-    with open(log or os.devnull, 'ab') as file:
-        output = dict(stdout=file, stderr=subprocess.STDOUT) if log else {}
-        process = await asyncio.create_subprocess_exec(*command, env=environment, process_group=0, **output)
+    with log.open('ab') if log else nullcontext() as output:
+        streams = dict(stdout=output, stderr=output)
+        process = await asyncio.create_subprocess_exec(*command, env=environment, process_group=0, **streams)
         try:
             status = await process.wait()
         except BaseException:  # end the whole group, because mim starts a process that would keep running

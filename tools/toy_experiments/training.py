@@ -104,13 +104,13 @@ def timing(job: Job, notes: dict) -> Iterator[None]:
 async def run_tests(job: Job, threads: int) -> dict[str, dict]:
     """Return the metrics of all tests of a job, by the name of the test. What is already there is not repeated."""
     metrics = {}
+    settings = dict(log=job.folder / OUTPUT, threads=threads)
     for test in job.tests:
         if not existing_metrics(job, test):
-            await call(*command(job, test), log=job.folder / OUTPUT, threads=threads)
-        if not existing_metrics(
-            job, test
-        ):  # the training had been stopped during its validation, so it had no work left
-            await call(*validation_command(job), log=job.folder / OUTPUT, threads=threads)
+            await call(*command(job, test), **settings)
+        # A training that was stopped during its validation does not repeat it, because no iteration is left.
+        if test == VALIDATION and not existing_metrics(job, test):
+            await call(*validation_command(job), **settings)
         metrics[test] = {name: value for name, value in existing_metrics(job, test).items() if name not in NOT_METRICS}
     return metrics
 
