@@ -19,6 +19,7 @@ from .tasks import TASKS, VALIDATION, Run, Task
 
 ROOT = Path(__file__).parents[2]
 TINY_SD = ROOT / 'mmdiffperc' / 'assets' / 'tiny-sd'
+CODE = [f'{folder}/*.py' for folder in ('mmdiffperc', 'configs', 'projects', 'tools')]
 ILLUSTRATIONS = ('.md', '.png')  # files of tiny-sd that no model reads
 MEASURED = Path('resources/measured')
 WORK_DIR = Path('work_dirs/prior')
@@ -108,7 +109,6 @@ def read_config(path: str) -> Config:
     return Config.fromfile(ROOT / path, import_custom_modules=False)
 
 
-@functools.cache
 def tiny_sd_digest() -> str:
     """Return a hash of tiny-sd: weights, configs and tokenizer."""
     files = sorted(path for path in TINY_SD.rglob('*') if path.is_file() and path.suffix not in ILLUSTRATIONS)
@@ -123,10 +123,7 @@ def digest(content: bytes) -> str:
 def code_version() -> dict:
     """Return the commit, and whether the code or the configs differ from it; None outside of a git repository."""
     try:
-        commit = git('rev-parse', 'HEAD')
-        return dict(
-            commit=commit, modified=bool(git('status', '--porcelain', 'mmdiffperc', 'configs', 'projects', 'tools'))
-        )
+        return dict(commit=git('rev-parse', 'HEAD'), modified=bool(git('status', '--porcelain', '--', *CODE)))
     except (OSError, subprocess.CalledProcessError):  # no git, or an unpacked archive
         return dict(commit=None, modified=None)
 

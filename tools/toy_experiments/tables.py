@@ -46,6 +46,15 @@ class Value:
         """The jobs whose results are needed. A run without seeds has no value for a seed, so its cell is empty."""
         return [job for job in jobs_of(self.task, self.run) if self.seed in (None, job.seed)]
 
+    @property
+    def values(self) -> list['Value']:
+        """The value itself, as a table has several."""
+        return [self]
+
+    def is_measured(self, job: Job) -> bool:
+        """Return whether the test of a job has been stored."""
+        return job.file.exists() and self.test in read_json(job.file)['metrics']
+
     def read(self) -> list[float]:
         """Return the value of each job that has this metric. RetinaNet, for example, has none for masks.
 
@@ -88,9 +97,9 @@ class Table:
         ]
 
     @property
-    def jobs(self) -> list[Job]:
-        """The jobs whose results are needed."""
-        return [job for row in self.grid for value in row for job in value.jobs]
+    def values(self) -> list[Value]:
+        """All values."""
+        return [value for row in self.grid for value in row]
 
     def render(self) -> str:
         """Return the table in Markdown."""
@@ -234,10 +243,10 @@ def blocks(text: str) -> list[tuple[str, str]]:
 
 def obstacle(name: str) -> str:
     """Return why a block cannot be written from the results, or an empty string."""
-    jobs = LAYOUTS[name].jobs
-    if missing := {job.name for job in jobs if not job.file.exists()}:
-        return f'{len(missing)} of {len({job.name for job in jobs})} results are missing'
-    records = [read_json(job.file) for job in jobs]
+    needed = [(value, job) for value in LAYOUTS[name].values for job in value.jobs]
+    if missing := {job.name for value, job in needed if not value.is_measured(job)}:
+        return f'{len(missing)} of {len({job.name for _, job in needed})} results are missing'
+    records = [read_json(job.file) for _, job in needed]
     if len({(record['tiny_sd'], record['toy_scenes']) for record in records}) > 1:
         return 'the results were measured with different versions of tiny-sd or of the toy scenes'
     return ''

@@ -62,10 +62,13 @@ async def measure(job: Job, threads: int) -> dict:
 
     Raises:
         subprocess.CalledProcessError: A command fails.
+        ValueError: The config or tiny-sd has changed in the meantime.
     """
     notes = begin(job)
     with timing(job, notes):
         metrics = await run_tests(job, threads)
+    if not identity(job).items() <= notes.items():
+        raise ValueError('the config or tiny-sd has changed during the training; run the same command again')
     commands = {test: shlex.join(map(str, command(job, test))) for test in job.tests}
     record = notes | dict(threads=threads, commands=commands, metrics=metrics)
     write_whole(job.file, json.dumps(record, indent=1) + '\n')

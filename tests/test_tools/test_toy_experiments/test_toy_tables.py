@@ -55,13 +55,11 @@ def test_comments_do_not_show(page):
 
 @pytest.mark.parametrize('name', LAYOUTS)
 def test_layouts_show_what_is_measured(name):
-    layout = LAYOUTS[name]
-    values = [value for row in layout.grid for value in row] if isinstance(layout, Table) else [layout]
-    for value in values:
+    for value in LAYOUTS[name].values:
         run = TASKS[value.task].runs[value.run]
         assert value.metric in TASKS[value.task].metrics and value.test in ('validation', *run.tests)
         assert value.seed is None or value.seed in run.seeds
-    assert len(values[0].jobs) > 0
+    assert LAYOUTS[name].values[0].jobs
 
 
 def store(task, run, seed, tiny_sd='x', **metrics):
@@ -103,6 +101,16 @@ def test_a_metric_that_a_run_does_not_have(clone):
     assert Value('detection', 'random', 'coco/segm_mAP', seed=0).render() == ''
     with pytest.raises(FileNotFoundError, match='random-seed1'):
         Value('detection', 'random', 'coco/segm_mAP').render()
+
+
+def test_a_test_that_has_been_added(clone):
+    store('segmentation', 'pre-trained', 0, mIoU=40)
+    (job,) = LAYOUTS['demo-multi-scale'].jobs
+    assert obstacle('demo-multi-scale') == ''
+    record = json.loads(job.file.read_text())
+    del record['metrics']['multi-scale']
+    write_whole(job.file, json.dumps(record))
+    assert obstacle('demo-multi-scale') == '1 of 1 results are missing'
 
 
 PAGE = """Before

@@ -97,6 +97,14 @@ def test_a_training_of_another_tiny_sd_starts_again(clone, programs, monkeypatch
     assert begin(JOB)['tiny_sd'] == 'another' and not (JOB.folder / 'iter_4.pth').exists()
 
 
+def test_tiny_sd_that_changes_during_a_training(clone, programs, monkeypatch):
+    versions = iter(['old', 'new'])
+    monkeypatch.setattr(results, 'tiny_sd_digest', lambda: next(versions))
+    with pytest.raises(ValueError, match='tiny-sd'):
+        asyncio.run(measure(OTHER, 1))
+    assert not OTHER.file.exists()
+
+
 def test_the_time_limit_stops_what_runs(clone, programs, capsys):
     (clone / 'bin' / 'mim').write_text('#!/bin/sh\nexec sleep 1000\n')
     assert asyncio.run(measure_all([JOB, OTHER], 1, 0.01)) == []
