@@ -1,8 +1,6 @@
 """Write the model card of tiny-sd and draw its sample images, for ``pretrain_tiny_sd.py``."""
 
-from collections import defaultdict
 from pathlib import Path
-from statistics import mean
 
 import numpy as np
 import torch
@@ -42,40 +40,44 @@ Images are {size} x {size} pixels.
 
 ## Training
 
-The data are {scenes} toy scenes (seed {seed}; {share_b} % of them from domain b), with eight captions each.
+The data are {scenes:,} toy scenes (seed {seed}; domains: {shares}), with eight captions each.
 
 - The autoencoder was trained on crops with L1 and MSE losses and a small KL loss.
 - The text encoder was first trained with CLIP's objective, which matches captions and images.
 - The U-Net and the text encoder were then trained together to predict velocity, the objective of Stable Diffusion 2.x,
   with one caption in ten dropped.
+- The weights are moving averages over the steps of the training.
 
-A continued stage started from an earlier tiny-sd (`--start-from`). Losses are means over the last 10 log entries.
+A continued stage started from an earlier tiny-sd (`--start-from`). Losses are means over the last 10 log entries. Two
+numbers come from scenes that no training saw: the PSNR of the autoencoder's reconstructions in each domain, which
+bounds what the model can draw, and the squared error of the predicted velocity.
 
-| stage | steps | losses |
-|---|---|---|
-{losses}
+| stage | steps | batch size | losses | held-out scenes |
+|---|---|---|---|---|
+{stages}
 
 The model knows toy scenes only. Licence: Apache-2.0, like the code.
 """
 
 
-def write_card(path: Path, pipeline: StableDiffusionPipeline, entries: list[dict], **data):
-    """Write the model card, with the sizes of the parts, the data, and the losses of the training log."""
-    stages = defaultdict(list)
-    for entry in entries:
-        stages[entry['stage'] + (', continued' if entry['continued'] else '')].append(entry)
+def write_card(path: Path, pipeline: StableDiffusionPipeline, history: list[dict], shares: dict[str, float], **data):
+    """Write the model card, with the sizes of the parts, the data, and the stages of the training."""
     parts = dict(vae=pipeline.vae, text_encoder=pipeline.text_encoder, unet=pipeline.unet)
     sizes = [f'| {name} | {sum(p.numel() for p in part.parameters()):,} |' for name, part in parts.items()]
-    losses = [f'| {stage} | {logged[-1]["step"]} | {last_losses(logged)} |' for stage, logged in stages.items()]
     captions = [f'{row}. {text}' for row, text in enumerate(SHOWN_CAPTIONS, 1)]
-    tables = dict(sizes=sizes, losses=losses, captions=captions)
+    tables = dict(sizes=sizes, stages=[stage_row(stage) for stage in history], captions=captions)
+    data['shares'] = ', '.join(f'{100 * share:.0f} % {domain}' for domain, share in shares.items())
     write_whole(path, CARD.format(**{name: '\n'.join(rows) for name, rows in tables.items()}, **data))
 
 
-def last_losses(entries: list[dict]) -> str:
-    """Format the mean losses of the last entries of a stage."""
-    last = entries[-10:]
-    return ', '.join(f'{name} {mean(entry[name] for entry in last):.4f}' for name in SHOWN_LOSSES if name in last[0])
+def stage_row(stage: dict) -> str:
+    """Return a stage of the training as a row of a table."""
+    name = stage['stage'] + (', continued' if stage['continued'] else '')
+    losses = ', '.join(f'{name} {value:.4f}' for name, value in stage['losses'].items())
+    measured = f'error {stage["held_out"]:.4f}' if 'held_out' in stage else ''
+    if 'psnr' in stage:
+        measured = 'PSNR ' + ', '.join(f'{domain} {value:.1f} dB' for domain, value in stage['psnr'].items())
+    return f'| {name} | {stage["step"]:,} | {stage["batch_size"]} | {losses} | {measured} |'
 
 
 def draw(pipeline: StableDiffusionPipeline, size: int, per_caption: int = 4, num_steps: int = 50) -> np.ndarray:

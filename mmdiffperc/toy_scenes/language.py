@@ -2,36 +2,67 @@
 
 from collections import Counter
 from dataclasses import replace
+from itertools import permutations
 
 from .relations import RELATIONS, SUPERLATIVES, Expression, evaluate, is_unambiguous
 
+# How often a caption says what. Short captions of one or two objects are the most frequent ones.
+SHORT, RELATION, COUNT, LIST, BACKGROUND = 'short', 'relation', 'count', 'list', 'background'
+KINDS = {SHORT: 0.34, RELATION: 0.25, COUNT: 0.24, LIST: 0.11, BACKGROUND: 0.06}
 # Similar to CLIP's prompt templates, so that the text encoder learns class names in the phrases of VPD's prompts.
-PLAIN_TEMPLATE, PLAIN_PROBABILITY = 'a photo of {}.', 0.35
-CAPTION_TEMPLATES = (
+# The first of each is used this often.
+FIRST_TEMPLATE_PROBABILITY = 0.35
+PHOTO_TEMPLATES = (
+    'a photo of {}.',
     'a rendering of {}.',
     'a picture of {}.',
     'an image of {}.',
-    'a bright photo of {}.',
-    'a photo of {} in a room.',
-    'there is {} in the scene.',
+    'you can see {} in the scene.',
     'a scene with {}.',
     'a close-up photo of {}.',
     'a cropped photo of {}.',
     'itap of {}.',
     '{}.',
 )
+INDOOR_TEMPLATES = (*PHOTO_TEMPLATES, 'a bright photo of {}.')
+OUTDOOR_TEMPLATES = (*PHOTO_TEMPLATES, 'an outdoor photo of {}.')
+DRAWING_TEMPLATES = (
+    'a drawing of {}.',
+    'a sketch of {}.',
+    'a line drawing of {}.',
+    'a pen drawing of {}.',
+    'a rough sketch of {}.',
+    'you can see {} in the drawing.',
+    'a sketch with {}.',
+)
 COLOUR_PROBABILITY = 0.7
 PLACES = ((0.38, 'on the left'), (0.62, 'in the middle'), (1.0, 'on the right'))  # up to this fraction of the width
 PLACE_PROBABILITY = 0.4
-ROOM_PROBABILITY = 0.5
+ALL_PROBABILITY = 0.5  # that a list names all objects
+# A figure, if there is one, is named first this often.
+FIGURE_PROBABILITY = 0.55
+SCENERY_PROBABILITY = 0.4
+COMPANY_PROBABILITY = 0.6  # of one more object beside those that are counted
+BACKGROUND_PROBABILITIES = {SHORT: 0.15, RELATION: 0.4, COUNT: 0.4, LIST: 0.5, BACKGROUND: 0.0}
 ROOM_PHRASES = (
+    'in a room',
     'on a {floor} floor',
     'in front of a {wall} wall',
     'on a {floor} floor in front of a {wall} wall',
     'in a room with a {wall} wall and a {floor} floor',
 )
+ROOM_NOUNS = ('a {wall} wall', 'a {floor} floor', 'a {wall} wall and a {floor} floor', 'a wall and a floor')
+OUTDOOR_PHRASES = ('outdoors', 'on the {ground}', '{sky}', 'on the {ground} {sky}')
+SKY_PHRASES = {
+    'blue': ('under a blue sky', 'under a clear sky'),
+    'cloudy': ('under a cloudy sky', 'under white clouds'),
+    'grey': ('under a grey sky', 'under an overcast sky'),
+    'orange': ('under an orange sky', 'at sunset'),
+    'dark': ('under a dark sky', 'at night'),
+}
+FOG_PROBABILITY, DENSE_FOG = 0.7, 0.04  # the extinction, per metre, from which fog is dense
 NUMBERS = ('no', 'one', 'two', 'three', 'four', 'five', 'six', 'seven')
-PLURALS = {'box': 'boxes'}
+PLURALS = {'box': 'boxes', 'bush': 'bushes'}
 
 RELATION_PHRASES = {
     'left': ('left of', 'to the left of'),
@@ -50,7 +81,7 @@ SUPERLATIVE_PHRASES = {
 
 
 def caption(rendering, rng):
-    """Describe some or all of the visible objects and their places, a relation, or the room.
+    """Describe some or all of the visible objects, their number, places or relation, and the background.
 
     Args:
         rendering (Rendering): The rendering to describe.
@@ -59,18 +90,15 @@ def caption(rendering, rng):
     Returns:
         str: A sentence in lower case.
     """
-    instances = rendering.instances
-    kind = rng.choice(['one', 'relation', 'some', 'all', 'room'], p=[0.2, 0.15, 0.2, 0.35, 0.1])
-    if not instances or kind == 'room':
-        return _room_caption(rendering, rng)
-    if kind == 'one':
-        return _fill(rng, _noun(_choose(rng, instances), rng))
-    said = _relation(rendering, rng) if kind == 'relation' and len(instances) > 1 else None
-    if said is None:
-        count = len(instances) if kind == 'all' else int(rng.integers(1, len(instances) + 1))
-        said = _list(rng, [instances[i] for i in rng.permutation(len(instances))[:count]], rendering.image.shape[1])
-    room = ' ' + _choose(rng, ROOM_PHRASES).format(**_room(rendering)) if rng.random() < ROOM_PROBABILITY else ''
-    return _fill(rng, said + room)
+    kind = str(rng.choice(list(KINDS), p=list(KINDS.values()))) if rendering.instances else BACKGROUND
+    said = _CONTENTS[kind](rendering, rng)
+    if said is None:  # no two objects have a clear relation, or there is nothing to count
+        kind, said = SHORT, _short(rendering, rng)
+    if rng.random() < BACKGROUND_PROBABILITIES[kind]:
+        said = _with_background(rendering.scene, said, rng)
+    templates = _templates(rendering.scene)
+    first = rng.random() < FIRST_TEMPLATE_PROBABILITY
+    return (templates[0] if first else _choose(rng, templates[1:])).format(said)
 
 
 def referring_expressions(rendering, rng, per_object=4):
@@ -94,7 +122,7 @@ def described_objects(rendering, rng, per_object=4):
     for instance in rendering.instances:
         clear = [
             expression
-            for expression in _candidates(instance, rendering.instances)
+            for expression in _candidates(instance, rendering.instances, rendering.scene.sky is not None)
             if is_unambiguous(expression, rendering.instances, width, instance.index)
         ]
         chosen = [clear[i] for i in rng.permutation(len(clear))[:per_object]]
@@ -112,12 +140,14 @@ def verbalise(expression, rng):
     return sentence
 
 
-def _candidates(target, instances):
+def _candidates(target, instances, outdoors):
     """Yield expressions that might identify an instance, from short to long."""
-    nouns = [(target.class_name, None), (target.class_name, target.colour), (None, target.colour)]
+    nouns = [(target.class_name, None), (target.class_name, target.colour)]
+    if not outdoors:  # there, "the green object" might be a tree
+        nouns.append((None, target.colour))
     for class_name, colour in nouns:
         yield Expression(class_name, colour)
-    for class_name, colour in (*nouns, (None, None)):
+    for class_name, colour in nouns if outdoors else (*nouns, (None, None)):
         same = [one for one in instances if class_name in (None, one.class_name) and colour in (None, one.colour)]
         # "The largest" needs at least two candidates.
         if len(same) > 1:
@@ -129,36 +159,116 @@ def _candidates(target, instances):
                 yield from (Expression(class_name, colour, relation=relation, anchor=other) for relation in RELATIONS)
 
 
+def _templates(scene):
+    if scene.pen:
+        return DRAWING_TEMPLATES
+    return OUTDOOR_TEMPLATES if scene.sky else INDOOR_TEMPLATES
+
+
+def _short(rendering, rng):
+    """Return a phrase such as 'a red sphere and a blue box'."""
+    some = _ordered(rendering.instances, rng)[: rng.integers(1, 3)]
+    return _joined([_noun(one, rng) for one in some] + _scenery(rendering.scene, rng))
+
+
 def _relation(rendering, rng):
-    """Return a phrase such as 'a red sphere left of a blue box', or None if the two objects have no clear relation."""
-    one, other = (rendering.instances[i] for i in rng.permutation(len(rendering.instances))[:2])
-    target, anchor = Expression(one.class_name, one.colour), Expression(other.class_name, other.colour)
-    if target == anchor:
+    """Return a phrase such as 'a red sphere left of a blue box', or None if no two objects have a clear relation."""
+    width = rendering.image.shape[1]
+    for one, other in permutations(_ordered(rendering.instances, rng), 2):
+        if rng.random() < 0.5:
+            one, other = other, one
+        target, anchor = Expression(one.class_name, one.colour), Expression(other.class_name, other.colour)
+        true = [
+            relation
+            for relation in RELATIONS
+            if target != anchor
+            and evaluate(replace(target, relation=relation, anchor=anchor), (one, other), width, strictness=1)
+        ]
+        if true:
+            return f'{_noun(one, rng)} {_choose(rng, RELATION_PHRASES[_choose(rng, true)])} {_noun(other, rng)}'
+    return None
+
+
+def _count(rendering, rng):
+    """Return a phrase such as 'three cones and a figure', which counts all cones, or None if nothing is repeated."""
+    instances, scenery = rendering.instances, rendering.scene.scenery
+    groups = Counter((colour, one.class_name) for one in instances for colour in (None, one.colour))
+    groups += Counter((None, thing.class_name) for thing in scenery)
+    if max(groups.values()) == 1 and not scenery:  # a tree is an object, too
+        groups = Counter({(None, 'object'): len(instances)})
+    repeated = [group for group, count in groups.items() if count > 1]
+    if not repeated:
         return None
-
-    def holds(relation):
-        related = replace(target, relation=relation, anchor=anchor)
-        return one.index in evaluate(related, (one, other), rendering.image.shape[1], strictness=1)
-
-    true = list(filter(holds, RELATIONS))
-    if not true:
-        return None
-    phrase = _choose(rng, RELATION_PHRASES[_choose(rng, true)])
-    return f'{_noun(one, rng)} {phrase} {_noun(other, rng)}'
+    colour, name = _choose(rng, repeated)
+    said = [_counted(groups[colour, name], colour, name)]
+    others = [one for one in instances if name not in ('object', one.class_name)]
+    if others and rng.random() < COMPANY_PROBABILITY:
+        said.append(_noun(_ordered(others, rng)[0], rng))
+    return _joined(said)
 
 
-def _list(rng, instances, width):
+def _list(rendering, rng):
     """Return a phrase such as 'two cones on the left and a green figure', in which equal items are counted."""
+    instances, width = rendering.instances, rendering.image.shape[1]
+    count = len(instances) if rng.random() < ALL_PROBABILITY else int(rng.integers(1, len(instances) + 1))
     with_colour, with_place = rng.random() < COLOUR_PROBABILITY, rng.random() < PLACE_PROBABILITY
     items = Counter(
         (one.colour if with_colour else None, one.class_name, _place(one, width) if with_place else None)
-        for one in instances
+        for one in _ordered(instances, rng)[:count]
     )
-    said = [_counted(count, *item) for item, count in items.items()]
-    return said[0] if len(said) == 1 else f'{", ".join(said[:-1])} and {said[-1]}'
+    return _joined([_counted(count, *item) for item, count in items.items()] + _scenery(rendering.scene, rng))
 
 
-def _counted(count, colour, class_name, place):
+def _background(rendering, rng):
+    """Return a phrase such as 'a white wall' or 'two trees on the grass'."""
+    scene = rendering.scene
+    if not scene.sky:
+        return _choose(rng, ROOM_NOUNS).format(wall=scene.wall_colour, floor=scene.floor_colour)
+    things = _counted_scenery(scene)
+    return _with_background(scene, _joined(things), rng) if things else f'{scene.ground} {_sky(scene.sky, rng)}'
+
+
+_CONTENTS = {SHORT: _short, RELATION: _relation, COUNT: _count, LIST: _list, BACKGROUND: _background}
+
+
+def _with_background(scene, said, rng):
+    """Append where the objects are, such as 'on a grey floor' or 'on the grass under a blue sky in fog'."""
+    if not scene.sky:
+        return f'{said} {_choose(rng, ROOM_PHRASES).format(wall=scene.wall_colour, floor=scene.floor_colour)}'
+    said = f'{said} {_choose(rng, OUTDOOR_PHRASES).format(ground=scene.ground, sky=_sky(scene.sky, rng))}'
+    if scene.sky.fog and rng.random() < FOG_PROBABILITY:
+        said += ' in fog' if scene.sky.fog >= DENSE_FOG else ' in light fog'
+    return said
+
+
+def _sky(sky, rng):
+    return _choose(rng, SKY_PHRASES[sky.name])
+
+
+def _scenery(scene, rng):
+    """Return some of the scenery, counted, or often nothing."""
+    things = _counted_scenery(scene)
+    return [_choose(rng, things)] if things and rng.random() < SCENERY_PROBABILITY else []
+
+
+def _counted_scenery(scene):
+    """Return phrases such as 'two trees', one for each kind of scenery."""
+    return [_counted(count, None, name) for name, count in Counter(one.class_name for one in scene.scenery).items()]
+
+
+def _ordered(instances, rng):
+    """Return instances in random order, often with the figures first."""
+    shuffled = [instances[i] for i in rng.permutation(len(instances))]
+    if rng.random() < FIGURE_PROBABILITY:
+        shuffled.sort(key=lambda one: one.class_name != 'figure')
+    return shuffled
+
+
+def _joined(items):
+    return items[0] if len(items) == 1 else f'{", ".join(items[:-1])} and {items[-1]}'
+
+
+def _counted(count, colour, class_name, place=None):
     plural = PLURALS.get(class_name, class_name + 's')
     noun = ' '.join(word for word in (colour, class_name if count == 1 else plural) if word)
     noun = _with_article(noun) if count == 1 else f'{NUMBERS[count]} {noun}'
@@ -170,23 +280,9 @@ def _place(instance, width):
     return next(place for limit, place in PLACES if centre <= limit)
 
 
-def _fill(rng, said):
-    plain = rng.random() < PLAIN_PROBABILITY
-    return (PLAIN_TEMPLATE if plain else _choose(rng, CAPTION_TEMPLATES)).format(said)
-
-
 def _noun(instance, rng):
     with_colour = rng.random() < COLOUR_PROBABILITY
     return _with_article(f'{instance.colour} {instance.class_name}' if with_colour else instance.class_name)
-
-
-def _room_caption(rendering, rng):
-    surface = _choose(rng, ('{wall} wall', '{floor} floor', '{wall} wall and a {floor} floor', 'wall and a floor'))
-    return _fill(rng, 'a ' + surface.format(**_room(rendering)))
-
-
-def _room(rendering):
-    return {'wall': rendering.scene.wall_colour, 'floor': rendering.scene.floor_colour}
 
 
 def _with_article(noun):

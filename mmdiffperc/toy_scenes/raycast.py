@@ -4,6 +4,9 @@ from itertools import product
 
 import numpy as np
 
+# What is farther away, in metres, belongs to the sky: the depth fits into 16-bit millimetres.
+FAR = 60.0
+SKY = -1
 # Shadow rays start this many metres above the surface, so that it does not shadow itself.
 LIFT = 2e-3
 
@@ -17,15 +20,16 @@ def trace(scene, height, width):
         width (int): Width of the image.
 
     Returns:
-        tuple[np.ndarray, np.ndarray, np.ndarray]: The directions (H, W, 3) of the rays, the depth (H, W), and the
-        surface (H, W): an index into ``[*scene.planes, *all parts of all objects]``.
+        tuple[np.ndarray, np.ndarray, np.ndarray]: The directions (H, W, 3) of the rays, the depth (H, W),
+        infinite for the sky, and the surface (H, W): an index into ``[*scene.planes, *scene.parts]``, or ``SKY``.
     """
     directions = scene.camera.rays(height, width)
     origin = scene.camera.position
     distances = np.stack([plane.intersect(origin, directions) for plane in scene.planes])
     surface, depth = distances.argmin(axis=0), distances.min(axis=0).astype(np.float32)
-    parts = [part for thing in scene.objects for part in thing.parts]
-    for index, part in enumerate(parts, start=len(scene.planes)):
+    if scene.sky:
+        surface[depth > FAR], depth[depth > FAR] = SKY, np.inf
+    for index, part in enumerate(scene.parts, start=len(scene.planes)):
         window = _window(part, scene.camera, height, width)
         rays = directions[window]
         t_in, t_out = part.intersect(origin, rays.reshape(-1, 3))
@@ -51,12 +55,11 @@ def lit(scene, points, normals):
     reached = np.einsum('nc,nc->n', to_light, normals) > 0
     lifted = points + LIFT * normals
     squared = np.einsum('nc,nc->n', to_light, to_light)
-    for thing in scene.objects:
-        for part in thing.parts:
-            near = reached & _passes(lifted, to_light, squared, part.centre, part.radius)
-            indices = np.flatnonzero(near)
-            t_in, t_out = part.intersect(lifted[indices], to_light[indices])
-            reached[indices] = ~((t_in < t_out) & (t_out > 0) & (t_in < 1))
+    for part in scene.parts:
+        near = reached & _passes(lifted, to_light, squared, part.centre, part.radius)
+        indices = np.flatnonzero(near)
+        t_in, t_out = part.intersect(lifted[indices], to_light[indices])
+        reached[indices] = ~((t_in < t_out) & (t_out > 0) & (t_in < 1))
     return reached
 
 

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from .figure import FACE_TOLERANCE, JOINT_TOLERANCE, NUM_FACE_KEYPOINTS
-from .raycast import lit, trace
+from .raycast import SKY, lit, trace
 from .scene import Scene
-from .vocabulary import TOY_CLASSES
+from .vocabulary import IGNORED, TOY_CLASSES
 
 MIN_SIZE = 32
 SHININESS = 40
@@ -41,19 +41,23 @@ class Instance:
 class Rendering:
     """An image and its ground truth, which is exact at the pixel centres.
 
-    ``image = round(255 * clip(albedo * shading))`` wherever ``unexplained`` is False.
+    ``image = round(255 * clip(albedo * shading))`` wherever ``unexplained`` is False. The sky has no class, depth or
+    normal. Its albedo is its colour and its shading is 1. Trees and other scenery have no class, and the ground is a
+    floor.
 
     Args:
         scene (Scene): The rendered scene.
         image (np.ndarray): RGB (H, W, 3), uint8, linear.
-        semantic (np.ndarray): Index into ``TOY_CLASSES`` (H, W), uint8.
-        depth (np.ndarray): Along the optical axis, in metres (H, W), float32.
-        normals (np.ndarray): Unit, in camera coordinates (x right, y up, z towards the viewer) (H, W, 3), float32.
+        semantic (np.ndarray): Index into ``TOY_CLASSES``, or ``IGNORED`` for the sky and the scenery (H, W), uint8.
+        depth (np.ndarray): Along the optical axis, in metres; 0 for the sky (H, W), float32.
+        normals (np.ndarray): Unit, in camera coordinates (x right, y up, z towards the viewer); zeros for the sky
+            (H, W, 3), float32.
         albedo (np.ndarray): Albedo (H, W, 3), float32 in [0, 1].
         shading (np.ndarray): Irradiance (H, W, 3), float32; may exceed 1.
-        unexplained (np.ndarray): Pixels with a highlight or with clipped values (H, W), bool.
-        shadow (np.ndarray): Pixels that the lamp does not reach (H, W), bool.
-        instance_map (np.ndarray): 0 for the room, otherwise the index of the object + 1 (H, W), uint8.
+        unexplained (np.ndarray): Pixels with a highlight or clipped values, and those that fog or drawing changes
+            (H, W), bool.
+        shadow (np.ndarray): Pixels that the lamp does not reach (H, W), bool; False for the sky.
+        instance_map (np.ndarray): The index of the object + 1, or 0 for everything else (H, W), uint8.
         instances (tuple[Instance]): The visible objects.
     """
 
@@ -87,37 +91,55 @@ def render(scene, size):
     if min(height, width) < MIN_SIZE:
         raise ValueError(f'size must be at least {MIN_SIZE} pixels a side, got {height} x {width}.')
     directions, depth, surface = trace(scene, height, width)
-    points = (scene.camera.position + depth[..., None] * directions).reshape(-1, 3)
-    normals, albedo, specular = _surface_properties(scene, points, surface.reshape(-1))
+    known_depth = np.where(surface == SKY, np.float32(0), depth)
+    points = (scene.camera.position + known_depth[..., None] * directions).reshape(-1, 3)
+    rays = directions.reshape(-1, 3)
+    normals, albedo, specular = _surface_properties(scene, points, rays, surface.reshape(-1))
     reached = lit(scene, points, normals)
-    shading, highlight = _light_up(scene, points, normals, directions.reshape(-1, 3), reached, specular)
+    shading, highlight = _light_up(scene, points, normals, rays, reached, specular)
+    shading[surface.reshape(-1) == SKY] = 1
     shape = (height, width, 3)
     radiance = (albedo * shading + highlight[:, None]).reshape(shape)
     semantic, instance_map = _labels(scene, surface)
-    return Rendering(
-        scene=scene,
-        image=np.round(255 * radiance.clip(0, 1)).astype(np.uint8),
+    maps = dict(
         semantic=semantic,
-        depth=depth,
+        depth=known_depth,
         normals=(normals @ scene.camera.rotation).reshape(shape),
         albedo=albedo.reshape(shape),
         shading=shading.reshape(shape),
-        unexplained=(highlight > 0).reshape(height, width) | (radiance > 1).any(axis=-1),
-        shadow=~reached.reshape(height, width),
+        shadow=~reached.reshape(height, width) & (surface != SKY),
         instance_map=instance_map,
+    )
+    picture = radiance
+    if scene.sky:
+        picture = scene.sky.behind_fog(radiance, scene.sky.path_lengths(depth, directions, scene.camera.height))
+    if scene.pen:
+        picture = _drawing(scene, surface, maps)
+    return Rendering(
+        scene=scene,
+        image=np.round(255 * picture.clip(0, 1)).astype(np.uint8),
+        unexplained=(highlight > 0).reshape(height, width) | ((radiance > 1) | (picture != radiance)).any(axis=-1),
         instances=tuple(_instances(scene, instance_map, depth)),
+        **maps,
     )
 
 
-def _surface_properties(scene, points, surface):
+def _drawing(scene, surface, maps):
+    things = np.where(surface < len(scene.planes), surface - len(scene.planes), maps['instance_map'])
+    return scene.pen.draw(things, maps['normals'], maps['depth'], maps['albedo'], maps['shadow'])
+
+
+def _surface_properties(scene, points, directions, surface):
     """Return the normals (N, 3), albedo (N, 3) and highlight strength (N,) at the points that the rays hit."""
     normals, albedo = np.empty_like(points), np.empty_like(points)
     specular = np.zeros(len(points), np.float32)
     for index, plane in enumerate(scene.planes):
         hit = np.flatnonzero(surface == index)
         normals[hit], albedo[hit] = plane.normal, plane.albedo(points[hit])
-    parts = [part for thing in scene.objects for part in thing.parts]
-    for index, part in enumerate(parts, start=len(scene.planes)):
+    if scene.sky:
+        hit = np.flatnonzero(surface == SKY)
+        normals[hit], albedo[hit] = 0, scene.sky.radiance(directions[hit])
+    for index, part in enumerate(scene.parts, start=len(scene.planes)):
         hit = np.flatnonzero(surface == index)
         if len(hit):
             normals[hit], albedo[hit] = part.normals(points[hit]), part.albedo(points[hit])
@@ -149,6 +171,9 @@ def _labels(scene, surface):
     for index, thing in enumerate(scene.objects):
         classes += [TOY_CLASSES.index(thing.class_name)] * len(thing.parts)
         instances += [index + 1] * len(thing.parts)
+    rest = sum(len(thing.parts) for thing in scene.scenery) + 1  # SKY is -1, the last entry
+    classes += [IGNORED] * rest
+    instances += [0] * rest
     return np.array(classes, np.uint8)[surface], np.array(instances, np.uint8)[surface]
 
 

@@ -5,7 +5,9 @@ from dataclasses import replace
 import numpy as np
 
 from .domains import DOMAINS
+from .drawing import draw_pen
 from .figure import make_figure
+from .outdoors import BACK, draw_camera, draw_ground, draw_scenery, draw_sky, draw_sun
 from .raycast import trace
 from .scene import Camera, Light, Part, Plane, Scene, SceneObject
 from .textures import Material
@@ -18,7 +20,8 @@ GAP = 0.04
 # An object is removed if less than this part of it is visible, or if it covers less than this part of the image.
 MIN_VISIBLE, MIN_AREA = 0.25, 0.004
 PROBE_SIZE = 64
-NEAREST = 2.3
+# Of repeated objects, this part have the same colour, too.
+SAME_COLOUR = 0.5
 # Ranges of height / width.
 HEIGHTS = {
     'sphere': (1.0, 1.0),
@@ -59,6 +62,10 @@ def sample_scene(seed, domain='a'):
 
 def _draw(rng, name):
     """Draw a scene. It may have few objects left if they hide each other."""
+    return _without_hidden((_draw_outdoors if DOMAINS[name].outdoors else _draw_indoors)(rng, name))
+
+
+def _draw_indoors(rng, name):
     domain = DOMAINS[name]
     category = str(rng.choice(list(SCENE_CATEGORIES)))
     walls, floors = SCENE_CATEGORIES[category]
@@ -66,8 +73,19 @@ def _draw(rng, name):
     camera = Camera(rng.uniform(1.35, 2.1), np.deg2rad(rng.uniform(11, 21)), rng.uniform(1.0, 1.25))
     planes, back, sides = _room(rng, wall_colour, floor_colour, domain)
     light = _light(rng, back, sides, domain)
-    scene = Scene(camera, light, planes, (), category, wall_colour, floor_colour, name)
-    return _without_hidden(replace(scene, objects=_objects(rng, camera, back, sides, domain)))
+    objects, _ = _objects(rng, camera, back, sides, domain)
+    pen = draw_pen(rng) if domain.drawn else None
+    return Scene(camera, light, planes, objects, category, wall_colour, floor_colour, name, pen=pen)
+
+
+def _draw_outdoors(rng, name):
+    domain, camera, sky = DOMAINS[name], draw_camera(rng), draw_sky(rng)
+    light, (ground, plane) = draw_sun(rng, sky, domain), draw_ground(rng)
+    objects, footprints = _objects(rng, camera, BACK, (-np.inf, np.inf), domain)
+    scenery = _scenery(rng, camera, sky, footprints)
+    return Scene(
+        camera, light, (plane,), objects, 'outdoors', None, None, name, ground=ground, sky=sky, scenery=scenery
+    )
 
 
 def _room(rng, wall_colour, floor_colour, domain):
@@ -111,45 +129,89 @@ def _light(rng, back, sides, domain):
 
 
 def _objects(rng, camera, back, sides, domain):
-    """Return objects whose circular footprints on the floor do not overlap; nearer ones may hide farther ones."""
+    """Return objects whose circular footprints on the floor do not overlap; nearer ones may hide farther ones.
+
+    Returns:
+        tuple[tuple[SceneObject], list[tuple[float]]]: The objects, and their footprints (x, z, radius).
+    """
     placed, footprints = [], []
     shapes = rng.choice(OBJECT_CLASSES, rng.integers(MIN_OBJECTS, MAX_OBJECTS + 1)).tolist()
     if rng.random() < FIGURE_PROBABILITY:
         shapes[0] = 'figure'
-    for shape in shapes:
+    colours = [None] * len(shapes)
+    if domain.repetition and rng.random() < domain.repetition:
+        _repeat(rng, shapes, colours)
+    for shape, colour in zip(shapes, colours, strict=True):
         for _ in range(PLACING_ATTEMPTS):
-            thing, radius, z = random_object(rng, shape, camera, back, domain)
+            thing, radius, z = random_object(rng, shape, camera, back, domain, colour)
             x = rng.uniform(-0.42, 0.42) * -z / camera.focal
             inside = sides[0] + radius + GAP < x < sides[1] - radius - GAP and z - radius - GAP > back
-            if inside and all(np.hypot(x - u, z - v) > radius + r + GAP for u, v, r in footprints):
+            if inside and _is_free(x, z, radius, footprints):
                 placed.append(thing.placed(rng.uniform(0, 2 * np.pi), (x, 0, z)))
                 footprints.append((x, z, radius))
+                break
+    return tuple(placed), footprints
+
+
+def _repeat(rng, shapes, colours):
+    """Give the last two to four shapes one class and perhaps one colour."""
+    count = min(int(rng.integers(2, 5)), len(shapes) - 1)
+    shapes[-count:] = [shapes[-1]] * count
+    if rng.random() < SAME_COLOUR:
+        colours[-count:] = [str(rng.choice(list(OBJECT_COLOURS)))] * count
+
+
+def _scenery(rng, camera, sky, footprints):
+    """Return the scenery, between and behind the objects."""
+    placed, taken = [], list(footprints)
+    for thing, radius, distances in draw_scenery(rng, sky):
+        for _ in range(PLACING_ATTEMPTS):
+            z = -rng.uniform(*distances)
+            x = rng.uniform(-0.5, 0.5) * -z / camera.focal
+            if _is_free(x, z, radius, taken):
+                placed.append(thing.placed(rng.uniform(0, 2 * np.pi), (x, 0, z)))
+                taken.append((x, z, radius))
                 break
     return tuple(placed)
 
 
+def _is_free(x, z, radius, footprints):
+    return all(np.hypot(x - u, z - v) > radius + r + GAP for u, v, r in footprints)
+
+
 def _without_hidden(scene):
-    """Remove objects that are barely visible."""
+    """Remove objects that are barely visible, and scenery of which little is visible."""
     _, _, surface = trace(scene, PROBE_SIZE, PROBE_SIZE)
-    kept, start = [], len(scene.planes)
-    for thing in scene.objects:
-        visible = ((surface >= start) & (surface < start + len(thing.parts))).sum()
-        _, _, alone = trace(replace(scene, objects=(thing,)), PROBE_SIZE, PROBE_SIZE)
-        if visible >= max(MIN_VISIBLE * (alone >= len(scene.planes)).sum(), MIN_AREA * PROBE_SIZE**2):
-            kept.append(thing)
+    visible = np.bincount(surface[surface >= 0], minlength=len(scene.planes) + len(scene.parts))
+    objects, scenery, start = [], [], len(scene.planes)
+    for number, thing in enumerate(scene.things):
+        area = visible[start : start + len(thing.parts)].sum()
         start += len(thing.parts)
-    return replace(scene, objects=tuple(kept))
+        if area < MIN_AREA * PROBE_SIZE**2:
+            continue
+        if number >= len(scene.objects):
+            scenery.append(thing)
+        elif area >= MIN_VISIBLE * _area_alone(scene, thing):
+            objects.append(thing)
+    return replace(scene, objects=tuple(objects), scenery=tuple(scenery))
 
 
-def random_object(rng, shape, camera, back, domain):
+def _area_alone(scene, thing):
+    """Return the number of pixels of the probe that show an object if nothing hides it."""
+    _, _, surface = trace(replace(scene, objects=(thing,), scenery=()), PROBE_SIZE, PROBE_SIZE)
+    return (surface >= len(scene.planes)).sum()
+
+
+def random_object(rng, shape, camera, back, domain, colour=None):
     """Draw a random object of a class.
 
     Args:
         rng (np.random.Generator): Source of randomness.
         shape (str): One of ``OBJECT_CLASSES``, or 'figure'.
         camera (Camera): The viewer, which determines how large the object has to be.
-        back (float): The z of the back wall.
+        back (float): The z of the back wall, or of the farthest object.
         domain (Domain): Its appearance.
+        colour (str, optional): Key of ``OBJECT_COLOURS``. Default: a random one.
 
     Returns:
         tuple[SceneObject, float, float]: The object at the origin, the radius of its footprint, and the z at which to
@@ -157,21 +219,21 @@ def random_object(rng, shape, camera, back, domain):
     """
     if shape == 'figure':
         return _figure(rng, back, domain)
-    z = rng.uniform(back + 0.4, -NEAREST)
+    z = rng.uniform(back + 0.4, -domain.nearest)
     # The apparent width determines the size, so that distant objects remain recognisable.
-    width = np.clip(rng.uniform(0.15, 0.34) * -z / camera.focal, 0.35, 1.5)
+    width = np.clip(rng.uniform(0.15, 0.34) * -z / camera.focal, 0.35, domain.max_width)
     depth = 1.0 if shape in ROUND else rng.uniform(0.65, 1.0)
     half_extents = width / 2 * np.array([1.0, rng.uniform(*HEIGHTS[shape]), depth])
     radius = half_extents[0] if shape in ROUND else np.hypot(half_extents[0], half_extents[2])
-    name, material = _paint(rng, domain)
+    name, material = _paint(rng, domain, colour)
     centre = np.array([0, half_extents[1], 0], np.float32)
     part = Part(shape, centre, half_extents.astype(np.float32), np.eye(3, dtype=np.float32), material)
     return SceneObject(shape, name, (part,)), radius, z
 
 
-def _paint(rng, domain):
-    """Return the name of a colour and a material of roughly that colour."""
-    name = str(rng.choice(list(OBJECT_COLOURS)))
+def _paint(rng, domain, name=None):
+    """Return the name of a colour, by default a random one, and a material of roughly that colour."""
+    name = name or str(rng.choice(list(OBJECT_COLOURS)))
     colour = np.clip(jittered(OBJECT_COLOURS[name], rng, 0.04) * domain.tint, 0.02, 0.98).astype(np.float32)
     accent = colour * rng.uniform(0.55, 0.8) if rng.random() < 0.5 else colour + rng.uniform(0.25, 0.45) * (1 - colour)
     specular = rng.uniform(0.25, 0.6) if rng.random() < 0.3 else 0.0
@@ -189,4 +251,5 @@ def _figure(rng, back, domain):
     name, material = _paint(rng, domain)
     figure = make_figure(rng, name, material.colour, rng.uniform(1.2, 1.75))
     reach = max(np.hypot(part.centre[0], part.centre[2]) + part.half_extents[0] for part in figure.parts)
-    return figure, reach, rng.uniform(max(back + 0.7, -5.5), -3.0)
+    nearest, farthest = domain.figure_distance
+    return figure, reach, rng.uniform(max(back + 0.7, -farthest), -nearest)

@@ -4,6 +4,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from .drawing import Pen
+from .sky import Sky
 from .solids import SOLIDS
 from .textures import Material
 
@@ -80,17 +82,17 @@ class Plane:
 
 @dataclass(frozen=True)
 class SceneObject:
-    """One instance of an object class: a single solid, or the parts of a figure.
+    """One object or thing of the scenery: a single solid, or the parts of a figure, a tree and so on.
 
     Args:
-        class_name (str): One of ``OBJECT_CLASSES`` or 'figure'.
-        colour (str): Name of its colour.
+        class_name (str): One of ``OBJECT_CLASSES``, 'figure', or a key of ``SCENERY``.
+        colour (str, optional): Name of its colour; None for scenery.
         parts (tuple[Part]): Its solids.
         keypoints (np.ndarray, optional): World positions (17, 3) of a figure, in COCO's order.
     """
 
     class_name: str
-    colour: str
+    colour: str | None
     parts: tuple
     keypoints: np.ndarray | None = None
 
@@ -183,12 +185,16 @@ class Scene:
     Args:
         camera (Camera): The viewer.
         light (Light): The lights.
-        planes (tuple[Plane]): Floor and walls.
+        planes (tuple[Plane]): Floor and walls; outdoors, the ground.
         objects (tuple[SceneObject]): The objects on the floor.
-        category (str): Key of ``SCENE_CATEGORIES``.
-        wall_colour (str): Key of ``ROOM_COLOURS``.
-        floor_colour (str): Key of ``ROOM_COLOURS``.
+        category (str): Key of ``SCENE_CATEGORIES``, or 'outdoors'.
+        wall_colour (str, optional): Key of ``ROOM_COLOURS``; None outdoors.
+        floor_colour (str, optional): Key of ``ROOM_COLOURS``; None outdoors.
         domain (str): Key of ``DOMAINS``.
+        ground (str, optional): Key of ``GROUNDS``. Default: None, which means a room.
+        sky (Sky, optional): The sky and the fog of a scene outdoors.
+        scenery (tuple[SceneObject]): Trees and other things that belong to no class.
+        pen (Pen, optional): Draws the scene. Default: None, which means a photo.
     """
 
     camera: Camera
@@ -196,6 +202,20 @@ class Scene:
     planes: tuple
     objects: tuple
     category: str
-    wall_colour: str
-    floor_colour: str
+    wall_colour: str | None
+    floor_colour: str | None
     domain: str
+    ground: str | None = None
+    sky: Sky | None = None
+    scenery: tuple = ()
+    pen: Pen | None = None
+
+    @property
+    def things(self):
+        """tuple[SceneObject]: The objects, then the scenery."""
+        return self.objects + self.scenery
+
+    @property
+    def parts(self):
+        """list[Part]: The parts of all things, in their order."""
+        return [part for thing in self.things for part in thing.parts]

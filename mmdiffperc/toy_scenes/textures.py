@@ -27,6 +27,20 @@ def _bricks(p):
     return mortar.astype(np.float32)
 
 
+def _noise(cells):
+    """Return a number in [0, 1) for each cell, which looks random."""
+    return np.sin(np.floor(cells) @ np.array([12.9898, 78.233, 37.719], np.float32)) * 437.58545 % 1
+
+
+def _drifts(p):
+    waves = np.sin(1.1 * p[:, 0] + 2.3 * p[:, 1]) + np.sin(2.9 * p[:, 0] - 1.7 * p[:, 1]) + np.sin(0.7 * p[:, 1])
+    return (waves / 6 + 0.5).astype(np.float32)
+
+
+def _ripples(p):
+    return (0.5 + 0.5 * np.sin(2.6 * p[:, 1] + 1.2 * np.sin(0.9 * p[:, 0]) + 0.4 * p[:, 0])).astype(np.float32)
+
+
 # Each maps points (N, 3), in cells, to weights (N,) in [0, 1].
 PATTERNS = {
     'plain': lambda p: np.zeros(len(p), np.float32),
@@ -39,6 +53,10 @@ PATTERNS = {
     'plaid': lambda p: ((p % 1) < 0.35).mean(axis=1, dtype=np.float32),
     'zigzag': lambda p: _parity(p[:, 2:] + p[:, 1:2] + np.abs(p[:, :1] % 2 - 1)),
     'bricks': _bricks,
+    'blades': lambda p: _noise(p * np.array([1, 0.35, 1], np.float32)),
+    'grains': _noise,
+    'drifts': _drifts,
+    'ripples': _ripples,
 }
 
 

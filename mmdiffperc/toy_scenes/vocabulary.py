@@ -4,6 +4,7 @@ import numpy as np
 
 OBJECT_CLASSES = ('sphere', 'box', 'cylinder', 'cone', 'pyramid', 'wedge', 'dome', 'diamond')
 TOY_CLASSES = ('wall', 'floor', *OBJECT_CLASSES, 'figure')
+IGNORED = 255  # label of pixels that show none of these classes
 # For pictures of label maps and for segmentation as an RGB target. The colours are far apart, so each identifies its
 # class.
 TOY_PALETTE = (

@@ -19,7 +19,7 @@ def test_writes_what_is_named(tmp_path, capsys):
     assert f'{tmp_path / "ade"}: written' in shown.out and '4/4' in shown.err
     for name in ('ade', 'nyu_b'):
         assert json.loads((tmp_path / name / 'toy_scenes.json').read_text()) == dict(
-            num_train=2, num_val=1, size=[40, 48], seed=7, generator=1
+            num_train=2, num_val=1, size=[40, 48], seed=7, generator=2
         )
     assert len(list((tmp_path / 'ade/images/training').iterdir())) == 2
 

@@ -6,6 +6,7 @@ import pytest
 
 from mmdiffperc.toy_scenes import OBJECT_COLOURS, TOY_CLASSES, render, sample_scene
 from mmdiffperc.toy_scenes.language import caption, described_objects, referring_expressions
+from mmdiffperc.toy_scenes.outdoors import GROUNDS
 from mmdiffperc.toy_scenes.relations import evaluate
 
 SIZE = (72, 96)
@@ -96,6 +97,61 @@ def test_most_objects_have_several_sentences_of_several_kinds(renderings):
         assert words[word], word
 
 
+@pytest.fixture(scope='module')
+def others():
+    """Renderings of the domains c and d."""
+    return {domain: [render(sample_scene([21, index], domain), 64) for index in range(50)] for domain in 'cd'}
+
+
+def captions_of(renderings, count=12):
+    rng = np.random.default_rng(0)
+    return [caption(one, rng) for one in renderings for _ in range(count)]
+
+
+@pytest.mark.parametrize('domain', 'abcd')
+def test_figures_relations_and_counts_are_frequent(renderings, others, domain):
+    texts = captions_of(others.get(domain) or renderings['ab'.index(domain) :: 2], 12 if domain in 'cd' else 40)
+    relation = r'(left of|right of|nearer than|farther away than|behind|in front of) an? (?!\w+ wall)'
+    for pattern in (r'\bfigures?\b', relation, r'\b(two|three|four|five|six|seven)\b'):
+        assert np.mean([bool(re.search(pattern, text)) for text in texts]) >= 0.2, pattern
+    short = rf'(\w+ )+?of an? {NOUN}( and an? \w+( \w+)?)?\.'.replace('?P<colour>', '').replace('?P<thing>', '')
+    assert np.mean([bool(re.fullmatch(short, text)) for text in texts]) >= 0.15
+
+
+def test_captions_of_each_domain_have_their_own_words(renderings, others):
+    scenery = r'\b(tree|bush|bushe|house|rock|post)s?\b'
+    outdoors, drawn = (' '.join(captions_of(others[domain])) for domain in 'cd')
+    indoors = ' '.join(captions_of(renderings, 20))
+    assert set(re.findall(scenery, outdoors)) == {'tree', 'bush', 'bushe', 'house', 'rock', 'post'}
+    assert {*GROUNDS} <= set(re.findall(r'\w+', outdoors))
+    for words in ('under a cloudy sky', 'at night', 'at sunset', ' in fog', ' in light fog', 'outdoors', 'a photo of '):
+        assert words in outdoors
+    for words in ('wall', 'floor', 'room', 'drawing'):
+        assert words not in outdoors
+    for texts in (indoors, drawn):
+        assert not re.search(scenery, texts) and not re.search('sky|fog|grass|outdoors', texts)
+    for words in ('a drawing of ', 'a sketch of ', 'a line drawing of '):
+        assert words in drawn and words not in indoors
+    assert 'photo' not in drawn and 'a photo of ' in indoors
+
+
+def test_scenery_in_captions_is_there_as_often_as_stated(others):
+    numbers = {'a': 1, 'two': 2, 'three': 3, 'four': 4}
+    found = 0
+    for one in others['c']:
+        things = Counter(thing.class_name for thing in one.scene.scenery)
+        for text in captions_of([one]):
+            for number, name in re.findall(r'\b(\w+) (tree|bush|house|rock|post)(?:e?s)?\b', text):
+                assert things[name] == numbers[number], text
+                found += 1
+    assert found > 50
+
+
+def test_a_green_object_outdoors_might_be_a_tree(others):
+    for one in others['c'][:10]:
+        assert not any('object' in sentence for _, sentence in referring_expressions(one, np.random.default_rng(0)))
+
+
 def test_captions_name_only_what_is_there(renderings):
     for rendering in renderings:
         present = {one.class_name for one in rendering.instances}
@@ -111,7 +167,7 @@ def test_captions_name_only_what_is_there(renderings):
 def named(noun, instances):
     """Instances that a noun with or without a colour fits."""
     *colour, thing = noun.split()
-    return [one for one in instances if one.class_name == thing and colour in ([], [one.colour])]
+    return [one for one in instances if thing in (one.class_name, 'object') and colour in ([], [one.colour])]
 
 
 def test_counts_in_captions_are_true(renderings):

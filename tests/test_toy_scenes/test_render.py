@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -57,6 +59,18 @@ def test_image_is_albedo_times_shading(seed, domain):
     assert abs(rendering.image / 255 - product)[explained].max() <= 0.5 / 255 + 1e-5
     assert rendering.albedo.min() >= 0 and rendering.albedo.max() <= 1
     assert rendering.depth.dtype == rendering.shading.dtype == rendering.normals.dtype == np.float32
+
+
+@pytest.mark.parametrize('seed', SEEDS[:3])
+def test_drawings_have_the_ground_truth_of_their_scene(seed):
+    scene = sample_scene([4, seed], 'd')
+    drawing, photo = render(scene, (64, 80)), render(replace(scene, pen=None), (64, 80))
+    for name in ('semantic', 'depth', 'normals', 'albedo', 'shading', 'shadow', 'instance_map'):
+        assert (getattr(drawing, name) == getattr(photo, name)).all()
+    assert (drawing.unexplained | (drawing.image == photo.image).all(axis=-1)).all()
+    assert drawing.unexplained.mean() > 0.95
+    edge = drawing.semantic[:, :-1] != drawing.semantic[:, 1:]
+    assert drawing.image[:, :-1][edge].mean() < 0.6 * drawing.image.mean()
 
 
 def test_highlight_is_marked():

@@ -26,7 +26,7 @@ from .formats import FORMATS, READ_BY_CONFIGS
 MANIFEST = 'toy_scenes.json'
 CAPTIONS_PER_SCENE = 4
 # Part of the manifest: raise it when equal arguments no longer give equal files.
-GENERATOR = 1
+GENERATOR = 2
 
 
 Side = Annotated[int, Field(ge=MIN_SIZE, le=8192), Expected(f'a number of pixels from {MIN_SIZE} to 8192')]

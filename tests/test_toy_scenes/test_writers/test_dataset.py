@@ -117,7 +117,7 @@ def test_full_disk_of_a_database_leaves_nothing(tmp_path, size):
 def test_manifest_states_the_arguments(written):
     for name in ('nyu', 'dmp_b'):
         manifest = json.loads((written / name / 'toy_scenes.json').read_text())
-        assert manifest == dict(num_train=2, num_val=1, size=32, seed=5, generator=1)
+        assert manifest == dict(num_train=2, num_val=1, size=32, seed=5, generator=2)
 
 
 @pytest.mark.parametrize(
