@@ -48,7 +48,7 @@ def build_parser() -> argparse.ArgumentParser:
     }
     for name, (limit, text) in limits.items():
         parser.add_argument(name, type=positive, default=limit, metavar='N', help=f'{text} (default: %(default)s)')
-    add_shared(parser, '--time-limit', 'seconds per prediction', default=Limits().seconds)
+    add_shared(parser, '--time-limit', 'for a prediction', default=Limits().seconds, metavar='SECONDS')
     return parser
 
 

@@ -44,7 +44,7 @@ def build_parser() -> ArgumentParser:
         help='random seeds (default: all seeds of each model)',
     )  # fmt: skip
     add_shared(parser, '--workers', 'models that are trained at the same time; they share the processor cores')
-    add_shared(parser, '--time-limit', 'minutes after which the trainings stop', metavar='MINUTES')
+    add_shared(parser, '--time-limit', 'after which all trainings stop; default: none', metavar='MINUTES')
     add_shared(parser, '--cfg-options', 'for a trial, which writes everything to work_dirs/trial')
     what = parser.add_mutually_exclusive_group()
     what.add_argument('--list', action='store_true', help='list the results, and estimate the remaining time')
