@@ -64,13 +64,14 @@ class Value:
         metrics = [read_json(job.file)['metrics'][self.test] for job in self.jobs]
         return [found[self.metric] for found in metrics if self.metric in found]
 
-    def render(self) -> str:
+    def render(self, bold: bool = False) -> str:
         """Return the text of the value."""
         if not (values := self.read()):
             return ''
         form = TASKS[self.task].metrics[self.metric]
         limits = f' ({min(values):{form}} to {max(values):{form}})' if self.spread and len(values) > 1 else ''
-        return f'{mean(values):{form}}{limits}'
+        mark = '**' if bold else ''
+        return f'{mark}{mean(values):{form}}{mark}{limits}'
 
 
 @dataclass(frozen=True)
@@ -105,17 +106,14 @@ class Table:
         """Return the table in Markdown."""
         titles = (*self.headings, *self.columns)
         rows = [(*texts, *render_row(values)) for texts, values in zip(self.rows, self.grid, strict=True)]
-        lines = [titles, ('---',) * len(titles), *rows]
-        return '\n' + ''.join(f'| {" | ".join(cells)} |\n' for cells in lines)
+        heading, *lines = (f'| {" | ".join(cells)} |\n' for cells in (titles, *rows))
+        return f'\n{heading}|{"---|" * len(titles)}\n{"".join(lines)}'
 
 
 def render_row(values: list[Value]) -> list[str]:
     """Return the cells of a row."""
-    cells = [value.render() for value in values]
-    if best := values[0].best:
-        means = [mean(value.read()) for value in values]
-        cells[means.index(best(means))] = f'**{cells[means.index(best(means))]}**'
-    return cells
+    best = values[0].best and values[0].best(values, key=lambda value: mean(value.read()))
+    return [value.render(bold=value is best) for value in values]
 
 
 def dmp_rows() -> dict[tuple[str, ...], dict]:
