@@ -66,6 +66,13 @@ OFFICIAL = {
     ),
     'VPD': ('attn_selector extract_official_train_test_set_from_mat.py dump_nyu_text_embeddings.py'),
     'mmsegmentation': ('vpd_sd_4xb8-25k_nyu-480x480.py vpd_sd_4xb8-25k_nyu-512x512.py broadcast_buffers'),
+    'MetaPrompts depth': (
+        'exp_name gpu_or_cpu data_path dataset batch_size workers max_depth max_depth_eval min_depth_eval '
+        'do_kb_crop kitti_crop pretrained drop_path_rate use_checkpoint num_deconv num_filters deconv_kernels '
+        'shift_window_test shift_size flip_test ckpt_dir result_dir crop_h crop_w save_eval_pngs '
+        'save_visualize epochs max_lr min_lr weight_decay layer_decay log_dir val_freq pro_bar save_freq '
+        'print_freq save_model resume-from auto_resume save_result refine_step resize_scale'
+    ),
     'MetaPrompts': (
         'train.sh train_kitti.sh test.sh test_kitti.sh configs/ade.py configs/cityscapes.py '
         'configs/cityscapes_extra.py configs/ade_ms.py configs/cityscapes_ms.py '

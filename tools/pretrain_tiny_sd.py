@@ -220,7 +220,7 @@ def measure_autoencoder(run: Run, vae: AutoencoderKL, held_out: torch.Tensor, re
         found.append(10 * torch.log10(4 / (output - target).square().mean(dim=(1, 2, 3))))
     values = torch.cat(found).view(len(recipe.domains), HELD_OUT).mean(dim=1).tolist()
     psnr = {domain: round(value, 2) for domain, value in zip(recipe.domains, values, strict=True)}
-    run.log(stage='autoencoder', psnr=psnr)
+    run.log_once(stage='autoencoder', psnr=psnr)
 
 
 @torch.no_grad()
@@ -379,7 +379,7 @@ def train_unet(
         timesteps = torch.arange(count, device=args.device) * 197 % 1000
         noise = torch.randn(latents.shape, generator=torch.Generator().manual_seed(0)).to(args.device)
         errors = velocity_loss(model, latents, ids[-count:, 0], timesteps, noise, scheduler)
-        run.log(stage='unet', held_out=round(errors.mean().item(), 5))
+        run.log_once(stage='unet', held_out=round(errors.mean().item(), 5))
     return model
 
 

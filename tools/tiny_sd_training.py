@@ -45,6 +45,11 @@ class Run:
         with open(self.log_file, 'a') as file:
             file.write(json.dumps(values) + '\n')
 
+    def log_once(self, **values):
+        """Append a line to the log if the log does not have it, so that a run without training changes nothing."""
+        if values not in self.entries():
+            self.log(**values)
+
     def entries(self) -> list[dict]:
         """Return the lines of the log."""
         return read(self.log_file, lambda path: [json.loads(line) for line in path.read_text().splitlines()])

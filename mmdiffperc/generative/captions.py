@@ -22,14 +22,23 @@ def read_captions(path: str | Path) -> list[str]:
         ValueError: The file is empty or damaged, or a line has no caption.
     """
     captions = read_lines(path)
-    if Path(path).suffix == '.jsonl':
-        try:
-            captions = [json.loads(line)['text'] for line in captions]
-        except (ValueError, KeyError, TypeError, RecursionError) as error:
-            raise ValueError(f'{path}: expected lines {{"text": "a caption"}} ({brief(str(error))})') from error
-        if not all(isinstance(caption, str) for caption in captions):
-            raise ValueError(f'{path}: expected a caption as text in each line, got {brief(captions)}')
+    if Path(path).suffix != '.jsonl':
+        _check_blank_lines(Path(path))
+        return captions
+    try:
+        captions = [json.loads(line)['text'] for line in captions]
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise ValueError(f'{path}: expected lines {{"text": "a caption"}} ({brief(str(error))})') from error
+    if not all(isinstance(caption, str) for caption in captions):
+        raise ValueError(f'{path}: expected a caption as text in each line, got {brief(captions)}')
     return captions
+
+
+def _check_blank_lines(path):
+    """Check that no line is missing: each line belongs to an image."""
+    lines = path.read_text(encoding='utf-8-sig').rstrip().splitlines()
+    if blank := [number for number, line in enumerate(lines, 1) if not line.strip()]:
+        raise ValueError(f'{path}: expected a caption in each line, but line {blank[0]} is blank; fill or remove it')
 
 
 def captions_of(data_samples: Sequence[BaseDataElement] | None) -> list[str]:

@@ -1,4 +1,4 @@
-"""Colour jitter and JPEG compression of an image and its target."""
+"""Colour jitter and JPEG compression of an image."""
 
 from typing import Annotated
 
@@ -17,13 +17,12 @@ Quality = Annotated[int, Field(ge=1, le=100), Expected('a whole number from 1 to
 @TRANSFORMS.register_module()
 @validated
 class ColourJitterJPEG:
-    """Jitter the colours of an image and of its target alike, then compress both as JPEG.
+    """Jitter the colours of an image, then compress it as JPEG.
 
-    This is the option ``--more_augment`` of the official code of `DMP <https://arxiv.org/abs/2311.18832>`_: the target
-    of a darker image is a darker target. Depth and other targets of one channel are not colours and stay unchanged.
+    This is the option ``--more_augment`` of the official code of `DMP <https://arxiv.org/abs/2311.18832>`_, which
+    changes only the image: its target stays unchanged.
 
-    Place it after ``LoadTarget``. Modified keys: ``img``, BGR ``(H, W, 3)`` with 8 bits, and ``gt_target``, ``(H, W,
-    3)``, which is rounded to 8 bits.
+    Place it after the loader of the image. Modified key: ``img``, BGR ``(H, W, 3)`` with 8 bits.
 
     Args:
         prob (float): Probability that the transform does anything. Defaults to 1.
@@ -32,6 +31,7 @@ class ColourJitterJPEG:
         contrast (float): Largest relative change of the contrast. Defaults to 0.2.
         saturation (float): Largest relative change of the saturation. Defaults to 0.2.
         hue (float): Largest change of the hue, in turns of the colour circle. Defaults to 0.05.
+        jpeg_prob (float): Probability that it compresses the image. Defaults to 0.5.
         lowest_quality (int): The quality of JPEG is a random number from this one to 100. Defaults to 70.
 
     Raises:
@@ -46,6 +46,7 @@ class ColourJitterJPEG:
         contrast: Fraction = 0.2,
         saturation: Fraction = 0.2,
         hue: Hue = 0.05,
+        jpeg_prob: Fraction = 0.5,
         lowest_quality: Quality = 70,
     ):
         from torchvision import tv_tensors  # here, because only this transform needs it
@@ -54,28 +55,22 @@ class ColourJitterJPEG:
         self.prob = prob
         self.jitter = v2.RandomApply([v2.ColorJitter(brightness, contrast, saturation, hue)], jitter_prob)
         self.as_image = tv_tensors.Image
+        self.jpeg_prob = jpeg_prob
         self.lowest_quality = lowest_quality
 
     def __call__(self, results: dict) -> dict:
-        """Transform the image and its target."""
-        if torch.rand(()) >= self.prob:
-            return results
-        images = [results['img'][..., ::-1]]
-        target = results.get('gt_target')
-        is_coloured = target is not None and target.ndim == 3
-        if is_coloured:
-            images.append((target * 255).round().astype(np.uint8))
-        # torchvision draws once for all images of a call.
-        images = self.jitter([self.as_image(np.ascontiguousarray(image).transpose(2, 0, 1)) for image in images])
-        quality = int(torch.randint(self.lowest_quality, 101, ()))
-        images = [compress(image.permute(1, 2, 0).numpy(), quality) for image in images]
-        results['img'] = np.ascontiguousarray(images[0][..., ::-1])
-        if is_coloured:
-            results['gt_target'] = images[1].astype(np.float32) / 255
+        """Transform the image."""
+        if torch.rand(()) < self.prob:
+            results['img'] = self._compress(self._jitter(results['img']))
         return results
 
+    def _jitter(self, image):
+        rgb = np.ascontiguousarray(image[..., ::-1].transpose(2, 0, 1))
+        return np.ascontiguousarray(self.jitter(self.as_image(rgb)).permute(1, 2, 0).numpy()[..., ::-1])
 
-def compress(image: np.ndarray, quality: int) -> np.ndarray:
-    """Compress an image, RGB ``(H, W, 3)`` with 8 bits, as JPEG, and decode it again."""
-    content = cv2.imencode('.jpg', image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])[1]
-    return cv2.imdecode(content, cv2.IMREAD_COLOR)[..., ::-1]
+    def _compress(self, image):
+        if torch.rand(()) >= self.jpeg_prob:
+            return image
+        quality = int(torch.randint(self.lowest_quality, 101, ()))
+        content = cv2.imencode('.jpg', image, [cv2.IMWRITE_JPEG_QUALITY, quality])[1]
+        return cv2.imdecode(content, cv2.IMREAD_COLOR)

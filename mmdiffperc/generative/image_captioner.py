@@ -24,15 +24,21 @@ class ImageCaptioner:
         max_tokens (int): Maximum number of tokens in a caption. Defaults to 40.
 
     Raises:
-        OSError: The model cannot be found.
-        ValueError: The model is not an image-to-text model.
+        OSError: The model cannot be found, or is not an image-to-text model.
     """
 
     def __init__(self, model: str | Path, device: str = 'cpu', dtype: str = 'float32', max_tokens: int = 40):
-        network = AutoModelForImageTextToText.from_pretrained(model, dtype=getattr(torch, dtype))
+        try:
+            network = AutoModelForImageTextToText.from_pretrained(model, dtype=getattr(torch, dtype))
+            processor = AutoProcessor.from_pretrained(model)
+        except (OSError, ValueError) as error:
+            reason = str(error).strip().partition('\n')[0]  # the other lines list all models of transformers
+            raise OSError(
+                f'{model}: expected an image-to-text model, as a folder, or as a hub id that is in the cache or can be '
+                f'downloaded ({reason})'
+            ) from error
         self.model = network.to(device).eval()
         self.max_tokens = max_tokens
-        processor = AutoProcessor.from_pretrained(model)
         self.chat_processor = processor if getattr(processor, 'chat_template', None) else None
         if self.chat_processor:
             self.tokenizer = processor.tokenizer

@@ -54,7 +54,7 @@ GIVEN = {
 MEANT = {
     *(
         ('ColourJitterJPEG', name, 'zero')
-        for name in ('prob', 'jitter_prob', 'brightness', 'contrast', 'saturation', 'hue')
+        for name in ('prob', 'jitter_prob', 'brightness', 'contrast', 'saturation', 'hue', 'jpeg_prob')
     ),
     ('*', 'cache_size', 'zero'),
     ('*', 'dropout_ratio', 'zero'),

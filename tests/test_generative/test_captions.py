@@ -35,7 +35,7 @@ def test_a_caption_that_nobody_can_read(caption, error):
 
 
 def test_captions_of_text_and_of_jsonl(tmp_path):
-    (tmp_path / 'a.txt').write_text('a box\n\n two boxes \n')
+    (tmp_path / 'a.txt').write_text('a box\n two boxes \n\n')
     (tmp_path / 'a.jsonl').write_text('{"text": "a box", "keyword": "box"}\n')
     assert read_captions(tmp_path / 'a.txt') == ['a box', 'two boxes']
     assert read_captions(tmp_path / 'a.jsonl') == ['a box']
@@ -43,6 +43,14 @@ def test_captions_of_text_and_of_jsonl(tmp_path):
         (tmp_path / 'bad.jsonl').write_text(content)
         with pytest.raises(ValueError, match=r'bad\.jsonl'):
             read_captions(tmp_path / 'bad.jsonl')
+
+
+@pytest.mark.parametrize(('content', 'line'), [('\na box\n', 1), ('a box\n \ntwo boxes\n', 2)])
+def test_blank_line_between_captions(tmp_path, content, line):
+    """Without it, all further captions would belong to other images."""
+    (tmp_path / 'a.txt').write_text(content)
+    with pytest.raises(ValueError, match=rf'a\.txt.*line {line}'):
+        read_captions(tmp_path / 'a.txt')
 
 
 def test_captions_with_a_byte_order_mark(tmp_path):

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 import torch
 from tiny_captioners import END, save_blip, save_llava
+from transformers import GPT2Config
 
 from mmdiffperc.generative.image_captioner import REQUEST, ImageCaptioner
 
@@ -43,3 +44,12 @@ def test_colours_and_type(tmp_path, images):
     blue[..., 0] = 255  # BGR
     captioner.caption([blue])
     assert seen[0].dtype == torch.bfloat16 and seen[0].mean((0, 2, 3)).argmax() == 2
+
+
+def test_another_kind_of_model(tmp_path):
+    """One line, which names the model; transformers lists all its models."""
+    GPT2Config().save_pretrained(tmp_path)
+    for model in (tmp_path, tmp_path / 'missing'):
+        with pytest.raises(OSError, match='image-to-text') as error:
+            ImageCaptioner(model)
+        assert str(error.value).startswith(str(model)) and '\n' not in str(error.value)

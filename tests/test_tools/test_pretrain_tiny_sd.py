@@ -8,18 +8,21 @@ import shutil
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
-from diffusers import StableDiffusionPipeline
+from diffusers import AutoencoderKL, StableDiffusionPipeline
 
 from mmdiffperc.models import DiffusionUNet
 
 TOOL = Path(__file__).parents[2] / 'tools' / 'pretrain_tiny_sd.py'
-SCENES, STEPS = 2, 2
+SCENES, HELD_OUT, STEPS = 2, 1, 2
+DOMAINS = 'abcd'
 WEIGHTS = 'tiny-sd/unet/diffusion_pytorch_model.safetensors'
 # The files of a work directory, without the export, and whether the next run can do without what one has lost.
 FILES = {
     'scenes/000000.npz': False,
+    **{f'scenes/held-out-{domain}.npz': False for domain in DOMAINS},
     'autoencoder.pt': False,
     'tokenizer/tokenizer.json': False,
     'tokenizer/tokenizer_config.json': False,
@@ -41,6 +44,7 @@ def tool():
         patch.setitem(sys.modules, spec.name, module)  # the processes that render look it up by name
         spec.loader.exec_module(module)
         patch.setattr(module, 'CHUNK', SCENES)
+        patch.setattr(module, 'HELD_OUT', HELD_OUT)
         patch.setattr(sys.modules['tiny_sd_card'], 'SHOWN_CAPTIONS', ('a photo of a cone',))
         patch.setattr(module, 'draw', functools.partial(module.draw, per_caption=1, num_steps=2))
         yield module
@@ -48,7 +52,8 @@ def tool():
 
 def run(tool, work_dir: Path, *options: str) -> int:
     steps = [option for stage in ('autoencoder', 'text', 'unet') for option in (f'--{stage}-steps', str(STEPS))]
-    sizes = ['--num-scenes', str(SCENES), '--workers', '1', '--text-batch-size', '3', '--log-every', '1']
+    sizes = ['--num-scenes', str(SCENES), '--workers', '1', '--text-batch-size', '3', '--unet-batch-size', '3']
+    sizes += ['--log-every', '1']
     return tool.main(['--work-dir', str(work_dir), *steps, *sizes, *options])
 
 
@@ -70,8 +75,14 @@ def begun(whole, tmp_path):
     return folder
 
 
-def weights(work_dir: Path, stage: str) -> dict[str, torch.Tensor]:
-    return torch.load(work_dir / f'{stage}.pt', weights_only=True)['model']
+def state(work_dir: Path, stage: str) -> dict:
+    return torch.load(work_dir / f'{stage}.pt', weights_only=True)
+
+
+def averages(work_dir: Path, stage: str) -> dict[str, torch.Tensor]:
+    """Return the moving averages of the weights by name: a stage saves no buffers, so the order is the same."""
+    saved = state(work_dir, stage)
+    return dict(zip(saved['model'], saved['average']['shadow_params'], strict=True))
 
 
 def test_export_is_a_stable_diffusion_and_a_backbone(whole):
@@ -84,42 +95,95 @@ def test_export_is_a_stable_diffusion_and_a_backbone(whole):
         init_cfg=dict(type='Pretrained', checkpoint=str(folder)),
     )
     backbone.init_weights()
-    trained = weights(whole, 'unet')
+    trained = averages(whole, 'unet')
     for name, value in backbone.unet.state_dict().items():
         torch.testing.assert_close(value, trained[f'unet.{name}'].half().float())
     assert not torch.equal(*backbone.prompts.embeddings)
     # The latents it was trained on have unit variance.
-    moments = torch.load(whole / 'moments.pt', weights_only=True)
-    assert float(moments[:, :4].std()) * pipeline.vae.config.scaling_factor == pytest.approx(1, abs=1e-3)
+    moments = state(whole, 'moments')['moments']
+    assert float(moments[:, :8].std()) * pipeline.vae.config.scaling_factor == pytest.approx(1, abs=1e-3)
 
 
-def test_card_and_log_tell_how_far_it_got(whole):
+def test_card_and_history_tell_how_far_it_got(whole):
     log = [json.loads(line) for line in (whole / 'log.jsonl').read_text().splitlines()]
-    assert [(entry['stage'], entry['step']) for entry in log] == [
-        (stage, step) for stage in ('autoencoder', 'text', 'unet') for step in (1, 2)
-    ]
-    loss = log[-2]['loss'] / 2 + log[-1]['loss'] / 2
-    assert f'| unet | {STEPS} | loss {loss:.4f} |' in (whole / 'tiny-sd/README.md').read_text()
+    trained = [(entry['stage'], entry['step']) for entry in log if 'step' in entry]
+    assert trained == [(stage, step) for stage in ('autoencoder', 'text', 'unet') for step in (1, 2)]
+    measured = {key: entry[key] for entry in log for key in ('psnr', 'held_out') if key in entry}
+    losses = [entry['loss'] for entry in log if entry['stage'] == 'unet' and 'loss' in entry]
+    loss = sum(losses) / STEPS
+    card = (whole / 'tiny-sd/README.md').read_text()
+    assert f'| unet | {STEPS} | 3 | loss {loss:.4f} | error {measured["held_out"]:.4f} |' in card
+    assert ', '.join(f'{domain} {measured["psnr"][domain]:.1f} dB' for domain in DOMAINS) in card
+    last = json.loads((whole / 'tiny-sd/history.json').read_text())[-1]
+    assert (last['stage'], last['images'], last['held_out']) == ('unet', 3 * STEPS, measured['held_out'])
+
+
+def test_psnr_of_the_autoencoder(tool, whole):
+    """The logged PSNR is the one of the exported autoencoder, which has weights in half precision."""
+    log = [json.loads(line) for line in (whole / 'log.jsonl').read_text().splitlines()]
+    logged = next(entry['psnr'] for entry in log if 'psnr' in entry)
+    vae = AutoencoderKL.from_pretrained(whole / 'tiny-sd/vae', torch_dtype=torch.float32).eval()
+    for domain in DOMAINS:
+        image = torch.from_numpy(np.load(whole / f'scenes/held-out-{domain}.npz')['images'])[0].permute(2, 0, 1)
+        with torch.no_grad():
+            output = vae(image[None] / 127.5 - 1).sample.clamp(-1, 1)
+        error = (output - (image / 127.5 - 1)).square().mean().item()
+        assert 10 * np.log10(4 / error) == pytest.approx(logged[domain], abs=0.02)
 
 
 def test_killed_in_a_stage_it_ends_with_the_same_weights(tool, whole, begun, monkeypatch):
     (begun / 'unet.pt').unlink()
-    original, calls = tool.F.mse_loss, []
+    original, calls = tool.velocity_loss, []
 
-    def mse_loss_that_dies(*args):
+    def loss_that_dies(*args):
         calls.append(args)
         if len(calls) == STEPS:
             raise KeyboardInterrupt
         return original(*args)
 
     with monkeypatch.context() as patch:
-        patch.setattr(tool.F, 'mse_loss', mse_loss_that_dies)
+        patch.setattr(tool, 'velocity_loss', loss_that_dies)
         assert run(tool, begun, '--save-every', '0') == 130
-    assert torch.load(begun / 'unet.pt', weights_only=True)['step'] == 1
+    assert state(begun, 'unet')['step'] == 1
     assert run(tool, begun) == 0
-    resumed = weights(begun, 'unet')
-    for name, value in weights(whole, 'unet').items():
+    resumed = averages(begun, 'unet')
+    for name, value in averages(whole, 'unet').items():
         assert torch.equal(value, resumed[name]), name
+
+
+def test_time_limit_exports_what_it_has_and_the_next_run_goes_on(tool, whole, begun):
+    (begun / 'unet.pt').unlink()
+    shutil.rmtree(begun / 'tiny-sd')
+    assert run(tool, begun, '--time-limit', '1e-9') == 0
+    assert state(begun, 'unet')['step'] == 0 and (begun / WEIGHTS).exists()
+    assert run(tool, begun) == 0
+    assert (begun / WEIGHTS).read_bytes() == (whole / WEIGHTS).read_bytes()
+
+
+@pytest.mark.parametrize(('stage', 'files'), [('autoencoder', ()), ('text', ('tokenizer', 'moments.pt', 'text.pt'))])
+def test_it_stops_after_the_last_stage(tool, whole, begun, stage, files):
+    for name in ('tokenizer', 'tiny-sd'):
+        shutil.rmtree(begun / name)
+    for name in ('moments.pt', 'text.pt', 'unet.pt'):
+        (begun / name).unlink()
+    assert run(tool, begun, '--last-stage', stage) == 0
+    assert {path.name for path in begun.iterdir()} == {'scenes', 'log.jsonl', 'autoencoder.pt', *files}
+
+
+def test_recipe_changes_the_networks(tool, tmp_path):
+    options = ['autoencoder.latent_channels=3', 'unet.block_out_channels=16,16,32,16', 'domains.d=0', 'domains.a=0.6']
+    assert run(tool, tmp_path, '--cfg-options', *options, '--snr-gamma', '5', '--dtype', 'bfloat16') == 0
+    vae, unet = (json.loads((tmp_path / f'tiny-sd/{part}/config.json').read_text()) for part in ('vae', 'unet'))
+    assert vae['latent_channels'] == unet['in_channels'] == unet['out_channels'] == 3
+    assert unet['block_out_channels'] == [16, 16, 32, 16]
+    assert '60 % a, 20 % b, 20 % c, 0 % d' in (tmp_path / 'tiny-sd/README.md').read_text()
+
+
+def test_unknown_key_of_the_recipe(tool, tmp_path, capsys):
+    with pytest.raises(SystemExit):
+        run(tool, tmp_path / 'new', '--cfg-options', 'vae.latent_channels=3')
+    error = capsys.readouterr().err
+    assert 'vae.latent_channels' in error and 'autoencoder' in error
 
 
 def test_every_file_is_tried(whole):

@@ -4,8 +4,8 @@
     python projects/dmp/tools/convert_colours.py annotations --out colours --to colours --reduce-zero-label
 
 With --to classes, each pixel gets the class with the nearest colour. Label maps are PNG files with one channel. The
-tool keeps existing files: to continue after an interruption, run the same command again. If maps cannot be read, the
-tool reports them at the end.
+tool keeps the files that are newer than their input: to continue after an interruption, run the same command again. If
+maps cannot be read, the tool reports them at the end.
 """
 
 import sys
@@ -78,13 +78,18 @@ def convert(content: np.ndarray, file: Path, args, palette: np.ndarray) -> np.nd
     return classes_to_colours(content, palette)
 
 
+def is_current(output: Path, source: Path) -> bool:
+    """Return whether an output exists and is not older than its source, such as a newer prediction."""
+    return output.exists() and output.stat().st_mtime >= source.stat().st_mtime
+
+
 def convert_folder(args) -> int:
-    """Convert the maps whose output is missing; return their number."""
+    """Convert the maps whose output is missing or out of date; return their number."""
     palette = resolve_palette(args.palette)
     files = visible_files(args.input, ('.png',))
     if not files:
         raise FileNotFoundError(f'{args.input}: expected a folder with PNG files')
-    todo = [file for file in files if not (args.out / file.name).exists()]
+    todo = [file for file in files if not is_current(args.out / file.name, file)]
     settings = {key: value for key, value in vars(args).items() if key not in NOT_SETTINGS}
     check_settings(args.out / SETTINGS, len(todo) < len(files), **settings)
     with TolerantReader(lambda file: decode_target(file.read_bytes(), str(file))) as read:

@@ -42,7 +42,7 @@ from mmdiffperc.weights.architectures import arch_folder
 
 SHIPPED = 'tiny-sd'
 SETTINGS = 'make_images.json'
-SAMPLERS = {'ddim': DDIMScheduler, 'plms': PNDMScheduler}
+SAMPLERS = {'ddim': (DDIMScheduler, {}), 'plms': (PNDMScheduler, dict(skip_prk_steps=True))}
 BLACKENED = '.blackened'
 
 
@@ -106,13 +106,13 @@ def load_pipeline(args):
     with model_errors(args.model):
         pipeline = AutoPipelineForText2Image.from_pretrained(folder, dtype=getattr(torch, args.dtype))
     if args.sampler in SAMPLERS:
-        sampler, scheduler = SAMPLERS[args.sampler], pipeline.scheduler
+        (sampler, options), scheduler = SAMPLERS[args.sampler], pipeline.scheduler
         if not isinstance(scheduler, sampler) and sampler not in scheduler.compatibles:
             raise ValueError(
                 f'--sampler {args.sampler}: expected a model that it can sample, but {args.model} has a '
                 f'{type(scheduler).__name__}; use --sampler model'
             )
-        pipeline.scheduler = sampler.from_config(scheduler.config)
+        pipeline.scheduler = sampler.from_config(scheduler.config, **options)
     pipeline.set_progress_bar_config(disable=True)
     return pipeline.to(args.device)
 

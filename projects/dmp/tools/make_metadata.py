@@ -13,7 +13,7 @@ import sys
 from argparse import ArgumentParser
 from pathlib import Path
 
-from generation import add_options, check_settings, make_lines, model_errors, parse_options, parts_folder, settings_of
+from generation import add_options, check_settings, make_lines, parse_options, parts_folder, settings_of
 
 from mmdiffperc.command_line import add_shared, existing_file, one_line_errors, positive, tool_parser
 from mmdiffperc.files import write_whole
@@ -75,8 +75,7 @@ def caption_images(args, file: Path, names: list[str]) -> int:
 
 def load_captioner(args, read: TolerantReader):
     """Load the model; return a function that makes the lines of a batch of images."""
-    with model_errors(args.model):
-        captioner = ImageCaptioner(args.model, args.device, args.dtype, args.max_tokens)
+    captioner = ImageCaptioner(args.model, args.device, args.dtype, args.max_tokens)
 
     def lines(indices, names):
         images = {name: image for name in names if (image := read(args.input / name)) is not None}

@@ -4,7 +4,7 @@
 #     KIND=depth bash projects/dmp/tools/walk.sh
 #
 # Set the variables below in the same way. To continue after an interruption, run the same command again, with
-# TRAIN_OPTIONS=--resume if it was interrupted in training.
+# TRAIN_OPTIONS=--resume if it was interrupted during or after training: otherwise, training starts again.
 set -euo pipefail
 
 KIND=${KIND:-normals}                                  # normals, depth, albedo, shading or segmentation

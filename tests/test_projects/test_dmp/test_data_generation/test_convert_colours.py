@@ -1,3 +1,5 @@
+import os
+
 import convert_colours
 import numpy as np
 import pytest
@@ -47,6 +49,14 @@ def test_what_is_there_is_left(tmp_path, classes, capsys):
     assert run(tmp_path, 'classes', 'colours', 'colours', '--palette', 'ade20k')[0] == 1
     assert "palette 'ade20k_bedroom'" in capsys.readouterr().err
     assert (tmp_path / 'colours/a.png').stat().st_mtime_ns == before
+
+
+def test_maps_older_than_their_source_are_converted_again(tmp_path, classes, capsys):
+    """As after a new prediction."""
+    run(tmp_path, 'classes', 'colours', 'colours', '--reduce-zero-label')
+    os.utime(tmp_path / 'colours/a.png', (0, 0))
+    run(tmp_path, 'classes', 'colours', 'colours', '--reduce-zero-label')
+    assert capsys.readouterr().out.count('1 new maps') == 2
 
 
 def test_bad_maps_are_reported_and_the_others_done(tmp_path, classes, capsys):

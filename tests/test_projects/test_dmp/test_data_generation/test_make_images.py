@@ -81,6 +81,8 @@ def test_sampler_keeps_the_noise_schedule_of_the_model(arguments, sampler, sched
     args = make_images.parse_args([*arguments, '--sampler', sampler])
     found = make_images.load_pipeline(args).scheduler
     assert type(found) is scheduler and found.config.beta_schedule == 'scaled_linear'
+    found.set_timesteps(2)  # PLMS has no Runge-Kutta steps, which need at least four
+    assert found.config.get('skip_prk_steps', True)
 
 
 def test_sampler_that_the_model_does_not_support(tmp_path, arguments, capsys):

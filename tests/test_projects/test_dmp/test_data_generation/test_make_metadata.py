@@ -69,7 +69,7 @@ def test_metadata_of_others_is_kept(images, captioning_model, capsys):
 
 def test_bad_input(tmp_path, folder, capsys):
     assert make_metadata.main([str(folder), '--model', str(tmp_path)]) == 1
-    assert f'--model {tmp_path}' in capsys.readouterr().err
+    assert f'make_metadata: {tmp_path}' in capsys.readouterr().err
     (tmp_path / 'empty').mkdir()
     assert make_metadata.main([str(tmp_path / 'empty')]) == 1
     assert 'empty' in capsys.readouterr().err
