@@ -67,7 +67,7 @@ def list_jobs(jobs: list[Job], workers: int):
     print(f'\n{counts}. Remaining time with --workers {workers}: {duration}')
 
 
-def measure(jobs: list[Job], workers: int, minutes: int | None):
+def measure(jobs: list[Job], workers: int, minutes: float | None):
     """Measure the jobs that are not done.
 
     Raises:
