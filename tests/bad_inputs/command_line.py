@@ -55,7 +55,7 @@ NO_DEVICE = ('', 'x', 'gpu', 'tpu', 'cuda:99', 'cuda:x', 'meta', '-1')
 NO_CONFIG = ('', 'picture.png', 'missing.py', 'missing.json', 'folder')
 FLOATS = (
     '--guidance-scale', '--temperature', '--top-p', '--png-scale', '--threshold', '--box', '--autoencoder-lr',
-    '--save-every', '--lr',
+    '--save-every', '--lr', '--snr-gamma', '--time-limit',
 )  # fmt: skip
 BELOW_ZERO = ('--threshold', '--box')
 FIGURES = ('figure', 'figure.txt', 'figure.exe', '.png')
