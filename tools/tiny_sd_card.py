@@ -78,6 +78,23 @@ def last_losses(entries: list[dict]) -> str:
     return ', '.join(f'{name} {mean(entry[name] for entry in last):.4f}' for name in SHOWN_LOSSES if name in last[0])
 
 
+def score_lines(results: dict[str, dict]) -> list[str]:
+    """Return the lines of the card with the scores of models.
+
+    Args:
+        results (dict[str, dict]): Content of the scores.json that ``score_tiny_sd.py`` writes, by the name of the
+            model.
+    """
+    columns = ('nouns', 'nouns by chance', 'pairs', 'pairs by chance')
+    rows = [
+        f'| {images}, {model} | ' + ' | '.join(f'{shares[column]:.0%}'.replace('%', ' %') for column in columns) + ' |'
+        for images in ('samples', 'reconstructions', 'scenes')
+        for model, scores in results.items()
+        for shares in [scores['images'][images]]
+    ]
+    return [f'| images | {" | ".join(columns)} |', '|---' * (1 + len(columns)) + '|', *rows]
+
+
 def draw(pipeline: StableDiffusionPipeline, size: int, per_caption: int = 4, num_steps: int = 50) -> np.ndarray:
     """Draw a row of images of ``size`` x ``size`` pixels per caption, and return them as RGB ``(H, W, 3)``, uint8."""
     rows = []
