@@ -40,6 +40,7 @@ TOOLS = {
         'predict',
         'pretrain_tiny_sd',
         'publish_checkpoint',
+        'score_tiny_sd',
         'swap_backbone',
         'sweep_stock_configs',
         'visualize_attention',
