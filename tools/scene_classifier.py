@@ -30,8 +30,8 @@ class Scenes:
 
     Args:
         images (Tensor): RGB ``(N, 3, SIZE, SIZE)``, uint8.
-        cells (Tensor): Number of pixels ``(N, 1 + nouns + 1 + colours, h, w)`` per cell that show the room or a noun,
-            and of pixels that show the room or a colour, uint8.
+        cells (Tensor): Number of pixels per cell that show each noun, and each colour of an object,
+            ``(N, nouns + colours, h, w)``, uint8.
         shown (Tensor): Presence ``(N, nouns, 1 + colours)`` of each noun in any colour and in each colour, bool.
     """
 
@@ -62,25 +62,19 @@ def shown_in(rendering: Rendering) -> np.ndarray:
 
 
 def count_pixels(rendering: Rendering) -> np.ndarray:
-    """Count the pixels of the nouns and colours in each cell; see :class:`Scenes`."""
-    noun, colour = np.zeros((2, 1 + len(rendering.scene.objects)), int)  # of the room, then of the objects
-    for index, thing in enumerate(rendering.scene.objects, 1):
-        noun[index] = 1 + NOUNS.index(thing.class_name)
-        colour[index] = 1 + COLOURS.index(thing.colour)
-    shares = [
-        np.eye(1 + len(names), dtype=np.uint8)[labels[rendering.instance_map]]
-        for names, labels in ((NOUNS, noun), (COLOURS, colour))
-    ]
-    pixels = np.concatenate(shares, axis=-1)  # (H, W, C)
-    height, width, channels = pixels.shape
-    cells = pixels.reshape(height // CELL, CELL, width // CELL, CELL, channels)
-    return cells.sum(axis=(1, 3), dtype=np.uint8).transpose(2, 0, 1)
+    """Count the pixels ``(nouns + colours, h, w)`` per cell that show each noun, and each colour of an object."""
+    pixels = np.zeros((len(NOUNS) + len(COLOURS), *rendering.instance_map.shape), np.uint8)
+    for instance in rendering.instances:
+        visible = rendering.instance_map == instance.index + 1
+        pixels[[NOUNS.index(instance.class_name), len(NOUNS) + COLOURS.index(instance.colour)]] += visible
+    channels, height, width = pixels.shape
+    return pixels.reshape(channels, height // CELL, CELL, width // CELL, CELL).sum(axis=(2, 4), dtype=np.uint8)
 
 
 class SceneClassifier(nn.Module):
-    """A CNN that predicts for each cell which part of it the room and each noun cover, and the same for colours.
+    """A CNN that predicts for each cell whether it shows an object, and the noun and the colour of this object.
 
-    The cells that a noun covers say far more about an image than its presence alone, so a few thousand scenes suffice.
+    Learning from cells takes fewer scenes than learning from the nouns and pairs of whole images.
 
     Args:
         width (int): Channels at stride 2.
@@ -102,32 +96,34 @@ class SceneClassifier(nn.Module):
             nn.Conv2d(6 * width, 4 * width, 1),
             nn.Upsample(scale_factor=2, mode='bilinear'),
         )
-        self.head = nn.Sequential(
-            conv(4 * width, 4 * width), nn.Conv2d(4 * width, 1 + len(NOUNS) + 1 + len(COLOURS), 1)
-        )
+        self.head = nn.Sequential(conv(4 * width, 4 * width), nn.Conv2d(4 * width, 1 + len(NOUNS) + len(COLOURS), 1))
 
-    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """Predict logits.
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Predict the logits of an object ``(B, 1, h, w)``, its nouns and its colours.
 
         Args:
             images (Tensor): RGB ``(B, 3, H, W)``, uint8.
-
-        Returns:
-            tuple[Tensor, Tensor]: Logits of the room and the nouns ``(B, 1 + nouns, h, w)``, and of the room and the
-            colours ``(B, 1 + colours, h, w)``.
         """
         fine = self.fine(images.float() / 127.5 - 1)
-        nouns, colours = self.head(fine + self.coarse(fine)).split([1 + len(NOUNS), 1 + len(COLOURS)], dim=1)
-        return nouns, colours
+        return self.head(fine + self.coarse(fine)).float().split([1, len(NOUNS), len(COLOURS)], dim=1)
+
+    def loss(self, images: Tensor, cells: Tensor) -> Tensor:
+        """Return the cross-entropy of objects, plus those of nouns and colours where there is an object."""
+        is_object, *logits = self(images)
+        shares = (cells.float() / CELL**2).split([len(NOUNS), len(COLOURS)], dim=1)
+        objects = shares[0].sum(dim=1, keepdim=True)
+        given_object = [F.cross_entropy(*pair, reduction='sum') for pair in zip(logits, shares, strict=True)]
+        return F.binary_cross_entropy_with_logits(is_object, objects) + sum(given_object) / objects.sum()
 
     @torch.no_grad()
     def scores(self, images: Tensor) -> np.ndarray:
         """Return the highest probability in a cell of each noun, alone and per colour, ``(N, nouns, 1 + colours)``."""
         found = []
         for batch in images.split(64):
-            nouns, colours = (logits.softmax(dim=1) for logits in self(batch))
-            colours[:, ANY] = 1  # the room has no colour, so its channel is free
-            found.append(torch.einsum('bnhw,bchw->bnchw', nouns[:, 1:], colours).amax(dim=(3, 4)))
+            is_object, nouns, colours = self(batch)
+            nouns, colours = is_object.sigmoid() * nouns.softmax(dim=1), colours.softmax(dim=1)
+            colours = torch.cat([torch.ones_like(is_object), colours], dim=1)
+            found.append(torch.einsum('bnhw,bchw->bnchw', nouns, colours).amax(dim=(3, 4)))
         return torch.cat(found).numpy()
 
 
@@ -150,10 +146,8 @@ def train_classifier(scenes: Scenes, steps: int) -> SceneClassifier:
         images, cells = scenes.images[chosen], scenes.cells[chosen]
         if torch.rand(()) < 0.5:
             images, cells = images.flip(-1), cells.flip(-1)
-        shares = (cells.float() / CELL**2).split([1 + len(NOUNS), 1 + len(COLOURS)], dim=1)
-        with torch.autocast('cpu', torch.bfloat16):  # twice as fast where the CPU computes in bfloat16
-            logits = model(images.to(memory_format=torch.channels_last))
-        loss = sum(F.cross_entropy(logit.float(), share) for logit, share in zip(logits, shares, strict=True))
+        with torch.autocast('cpu', torch.bfloat16):  # twice as fast on a CPU that computes in bfloat16
+            loss = model.loss(images.to(memory_format=torch.channels_last), cells)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()

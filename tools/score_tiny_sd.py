@@ -246,7 +246,7 @@ def build_parser() -> ArgumentParser:
     for name, kind, default, text in (
         ('--num-samples', bounded(int, 2), 200, 'number of samples'),
         ('--num-scenes', bounded(int, 16), 3200, 'number of training scenes; a quarter more are held out'),
-        ('--classifier-steps', positive, 1000, 'number of training steps of the classifier'),
+        ('--classifier-steps', positive, 1800, 'number of training steps of the classifier'),
     ):
         parser.add_argument(name, type=kind, default=default, metavar='N', help=f'{text} (default: %(default)s)')
     return parser
