@@ -231,9 +231,8 @@ def build_parser() -> ArgumentParser:
     """Return the command-line parser."""
     parser = tool_parser(__doc__)
     add_shared(
-        parser, 'weights', nargs='?', type=Path, default=arch_folder('tiny-sd'),
-        help='folder of a Stable Diffusion in diffusers format (default: the shipped tiny-sd)',
-    )  # fmt: skip
+        parser, 'weights', 'default: the shipped tiny-sd', nargs='?', help='folder of a model in diffusers format'
+    )
     parser.add_argument(
         '--work-dir', type=Path, default=Path('work_dirs/tiny-sd-scores'), metavar='FOLDER',
         help='folder for intermediate results (default: %(default)s)',
@@ -244,11 +243,11 @@ def build_parser() -> ArgumentParser:
     add_shared(parser, '--batch-size', default=20)
     add_shared(parser, '--seed')
     for name, kind, default, text in (
-        ('--num-samples', bounded(int, 2), 200, 'number of samples'),
-        ('--num-scenes', bounded(int, 16), 3200, 'number of training scenes; a quarter more are held out'),
-        ('--classifier-steps', positive, 1800, 'number of training steps of the classifier'),
+        ('--num-captions', bounded(int, 2), 200, 'number of captions ('),
+        ('--num-scenes', bounded(int, 16), 3200, 'number of toy scenes (for training; a quarter more are held out; '),
+        ('--classifier-steps', positive, 1800, 'number of training steps of the classifier ('),
     ):
-        parser.add_argument(name, type=kind, default=default, metavar='N', help=f'{text} (default: %(default)s)')
+        parser.add_argument(name, type=kind, default=default, metavar='N', help=f'{text}default: %(default)s)')
     return parser
 
 
@@ -256,17 +255,18 @@ def build_parser() -> ArgumentParser:
 def main(arguments=None):
     """Draw samples, classify them, and write the results."""
     args = build_parser().parse_args(arguments)
-    pipeline = StableDiffusionPipeline.from_pretrained(args.weights, safety_checker=None, dtype=torch.float32)
+    folder = args.weights or arch_folder('tiny-sd')
+    pipeline = StableDiffusionPipeline.from_pretrained(folder, safety_checker=None, dtype=torch.float32)
     pipeline.set_progress_bar_config(disable=True)
     classifier, thresholds, results = load_classifier(pipeline.vae, args)
-    objects, captions = make_captions(args.num_samples, args.seed)
+    objects, captions = make_captions(args.num_captions, args.seed)
     samples = draw_samples(pipeline, captions, args)
     found = classifier.scores(samples) >= thresholds
     results['images'] = dict(samples=shares_found(found, objects)) | results['images']
     results['samples'] = [
         dict(caption=caption, missing=missing(*one)) for caption, *one in zip(captions, found, objects, strict=True)
     ]
-    options = ('num_samples', 'num_steps', 'guidance_scale', 'seed', 'num_scenes', 'classifier_steps')
+    options = ('num_captions', 'num_steps', 'guidance_scale', 'seed', 'num_scenes', 'classifier_steps')
     results['options'] = {name: getattr(args, name) for name in options}
     out = args.out or args.work_dir
     write_whole(out / 'samples.png', encode_png(tile(samples)))

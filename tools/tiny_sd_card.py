@@ -58,6 +58,13 @@ A continued stage started from an earlier tiny-sd (`--start-from`). Losses are m
 The model knows toy scenes only. Licence: Apache-2.0, like the code.
 """
 
+SCORES = """Each caption names one or two objects, and each image shows one caption. `tools/score_tiny_sd.py` trained a
+classifier on rendered scenes to find the nouns and the pairs of colour and noun. The table shows how often it finds
+everything that the caption names, and how often it does so with the captions of other images (by chance). Scenes are
+held-out renderings with captions of their own objects. Reconstructions are the same scenes after the autoencoder, which
+is the ceiling for samples.
+"""
+
 
 def write_card(path: Path, pipeline: StableDiffusionPipeline, entries: list[dict], **data):
     """Write the model card, with the sizes of the parts, the data, and the losses of the training log."""
@@ -79,20 +86,19 @@ def last_losses(entries: list[dict]) -> str:
 
 
 def score_lines(results: dict[str, dict]) -> list[str]:
-    """Return the lines of the card with the scores of models.
+    """Return the lines of the card that show how often samples agree with their captions.
 
     Args:
-        results (dict[str, dict]): Content of the scores.json that ``score_tiny_sd.py`` writes, by the name of the
-            model.
+        results (dict[str, dict]): Contents of the files scores.json that ``score_tiny_sd.py`` writes, by the name of
+            the model.
     """
     columns = ('nouns', 'nouns by chance', 'pairs', 'pairs by chance')
-    rows = [
-        f'| {images}, {model} | ' + ' | '.join(f'{shares[column]:.0%}'.replace('%', ' %') for column in columns) + ' |'
-        for images in ('samples', 'reconstructions', 'scenes')
-        for model, scores in results.items()
-        for shares in [scores['images'][images]]
-    ]
-    return [f'| images | {" | ".join(columns)} |', '|---' * (1 + len(columns)) + '|', *rows]
+    lines = [SCORES, f'| images | {" | ".join(columns)} |', '|---' * (1 + len(columns)) + '|']
+    for images in ('samples', 'reconstructions', 'scenes'):
+        for model, scores in results.items():
+            shares = [f'{100 * scores["images"][images][column]:.0f} %' for column in columns]
+            lines.append(f'| {images}, {model} | {" | ".join(shares)} |')
+    return lines
 
 
 def draw(pipeline: StableDiffusionPipeline, size: int, per_caption: int = 4, num_steps: int = 50) -> np.ndarray:

@@ -244,6 +244,7 @@ FILES = [
     ('convert_checkpoint', ['empty.txt', '--out-file', 'out.pth'], 'empty.txt'),
     ('publish_checkpoint', ['missing.pth', '--out-file', 'out.pth'], 'missing.pth'),
     ('publish_checkpoint', ['picture.png', '--out-file', 'out.pth'], 'picture.png'),
+    ('score_tiny_sd', ['folder'], 'folder'),
     ('kitti', ['--out', 'out', '--raw', 'missing', '--depth', 'folder'], '-list'),
     ('kitti', ['--out', 'out', '--raw', 'missing', '--depth', 'folder', '--test-list', 'text.txt'], 'text.txt'),
     ('kitti', ['--out', 'out', '--raw', 'folder', '--depth', 'folder', '--test-list', 'missing.txt'], 'missing.txt'),

@@ -94,7 +94,7 @@ def scored(tmp_path_factory):
 
 
 def run(folder: Path, *options: str) -> int:
-    sizes = {'--num-scenes': 16, '--classifier-steps': 1, '--num-samples': 2, '--num-steps': 1, '--batch-size': 1}
+    sizes = {'--num-scenes': 16, '--classifier-steps': 1, '--num-captions': 2, '--num-steps': 1, '--batch-size': 1}
     sizes = [str(word) for item in sizes.items() for word in item]
     return main(['--work-dir', str(folder), *sizes, *options])
 
