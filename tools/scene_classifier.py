@@ -118,13 +118,13 @@ class SceneClassifier(nn.Module):
     @torch.no_grad()
     def scores(self, images: Tensor) -> np.ndarray:
         """Return the highest probability in a cell of each noun, alone and per colour, ``(N, nouns, 1 + colours)``."""
-        found = []
+        scores = []
         for batch in images.split(64):
             is_object, nouns, colours = self(batch)
             nouns, colours = is_object.sigmoid() * nouns.softmax(dim=1), colours.softmax(dim=1)
             colours = torch.cat([torch.ones_like(is_object), colours], dim=1)
-            found.append(torch.einsum('bnhw,bchw->bnchw', nouns, colours).amax(dim=(3, 4)))
-        return torch.cat(found).numpy()
+            scores.append(torch.einsum('bnhw,bchw->bnchw', nouns, colours).amax(dim=(3, 4)))
+        return torch.cat(scores).numpy()
 
 
 def conv(in_channels: int, out_channels: int, stride: int = 1) -> nn.Sequential:
@@ -168,6 +168,12 @@ def balanced_thresholds(scores: np.ndarray, shown: np.ndarray) -> np.ndarray:
             column = scores[:, noun, colours][chosen], shown[:, noun, colours][chosen]
             thresholds[noun, colours] = balanced_threshold(*column)
     return thresholds
+
+
+def find(scores: np.ndarray, thresholds: np.ndarray) -> np.ndarray:
+    """Return what counts as found ``(N, nouns, 1 + colours)``, bool. A pair counts only if its noun does."""
+    found = scores >= thresholds
+    return found & found[:, :, [ANY]]
 
 
 def is_decisive(shown: np.ndarray) -> np.ndarray:

@@ -40,9 +40,11 @@ from scene_classifier import (
     Scenes,
     balanced_thresholds,
     error_rates,
+    find,
     render_scenes,
     train_classifier,
 )
+from torchvision.utils import make_grid
 from tqdm import tqdm
 
 from mmdiffperc.command_line import add_shared, bounded, one_line_errors, positive, tool_parser
@@ -156,7 +158,7 @@ def fit_classifier(vae: AutoencoderKL, args) -> tuple[SceneClassifier, np.ndarra
     objects = [choose_objects(one, rng) for one in shown]
     results = dict(images={}, classifier={})
     for name, images in dict(reconstructions=reconstruct(vae, test.images), scenes=test.images).items():
-        found = classifier.scores(images) >= thresholds
+        found = find(classifier.scores(images), thresholds)
         results['images'][name] = shares_found(found, objects)
         results['classifier'][name] = error_rates(found, shown)
     return classifier, thresholds, results
@@ -189,15 +191,18 @@ def shares_found(found: np.ndarray, objects: list[np.ndarray]) -> dict[str, floa
         dict[str, float]: Shares for ``'nouns'`` and ``'pairs'``, and under ``'nouns by chance'`` and
         ``'pairs by chance'`` the means over all captions of other images.
     """
-    shares, own = {}, np.eye(len(objects), dtype=bool)
-    for name, colours in dict(nouns=lambda pairs: ANY, pairs=lambda pairs: 1 + pairs[:, 1]).items():
-        agree = np.stack([found[:, pairs[:, 0], colours(pairs)].all(axis=1) for pairs in objects])  # (captions, images)
-        shares |= {name: float(agree[own].mean()), f'{name} by chance': float(agree[~own].mean())}
-    return shares
+    agree = dict(  # (captions, images)
+        nouns=np.stack([found[:, nouns, ANY].all(axis=1) for nouns, _ in map(np.transpose, objects)]),
+        pairs=np.stack([found[:, nouns, 1 + colours].all(axis=1) for nouns, colours in map(np.transpose, objects)]),
+    )
+    own = np.eye(len(objects), dtype=bool)
+    return {name: float(matrix[own].mean()) for name, matrix in agree.items()} | {
+        f'{name} by chance': float(matrix[~own].mean()) for name, matrix in agree.items()
+    }
 
 
 def missing(found: np.ndarray, objects: np.ndarray) -> list[str]:
-    """List the nouns, and the pairs whose noun is there, that a caption names but that are not found in its image."""
+    """List what a caption names but the classifier does not find: nouns, and pairs whose noun it finds."""
     absent = []
     for noun, colour in objects:
         if not found[noun, ANY]:
@@ -214,17 +219,6 @@ def print_table(rows: dict[str, dict[str, float]]):
     print('|---' * (1 + len(columns)) + '|')
     for name, values in rows.items():
         print(f'| {name} | ' + ' | '.join(f'{100 * values[column]:.1f} %' for column in columns) + ' |')
-
-
-def tile(samples: torch.Tensor) -> np.ndarray:
-    """Arrange samples ``(N, 3, H, W)`` in rows of ten, as RGB ``(H', W', 3)``."""
-    images = list(samples.permute(0, 2, 3, 1).numpy())
-    images += [np.zeros_like(images[0])] * (-len(images) % SAMPLES_PER_ROW)
-    rows = [
-        np.concatenate(images[first : first + SAMPLES_PER_ROW], axis=1)
-        for first in range(0, len(images), SAMPLES_PER_ROW)
-    ]
-    return np.concatenate(rows)
 
 
 def build_parser() -> ArgumentParser:
@@ -261,7 +255,7 @@ def main(arguments=None):
     classifier, thresholds, results = load_classifier(pipeline.vae, args)
     objects, captions = make_captions(args.num_captions, args.seed)
     samples = draw_samples(pipeline, captions, args)
-    found = classifier.scores(samples) >= thresholds
+    found = find(classifier.scores(samples), thresholds)
     results['images'] = dict(samples=shares_found(found, objects)) | results['images']
     results['samples'] = [
         dict(caption=caption, missing=missing(*one)) for caption, *one in zip(captions, found, objects, strict=True)
@@ -269,7 +263,8 @@ def main(arguments=None):
     options = ('num_captions', 'num_steps', 'guidance_scale', 'seed', 'num_scenes', 'classifier_steps')
     results['options'] = {name: getattr(args, name) for name in options}
     out = args.out or args.work_dir
-    write_whole(out / 'samples.png', encode_png(tile(samples)))
+    grid = make_grid(samples, nrow=SAMPLES_PER_ROW, padding=0)  # (3, H, W)
+    write_whole(out / 'samples.png', encode_png(grid.permute(1, 2, 0).numpy()))
     write_whole(out / 'scores.json', json.dumps(results, indent=2) + '\n')
     print_table(results['images'])
     for kind in ('nouns', 'pairs'):

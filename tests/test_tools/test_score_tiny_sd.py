@@ -6,7 +6,18 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from scene_classifier import ANY, CELL, COLOURS, NOUNS, SIZE, balanced_thresholds, count_pixels, error_rates, shown_in
+from scene_classifier import (
+    ANY,
+    CELL,
+    COLOURS,
+    NOUNS,
+    SIZE,
+    balanced_thresholds,
+    count_pixels,
+    error_rates,
+    find,
+    shown_in,
+)
 from score_tiny_sd import TEMPLATES, main, make_captions, missing, shares_found
 from tiny_sd_card import score_lines
 
@@ -81,7 +92,9 @@ def test_thresholds_balance_misses_and_false_positives():
     thresholds = balanced_thresholds(scores, shown)
     assert thresholds[SPHERE, ANY] == 0.6
     assert (thresholds[SPHERE, 1:] == 0.5).all()  # of red and of all other colours
-    rates = error_rates(scores >= thresholds, shown)['sphere']
+    found = find(scores, thresholds)
+    assert found[:, SPHERE, 1 + RED].tolist() == [True] * 3 + [False] * 3  # the noun is missed in the fourth
+    rates = error_rates(found, shown)['sphere']
     assert rates == pytest.approx({'accuracy': 5 / 6, 'recall': 3 / 4, 'false positives': 0})
 
 
@@ -106,7 +119,7 @@ def test_results_and_samples_are_written(scored):
     assert [sample['caption'] for sample in results['samples']] == make_captions(2, seed=0)[1]
     complete = sum(not sample['missing'] for sample in results['samples'])
     assert results['images']['samples']['pairs'] == complete / 2
-    assert cv2.imread(str(folder / 'samples.png')).shape == (SIZE, 10 * SIZE, 3)
+    assert cv2.imread(str(folder / 'samples.png')).shape == (SIZE, 2 * SIZE, 3)
 
 
 def test_another_run_uses_the_classifier_and_equals_the_first(scored, tmp_path, capsys):
