@@ -158,8 +158,8 @@ def train_classifier(scenes: Scenes, steps: int) -> SceneClassifier:
 def balanced_thresholds(scores: np.ndarray, shown: np.ndarray) -> np.ndarray:
     """Choose the score ``(nouns, 1 + colours)`` from which a noun, or a pair, counts as found.
 
-    Each threshold maximises the recall minus the rate of false positives; how common a noun is does not matter. A noun
-    has one threshold, and its pairs with all colours share another, because a single pair is rare.
+    Each threshold balances the errors: misses are as frequent among images with the noun as false positives are among
+    the others. A noun has one threshold, and its pairs with all colours share another, because a single pair is rare.
     """
     thresholds, decisive = np.empty(scores.shape[1:]), is_decisive(shown)
     for noun in range(len(thresholds)):
@@ -182,11 +182,11 @@ def is_decisive(shown: np.ndarray) -> np.ndarray:
 
 
 def balanced_threshold(scores: np.ndarray, shown: np.ndarray) -> float:
-    """Return the score that maximises the recall minus the rate of false positives."""
+    """Return the score at which the rates of misses and of false positives are most similar."""
     order = np.argsort(-scores)
     shown = shown[order]
-    gain = np.cumsum(shown / max(shown.sum(), 1) - ~shown / max((~shown).sum(), 1))
-    return float(scores[order][gain.argmax()])
+    recall, false_positives = (np.cumsum(one) / max(one.sum(), 1) for one in (shown, ~shown))
+    return float(scores[order][np.abs(1 - recall - false_positives).argmin()])
 
 
 def error_rates(found: np.ndarray, shown: np.ndarray) -> dict[str, dict[str, float]]:

@@ -13,7 +13,7 @@ images in which the classifier finds everything that the caption names:
 
 The classifier learns from rendered scenes of domain a. Every second one is a reconstruction by the autoencoder of the
 model, so that blur alone does not hide an object. A fixed blur would favour models whose blur resembles it. Each
-threshold balances misses and false positives on held-out scenes, of which every second one is a reconstruction.
+threshold makes misses as frequent as false positives on held-out scenes and their reconstructions together.
 
 The work directory keeps the rendered scenes and the classifier for the next run. The tool writes scores.json and
 samples.png, which shows ten samples per row in the order of scores.json.
@@ -152,8 +152,8 @@ def fit_classifier(vae: AutoencoderKL, args) -> tuple[SceneClassifier, np.ndarra
     scenes = load_scenes(args.work_dir, args.num_scenes + 2 * number)
     validation, test, training = scenes[:number], scenes[number : 2 * number], scenes[2 * number :]
     classifier = train_classifier(half_reconstructed(vae, training), args.classifier_steps)
-    validation = half_reconstructed(vae, validation)
-    thresholds = balanced_thresholds(classifier.scores(validation.images), validation.shown.numpy())
+    images = torch.cat([validation.images, reconstruct(vae, validation.images)])
+    thresholds = balanced_thresholds(classifier.scores(images), validation.shown.repeat(2, 1, 1).numpy())
     rng, shown = np.random.default_rng(SCENES_SEED), test.shown.numpy()
     objects = [choose_objects(one, rng) for one in shown]
     results = dict(images={}, classifier={})

@@ -85,7 +85,7 @@ def test_shares_and_chance_by_hand():
 
 
 def test_thresholds_balance_misses_and_false_positives():
-    """At 0.6, three quarters are found without a false positive; at 0.2, all of them, with half of the others."""
+    """From 0.6, a quarter is missed, and nothing is found wrongly; with 0.3, half of the others would be."""
     scores, shown = np.zeros((6, len(NOUNS), 1 + len(COLOURS))), presence(*[{SPHERE: RED}] * 4, {BOX: RED}, {BOX: RED})
     scores[:, SPHERE, ANY] = [0.9, 0.8, 0.6, 0.2, 0.3, 0.1]
     scores[:4, SPHERE, 1 + RED] = 0.5
