@@ -196,8 +196,10 @@ def shares_found(found: np.ndarray, objects: list[np.ndarray]) -> dict[str, floa
         pairs=np.stack([found[:, nouns, 1 + colours].all(axis=1) for nouns, colours in map(np.transpose, objects)]),
     )
     own = np.eye(len(objects), dtype=bool)
-    return {name: float(matrix[own].mean()) for name, matrix in agree.items()} | {
-        f'{name} by chance': float(matrix[~own].mean()) for name, matrix in agree.items()
+    return {
+        name + suffix: float(matrix[chosen].mean())
+        for name, matrix in agree.items()
+        for suffix, chosen in (('', own), (' by chance', ~own))
     }
 
 
