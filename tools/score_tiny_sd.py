@@ -24,7 +24,7 @@ samples.png, which shows ten samples per row in the order of scores.json.
 import hashlib
 import json
 import sys
-from argparse import ArgumentParser
+from argparse import ArgumentParser, ArgumentTypeError
 from dataclasses import replace
 from pathlib import Path
 
@@ -48,7 +48,7 @@ from torchvision.utils import make_grid
 from tqdm import tqdm
 
 from mmdiffperc.command_line import add_shared, bounded, one_line_errors, positive, tool_parser
-from mmdiffperc.files import whole_file, write_whole
+from mmdiffperc.files import brief, whole_file, write_whole
 from mmdiffperc.inference.writers import encode_png
 from mmdiffperc.weights.architectures import arch_folder
 
@@ -223,12 +223,24 @@ def print_table(rows: dict[str, dict[str, float]]):
         print(f'| {name} | ' + ' | '.join(f'{100 * values[column]:.1f} %' for column in columns) + ' |')
 
 
+def model_folder(text: str) -> Path:
+    """Check that a value names a folder in diffusers format.
+
+    Raises:
+        ArgumentTypeError: The folder does not exist, or holds something else.
+    """
+    if not (Path(text) / 'model_index.json').is_file():
+        raise ArgumentTypeError(f'expected a folder in diffusers format, with a model_index.json, got {brief(text)}')
+    return Path(text)
+
+
 def build_parser() -> ArgumentParser:
     """Return the command-line parser."""
     parser = tool_parser(__doc__)
     add_shared(
-        parser, 'weights', 'default: the shipped tiny-sd', nargs='?', help='folder of a model in diffusers format'
-    )
+        parser, 'weights', 'default: the shipped tiny-sd', nargs='?', type=model_folder,
+        help='folder of a model in diffusers format',
+    )  # fmt: skip
     parser.add_argument(
         '--work-dir', type=Path, default=Path('work_dirs/tiny-sd-scores'), metavar='FOLDER',
         help='folder for intermediate results (default: %(default)s)',
