@@ -58,11 +58,11 @@ A continued stage started from an earlier tiny-sd (`--start-from`). Losses are m
 The model knows toy scenes only. Licence: Apache-2.0, like the code.
 """
 
-SCORES = """Each caption names one or two objects, and each image shows one caption. `tools/score_tiny_sd.py` trained a
-classifier on rendered scenes to find the nouns and the pairs of colour and noun. The table shows how often it finds
-everything that the caption names, and how often it does so with the captions of other images (by chance). Scenes are
-held-out renderings with captions of their own objects. Reconstructions are the same scenes after the autoencoder, which
-is the ceiling for samples.
+SCORES = """Each caption names one or two objects, and the model draws one sample per caption. A classifier, which
+`tools/score_tiny_sd.py` trained on rendered scenes, looks for the nouns and for the pairs of colour and noun. The table
+shows how often it finds everything that the caption names, and how often it does so with the captions of other images
+(by chance). Scenes are held-out renderings with captions of their own objects. Reconstructions are the same scenes
+after the autoencoder, the ceiling for samples.
 """
 
 
@@ -96,7 +96,7 @@ def score_lines(results: dict[str, dict]) -> list[str]:
     lines = [SCORES, f'| images | {" | ".join(columns)} |', '|---' * (1 + len(columns)) + '|']
     for images in ('samples', 'reconstructions', 'scenes'):
         for model, scores in results.items():
-            shares = [f'{100 * scores["images"][images][column]:.0f} %' for column in columns]
+            shares = [f'{100 * scores["images"][images][column]:.1f} %' for column in columns]
             lines.append(f'| {images}, {model} | {" | ".join(shares)} |')
     return lines
 

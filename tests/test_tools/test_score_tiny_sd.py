@@ -140,5 +140,5 @@ def test_the_card_shows_two_models_side_by_side(scored):
     first = {'samples': {**results['images']['samples'], 'nouns': 0.125}}
     lines = score_lines({'this model': results, 'first release': {**results, 'images': {**results['images'], **first}}})
     (row,) = (line for line in lines if line.startswith('| samples, first release |'))
-    assert row.split('|')[2].strip() == '12 %'
+    assert row.split('|')[2].strip() == '12.5 %'
     assert len([line for line in lines if line.startswith('| reconstructions')]) == 2
