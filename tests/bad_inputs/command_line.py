@@ -206,7 +206,7 @@ FILES = [
     ('make_metadata', ['folder'], 'folder'),
     ('make_metadata', ['.', '--text-file', 'empty.txt'], 'empty.txt'),
     ('make_metadata', ['.', '--text-file', 'missing.txt'], '--text-file'),
-    ('make_metadata', ['.', '--model', 'missing'], '--model'),
+    ('make_metadata', ['.', '--model', 'missing'], 'missing'),
     ('make_images', ['missing.txt', '--out', 'out', '--model', 'tiny-sd'], 'missing.txt'),
     ('make_images', ['empty.txt', '--out', 'out', '--model', 'tiny-sd'], 'empty.txt'),
     ('make_images', ['binary.txt', '--out', 'out', '--model', 'tiny-sd'], 'binary.txt'),
