@@ -23,8 +23,8 @@ _PART_BY_PART = 'Parts may come from several sources: checkpoint=dict(unet=..., 
 # What may be left over in a file: it takes no part in prediction, or belongs to another part of the same file.
 _NOT_NEEDED = re.compile(
     r'model_ema\..*|.*\.model_ema\.(decay|num_updates)'  # moving averages
-    r'|betas|(log_|sqrt_)?(one_minus_|recip_|recipm1_)?alphas_cumprod.*|sqrt_(recip|recipm1|one_minus)_.*'
-    r'|log_one_minus_.*|posterior_.*|lvlb_weights|logvar|scale_factor|denoiser\.sigmas'  # the noise schedule
+    r'|betas|((sqrt|log)_.*)?alphas_cumprod(_prev)?|posterior_.*|lvlb_weights|logvar|denoiser\.sigmas'  # noise schedule
+    r'|scale_factor|global_step'
     r'|.*position_ids|.*logit_scale|.*text_projection(\.weight)?|.*attn_mask'
     r'|.*(vision_model|visual_projection)\..*'  # the image side of CLIP
     r'|.*first_stage_model\.loss\..*|loss\..*'  # the discriminator that an autoencoder was trained with
@@ -159,6 +159,7 @@ def _compvis_vae_names(module: nn.Module) -> KeysOf:
     return lambda name: [key_map[name]]
 
 
+_SGM = 'conditioner.embedders.0.model.'  # Stable Diffusion 2.x as Stability's generative-models saves it, SD-Turbo too
 _CLIP = PREFIXES['clip'].removesuffix('text_model.')
 # The last layout of each part is assumed if there is no mark.
 _LAYOUTS = {
@@ -174,6 +175,7 @@ _LAYOUTS = {
     ],
     'text_encoder': [
         _Layout(re.escape(PREFIXES['open_clip']), PREFIXES['open_clip'], _open_clip_names),
+        _Layout(re.escape(_SGM), _SGM, _open_clip_names),
         _Layout(re.escape(_CLIP), _CLIP, _text_names),
         _Layout(r'transformer\.resblocks\.', '', _open_clip_names),
         _Layout(r'(text_model\.)?(embeddings|encoder\.layers)\.', '', _text_names),
@@ -195,7 +197,7 @@ def _recognise(part: str, files: Sequence[WeightFile], keys: Mapping[str, Weight
 
 def _unknown(module: nn.Module, layout: _Layout, keys: Mapping[str, WeightFile]) -> list[str]:
     """Return the weights that neither the module as it was published nor another part of a single file has."""
-    others = () if layout.prefix == '' else tuple(set(_ALL_PREFIXES) - {layout.prefix})
+    others = () if not layout.prefix else tuple(each for each in _ALL_PREFIXES if not layout.prefix.startswith(each))
     left = [key for key in keys if not key.startswith(others) and not _NOT_NEEDED.fullmatch(key)]
     names_of = layout.names(module)
     known = {layout.prefix + key for name in _published_names(module) for key in names_of(name)}

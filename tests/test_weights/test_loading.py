@@ -257,6 +257,18 @@ def test_single_file(source, target, kind, tmp_path, suffix, wrapped):
     _assert_all_same(target, source)
 
 
+def test_single_file_of_generative_models(tmp_path):
+    """Of Stability, in which SD-Turbo is published."""
+    source, target = _modules('sd2', seed=1), _modules('sd2', seed=2)
+    text = PREFIXES['open_clip']
+    weights = {
+        name.replace(text, 'conditioner.embedders.0.model.'): value for name, value in _compvis(source, 'sd2').items()
+    }
+    save_file(weights | {'denoiser.sigmas': torch.ones(3)}, tmp_path / 'sd_turbo.safetensors')
+    load_weights(tmp_path / 'sd_turbo.safetensors', **target)
+    _assert_all_same(target, source)
+
+
 def test_single_file_of_half_precision(source, target, kind, tmp_path):
     path = tmp_path / 'sd.safetensors'
     save_file({name: value.half() for name, value in _compvis(source, kind).items()}, path)
