@@ -153,7 +153,7 @@ def test_own_pose_data(folder):
 def test_forms_of_init_cfg():
     forms = run_snippet('run: forms of init_cfg')
     configs = [form for form in forms.values() if isinstance(form, dict) and 'checkpoint' in form]
-    assert len(configs) == 6
+    assert len(configs) == 7
     for config in configs:
         Validator(InitCfg | None).check('init_cfg', config)
     backbone = DiffusionUNet('tiny-sd', init_cfg=forms['only_autoencoder'])
@@ -162,6 +162,13 @@ def test_forms_of_init_cfg():
     backbone.init_weights()
     assert not torch.equal(backbone.autoencoder.vae.encoder.conv_in.weight, weight)
     assert torch.equal(backbone.unet.conv_in.weight, before)
+
+
+def test_parts_of_several_models():
+    Validator(InitCfg | None).check('init_cfg', run_snippet('run: part by part')['init_cfg'])
+    backbone = run_snippet('run: tiny autoencoder')['backbone']
+    with torch.device('meta'):
+        assert MODELS.build(backbone).autoencoder.is_tiny
 
 
 def test_class_embeddings(folder):
