@@ -2,7 +2,7 @@
 
 import inspect
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Annotated, Any, Generic, Literal, NotRequired, TypeVar
 
 from diffusers import DDIMScheduler
@@ -19,6 +19,7 @@ from mmdiffperc.validation import (
     Location,
     NonNegativeInt,
     PositiveFloat,
+    Text,
     options,
 )
 
@@ -27,8 +28,27 @@ NUM_TIMESTEPS = 1000  # of the noise schedule that all of Stable Diffusion was t
 Arch = Annotated[Location, Expected("'sd1-4', 'sd1-5', 'sd2-1', 'tiny-sd', or a folder of configs")]
 Timestep = Annotated[int, Field(ge=0, lt=NUM_TIMESTEPS), Expected(f'a whole number from 0 to {NUM_TIMESTEPS - 1}')]
 Passes = Annotated[int, Field(ge=1, le=100), Expected('a number of passes from 1 to 100')]
+Timesteps = Annotated[
+    Timestep | Listed[Timestep], Expected(f'whole numbers from 0 to {NUM_TIMESTEPS - 1}: one, or a list')
+]
 Levels = Annotated[Listed[NonNegativeInt], Expected('a list of levels, 0 for the finest')]
 Prompts = Annotated[Component, Expected("a config such as dict(type='ClassPrompts', classes='ade')")]
+
+
+class _TapOptions(TypedDict):
+    __pydantic_config__ = STRICT
+    module: Text | Listed[Text]
+    tensor: NotRequired[Literal['output', 'input']]
+
+
+_TAP = "a name, such as 'mid_block', or dict(module='mid_block')"
+Taps = Annotated[
+    Listed[
+        Annotated[Text, Expected(_TAP), Tag('name')]
+        | Annotated[_TapOptions, options(_TapOptions.__annotations__, _TAP), Tag('options')]
+    ],
+    Expected('a list of taps, each ' + _TAP),
+]
 
 
 def _pattern(targets: str | Sequence[str]) -> str | Sequence[str]:
@@ -115,12 +135,13 @@ InitCfg = _init_cfg(Literal['unet', 'vae'])
 GeneratorInitCfg = _init_cfg(Literal['unet', 'vae', 'text_encoder'])
 
 
-def check_refine_steps(num_refine_steps: int, out_indices: Sequence[int]) -> int:
-    """Raise ``ValueError`` if several passes lack level 0, which becomes the latents of the next pass."""
-    if num_refine_steps > 1 and 0 not in out_indices:
+def check_refine_steps(num_refine_steps: int, last: str, modules: Collection[str]) -> int:
+    """Raise ``ValueError`` if several passes lack the last up block, which becomes the latents of the next pass."""
+    if num_refine_steps > 1 and last not in modules:
         raise ValueError(
-            f'num_refine_steps={num_refine_steps} needs the finest level, which becomes the latents of the next pass, '
-            f'but out_indices={tuple(out_indices)}: add 0 to out_indices, or set num_refine_steps=1'
+            f'num_refine_steps={num_refine_steps} needs the output of {last!r}, which becomes the latents of the next '
+            f'pass, but the features are {", ".join(modules)}: add 0 to out_indices or {last!r} to taps, or set '
+            'num_refine_steps=1'
         )
     return num_refine_steps
 
@@ -132,7 +153,7 @@ def check_out_strides(out_strides: Sequence[int] | None, own: Sequence[int]) -> 
     if len(out_strides) != len(own):
         raise ValueError(
             f'out_strides={tuple(out_strides)}: expected a stride in pixels for each of the {len(own)} features that '
-            f'out_indices selects; or None, which keeps their strides {tuple(own)}'
+            f'out_indices or taps select; or None, which keeps their strides {tuple(own)}'
         )
     return tuple(out_strides)
 

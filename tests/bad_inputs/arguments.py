@@ -11,9 +11,9 @@ import torch
 from mmengine.registry import DATASETS, HOOKS, METRICS, MODELS, OPTIM_WRAPPER_CONSTRUCTORS, PARAM_SCHEDULERS, TRANSFORMS
 
 from mmdiffperc.generative import DeterministicProcess, TargetCodec
-from mmdiffperc.generative.deterministic_process import load_schedule
 from mmdiffperc.models.layers.sentence_encoder import SentenceEncoder
 from mmdiffperc.toy_scenes.writers.dataset import DatasetSpec
+from mmdiffperc.weights.noise_schedule import load_schedule
 
 from .case import Case
 from .values import bad_values

@@ -2,7 +2,8 @@ import pytest
 import torch
 
 from mmdiffperc.generative import DeterministicProcess
-from mmdiffperc.generative.deterministic_process import PREDICTION_TYPES, load_schedule
+from mmdiffperc.generative.deterministic_process import PREDICTION_TYPES
+from mmdiffperc.weights.noise_schedule import load_schedule
 
 SHAPE = 3, 4, 5, 6
 

@@ -1,7 +1,7 @@
 """Parts of the backbone."""
 
 from .cross_attention import CrossAttentionMaps
-from .feature_taps import Tap, feature_table
+from .feature_taps import Tap, feature_table, find_taps, list_taps
 from .latent_autoencoder import LatentAutoencoder
 from .recorder import Recorder
 from .sentence_encoder import SentenceEncoder
@@ -15,4 +15,6 @@ __all__ = [
     'Tap',
     'TextAdapter',
     'feature_table',
+    'find_taps',
+    'list_taps',
 ]
