@@ -42,12 +42,12 @@ class _TapOptions(TypedDict):
 
 
 _TAP = "a name, such as 'mid_block', or dict(module='mid_block')"
-Taps = Annotated[
-    Listed[
+Taps = Listed[
+    Annotated[
         Annotated[Text, Expected(_TAP), Tag('name')]
-        | Annotated[_TapOptions, options(_TapOptions.__annotations__, _TAP), Tag('options')]
-    ],
-    Expected('a list of taps, each ' + _TAP),
+        | Annotated[_TapOptions, options(_TapOptions.__annotations__, _TAP), Tag('options')],
+        Discriminator(lambda tap: 'options' if isinstance(tap, dict) else 'name'),
+    ]
 ]
 
 

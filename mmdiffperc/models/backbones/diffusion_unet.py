@@ -216,7 +216,9 @@ class DiffusionUNet(BaseModule):
 
     def _learn_timesteps(self) -> nn.ParameterList:
         if len(self.timesteps) > 1:
-            raise ValueError(f'learned_timesteps=True replaces the timestep: expected one, not {self.timestep}')
+            raise ValueError(
+                f'learned_timesteps=True replaces the timestep: expected one, got timestep={self.timestep}'
+            )
         width = self.unet.time_embedding.linear_2.out_features
         self.unet.time_embedding = GivenTimeEmbedding()
         return nn.ParameterList(torch.randn(1, width) for _ in range(self.num_refine_steps))
