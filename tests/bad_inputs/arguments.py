@@ -78,7 +78,9 @@ MEANT = {
     ('*', 'seed', 'zero'),
     ('*', 'shuffle_seed', 'zero'),
     ('*', 'target_extra_key', 'empty text'),
+    ('*', 'noise_seed', 'zero'),
     ('*', 'timestep', 'zero'),
+    ('*', 'timestep', 'zeros'),
     ('*', 'ann_file', 'blank'),
     ('*', 'ann_file', 'empty text'),  # ImageTargetDataset: beside the images; KITTIDepthDataset: a message of its own
     # Its ann_file, which is not there, is named first.
