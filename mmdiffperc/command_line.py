@@ -179,6 +179,7 @@ SHARED = {
     '--strides': dict(nargs='+', type=positive, metavar='PIXELS', help='strides of the features'),
     '--text': dict(help='text about the image'),
     '--threshold': dict(type=bounded(float), metavar='SCORE', help='lowest score to draw'),
+    '--time-limit': dict(type=positive_float, metavar='N', help='time limit'),
 }
 
 

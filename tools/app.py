@@ -45,10 +45,10 @@ def build_parser() -> argparse.ArgumentParser:
         '--max-bytes': (Limits().num_bytes, 'largest size of an uploaded file'),
         '--max-pixels': (Limits().num_pixels, 'largest size of an uploaded image'),
         '--max-queue': (Limits().queue_size, 'largest number of waiting requests'),
-        '--time-limit': (Limits().seconds, 'seconds after which a prediction stops'),
     }
     for name, (limit, text) in limits.items():
         parser.add_argument(name, type=positive, default=limit, metavar='N', help=f'{text} (default: %(default)s)')
+    add_shared(parser, '--time-limit', 'for a prediction', default=Limits().seconds, metavar='SECONDS')
     return parser
 
 

@@ -10,7 +10,7 @@ import sys
 from argparse import ArgumentParser
 from subprocess import CalledProcessError
 
-from toy_runs import latest_results, run
+from toy_experiments.commands import latest_results, run
 
 from mmdiffperc.command_line import one_line_errors, tool_parser
 

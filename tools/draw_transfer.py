@@ -16,7 +16,8 @@ from matplotlib.figure import Figure
 from mmengine.config import Config
 from mmengine.dataset import pseudo_collate
 from mmengine.registry import DATASETS, init_default_scope
-from toy_runs import TASKS, run_folder
+from toy_experiments.results import Job
+from toy_experiments.tasks import DMP_MODELS, TASKS
 
 from mmdiffperc.command_line import FIGURE_SUFFIXES, add_shared, check_indices, file_name, one_line_errors, tool_parser
 from mmdiffperc.files import whole_file
@@ -36,13 +37,13 @@ def build_parser() -> ArgumentParser:
     return parser
 
 
-def last_checkpoint(task: str, start: str, seed: int) -> str:
+def last_checkpoint(task: str, run: str, seed: int) -> str:
     """Return the path of the last checkpoint of a run.
 
     Raises:
         ValueError: The run does not exist.
     """
-    folder = run_folder(task, start, seed)
+    folder = Job(task, run, seed).folder
     if not (pointer := folder / 'last_checkpoint').is_file():
         raise ValueError(f'{folder}: no checkpoint; run python tools/measure_prior.py --task {task} --seeds {seed}')
     return pointer.read_text()
@@ -51,14 +52,14 @@ def last_checkpoint(task: str, start: str, seed: int) -> str:
 @torch.no_grad()
 def draw_rows(task: str, seed: int, indices: list[int], device: str) -> list[dict[str, np.ndarray]]:
     """Return a dict for each index: image, truth and predictions of a target ``(H, W, 3 or 1)``, by title."""
-    configs = {start: Config.fromfile(path) for start, path in TASKS[task].configs.items()}
-    dataset = DATASETS.build(configs['DMP'].test_dataloader.dataset)
+    configs = {name: Config.fromfile(run.config) for name, run in TASKS[task].runs.items()}
+    dataset = DATASETS.build(configs['dmp'].test_dataloader.dataset)
     samples = [dataset[index] for index in check_indices(indices, len(dataset), 1)]
     rows = [dict(image=one['inputs'].flip(0) / 255, truth=one['data_samples'].gt_target.data) for one in samples]
-    for start, config in configs.items():
-        model = TargetInferencer(config, last_checkpoint(task, start, seed), device).model
+    for name, config in configs.items():
+        model = TargetInferencer(config, last_checkpoint(task, name, seed), device).model
         for row, sample in zip(rows, samples, strict=True):
-            row[start] = model.test_step(pseudo_collate([sample]))[0].pred_target.data
+            row[DMP_MODELS[name]] = model.test_step(pseudo_collate([sample]))[0].pred_target.data
     return [{title: panel.permute(1, 2, 0).cpu().numpy() for title, panel in row.items()} for row in rows]
 
 

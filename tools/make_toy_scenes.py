@@ -11,6 +11,7 @@ from argparse import ArgumentParser
 from pathlib import Path
 
 from mmdiffperc.command_line import add_shared, bounded, one_line_errors, positive, tool_parser
+from mmdiffperc.toy_scenes.domains import DOMAINS
 from mmdiffperc.toy_scenes.writers import FORMATS, READ_BY_CONFIGS, DatasetSpec, write_dataset
 
 
@@ -20,8 +21,13 @@ def build_parser() -> ArgumentParser:
     add_shared(parser, '--out', default=Path('data/toy'))
     parser.add_argument(
         '--formats', nargs='+', default=list(READ_BY_CONFIGS), metavar='FORMAT',
-        help=f'some of: {", ".join(FORMATS)} (default: {" ".join(READ_BY_CONFIGS)}). Formats that end in _b contain '
-        'validation scenes with different textures, colours and light. The dmp formats need the extra "dmp".',
+        help=f'some of: {", ".join(FORMATS)} (default: {" ".join(READ_BY_CONFIGS)}). Formats that end in _b, _c or _d '
+        'contain validation scenes of that domain. The dmp formats need the extra "dmp".',
+    )  # fmt: skip
+    parser.add_argument(
+        '--domain', choices=DOMAINS, default='a',
+        help='domain of the other formats, which contain training and validation scenes: rooms (a), rooms with other '
+        'textures, colours and light (b), outdoors (c), or line drawings of rooms (d) (default: %(default)s)',
     )  # fmt: skip
     number = dict(type=bounded(int, 0), metavar='N')
     parser.add_argument('--num-train', **number, default=1000, help='number of training scenes (default: %(default)s)')
@@ -39,7 +45,7 @@ def main(arguments=None):
     """Run the tool, by default with the arguments of the command line."""
     args = build_parser().parse_args(arguments)
     size = args.size[0] if len(args.size) == 1 else tuple(args.size)
-    spec = DatasetSpec(args.num_train, args.num_val, size, args.seed, tuple(args.formats))
+    spec = DatasetSpec(args.num_train, args.num_val, size, args.seed, tuple(args.formats), args.domain)
     written = write_dataset(args.out, spec, args.workers)
     for name in spec.formats:
         print(f'{args.out / name}: {"written" if name in written else "already there"}')

@@ -1,119 +1,99 @@
-"""Measure how much pre-training helps: train the toy configs from the pre-trained U-Net and from a random U-Net.
+"""Measure all results on toy scenes that the documentation shows, such as how much pre-training helps.
 
-Render the toy scenes first, with tools/make_toy_scenes.py. The tool prints a table and writes
-work_dirs/prior/TASK.json. It skips finished runs and resumes interrupted ones. Some tasks add further comparisons:
-
-- depth, metaprompts-depth: the mean training depth as a constant prediction
-- referring: each sample with the sentence of another sample
-- metaprompts: fewer passes, and class names as prompts
-- each task of DMP: plain regression, and a test on scenes of domain b
-
-    python tools/measure_prior.py --seeds 0 1 2
+    python tools/measure_prior.py                       # all tasks: many hours on two cores
     python tools/measure_prior.py --task depth --seeds 0 1 2
+    python tools/measure_prior.py --workers 2 --time-limit 120
+    python tools/measure_prior.py --list
+    python tools/measure_prior.py --write
+
+The tool renders the toy scenes, trains and tests each model, and writes one file per model and seed to
+resources/measured. It skips models whose file is up to date and resumes interrupted trainings, so you can stop it at
+any time. A file is out of date if the config, tiny-sd or the renderer of the scenes has changed. The tool does not
+notice changes of other code: to measure a model again, remove its file and its folder in work_dirs/prior.
+
+--write copies the results from these files into the README files and guides.
 """
 
-import json
+import asyncio
 import sys
+import warnings
 from argparse import ArgumentParser
-from pathlib import Path
-from statistics import mean
 from subprocess import CalledProcessError
 
-from toy_runs import TASKS, WORK_DIR, latest_results, run, run_folder
+from toy_experiments.commands import run
+from toy_experiments.results import DONE, Job, describe, expected_seconds, select_jobs, state
+from toy_experiments.tables import write_pages
+from toy_experiments.tasks import TASKS
+from toy_experiments.training import OUTPUT, measure_all
 
-from mmdiffperc.command_line import add_shared, one_line_errors, seed, tool_parser
-from mmdiffperc.files import write_whole
+from mmdiffperc.command_line import add_shared, bounded, one_line_errors, tool_parser
+from mmdiffperc.files import read_json
+
+SEEDS = {seed for task in TASKS.values() for run in task.runs.values() for seed in run.seeds}
 
 
 def build_parser() -> ArgumentParser:
     """Return the command-line parser."""
     parser = tool_parser(__doc__)
-    parser.add_argument('--task', choices=TASKS, default='segmentation', help='task (default: %(default)s)')
     parser.add_argument(
-        '--seeds',
-        type=seed,
-        nargs='+',
-        default=[0, 1, 2],
-        metavar='N',
-        help='random seeds, with one run of each model per seed (default: 0 1 2)',
-    )
-    add_shared(parser, '--cfg-options')
+        '--task', nargs='+', choices=TASKS, default=list(TASKS), metavar='NAME',
+        help=f'task (some of: {", ".join(TASKS)}; default: all)',
+    )  # fmt: skip
+    parser.add_argument(
+        '--seeds', type=bounded(int, min(SEEDS), max(SEEDS)), nargs='+', metavar='N',
+        help='random seeds (default: all seeds of each model)',
+    )  # fmt: skip
+    add_shared(parser, '--workers', 'models that are trained at the same time; they share the processor cores')
+    add_shared(parser, '--time-limit', 'after which all trainings stop; default: none', metavar='MINUTES')
+    add_shared(parser, '--cfg-options', 'for a trial, which writes everything to work_dirs/trial')
+    what = parser.add_mutually_exclusive_group()
+    what.add_argument('--list', action='store_true', help='list the results, and estimate the remaining time')
+    what.add_argument('--write', action='store_true', help='write the results (to the README files and guides)')
     return parser
 
 
-def scores(host: str, config: str, work_dir: Path, options: list[str]) -> dict[str, float]:
-    """Train and validate a config, or resume an earlier run, and return the final metrics.
+def list_jobs(jobs: list[Job], workers: int):
+    """Print the state of each job and its results, and estimate how long the others take."""
+    records = {job.name: read_json(job.file) for job in jobs if job.file.exists()}
+    states = {job.name: state(job) for job in jobs}
+    for job in jobs:
+        results = describe(job, records[job.name]) if job.name in records else ''
+        print(f'{states[job.name]:8}{job.name:40}{results}'.rstrip())
+    left = [expected_seconds(job, records) for job in jobs if states[job.name] != DONE]
+    counts = ', '.join(f'{list(states.values()).count(name)} {name}' for name in ('done', 'stale', 'missing'))
+    duration = (
+        'unknown, because nothing has been measured' if None in left else f'{sum(left) / workers / 3600:.1f} hours'
+    )
+    print(f'\n{counts}. Remaining time with --workers {workers}: {duration}')
 
-    If a run stopped during its last validation, nothing is left to train, so its checkpoint is tested instead.
+
+def measure(jobs: list[Job], workers: int, minutes: float | None):
+    """Measure the jobs that are not done.
+
+    Raises:
+        ValueError: Some jobs failed.
     """
-    if not (found := final_scores(work_dir)):
-        run('mim', 'train', host, config, '--work-dir', work_dir, '--resume', '--cfg-options', *options)
-        found = final_scores(work_dir) or further_scores(host, config, work_dir, 'validation', options)
-    return found
-
-
-def final_scores(work_dir: Path) -> dict[str, float] | None:
-    """Return the metrics of the last validation, or None if the run has not finished: training lines contain a loss."""
-    logs = sorted(work_dir.glob('*/vis_data/scalars.json'))
-    entries = logs[-1].read_text().splitlines() if logs else []
-    last = json.loads(entries[-1]) if entries else {}
-    return last if last and 'loss' not in last else None
-
-
-def further_scores(host: str, config: str, work_dir: Path, name: str, options: list[str]) -> dict[str, float]:
-    """Return the metrics of a trained model in an additional test."""
-    folder = work_dir / name
-    if not list(folder.glob('*/*.json')):
-        checkpoint = (work_dir / 'last_checkpoint').read_text()
-        command = ('mim', 'test', host, config, '--checkpoint', checkpoint, '--work-dir', folder)
-        run(*command, *(('--cfg-options', *options) if options else ()))
-    return latest_results(folder)
-
-
-def constant_scores(name: str) -> dict[str, float]:
-    """Return the metrics of the mean training depth as a constant prediction."""
-    file = WORK_DIR / f'{name}-constant.json'
-    if not file.exists():
-        run('python', 'tools/constant_depth.py', TASKS[name].configs['random'], '--out-file', file)
-    return json.loads(file.read_text())
-
-
-def measure(name: str, seeds: list[int], options: list[str]) -> dict[str, list[dict]]:
-    """Return the metrics of each run as a list over the seeds, and write them to a file."""
-    task = TASKS[name]
-    results = {}
-    for start, config in task.configs.items():
-        folders = {seed: run_folder(name, start, seed) for seed in seeds}
-        results[start] = [
-            scores(task.host, config, folder, [f'randomness.seed={seed}', *options]) for seed, folder in folders.items()
-        ]
-        for test, changes in task.tests.items():
-            results[f'{start}, {test}'] = [
-                further_scores(task.host, config, folder, test, [*changes, *options]) for folder in folders.values()
-            ]
-    if task.constant_depth:
-        results['none: mean training depth'] = [constant_scores(name)] * len(seeds)
-    write_whole(WORK_DIR / f'{name}.json', json.dumps(results))
-    return results
-
-
-def print_table(results: dict[str, list[dict]], seeds: list[int], metric: str, form: str):
-    """Print one metric of all runs as a Markdown table."""
-    print(f'\n| {metric} | ' + ' | '.join(f'seed {seed}' for seed in seeds) + ' | mean |')
-    print('|---' * (len(seeds) + 2) + '|')
-    for start, found in results.items():
-        values = [scored[metric] for scored in found]
-        print(f'| {start} | ' + ' | '.join(f'{value:{form}}' for value in [*values, mean(values)]) + ' |')
+    if not (waiting := [job for job in jobs if state(job) != DONE]):
+        print('All results are up to date.')
+        return
+    run('python', 'tools/make_toy_scenes.py', '--workers', str(workers))
+    if failed := asyncio.run(measure_all(waiting, workers, minutes and 60 * minutes)):
+        raise ValueError(f'failed: {", ".join(f"{job.name} (see {job.folder / OUTPUT})" for job in failed)}')
 
 
 @one_line_errors(ValueError, OSError, CalledProcessError)
 def main(arguments=None):
-    """Train and test what is missing, and print the tables."""
+    """Run the tool, by default with the arguments of the command line."""
     args = build_parser().parse_args(arguments)
-    options = [f'{key}={value}' for key, value in (args.cfg_options or {}).items()]
-    results = measure(args.task, args.seeds, options)
-    for metric, form in TASKS[args.task].metrics.items():
-        print_table(results, args.seeds, metric, form)
+    warnings.simplefilter('ignore')  # mmengine warns whenever it reads a config of a host
+    jobs = list(select_jobs(args.task, args.seeds, args.cfg_options or {}))
+    if args.list:
+        list_jobs(jobs, args.workers)
+    elif args.write:
+        for name, obstacle in write_pages().items():
+            print(f'{name} is unchanged: {obstacle}')
+    else:
+        measure(jobs, args.workers, args.time_limit)
 
 
 if __name__ == '__main__':

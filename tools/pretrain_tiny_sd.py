@@ -459,9 +459,7 @@ def build_parser() -> ArgumentParser:
     parser.add_argument(
         '--start-from', type=Path, metavar='FOLDER', help='exported folder whose parts to train further'
     )
-    parser.add_argument(
-        '--time-limit', type=positive_float, metavar='MINUTES', help='time after which training stops (default: none)'
-    )
+    add_shared(parser, '--time-limit', 'after which training stops; default: none', metavar='MINUTES')
     parser.add_argument(
         '--last-stage', choices=PARTS, default='unet', help='training after which to stop (default: %(default)s)'
     )

@@ -36,7 +36,7 @@ from mmdiffperc.toy_scenes import TOY_CLASSES
 from mmdiffperc.weights.architectures import build_unet
 
 NOTHING = 255  # label of the pixels that are not counted
-EPOCHS, CELLS, LEARNING_RATE = 20, 4096, 0.01
+STEPS, CELLS, LEARNING_RATE = 1000, 4096, 0.01  # of the classifier: equally many for coarse and fine features
 CHUNK = 32  # images at a time in full resolution
 
 
@@ -116,13 +116,13 @@ def fit_classifier(features: torch.Tensor, labels: torch.Tensor, seed: int) -> n
     linear = nn.Linear(cells.shape[1], len(TOY_CLASSES))
     nn.init.zeros_(linear.weight), nn.init.zeros_(linear.bias)
     optimizer = torch.optim.Adam(linear.parameters(), LEARNING_RATE)
-    schedule = torch.optim.lr_scheduler.LinearLR(optimizer, 1, 0, EPOCHS)
-    for _ in range(EPOCHS):
-        for chosen in torch.randperm(len(cells), generator=generator).split(CELLS):
-            loss = -(shares[chosen] * linear(norm(cells[chosen])).log_softmax(1)).sum(1).mean()
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
+    schedule = torch.optim.lr_scheduler.LinearLR(optimizer, 1, 0, STEPS)
+    for _ in range(STEPS):
+        chosen = torch.randint(len(cells), (CELLS,), generator=generator)
+        loss = -(shares[chosen] * linear(norm(cells[chosen])).log_softmax(1)).sum(1).mean()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
         schedule.step()
     return nn.Sequential(norm, linear)
 

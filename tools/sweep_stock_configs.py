@@ -36,7 +36,7 @@ def build_parser() -> ArgumentParser:
     parser.add_argument('--only', default='', metavar='TEXT', help='try only configs whose name contains this text')
     parser.add_argument('--full-mmcv', action='store_true', help='do nothing unless full mmcv is installed')
     what = parser.add_mutually_exclusive_group()
-    what.add_argument('--write', action='store_true', help=f'write {PAGE.parent.name}/{PAGE.name}')
+    what.add_argument('--write', action='store_true', help=f'write the results (to {PAGE.parent.name}/{PAGE.name})')
     what.add_argument('--check', action='store_true', help=f'fail if {PAGE.parent.name}/{PAGE.name} is out of date')
     return parser
 

@@ -59,6 +59,13 @@ bounds what the model can draw, and the squared error of the predicted velocity.
 The model knows toy scenes only. Licence: Apache-2.0, like the code.
 """
 
+SCORES = """Each caption names one or two objects, and the model draws one sample per caption. A classifier, which
+`tools/score_tiny_sd.py` trained on rendered scenes, looks for the nouns and for the pairs of colour and noun. The table
+shows how often it finds everything that the caption names, and how often it does so with the captions of other images
+(by chance). Scenes are held-out renderings with captions of their own objects. Reconstructions are the same scenes
+after the autoencoder, the ceiling for samples.
+"""
+
 
 def write_card(path: Path, pipeline: StableDiffusionPipeline, history: list[dict], shares: dict[str, float], **data):
     """Write the model card, with the sizes of the parts, the data, and the stages of the training."""
@@ -78,6 +85,22 @@ def stage_row(stage: dict) -> str:
     if 'psnr' in stage:
         measured = 'PSNR ' + ', '.join(f'{domain} {value:.1f} dB' for domain, value in stage['psnr'].items())
     return f'| {name} | {stage["step"]:,} | {stage["batch_size"]} | {losses} | {measured} |'
+
+
+def score_lines(results: dict[str, dict]) -> list[str]:
+    """Return the lines of the card that show how often samples agree with their captions.
+
+    Args:
+        results (dict[str, dict]): Contents of the files scores.json that ``score_tiny_sd.py`` writes, by the name of
+            the model.
+    """
+    columns = ('nouns', 'nouns by chance', 'pairs', 'pairs by chance')
+    lines = [SCORES, f'| images | {" | ".join(columns)} |', '|---' * (1 + len(columns)) + '|']
+    for images in ('samples', 'reconstructions', 'scenes'):
+        for model, scores in results.items():
+            shares = [f'{100 * scores["images"][images][column]:.1f} %' for column in columns]
+            lines.append(f'| {images}, {model} | {" | ".join(shares)} |')
+    return lines
 
 
 def draw(pipeline: StableDiffusionPipeline, size: int, per_caption: int = 4, num_steps: int = 50) -> np.ndarray:

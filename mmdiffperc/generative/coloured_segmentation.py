@@ -68,6 +68,8 @@ class ColouredSegMetric(BaseMetric):
         palette (str | Sequence): See :func:`.resolve_palette`.
         classes (Sequence[int], optional): See :func:`.colours_to_classes`.
         ignore_index (int): Label of the true pixels that are ignored. Defaults to 255.
+        ignore_black (bool): Ignore true colours that are black, which is how :func:`.classes_to_colours` draws labels
+            beyond the palette. Defaults to False.
         per_class (bool): Also report IoU and accuracy of each class. Defaults to False.
         **kwargs: Arguments of mmengine's ``BaseMetric``.
 
@@ -81,6 +83,7 @@ class ColouredSegMetric(BaseMetric):
         palette: Palette,
         classes: Classes | None = None,
         ignore_index: Label = 255,
+        ignore_black: bool = False,
         per_class: bool = False,
         **kwargs,
     ):
@@ -90,6 +93,7 @@ class ColouredSegMetric(BaseMetric):
         if missing := [index for index in classes or () if index >= len(self.palette)]:
             raise ValueError(f'classes {missing}: the palette has classes 0 to {len(self.palette) - 1}')
         self.ignore_index = ignore_index
+        self.ignore_black = ignore_black
         self.per_class = per_class
 
     def process(self, data_batch: dict, data_samples: Sequence[dict]):
@@ -109,7 +113,10 @@ class ColouredSegMetric(BaseMetric):
         if 'gt_sem_seg' in sample:
             truth = sample['gt_sem_seg']['data'].squeeze(0).long().cpu().numpy()
         else:
-            truth = self._classes_of(sample['gt_target']['data'])
+            colours = sample['gt_target']['data']
+            truth = self._classes_of(colours)
+            if self.ignore_black:
+                truth[(colours == 0).all(0).cpu().numpy()] = self.ignore_index
         return confusion_matrix(pred, truth, len(self.palette), self.ignore_index, sample.get('img_path'))
 
     def _classes_of(self, colours: torch.Tensor, classes: Sequence[int] | None = None) -> np.ndarray:

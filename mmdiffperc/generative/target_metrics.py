@@ -18,6 +18,8 @@ from mmdiffperc.validation import Expected, Listed, PositiveFloat, PositiveOrInf
 from .target_codec import stretch
 
 Measures = Annotated[Listed[str], Expected('a list of names of measures')]
+# Eight bits store mid-grey as 128 / 255, a normal of length 0.007.
+NO_DIRECTION = 0.01
 NORMALISED_DEPTH = ('l1', 'mse', 'rmse')
 
 
@@ -108,7 +110,8 @@ class NormalMapMetric(TargetMetric):
     - ``angular``: the official error of DMP, the mean angle between the *colours* in radians. It is less than half as
       large as the angle between the normals.
 
-    Normals need not have unit length. Pixels whose truth is NaN or has no direction (mid-grey) do not count.
+    Normals need not have unit length. Pixels whose truth is NaN or has no direction do not count: mid-grey, also when
+    it is rounded to eight bits.
 
     The arguments are those of :class:`.TargetMetric`.
     """
@@ -117,7 +120,7 @@ class NormalMapMetric(TargetMetric):
 
     def measure(self, pred: torch.Tensor, truth: torch.Tensor) -> dict[str, float]:
         """Compute all measures of colours ``(3, H, W)``."""
-        counted = ((2 * truth - 1) ** 2).sum(0) > 0  # False where it is NaN
+        counted = ((2 * truth - 1) ** 2).sum(0) > NO_DIRECTION**2  # False where it is NaN
         if not counted.any():
             return dict.fromkeys(self.MEASURES, np.nan)
         pred, truth = pred[:, counted], truth[:, counted]

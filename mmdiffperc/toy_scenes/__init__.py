@@ -1,4 +1,4 @@
-"""Toy scenes: small rendered rooms with exact ground truth for every task, generated from a seed."""
+"""Toy scenes: small rendered scenes with exact ground truth for every task, generated from a seed."""
 
 from .language import caption, referring_expressions
 from .render import render

@@ -1,8 +1,8 @@
 """Line drawings of scenes: contours, hatching and a pale wash of colour on paper."""
 
 from dataclasses import dataclass
+from itertools import product
 
-import cv2
 import numpy as np
 
 # A contour separates pixels of one thing whose normals differ by more than 40 degrees, or whose depths have a greater
@@ -61,8 +61,15 @@ class Pen:
 
     def _contours(self, things, normals, depth):
         """Return the coverage (H, W) of the pixels by contours."""
-        distance = cv2.distanceTransform((~breaks(things, normals, depth)).astype(np.uint8), cv2.DIST_L2, 5)
-        return (0.5 + self.width * min(depth.shape) / 2 - distance).clip(0, 1)
+        (height, width), reach = depth.shape, 0.5 + self.width * min(depth.shape) / 2
+        radius = int(reach)
+        padded = np.pad(breaks(things, normals, depth), radius)
+        coverage = np.zeros(depth.shape)
+        for down, right in product(range(-radius, radius + 1), repeat=2):
+            if (ink := min(reach - np.hypot(down, right), 1)) > 0:
+                shifted = padded[radius + down : radius + down + height, radius + right : radius + right + width]
+                np.maximum(coverage, ink * shifted, out=coverage)
+        return coverage
 
     def _hatching(self, shape):
         """Return the coverage (H, W) of the pixels by parallel lines."""

@@ -9,6 +9,7 @@ FAR = 60.0
 SKY = -1
 # Shadow rays start this many metres above the surface, so that it does not shadow itself.
 LIFT = 2e-3
+CORNERS = np.array(list(product((-1, 1), repeat=3)), np.float32)  # of a box, in units of its half extents
 
 
 def trace(scene, height, width):
@@ -53,13 +54,16 @@ def lit(scene, points, normals):
     """
     to_light = scene.light.position - points
     reached = np.einsum('nc,nc->n', to_light, normals) > 0
-    lifted = points + LIFT * normals
+    facing = np.flatnonzero(reached)
+    lifted, to_light = points[facing] + LIFT * normals[facing], to_light[facing]
     squared = np.einsum('nc,nc->n', to_light, to_light)
-    for part in scene.parts:
-        near = reached & _passes(lifted, to_light, squared, part.centre, part.radius)
-        indices = np.flatnonzero(near)
-        t_in, t_out = part.intersect(lifted[indices], to_light[indices])
-        reached[indices] = ~((t_in < t_out) & (t_out > 0) & (t_in < 1))
+    for thing in scene.things:
+        near = np.flatnonzero(_passes(lifted, to_light, squared, thing.position, thing.radius))
+        origins, directions = lifted[near], to_light[near]
+        for part in thing.parts:
+            nearer = np.flatnonzero(_passes(origins, directions, squared[near], part.centre, part.radius))
+            t_in, t_out = part.intersect(origins[nearer], directions[nearer])
+            reached[facing[near[nearer[(t_in < t_out) & (t_out > 0) & (t_in < 1)]]]] = False
     return reached
 
 
@@ -74,8 +78,7 @@ def _passes(points, directions, squared, centre, radius):
 
 def _window(part, camera, height, width):
     """Return the region of the image that can show a part, as a pair of slices."""
-    signs = np.array(list(product((-1, 1), repeat=3)), np.float32)
-    corners = (signs * part.half_extents) @ part.rotation.T + part.centre
+    corners = (CORNERS * part.half_extents) @ part.rotation.T + part.centre
     xy, _ = camera.project(corners, height, width)
     low = np.clip(np.floor(xy.min(axis=0)).astype(int), 0, (width, height))
     high = np.clip(np.ceil(xy.max(axis=0)).astype(int), 0, (width, height))

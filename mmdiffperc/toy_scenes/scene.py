@@ -101,6 +101,12 @@ class SceneObject:
         """np.ndarray: Mean of the centres of its parts (3,), in the world."""
         return np.mean([part.centre for part in self.parts], axis=0)
 
+    @property
+    def radius(self):
+        """float: Radius of a sphere around ``position`` that contains all parts."""
+        position = self.position
+        return 1.001 * max(np.linalg.norm(part.centre - position) + part.radius for part in self.parts)
+
     def placed(self, angle, position):
         """Return a copy that is turned about the vertical axis by an angle, then moved by ``position`` (3,)."""
         turn, position = yaw(angle), np.asarray(position, np.float32)

@@ -40,6 +40,7 @@ TOOLS = {
         'predict',
         'pretrain_tiny_sd',
         'publish_checkpoint',
+        'score_tiny_sd',
         'swap_backbone',
         'sweep_stock_configs',
         'visualize_attention',
@@ -55,7 +56,7 @@ NO_DEVICE = ('', 'x', 'gpu', 'tpu', 'cuda:99', 'cuda:x', 'meta', '-1')
 NO_CONFIG = ('', 'picture.png', 'missing.py', 'missing.json', 'folder')
 FLOATS = (
     '--guidance-scale', '--temperature', '--top-p', '--png-scale', '--threshold', '--box', '--autoencoder-lr',
-    '--save-every', '--lr',
+    '--save-every', '--lr', '--snr-gamma', '--time-limit',
 )  # fmt: skip
 BELOW_ZERO = ('--threshold', '--box')
 FIGURES = ('figure', 'figure.txt', 'figure.exe', '.png')
@@ -205,7 +206,7 @@ FILES = [
     ('make_metadata', ['folder'], 'folder'),
     ('make_metadata', ['.', '--text-file', 'empty.txt'], 'empty.txt'),
     ('make_metadata', ['.', '--text-file', 'missing.txt'], '--text-file'),
-    ('make_metadata', ['.', '--model', 'missing'], '--model'),
+    ('make_metadata', ['.', '--model', 'missing'], 'missing'),
     ('make_images', ['missing.txt', '--out', 'out', '--model', 'tiny-sd'], 'missing.txt'),
     ('make_images', ['empty.txt', '--out', 'out', '--model', 'tiny-sd'], 'empty.txt'),
     ('make_images', ['binary.txt', '--out', 'out', '--model', 'tiny-sd'], 'binary.txt'),
@@ -243,6 +244,7 @@ FILES = [
     ('convert_checkpoint', ['empty.txt', '--out-file', 'out.pth'], 'empty.txt'),
     ('publish_checkpoint', ['missing.pth', '--out-file', 'out.pth'], 'missing.pth'),
     ('publish_checkpoint', ['picture.png', '--out-file', 'out.pth'], 'picture.png'),
+    ('score_tiny_sd', ['folder'], 'folder'),
     ('kitti', ['--out', 'out', '--raw', 'missing', '--depth', 'folder'], '-list'),
     ('kitti', ['--out', 'out', '--raw', 'missing', '--depth', 'folder', '--test-list', 'text.txt'], 'text.txt'),
     ('kitti', ['--out', 'out', '--raw', 'folder', '--depth', 'folder', '--test-list', 'missing.txt'], 'missing.txt'),

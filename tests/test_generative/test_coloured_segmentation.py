@@ -71,6 +71,14 @@ def test_measures():
     assert found['IoU.1'] == pytest.approx(25) and np.isnan(found['IoU.3']) and np.isnan(found['Acc.2'])
 
 
+@pytest.mark.parametrize(('ignore_black', 'accuracy'), [(True, 100), (False, 50)])
+def test_black_can_be_ignored(ignore_black, accuracy):
+    truth = torch.tensor([[PALETTE[3], (0, 0, 0)]]).permute(2, 0, 1) / 255
+    metric = ColouredSegMetric(PALETTE, ignore_black=ignore_black)
+    metric.process({}, [dict(pred_target=painted([[3, 1]]), gt_target=dict(data=truth))])
+    assert metric.evaluate(1)['aAcc'] == accuracy
+
+
 def test_other_size():
     sample = dict(pred_target=painted([[0, 1]]), gt_target=painted([[0]]), img_path='a.png')
     with pytest.raises(ValueError, match=r'a.png.*\(1, 2\).*\(1, 1\)'):

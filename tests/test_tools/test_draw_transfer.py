@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 from mmengine.config import Config
-from toy_runs import TASKS
+from toy_experiments.tasks import TASKS
 
 from mmdiffperc.registry import MODELS
 from mmdiffperc.toy_scenes.writers import DatasetSpec, write_dataset
@@ -36,21 +36,21 @@ def draw(repository, monkeypatch):
 
 def small(task, target, folder):
     """The task with small images, one step, and without its third model; a checkpoint of each of its models."""
-    configs = {}
-    for name, path in list(task.configs.items())[:2]:
-        config = Config.fromfile(ROOT / path)
+    runs = {}
+    for name, run in list(task.runs.items())[:2]:
+        config = Config.fromfile(ROOT / run.config)
         config.model.num_steps = 1
         config.test_dataloader.dataset.data_root = str(folder / 'data/dmp_b')
         next(one for one in config.test_dataloader.dataset.pipeline if one.type == 'Resize').scale = (64, 64)
         config.dump(folder / f'{target}-{name}.py')
-        run = folder / f'work_dirs/prior/dmp-{target}-{name}-seed1'
-        run.mkdir(parents=True)
+        trained = folder / f'work_dirs/prior/dmp-{target}/{name}-seed1'
+        trained.mkdir(parents=True)
         model = MODELS.build(config.model)
         model.init_weights()
-        torch.save(dict(state_dict=model.state_dict()), run / 'iter_7.pth')
-        (run / 'last_checkpoint').write_text(str(run / 'iter_7.pth'))
-        configs[name] = str(folder / f'{target}-{name}.py')
-    return replace(task, configs=configs)
+        torch.save(dict(state_dict=model.state_dict()), trained / 'iter_7.pth')
+        (trained / 'last_checkpoint').write_text(str(trained / 'iter_7.pth'))
+        runs[name] = replace(run, config=str(folder / f'{target}-{name}.py'))
+    return replace(task, runs=runs)
 
 
 def test_draws_a_row_for_each_target_and_index(draw, tmp_path, capsys):

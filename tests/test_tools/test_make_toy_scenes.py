@@ -14,12 +14,13 @@ ROOT = Path(__file__).parents[2]
 
 def test_writes_what_is_named(tmp_path, capsys):
     sizes = ['--num-train', '2', '--num-val', '1', '--size', '40', '48']
-    assert main(['--out', str(tmp_path), *sizes, '--seed', '7', '--formats', 'nyu_b', 'ade', '--workers', '2']) == 0
+    options = ['--formats', 'nyu_b', 'ade', '--domain', 'd', '--workers', '2']
+    assert main(['--out', str(tmp_path), *sizes, '--seed', '7', *options]) == 0
     shown = capsys.readouterr()
     assert f'{tmp_path / "ade"}: written' in shown.out and '4/4' in shown.err
-    for name in ('ade', 'nyu_b'):
+    for name, domain in (('ade', 'd'), ('nyu_b', 'b')):
         assert json.loads((tmp_path / name / 'toy_scenes.json').read_text()) == dict(
-            num_train=2, num_val=1, size=[40, 48], seed=7, generator=2
+            num_train=2, num_val=1, size=[40, 48], seed=7, domain=domain, generator=2
         )
     assert len(list((tmp_path / 'ade/images/training').iterdir())) == 2
 

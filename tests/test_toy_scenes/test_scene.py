@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -63,3 +65,11 @@ def test_camera_axes():
     # Pitched downwards: what is straight ahead of the body appears above the optical axis.
     assert ahead[2] < 0 and ahead[1] > 0
     assert np.allclose(right, [1, 0, 0], atol=1e-6) and above[1] > 0.9
+
+
+def test_sphere_around_an_object_contains_its_parts():
+    """Two balls at a distance of 2, of which the larger one has a radius of 0.5."""
+    one, other = (single('sphere', [x, 1, 0], [size] * 3).parts[0] for x, size in ((-1, 0.5), (1, 0.25)))
+    pair = replace(single('sphere', [0, 0, 0], [1, 1, 1]), parts=(one, other))
+    assert pair.position == pytest.approx([0, 1, 0]) and pair.radius == pytest.approx(1.5, rel=0.01)
+    assert pair.radius >= 1.5

@@ -47,6 +47,7 @@ class DatasetSpec:
         size (int | tuple[int, int]): Side of the square images, or (height, width), in pixels.
         seed (int): A scene is a function of the seed, the domain, the split and its number.
         formats (tuple[str]): Keys of ``FORMATS``. Defaults to the formats that the configs read.
+        domain (str): Key of ``DOMAINS``: the domain of the formats whose names do not state one. Defaults to 'a'.
 
     Raises:
         ValueError: A value is out of range.
@@ -57,6 +58,7 @@ class DatasetSpec:
     size: Size = 128
     seed: NonNegativeInt = 0
     formats: Listed[Literal[tuple(FORMATS)]] = READ_BY_CONFIGS
+    domain: Literal[tuple(DOMAINS)] = 'a'
 
 
 def write_dataset(out, spec, workers=1):
@@ -76,31 +78,32 @@ def write_dataset(out, spec, workers=1):
         FileExistsError: The folder of a format holds something else, or scenes with other arguments.
     """
     out = Path(out).absolute()
-    missing = [name for name in dict.fromkeys(spec.formats) if not _is_written(out / name, spec)]
+    missing = [name for name in dict.fromkeys(spec.formats) if not _is_written(out, name, spec)]
     if not missing:
         return []
     try:
         _write(out, spec, missing, workers)
     except OSError:
         # Another process may have written some of them in the meantime; anything else is an error.
-        if not any(_is_written(out / name, spec) for name in missing):
+        if not any(_is_written(out, name, spec) for name in missing):
             raise
         write_dataset(out, spec, workers)
     return missing
 
 
-def make_sample(spec, split, index, domain='a'):
+def make_sample(spec, split, index, domain=None):
     """Render one scene of a data set and describe it.
 
     Args:
         spec (DatasetSpec): The data set.
         split (str): 'train' or 'val'.
         index (int): Number within the split.
-        domain (str): Key of ``DOMAINS``. Defaults to 'a'.
+        domain (str, optional): Key of ``DOMAINS``. Default: the domain of the data set.
 
     Returns:
         Sample: A pure function of the arguments.
     """
+    domain = domain or spec.domain
     seed = [spec.seed, list(DOMAINS).index(domain), SPLITS.index(split), index]
     rendering = render(sample_scene(seed, domain), spec.size)
     rng = np.random.default_rng([*seed, 1])
@@ -115,13 +118,14 @@ def make_sample(spec, split, index, domain='a'):
     )
 
 
-def _is_written(folder, spec):
+def _is_written(out, name, spec):
     """Return whether the folder of a format holds these scenes; raise an error if it holds anything else."""
+    folder = out / name
     if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
         return False
     if not (folder / MANIFEST).is_file():
         raise FileExistsError(f'{folder} exists, but is not a finished toy data set: name another folder, or remove it')
-    found, wanted = json.loads((folder / MANIFEST).read_text()), json.loads(_manifest(spec))
+    found, wanted = json.loads((folder / MANIFEST).read_text()), json.loads(_manifest(name, spec))
     if found != wanted:
         raise FileExistsError(
             f'{folder} holds toy scenes with other arguments: expected {wanted}, got {found}. Name another folder, or '
@@ -130,8 +134,12 @@ def _is_written(folder, spec):
     return True
 
 
-def _manifest(spec):
-    arguments = asdict(spec) | dict(generator=GENERATOR)
+def _domain(name, spec):
+    return FORMATS[name].domain or spec.domain
+
+
+def _manifest(name, spec):
+    arguments = asdict(spec) | dict(domain=_domain(name, spec), generator=GENERATOR)
     del arguments['formats']
     return json.dumps(arguments, indent=2) + '\n'
 
@@ -147,13 +155,13 @@ def _write(out, spec, formats, workers):
                     writers[name].add(record)
         for name, writer in writers.items():
             writer.close()
-            write_file(roots[name] / MANIFEST, _manifest(spec))
+            write_file(roots[name] / MANIFEST, _manifest(name, spec))
 
 
 def _scenes(spec, formats):
     """Return the domain, the split and the number of every scene."""
     numbers = dict(train=spec.num_train, val=spec.num_val)
-    parts = sorted({(FORMATS[name].domain, split) for name in formats for split in FORMATS[name].splits})
+    parts = sorted({(_domain(name, spec), split) for name in formats for split in FORMATS[name].splits})
     return [(domain, split, index) for domain, split in parts for index in range(numbers[split])]
 
 
@@ -177,5 +185,5 @@ def _write_scene(roots, spec, scene):
     return {
         name: FORMATS[name].writer.write_scene(root, sample)
         for name, root in roots.items()
-        if FORMATS[name].domain == domain
+        if _domain(name, spec) == domain and split in FORMATS[name].splits
     }

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from mmdiffperc.generative.coloured_segmentation import classes_to_colours
 from mmdiffperc.generative.target_stores import lmdb_errors, new_database, put
 from mmdiffperc.inference.metadata import METADATA, metadata_line
 from mmdiffperc.inference.writers import encode_npz, encode_png
@@ -19,10 +20,10 @@ class DmpWriter(Writer):
     :class:`.ImageTargetDataset` reads them. A line of ``metadata.jsonl`` holds ``file_name`` and ``text``, a list of
     captions. An lmdb maps the file name to
 
-    - ``normals``: PNG, ``(n + 1) / 2`` in eight bits;
+    - ``normals``: PNG, ``(n + 1) / 2`` in eight bits; mid-grey for the sky;
     - ``albedo``, ``shading``: PNG, [0, 1] in eight bits (shading above 1 is clipped);
-    - ``segmentation``: PNG, the colours of ``TOY_PALETTE``;
-    - ``depth``: npz, array ``x`` (H, W), float32, in metres.
+    - ``segmentation``: PNG, the colours of ``TOY_PALETTE``; black for the sky and the scenery;
+    - ``depth``: npz, array ``x`` (H, W), float32, in metres; 0 for the sky.
     """
 
     def __init__(self, root, splits=SPLITS):
@@ -43,7 +44,7 @@ class DmpWriter(Writer):
             depth=encode_npz(x=rendering.depth),
             albedo=encode_png(to_uint8(rendering.albedo)),
             shading=encode_png(to_uint8(rendering.shading)),
-            segmentation=encode_png(np.array(TOY_PALETTE, np.uint8)[rendering.semantic]),
+            segmentation=encode_png(classes_to_colours(rendering.semantic, np.array(TOY_PALETTE, np.uint8))),
         )
         return sample.split, sample.file_name, line, targets
 

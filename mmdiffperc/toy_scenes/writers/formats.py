@@ -2,6 +2,8 @@
 
 from typing import NamedTuple
 
+from mmdiffperc.toy_scenes.domains import DOMAINS
+
 from .base import SPLITS, Writer
 from .coco import CocoWriter, RefCocoWriter
 from .dmp import DmpWriter
@@ -13,17 +15,22 @@ class Format(NamedTuple):
 
     Args:
         writer (type[Writer]): Writes it.
-        domain (str): Key of ``DOMAINS``.
+        domain (str, optional): Key of ``DOMAINS``; None for the domain of the :class:`.DatasetSpec`.
         splits (tuple[str]): Some of ``SPLITS``.
     """
 
     writer: type[Writer]
-    domain: str
+    domain: str | None
     splits: tuple
 
 
 _WRITERS = {'ade': AdeWriter, 'nyu': NyuWriter, 'coco': CocoWriter, 'refcoco': RefCocoWriter, 'dmp': DmpWriter}
-FORMATS = {name: Format(writer, 'a', SPLITS) for name, writer in _WRITERS.items()}
-# Domain b tests generalisation, so that nothing is trained on it.
-FORMATS |= {f'{name}_b': Format(writer, 'b', ('val',)) for name, writer in _WRITERS.items()}
+FORMATS = {name: Format(writer, None, SPLITS) for name, writer in _WRITERS.items()}
+# The other domains test models that were trained on domain a.
+FORMATS |= {
+    f'{name}_{domain}': Format(writer, domain, ('val',))
+    for domain in DOMAINS
+    if domain != 'a'
+    for name, writer in _WRITERS.items()
+}
 READ_BY_CONFIGS = (*_WRITERS, 'dmp_b')

@@ -16,5 +16,8 @@ evaluation = dict(dataset=dict(data_prefix=dict(target_path='targets/val/depth')
 val_dataloader = evaluation
 test_dataloader = evaluation
 # The second metric computes the RMSE as the paper does: it maps the range of each depth map to [0, 1] first.
-val_evaluator = [dict(type='DepthMapMetric'), dict(type='DepthMapMetric', normalise=True, prefix='normalised')]
+val_evaluator = [
+    dict(type='DepthMapMetric', max_depth=model['target_scale']),
+    dict(type='DepthMapMetric', normalise=True, prefix='normalised'),
+]
 test_evaluator = val_evaluator

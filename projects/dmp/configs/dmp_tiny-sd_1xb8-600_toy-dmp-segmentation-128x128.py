@@ -25,5 +25,5 @@ palette = [
     (128, 0, 255),
     (255, 255, 255),
 ]
-val_evaluator = dict(type='ColouredSegMetric', palette=palette)
+val_evaluator = dict(type='ColouredSegMetric', palette=palette, ignore_black=True)
 test_evaluator = val_evaluator

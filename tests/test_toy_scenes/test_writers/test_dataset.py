@@ -32,6 +32,7 @@ def test_another_seed_domain_or_split_gives_other_scenes():
     for sample in (
         make_sample(DatasetSpec(2, 1, 32, seed=6), 'train', 0),
         make_sample(SMALL, 'train', 0, 'b'),
+        make_sample(replace(SMALL, domain='d'), 'train', 0),
         make_sample(SMALL, 'val', 0),
     ):
         assert (sample.rendering.image != image).mean() > 0.5
@@ -49,6 +50,20 @@ def test_each_format_is_a_folder_and_domain_b_is_for_validation(written):
     assert sorted(path.name for path in (written / 'dmp_b').iterdir()) == ['targets', 'toy_scenes.json', 'val']
     image = next((written / 'dmp_b/val').glob('*.png'))
     assert image.read_bytes() == make_sample(SMALL, 'val', 0, 'b').png
+
+
+def test_domain_of_a_data_set_has_both_splits(tmp_path):
+    spec = replace(SMALL, formats=('nyu', 'nyu_c', 'nyu_b'), domain='c')
+    write_dataset(tmp_path, spec)
+    found = {path.relative_to(tmp_path).as_posix(): path.read_bytes() for path in tmp_path.glob('*/images/*/*.png')}
+    expected = {
+        f'nyu/images/train/outdoors_00000{index}.png': make_sample(spec, 'train', index).png for index in (0, 1)
+    }
+    one, other = make_sample(spec, 'val', 0), make_sample(SMALL, 'val', 0, 'b')
+    expected |= {f'{name}/images/test/{one.file_name}': one.png for name in ('nyu', 'nyu_c')}
+    assert found == expected | {f'nyu_b/images/test/{other.file_name}': other.png}
+    with pytest.raises(FileExistsError, match="'domain': 'd'.*'domain': 'c'"):
+        write_dataset(tmp_path, replace(spec, domain='d'))
 
 
 def test_finished_data_set_is_left_alone(written):
@@ -115,9 +130,9 @@ def test_full_disk_of_a_database_leaves_nothing(tmp_path, size):
 
 
 def test_manifest_states_the_arguments(written):
-    for name in ('nyu', 'dmp_b'):
+    for name, domain in (('nyu', 'a'), ('dmp_b', 'b')):
         manifest = json.loads((written / name / 'toy_scenes.json').read_text())
-        assert manifest == dict(num_train=2, num_val=1, size=32, seed=5, generator=2)
+        assert manifest == dict(num_train=2, num_val=1, size=32, seed=5, domain=domain, generator=2)
 
 
 @pytest.mark.parametrize(
@@ -131,6 +146,7 @@ def test_manifest_states_the_arguments(written):
         (dict(size=10**9), 'size=1000000000'),
         (dict(seed=-1), r'seed=-1.*\b0\b'),
         (dict(formats=('voc',)), r"formats\[0\]='voc'.*'ade'"),
+        (dict(domain='e'), "domain='e'.*'a'.*'d'"),
         (dict(formats=()), r'formats=\(\).*\b1\b'),
     ],
 )

@@ -6,8 +6,11 @@ import cv2
 import numpy as np
 import pytest
 
+from mmdiffperc.generative import ColouredSegMetric, DepthMapMetric, LoadTarget, NormalMapMetric
+from mmdiffperc.generative.target_dataset import to_channels_first
 from mmdiffperc.generative.target_stores import LmdbTargets
 from mmdiffperc.toy_scenes import TOY_PALETTE
+from mmdiffperc.toy_scenes.vocabulary import IGNORED
 from mmdiffperc.toy_scenes.writers import DatasetSpec, make_sample, write_dataset
 
 
@@ -38,6 +41,33 @@ def test_targets_are_the_ground_truth(toy_root, toy_spec, split):
             assert abs(rgb(target(toy_root, split, kind, name)) / 255 - expected).max() <= 0.5 / 255 + 1e-6
         colours = rgb(target(toy_root, split, 'segmentation', name))
         assert (colours == np.array(TOY_PALETTE)[truth.semantic]).all()
+
+
+def test_metrics_ignore_the_sky_and_the_scenery(tmp_path):
+    """Predictions that are right elsewhere are perfect."""
+    spec = DatasetSpec(1, 1, 48, seed=3, formats=('dmp_c',))
+    write_dataset(tmp_path, spec)
+    sample = make_sample(spec, 'val', 0, 'c')
+    truth, name = sample.rendering, sample.file_name
+    sky, ignored = truth.depth == 0, truth.semantic == IGNORED
+    assert 0 < sky.sum() < ignored.sum()
+    metrics = dict(
+        normals=(NormalMapMetric(['mean']), sky, 3, 'mean'),
+        depth=(DepthMapMetric(['rmse'], max_depth=10.0), sky | (truth.depth >= 10), 1, 'rmse'),
+        segmentation=(ColouredSegMetric(TOY_PALETTE, ignore_black=True), ignored, 3, 'aAcc'),
+    )
+    for kind, (metric, uncounted, channels, measure) in metrics.items():
+        load = LoadTarget('F' if channels == 1 else 'RGB')
+        path = str(tmp_path / 'dmp_c/targets/val' / kind)
+        target = load(dict(target_path=path, target_key=name, ori_shape=(48, 48)))['gt_target'].reshape(
+            48, 48, channels
+        )
+        pred = np.where(uncounted[..., None], 0.9, target)
+        maps = {
+            key: dict(data=to_channels_first(value)) for key, value in (('pred_target', pred), ('gt_target', target))
+        }
+        metric.process({}, [maps])
+        assert metric.evaluate(1)[measure] == (100 if measure == 'aAcc' else pytest.approx(0, abs=1e-4)), kind
 
 
 def test_without_lmdb_the_error_names_the_extra(tmp_path, monkeypatch):

@@ -9,9 +9,10 @@ BASES = [*ROOT.glob('configs/_base_/datasets/toy_*.py'), *ROOT.glob('projects/*/
 
 
 def test_formats_of_each_domain():
-    assert set(FORMATS) == {name + domain for name in ('ade', 'nyu', 'coco', 'refcoco', 'dmp') for domain in ('', '_b')}
-    assert FORMATS['coco'] == (CocoWriter, 'a', ('train', 'val'))
-    assert FORMATS['coco_b'] == (CocoWriter, 'b', ('val',))
+    names, domains = ('ade', 'nyu', 'coco', 'refcoco', 'dmp'), ('', '_b', '_c', '_d')
+    assert set(FORMATS) == {name + domain for name in names for domain in domains}
+    assert FORMATS['coco'] == (CocoWriter, None, ('train', 'val'))
+    assert FORMATS['coco_d'] == (CocoWriter, 'd', ('val',))
 
 
 def test_configs_read_the_formats_that_are_written_by_default():

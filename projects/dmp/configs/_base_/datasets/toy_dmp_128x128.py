@@ -1,4 +1,8 @@
-"""Toy scenes: domain a for training and validation; domain b, which looks different, for testing."""
+"""Toy scenes: domain a for training and validation; domain b, which looks different, for testing.
+
+To test in domain c (outdoors) or d (line drawings), run ``tools/make_toy_scenes.py --formats dmp_c dmp_d``, and pass
+``--cfg-options test_dataloader.dataset.data_root=data/toy/dmp_c`` to the test.
+"""
 
 _base_ = './dmp_parts.py'
 

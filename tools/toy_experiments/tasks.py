@@ -1,0 +1,153 @@
+"""The experiments on toy scenes as data: the models of each task, their seeds, and how they are tested.
+
+To add an experiment, add an entry to ``TASKS``. To show its results on a page, add an entry to ``tables.py``.
+"""
+
+from dataclasses import dataclass, field
+
+VALIDATION = 'validation'  # the name of the test at the end of the training
+DMP_MODELS = {'dmp': 'DMP', 'regression': 'plain regression', 'dmp-random': 'DMP, random U-Net'}
+
+
+@dataclass(frozen=True)
+class FurtherTest:
+    """A test of a trained model, in addition to the validation at the end of its training.
+
+    Args:
+        options (dict): Settings that replace those of the config, such as ``{'model.test_cfg.mode': 'slide'}``.
+        tta (bool): Use the test-time augmentation of the config. Defaults to False.
+    """
+
+    options: dict = field(default_factory=dict)
+    tta: bool = False
+
+
+@dataclass(frozen=True)
+class Run:
+    """A model that is trained and tested once per seed.
+
+    Args:
+        config (str): Config file, relative to the root of the repository.
+        seeds (tuple[int, ...]): Random seeds. Defaults to 0, 1 and 2.
+        options (dict): Settings that replace those of the config, in training and in all tests.
+        tests (dict[str, FurtherTest]): Further tests by name.
+        constant_depth (bool): Train nothing: evaluate the mean depth of the training set as a constant prediction.
+            Such a run has no seeds. Defaults to False.
+    """
+
+    config: str
+    seeds: tuple = (0, 1, 2)
+    options: dict = field(default_factory=dict)
+    tests: dict = field(default_factory=dict)
+    constant_depth: bool = False
+
+
+@dataclass(frozen=True)
+class Task:
+    """Runs that are compared with each other.
+
+    Args:
+        runs (dict[str, Run]): Runs by name. File names contain it.
+        metrics (dict[str, str]): The metrics that are shown, as mmengine's log names them, with their number formats.
+        host (str): The package whose script trains. Defaults to 'mmseg'.
+        validation_options (dict): Settings with which a test repeats the validation at the end of the training.
+    """
+
+    runs: dict
+    metrics: dict
+    host: str = 'mmseg'
+    validation_options: dict = field(default_factory=dict)
+
+    @property
+    def test_host(self) -> str:
+        """The package whose script tests. The script of mmdet needs full mmcv; the script of mmseg does the same."""
+        return 'mmpose' if self.host == 'mmpose' else 'mmseg'
+
+
+def longer(max_iters: int) -> dict:
+    """Return the options that extend a toy schedule to this number of iterations."""
+    return dict.fromkeys(('train_cfg.max_iters', 'train_cfg.val_interval', 'param_scheduler.1.end'), max_iters)
+
+
+def dmp(target: str, metrics: dict) -> Task:
+    """Return the task for a target of DMP. The configs validate in domain a and test in domain b."""
+    models = {'dmp': 'dmp_tiny-sd', 'regression': 'regression_tiny-sd', 'dmp-random': 'dmp_tiny-sd-random'}
+    configs = {
+        name: f'projects/dmp/configs/{model}_1xb8-600_toy-dmp-{target}-128x128.py' for name, model in models.items()
+    }
+    runs = {name: Run(config, tests={'domain-b': FurtherTest()}) for name, config in configs.items()}
+    return Task(runs, metrics, validation_options={'test_dataloader.dataset.data_root': 'data/toy/dmp'})
+
+
+VPD = 'configs/vpd/vpd_tiny-sd'
+META_PROMPTS = 'configs/metaprompts/metaprompts_tiny-sd'
+POSE = 'configs/metaprompts/td-hm_metaprompts-tiny-sd'
+DETECTION = 'configs/detection'
+DEPTH = {'rmse': '.3f', 'abs_rel': '.3f', 'd1': '.3f'}
+SHUFFLED = {'shuffled': FurtherTest({'test_dataloader.dataset.shuffle_seed': 0})}
+
+TASKS = {
+    'segmentation': Task(
+        {
+            'pre-trained': Run(f'{VPD}-fpn_1xb4-1800_toy-ade-128x128.py', tests={'multi-scale': FurtherTest(tta=True)}),
+            'random': Run(f'{VPD}-random-fpn_1xb4-1800_toy-ade-128x128.py'),
+            'pre-trained-3600': Run(f'{VPD}-fpn_1xb4-1800_toy-ade-128x128.py', seeds=(0,), options=longer(3600)),
+        },
+        {'mIoU': '.1f'},
+    ),
+    'depth': Task(
+        {
+            'pre-trained': Run(f'{VPD}_1xb4-1800_toy-nyu-128x128.py', tests={'mirrored': FurtherTest(tta=True)}),
+            'random': Run(f'{VPD}-random_1xb4-1800_toy-nyu-128x128.py'),
+            'mean-depth': Run(f'{VPD}_1xb4-1800_toy-nyu-128x128.py', constant_depth=True),
+        },
+        DEPTH,
+    ),
+    'referring': Task(
+        {
+            'pre-trained': Run(f'{VPD}-refer_1xb4-1800_toy-refcoco-128x128.py', tests=SHUFFLED),
+            'random': Run(f'{VPD}-refer-random_1xb4-1800_toy-refcoco-128x128.py', tests=SHUFFLED),
+        },
+        {'oIoU': '.1f', 'mIoU': '.1f', 'precision@0.5': '.1f'},
+    ),
+    'metaprompts': Task(
+        {
+            'three-passes': Run(f'{META_PROMPTS}-upernet_1xb4-1800_toy-ade-128x128.py'),
+            'two-passes': Run(f'{META_PROMPTS}-upernet-2pass_1xb4-1800_toy-ade-128x128.py'),
+            'one-pass': Run(f'{META_PROMPTS}-upernet-1pass_1xb4-1800_toy-ade-128x128.py'),
+            'class-names': Run(f'{META_PROMPTS}-upernet-classes_1xb4-1800_toy-ade-128x128.py'),
+            'random': Run(f'{META_PROMPTS}-random-upernet_1xb4-1800_toy-ade-128x128.py'),
+        },
+        {'mIoU': '.1f'},
+    ),
+    'metaprompts-depth': Task(
+        {
+            'pre-trained': Run(f'{META_PROMPTS}_1xb4-1800_toy-nyu-128x128.py'),
+            'random': Run(f'{META_PROMPTS}-random_1xb4-1800_toy-nyu-128x128.py'),
+        },
+        DEPTH,
+    ),
+    'pose': Task(
+        {
+            'pre-trained': Run(f'{POSE}_1xb4-1800_toy-coco-128x96.py'),
+            'random': Run(f'{POSE}-random_1xb4-1800_toy-coco-128x96.py'),
+            'pre-trained-7200': Run(f'{POSE}_1xb4-1800_toy-coco-128x96.py', seeds=(0,), options=longer(7200)),
+        },
+        {'coco/AP': '.3f', 'coco/AP .5': '.3f'},
+        host='mmpose',
+    ),
+    'dmp-normals': dmp('normals', {'mean': '.1f', '11.25': '.3f'}),
+    'dmp-depth': dmp('depth', {'rmse': '.3f', 'abs_rel': '.3f'}),
+    'dmp-albedo': dmp('albedo', {'mse': '.4f', 'psnr': '.1f'}),
+    'dmp-shading': dmp('shading', {'mse': '.4f', 'psnr': '.1f'}),
+    'dmp-segmentation': dmp('segmentation', {'mIoU': '.1f'}),
+    'detection': Task(
+        {
+            'pre-trained': Run(f'{DETECTION}/retinanet_tiny-sd-fpn_1xb4-1800_toy-coco-128x128.py'),
+            'random': Run(f'{DETECTION}/retinanet_tiny-sd-random-fpn_1xb4-1800_toy-coco-128x128.py'),
+            'mask-rcnn': Run(f'{DETECTION}/mask-rcnn_tiny-sd-fpn_1xb4-1800_toy-coco-128x128.py'),
+        },
+        {'coco/bbox_mAP': '.3f', 'coco/bbox_mAP_50': '.3f', 'coco/segm_mAP': '.3f'},
+        host='mmdet',
+    ),
+}
