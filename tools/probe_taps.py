@@ -61,10 +61,10 @@ def build_parser() -> ArgumentParser:
         '--noise', choices=get_args(NoiseKind), default='none', help='noise on the latents (default: %(default)s)'
     )
     parser.add_argument(
-        '--num-train', type=positive, default=500, metavar='N', help='number of training images (default: %(default)s)'
+        '--num-train', type=positive, default=500, metavar='N', help='number of training scenes (default: %(default)s)'
     )
     parser.add_argument(
-        '--num-val', type=positive, default=200, metavar='N', help='number of validation images (default: %(default)s)'
+        '--num-val', type=positive, default=200, metavar='N', help='number of validation scenes (default: %(default)s)'
     )
     add_shared(parser, '--batch-size', default=8)
     add_shared(parser, '--seed')

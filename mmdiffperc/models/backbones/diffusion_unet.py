@@ -64,11 +64,11 @@ class DiffusionUNet(BaseModule):
             ``unet/config.json`` and ``vae/config.json``. Defaults to ``'sd1-5'``.
         out_indices (Sequence[int], optional): Levels of the pyramid to return, 0 the finest. A level may be listed more
             than once. Default: all levels, which have strides 8, 16, 32 and 64 with Stable Diffusion.
-        taps (Sequence[str | dict], optional): Places in the U-Net to return instead of ``out_indices``, in any order
-            and with any strides: ``'mid_block'``, or ``dict(module='mid_block')``. Several modules of one stride in one
-            tap, ``dict(module=['up_blocks.2.attentions.0', 'up_blocks.2.attentions.1'])``, are concatenated to one
-            feature. ``tensor='input'`` returns the input of the norms of a transformer block, which are the hidden
-            states between its layers. See :func:`.list_taps`.
+        taps (Sequence[str | dict], optional): Features to return instead of the pyramid, by the names of
+            :func:`.list_taps`, in any order: ``'mid_block'``, or ``dict(module='mid_block')``. A list of modules with
+            one stride, ``dict(module=['up_blocks.2.attentions.0', 'up_blocks.2.attentions.1'])``, becomes one feature
+            by concatenation. With ``tensor='input'``, a norm of a transformer block gives the hidden states before it.
+            Cannot be combined with ``out_indices``. Default: the pyramid.
         out_strides (Sequence[int], optional): Resize the features to these strides, one for each feature:
             ``(4, 8, 16, 32)`` for a neck or head made for a ResNet. Default: the features keep their strides.
         prompts (dict, optional): Config of the prompts, such as ``dict(type='ClassPrompts', classes='ade')``.
@@ -77,11 +77,11 @@ class DiffusionUNet(BaseModule):
             prompt, appended to the feature's channels. Default: no maps.
         timestep (int | Sequence[int]): Diffusion timestep, the second input of the U-Net. With several timesteps, the
             U-Net runs at each of them. Defaults to 1.
-        timestep_fusion (str): What becomes of the features of several timesteps: their ``'mean'``, or ``'concat'``, all
-            of them along the channels. Defaults to ``'mean'``.
-        noise (str): Noise on the latents, as much as the timestep means: ``'none'``; ``'fixed'``, the same for every
-            image of one size; or ``'random'``, drawn from PyTorch's generator. Noise needs ``scale_latents=True`` to be
-            as strong as in the training of the diffusion model. Defaults to ``'none'``.
+        timestep_fusion (str): How to combine the features of several timesteps: ``'mean'``, or ``'concat'`` along the
+            channels. Defaults to ``'mean'``.
+        noise (str): Noise to add to the latents, with the strength of the timestep: ``'none'``; ``'fixed'``, the same
+            for all images of one size; or ``'random'``, from PyTorch's generator. Set ``scale_latents=True`` as well,
+            see :class:`.LatentNoise`. Defaults to ``'none'``.
         noise_seed (int): Seed of fixed noise. Defaults to 0.
         num_refine_steps (int): Number of passes of the U-Net, which share its weights. Several passes need level 0 in
             ``out_indices``, or the last up block in ``taps``. Defaults to 1.

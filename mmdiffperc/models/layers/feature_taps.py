@@ -93,11 +93,11 @@ def feature_table(config, latent_stride: int = 8) -> tuple[Tap, ...]:
 
 
 def list_taps(unet: nn.Module, latent_stride: int = 8) -> tuple[Tap, ...]:
-    """List all places of a complete U-Net, in the order in which they are computed.
+    """List all places of a complete U-Net, in the order of computation.
 
-    These are the outputs of blocks, residual layers, transformers and samplers; and in each block of a transformer, the
-    inputs and outputs of its norms, the outputs of both attentions, the queries of both, the keys and values of
-    self-attention, and the output and the hidden layer of the feed-forward network.
+    The places are the outputs of blocks, residual layers, transformers and samplers. Inside a transformer block, they
+    are the inputs and outputs of the norms, the outputs of all layers, the queries, keys and values of self-attention,
+    the queries of cross-attention, and the hidden layer of the feed-forward network.
 
     Args:
         unet (nn.Module): A ``UNet2DConditionModel`` from which nothing has been removed, on any device.
@@ -125,7 +125,7 @@ def _blocks(unet) -> Iterator[tuple[str, nn.Module]]:
 
 
 def _layers(block) -> Iterator[tuple[str, nn.Module]]:
-    """Yield residual layers and transformers in turns, as all blocks run them, and then the sampler."""
+    """Yield residual layers and transformers alternately, as every block runs them, and then the sampler."""
     kinds = {kind: getattr(block, kind, None) or () for kind in ('resnets', 'attentions')}
     named = ([(f'{kind}.{index}', layer) for index, layer in enumerate(layers)] for kind, layers in kinds.items())
     yield from (layer for pair in zip_longest(*named) for layer in pair if layer)
@@ -142,7 +142,7 @@ def _taps_inside(transformer, name, stride) -> Iterator[Tap]:
 
 
 def _tensors(block: BasicTransformerBlock) -> Iterator[tuple[str, str, int]]:
-    """Yield module, tensor and channels of the places inside a block, in order."""
+    """Yield module, tensor and channels of the places inside a transformer block, in order."""
     for norm, layer in (('norm1', 'attn1'), ('norm2', 'attn2'), ('norm3', 'ff')):
         yield norm, 'input', block.dim
         yield norm, 'output', block.dim
@@ -163,11 +163,11 @@ def find_taps(configs: Sequence[str | dict], unet: nn.Module, latent_stride: int
         latent_stride (int): Pixels per latent. Defaults to 8.
 
     Returns:
-        tuple[tuple[Tap]]: The taps of each feature, which are concatenated.
+        tuple[tuple[Tap]]: For each feature, the taps to concatenate.
 
     Raises:
-        ValueError: A place does not exist, is named twice, has no map, or is to be concatenated with one of another
-            stride.
+        ValueError: A place does not exist or is listed twice, its tensor is not a map, or the strides of a concatenated
+            feature differ.
     """
     places = {tap.name: tap for tap in list_taps(unet, latent_stride)}
     features, seen = [], set()
@@ -177,7 +177,7 @@ def find_taps(configs: Sequence[str | dict], unet: nn.Module, latent_stride: int
         names = [tensor_name(module, config.get('tensor', 'output')) for module in modules]
         for name in names:
             if name in seen:
-                raise ValueError(f'taps: {name!r} is there twice: leave one of them out')
+                raise ValueError(f'taps: {name!r} is listed twice: remove one of them')
             if name not in places:
                 raise ValueError(f'taps: {_missing(name, places)}')
             seen.add(name)

@@ -11,16 +11,17 @@ NoiseKind = Literal['none', 'fixed', 'random']
 
 
 class LatentNoise:
-    """Add noise to latents as in the training of the diffusion model, by diffusers' ``add_noise``.
+    """Add noise to latents as in the training of the diffusion model, with diffusers' ``add_noise``.
 
-    Fixed noise depends on the seed and the size of the latents. It is the same for all images, in any batch, and
-    on all devices.
+    Fixed noise depends only on the seed and the size of the latents: all images get the same noise, in any batch and on
+    any device. Random noise comes from PyTorch's generator and differs for each image and call.
 
     Args:
-        arch (str): Architecture whose noise schedule counts, see :func:`.load_schedule`.
-        kind (str): ``'none'``, ``'fixed'``, or ``'random'`` for other noise in each call, from PyTorch's generator.
+        arch (str): Architecture with the noise schedule, see :func:`.load_schedule`.
+        kind (str): ``'none'``, ``'fixed'`` or ``'random'``. Defaults to ``'none'``.
         seed (int): Seed of fixed noise. Defaults to 0.
-        scaled (bool): Whether the latents have the scale of the training; if not, a warning says so. Defaults to True.
+        scaled (bool): Whether the latents are scaled as in the training. If they are not, noise causes a warning.
+            Defaults to True.
 
     Raises:
         ValueError: ``arch`` is a folder without a noise schedule, and ``kind`` needs it.
@@ -32,8 +33,8 @@ class LatentNoise:
         self.schedule = None if kind == 'none' else load_schedule(arch)
         if self.schedule and not scaled:
             MMLogger.get_current_instance().warning(
-                f'noise={kind!r} with scale_latents=False: unscaled latents are several times larger than those of the '
-                'training, and the noise is not. Set scale_latents=True'
+                f'noise={kind!r} with scale_latents=False: unscaled latents are larger than those that the U-Net was trained '
+                'on, so the noise is too weak. Set scale_latents=True'
             )
 
     def __call__(self, latents: torch.Tensor, timestep: int, index: int = 0) -> torch.Tensor:
@@ -42,7 +43,7 @@ class LatentNoise:
         Args:
             latents (Tensor): Latents without noise.
             timestep (int): The timestep.
-            index (int): Number of the fixed noise, of which there are several for one seed. Defaults to 0.
+            index (int): Selects one of several fixed noises. Defaults to 0.
         """
         if self.kind == 'none':
             return latents

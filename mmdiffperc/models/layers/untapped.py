@@ -1,5 +1,6 @@
 """Removal of the layers of a U-Net that no feature needs."""
 
+import re
 from collections.abc import Collection, Sequence
 
 import torch
@@ -23,24 +24,29 @@ def remove_untapped(unet: nn.Module, taps: Collection[Tap]):
     """
     order = [tap.name for tap in list_taps(unet)]
     last = max(taps, key=lambda tap: order.index(tap.name))
-    side, *path = last.module.split('.')
-    unet.conv_norm_out, unet.conv_out = None, nn.Identity()
-    if side == 'down_blocks':
-        unet.mid_block = None
-    if side != 'up_blocks':
-        unet.up_blocks = nn.ModuleList()
-    if side == 'mid_block':
-        block = unet.mid_block
-    else:
-        blocks, number = getattr(unet, side), int(path.pop(0)) + 1
-        block = blocks[number - 1]
-        # A block behind the upsampler tells diffusers that it has to match the size of a skip connection.
-        upsampled = side == 'up_blocks' and number < len(blocks) and path[:1] in ([], ['upsamplers'])
-        setattr(unet, side, nn.ModuleList([*blocks[:number], *([PassThrough()] if upsampled else [])]))
-    if path and 'samplers' not in path[0]:
-        _remove_layers(block, path[0], int(path[1]), is_middle=side == 'mid_block')
+    block_name, layer = re.fullmatch(r'(mid_block|\w+\.\d+)\.?(.*)', last.module).groups()
+    block, is_whole = unet.get_submodule(block_name), not layer or 'samplers' in layer
+    _remove_blocks(unet, block, is_whole)
+    if not is_whole:
+        kind, index, *_ = layer.split('.')
+        _remove_layers(block, kind, int(index), is_middle=block is unet.mid_block)
     if last.transformer:
         _remove_transformer_layers(unet, last, taps)
+
+
+def _remove_blocks(unet, last, is_whole):
+    """Remove the blocks behind the last one, of which all layers are needed if it is whole, and the output layer."""
+    unet.conv_norm_out, unet.conv_out = None, nn.Identity()
+    down, up = list(unet.down_blocks), list(unet.up_blocks)
+    if last in up:
+        number = up.index(last) + 1
+        # Only if another block follows does diffusers upsample to the size of the next skip connection.
+        end = [PassThrough()] if is_whole and number < len(up) else []
+        unet.up_blocks = nn.ModuleList([*up[:number], *end])
+        return
+    unet.up_blocks = nn.ModuleList()
+    if last in down:
+        unet.mid_block, unet.down_blocks = None, nn.ModuleList(down[: down.index(last) + 1])
 
 
 def _remove_layers(block, kind, index, is_middle):
@@ -55,10 +61,10 @@ def _remove_layers(block, kind, index, is_middle):
         return
     attentions = block.attentions[: index + is_attention]
     # A block runs its layers in pairs: a transformer and a residual layer in the middle block, else in the other order.
-    if is_middle:
-        resnets.extend([PassThrough()] * is_attention)
-    else:
-        attentions.extend([PassThrough(as_tuple=True)] * (not is_attention))
+    if is_middle and is_attention:
+        resnets.append(PassThrough())
+    if not is_middle and not is_attention:
+        attentions.append(PassThrough(as_tuple=True))
     block.resnets, block.attentions = resnets, attentions
 
 
@@ -76,13 +82,13 @@ def _remove_transformer_layers(unet, last, taps):
 
 
 class PassThrough(nn.Module):
-    """Take the place of a layer or block that no feature needs: return the first input.
+    """Replace a layer or block that no feature needs: return the first input.
 
     Args:
         as_tuple (bool): Return it in a tuple, as a transformer does. Defaults to False.
     """
 
-    resnets = ()  # where it is a block
+    resnets = ()  # the U-Net reads this attribute of its blocks
 
     def __init__(self, as_tuple: bool = False):
         super().__init__()
@@ -96,8 +102,8 @@ class PassThrough(nn.Module):
 class PartialTransformerBlock(nn.Module):
     """The layers of a transformer block up to the last tap, under their names.
 
-    What it returns is of no use. Fully sharded data parallelism gathers the weights of a unit when the gradient of its
-    output arrives, so this block cannot be a unit.
+    Its output is not used. Fully sharded data parallelism gathers the weights of a unit when the gradient of its output
+    arrives, so this block cannot be such a unit.
 
     Args:
         block (BasicTransformerBlock): The complete block.
@@ -113,7 +119,7 @@ class PartialTransformerBlock(nn.Module):
         self.add_module(last, self._needed(block.get_submodule(last), last, names))
 
     def _needed(self, layer, name, names) -> nn.Module:
-        """Return what the taps need of their last layer."""
+        """Return the part of the last layer that the taps need."""
         if name in names:
             return layer
         if name.startswith('norm'):
