@@ -104,8 +104,3 @@ def test_longest_run():
 def test_bad_arguments(arguments, message):
     with pytest.raises(ValueError, match=message):
         make_process(**arguments)
-
-
-def test_folder_without_schedule(arch):
-    with pytest.raises(ValueError, match='scheduler/scheduler_config.json'):
-        load_schedule(arch)

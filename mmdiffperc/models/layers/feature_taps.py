@@ -177,7 +177,7 @@ def find_taps(configs: Sequence[str | dict], unet: nn.Module, latent_stride: int
         names = [tensor_name(module, config.get('tensor', 'output')) for module in modules]
         for name in names:
             if name in seen:
-                raise ValueError(f'taps: {name!r} is listed twice: remove one of them')
+                raise ValueError(f'taps: {name!r} is listed twice: expected each place once')
             if name not in places:
                 raise ValueError(f'taps: {_missing(name, places)}')
             seen.add(name)

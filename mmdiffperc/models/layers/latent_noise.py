@@ -33,8 +33,8 @@ class LatentNoise:
         self.schedule = None if kind == 'none' else load_schedule(arch)
         if self.schedule and not scaled:
             MMLogger.get_current_instance().warning(
-                f'noise={kind!r} with scale_latents=False: unscaled latents are larger than those that the U-Net was trained '
-                'on, so the noise is too weak. Set scale_latents=True'
+                f'noise={kind!r} with scale_latents=False: unscaled latents are larger than those in the training, '
+                'so the noise is too weak. Set scale_latents=True'
             )
 
     def __call__(self, latents: torch.Tensor, timestep: int, index: int = 0) -> torch.Tensor:
