@@ -55,6 +55,17 @@ def test_backbone_alone(capsys):
     assert printed == ['64 8 (1, 64, 12, 20)', '96 16 (1, 96, 6, 10)', '96 32 (1, 96, 3, 5)', '96 64 (1, 96, 2, 3)']
 
 
+def test_taps(capsys):
+    features = run_snippet('run: taps')['features']
+    assert capsys.readouterr().out == '(96, 96, 96, 192) (64, 32, 32, 16)\n'
+    assert [tuple(feature.shape[2:]) for feature in features] == [(2, 3), (3, 5), (3, 5), (6, 10)]
+
+
+def test_timesteps_and_noise(capsys):
+    run_snippet('run: timesteps and noise')
+    assert capsys.readouterr().out == '(96,) (288,)\n'
+
+
 def test_channels_in_the_table_are_those_of_the_backbone():
     table = (DOCS / 'swap_in.md').read_text()
     for arch, row in {'sd1-5': 'SD 1.4, 1.5, 2.1', 'sd2-1': 'SD 1.4, 1.5, 2.1', 'tiny-sd': 'tiny-sd'}.items():

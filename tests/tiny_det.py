@@ -23,13 +23,15 @@ NUM_CLASSES = 9  # of the toy scenes
 WITH_MAPS = [8, 16 + NUM_CLASSES, 24 + NUM_CLASSES, 40]
 
 
-def build_stock(name: str, arch: str, neck, prompts: dict | None = None, **changes) -> torch.nn.Module:
+def build_stock(
+    name: str, arch: str, neck, prompts: dict | None = None, taps: list | None = None, **changes
+) -> torch.nn.Module:
     """Build a model of mmdet's configs on a tiny U-Net, with this neck and these changes."""
     init_default_scope('mmdet')
     cfg = Config(dict(model=get_config(f'mmdet::{name}').model))
     cfg.model.pop('backbone')
     cfg.model.data_preprocessor.update(mean=[127.5] * 3, std=[127.5] * 3)
-    cfg.model.update(backbone=dict(type='DiffusionUNet', arch=arch, prompts=prompts), neck=neck)
+    cfg.model.update(backbone=dict(type='DiffusionUNet', arch=arch, prompts=prompts, taps=taps), neck=neck)
     cfg.merge_from_dict(dict(model=changes))
     return MODELS.build(cfg.model)
 

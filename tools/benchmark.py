@@ -106,7 +106,7 @@ def inference_subjects(model: nn.Module, config: dict, inputs: torch.Tensor) -> 
 
     def floor():
         latents = vae.encode(inputs).latent_dist.mode()
-        return unet(latents, backbone.timestep, encoder_hidden_states=prompt_embeds)
+        return unet(latents, backbone.timesteps[0], encoder_hidden_states=prompt_embeds)
 
     subjects = {'floor': floor, 'backbone': lambda: backbone(inputs), 'model': lambda: model(inputs, mode='tensor')}
     if backbone.cross_attention is not None:

@@ -71,7 +71,8 @@ def main(arguments=None):
         cfg.dump(partial)
     backbone = cfg.model.backbone
     strides = f'resized to strides {backbone.out_strides}' if 'out_strides' in backbone else 'at their native strides'
-    print(f'{args.out_file}: levels {tuple(backbone.out_indices)} of the U-Net, {strides}')
+    features = f'levels {tuple(backbone.out_indices)}' if 'out_indices' in backbone else f'{len(backbone.taps)} taps'
+    print(f'{args.out_file}: {features} of the U-Net, {strides}')
 
 
 if __name__ == '__main__':

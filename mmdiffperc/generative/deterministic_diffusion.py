@@ -16,9 +16,10 @@ from mmdiffperc.validation import Component, NonNegativeFloat, PositiveFloat, va
 from mmdiffperc.weights.completeness import Completeness
 from mmdiffperc.weights.loading import initialise
 from mmdiffperc.weights.lora import load_lora, save_lora
+from mmdiffperc.weights.noise_schedule import load_schedule
 
 from .captions import captions_of, clean_captions
-from .deterministic_process import DeterministicProcess, PredictionType, Sampler, Steps, load_schedule
+from .deterministic_process import DeterministicProcess, PredictionType, Sampler, Steps
 from .diffusion_networks import DiffusionNetworks
 from .target_codec import TargetCodec, TargetMode, TargetScale, targets_of
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterator
 from copy import copy
-from pathlib import Path
 from typing import Annotated, Literal
 
 import torch
@@ -10,33 +9,13 @@ import torch.nn.functional as F
 from diffusers import DDIMScheduler
 from diffusers.training_utils import compute_snr
 
-from mmdiffperc.files import read_json
 from mmdiffperc.validation import Expected, PositiveFloat, PositiveInt, validated
-from mmdiffperc.weights.architectures import arch_folder
 
 PREDICTION_TYPES = ('v_prediction', 'epsilon', 'sample')
 ONE_PASS_TIMESTEP = 1
-SCHEDULE = 'scheduler/scheduler_config.json'
 PredictionType = Literal[PREDICTION_TYPES]
 Sampler = Literal['ddim', 'oracle', 'one_pass']
 Steps = Annotated[PositiveInt, Expected('a number from 1 to less than the number of timesteps')]
-
-
-def load_schedule(arch: str | Path, **options) -> DDIMScheduler:
-    """Load the noise schedule of an architecture, for DDIM.
-
-    Args:
-        arch (str | Path): See :func:`.arch_folder`.
-        **options: Arguments of ``diffusers.DDIMScheduler`` that replace its values, such as
-            ``timestep_spacing='trailing'``.
-
-    Raises:
-        ValueError: ``arch`` is a folder without a schedule, or with a damaged one.
-    """
-    path = arch_folder(arch) / SCHEDULE
-    if not path.is_file():
-        raise ValueError(f'The arch folder {str(arch)!r} has no {SCHEDULE}: copy it from the same Stable Diffusion')
-    return DDIMScheduler.from_config(read_json(path), **options)
 
 
 @validated

@@ -2,7 +2,7 @@
 
 import inspect
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Annotated, Any, Generic, Literal, NotRequired, TypeVar
 
 from diffusers import DDIMScheduler
@@ -19,6 +19,7 @@ from mmdiffperc.validation import (
     Location,
     NonNegativeInt,
     PositiveFloat,
+    Text,
     options,
 )
 
@@ -51,8 +52,27 @@ TaskEmbedding = Annotated[
 ]
 Timestep = Annotated[int, Field(ge=0, lt=NUM_TIMESTEPS), Expected(f'a whole number from 0 to {NUM_TIMESTEPS - 1}')]
 Passes = Annotated[int, Field(ge=1, le=100), Expected('a number of passes from 1 to 100')]
+Timesteps = Annotated[
+    Timestep | Listed[Timestep], Expected(f'whole numbers from 0 to {NUM_TIMESTEPS - 1}: one, or a list')
+]
 Levels = Annotated[Listed[NonNegativeInt], Expected('a list of levels, 0 for the finest')]
 Prompts = Annotated[Component, Expected("a config such as dict(type='ClassPrompts', classes='ade')")]
+
+
+class _TapOptions(TypedDict):
+    __pydantic_config__ = STRICT
+    module: Text | Listed[Text]
+    tensor: NotRequired[Literal['output', 'input']]
+
+
+_TAP = "a name, such as 'mid_block', or dict(module='mid_block')"
+Taps = Listed[
+    Annotated[
+        Annotated[Text, Expected(_TAP), Tag('name')]
+        | Annotated[_TapOptions, options(_TapOptions.__annotations__, _TAP), Tag('options')],
+        Discriminator(lambda tap: 'options' if isinstance(tap, dict) else 'name'),
+    ]
+]
 
 
 def _pattern(targets: str | Sequence[str]) -> str | Sequence[str]:
@@ -150,22 +170,27 @@ InitCfg = _init_cfg(Literal['unet', 'vae'])
 GeneratorInitCfg = _init_cfg(Literal['unet', 'vae', 'text_encoder'])
 
 
-def check_refine_steps(num_refine_steps: int, out_indices: Sequence[int]) -> int:
-    """Raise ``ValueError`` if several passes lack level 0, which becomes the latents of the next pass."""
-    if num_refine_steps > 1 and 0 not in out_indices:
+def check_refine_steps(num_refine_steps: int, last: str, modules: Collection[str]) -> int:
+    """Raise ``ValueError`` if several passes lack the last up block, which becomes the latents of the next pass."""
+    if num_refine_steps > 1 and last not in modules:
         raise ValueError(
-            f'num_refine_steps={num_refine_steps} needs the finest level, which becomes the latents of the next pass, '
-            f'but out_indices={tuple(out_indices)}: add 0 to out_indices, or set num_refine_steps=1'
+            f'num_refine_steps={num_refine_steps} needs the output of {last!r}, which becomes the latents of the next '
+            f'pass, but the features are {", ".join(modules)}: add 0 to out_indices or {last!r} to taps, or set '
+            'num_refine_steps=1'
         )
     return num_refine_steps
 
 
-def check_extra_latents(extra_latents: str | Sequence[str] | None, scale_latents: bool, num_refine_steps: int):
+def check_extra_latents(
+    extra_latents: str | Sequence[str] | None, scale_latents: bool, noise: str, num_refine_steps: int
+):
     """Raise ``ValueError`` if ``extra_latents`` is combined with what it defines, or with several passes."""
     if extra_latents is None:
         return
     if scale_latents:
         raise ValueError(f'extra_latents={extra_latents!r} says which latents are scaled: leave out scale_latents=True')
+    if noise != 'none':
+        raise ValueError(f'noise={noise!r} cannot be combined with extra_latents={extra_latents!r}: leave noise out')
     if num_refine_steps > 1:
         raise ValueError(
             f'num_refine_steps={num_refine_steps} cannot be combined with extra_latents={extra_latents!r}: the output '
@@ -180,7 +205,7 @@ def check_out_strides(out_strides: Sequence[int] | None, own: Sequence[int]) -> 
     if len(out_strides) != len(own):
         raise ValueError(
             f'out_strides={tuple(out_strides)}: expected a stride in pixels for each of the {len(own)} features that '
-            f'out_indices selects; or None, which keeps their strides {tuple(own)}'
+            f'out_indices or taps select; or None, which keeps their strides {tuple(own)}'
         )
     return tuple(out_strides)
 

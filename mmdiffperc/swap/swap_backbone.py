@@ -58,7 +58,8 @@ def swap_backbone(
         scope (str, optional): The host. Default: ``default_scope`` of the config, or the package in its name.
         arch (str): As in :class:`.DiffusionUNet`. Defaults to ``'sd1-5'``.
         **backbone: Further arguments of :class:`.DiffusionUNet`. By default, ``init_cfg`` names the published weights
-            (those in ``arch`` if that is a folder), and ``out_indices`` and ``out_strides`` follow from ``strides``.
+            (those in ``arch`` if that is a folder), and ``out_strides`` and, without ``taps``, ``out_indices``
+            follow from ``strides``.
 
     Returns:
         Config: A new config, which ``Config.dump`` writes to a file. The given config does not change.
@@ -175,12 +176,16 @@ def _read(model, features, scope) -> set[int]:
 def _new_backbone(strides, scope, options) -> tuple[dict, DiffusionUNet]:
     """Return the config of the new backbone, and the backbone without memory for its weights."""
     config = dict(type='DiffusionUNet', **options)
-    inputs = ('arch', *(argument for argument, _ in SERVED_INPUTS.values()))
-    needed = {name: config[name] for name in inputs if name in config}
-    plain = build_empty(dict(type='DiffusionUNet', out_indices=(0,), **needed), scope)
-    levels = feature_table(plain.unet.config, plain.autoencoder.stride)
-    config.setdefault('out_indices', choose_levels(strides, [level.stride for level in levels]))
-    if [levels[index].stride for index in config['out_indices']] != list(strides):
+    if config.get('taps'):
+        own_strides = build_empty({**config, 'out_strides': None}, scope).out_strides
+    else:
+        inputs = ('arch', *(argument for argument, _ in SERVED_INPUTS.values()))
+        needed = {name: config[name] for name in inputs if name in config}
+        plain = build_empty(dict(type='DiffusionUNet', out_indices=(0,), **needed), scope)
+        level_strides = [level.stride for level in feature_table(plain.unet.config, plain.autoencoder.stride)]
+        config.setdefault('out_indices', choose_levels(strides, level_strides))
+        own_strides = [level_strides[index] for index in config['out_indices']]
+    if list(own_strides) != list(strides):
         config.setdefault('out_strides', tuple(strides))
     built = build_empty(config, scope)
     if 'init_cfg' not in config:

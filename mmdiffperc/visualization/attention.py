@@ -46,7 +46,7 @@ def attention_maps(
     sample = pipeline_for_testing(model.cfg)(dict(img=read_image(image)))
     data = model.data_preprocessor(pseudo_collate([sample]), False)
     sample = data['data_samples'][0]
-    index = [level.stride for level in model.backbone.levels].index(stride)
+    index = [group[0].stride for group in model.backbone.taps].index(stride)
     feature = model.backbone(data['inputs'])[index]
     maps = feature[:, -model.backbone.prompts.num_prompts :][:, list(prompts.values())].float()  # (1, k, h, w)
     # The last cells may reach beyond the image, into padding.

@@ -11,9 +11,9 @@ import torch
 from mmengine.registry import DATASETS, HOOKS, METRICS, MODELS, OPTIM_WRAPPER_CONSTRUCTORS, PARAM_SCHEDULERS, TRANSFORMS
 
 from mmdiffperc.generative import DeterministicProcess, TargetCodec
-from mmdiffperc.generative.deterministic_process import load_schedule
 from mmdiffperc.models.layers.sentence_encoder import SentenceEncoder
 from mmdiffperc.toy_scenes.writers.dataset import DatasetSpec
+from mmdiffperc.weights.noise_schedule import load_schedule
 
 from .case import Case
 from .values import bad_values
@@ -78,7 +78,9 @@ MEANT = {
     ('*', 'seed', 'zero'),
     ('*', 'shuffle_seed', 'zero'),
     ('*', 'target_extra_key', 'empty text'),
+    ('*', 'noise_seed', 'zero'),
     ('*', 'timestep', 'zero'),
+    ('*', 'timestep', 'zeros'),
     ('*', 'ann_file', 'blank'),
     ('*', 'ann_file', 'empty text'),  # ImageTargetDataset: beside the images; KITTIDepthDataset: a message of its own
     # Its ann_file, which is not there, is named first.

@@ -39,6 +39,15 @@ BACKBONE = {
     'guidance_scale': [0, -1, NAN, '8', 8.0],
     'task_embedding': [(1,), (1, NAN), 'depth', (1, 0)],
     'out_indices': [(0, 4), (-1,), (0.0,), ('0',), (True,), {0: 1}, (BIG,)],
+    'taps': [
+        ['up_blok.1'],
+        ['mid_block', 'mid_block'],
+        ['up_blocks.1.attentions.1.transformer_blocks.0.attn2.to_k'],
+        [dict(module='mid_block', tensor='input')],
+        [dict(module=['mid_block', 'up_blocks.3'])],
+        [dict(modul='mid_block')],
+        [dict(module=[])],
+    ],
     'out_strides': [(8,), (8, 16), (8, 16, 32, 0), (8, 16, 32, -64), (8, 16, 32, BIG), (8.0, 16.0, 32.0, 64.0), 'auto'],
     'prompts': [
         dict(type='Nobody'),
@@ -89,7 +98,9 @@ BACKBONE = {
         dict(with_grad=None),
         dict(type='Nobody'),
     ],
-    'timestep': [1000, -3, True, 2.0, '1'],
+    'timestep': [1000, -3, True, 2.0, '1', (1, 1000), (1.5,), ()],
+    'timestep_fusion': ['sum'],
+    'noise': ['gaussian'],
     'num_refine_steps': [BIG, 0, True, 2.0],
     'lora': [
         dict(r=0),
@@ -146,6 +157,8 @@ TOGETHER = [
     (dict(resize_skips=True, out_strides=(4, 8, 16, 32)), 'resize_skips'),
     (dict(out_indices=(0, 2), cross_attention=dict(strides=(16,))), 'strides'),
     (dict(out_indices=(0,), out_strides=(8, 16)), 'out_strides'),
+    (dict(out_indices=(0,), taps=['mid_block']), 'taps'),
+    (dict(timestep=(1, 2), learned_timesteps=True), 'timestep'),
 ]
 GENERATOR = {
     'target_mode': ['L', 'rgb', 'RGBA'],

@@ -10,9 +10,9 @@ import torch
 from safetensors.torch import save_file
 
 from mmdiffperc.generative import DeterministicDiffusion, DeterministicProcess, TargetCodec
-from mmdiffperc.generative.deterministic_process import load_schedule
 from mmdiffperc.weights.architectures import build_unet
 from mmdiffperc.weights.lora import load_lora
+from mmdiffperc.weights.noise_schedule import load_schedule
 
 from .agreement import assert_agrees
 from .detweights import make_image, make_state_dict

@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from mmdiffperc.generative import DeterministicProcess, TargetCodec
-from mmdiffperc.generative.deterministic_process import PREDICTION_TYPES, load_schedule
+from mmdiffperc.generative.deterministic_process import PREDICTION_TYPES
+from mmdiffperc.weights.noise_schedule import load_schedule
 
 from .agreement import assert_agrees
 from .detweights import make_input

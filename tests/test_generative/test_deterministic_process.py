@@ -2,7 +2,8 @@ import pytest
 import torch
 
 from mmdiffperc.generative import DeterministicProcess
-from mmdiffperc.generative.deterministic_process import PREDICTION_TYPES, load_schedule
+from mmdiffperc.generative.deterministic_process import PREDICTION_TYPES
+from mmdiffperc.weights.noise_schedule import load_schedule
 
 SHAPE = 3, 4, 5, 6
 
@@ -103,8 +104,3 @@ def test_longest_run():
 def test_bad_arguments(arguments, message):
     with pytest.raises(ValueError, match=message):
         make_process(**arguments)
-
-
-def test_folder_without_schedule(arch):
-    with pytest.raises(ValueError, match='scheduler/scheduler_config.json'):
-        load_schedule(arch)

@@ -95,6 +95,15 @@ def test_given_levels(arch):
     assert backbone.out_indices == (3, 2, 1, 0) and backbone.out_strides == (16,) * 4
 
 
+def test_given_taps(arch):
+    taps = ['up_blocks.3', 'mid_block', 'down_blocks.1', 'up_blocks.1.attentions.0.transformer_blocks.0.attn1.to_k']
+    cfg = swap(UPERNET, arch, taps=taps)
+    assert 'out_indices' not in cfg.model.backbone and cfg.model.backbone.out_strides == (4, 8, 16, 32)
+    assert channels(cfg) == ([8, 40, 16, 24], 16)
+    with pytest.raises(ValueError, match='out_strides.*3 features'):
+        swap(UPERNET, arch, taps=taps[:3])
+
+
 def test_heads_behind_a_neck_that_hands_features_on(arch):
     """JPU gives heads two features as they are, and a third one of its own."""
     cfg = swap(f'{BASES}/fastfcn_r50-d32_jpu_psp.py', arch)

@@ -64,7 +64,7 @@ def test_stock_unet_shares_weights_and_computes_the_same(model):
     with torch.no_grad(), backbone.recorder.recording() as record:
         out = unet(latents, 1, encoder_hidden_states=prompts).sample
         backbone.unet(latents, 1, encoder_hidden_states=prompts)
-    torch.testing.assert_close(record[backbone.levels[0].module], kept[0])
+    torch.testing.assert_close(record[backbone.taps[0][0].name], kept[0])
     assert out.shape == latents.shape and out.isfinite().all()
     own = {weight.data_ptr() for weight in backbone.unet.parameters()}
     added = {name for name, weight in unet.named_parameters() if weight.data_ptr() not in own}

@@ -1,6 +1,7 @@
 """A text-to-image diffusion model as a backbone."""
 
 import inspect
+from typing import Literal
 
 import torch
 from mmengine.model import BaseModule
@@ -15,22 +16,25 @@ from mmdiffperc.models.config_checks import (
     Lora,
     Passes,
     Prompts,
+    Taps,
     TaskEmbedding,
-    Timestep,
+    Timesteps,
     check_extra_latents,
     check_given,
     check_out_strides,
     check_refine_steps,
 )
 from mmdiffperc.models.layers.feature_resize import resize_features, resize_skip_connections
-from mmdiffperc.models.layers.feature_taps import Tap, feature_table, remove_untapped
+from mmdiffperc.models.layers.feature_taps import Tap, feature_table, find_taps
 from mmdiffperc.models.layers.given_time_embedding import GivenTimeEmbedding
 from mmdiffperc.models.layers.latent_autoencoder import LatentAutoencoder
+from mmdiffperc.models.layers.latent_noise import LatentNoise, NoiseKind
 from mmdiffperc.models.layers.recorder import Recorder
 from mmdiffperc.models.layers.unet_inputs import UNetInputs
+from mmdiffperc.models.layers.untapped import remove_untapped
 from mmdiffperc.models.prompts.base_prompts import CATEGORY, BasePrompts, split_inputs
 from mmdiffperc.registry import MODELS
-from mmdiffperc.validation import PositiveFloat, Strides, validated
+from mmdiffperc.validation import NonNegativeInt, PositiveFloat, Strides, validated
 from mmdiffperc.weights.architectures import build_unet
 from mmdiffperc.weights.completeness import Completeness
 from mmdiffperc.weights.loading import initialise
@@ -41,8 +45,8 @@ from mmdiffperc.weights.shipped_autoencoder import complete_autoencoder
 EMPTY_PROMPT = dict(type='ClassPrompts', classes=[''], templates=['{}'])
 TEXT_SIDE = ('text_encoder', 'tokenizer')
 COMPLETENESS = Completeness(
-    'Check that its config has the same arch, prompts, lora and out_indices as this one; Stable Diffusion weights are '
-    'loaded by init_cfg',
+    'Check that its config has the same arch, prompts, lora, out_indices and taps as this one; Stable Diffusion '
+    'weights are loaded by init_cfg',
     whole=True,
 )
 
@@ -64,19 +68,31 @@ class DiffusionUNet(BaseModule):
         arch (str | dict): ``'sd1-4'``, ``'sd1-5'``, ``'sd2-1'``, ``'tiny-sd'``, or a folder that holds
             ``unet/config.json`` and ``vae/config.json``; or one of these for each part, such as ``dict(unet='sd1-5',
             vae='taesd')``, see :func:`.arch_folder`. Defaults to ``'sd1-5'``.
-        out_indices (Sequence[int]): Levels of the pyramid to return, 0 the finest. Defaults to (0, 1, 2, 3), which has
-            strides 8, 16, 32 and 64 with Stable Diffusion. A level may be listed more than once.
-        out_strides (Sequence[int], optional): Resize the features to these strides, one for each of ``out_indices``:
+        out_indices (Sequence[int], optional): Levels of the pyramid to return, 0 the finest. A level may be listed more
+            than once. Default: all levels, which have strides 8, 16, 32 and 64 with Stable Diffusion.
+        taps (Sequence[str | dict], optional): Features to return instead of the pyramid, by the names of
+            :func:`.list_taps`, in any order: ``'mid_block'``, or ``dict(module='mid_block')``. A list of modules with
+            one stride, ``dict(module=['up_blocks.2.attentions.0', 'up_blocks.2.attentions.1'])``, becomes one feature
+            by concatenation. With ``tensor='input'``, a norm of a transformer block gives the hidden states before it.
+            Cannot be combined with ``out_indices``. Default: the pyramid.
+        out_strides (Sequence[int], optional): Resize the features to these strides, one for each feature:
             ``(4, 8, 16, 32)`` for a neck or head made for a ResNet. Default: the features keep their strides.
         prompts (dict, optional): Config of the prompts, such as ``dict(type='ClassPrompts', classes='ade')``.
             Default: the empty prompt.
         cross_attention (dict, optional): Config of :class:`CrossAttentionMaps`. Each of its strides gets one map per
             prompt, appended to the feature's channels. Default: no maps.
-        timestep (int): Diffusion timestep, the second input of the U-Net. Defaults to 1.
+        timestep (int | Sequence[int]): Diffusion timestep, the second input of the U-Net. With several timesteps, the
+            U-Net runs at each of them. Defaults to 1.
+        timestep_fusion (str): How to combine the features of several timesteps: ``'mean'``, or ``'concat'`` along the
+            channels. Defaults to ``'mean'``.
+        noise (str): Noise to add to the latents, with the strength of the timestep: ``'none'``; ``'fixed'``, the same
+            for all images of one size; or ``'random'``, from PyTorch's generator. Set ``scale_latents=True`` as well,
+            see :class:`.LatentNoise`. Defaults to ``'none'``.
+        noise_seed (int): Seed of fixed noise. Defaults to 0.
         num_refine_steps (int): Number of passes of the U-Net, which share its weights. Several passes need level 0 in
-            ``out_indices``. Defaults to 1.
+            ``out_indices``, or the last up block in ``taps``. Defaults to 1.
         learned_timesteps (bool): Learn the time embedding itself, one vector per pass, instead of computing it from
-            ``timestep``. Defaults to False.
+            ``timestep``. Cannot be combined with several timesteps. Defaults to False.
         resize_skips (bool): Handle latents whose sides cannot be halved evenly as in the official code of MetaPrompts,
             see :func:`.resize_skip_connections`. The features then have the size of an image padded to a multiple of
             the largest stride, which is larger than ``out_strides`` implies. Cannot be combined with
@@ -96,26 +112,29 @@ class DiffusionUNet(BaseModule):
         init_cfg (dict, optional): ``dict(type='Pretrained', checkpoint=...)`` with a hub id, a folder or a file, or
             one for each part, ``dict(unet=..., vae=..., text_encoder=...)``; and optionally ``variant``, ``use_ema``,
             ``lora`` and ``components`` of :func:`.load_weights`. The components are ``'unet'`` and ``'vae'``, by
-            default both. With a ``prefix``, it is an OpenMMLab
-            checkpoint, which is loaded as in any other backbone.
+            default both. With a ``prefix``, it is an OpenMMLab checkpoint, which is loaded as in any other backbone.
 
     Attributes:
         out_channels (tuple[int]): Channels of each returned feature.
         out_strides (tuple[int]): Pixels per cell of each returned feature.
 
     Raises:
-        ValueError: ``arch`` is unknown, the U-Net lacks a level or stride, several passes lack level 0, or an argument
-            has an invalid value.
+        ValueError: ``arch`` is unknown, the U-Net lacks a level, place or stride, several passes lack the last up
+            block, or an argument has an invalid value.
     """
 
     def __init__(
         self,
         arch: Arch = 'sd1-5',
-        out_indices: Levels = (0, 1, 2, 3),
+        out_indices: Levels | None = None,
+        taps: Taps | None = None,
         out_strides: Strides | None = None,
         prompts: Prompts | None = None,
         cross_attention: dict | None = None,
-        timestep: Timestep = 1,
+        timestep: Timesteps = 1,
+        timestep_fusion: Literal['mean', 'concat'] = 'mean',
+        noise: NoiseKind = 'none',
+        noise_seed: NonNegativeInt = 0,
         num_refine_steps: Passes = 1,
         learned_timesteps: bool = False,
         resize_skips: bool = False,
@@ -132,31 +151,34 @@ class DiffusionUNet(BaseModule):
         super().__init__(init_cfg)
         self.arch = arch
         self.timestep = timestep
+        self.timestep_fusion = timestep_fusion
         self.out_prompts = out_prompts
         self.autoencoder = LatentAutoencoder(arch, scale_latents)
+        self.noise = LatentNoise(arch, noise, noise_seed, scale_latents)
         self.unet = build_unet(arch)
         refuse_reentrant_checkpointing(self.unet)
-        check_extra_latents(extra_latents, scale_latents, num_refine_steps)
+        check_extra_latents(extra_latents, scale_latents, noise, num_refine_steps)
         self.inputs = UNetInputs(
             self.unet.config, self.autoencoder, extra_latents, guidance_scale, task_embedding, learned_timesteps
         )
 
-        self.levels = self._select_taps(out_indices)
-        self.num_refine_steps = check_refine_steps(num_refine_steps, out_indices)
+        self.taps = self._select_taps(out_indices, taps)
+        different = dict.fromkeys(tap for group in self.taps for tap in group)
+        last = f'up_blocks.{len(self.unet.up_blocks) - 1}'
+        self.num_refine_steps = check_refine_steps(num_refine_steps, last, [tap.name for tap in different])
         self.prompts = self._build_prompts(prompts or EMPTY_PROMPT)
-        remove_untapped(self.unet, min(out_indices), keep_output=num_refine_steps > 1)
+        if num_refine_steps == 1:
+            remove_untapped(self.unet, different)
         if resize_skips:
             if cross_attention or out_strides:  # maps of the down and of the up blocks would differ in size
                 raise ValueError('resize_skips=True cannot be combined with cross_attention or out_strides')
             resize_skip_connections(self.unet)
         self.learned_timesteps = self._learn_timesteps() if learned_timesteps else nn.ParameterList()
         self.recorder = Recorder()
-        for tap in set(self.levels):
-            self.recorder.watch(self.unet, tap.module)
         self.cross_attention = self._build_cross_attention(cross_attention)
         self.resized = out_strides is not None
-        self.out_strides = check_out_strides(out_strides, [tap.stride for tap in self.levels])
-        self.out_channels = tuple(tap.channels + self._num_maps(tap.stride) for tap in self.levels)
+        self.out_strides = check_out_strides(out_strides, self._own_strides)
+        self.out_channels = tuple(self._num_channels(group) for group in self.taps)
 
         self.frozen = frozen
         if frozen:
@@ -165,6 +187,10 @@ class DiffusionUNet(BaseModule):
             add_lora(self.unet, **lora)
         if with_cp:
             enable_checkpointing(self.unet)
+        if not out_prompts and not any('.attn2.' in name for name in self.unet.attn_processors):
+            self.prompts.requires_grad_(False)  # no tap depends on the prompts
+        for tap in different:  # now, because an adapter replaces layers
+            tap.attach(self.unet, self.recorder)
         self.register_load_state_dict_pre_hook(complete_autoencoder)
         COMPLETENESS.attach(self)
 
@@ -182,14 +208,36 @@ class DiffusionUNet(BaseModule):
         check_given(config, known)
         return MODELS.build(config, default_args=known)
 
-    def _select_taps(self, out_indices) -> list[Tap]:
+    def _select_taps(self, out_indices, taps) -> tuple[tuple[Tap, ...], ...]:
+        """Return the taps of each feature, which are concatenated."""
+        if taps is not None:
+            if out_indices is not None:
+                raise ValueError(f'out_indices={tuple(out_indices)} cannot be combined with taps: set one to None')
+            return find_taps(taps, self.unet, self.autoencoder.stride)
         table = feature_table(self.unet.config, self.autoencoder.stride)
         strides = {index: tap.stride for index, tap in enumerate(table)}
-        if not set(out_indices) <= set(strides):
+        if not set(out_indices or ()) <= set(strides):
             raise ValueError(f'out_indices={out_indices}: expected some of {list(strides)}, with strides {strides}')
-        return [table[index] for index in out_indices]
+        return tuple((table[index],) for index in out_indices or strides)
+
+    @property
+    def _own_strides(self) -> list[int]:
+        return [group[0].stride for group in self.taps]
+
+    def _num_channels(self, group) -> int:
+        channels = sum(tap.channels for tap in group) + self._num_maps(group[0].stride)
+        return channels * (len(self.timesteps) if self.timestep_fusion == 'concat' else 1)
+
+    @property
+    def timesteps(self) -> tuple[int, ...]:
+        """The timesteps at which the U-Net runs."""
+        return (self.timestep,) if isinstance(self.timestep, int) else tuple(self.timestep)
 
     def _learn_timesteps(self) -> nn.ParameterList:
+        if len(self.timesteps) > 1:
+            raise ValueError(
+                f'learned_timesteps=True replaces the timestep: expected one, got timestep={self.timestep}'
+            )
         width = self.unet.time_embedding.linear_2.out_features
         self.unet.time_embedding = GivenTimeEmbedding()
         return nn.ParameterList(torch.randn(1, width) for _ in range(self.num_refine_steps))
@@ -198,11 +246,10 @@ class DiffusionUNet(BaseModule):
         if config is None:
             return None
         cross_attention = MODELS.build(config, default_args=dict(type='CrossAttentionMaps'))
-        strides = [tap.stride for tap in self.levels]
-        if missing := set(cross_attention.strides) - set(strides):
+        if missing := set(cross_attention.strides) - set(self._own_strides):
             raise ValueError(
-                f'cross_attention: strides {sorted(missing)} are not among the strides of the features, {strides}; '
-                'choose from these, or add the level to out_indices'
+                f'cross_attention: strides {sorted(missing)} are not among the strides of the features, '
+                f'{self._own_strides}; choose from these, or add the level to out_indices or a tap'
             )
         cross_attention.attach(self.unet, self.autoencoder.stride, self.recorder)
         return cross_attention
@@ -223,7 +270,9 @@ class DiffusionUNet(BaseModule):
             self.prompts.init_embeddings(self.arch, source)
 
     def _warn_of_other_settings(self, path):
-        settings = {} if self.learned_timesteps else dict(timestep=self.timestep)
+        settings = {}
+        if len(self.timesteps) == 1 and not self.learned_timesteps:
+            settings['timestep'] = self.timesteps[0]
         if not self.inputs.entries:  # these say which latents are scaled
             settings['scale_latents'] = self.autoencoder.scale_latents
         warn_of_other_settings(path, settings)
@@ -258,21 +307,25 @@ class DiffusionUNet(BaseModule):
             ValueError: The images have another shape, or the first batch has values that are not in [-1, 1].
         """
         images, condition = split_inputs(inputs, self.prompts)
-        latents = self.inputs(self.autoencoder.encode(images))  # (B, 4 or more, h, w)
+        clean = self.autoencoder.encode(images)  # (B, 4, h, w)
         labels = self.inputs.embed_task(len(images))
-        for step in range(self.num_refine_steps):
-            prompt_embeds = self.prompts(len(images), condition, step)  # (B, K, C)
-            time_embeds = self._embed_time(step, len(images))  # (B, width of the time embedding)
-            with self.recorder.recording() as record:
-                output = self.unet(
-                    latents,
-                    self.timestep,
-                    encoder_hidden_states=prompt_embeds,
-                    timestep_cond=time_embeds,
-                    class_labels=labels,
-                )
-            latents = output.sample  # (B, 4, h, w), the input of the next pass
-        features = self._collect_features(record, images.shape[-2:])
+        collected = []
+        for index, timestep in enumerate(self.timesteps):
+            latents = self.inputs(self.noise(clean, timestep, index))  # (B, 4 or more, h, w)
+            for step in range(self.num_refine_steps):
+                prompt_embeds = self.prompts(len(images), condition, step)  # (B, K, C)
+                time_embeds = self._embed_time(step, len(images))  # (B, width of the time embedding)
+                with self.recorder.recording() as record:
+                    output = self.unet(
+                        latents,
+                        timestep,
+                        encoder_hidden_states=prompt_embeds,
+                        timestep_cond=time_embeds,
+                        class_labels=labels,
+                    )
+                latents = output.sample  # (B, 4, h, w), the input of the next pass
+            collected.append(self._collect_features(record))
+        features = self._fuse(collected, images.shape[-2:])
         return (*features, prompt_embeds) if self.out_prompts else features
 
     def _embed_time(self, step: int, batch_size: int) -> torch.Tensor | None:
@@ -280,14 +333,21 @@ class DiffusionUNet(BaseModule):
             return self.learned_timesteps[step].expand(batch_size, -1)
         return self.inputs.embed_guidance(batch_size)
 
-    def _collect_features(self, record, image_size) -> tuple[torch.Tensor, ...]:
-        collected = {tap: self._with_maps(tap, record) for tap in dict.fromkeys(self.levels)}
-        features = tuple(collected[tap] for tap in self.levels)
-        return resize_features(features, self.out_strides, image_size) if self.resized else features
+    def _collect_features(self, record: dict) -> tuple[torch.Tensor, ...]:
+        collected = {group: self._with_maps(group, record) for group in dict.fromkeys(self.taps)}
+        return tuple(collected[group] for group in self.taps)
 
-    def _with_maps(self, tap: Tap, record: dict[str, torch.Tensor]) -> torch.Tensor:
-        feature = record[tap.module]
-        if not self._num_maps(tap.stride):
-            return feature
-        maps = self.cross_attention.average(record, tap.stride, feature.shape[-2:])
-        return torch.cat([feature, maps.to(feature)], dim=1)  # (B, C_i + K, h_i, w_i)
+    def _with_maps(self, group, record: dict) -> torch.Tensor:
+        parts = [tap.read(record) for tap in group]
+        if self._num_maps(group[0].stride):
+            maps = self.cross_attention.average(record, group[0].stride, parts[0].shape[-2:])
+            parts.append(maps.to(parts[0]))
+        return torch.cat(parts, dim=1) if len(parts) > 1 else parts[0]  # (B, C_i, h_i, w_i)
+
+    def _fuse(self, collected: list[tuple[torch.Tensor, ...]], image_size) -> tuple[torch.Tensor, ...]:
+        """Return the features of all timesteps as one pyramid, and resize them."""
+        features = collected[0]
+        if len(collected) > 1:
+            fuse = dict(mean=lambda each: torch.stack(each).mean(0), concat=lambda each: torch.cat(each, dim=1))
+            features = tuple(map(fuse[self.timestep_fusion], zip(*collected, strict=True)))
+        return resize_features(features, self.out_strides, image_size) if self.resized else features

@@ -41,6 +41,16 @@ def test_regions(arch):
     build_stock(MASK_RCNN, arch, FINER, rpn_head=NARROW)
 
 
+def test_strides_of_taps(arch):
+    taps = ['up_blocks.3', 'down_blocks.0', 'down_blocks.1', 'up_blocks.1']
+    neck = dict(FPN, in_channels=[8, 8, 16, 24], start_level=0)
+    with pytest.raises(ValueError, match=r'\[8, 16, 32, 64, 128\].*\[8, 16, 32, 16, 32\]'):
+        build_stock(RETINANET, arch, neck, taps=taps, bbox_head=NARROW)
+    build_stock(
+        RETINANET, arch, dict(neck, in_channels=[8, 8, 16, 40]), taps=[*taps[:3], 'mid_block'], bbox_head=NARROW
+    )
+
+
 def test_strides_behind_necks():
     init_default_scope('mmdet')
     fpn = MODELS.build(dict(FPN, in_channels=[4, *CHANNELS]))

@@ -124,6 +124,7 @@ def test_inputs_have_no_default(arch_with, changes, words):
         (dict(in_channels=9), dict(extra_latents=['image', 'image']), "'image', 'image'.* 9 input"),
         (dict(in_channels=12), dict(extra_latents=['noise', 'image', 'zeros']), "'noise', 'image', 'zeros'"),
         (dict(in_channels=8), dict(extra_latents='marigold', scale_latents=True), 'scale_latents'),
+        (dict(in_channels=8), dict(extra_latents='marigold', noise='fixed'), "noise='fixed'"),
         (dict(in_channels=8), dict(extra_latents='marigold', num_refine_steps=2), 'num_refine_steps=2'),
         (LCM, dict(guidance_scale=8.0, learned_timesteps=True), 'learned_timesteps'),
     ],
