@@ -149,6 +149,7 @@ class DiffusionUNet(BaseModule):
         init_cfg: InitCfg | None = None,
     ):
         super().__init__(init_cfg)
+        check_extra_latents(extra_latents, scale_latents, noise, num_refine_steps)
         self.arch = arch
         self.timestep = timestep
         self.timestep_fusion = timestep_fusion
@@ -157,7 +158,6 @@ class DiffusionUNet(BaseModule):
         self.noise = LatentNoise(arch, noise, noise_seed, scale_latents)
         self.unet = build_unet(arch)
         refuse_reentrant_checkpointing(self.unet)
-        check_extra_latents(extra_latents, scale_latents, noise, num_refine_steps)
         self.inputs = UNetInputs(
             self.unet.config, self.autoencoder, extra_latents, guidance_scale, task_embedding, learned_timesteps
         )
