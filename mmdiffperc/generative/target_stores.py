@@ -15,8 +15,9 @@ LONGEST_KEY = 511  # bytes, the default of LMDB
 # What the official tools of DMP append to the key of an image: a hyphen and one of these, for albedo and shading.
 EXTRA_KEYS = 'r', 's'
 
-# LMDB environments by path, with the process that opened them: a fork inherits those of its parent.
-_environments: dict[str, tuple] = {}
+# LMDB environments by device and number of the file, with the process that opened them: a fork inherits those of its
+# parent. A path can name another file later.
+_environments: dict[tuple[int, int], tuple] = {}
 
 
 class LmdbTargets:
@@ -220,20 +221,23 @@ def open_environment(path: str):
     """Return this process's environment (``lmdb.Environment``) of a database.
 
     Raises:
+        FileNotFoundError: There is no such file.
         ValueError: It is not a database, or was cut short, which would make LMDB crash with a bus error.
     """
-    process, environment = _environments.get(path, (None, None))
+    file = Path(path) / 'data.mdb' if Path(path).is_dir() else Path(path)
+    status = file.stat()
+    identity = status.st_dev, status.st_ino
+    process, environment = _environments.get(identity, (None, None))
     if process == os.getpid():
         return environment
     if environment is not None:
         environment.close()  # LMDB forbids using it after a fork
-    _environments[path] = os.getpid(), _open(path)
-    return _environments[path][1]
+    _environments[identity] = os.getpid(), _open(path, file)
+    return _environments[identity][1]
 
 
-def _open(path):
+def _open(path, file):
     lmdb = import_lmdb()
-    file = Path(path) / 'data.mdb' if Path(path).is_dir() else Path(path)
     try:
         environment = lmdb.open(path, subdir=file != Path(path), readonly=True, lock=False, readahead=False)
     except lmdb.Error as error:

@@ -1,5 +1,6 @@
 import os
 import pickle
+import shutil
 
 import lmdb
 import pytest
@@ -49,6 +50,19 @@ def test_a_fork_opens_its_own(database):
         os._exit(0 if targets.read('a.png')[0] == b'first' else 1)
     assert os.waitpid(child, 0)[1] == 0
     assert targets.read('a.png')[0] == b'first'
+
+
+def test_a_path_can_name_another_database_later(database, tmp_path, monkeypatch):
+    """A relative path in another folder, and a database that was made again."""
+    monkeypatch.chdir(tmp_path)
+    assert open_targets('normals').read('a.png')[0] == b'first'
+    for folder in (tmp_path / 'elsewhere', tmp_path):
+        folder.mkdir(exist_ok=True)
+        monkeypatch.chdir(folder)
+        shutil.rmtree('normals', ignore_errors=True)
+        with lmdb.open('normals') as environment, environment.begin(write=True) as transaction:
+            transaction.put(b'a.png', str(folder).encode())
+        assert open_targets('normals').read('a.png')[0] == str(folder).encode()
 
 
 def test_missing_entry(database):

@@ -73,10 +73,11 @@ def test_what_does_not_fit(kind, value, message):
 
 
 def test_refine_steps():
-    assert check_refine_steps(1, (2, 3)) == 1
-    assert check_refine_steps(3, (0, 2)) == 3
-    with pytest.raises(ValueError, match=r'num_refine_steps=2.*out_indices=\(1, 2\)'):
-        check_refine_steps(2, [1, 2])
+    last = 'up_blocks.3'
+    assert check_refine_steps(1, last, ['mid_block']) == 1
+    assert check_refine_steps(3, last, ['mid_block', last]) == 3
+    with pytest.raises(ValueError, match=r'num_refine_steps=2.*up_blocks\.3.*mid_block, up_blocks\.0'):
+        check_refine_steps(2, last, ['mid_block', 'up_blocks.0'])
 
 
 def test_out_strides():
