@@ -309,24 +309,24 @@ class DiffusionUNet(BaseModule):
         images, condition = split_inputs(inputs, self.prompts)
         clean = self.autoencoder.encode(images)  # (B, 4, h, w)
         labels = self.inputs.embed_task(len(images))
+        prompt_embeds = [self.prompts(len(images), condition, step) for step in range(self.num_refine_steps)]
         collected = []
         for index, timestep in enumerate(self.timesteps):
             latents = self.inputs(self.noise(clean, timestep, index))  # (B, 4 or more, h, w)
             for step in range(self.num_refine_steps):
-                prompt_embeds = self.prompts(len(images), condition, step)  # (B, K, C)
                 time_embeds = self._embed_time(step, len(images))  # (B, width of the time embedding)
                 with self.recorder.recording() as record:
                     output = self.unet(
                         latents,
                         timestep,
-                        encoder_hidden_states=prompt_embeds,
+                        encoder_hidden_states=prompt_embeds[step],  # (B, K, C)
                         timestep_cond=time_embeds,
                         class_labels=labels,
                     )
                 latents = output.sample  # (B, 4, h, w), the input of the next pass
             collected.append(self._collect_features(record))
         features = self._fuse(collected, images.shape[-2:])
-        return (*features, prompt_embeds) if self.out_prompts else features
+        return (*features, prompt_embeds[-1]) if self.out_prompts else features
 
     def _embed_time(self, step: int, batch_size: int) -> torch.Tensor | None:
         if self.learned_timesteps:

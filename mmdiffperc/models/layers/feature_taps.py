@@ -40,7 +40,7 @@ class Tap:
 
     @property
     def name(self) -> str:
-        """Name of the tensor, which is that of the submodule for an output."""
+        """Name of the tensor. An output has the name of its submodule."""
         return tensor_name(self.module, self.tensor)
 
     def attach(self, unet: nn.Module, recorder: Recorder):

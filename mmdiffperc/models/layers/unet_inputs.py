@@ -1,6 +1,7 @@
 """Inputs that some U-Nets need in addition to latents, a timestep and prompts."""
 
 import torch
+from diffusers.models.embeddings import get_timestep_embedding
 from torch import nn
 
 from mmdiffperc.models.config_checks import EXTRA_LATENTS, ExtraLatents, TaskEmbedding
@@ -9,7 +10,6 @@ from mmdiffperc.weights.architectures import SERVED_INPUTS, additional_inputs
 
 FILLERS = ('noise', 'zeros')
 _NOISE_SEED = 0
-_MAX_PERIOD = 10000  # of the sines and cosines, as in every time embedding
 _HINTS = {
     'extra_latents': f'one of {", ".join(EXTRA_LATENTS)}, or a list such as ["scaled image", "noise"]',
     'guidance_scale': 'the scale of classifier-free guidance that the U-Net imitates; latent consistency models draw '
@@ -124,11 +124,7 @@ def guidance_embedding(scale: float, width: int) -> torch.Tensor:
     Returns:
         Tensor: The embedding ``(1, width)``.
     """
-    half = width // 2
-    exponents = torch.arange(half) * (-torch.log(torch.tensor(float(_MAX_PERIOD))) / (half - 1))
-    angles = 1000 * (scale - 1) * exponents.exp()
-    embedding = torch.cat([angles.sin(), angles.cos()])[None]
-    return nn.functional.pad(embedding, (0, width % 2))
+    return get_timestep_embedding(torch.tensor([1000 * (scale - 1)]), width, downscale_freq_shift=1)
 
 
 def _compare(needed: dict[str, str], given: dict):

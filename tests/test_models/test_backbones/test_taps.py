@@ -1,12 +1,12 @@
 """``taps`` of :class:`DiffusionUNet`, several timesteps, and noise."""
 
-import copy
 import json
 import re
 
 import pytest
 import torch
 import torch.nn.functional as F
+from backbone_checks import check_copy, loss_of
 from mmengine.registry import MODELS
 from tiny_arch import write_arch
 
@@ -32,10 +32,6 @@ def with_weights(backbone, source):
     weights = backbone.state_dict() | {name: source[plain] for name, plain in names.items()}
     backbone.load_state_dict(weights)
     return backbone
-
-
-def loss_of(features):
-    return sum((feature * torch.linspace(-1, 1, feature.numel()).view_as(feature)).mean() for feature in features)
 
 
 @pytest.fixture(scope='module')
@@ -126,7 +122,7 @@ def test_all_that_trains_gets_a_gradient(arch, images, options):
 
 
 def test_a_tap_is_the_output_of_the_adapter(arch, images, weights):
-    """And not that of the layer inside, which it wraps."""
+    """The layer inside the adapter has another output."""
     plain = with_weights(build(arch, taps=[KEYS]), weights).eval()
     adapted = with_weights(build(arch, taps=[KEYS], lora=dict(r=2, target_modules=['to_k'])), weights).eval()
     layer = adapted.unet.get_submodule(KEYS)
@@ -187,15 +183,7 @@ def test_resized_skips_give_tokens_the_size_of_the_padded_image(arch):
 
 
 def test_a_copy_has_taps_of_its_own(arch, images):
-    backbone = build(arch).eval()
-    duplicate = copy.deepcopy(backbone)
-    with torch.no_grad():
-        expected = backbone(images)
-        for weight in backbone.parameters():
-            weight.zero_()
-        backbone(images)
-        for feature, same in zip(duplicate(images), expected, strict=True):
-            assert torch.equal(feature, same)
+    check_copy(build(arch).eval(), images)
 
 
 def test_init_cfg_loads_what_is_left(arch, tmp_path):
