@@ -156,6 +156,7 @@ SHARED = {
     '--out-file': dict(metavar='FILE', type=Path, help='file to write'),
     '--device': dict(type=device, default=AUTO, help='device to compute on'),
     '--dtype': dict(choices=DTYPES, default=DTYPES[0], help='data type'),
+    '--compile': dict(action='store_true', help='compile with torch.compile, which needs a C++ compiler'),
     '--batch-size': dict(type=positive, default=1, metavar='N', help='batch size'),
     '--seed': dict(type=seed, default=0, metavar='N', help='random seed'),
     '--workers': dict(type=positive, default=1, metavar='N', help='number of processes'),

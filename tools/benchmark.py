@@ -50,7 +50,7 @@ def build_parser() -> ArgumentParser:
     add_shared(parser, '--size', 'height and width', nargs=2, type=positive, default=[512, 512], metavar=('H', 'W'))
     add_shared(parser, '--batch-size')
     parser.add_argument('--train', action='store_true', help='also measure a training step of the model (mmseg only)')
-    parser.add_argument('--compile', action='store_true', help='compile everything with torch.compile')
+    add_shared(parser, '--compile')
     add_shared(parser, '--dtype', 'for autocast')
     add_shared(parser, '--device')
     parser.add_argument(

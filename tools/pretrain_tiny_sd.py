@@ -29,6 +29,7 @@ import math
 import shutil
 import sys
 from argparse import ArgumentParser, Namespace
+from collections.abc import Callable
 from functools import partial
 from multiprocessing import Pool
 from pathlib import Path
@@ -337,13 +338,13 @@ def random_captions(batch_size: int, generator: torch.Generator) -> torch.Tensor
 
 
 def velocity_loss(
-    model: nn.ModuleDict, latents: torch.Tensor, tokens: torch.Tensor, timesteps: torch.Tensor, noise: torch.Tensor,
-    scheduler: DDPMScheduler,
+    unet: Callable, text_encoder: CLIPTextModel, latents: torch.Tensor, tokens: torch.Tensor, timesteps: torch.Tensor,
+    noise: torch.Tensor, scheduler: DDPMScheduler,
 ) -> torch.Tensor:  # fmt: skip
     """Return the squared error ``(B,)`` of the predicted velocity."""
-    context = model['text_encoder'](tokens).last_hidden_state
+    context = text_encoder(tokens).last_hidden_state
     noisy = scheduler.add_noise(latents, noise, timesteps)
-    prediction = model['unet'](noisy, timesteps, context).sample.float()
+    prediction = unet(noisy, timesteps, context).sample.float()
     target = scheduler.get_velocity(latents, noise, timesteps)
     return F.mse_loss(prediction, target, reduction='none').mean(dim=(1, 2, 3))
 
@@ -358,6 +359,7 @@ def train_unet(
         in_channels=channels, out_channels=channels, cross_attention_dim=text_encoder.config.hidden_size, **recipe.unet
     )
     model = nn.ModuleDict(dict(unet=unet, text_encoder=text_encoder))
+    fast_unet = torch.compile(unet) if args.compile else unet
     scheduler = DDPMScheduler(**recipe.scheduler)
 
     def loss_of(indices, generator):
@@ -368,7 +370,7 @@ def train_unet(
         tokens = ids[indices, random_captions(len(indices), generator)]
         dropped = torch.rand(len(indices), 1, generator=generator, device=args.device) < 0.1  # for guidance
         tokens = torch.where(dropped, empty, tokens)
-        errors = velocity_loss(model, latents, tokens, timesteps, random(mean.shape), scheduler)
+        errors = velocity_loss(fast_unet, text_encoder, latents, tokens, timesteps, random(mean.shape), scheduler)
         if args.snr_gamma is None:
             return dict(loss=errors.mean())
         ratio = compute_snr(scheduler, timesteps)
@@ -383,7 +385,7 @@ def train_unet(
         latents = moments[-count:, :channels] * vae.config.scaling_factor
         timesteps = torch.arange(count, device=args.device) * 197 % 1000
         noise = torch.randn(latents.shape, generator=torch.Generator().manual_seed(0)).to(args.device)
-        errors = velocity_loss(model, latents, ids[-count:, 0], timesteps, noise, scheduler)
+        errors = velocity_loss(unet, text_encoder, latents, ids[-count:, 0], timesteps, noise, scheduler)
         run.log_once(stage='unet', held_out=round(errors.mean().item(), 5))
     return model
 
@@ -469,6 +471,7 @@ def build_parser() -> ArgumentParser:
     parser.add_argument(
         '--snr-gamma', type=positive_float, metavar='N', help='gamma of min-SNR loss weights (default: equal weights)'
     )
+    add_shared(parser, '--compile', 'the U-Net; the first time, it takes minutes')
     add_shared(parser, '--cfg-options', f'keys begin with one of: {", ".join(RECIPE)}')
     for name in ('--device', '--dtype', '--seed'):
         add_shared(parser, name)

@@ -152,6 +152,21 @@ def test_killed_in_a_stage_it_ends_with_the_same_weights(tool, whole, begun, mon
         assert torch.equal(value, resumed[name]), name
 
 
+def test_the_unet_can_be_compiled(tool, whole, begun, monkeypatch):
+    (begun / 'unet.pt').unlink()
+    compiled, calls = [], []
+
+    def compile_without_compiler(unet):
+        compiled.append(unet)
+        return lambda *inputs: calls.append(inputs) or unet(*inputs)
+
+    monkeypatch.setattr(torch, 'compile', compile_without_compiler)
+    assert run(tool, begun, '--compile') == 0
+    assert len(compiled) == 1 and len(calls) == STEPS  # only training calls it
+    for name, value in averages(whole, 'unet').items():
+        assert torch.equal(value, averages(begun, 'unet')[name]), name
+
+
 def test_time_limit_exports_what_it_has_and_the_next_run_goes_on(tool, whole, begun):
     (begun / 'unet.pt').unlink()
     shutil.rmtree(begun / 'tiny-sd')
