@@ -3,7 +3,7 @@
 import ast
 import importlib.util
 import sys
-from argparse import REMAINDER, SUPPRESS
+from argparse import REMAINDER, SUPPRESS, ArgumentParser
 from collections import defaultdict
 from pathlib import Path
 from pkgutil import resolve_name
@@ -101,10 +101,11 @@ def test_an_option_means_the_same_in_all_tools(actions):
 
 def test_dtypes_and_types_are_the_shared_ones(actions):
     for tool, name, action in actions:
-        shared = SHARED.get(name, {})
-        for key in ('choices', 'action'):
-            value = getattr(action, key, None) if key == 'choices' else type(action)
-            assert key not in shared or value == shared[key], (tool, name)
+        shared = SHARED.get(name)
+        if shared:
+            expected = ArgumentParser().add_argument(name, **shared)
+            assert type(action) is type(expected), (tool, name)
+            assert 'choices' not in shared or action.choices == shared['choices'], (tool, name)
 
 
 def test_positionals_have_one_order(actions):
