@@ -11,7 +11,7 @@ from pathlib import Path, PurePosixPath
 from huggingface_hub import snapshot_download, try_to_load_from_cache
 from mmengine.logging import MMLogger
 
-from mmdiffperc.files import read_json
+from mmdiffperc.files import quoted, read_json
 
 from .architectures import PRESETS
 from .weight_file import FOREIGN_FORMATS
@@ -241,7 +241,10 @@ def _select_weights(
     found = variants[variant if variant in variants else _stand_in(weights, part, variant, where, is_known)]
     if any(match['format'] == 'safetensors' for match, _ in found):
         found = [(match, name) for match, name in found if match['format'] == 'safetensors']
-    if whole := [name for match, name in found if match['shard'] is None]:
+    whole = [name for match, name in found if match['shard'] is None]
+    if len(whole) > 1:
+        raise ValueError(f'{where!r} holds two sources of {part!r}, {quoted(whole)}: give one of these files instead')
+    if whole:
         return whole
     expected = int(found[0][0]['shards'])
     if len(found) != expected:
