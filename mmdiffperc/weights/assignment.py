@@ -247,7 +247,9 @@ def _likely_cause(part: str, module: nn.Module, shapes: Mapping[str, tuple]) -> 
     if any(key.startswith(('backbone.', 'module.backbone.')) for key in shapes):
         return 'This is the checkpoint of a whole model: give it to `mim test` or as `load_from`.'
     if prefix := _wrapping(module, shapes):
-        return f'In the file, the names of the weights begin with {prefix!r}, as a wrapper saves them. Remove this prefix.'
+        return (
+            f'In the file, the names of the weights begin with {prefix!r}, as a wrapper saves them. Remove this prefix.'
+        )
     theirs = describe_family(_of_part(part, shapes))
     ours = describe_family({name: tuple(weight.shape) for name, weight in _base_weights(module)})
     if theirs and theirs.part not in (part, None):
