@@ -1,8 +1,6 @@
 """The networks of Stable Diffusion, built with random weights from the configs of an architecture."""
 
-import json
 from collections.abc import Mapping
-from functools import lru_cache
 from pathlib import Path
 
 import torch
@@ -87,7 +85,7 @@ def build_unet(arch: ArchName) -> UNet2DConditionModel:
     """
     path, config = _read_config(arch, 'unet', ['UNet2DConditionModel'])
     _check_unet_config(path, config, _read_config(arch, 'vae', _AUTOENCODERS)[1])
-    return UNet2DConditionModel.from_config(config)
+    return _note_names(UNet2DConditionModel.from_config(config))
 
 
 def build_vae(arch: ArchName) -> AutoencoderKL | AutoencoderTiny:
@@ -103,7 +101,20 @@ def build_vae(arch: ArchName) -> AutoencoderKL | AutoencoderTiny:
     for name in ('in_channels', 'out_channels'):
         if (channels := config.get(name, 3)) != 3:
             raise ValueError(f'{path}: {name}={brief(channels)}: images have 3 channels. {_EXPECTED}')
-    return _AUTOENCODERS[config.get('_class_name', 'AutoencoderKL')].from_config(config)
+    return _note_names(_AUTOENCODERS[config.get('_class_name', 'AutoencoderKL')].from_config(config))
+
+
+def _note_names(network: ModelMixin) -> ModelMixin:
+    network.published_names = tuple(network.state_dict())
+    return network
+
+
+def published_names(network: ModelMixin) -> tuple[str, ...]:
+    """Return the names of all weights of a network, including those of layers that have been removed from it."""
+    if hasattr(network, 'published_names'):
+        return network.published_names
+    with torch.device('meta'):  # it was not built here
+        return tuple(type(network).from_config(network.config).state_dict())
 
 
 def build_text_encoder(arch: ArchName) -> CLIPTextModel:
@@ -135,22 +146,6 @@ def build_text_encoder(arch: ArchName) -> CLIPTextModel:
     # transformers would download and run a kernel that a config names as its attention
     settings = {name: value for name, value in config.items() if not name.endswith('attn_implementation')}
     return CLIPTextModel(CLIPTextConfig.from_dict(settings))
-
-
-def weight_names(network: type[ModelMixin], config: Mapping) -> tuple[str, ...]:
-    """Return the names of all weights of a complete network.
-
-    Args:
-        network (type): The class, such as ``UNet2DConditionModel``.
-        config (Mapping): Its config.
-    """
-    return _weight_names(network, json.dumps(dict(config)))
-
-
-@lru_cache(maxsize=8)  # it takes half of the time in which tiny-sd is loaded
-def _weight_names(network: type[ModelMixin], config: str) -> tuple[str, ...]:
-    with torch.device('meta'):
-        return tuple(network.from_config(json.loads(config)).state_dict())
 
 
 def build_tokenizer(arch: ArchName, folder: Path | None = None) -> CLIPTokenizer:

@@ -7,7 +7,7 @@ from typing import NamedTuple
 from diffusers import AutoencoderKL, ModelMixin
 from torch import Tensor, nn
 
-from .architectures import weight_names
+from .architectures import published_names
 from .compvis import PREFIXES, ema_key, open_clip_key, unet_key_map, vae_key_map
 from .families import describe_family
 from .sources import Source
@@ -210,18 +210,12 @@ def _unknown(module: nn.Module, layout: _Layout, keys: Mapping[str, WeightFile])
     others = () if not layout.prefix else tuple(each for each in _ALL_PREFIXES if not layout.prefix.startswith(each))
     left = [key for key in keys if not key.startswith(others) and not _NOT_NEEDED.fullmatch(key)]
     names_of = layout.names(module)
-    known = {layout.prefix + key for name in _published_names(module) for key in names_of(name)}
+    names = published_names(module) if isinstance(module, ModelMixin) else [name for name, _ in _base_weights(module)]
+    known = {layout.prefix + key for name in names for key in names_of(name)}
     if layout.names is _open_clip_names:
         unused = f'{layout.prefix}transformer.resblocks.{len(module.encoder.layers)}.'
         left = [key for key in left if not key.startswith(unused)]
     return [key for key in left if key not in known]
-
-
-def _published_names(module: nn.Module) -> Sequence[str]:
-    """Return the names of all weights, including those of layers that a backbone has removed."""
-    if not isinstance(module, ModelMixin):
-        return [name for name, _ in _base_weights(module)]
-    return weight_names(type(module), module.config)
 
 
 def _describe(part: str, module: nn.Module, files, missing, misfits, unknown) -> str:

@@ -8,9 +8,8 @@ prefix of the part in a file (``PREFIXES``), because research checkpoints keep t
 from collections.abc import Mapping
 from itertools import count
 
+import torch
 from diffusers import AutoencoderKL, UNet2DConditionModel
-
-from .architectures import weight_names
 
 # Prefix of each part in a Stable Diffusion single file.
 PREFIXES = {
@@ -178,7 +177,9 @@ def _inside(source: str, target: str, names: Mapping[str, str]) -> dict[str, str
 
 
 def _rename_all(cls: type, config: Mapping, modules: Mapping[str, str]) -> dict[str, str]:
-    return {name: _rename(name, modules) for name in weight_names(cls, config)}
+    with torch.device('meta'):
+        names = cls.from_config(config).state_dict()
+    return {name: _rename(name, modules) for name in names}
 
 
 def _rename(name: str, modules: Mapping[str, str]) -> str:
