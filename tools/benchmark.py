@@ -103,10 +103,14 @@ def inference_subjects(model: nn.Module, config: dict, inputs: torch.Tensor) -> 
     backbone = model.backbone
     prompt_embeds = backbone.prompts(len(inputs))
     vae, unet = backbone.autoencoder.vae, stock_unet(backbone)
+    additional = dict(
+        timestep_cond=backbone.inputs.embed_guidance(len(inputs)), class_labels=backbone.inputs.embed_task(len(inputs))
+    )
 
     def floor():
-        latents = vae.encode(inputs).latent_dist.mode()
-        return unet(latents, backbone.timesteps[0], encoder_hidden_states=prompt_embeds)
+        encoded = vae.encode(inputs)
+        latents = encoded.latents if backbone.autoencoder.is_tiny else encoded.latent_dist.mode()
+        return unet(backbone.inputs(latents), backbone.timesteps[0], encoder_hidden_states=prompt_embeds, **additional)
 
     subjects = {'floor': floor, 'backbone': lambda: backbone(inputs), 'model': lambda: model(inputs, mode='tensor')}
     if backbone.cross_attention is not None:

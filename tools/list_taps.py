@@ -98,7 +98,8 @@ def count(backbone: DiffusionUNet, taps: tuple[Tap, ...], size: tuple[int, int])
             module.register_forward_pre_hook(note) if tap.tensor == 'input' else module.register_forward_hook(note)
         latents = backbone.autoencoder.encode(images)
         autoencoder = counter.get_total_flops()
-        unet(latents, torch.ones(1, device='meta'), prompts)
+        inputs = backbone.inputs
+        unet(inputs(latents), torch.ones(1, device='meta'), prompts, class_labels=inputs.embed_task(1))
         return Compute(autoencoder, counter.get_total_flops() - autoencoder, until)
 
 
