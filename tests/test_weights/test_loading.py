@@ -13,9 +13,10 @@ from safetensors.torch import load_file, save_file
 from transformers import CLIPTextConfig, CLIPTextModel
 
 from mmdiffperc.weights import loading
+from mmdiffperc.models.layers import SentenceEncoder
 from mmdiffperc.weights.architectures import build_tokenizer
 from mmdiffperc.weights.compvis import PREFIXES, ema_key, open_clip_key, unet_key_map, vae_key_map
-from mmdiffperc.weights.loading import initialise, load_text_encoder, load_weights
+from mmdiffperc.weights.loading import initialise, load_weights
 
 UNETS = {
     'sd1': {
@@ -692,13 +693,11 @@ def test_text_encoder_of_a_single_file(source, kind, tmp_path):
     _write_folder(source, tmp_path / 'arch')
     torch.save(_compvis(source, kind), tmp_path / 'sd.ckpt')
 
-    tokenizer, text_encoder = load_text_encoder(tmp_path / 'arch', tmp_path / 'sd.ckpt')
+    encoder = SentenceEncoder(tmp_path / 'arch', 4)
+    encoder.load(tmp_path / 'sd.ckpt', with_tokenizers=True)
 
-    assert tokenizer('a dog').input_ids == [49406, 320, 1929, 49407]
-    assert tokenizer.model_max_length == 77
-    assert not text_encoder.training
-    assert not any(parameter.requires_grad for parameter in text_encoder.parameters())
-    _assert_same(text_encoder, source['text_encoder'])
+    assert encoder.tokenizers['text_encoder']('a dog').input_ids == [49406, 320, 1929, 49407]
+    _assert_same(encoder.clip, source['text_encoder'])
 
 
 def test_text_encoder_of_a_folder_keeps_its_own_tokenizer(source, tmp_path):
@@ -707,10 +706,12 @@ def test_text_encoder_of_a_folder_keeps_its_own_tokenizer(source, tmp_path):
     tokenizer.pad_token = 'dog</w>'
     tokenizer.save_pretrained(tmp_path / 'tokenizer')
 
-    tokenizer, text_encoder = load_text_encoder(tmp_path, tmp_path)
+    encoder = SentenceEncoder(tmp_path, 4)
+    encoder.load(tmp_path, with_tokenizers=True)
 
+    tokenizer = encoder.tokenizers['text_encoder']
     assert tokenizer('a', padding='max_length', max_length=4).input_ids == [49406, 320, 49407, 1929]
-    _assert_same(text_encoder, source['text_encoder'])
+    _assert_same(encoder.clip, source['text_encoder'])
 
 
 # The hub
@@ -740,9 +741,10 @@ def test_hub_id_in_the_cache(source, target, hub_cache):
     load_weights(REPOSITORY, **target)
     _assert_all_same(target, source)
 
-    tokenizer, text_encoder = load_text_encoder(folder, REPOSITORY)
-    assert tokenizer.pad_token == '!'
-    _assert_same(text_encoder, source['text_encoder'])
+    encoder = SentenceEncoder(folder, 4)
+    encoder.load(REPOSITORY, with_tokenizers=True)
+    assert encoder.tokenizers['text_encoder'].pad_token == '!'
+    _assert_same(encoder.clip, source['text_encoder'])
 
 
 @pytest.mark.parametrize('cached', ['nothing', 'another part', 'another variant'])

@@ -6,7 +6,7 @@ from pathlib import Path
 import torch
 
 from mmdiffperc.models.config_checks import Arch
-from mmdiffperc.models.layers.sentence_encoder import MaxLength, SentenceEncoder
+from mmdiffperc.models.layers.sentence_encoder import Encoded, MaxLength, SentenceEncoder
 from mmdiffperc.registry import MODELS
 from mmdiffperc.validation import Component, Location, NonNegativeInt, Width, validated
 from mmdiffperc.weights.sources import Source
@@ -21,7 +21,8 @@ class TextPrompts(BasePrompts):
     """One sentence per image, as the hidden states of its tokens in the frozen text encoder of Stable Diffusion.
 
     As in the referring segmentation of `VPD <https://arxiv.org/abs/2303.02153>`_: all ``max_length`` tokens become
-    prompts, including the padding, and none is masked.
+    prompts, including the padding, and none is masked. With SDXL, the hidden states and the pooled embedding of the
+    sentence are those of diffusers' pipeline, except that its ``max_length`` is 77.
 
     Training loads the text encoder from the same source as the backbone's ``init_cfg``, and checkpoints hold it.
     Official checkpoints, and those converted from them, do not hold it; it is then loaded from ``checkpoint``.
@@ -34,8 +35,8 @@ class TextPrompts(BasePrompts):
         adapter (dict, optional): Config of a module that refines the prompts, such as ``dict(type='TextAdapter')``.
         checkpoint (str, optional): Source of the text encoder if a checkpoint of the model lacks it, see
             :func:`.load_weights`.
-        cache_size (int): Number of encoded sentences to keep in main memory: 120 kB each with SD 1.x and 40 tokens.
-            Defaults to 4096.
+        cache_size (int): Number of encoded sentences to keep in main memory: 120 kB each with SD 1.x and 40 tokens, and
+            330 kB with SDXL, which encodes each sentence twice without this memory. Defaults to 4096.
 
     Raises:
         ValueError: ``max_length`` is out of range, or the text encoder is not ``embed_dims`` wide.
@@ -60,6 +61,7 @@ class TextPrompts(BasePrompts):
                 f'The text encoder of {arch} is {self.text_encoder.embed_dims} wide, but its U-Net takes prompts of '
                 f'width {embed_dims}: check text_encoder/config.json and unet/config.json'
             )
+        self.has_pooled = len(self.text_encoder.encoders) > 1
         self.adapter = build_adapter(adapter, embed_dims)
 
     @property
@@ -79,7 +81,8 @@ class TextPrompts(BasePrompts):
 
         Args:
             batch_size (int): Number of images ``B``.
-            condition (Sequence[str] | Tensor): One sentence for each image; or ready hidden states ``(B, K, C)``.
+            condition (Sequence[str] | Tensor): One sentence for each image; or, except with SDXL, ready hidden states
+                ``(B, K, C)``.
             step (int): Not used.
 
         Returns:
@@ -96,5 +99,19 @@ class TextPrompts(BasePrompts):
             if condition.shape != expected:
                 raise ValueError(f'Expected hidden states of shape {expected}, got {tuple(condition.shape)}')
             return self.adapter(condition)
-        check_sentences(condition, batch_size)
-        return self.adapter(self.text_encoder([clean(sentence) for sentence in condition]))
+        return self.adapter(self._encode(batch_size, condition).states)
+
+    def embed_pooled(
+        self, batch_size: int, condition: Sequence[str] | torch.Tensor | None = None, step: int = 0
+    ) -> torch.Tensor | None:
+        """Return the pooled embedding of each sentence ``(B, P)`` with SDXL, otherwise None.
+
+        Raises:
+            TypeError: A sentence is missing, or the condition is ready hidden states.
+        """
+        if self.has_pooled:
+            return self._encode(batch_size, condition).pooled
+
+    def _encode(self, batch_size, sentences) -> Encoded:
+        check_sentences(sentences, batch_size)
+        return self.text_encoder.encode([clean(sentence) for sentence in sentences])

@@ -8,19 +8,23 @@ from mmengine.dataset import BaseDataset
 from mmengine.registry import DATASETS, init_default_scope
 
 from mmdiffperc.models import ClassPrompts, ScenePrompts
+from mmdiffperc.models.layers import SentenceEncoder
 from mmdiffperc.models.prompts.class_prompts import imagenet_templates, names_dataset, resolve_classes
-from mmdiffperc.weights.architectures import build_text_encoder, build_tokenizer
 
 
-def text_side(arch):
+def text_side(arch, max_length=20):
+    """An encoder with random weights."""
     torch.manual_seed(5)
-    return build_tokenizer(arch), build_text_encoder(arch).eval()
+    encoder = SentenceEncoder(arch, max_length)
+    encoder.note_weights()
+    return encoder
 
 
 def test_embeddings_are_the_mean_pooled_text_features(arch):
-    tokenizer, text_encoder = text_side(arch)
+    encoder = text_side(arch)
+    tokenizer, text_encoder = encoder.tokenizers['text_encoder'], encoder.clip
     prompts = ClassPrompts(['traffic_light', 'sky'], embed_dims=12)
-    prompts.encode(tokenizer, text_encoder)
+    prompts.encode(encoder)
     assert len(prompts.templates) == 80
     end = tokenizer.eos_token_id
     for row, name in zip(prompts.embeddings, ['traffic light', 'sky'], strict=True):
@@ -33,11 +37,12 @@ def test_embeddings_are_the_mean_pooled_text_features(arch):
 
 
 def test_templates_and_length(arch):
-    tokenizer, text_encoder = text_side(arch)
+    encoder = text_side(arch, max_length=5)
     prompts = ClassPrompts(['a very long name of a class'], embed_dims=12, templates=['the {}'], max_length=5)
-    prompts.encode(tokenizer, text_encoder)
+    prompts.encode(encoder)
+    tokenizer = encoder.tokenizers['text_encoder']
     tokens = tokenizer('the a very long name of a class').input_ids[:4] + [tokenizer.eos_token_id]
-    expected = text_encoder(torch.tensor([tokens])).pooler_output[0]
+    expected = encoder.clip(torch.tensor([tokens])).pooler_output[0]
     torch.testing.assert_close(prompts.embeddings[0], expected)
 
 
@@ -159,9 +164,8 @@ def test_names_that_can_be_read():
 
 
 def test_full_width_letters_are_plain_ones(arch):
-    sides = text_side(arch)
     prompts = ClassPrompts(['tram', 'ｔｒａｍ'], embed_dims=12, templates=['a {}'])
-    prompts.encode(*sides)
+    prompts.encode(text_side(arch))
     assert prompts.classes[1] == 'ｔｒａｍ'
     torch.testing.assert_close(prompts.embeddings[1], prompts.embeddings[0])
 
@@ -226,11 +230,12 @@ def test_bad_configuration_does_not_build(options, message):
 
 
 def test_braces_in_templates_are_plain_text(arch):
-    tokenizer, text_encoder = text_side(arch)
+    encoder = text_side(arch)
     prompts = ClassPrompts(['sky'], embed_dims=12, templates=['a {} {x}'])
-    prompts.encode(tokenizer, text_encoder)
-    tokens = tokenizer('a sky {x}', max_length=20, padding='max_length', return_tensors='pt').input_ids
-    torch.testing.assert_close(prompts.embeddings[0], text_encoder(tokens).pooler_output[0])
+    prompts.encode(encoder)
+    options = dict(max_length=20, padding='max_length', return_tensors='pt')
+    tokens = encoder.tokenizers['text_encoder']('a sky {x}', **options).input_ids
+    torch.testing.assert_close(prompts.embeddings[0], encoder.clip(tokens).pooler_output[0])
 
 
 UNFIT = {
