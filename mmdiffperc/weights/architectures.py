@@ -297,8 +297,8 @@ def _check_addition(path: Path, unet: dict):
     # The refiner has one text encoder, whose pooled embedding is as wide as a prompt, and five numbers for each image.
     if unet[names[0]] - (NUM_TIME_IDS - 1) * unet[names[1]] == unet.get('cross_attention_dim'):
         raise ValueError(
-            f'{path}: {names[0]}={unet[names[0]]}: this is the refiner of SDXL, which has one text encoder and takes an '
-            "aesthetic score. Expected the base model of SDXL: arch='sdxl'"
+            f'{path}: {names[0]}={unet[names[0]]}: this is the refiner of SDXL, which has one text encoder and takes '
+            "an aesthetic score. Expected the base model of SDXL: arch='sdxl'"
         )
     if pooled_width(unet) < 1:
         raise ValueError(

@@ -100,7 +100,7 @@ def _describe_unet(shapes: Shapes, prompt_width: int) -> Family:
     if labels and labels[1] == _TASK_NUMBERS:
         found.append(('with a task embedding, as in Lotus', 'task_embedding'))
     elif labels:
-        found.append(('with an embedding of labels or images, as in unCLIP', None))
+        found.append(('with an embedding of labels or images, as in SDXL and unCLIP', None))
     found += [addition for names, addition in additions.items() if any(re.match(names, key) for key in shapes)]
     if prompt_width == _REFINER:
         return Family(name, "Take the weights of SDXL's base model, with arch='sdxl'.", 'unet')

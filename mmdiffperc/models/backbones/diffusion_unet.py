@@ -116,9 +116,10 @@ class DiffusionUNet(BaseModule):
         input_scale (float): Enlarge the images by this factor before the autoencoder encodes them. All strides shrink
             by the same factor: with 2, they are 4, 8, ... SDXL was trained on images of 1024 pixels. Defaults to 1.
         init_cfg (dict, optional): ``dict(type='Pretrained', checkpoint=...)`` with a hub id, a folder or a file, or
-            one for each part, ``dict(unet=..., vae=..., text_encoder=...)`` and ``text_encoder_2`` with SDXL; and
-            optionally ``variant``, ``use_ema``, ``lora`` and ``components`` of :func:`.load_weights`. The components are ``'unet'`` and ``'vae'``, by
-            default both. With a ``prefix``, it is an OpenMMLab checkpoint, which is loaded as in any other backbone.
+            one for each part, ``dict(unet=..., vae=..., text_encoder=...)``, with ``text_encoder_2`` for SDXL; and
+            optionally ``variant``, ``use_ema``, ``lora`` and ``components`` of :func:`.load_weights`. The components
+            are ``'unet'`` and ``'vae'``, by default both. With a ``prefix``, it is an OpenMMLab checkpoint, which is
+            loaded as in any other backbone.
 
     Attributes:
         out_channels (tuple[int]): Channels of each returned feature.

@@ -113,10 +113,10 @@ class LatentAutoencoder(nn.Module):
             return
         self._has_warned = True
         MMLogger.get_current_instance().warning(
-            'The autoencoder of SDXL overflows in half precision (float16), so its latents may be NaN. Use bfloat16, or '
-            "the fixed autoencoder: init_cfg=dict(type='Pretrained', checkpoint=dict(unet=..., "
-            f'vae={FIXED_VAE!r}, text_encoder=..., text_encoder_2=...)). If the checkpoint was trained with it, all is '
-            "well: arch=dict(unet='sdxl', vae=FOLDER) with its config.json avoids this warning"
+            'The published autoencoder of SDXL overflows in half precision (float16): latents may be NaN. Use bfloat16, '
+            f'or the repaired autoencoder, checkpoint=dict(unet=..., vae={FIXED_VAE!r}, text_encoder=..., '
+            "text_encoder_2=...) in init_cfg. If your checkpoint was trained with that one, set arch=dict(unet='sdxl', "
+            'vae=FOLDER) to a folder with its config.json, and this warning disappears'
         )
 
     def decode(self, latents: torch.Tensor) -> torch.Tensor:

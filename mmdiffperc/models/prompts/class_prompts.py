@@ -112,8 +112,9 @@ class ClassPrompts(BasePrompts):
     As in `VPD <https://arxiv.org/abs/2303.02153>`_. The embeddings are computed once, when weights are initialised, and
     checkpoints hold them; afterwards neither the text encoder nor a file is needed.
 
-    SDXL has no pooled text feature as wide as its prompts. There, the embedding of a class is made of the second-to-last
-    hidden states at the end-of-text token of both text encoders, see :class:`.SentenceEncoder`.
+    SDXL has no pooled text feature as wide as its prompts. There, the embedding of a class consists of the
+    second-to-last hidden states of both text encoders at the end-of-text token, see :class:`.SentenceEncoder`. This is
+    our definition, and its effect has not been measured.
 
     Args:
         classes (str | Sequence[str]): Class names; or a registered dataset with class names (``'ADE20KDataset'``); or a

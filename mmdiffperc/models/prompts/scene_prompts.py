@@ -27,8 +27,8 @@ class ScenePrompts(ClassPrompts):
     14 excercise_room, 15 foyer, 16 home_storage, 17 cafe, 18 furniture_store, 19 office_kitchen, 20 student_lounge,
     21 dining_room, 22 reception_room, 23 computer_lab, 24 classroom, 25 office, 26 bookstore.
 
-    The arguments are those of :class:`ClassPrompts`. A file of embeddings may end with their mean, as mmseg's does. With
-    SDXL and ``pooled='mean'``, the pooled embedding of an image is also chosen by its scene.
+    The arguments are those of :class:`ClassPrompts`. A file of embeddings may end with their mean, as mmseg's does.
+    With SDXL and ``pooled='mean'``, the pooled embedding of an image is also chosen by its scene.
     """
 
     condition = CATEGORY

@@ -261,3 +261,50 @@ def test_a_class_that_stands_there_twice_is_logged(caplog):
     with heard(caplog):
         ClassPrompts(['road', 'tram', 'road'], embed_dims=8)
     assert "'road'" in caplog.text
+
+
+# SDXL: prompts 32 wide, and pooled embeddings 14 wide
+
+
+def of_sdxl(**options):
+    return ClassPrompts(['traffic_light', 'sky'], 32, templates=['the {}', 'a {}.'], pooled_dims=14, **options)
+
+
+@pytest.mark.parametrize('pooled', ['mean', 'empty'])
+def test_embeddings_of_sdxl(archs, pooled):
+    encoder, prompts = text_side(archs['sdxl']), of_sdxl(pooled=pooled)
+    prompts.encode(encoder)
+    light, sky = (encoder.encode([f'the {name}', f'a {name}.']) for name in ('traffic light', 'sky'))
+    torch.testing.assert_close(prompts.embeddings, torch.stack([light.summary.mean(0), sky.summary.mean(0)]))
+    expected = torch.cat([light.pooled, sky.pooled]).mean(0) if pooled == 'mean' else encoder.encode(['']).pooled[0]
+    torch.testing.assert_close(prompts.embed_pooled(3), expected.expand(3, 14))
+
+
+def test_other_architectures_have_no_pooled_embeddings():
+    prompts = ClassPrompts(['sky'], embed_dims=12)
+    assert prompts.embed_pooled(2) is None and list(prompts.state_dict()) == ['embeddings']
+
+
+@pytest.mark.parametrize(('pooled', 'rows'), [('mean', 2), ('empty', 1)])
+def test_embeddings_of_a_file_for_sdxl(tmp_path, pooled, rows):
+    file = tmp_path / 'both.pth'
+    content = dict(embeddings=torch.randn(2, 32), pooled=torch.randn(rows, 14))
+    torch.save(content, file)
+    prompts = of_sdxl(pooled=pooled, embeddings=str(file))
+    prompts.init_embeddings()
+    assert torch.equal(prompts.embeddings, content['embeddings'])
+    torch.testing.assert_close(prompts.embed_pooled(2)[1], content['pooled'].mean(0))
+
+
+@pytest.mark.parametrize(
+    ('content', 'words'),
+    [
+        (torch.ones(2, 32), r'\(2, 32\).*pooled \(2, 14\).*Tensor'),
+        (dict(embeddings=torch.ones(2, 32)), r"pooled \(2, 14\).*list of 1.*'embeddings'"),
+        (dict(embeddings=torch.ones(2, 32), pooled=torch.ones(3, 14)), r'\(2, 14\).*\(3, 14\)'),
+    ],
+)
+def test_a_file_without_pooled_embeddings(tmp_path, content, words):
+    torch.save(content, tmp_path / 'other.pth')
+    with pytest.raises(ValueError, match=rf'other\.pth.*{words}'):
+        of_sdxl(embeddings=str(tmp_path / 'other.pth')).init_embeddings()

@@ -92,3 +92,14 @@ def test_a_file_of_other_scenes(tmp_path, content):
     prompts = ScenePrompts(SCENES, embed_dims=8, embeddings=str(tmp_path / 'other.pth'))
     with pytest.raises(ValueError, match=r'\(3, 8\).*3.*classes'):
         prompts.init_embeddings('no arch', 'no checkpoint')
+
+
+def test_pooled_embeddings_of_sdxl():
+    prompts = ScenePrompts(SCENES, embed_dims=32, pooled_dims=14)
+    mean = prompts.pooled_embeddings.mean(0)
+    torch.testing.assert_close(
+        prompts.embed_pooled(2, torch.tensor([2, -1])), torch.stack([prompts.pooled_embeddings[2], mean])
+    )
+    torch.testing.assert_close(prompts.embed_pooled(2), mean.expand(2, 14))
+    empty = ScenePrompts(SCENES, embed_dims=32, pooled_dims=14, pooled='empty')
+    torch.testing.assert_close(empty.embed_pooled(2, [2, 0]), empty.pooled_embeddings.expand(2, 14))

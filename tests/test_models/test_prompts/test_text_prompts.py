@@ -72,3 +72,16 @@ def test_the_backbone_fills_in_architecture_and_width():
     torch.testing.assert_close(features[0][1:], second[0], rtol=1e-4, atol=1e-4)  # each image its own sentence
     with pytest.raises(TypeError, match='sentences.*2'):
         backbone(images)
+
+
+def test_pooled_embeddings_of_sdxl(archs):
+    prompts = TextPrompts(archs['sdxl'], embed_dims=32, max_length=9)
+    prompts.text_encoder.note_weights()
+    assert prompts(2, SENTENCES).shape == (2, 9, 32)
+    torch.testing.assert_close(prompts.embed_pooled(2, SENTENCES), prompts.text_encoder.encode(SENTENCES).pooled)
+    with pytest.raises(TypeError, match='sentences'):
+        prompts.embed_pooled(2, torch.zeros(2, 9, 32))
+
+
+def test_other_architectures_have_no_pooled_embeddings(prompts):
+    assert prompts.embed_pooled(2, SENTENCES) is None
