@@ -25,6 +25,7 @@ from pathlib import Path
 from statistics import median
 
 import torch
+import torch.nn.functional as F
 from diffusers import UNet2DConditionModel
 from mmengine.config import Config
 from mmengine.logging import MMLogger
@@ -103,10 +104,13 @@ def inference_subjects(model: nn.Module, config: dict, inputs: torch.Tensor) -> 
     backbone = model.backbone
     prompt_embeds = backbone.prompts(len(inputs))
     vae, unet = backbone.autoencoder.vae, stock_unet(backbone)
+    size = backbone.autoencoder.encoded_size(inputs.shape[-2:])
+    images, pooled = F.interpolate(inputs, size), backbone.prompts.embed_pooled(len(inputs))
+    added = dict(added_cond_kwargs=backbone.inputs.embed_sizes(pooled, size))  # of SDXL
 
     def floor():
-        latents = vae.encode(inputs).latent_dist.mode()
-        return unet(latents, backbone.timesteps[0], encoder_hidden_states=prompt_embeds)
+        latents = vae.encode(images).latent_dist.mode()
+        return unet(latents, backbone.timesteps[0], encoder_hidden_states=prompt_embeds, **added)
 
     subjects = {'floor': floor, 'backbone': lambda: backbone(inputs), 'model': lambda: model(inputs, mode='tensor')}
     if backbone.cross_attention is not None:
