@@ -20,8 +20,8 @@ _OLD_VAE_ATTENTION = {'to_q': 'query', 'to_k': 'key', 'to_v': 'value', 'to_out.0
 _QKV = {'q_proj': 0, 'k_proj': 1, 'v_proj': 2}
 _MAX_SHOWN = 5
 _PART_BY_PART = (
-    'Parts may come from several sources: checkpoint=dict(unet=..., vae=..., text_encoder=...), with text_encoder_2 for '
-    'SDXL.'
+    'Parts may come from several sources: checkpoint=dict(unet=..., vae=..., text_encoder=...), and text_encoder_2 '
+    'with SDXL.'
 )
 # What may be left over in a file: it takes no part in prediction, or belongs to another part of the same file.
 _NOT_NEEDED = re.compile(

@@ -108,7 +108,7 @@ def test_names_of_the_published_file_of_sdxl():
         'down_blocks.1.attentions.0.transformer_blocks.1.attn1.to_q.weight': (
             'input_blocks.4.1.transformer_blocks.1.attn1.to_q.weight'
         ),
-        'mid_block.attentions.0.transformer_blocks.9.ff.net.2.bias': 'middle_block.1.transformer_blocks.9.ff.net.2.bias',
+        'mid_block.attentions.0.transformer_blocks.9.norm1.bias': 'middle_block.1.transformer_blocks.9.norm1.bias',
         'up_blocks.0.upsamplers.0.conv.weight': 'output_blocks.2.2.conv.weight',
         'up_blocks.2.resnets.2.conv_shortcut.weight': 'output_blocks.8.0.skip_connection.weight',
     }

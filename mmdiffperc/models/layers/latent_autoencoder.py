@@ -113,7 +113,7 @@ class LatentAutoencoder(nn.Module):
             return
         self._has_warned = True
         MMLogger.get_current_instance().warning(
-            'The published autoencoder of SDXL overflows in half precision (float16): latents may be NaN. Use bfloat16, '
+            'The published autoencoder of SDXL overflows in half precision (float16): latents may be NaN. Use bfloat16 '
             f'or the repaired autoencoder, checkpoint=dict(unet=..., vae={FIXED_VAE!r}, text_encoder=..., '
             "text_encoder_2=...) in init_cfg. If your checkpoint was trained with that one, set arch=dict(unet='sdxl', "
             'vae=FOLDER) to a folder with its config.json, and this warning disappears'

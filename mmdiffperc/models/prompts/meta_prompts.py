@@ -31,8 +31,9 @@ class MetaPrompts(BasePrompts):
         adapter (dict, optional): Config of a module that refines a set, such as ``dict(type='TextAdapter')``. Each set
             has a separate adapter.
         pooled (str): The pooled embedding of the images with SDXL: ``'learned'``, a vector per set that starts at zero,
-            which SDXL was trained with for images without a caption; or ``'empty'``, the embedding of the empty
-            sentence, computed when weights are initialised. Defaults to ``'learned'``, which needs no text encoder.
+            which diffusers' pipeline feeds in place of an empty negative prompt; or ``'empty'``, the embedding of the
+            empty sentence, computed when weights are initialised. Defaults to ``'learned'``, which needs no text
+            encoder.
         pooled_dims (int, optional): Width ``P`` of a pooled embedding. The backbone fills it in. Default: there are no
             pooled embeddings.
     """
