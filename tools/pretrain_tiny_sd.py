@@ -13,6 +13,9 @@ The six stages write these files and folders to ``WORK_DIR``::
 To resume an interrupted run, run the same command again. Files appear when they are complete. If a file is damaged, the
 tool reports an error. The file log.jsonl keeps every logged loss.
 
+With --tiny-autoencoder-steps, the tool also trains an AutoencoderTiny, the architecture of TAESD, to imitate the
+autoencoder. It writes the folder WORK_DIR/tiny-autoencoder, which is no part of the export.
+
 With --time-limit, training stops in time and continues in the next run. If the limit passes while the U-Net trains, the
 tool exports the U-Net that it has. --start-from continues from an export in another work directory; a part with 0 steps
 stays as it is.
@@ -39,11 +42,11 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from diffusers import AutoencoderKL, DDIMScheduler, DDPMScheduler, StableDiffusionPipeline, UNet2DConditionModel
-from diffusers.models.autoencoders.vae import DiagonalGaussianDistribution
 from diffusers.training_utils import compute_snr
 from mmengine.config import Config
-from tiny_sd_card import SHOWN_LOSSES, draw, write_card
-from tiny_sd_training import Run, fit, load_tensors, read
+from tiny_sd.autoencoders import encode_all, measure_autoencoder, train_autoencoder, train_tiny_autoencoder
+from tiny_sd.card import SHOWN_LOSSES, draw, write_card
+from tiny_sd.training import PARTS, Run, fit, is_continued, read, start_of
 from tokenizers.pre_tokenizers import ByteLevel
 from torch import nn
 from tqdm import tqdm
@@ -56,11 +59,9 @@ from mmdiffperc.processes import end_with_parent
 from mmdiffperc.toy_scenes import caption, render, sample_scene
 
 SIZE = 128  # pixels; the latents are 16 x 16
-CROP = 64  # side of the crops for the autoencoder
 CHUNK = 500  # scenes per file
 CAPTIONS_PER_SCENE = 8
 HELD_OUT = 64  # scenes of each domain that no training sees
-KL_WEIGHT = 1e-8  # weight of the divergence, a sum over an image; the other losses are means over pixels
 MAX_LENGTH = 77
 BOS, EOS = '<|startoftext|>', '<|endoftext|>'
 
@@ -76,6 +77,12 @@ RECIPE = dict(
         latent_channels=8,
         norm_num_groups=8,
         sample_size=SIZE,
+    ),
+    tiny_autoencoder=dict(
+        encoder_block_out_channels=(16,) * 4,
+        decoder_block_out_channels=(16,) * 4,
+        num_encoder_blocks=(1, 2, 2, 2),
+        num_decoder_blocks=(2, 2, 2, 1),
     ),
     text_encoder=dict(
         hidden_size=96,
@@ -109,6 +116,7 @@ RECIPE = dict(
 OPTIONS = {
     bounded(int, 0): {
         '--autoencoder-steps': (24000, 'number of training steps of the autoencoder'),
+        '--tiny-autoencoder-steps': (0, 'number of training steps of an AutoencoderTiny'),
         '--text-steps': (3000, 'number of training steps of the text encoder'),
         '--unet-steps': (40000, 'number of training steps of the U-Net'),
     },
@@ -130,7 +138,6 @@ OPTIONS = {
     bounded(int, 3, MAX_LENGTH): {'--train-tokens': (48, 'number of tokens to which captions are padded')},
     bounded(float, 0): {'--save-every': (120, 'seconds between saved training states')},
 }
-PARTS = dict(autoencoder='vae', text='text_encoder', unet='unet')  # stage -> folder of the part that it trains
 
 
 def load_arrays(path: Path) -> tuple[np.ndarray, np.ndarray]:
@@ -170,78 +177,6 @@ def make_scenes(run: Run, recipe: Config, args: Namespace) -> tuple[torch.Tensor
             list(tqdm(pool.imap(render_scenes, missing), desc='scenes', total=len(missing), unit_scale=CHUNK))
     images, captions = zip(*(read(task[0], load_arrays) for task in tasks), strict=True)
     return torch.from_numpy(np.concatenate(images)).permute(0, 3, 1, 2).contiguous(), np.concatenate(captions)
-
-
-def is_continued(args: Namespace, stage: str) -> bool:
-    return bool(args.start_from) and (args.start_from / PARTS[stage]).exists()
-
-
-def start_of(args: Namespace, stage: str, cls: type) -> nn.Module | None:
-    """Load the part that a stage trains from ``--start-from``, in single precision; return None if it is absent."""
-    return cls.from_pretrained(args.start_from / PARTS[stage]).float() if is_continued(args, stage) else None
-
-
-def to_pixels(images: torch.Tensor) -> torch.Tensor:
-    """Convert uint8 to the range ``[-1, 1]`` that the autoencoder of Stable Diffusion expects."""
-    return images.float() / 127.5 - 1
-
-
-def encode(vae: AutoencoderKL, pixels: torch.Tensor) -> DiagonalGaussianDistribution:
-    """Return the posterior of pixels in single precision."""
-    return DiagonalGaussianDistribution(vae.encode(pixels).latent_dist.parameters.float())
-
-
-def build_autoencoder(settings: dict) -> AutoencoderKL:
-    vae = AutoencoderKL(**settings)
-    with torch.no_grad():  # start with little noise; otherwise, a latent channel could drown in it and never recover
-        vae.quant_conv.bias[settings['latent_channels'] :] = -6.0
-    return vae
-
-
-def train_autoencoder(run: Run, images: torch.Tensor, recipe: Config, args: Namespace) -> tuple[AutoencoderKL, bool]:
-    """Train the autoencoder; return it, and whether all steps are done."""
-    vae = start_of(args, 'autoencoder', AutoencoderKL) or build_autoencoder(recipe.autoencoder)
-
-    def loss_of(indices, generator):
-        top, left = torch.randint(SIZE - CROP + 1, (2,), generator=generator, device=args.device).tolist()
-        target = to_pixels(images[indices, :, top : top + CROP, left : left + CROP])
-        posterior = encode(vae, target)
-        output = vae.decode(posterior.sample(generator)).sample.float()
-        l1, mse, kl = F.l1_loss(output, target), F.mse_loss(output, target), posterior.kl().mean()
-        return dict(loss=l1 + mse + KL_WEIGHT * kl, l1=l1, mse=mse, kl=kl)
-
-    return fit(
-        run, 'autoencoder', vae, loss_of, args.num_scenes, args, steps=args.autoencoder_steps,
-        batch_size=args.autoencoder_batch_size, lr=args.autoencoder_lr, continued=is_continued(args, 'autoencoder'),
-    )  # fmt: skip
-
-
-@torch.no_grad()
-def measure_autoencoder(run: Run, vae: AutoencoderKL, held_out: torch.Tensor, recipe: Config):
-    """Log the PSNR in decibels of the reconstruction of held-out scenes, as a mean over the images of each domain."""
-    found = []
-    for batch in held_out.split(32):
-        target = to_pixels(batch)
-        output = vae.decode(encode(vae, target).mode()).sample.clamp(-1, 1)
-        found.append(10 * torch.log10(4 / (output - target).square().mean(dim=(1, 2, 3))))
-    values = torch.cat(found).view(len(recipe.domains), HELD_OUT).mean(dim=1).tolist()
-    psnr = {domain: round(value, 2) for domain, value in zip(recipe.domains, values, strict=True)}
-    run.log_once(stage='autoencoder', psnr=psnr)
-
-
-@torch.no_grad()
-def encode_all(run: Run, vae: AutoencoderKL, images: torch.Tensor) -> torch.Tensor:
-    """Return the posterior moments ``(N, 2 * channels, h, w)`` of all images; set the scaling factor, 1 / deviation."""
-    path, steps = run.dir / 'moments.pt', run.load('autoencoder')['step']
-    state = read(path, load_tensors) if path.exists() else {}
-    if state.get('steps') != steps or len(state['moments']) != len(images):
-        batches = tqdm(images.split(32), desc='encode')
-        state = dict(steps=steps, moments=torch.cat([encode(vae, to_pixels(batch)).parameters for batch in batches]))
-        with whole_file(path) as partial_file:
-            torch.save(state, partial_file)
-    moments = state['moments'].to(images.device)
-    vae.register_to_config(scaling_factor=round(1 / moments.chunk(2, dim=1)[0].std().item(), 5))
-    return moments
 
 
 def train_tokenizer(run: Run, captions: np.ndarray, args: Namespace) -> CLIPTokenizer:
@@ -508,6 +443,8 @@ def main(arguments=None):
         return
     tokenizer = train_tokenizer(run, captions, args)
     moments = encode_all(run, vae, images)
+    if args.tiny_autoencoder_steps:
+        train_tiny_autoencoder(run, vae, images, moments, recipe, args)
     ids, empty = tokenize(tokenizer, captions, args)
     text_encoder, done = train_text_encoder(run, tokenizer, moments, ids, recipe, args)
     if not done or args.last_stage == 'text':

@@ -31,7 +31,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from diffusers import AutoencoderKL, StableDiffusionPipeline
-from scene_classifier import (
+from tiny_sd.scene_classifier import (
     ANY,
     COLOURS,
     NOUNS,

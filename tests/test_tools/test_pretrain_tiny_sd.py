@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from diffusers import AutoencoderKL, StableDiffusionPipeline
+from diffusers import AutoencoderKL, AutoencoderTiny, StableDiffusionPipeline
 from safetensors.torch import load_file
 
 from mmdiffperc.models import DiffusionUNet
@@ -46,7 +46,7 @@ def tool():
         spec.loader.exec_module(module)
         patch.setattr(module, 'CHUNK', SCENES)
         patch.setattr(module, 'HELD_OUT', HELD_OUT)
-        patch.setattr(sys.modules['tiny_sd_card'], 'SHOWN_CAPTIONS', ('a photo of a cone',))
+        patch.setattr(sys.modules['tiny_sd.card'], 'SHOWN_CAPTIONS', ('a photo of a cone',))
         patch.setattr(module, 'draw', functools.partial(module.draw, per_caption=1, num_steps=2))
         yield module
 
@@ -165,6 +165,23 @@ def test_the_unet_can_be_compiled(tool, whole, begun, monkeypatch):
     assert len(compiled) == 1 and len(calls) == STEPS  # only training calls it
     for name, value in averages(whole, 'unet').items():
         assert torch.equal(value, averages(begun, 'unet')[name]), name
+
+
+def test_tiny_autoencoder_learns_the_scaled_latents(tool, whole, begun):
+    assert run(tool, begun, '--tiny-autoencoder-steps', str(STEPS)) == 0
+    tiny = AutoencoderTiny.from_pretrained(begun / 'tiny-autoencoder', torch_dtype=torch.float32).eval()
+    vae = AutoencoderKL.from_pretrained(whole / 'tiny-sd/vae', torch_dtype=torch.float32).eval()
+    images = torch.from_numpy(
+        np.concatenate([np.load(begun / f'scenes/held-out-{domain}.npz')['images'] for domain in DOMAINS])
+    )
+    pixels = images.permute(0, 3, 1, 2) / 127.5 - 1
+    with torch.no_grad():
+        latents = vae.encode(pixels).latent_dist.mode() * vae.config.scaling_factor
+        error = (tiny.encode(pixels).latents - latents).square().mean().item()
+    log = [json.loads(line) for line in (begun / 'log.jsonl').read_text().splitlines()]
+    logged = [entry for entry in log if entry['stage'] == 'tiny_autoencoder']
+    assert logged[-1]['held_out'] == pytest.approx(error, rel=0.01)  # the folders are in half precision
+    assert logged[1]['encoder'] < logged[0]['encoder'] and logged[1]['decoder'] < logged[0]['decoder']
 
 
 def test_time_limit_exports_what_it_has_and_the_next_run_goes_on(tool, whole, begun):

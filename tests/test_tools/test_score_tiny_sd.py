@@ -6,7 +6,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from scene_classifier import (
+from score_tiny_sd import TEMPLATES, main, make_captions, missing, shares_found
+from tiny_sd.card import score_lines
+from tiny_sd.scene_classifier import (
     ANY,
     CELL,
     COLOURS,
@@ -18,8 +20,6 @@ from scene_classifier import (
     find,
     shown_in,
 )
-from score_tiny_sd import TEMPLATES, main, make_captions, missing, shares_found
-from tiny_sd_card import score_lines
 
 from mmdiffperc.toy_scenes import render, sample_scene
 

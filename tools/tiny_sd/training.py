@@ -16,6 +16,7 @@ from tqdm import tqdm
 
 from mmdiffperc.files import brief, whole_file, write_whole
 
+PARTS = dict(autoencoder='vae', text='text_encoder', unet='unet')  # stage -> folder of the part that it trains
 WARM_UP_STEPS = 500
 
 
@@ -177,3 +178,13 @@ def prepare(model: nn.Module, args: Namespace):
 def in_single_precision(module: nn.Module, inputs: tuple[torch.Tensor]) -> tuple[torch.Tensor]:
     """Convert the input of a module to float32."""
     return (inputs[0].float(),)
+
+
+def is_continued(args: Namespace, stage: str) -> bool:
+    """Return whether ``--start-from`` holds the part that a stage trains."""
+    return bool(args.start_from) and (args.start_from / PARTS[stage]).exists()
+
+
+def start_of(args: Namespace, stage: str, cls: type) -> nn.Module | None:
+    """Load the part that a stage trains from ``--start-from``, in single precision; return None if it is absent."""
+    return cls.from_pretrained(args.start_from / PARTS[stage]).float() if is_continued(args, stage) else None
