@@ -184,6 +184,12 @@ def test_parts_of_several_models():
         assert MODELS.build(backbone).autoencoder.is_tiny
 
 
+def test_sdxl():
+    backbone = run_snippet('run: sdxl')['backbone']
+    with torch.device('meta'):
+        assert MODELS.build(dict(backbone, prompts=dict(backbone['prompts'], classes=['sky']))).out_strides == (4, 8, 16)
+
+
 def test_class_embeddings(folder):
     tiny = {'768': 96, "'sd1-5'": "'tiny-sd'", 'stable-diffusion-v1-5/stable-diffusion-v1-5': 'tiny-sd'}
     run_snippet('run: class embeddings', **tiny)
