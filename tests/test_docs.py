@@ -187,7 +187,11 @@ def test_parts_of_several_models():
 def test_sdxl():
     backbone = run_snippet('run: sdxl')['backbone']
     with torch.device('meta'):
-        assert MODELS.build(dict(backbone, prompts=dict(backbone['prompts'], classes=['sky']))).out_strides == (4, 8, 16)
+        assert MODELS.build(dict(backbone, prompts=dict(backbone['prompts'], classes=['sky']))).out_strides == (
+            4,
+            8,
+            16,
+        )
 
 
 def test_class_embeddings(folder):

@@ -106,7 +106,7 @@ def inference_subjects(model: nn.Module, config: dict, inputs: torch.Tensor) -> 
     vae, unet = backbone.autoencoder.vae, stock_unet(backbone)
     size = backbone.autoencoder.encoded_size(inputs.shape[-2:])
     images, pooled = F.interpolate(inputs, size), backbone.prompts.embed_pooled(len(inputs))
-    added = dict(added_cond_kwargs=backbone.inputs.embed_sizes(pooled, size))  # of SDXL
+    added = dict(added_cond_kwargs=backbone.inputs.added_conditions(pooled, size))  # of SDXL
 
     def floor():
         latents = vae.encode(images).latent_dist.mode()

@@ -87,7 +87,7 @@ def count(backbone: DiffusionUNet, taps: tuple[Tap, ...], size: tuple[int, int])
     with torch.device('meta'):
         unet = build_unet(backbone.arch)
         images, prompts = torch.empty(1, 3, *size), torch.empty(1, 1, unet.config.cross_attention_dim)
-        sizes = backbone.inputs.embed_sizes(torch.empty(1, pooled_width(unet.config) or 0), size)  # of SDXL
+        sizes = backbone.inputs.added_conditions(torch.empty(1, pooled_width(unet.config) or 0), size)  # of SDXL
     until = {}
     with FlopCounterMode(display=False) as counter:
         for tap in taps:

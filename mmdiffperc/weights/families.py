@@ -39,8 +39,7 @@ _BY_INPUTS = {
     12: "with 12 input channels, as in Marigold's intrinsic decomposition",
     16: "with 16 input channels, as in Marigold's intrinsic decomposition",
 }
-_REFINER = 1280
-_WIDTHS_OF_SDXL = (_REFINER, 2048)
+_SDXL, _REFINER = 2048, 1280  # widths of a prompt
 _SIZES = rf'{_UNET}add_embedding\.'
 # Names of weights -> what a U-Net with them has, and the argument of the backbone that it needs.
 _ADDITIONS = {
@@ -92,18 +91,20 @@ def describe_family(shapes: Shapes) -> Family | None:
 
 def _describe_unet(shapes: Shapes, prompt_width: int) -> Family:
     name, preset = _BY_PROMPT_WIDTH.get(prompt_width, (f'a U-Net for prompts of width {prompt_width}', None))
-    inputs, labels = _shape(shapes, _FIRST_CONVOLUTION), _shape(shapes, _LABELS)
-    found = [(_BY_INPUTS[inputs[1]], 'extra_latents')] if inputs and inputs[1] in _BY_INPUTS else []
-    additions = _ADDITIONS
-    if prompt_width in _WIDTHS_OF_SDXL:  # it adds sizes to the time embedding, under the name of labels in single files
-        labels, additions = None, {names: addition for names, addition in _ADDITIONS.items() if names != _SIZES}
-    if labels and labels[1] == _TASK_NUMBERS:
-        found.append(('with a task embedding, as in Lotus', 'task_embedding'))
-    elif labels:
-        found.append(('with an embedding of labels or images, as in SDXL and unCLIP', None))
-    found += [addition for names, addition in additions.items() if any(re.match(names, key) for key in shapes)]
     if prompt_width == _REFINER:
         return Family(name, "Take the weights of SDXL's base model, with arch='sdxl'.", 'unet')
+    inputs, labels = _shape(shapes, _FIRST_CONVOLUTION), _shape(shapes, _LABELS)
+    found = [(_BY_INPUTS[inputs[1]], 'extra_latents')] if inputs and inputs[1] in _BY_INPUTS else []
+    has_sizes = prompt_width == _SDXL  # as usual, in single files under the name of labels
+    if labels and labels[1] == _TASK_NUMBERS:
+        found.append(('with a task embedding, as in Lotus', 'task_embedding'))
+    elif labels and not has_sizes:
+        found.append(('with an embedding of labels or images, as in SDXL and unCLIP', None))
+    found += [
+        addition
+        for names, addition in _ADDITIONS.items()
+        if any(re.match(names, key) for key in shapes) and not (has_sizes and names == _SIZES)
+    ]
     arguments = [argument for _, argument in found if argument]
     return Family(' '.join([name, *(what for what, _ in found)]), _advise(None if found else preset, arguments), 'unet')
 

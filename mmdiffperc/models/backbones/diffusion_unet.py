@@ -334,8 +334,7 @@ class DiffusionUNet(BaseModule):
         clean = self.autoencoder.encode(images)  # (B, 4, h, w)
         labels = self.inputs.embed_task(len(images))
         steps = range(self.num_refine_steps)
-        prompt_embeds = [self.prompts(len(images), condition, step) for step in steps]
-        added = [self._embed_additions(images, condition, step) for step in steps]
+        conditions = [self._embed_prompts(images, condition, step) for step in steps]
         collected = []
         for index, timestep in enumerate(self.timesteps):
             latents = self.inputs(self.noise(clean, timestep, index))  # (B, 4 or more, h, w)
@@ -343,26 +342,25 @@ class DiffusionUNet(BaseModule):
                 time_embeds = self._embed_time(step, len(images))  # (B, width of the time embedding)
                 with self.recorder.recording() as record:
                     output = self.unet(
-                        latents,
-                        timestep,
-                        encoder_hidden_states=prompt_embeds[step],  # (B, K, C)
-                        timestep_cond=time_embeds,
-                        class_labels=labels,
-                        added_cond_kwargs=added[step],
+                        latents, timestep, timestep_cond=time_embeds, class_labels=labels, **conditions[step]
                     )
                 latents = output.sample  # (B, 4, h, w), the input of the next pass
             collected.append(self._collect_features(record))
         features = self._fuse(collected, images.shape[-2:])
-        return (*features, prompt_embeds[-1]) if self.out_prompts else features
+        return (*features, conditions[-1]['encoder_hidden_states']) if self.out_prompts else features
+
+    def _embed_prompts(self, images, condition, step: int) -> dict:
+        """Return what the prompts of a pass give the U-Net: their embeddings ``(B, K, C)`` and, with SDXL, more."""
+        pooled = self.prompts.embed_pooled(len(images), condition, step)  # (B, P) with SDXL
+        return dict(
+            encoder_hidden_states=self.prompts(len(images), condition, step),
+            added_cond_kwargs=self.inputs.added_conditions(pooled, self.autoencoder.encoded_size(images.shape[-2:])),
+        )
 
     def _embed_time(self, step: int, batch_size: int) -> torch.Tensor | None:
         if self.learned_timesteps:
             return self.learned_timesteps[step].expand(batch_size, -1)
         return self.inputs.embed_guidance(batch_size)
-
-    def _embed_additions(self, images, condition, step: int) -> dict[str, torch.Tensor] | None:
-        pooled = self.prompts.embed_pooled(len(images), condition, step)  # (B, P) with SDXL
-        return self.inputs.embed_sizes(pooled, self.autoencoder.encoded_size(images.shape[-2:]))
 
     def _collect_features(self, record: dict) -> tuple[torch.Tensor, ...]:
         collected = {group: self._with_maps(group, record) for group in dict.fromkeys(self.taps)}

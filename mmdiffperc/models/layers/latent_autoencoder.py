@@ -38,7 +38,8 @@ class LatentAutoencoder(nn.Module):
 
     Attributes:
         scaling_factor (float): Scaled latents are the unscaled ones times this factor.
-        stride (int): Pixels of the given image per latent.
+        vae_stride (int): Pixels of the enlarged image per latent.
+        stride (int): Pixels of the image per latent.
 
     Raises:
         ValueError: The stride divided by ``input_scale`` is not a whole number.
@@ -126,8 +127,8 @@ class LatentAutoencoder(nn.Module):
             latents (Tensor): ``(B, 4, h, w)``, as :meth:`encode` returns them.
 
         Returns:
-            Tensor: Images ``(B, 3, 8 h, 8 w)``, RGB, about in [-1, 1], including the enlargement and the padding of
-            :meth:`encode`.
+            Tensor: Images ``(B, 3, h * vae_stride, w * vae_stride)``, RGB, about in [-1, 1], including the enlargement
+            and the padding of :meth:`encode`.
         """
         own = self.scaling_factor if self.is_tiny else 1.0  # what the decoder expects
         return self.vae.decode(latents * (own / self.factor)).sample

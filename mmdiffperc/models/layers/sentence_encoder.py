@@ -32,12 +32,13 @@ class Encoded(NamedTuple):
     Args:
         states (Tensor): Hidden states of all tokens ``(B, K, C)``, which the U-Net reads as prompts.
         summary (Tensor): One embedding per sentence ``(B, C)`` that can be a prompt by itself.
-        pooled (Tensor, optional): Pooled embeddings ``(B, P)``, which the U-Net of SDXL reads in addition.
+        pooled (Tensor): Pooled embeddings ``(B, P)``, which the U-Net of SDXL reads in addition. Without SDXL, ``P`` is
+            0.
     """
 
     states: torch.Tensor
     summary: torch.Tensor
-    pooled: torch.Tensor | None
+    pooled: torch.Tensor
 
 
 @validated
@@ -80,8 +81,7 @@ class SentenceEncoder(nn.Module):
         for tokenizer in self.tokenizers.values():
             tokenizer('')  # resets options that its file may set; later calls change nothing, so threads can share it
         self.clip = build_text_encoder(arch)
-        if len(parts) > 1:
-            self.clip_2 = build_text_encoder(arch, parts[1])
+        self.clip_2 = build_text_encoder(arch, parts[1]) if len(parts) > 1 else None
         limit = min(encoder.config.max_position_embeddings for encoder in self.encoders.values())
         if not SHORTEST <= max_length <= limit:
             raise ValueError(f'max_length={max_length}: the text encoder of {arch} takes {SHORTEST} to {limit} tokens')
@@ -101,8 +101,7 @@ class SentenceEncoder(nn.Module):
     @property
     def encoders(self) -> dict[str, nn.Module]:
         """The text encoders, by part."""
-        encoders = [self.clip, self.clip_2] if hasattr(self, 'clip_2') else [self.clip]
-        return dict(zip(self.tokenizers, encoders, strict=True))
+        return dict(zip(self.tokenizers, (self.clip, self.clip_2), strict=False))
 
     def train(self, mode: bool = True):
         """Stay in evaluation mode for any ``mode``."""
@@ -152,13 +151,11 @@ class SentenceEncoder(nn.Module):
         weight = self.clip.get_input_embeddings().weight  # replicas of DataParallel have no parameters to ask
         if new := [sentence for sentence, known in encoded.items() if known is None]:
             computed = self._compute(new, weight.device)
-            # Autocast may have lowered the dtype.
-            tensors = [None if each is None else each.to('cpu', weight.dtype) for each in computed]
-            rows = ([None] * len(new) if each is None else each for each in tensors)
+            rows = (each.to('cpu', weight.dtype) for each in computed)  # autocast may have lowered the dtype
             encoded.update(zip(new, map(Encoded, *rows), strict=True))
             self._remember(encoded)
         columns = zip(*(encoded[sentence] for sentence in sentences), strict=True)
-        return Encoded(*(None if None in each else torch.stack(each).to(weight.device) for each in columns))
+        return Encoded(*(torch.stack(column).to(weight.device) for column in columns))
 
     @torch.no_grad()
     def _compute(self, sentences: list[str], device: torch.device) -> Encoded:
@@ -166,9 +163,9 @@ class SentenceEncoder(nn.Module):
             part: torch.tensor([self._tokenize(sentence, tokenizer) for sentence in sentences], device=device)
             for part, tokenizer in self.tokenizers.items()
         }
-        if len(self.encoders) == 1:
-            output = self.clip(*tokens.values())
-            return Encoded(output.last_hidden_state, output.pooler_output, None)
+        if self.clip_2 is None:
+            states, summary = self.clip(*tokens.values()).to_tuple()
+            return Encoded(states, summary, summary[:, :0])
         states, summaries, rows = [], [], torch.arange(len(sentences), device=device)
         for part, encoder in self.encoders.items():
             output = encoder(tokens[part], output_hidden_states=True)

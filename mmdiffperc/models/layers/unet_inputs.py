@@ -123,7 +123,7 @@ class UNetInputs(nn.Module):
         """Return the numbers of the task ``(B, 4)``, or None."""
         return None if self.task is None else self.task.expand(batch_size, -1)
 
-    def embed_sizes(self, pooled: torch.Tensor | None, size: Sequence[int]) -> dict[str, torch.Tensor] | None:
+    def added_conditions(self, pooled: torch.Tensor | None, size: Sequence[int]) -> dict[str, torch.Tensor] | None:
         """Return the additional conditions of an SDXL U-Net (``added_cond_kwargs``), or None.
 
         Args:

@@ -76,6 +76,14 @@ class BasePrompts(nn.Module):
         """
 
 
+def check_pooled(pooled: str | None, pooled_dims: int | None):
+    """Raise ``ValueError`` if a pooled embedding is configured for a U-Net that takes none."""
+    if pooled and not pooled_dims:
+        raise ValueError(
+            f"pooled={pooled!r}: only the U-Net of SDXL takes a pooled embedding. Leave pooled out, or set arch='sdxl'"
+        )
+
+
 def build_adapter(config: dict | None, embed_dims: int) -> nn.Module:
     """Build the module that refines prompt embeddings of width ``embed_dims``; without a config, they are unchanged."""
     return MODELS.build(config, default_args=dict(embed_dims=embed_dims)) if config else nn.Identity()

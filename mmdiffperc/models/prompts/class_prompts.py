@@ -16,7 +16,7 @@ from mmdiffperc.registry import MODELS, find_dataset, is_dotted
 from mmdiffperc.validation import Component, Expected, Listed, Location, Text, Width, validated
 from mmdiffperc.weights.sources import Source
 
-from .base_prompts import BasePrompts, build_adapter
+from .base_prompts import BasePrompts, build_adapter, check_pooled
 from .sentences import UNREADABLE, clean, is_readable
 
 PHOTO = 'a photo of a {}'
@@ -128,8 +128,8 @@ class ClassPrompts(BasePrompts):
             vector than the embedding of one of them. Defaults to 'imagenet'.
         max_length (int): Sentences are cut and padded to this many tokens. Defaults to 20, as in VPD.
         adapter (dict, optional): Config of a module that refines the embeddings, such as ``dict(type='TextAdapter')``.
-        pooled (str): The pooled embedding of an image with SDXL: ``'mean'``, the mean over the sentences of all
-            classes; or ``'empty'``, the embedding of the empty sentence. Defaults to ``'mean'``, because in the
+        pooled (str, optional): The pooled embedding of an image with SDXL: ``'mean'``, the mean over the sentences of
+            all classes; or ``'empty'``, the embedding of the empty sentence. Default: ``'mean'``, because in the
             training of SDXL the prompts and the pooled embedding came from the same text.
         pooled_dims (int, optional): Width ``P`` of a pooled embedding. The backbone fills it in. Default: there are no
             pooled embeddings.
@@ -147,7 +147,7 @@ class ClassPrompts(BasePrompts):
         templates: Templates = 'imagenet',
         max_length: MaxLength = 20,
         adapter: Component | None = None,
-        pooled: Literal['mean', 'empty'] = 'mean',
+        pooled: Literal['mean', 'empty'] | None = None,
         pooled_dims: Width | None = None,
     ):
         super().__init__()
@@ -163,7 +163,8 @@ class ClassPrompts(BasePrompts):
         self.file = embeddings
         self.templates = _sentences(templates)
         self.max_length = max_length
-        self.pooled = pooled
+        check_pooled(pooled, pooled_dims)
+        self.pooled = pooled or 'mean'
         self.register_buffer('embeddings', torch.randn(len(self.classes), embed_dims))
         rows = 1 if pooled == 'empty' else len(self.classes)
         self.register_buffer('pooled_embeddings', torch.randn(rows, pooled_dims) if pooled_dims else None)

@@ -12,7 +12,7 @@ from mmdiffperc.registry import MODELS
 from mmdiffperc.validation import Component, Width, validated
 from mmdiffperc.weights.sources import Source
 
-from .base_prompts import BasePrompts, build_adapter
+from .base_prompts import BasePrompts, build_adapter, check_pooled
 
 
 @MODELS.register_module()
@@ -30,10 +30,10 @@ class MetaPrompts(BasePrompts):
         shared (bool): Use one set in all passes, instead of one for each. Defaults to True.
         adapter (dict, optional): Config of a module that refines a set, such as ``dict(type='TextAdapter')``. Each set
             has a separate adapter.
-        pooled (str): The pooled embedding of the images with SDXL: ``'learned'``, a vector per set that starts at zero,
-            which diffusers' pipeline feeds in place of an empty negative prompt; or ``'empty'``, the embedding of the
-            empty sentence, computed when weights are initialised. Defaults to ``'learned'``, which needs no text
-            encoder.
+        pooled (str, optional): The pooled embedding of the images with SDXL: ``'learned'``, a vector per set that
+            starts at zero, which diffusers' pipeline feeds in place of an empty negative prompt; or ``'empty'``, the
+            embedding of the empty sentence, computed when weights are initialised. Default: ``'learned'``, which needs
+            no text encoder.
         pooled_dims (int, optional): Width ``P`` of a pooled embedding. The backbone fills it in. Default: there are no
             pooled embeddings.
     """
@@ -45,16 +45,17 @@ class MetaPrompts(BasePrompts):
         num_refine_steps: Passes = 1,
         shared: bool = True,
         adapter: Component | None = None,
-        pooled: Literal['learned', 'empty'] = 'learned',
+        pooled: Literal['learned', 'empty'] | None = None,
         pooled_dims: Width | None = None,
     ):
         super().__init__()
+        check_pooled(pooled, pooled_dims)
         self.num_prompts = num_prompts
-        self.needs_text_encoder = pooled_dims is not None and pooled == 'empty'
+        self.needs_text_encoder = pooled == 'empty'
         num_sets = 1 if shared else num_refine_steps
         self.embeddings = nn.ParameterList(torch.randn(num_prompts, embed_dims) for _ in range(num_sets))
         self.adapters = nn.ModuleList(build_adapter(adapter, embed_dims) for _ in range(num_sets))
-        if pooled_dims and pooled == 'learned':
+        if pooled_dims and not self.needs_text_encoder:
             self.pooled_embeddings = nn.Parameter(torch.zeros(num_sets, pooled_dims))
         else:
             self.register_buffer('pooled_embeddings', torch.zeros(1, pooled_dims) if pooled_dims else None)

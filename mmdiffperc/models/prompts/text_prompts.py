@@ -61,7 +61,6 @@ class TextPrompts(BasePrompts):
                 f'The text encoder of {arch} is {self.text_encoder.embed_dims} wide, but its U-Net takes prompts of '
                 f'width {embed_dims}: check text_encoder/config.json and unet/config.json'
             )
-        self.has_pooled = len(self.text_encoder.encoders) > 1
         self.adapter = build_adapter(adapter, embed_dims)
 
     @property
@@ -109,7 +108,7 @@ class TextPrompts(BasePrompts):
         Raises:
             TypeError: A sentence is missing, or the condition is ready hidden states.
         """
-        if self.has_pooled:
+        if self.text_encoder.clip_2 is not None:
             return self._encode(batch_size, condition).pooled
 
     def _encode(self, batch_size, sentences) -> Encoded:

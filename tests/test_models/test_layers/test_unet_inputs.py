@@ -114,7 +114,7 @@ def test_sizes_and_pooled_embedding_of_sdxl(archs, arguments, sizes):
 
 def test_half_precision_does_not_round_the_sizes(archs):
     inputs = DiffusionUNet(archs['sdxl']).inputs
-    added = inputs.embed_sizes(torch.zeros(2, 14, dtype=torch.bfloat16), (1021, 1365))
+    added = inputs.added_conditions(torch.zeros(2, 14, dtype=torch.bfloat16), (1021, 1365))
     assert added['time_ids'].tolist() == [[1021, 1365, 0, 0, 1021, 1365]] * 2
 
 

@@ -52,6 +52,14 @@ def test_sdxl_needs_pooled_embeddings(random_prompts, archs):
         DiffusionUNet(archs['sdxl'], prompts=dict(type='RandomPrompts'))
 
 
+@pytest.mark.parametrize(
+    'prompts', [dict(type='ClassPrompts', classes=['sky']), dict(type='MetaPrompts', num_prompts=2)]
+)
+def test_only_sdxl_takes_pooled_embeddings(arch, prompts):
+    with pytest.raises(ValueError, match="pooled='empty'.*sdxl"):
+        DiffusionUNet(arch, prompts=dict(prompts, pooled='empty'))
+
+
 @pytest.mark.parametrize('kind', ['Identity', 'NoSuchPrompts', torch.nn.Identity])
 def test_another_class(arch, kind):
     with pytest.raises(ValueError, match=r'prompts\.type=.*(Identity|NoSuchPrompts).*BasePrompts'):
