@@ -85,7 +85,8 @@ def describe_family(shapes: Shapes) -> Family | None:
     if (latents := _shape(shapes, _LATENTS)) is not None:
         return Family(f'an autoencoder with {latents[0] // 2} latent channels', _advise(None), 'vae')
     if (first := _shape(shapes, _TINY_AUTOENCODER)) is not None and len(first) == 4:
-        return Family('a tiny autoencoder (TAESD)', "Set arch=dict(unet=..., vae='taesd').", 'vae')
+        advice = "Set arch=dict(unet=..., vae='taesd'), or 'taesdxl' for SDXL."
+        return Family('a tiny autoencoder (TAESD)', advice, 'vae')
     return None
 
 

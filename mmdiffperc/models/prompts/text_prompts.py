@@ -6,7 +6,7 @@ from pathlib import Path
 import torch
 
 from mmdiffperc.models.config_checks import Arch
-from mmdiffperc.models.layers.sentence_encoder import Encoded, MaxLength, SentenceEncoder
+from mmdiffperc.models.layers.sentence_encoder import MaxLength, SentenceEncoder
 from mmdiffperc.registry import MODELS
 from mmdiffperc.validation import Component, Location, NonNegativeInt, Width, validated
 from mmdiffperc.weights.sources import Source
@@ -98,7 +98,7 @@ class TextPrompts(BasePrompts):
             if condition.shape != expected:
                 raise ValueError(f'Expected hidden states of shape {expected}, got {tuple(condition.shape)}')
             return self.adapter(condition)
-        return self.adapter(self._encode(batch_size, condition).states)
+        return self.adapter(self.text_encoder(_check(condition, batch_size)))
 
     def embed_pooled(
         self, batch_size: int, condition: Sequence[str] | torch.Tensor | None = None, step: int = 0
@@ -109,8 +109,10 @@ class TextPrompts(BasePrompts):
             TypeError: A sentence is missing, or the condition is ready hidden states.
         """
         if self.text_encoder.clip_2 is not None:
-            return self._encode(batch_size, condition).pooled
+            return self.text_encoder.encode(_check(condition, batch_size)).pooled
 
-    def _encode(self, batch_size, sentences) -> Encoded:
-        check_sentences(sentences, batch_size)
-        return self.text_encoder.encode([clean(sentence) for sentence in sentences])
+
+def _check(sentences, batch_size) -> list[str]:
+    """Return cleaned sentences after a check that there is one for each image."""
+    check_sentences(sentences, batch_size)
+    return [clean(sentence) for sentence in sentences]
