@@ -147,6 +147,12 @@ def test_what_is_left_computes_the_same(sdxl, images, tap):
     assert len(left) < len(whole.state_dict())
 
 
+@pytest.mark.parametrize('prompts', [CLASSES, LEARNED])
+def test_half_precision(sdxl, images, prompts):
+    backbone = DiffusionUNet(sdxl, prompts=prompts).bfloat16().eval()
+    assert all(feature.dtype == torch.bfloat16 for feature in backbone(images.bfloat16()))
+
+
 def test_copies(sdxl, images):
     check_copy(DiffusionUNet(sdxl, prompts=CLASSES, cross_attention=MAPS).eval(), images)
 
