@@ -10,9 +10,9 @@ from mmdiffperc.weights.lora import add_attention_lora
 TINY_SD = 'tiny-sd'
 
 
-def make_unet(**lora):
+def make_unet(arch=TINY_SD, **lora):
     torch.manual_seed(0)  # the same base each time
-    unet = build_unet(TINY_SD).eval()
+    unet = build_unet(arch).eval()
     if lora:
         add_attention_lora(unet, **lora)
         for name, weight in unet.named_parameters():

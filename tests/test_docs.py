@@ -68,7 +68,9 @@ def test_timesteps_and_noise(capsys):
 
 def test_channels_in_the_table_are_those_of_the_backbone():
     table = (DOCS / 'swap_in.md').read_text()
-    for arch, row in {'sd1-5': 'SD 1.4, 1.5, 2.1', 'sd2-1': 'SD 1.4, 1.5, 2.1', 'tiny-sd': 'tiny-sd'}.items():
+    stable_diffusion, sdxl = 'SD 1.4, 1.5, 2.1', 'SDXL, SDXL-Turbo'
+    rows = {'sd1-5': stable_diffusion, 'sd2-1': stable_diffusion, 'sdxl': sdxl, 'tiny-sd': 'tiny-sd'}
+    for arch, row in rows.items():
         with torch.device('meta'):
             backbone = DiffusionUNet(arch)
         channels, strides = (', '.join(map(str, numbers)) for numbers in (backbone.out_channels, backbone.out_strides))
@@ -180,6 +182,16 @@ def test_parts_of_several_models():
     backbone = run_snippet('run: tiny autoencoder')['backbone']
     with torch.device('meta'):
         assert MODELS.build(backbone).autoencoder.is_tiny
+
+
+def test_sdxl():
+    backbone = run_snippet('run: sdxl')['backbone']
+    with torch.device('meta'):
+        assert MODELS.build(dict(backbone, prompts=dict(backbone['prompts'], classes=['sky']))).out_strides == (
+            4,
+            8,
+            16,
+        )
 
 
 def test_class_embeddings(folder):

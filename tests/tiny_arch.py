@@ -1,12 +1,14 @@
 """Tiny architectures: folders of configs, derived from the shipped ones, that build in a fraction of a second."""
 
 import json
+import shutil
 from pathlib import Path
 
 from mmdiffperc.weights.architectures import arch_folder
 
 _VAE = dict(block_out_channels=[8, 16, 24, 32], layers_per_block=1, norm_num_groups=4)
 _TEXT_ENCODER = dict(intermediate_size=28, num_hidden_layers=2, num_attention_heads=4)
+_TEXT_ENCODER_2 = dict(_TEXT_ENCODER, hidden_size=20, num_hidden_layers=3, projection_dim=14)
 _SD1 = dict(block_out_channels=[8, 16, 24, 40], norm_num_groups=4, attention_head_dim=4, cross_attention_dim=12)
 
 # name -> what differs from a shipped architecture (base, unet, vae)
@@ -39,6 +41,20 @@ ARCHS = {
     ),
     'one layer': ('sd1-5', dict(_SD1, layers_per_block=1), _VAE),
     'uneven layers': ('sd1-5', dict(_SD1, layers_per_block=[1, 2, 3, 1]), _VAE),
+    # Three levels with 1, 2 and 3 layers in a transformer, and two text encoders, 12 and 20 wide.
+    'sdxl': (
+        'sdxl',
+        dict(
+            block_out_channels=[8, 16, 24],
+            norm_num_groups=4,
+            attention_head_dim=[2, 2, 3],
+            transformer_layers_per_block=[1, 2, 3],
+            cross_attention_dim=32,
+            addition_time_embed_dim=6,
+            projection_class_embeddings_input_dim=14 + 6 * 6,
+        ),
+        _VAE,
+    ),
     # The width of the recordings in tests/parity.
     'parity': (
         'sd1-5',
@@ -49,10 +65,16 @@ ARCHS = {
 
 
 def write_arch(folder: Path, name: str = 'sd1') -> str:
-    """Write the configs of one of ``ARCHS``; the text encoder is as wide as the cross-attention."""
+    """Write the configs of one of ``ARCHS``; the text encoders are together as wide as the cross-attention."""
     base, unet, vae = ARCHS[name]
     width = unet.get('cross_attention_dim', 768)
-    changes = dict(unet=unet, vae=vae, text_encoder=dict(_TEXT_ENCODER, hidden_size=width))
+    changes = dict(unet=unet, vae=vae)
+    if name == 'sdxl':
+        changes['text_encoder_2'] = _TEXT_ENCODER_2
+        width -= _TEXT_ENCODER_2['hidden_size']
+        tokenizer = arch_folder(base) / 'tokenizer_2'
+        shutil.copytree(tokenizer, folder / 'tokenizer_2')  # it pads with another token
+    changes['text_encoder'] = dict(_TEXT_ENCODER, hidden_size=width)
     for part, changed in changes.items():
         config = json.loads((arch_folder(base) / part / 'config.json').read_text())
         (folder / part).mkdir(parents=True)

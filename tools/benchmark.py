@@ -25,6 +25,7 @@ from pathlib import Path
 from statistics import median
 
 import torch
+import torch.nn.functional as F
 from diffusers import UNet2DConditionModel
 from mmengine.config import Config
 from mmengine.logging import MMLogger
@@ -103,14 +104,14 @@ def inference_subjects(model: nn.Module, config: dict, inputs: torch.Tensor) -> 
     backbone = model.backbone
     prompt_embeds = backbone.prompts(len(inputs))
     vae, unet = backbone.autoencoder.vae, stock_unet(backbone)
-    additional = dict(
-        timestep_cond=backbone.inputs.embed_guidance(len(inputs)), class_labels=backbone.inputs.embed_task(len(inputs))
-    )
+    size = backbone.autoencoder.encoded_size(inputs.shape[-2:])
+    images, pooled = F.interpolate(inputs, size), backbone.prompts.embed_pooled(len(inputs))
+    conditions = backbone.inputs.conditions(len(inputs), pooled, size)
 
     def floor():
-        encoded = vae.encode(inputs)
+        encoded = vae.encode(images)
         latents = encoded.latents if backbone.autoencoder.is_tiny else encoded.latent_dist.mode()
-        return unet(backbone.inputs(latents), backbone.timesteps[0], encoder_hidden_states=prompt_embeds, **additional)
+        return unet(backbone.inputs(latents), backbone.timesteps[0], encoder_hidden_states=prompt_embeds, **conditions)
 
     subjects = {'floor': floor, 'backbone': lambda: backbone(inputs), 'model': lambda: model(inputs, mode='tensor')}
     if backbone.cross_attention is not None:

@@ -25,7 +25,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from mmdiffperc.command_line import CONFIG_SUFFIXES, add_shared, config_file, one_line_errors, positive, tool_parser
 from mmdiffperc.models import DiffusionUNet
 from mmdiffperc.models.layers import Tap, list_taps
-from mmdiffperc.weights.architectures import build_unet
+from mmdiffperc.weights.architectures import build_unet, pooled_width
 
 
 class Compute(NamedTuple):
@@ -87,6 +87,7 @@ def count(backbone: DiffusionUNet, taps: tuple[Tap, ...], size: tuple[int, int])
     with torch.device('meta'):
         unet = build_unet(backbone.arch)
         images, prompts = torch.empty(1, 3, *size), torch.empty(1, 1, unet.config.cross_attention_dim)
+        conditions = backbone.inputs.conditions(1, torch.empty(1, pooled_width(unet.config) or 0), size)
     until = {}
     with FlopCounterMode(display=False) as counter:
         for tap in taps:
@@ -98,8 +99,7 @@ def count(backbone: DiffusionUNet, taps: tuple[Tap, ...], size: tuple[int, int])
             module.register_forward_pre_hook(note) if tap.tensor == 'input' else module.register_forward_hook(note)
         latents = backbone.autoencoder.encode(images)
         autoencoder = counter.get_total_flops()
-        inputs = backbone.inputs
-        unet(inputs(latents), torch.ones(1, device='meta'), prompts, class_labels=inputs.embed_task(1))
+        unet(backbone.inputs(latents), torch.ones(1, device='meta'), prompts, **conditions)
         return Compute(autoencoder, counter.get_total_flops() - autoencoder, until)
 
 

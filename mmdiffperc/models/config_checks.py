@@ -22,10 +22,11 @@ from mmdiffperc.validation import (
     Text,
     options,
 )
+from mmdiffperc.weights.architectures import NUM_TIME_IDS
 
 NUM_TIMESTEPS = 1000  # of the noise schedule that all of Stable Diffusion was trained with
 
-_ARCH = "'sd1-4', 'sd1-5', 'sd2-1', 'tiny-sd', a folder of configs, or dict(unet=..., vae=...)"
+_ARCH = "'sd1-4', 'sd1-5', 'sd2-1', 'sdxl', 'sdxl-turbo', 'tiny-sd', a folder of configs, or dict(unet=..., vae=...)"
 
 
 class _ArchParts(TypedDict):
@@ -33,6 +34,7 @@ class _ArchParts(TypedDict):
     unet: Location
     vae: Location
     text_encoder: NotRequired[Location]
+    text_encoder_2: NotRequired[Location]
 
 
 Arch = Annotated[Location | Annotated[_ArchParts, options(_ArchParts.__annotations__, _ARCH)], Expected(_ARCH)]
@@ -50,6 +52,15 @@ ExtraLatents = Annotated[
 TaskEmbedding = Annotated[
     Listed[float], Field(min_length=2, max_length=2), Expected('two numbers, such as (1, 0) for depth with Lotus')
 ]
+TimeIds = Annotated[
+    Listed[NonNegativeInt],
+    Field(min_length=NUM_TIME_IDS, max_length=NUM_TIME_IDS),
+    Expected(
+        f'{NUM_TIME_IDS} whole numbers of 0 or more: height and width of the original image, top and left of the crop, '
+        'height and width of the target, such as (1024, 1024, 0, 0, 1024, 1024)'
+    ),
+]
+InputScale = Annotated[float, Field(ge=1, le=8), Expected('a scale from 1 to 8')]
 Timestep = Annotated[int, Field(ge=0, lt=NUM_TIMESTEPS), Expected(f'a whole number from 0 to {NUM_TIMESTEPS - 1}')]
 Passes = Annotated[int, Field(ge=1, le=100), Expected('a number of passes from 1 to 100')]
 Timesteps = Annotated[
@@ -128,6 +139,7 @@ class _Parts(TypedDict):
     unet: NotRequired[_Source]
     vae: NotRequired[_Source]
     text_encoder: NotRequired[_Source]
+    text_encoder_2: NotRequired[_Source]
 
 
 _PARTS = 'a checkpoint, which is a hub id, a folder or a file; or dict(unet=..., vae=..., text_encoder=...) of these'

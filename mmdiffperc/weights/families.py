@@ -26,12 +26,12 @@ _BY_PROMPT_WIDTH = {
     768: ('Stable Diffusion 1.x', 'sd1-5'),
     1024: ('Stable Diffusion 2.x', 'sd2-1'),
     1280: ('the refiner of SDXL', None),
-    2048: ('SDXL', None),
+    2048: ('SDXL', 'sdxl'),
 }
 _BY_TOKEN_WIDTH = {
-    768: ('CLIP ViT-L/14, the text encoder of Stable Diffusion 1.x', 'sd1-5'),
-    1024: ('OpenCLIP ViT-H, the text encoder of Stable Diffusion 2.x', 'sd2-1'),
-    1280: ('OpenCLIP ViT-bigG, the second text encoder of SDXL', None),
+    768: ('CLIP ViT-L/14, the text encoder of Stable Diffusion 1.x', 'sd1-5', 'text_encoder'),
+    1024: ('OpenCLIP ViT-H, the text encoder of Stable Diffusion 2.x', 'sd2-1', 'text_encoder'),
+    1280: ('OpenCLIP ViT-bigG, the second text encoder of SDXL', 'sdxl', 'text_encoder_2'),
 }
 _BY_INPUTS = {
     8: 'with 8 input channels, as in Marigold, E2E-FT and InstructPix2Pix',
@@ -39,6 +39,8 @@ _BY_INPUTS = {
     12: "with 12 input channels, as in Marigold's intrinsic decomposition",
     16: "with 16 input channels, as in Marigold's intrinsic decomposition",
 }
+_SDXL, _REFINER = 2048, 1280  # widths of a prompt
+_SIZES = rf'{_UNET}add_embedding\.'
 # Names of weights -> what a U-Net with them has, and the argument of the backbone that it needs.
 _ADDITIONS = {
     rf'{_UNET}(time_embedding|time_embed)\.cond_proj\.': (
@@ -46,7 +48,7 @@ _ADDITIONS = {
         'guidance_scale',
     ),
     r'encoder_hid_proj\.': ('with image prompts, as in Kandinsky and with an IP-Adapter', None),
-    rf'{_UNET}add_embedding\.': ('with additional embeddings, as in SDXL and Kandinsky', None),
+    _SIZES: ('with additional embeddings, as in Kandinsky', None),
 }
 _TASK_NUMBERS = 4
 
@@ -77,24 +79,33 @@ def describe_family(shapes: Shapes) -> Family | None:
     if (projection := _shape(shapes, _PROMPT_PROJECTION)) is not None:
         return _describe_unet(shapes, projection[1])
     if (tokens := _shape(shapes, _TOKENS)) is not None:
-        name, preset = _BY_TOKEN_WIDTH.get(tokens[1], (f'a text encoder of width {tokens[1]}', None))
-        return Family(name, _advise(preset), 'text_encoder')
+        unknown = f'a text encoder of width {tokens[1]}', None, 'text_encoder'
+        name, preset, part = _BY_TOKEN_WIDTH.get(tokens[1], unknown)
+        return Family(name, _advise(preset), part)
     if (latents := _shape(shapes, _LATENTS)) is not None:
         return Family(f'an autoencoder with {latents[0] // 2} latent channels', _advise(None), 'vae')
     if (first := _shape(shapes, _TINY_AUTOENCODER)) is not None and len(first) == 4:
-        return Family('a tiny autoencoder (TAESD)', "Set arch=dict(unet=..., vae='taesd').", 'vae')
+        advice = "Set arch=dict(unet=..., vae='taesd'), or 'taesdxl' for SDXL."
+        return Family('a tiny autoencoder (TAESD)', advice, 'vae')
     return None
 
 
 def _describe_unet(shapes: Shapes, prompt_width: int) -> Family:
     name, preset = _BY_PROMPT_WIDTH.get(prompt_width, (f'a U-Net for prompts of width {prompt_width}', None))
+    if prompt_width == _REFINER:
+        return Family(name, "Take the weights of SDXL's base model, with arch='sdxl'.", 'unet')
     inputs, labels = _shape(shapes, _FIRST_CONVOLUTION), _shape(shapes, _LABELS)
     found = [(_BY_INPUTS[inputs[1]], 'extra_latents')] if inputs and inputs[1] in _BY_INPUTS else []
+    has_sizes = prompt_width == _SDXL  # as usual, in single files under the name of labels
     if labels and labels[1] == _TASK_NUMBERS:
         found.append(('with a task embedding, as in Lotus', 'task_embedding'))
-    elif labels:
+    elif labels and not has_sizes:
         found.append(('with an embedding of labels or images, as in SDXL and unCLIP', None))
-    found += [addition for names, addition in _ADDITIONS.items() if any(re.match(names, key) for key in shapes)]
+    found += [
+        addition
+        for names, addition in _ADDITIONS.items()
+        if any(re.match(names, key) for key in shapes) and not (has_sizes and names == _SIZES)
+    ]
     arguments = [argument for _, argument in found if argument]
     return Family(' '.join([name, *(what for what, _ in found)]), _advise(None if found else preset, arguments), 'unet')
 

@@ -6,14 +6,13 @@ from pathlib import Path
 from mmengine.logging import MMLogger
 from mmengine.model import BaseModule
 from torch import nn
-from transformers import CLIPTextModel, CLIPTokenizer
 
-from .architectures import ArchName, build_text_encoder, build_tokenizer, check_same_inputs, check_same_scaling
+from .architectures import check_same_inputs, check_same_scaling
 from .assignment import plan_filling
 from .lora import apply_lora
-from .sources import TOKENIZER, Checkpoint, Source, locate
+from .sources import Checkpoint, Source, locate
 
-PARTS = ('unet', 'vae', 'text_encoder')
+PARTS = ('unet', 'vae', 'text_encoder', 'text_encoder_2')
 
 
 def initialise(model: BaseModule, modules: Mapping[str, nn.Module], extra: Sequence[str] = ()) -> Source | None:
@@ -72,18 +71,19 @@ def load_weights(
             - a hub id, ``organisation/name``: only the files that are needed and not in the cache are downloaded;
             - a diffusers folder (``unet/``, ``vae/``, ``text_encoder/``; safetensors or bin, whole or sharded), or the
               folder of a single part;
-            - a CompVis single file, ``.ckpt`` or ``.safetensors``, of SD 1.x or SD 2.x;
+            - a single file, ``.ckpt`` or ``.safetensors``, of SD 1.x, SD 2.x or SDXL;
             - a file of one part, with the names of diffusers, transformers, CompVis or OpenCLIP; on the hub, it is
               ``organisation/name/file``;
             - a preset that ships with weights: ``'tiny-sd'``;
-            - one of these for each part, ``dict(unet=..., vae=..., text_encoder=...)``;
+            - one of these for each part, ``dict(unet=..., vae=..., text_encoder=..., text_encoder_2=...)``;
             - the returned :class:`.Source` of an earlier call, with the parts that it has located.
         variant (str, optional): Variant of a diffusers folder, such as ``'fp16'``, see :func:`.locate`.
         use_ema (bool): Take the moving average ``model_ema.*`` of the U-Net from a CompVis file. Defaults to False.
         components (Sequence[str], optional): Names of the modules to fill. Default: all of ``modules``.
         lora (str | Path, optional): An adapter of the U-Net, loaded after its weights, see :func:`.apply_lora`.
         extra (Sequence[str]): Parts to locate as well, so that more can be loaded from the returned source.
-        **modules: Any of ``unet`` (UNet2DConditionModel), ``vae`` (AutoencoderKL), ``text_encoder`` (CLIPTextModel).
+        **modules: Any of ``unet`` (UNet2DConditionModel), ``vae`` (AutoencoderKL), ``text_encoder`` (CLIPTextModel) and
+            ``text_encoder_2`` (CLIPTextModelWithProjection).
 
     Returns:
         Source: The located checkpoint.
@@ -108,22 +108,11 @@ def load_weights(
     _check_configs(source, modules)
     for file, assignments in plan_filling(source, modules, use_ema).items():
         file.fill(assignments)
+    if 'vae' in modules:
+        _note_repair(source, modules['vae'])
     if lora:
         apply_lora(modules['unet'], lora)
     return source
-
-
-def load_text_encoder(arch: ArchName, checkpoint: Checkpoint | Source) -> tuple[CLIPTokenizer, CLIPTextModel]:
-    """Load the text encoder of a checkpoint, frozen and in evaluation mode, and its tokenizer.
-
-    Args:
-        arch (str | Path | Mapping): Architecture, see :func:`.arch_folder`. It also provides a tokenizer if the
-            checkpoint has none.
-        checkpoint (str | Path | Mapping | Source): Source of the weights, see :func:`load_weights`.
-    """
-    text_encoder = build_text_encoder(arch)
-    source = load_weights(checkpoint, extra=[TOKENIZER], text_encoder=text_encoder)
-    return build_tokenizer(arch, source.tokenizer), text_encoder.requires_grad_(False).eval()
 
 
 def _check_configs(source: Source, modules: Mapping[str, nn.Module]):
@@ -133,3 +122,9 @@ def _check_configs(source: Source, modules: Mapping[str, nn.Module]):
             path, config = source.config(part, type(modules[part]).__name__)
             if config:
                 check(path, config, modules[part].config)
+
+
+def _note_repair(source: Source, vae: nn.Module):
+    """Note in the config if the autoencoder is SDXL's that was repaired for half precision."""
+    if source.config('vae', type(vae).__name__)[1].get('force_upcast', True) is False:
+        vae.register_to_config(force_upcast=False)

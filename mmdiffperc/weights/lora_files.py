@@ -157,11 +157,12 @@ def _refuse_misfits(file: WeightFile, keys: dict[str, str], alphas: dict[str, st
         misfits.append('two names for the same weight')
     if misfits or not shapes:
         shown = '\n    '.join(misfits[:_MAX_SHOWN] or ['no weights for a U-Net' if file.shapes else 'it is empty'])
+        is_for_sdxl = 'add_embedding.linear_1' in layers
         has_known_layers = any(layer_of(name) in layers for name in shapes)
         name = f'{file.path} (in the format of {program})' if (program := format_name(file.shapes)) else file.path
         raise ValueError(
             f'{name} holds no LoRA for this U-Net; nothing was changed. Of its {len(file.shapes)} '
-            f'weights, {len(misfits)} do not fit:\n    {shown}\n{advise(file.shapes, has_known_layers)}'
+            f'weights, {len(misfits)} do not fit:\n    {shown}\n{advise(file.shapes, has_known_layers, is_for_sdxl)}'
         )
 
 

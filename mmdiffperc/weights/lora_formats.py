@@ -59,7 +59,7 @@ _TRANSFORMER = re.compile(
     r'transformer\.|lora_transformer_|.*(single_transformer|double|joint)_blocks'
     r'|((base_model\.model|diffusion_model|unet)\.|lora_unet_)+(transformer_blocks|blocks|layers)[._]'
 )
-_EXPECTED = 'Expected an adapter of the U-Net of Stable Diffusion 1.x or 2.x'
+_EXPECTED = 'Expected an adapter of this U-Net'
 
 
 def adapts_text_encoder(key: str) -> bool:
@@ -89,12 +89,13 @@ def format_name(keys: Iterable[str]) -> str | None:
     return next((name for mark, name in _FORMATS.items() if any(mark in str(key) for key in keys)), None)
 
 
-def advise(shapes: Mapping[str, tuple[int, ...]], has_known_layers: bool) -> str:
+def advise(shapes: Mapping[str, tuple[int, ...]], has_known_layers: bool, is_for_sdxl: bool) -> str:
     """Return advice on an adapter that does not fit.
 
     Args:
         shapes (Mapping[str, tuple]): The shapes of its weights by their names in the file.
         has_known_layers (bool): Whether the U-Net has some of its layers.
+        is_for_sdxl (bool): Whether the U-Net is SDXL's.
     """
     keys = [str(key) for key in shapes]
     if variants := sorted({name for mark, name in _VARIANTS.items() if any(mark in key for key in keys)}):
@@ -104,7 +105,7 @@ def advise(shapes: Mapping[str, tuple[int, ...]], has_known_layers: bool) -> str
         )
     if any(_TRANSFORMER.match(key) for key in keys):
         return f'It adapts a diffusion transformer, such as SD 3 or FLUX. {_EXPECTED}'
-    if any(_is_of_sdxl(str(key), shape) for key, shape in shapes.items()):
+    if not is_for_sdxl and any(_is_of_sdxl(str(key), shape) for key, shape in shapes.items()):
         return f'It adapts SDXL, which has a different U-Net. {_EXPECTED}'
     if any('motion_modules' in key for key in keys):
         return f'It adapts a video model, such as AnimateDiff. {_EXPECTED}'
@@ -117,7 +118,8 @@ def advise(shapes: Mapping[str, tuple[int, ...]], has_known_layers: bool) -> str
         return f'It holds several adapters ({names}): save the one that you need in a file by itself'
     if keys and not has_known_layers:
         return f'The U-Net has none of its layers, or their names are in an unknown format. {_EXPECTED}'
-    return 'Load it into the base it was trained on (SD 1.4 for the released ones of DMP)'
+    base = 'this one is SDXL' if is_for_sdxl else 'SD 1.4 for the released ones of DMP'
+    return f'Load it into the base it was trained on ({base})'
 
 
 def _is_of_sdxl(key: str, shape: tuple[int, ...]) -> bool:

@@ -13,11 +13,10 @@ from mmengine.logging import MMLogger
 
 from mmdiffperc.files import read_json
 
-from .architectures import PRESETS
+from .architectures import PRESETS, TOKENIZERS
 from .weight_file import FOREIGN_FORMATS
 
 FILE_SUFFIXES = ('.ckpt', '.pt', '.pth', '.safetensors', '.bin')
-TEXT_ENCODER, TOKENIZER = 'text_encoder', 'tokenizer'
 Checkpoint = str | Path | Mapping[str, str | Path]
 _HUB_ID = re.compile(r'[\w][\w.-]*/[\w][\w.-]*')
 _HUB_FILE = re.compile(rf'(?P<repository>{_HUB_ID.pattern})/(?P<file>[\w./-]+)')
@@ -26,6 +25,7 @@ _WEIGHTS = re.compile(
     r'(?P<stem>diffusion_pytorch_model|pytorch_model|model)(?P<variant>\.\w+)?'
     r'(?:-(?P<shard>\d+)-of-(?P<shards>\d+))?(?P<late_variant>\.\w+)?\.(?P<format>safetensors|bin)'
 )
+_TEXT_ENCODERS = {tokenizer: part for part, tokenizer in TOKENIZERS.items()}
 _TOKENIZER_FILES = ('tokenizer.json', 'vocab.json', 'merges.txt', 'tokenizer_config.json', 'special_tokens_map.json')
 
 
@@ -51,10 +51,9 @@ class Source:
         config = read_json(path) if path.is_file() else {}
         return path, config if config.get('_class_name') == class_name else {}
 
-    @property
-    def tokenizer(self) -> Path | None:
-        """The folder of the tokenizer."""
-        files = self.files.get(TOKENIZER)
+    def tokenizer(self, part: str = 'text_encoder') -> Path | None:
+        """Return the folder of the tokenizer of a text encoder, or None if the checkpoint has none."""
+        files = self.files.get(TOKENIZERS[part])
         return files[0].parent if files else None
 
 
@@ -103,8 +102,8 @@ def _places(checkpoint: Checkpoint, parts: Sequence[str]) -> dict[str | None, li
     for part in parts:
         place = checkpoint
         if isinstance(checkpoint, Mapping):
-            place = checkpoint.get(TEXT_ENCODER if part == TOKENIZER else part)
-            if place is None and part == TOKENIZER:
+            place = checkpoint.get(_TEXT_ENCODERS.get(part, part))
+            if place is None and part in _TEXT_ENCODERS:
                 continue  # the message names the text encoder
         places[None if place is None else str(place)].append(part)
     return places
@@ -139,7 +138,7 @@ def _in_folder(folder: Path, parts: Sequence[str], selected: Mapping[str, Sequen
 
 
 def _in_file(path: Path, parts: Sequence[str]) -> dict[str, list[Path]]:
-    return {part: [] if part == TOKENIZER else [path] for part in parts}
+    return {part: [] if part in _TEXT_ENCODERS else [path] for part in parts}
 
 
 def _in_hub(repo_id: str, parts: Sequence[str], variant: str | None, is_known: bool) -> Fetch:
@@ -158,7 +157,7 @@ def _cached(repo_id: str, parts: Sequence[str]) -> Path | None:
     """Return the repository's folder in the cache if it has a config of every part."""
     folders = set()
     for part in parts:
-        config = 'tokenizer_config.json' if part == TOKENIZER else 'config.json'
+        config = 'tokenizer_config.json' if part in _TEXT_ENCODERS else 'config.json'
         names = [f'{part}/{config}', *([config] if _is_alone(parts) else [])]
         found = [(name, path) for name in names if isinstance(path := try_to_load_from_cache(repo_id, name), str)]
         if not found:
@@ -185,7 +184,7 @@ def _ask_hub(repo_id: str, parts: Sequence[str], files: Sequence[str] = (), **op
 
 def _how_to_download(repo_id: str, parts: Sequence[str], files: Sequence[str]) -> str:
     include = ' '.join(f'"{name}"' for name in files or [f'{part}/*' for part in parts])
-    usual = {TOKENIZER: '*', TEXT_ENCODER: 'model.safetensors'}
+    usual = dict.fromkeys(_TEXT_ENCODERS, '*') | dict.fromkeys(TOKENIZERS, 'model.safetensors')
     files = files or [f'{part}/{usual.get(part, "diffusion_pytorch_model.safetensors")}' for part in parts]
     return (
         f'{repo_id!r} is not a local file or folder, so it was taken for a repository of the Hugging Face hub. It is '
@@ -197,7 +196,7 @@ def _how_to_download(repo_id: str, parts: Sequence[str], files: Sequence[str]) -
 
 
 def _is_alone(parts: Sequence[str]) -> bool:
-    return len(set(parts) - {TOKENIZER}) == 1
+    return len(set(parts) - set(_TEXT_ENCODERS)) == 1
 
 
 def _select(
@@ -208,7 +207,7 @@ def _select(
     weights = _by_variant(names)
     is_known |= variant is None or any(variant in variants for variants in weights.values())
     selected, faults = {}, []
-    for part in [part for part in parts if part != TOKENIZER]:
+    for part in [part for part in parts if part not in _TEXT_ENCODERS]:
         if _is_alone(parts) and '.' in weights:
             _move_to_part(weights, part, where)
         try:
@@ -216,9 +215,9 @@ def _select(
         except FileNotFoundError as error:
             faults.append(error)
     _raise_all(faults)
-    if TOKENIZER in parts:
-        in_folder = [name for name in names if PurePosixPath(name).parent.name == TOKENIZER]
-        selected[TOKENIZER] = in_folder or [name for name in names if name in _TOKENIZER_FILES]
+    for tokenizer in [part for part in parts if part in _TEXT_ENCODERS]:
+        in_folder = [name for name in names if PurePosixPath(name).parent.name == tokenizer]
+        selected[tokenizer] = in_folder or [name for name in names if name in _TOKENIZER_FILES]
     return selected
 
 

@@ -39,16 +39,20 @@ class Assignment(NamedTuple):
         key (str): Name of the tensor in the file.
         third (int, optional): The third of the rows to take, 0 to 2, if the file keeps query, key and value in one
             tensor.
+        is_transposed (bool): The file keeps the transposed matrix. Defaults to False.
     """
 
     target: Tensor
     key: str
     third: int | None = None
+    is_transposed: bool = False
 
     def copy_from(self, tensor: Tensor) -> None:
-        """Copy the file's tensor, or a third of it, into the weight."""
+        """Copy the file's tensor, a third of it, or its transpose into the weight."""
         if self.third is not None:
             tensor = tensor.chunk(3)[self.third]
+        if self.is_transposed:
+            tensor = tensor.T
         self.target.copy_(tensor.reshape(self.target.shape))
 
 

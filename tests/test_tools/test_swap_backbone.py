@@ -34,6 +34,14 @@ def test_a_config_is_written(tmp_path, capsys):
     assert last.startswith(str(out)) and '(0, 1, 2, 3)' in last and '(4, 8, 16, 32)' in last
 
 
+def test_three_levels_of_sdxl_for_four_features(archs, tmp_path, capsys):
+    out = tmp_path / 'mine.py'
+    assert main([UPERNET, '--out-file', str(out), '--arch', archs['sdxl'], '--backbone', 'input_scale=2.0']) == 0
+    last = capsys.readouterr().out.splitlines()[-1]
+    assert '(0, 1, 2, 2)' in last and '(4, 8, 16, 32)' in last
+    assert Config.fromfile(out).model.backbone.input_scale == 2.0
+
+
 def test_unknown_arch_in_place_of_our_own_backbone(tiny_vpd, tmp_path, capsys):
     assert main([tiny_vpd, '--out-file', str(tmp_path / 'mine.py'), '--arch', 'nope']) == 1
     error = capsys.readouterr().err.splitlines()[-1]

@@ -4,11 +4,20 @@ from pathlib import Path
 
 import pytest
 import torch
-from diffusers import DDIMScheduler, PNDMScheduler
+from diffusers import DDIMScheduler, EulerDiscreteScheduler, PNDMScheduler
 from tiny_arch import write_arch
 
 from mmdiffperc.models import DiffusionUNet
-from mmdiffperc.weights.architectures import arch_folder, build_text_encoder, build_tokenizer, build_unet, build_vae
+from mmdiffperc.weights.architectures import (
+    arch_folder,
+    build_text_encoder,
+    build_tokenizer,
+    build_unet,
+    build_vae,
+    overflows_in_half,
+    pooled_width,
+    text_parts,
+)
 
 
 @pytest.mark.parametrize(
@@ -30,9 +39,25 @@ def test_presets_have_the_published_sizes(arch, width, linear, unet_size, text_s
     assert vae.config.scaling_factor == 0.18215
 
 
+@pytest.mark.parametrize('arch', ['sdxl', 'sdxl-turbo'])
+def test_sdxl_has_the_published_sizes(arch):
+    with torch.device('meta'):
+        unet, vae = build_unet(arch), build_vae(arch)
+        first, second = (build_text_encoder(arch, part) for part in text_parts(arch))
+    sizes = [sum(p.numel() for p in network.parameters()) for network in (unet, vae, first, second)]
+    assert sizes == [2_567_463_684, 83_653_863, 123_060_480, 694_659_840]
+    assert vae.config.scaling_factor == 0.13025 and overflows_in_half(vae.config)
+    assert (first.config.hidden_size, second.config.hidden_size, second.config.projection_dim) == (768, 1280, 1280)
+    assert pooled_width(unet.config) == 1280
+
+
 @pytest.mark.parametrize(
     'arch, scheduler, prediction_type',
-    [('sd1-5', PNDMScheduler, 'epsilon'), ('sd2-1', DDIMScheduler, 'v_prediction')],
+    [
+        ('sd1-5', PNDMScheduler, 'epsilon'),
+        ('sd2-1', DDIMScheduler, 'v_prediction'),
+        ('sdxl', EulerDiscreteScheduler, 'epsilon'),
+    ],
 )
 def test_presets_hold_a_scheduler(arch, scheduler, prediction_type):
     loaded = scheduler.from_pretrained(arch_folder(arch) / 'scheduler')
@@ -63,16 +88,15 @@ def test_arch_folder_without_text_encoder(tmp_path):
         build_text_encoder(tmp_path / 'arch')
 
 
-SDXL = dict(
-    addition_embed_type='text_time',
-    addition_time_embed_dim=32,
-    projection_class_embeddings_input_dim=288,
-    in_channels=4,
-)
+def sizes(width):
+    """The entries of SDXL, with a pooled embedding of this width."""
+    return dict(
+        addition_embed_type='text_time', addition_time_embed_dim=4, projection_class_embeddings_input_dim=width + 24
+    )
 
 
-def write(folder, part, **changes):
-    arch = write_arch(folder)
+def write(folder, part, name='sd1', **changes):
+    arch = write_arch(folder, name)
     path = Path(arch, part, 'config.json')
     path.write_text(json.dumps(json.loads(path.read_text()) | changes))
     return arch
@@ -81,7 +105,10 @@ def write(folder, part, **changes):
 @pytest.mark.parametrize(
     ('changes', 'named'),
     [
-        (SDXL, "addition_embed_type='text_time'"),
+        (dict(addition_embed_type='text_image'), "addition_embed_type='text_image'.*Kandinsky"),
+        (sizes(8), 'input_dim=32.*refiner of SDXL.*sdxl'),  # 32 - 5 * 4 = 12, the width of a prompt
+        (sizes(0), r'input_dim=24.*6 \* addition_time_embed_dim=4'),
+        (dict(sizes(9), addition_time_embed_dim=None), 'addition_time_embed_dim=None'),
         (dict(in_channels=3), 'in_channels=3.*4'),
         (dict(in_channels='4'), "in_channels='4'"),
         (dict(in_channels=[4]), 'in_channels=list.*1'),
@@ -139,6 +166,34 @@ def test_network_of_another_kind(tmp_path, name):
 def test_text_encoder_of_another_model(tmp_path, changes, named):
     with pytest.raises(ValueError, match=rf'text_encoder/config\.json.*{named}'):
         build_text_encoder(write(tmp_path, 'text_encoder', **changes))
+
+
+@pytest.mark.parametrize(
+    ('part', 'changes', 'named'),
+    [
+        ('text_encoder', dict(hidden_size=20), r'hidden_size=20 \+ 20.*cross_attention_dim=32'),
+        ('text_encoder_2', dict(projection_dim=20), 'projection_dim=20.*14'),
+    ],
+)
+def test_text_encoders_of_another_sdxl(tmp_path, part, changes, named):
+    arch = write(tmp_path, part, 'sdxl', **changes)
+    for name in text_parts(arch):
+        with pytest.raises(ValueError, match=rf'text_encoder_2/config\.json.*{named}'):
+            build_text_encoder(arch, name)
+
+
+def test_sdxl_without_its_second_text_encoder(tmp_path):
+    arch = write(tmp_path, 'text_encoder', 'sdxl')
+    shutil.rmtree(Path(arch, 'text_encoder_2'))
+    with pytest.raises(ValueError, match='text_encoder_2/config.json'):
+        DiffusionUNet(arch, prompts=dict(type='TextPrompts'))
+
+
+@pytest.mark.parametrize(('unet', 'wrong', 'right'), [('sdxl', 'taesd', 'taesdxl'), ('sd1', 'taesdxl', 'taesd')])
+def test_a_tiny_autoencoder_belongs_to_a_family(archs, unet, wrong, right):
+    with pytest.raises(ValueError, match=f"'vae': '{wrong}'.*vae='{right}'"):
+        build_vae(dict(unet=archs[unet], vae=wrong))
+    assert build_vae(dict(unet=archs[unet], vae=right)).config.latent_channels == 4
 
 
 SENTENCES = [

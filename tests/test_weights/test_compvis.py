@@ -31,6 +31,7 @@ def _tiny_unet(levels, attention_levels, layers, linear):
 UNETS = {
     'sd1-5': lambda: build_unet('sd1-5'),
     'sd2-1': lambda: build_unet('sd2-1'),
+    'sdxl': lambda: build_unet('sdxl'),
     'two levels, one layer': lambda: _tiny_unet(2, {0}, 1, linear=False),
     'three levels, attention everywhere': lambda: _tiny_unet(3, {0, 1, 2}, 2, linear=True),
     'three levels, attention in the middle, three layers': lambda: _tiny_unet(3, {1}, 3, linear=False),
@@ -96,6 +97,22 @@ def test_names_of_the_published_files():
     assert {name: unet_map[name] for name in expected} == expected
     assert vae_map['decoder.up_blocks.2.resnets.0.conv_shortcut.weight'] == 'decoder.up.1.block.0.nin_shortcut.weight'
     assert vae_map['encoder.mid_block.attentions.0.to_out.0.bias'] == 'encoder.mid.attn_1.proj_out.bias'
+
+
+def test_names_of_the_published_file_of_sdxl():
+    with torch.device('meta'):
+        key_map = unet_key_map(build_unet('sdxl').config)
+    expected = {
+        'add_embedding.linear_1.weight': 'label_emb.0.0.weight',
+        'add_embedding.linear_2.bias': 'label_emb.0.2.bias',
+        'down_blocks.1.attentions.0.transformer_blocks.1.attn1.to_q.weight': (
+            'input_blocks.4.1.transformer_blocks.1.attn1.to_q.weight'
+        ),
+        'mid_block.attentions.0.transformer_blocks.9.norm1.bias': 'middle_block.1.transformer_blocks.9.norm1.bias',
+        'up_blocks.0.upsamplers.0.conv.weight': 'output_blocks.2.2.conv.weight',
+        'up_blocks.2.resnets.2.conv_shortcut.weight': 'output_blocks.8.0.skip_connection.weight',
+    }
+    assert {name: key_map[name] for name in expected} == expected
 
 
 def test_ema_key_drops_the_dots():

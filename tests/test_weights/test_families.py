@@ -26,17 +26,25 @@ def shapes_of(module):
 
 @pytest.mark.parametrize(
     ('width', 'words', 'advice'),
-    [(768, 'Stable Diffusion 1.x', "'sd1-5'"), (1024, 'Stable Diffusion 2.x', "'sd2-1'"), (2048, 'SDXL', 'folder')],
+    [
+        (768, 'Stable Diffusion 1.x', "'sd1-5'"),
+        (1024, 'Stable Diffusion 2.x', "'sd2-1'"),
+        (1280, 'the refiner of SDXL', "base model, with arch='sdxl'"),
+        (2048, 'SDXL', "'sdxl'"),
+    ],
 )
 def test_versions_of_the_u_net(width, words, advice):
-    network = unet(cross_attention_dim=width)
+    sizes = dict(addition_embed_type='text_time', addition_time_embed_dim=8, projection_class_embeddings_input_dim=64)
+    network = unet(cross_attention_dim=width, **sizes if width > 1024 else {})
     shapes = shapes_of(network)
     original = {PREFIXES['unet'] + key: shapes[name] for name, key in unet_key_map(network.config).items()}
     for family in (describe_family(shapes), describe_family(original)):
         assert family.name == words and advice in family.advice
 
 
-@pytest.mark.parametrize(('width', 'words'), [(768, 'Diffusion 1.x'), (1024, 'Diffusion 2.x'), (20, 'width 20')])
+@pytest.mark.parametrize(
+    ('width', 'words'), [(768, 'Diffusion 1.x'), (1024, 'Diffusion 2.x'), (1280, 'SDXL'), (20, 'width 20')]
+)
 @pytest.mark.parametrize('name', ['embeddings.token_embedding.weight', 'cond_stage_model.model.token_embedding.weight'])
 def test_text_encoders(name, width, words):
     assert words in describe_family({name: (49408, width)}).name

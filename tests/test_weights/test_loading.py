@@ -1,21 +1,34 @@
 """Real files of every layout, written from one model and loaded into another with other random weights."""
 
 import copy
+import json
+import math
 import re
 from pathlib import Path
 
 import pytest
 import torch
 from diffusers import AutoencoderKL, AutoencoderTiny, UNet2DConditionModel
+from diffusers.loaders.single_file_utils import convert_ldm_unet_checkpoint, convert_open_clip_checkpoint
 from mmengine.model import BaseModule
 from pickles import Call
 from safetensors.torch import load_file, save_file
 from transformers import CLIPTextConfig, CLIPTextModel
 
+from mmdiffperc.models.layers import SentenceEncoder
 from mmdiffperc.weights import loading
-from mmdiffperc.weights.architectures import build_tokenizer
+from mmdiffperc.weights.architectures import (
+    build_text_encoder,
+    build_tokenizer,
+    build_unet,
+    build_vae,
+    overflows_in_half,
+    text_parts,
+)
+from mmdiffperc.weights.assignment import plan_filling
 from mmdiffperc.weights.compvis import PREFIXES, ema_key, open_clip_key, unet_key_map, vae_key_map
-from mmdiffperc.weights.loading import initialise, load_text_encoder, load_weights
+from mmdiffperc.weights.loading import initialise, load_weights
+from mmdiffperc.weights.sources import locate
 
 UNETS = {
     'sd1': {
@@ -739,13 +752,11 @@ def test_text_encoder_of_a_single_file(source, kind, tmp_path):
     _write_folder(source, tmp_path / 'arch')
     torch.save(_compvis(source, kind), tmp_path / 'sd.ckpt')
 
-    tokenizer, text_encoder = load_text_encoder(tmp_path / 'arch', tmp_path / 'sd.ckpt')
+    encoder = SentenceEncoder(tmp_path / 'arch', 4)
+    encoder.load(tmp_path / 'sd.ckpt', with_tokenizers=True)
 
-    assert tokenizer('a dog').input_ids == [49406, 320, 1929, 49407]
-    assert tokenizer.model_max_length == 77
-    assert not text_encoder.training
-    assert not any(parameter.requires_grad for parameter in text_encoder.parameters())
-    _assert_same(text_encoder, source['text_encoder'])
+    assert encoder.tokenizers['text_encoder']('a dog').input_ids == [49406, 320, 1929, 49407]
+    _assert_same(encoder.clip, source['text_encoder'])
 
 
 def test_text_encoder_of_a_folder_keeps_its_own_tokenizer(source, tmp_path):
@@ -754,10 +765,164 @@ def test_text_encoder_of_a_folder_keeps_its_own_tokenizer(source, tmp_path):
     tokenizer.pad_token = 'dog</w>'
     tokenizer.save_pretrained(tmp_path / 'tokenizer')
 
-    tokenizer, text_encoder = load_text_encoder(tmp_path, tmp_path)
+    encoder = SentenceEncoder(tmp_path, 4)
+    encoder.load(tmp_path, with_tokenizers=True)
 
+    tokenizer = encoder.tokenizers['text_encoder']
     assert tokenizer('a', padding='max_length', max_length=4).input_ids == [49406, 320, 49407, 1929]
-    _assert_same(text_encoder, source['text_encoder'])
+    _assert_same(encoder.clip, source['text_encoder'])
+
+
+# SDXL
+
+
+def _sdxl(arch, seed):
+    torch.manual_seed(seed)
+    modules = dict(unet=build_unet(arch), vae=build_vae(arch))
+    modules |= {part: build_text_encoder(arch, part) for part in text_parts(arch)}
+    for weight in [weight for module in modules.values() for weight in module.parameters()]:
+        torch.nn.init.normal_(weight, std=0.1)
+    return modules
+
+
+OPEN_CLIP = {  # of transformers and of OpenCLIP
+    'text_model.embeddings.token_embedding.weight': 'token_embedding.weight',
+    'text_model.embeddings.position_embedding.weight': 'positional_embedding',
+    'text_model.final_layer_norm': 'ln_final',
+    'text_model.encoder.layers': 'transformer.resblocks',
+    'layer_norm1': 'ln_1',
+    'layer_norm2': 'ln_2',
+    'mlp.fc1': 'mlp.c_fc',
+    'mlp.fc2': 'mlp.c_proj',
+    'self_attn': 'attn',
+}
+
+
+def _sdxl_file(modules):
+    """The weights of SDXL in the layout of ``sd_xl_base_1.0.safetensors``."""
+    weights = {name: value for name, value in _compvis(modules, 'sd1').items() if 'cond_stage_model' not in name}
+    clip = 'conditioner.embedders.0.transformer.text_model.'
+    weights |= {clip + name: value for name, value in modules['text_encoder'].state_dict().items()}
+    weights[f'{clip}embeddings.position_ids'] = torch.arange(77)[None]
+    second = 'conditioner.embedders.1.model.'
+    weights[f'{second}logit_scale'] = torch.tensor(4.6)
+    text = modules['text_encoder_2'].state_dict()
+    weights[f'{second}text_projection'] = text.pop('text_projection.weight').T
+    for name, value in text.items():
+        if '.q_proj.' in name:
+            value = torch.cat([text[name.replace('q_proj', part)] for part in ('q_proj', 'k_proj', 'v_proj')])
+        if '.k_proj.' not in name and '.v_proj.' not in name:
+            for theirs, original in OPEN_CLIP.items():
+                name = name.replace(theirs, original)
+            weights[second + name.replace('q_proj.', 'in_proj_')] = value
+    return {name: value.contiguous() for name, value in weights.items()}
+
+
+def test_single_file_of_sdxl(archs, tmp_path):
+    source, target = (_sdxl(archs['sdxl'], seed) for seed in (1, 2))
+    weights = _sdxl_file(source)
+    save_file(weights, tmp_path / 'sd_xl_base_1.0.safetensors')
+
+    load_weights(tmp_path / 'sd_xl_base_1.0.safetensors', **target)
+
+    for part, module in target.items():
+        _assert_same(module, source[part])
+    unet = convert_ldm_unet_checkpoint(dict(weights), target['unet'].config)
+    text = convert_open_clip_checkpoint(target['text_encoder_2'], weights, 'conditioner.embedders.1.model.')
+    for converted, part in ((unet, 'unet'), (text, 'text_encoder_2')):
+        assert converted.keys() == target[part].state_dict().keys()
+        assert all(torch.equal(converted[name], value) for name, value in target[part].state_dict().items())
+
+
+@pytest.mark.parametrize('variant', [None, 'fp16'])
+def test_folder_of_sdxl(archs, tmp_path, variant):
+    source, target = (_sdxl(archs['sdxl'], seed) for seed in (1, 2))
+    _write_folder({part: module.half() for part, module in source.items()}, tmp_path, variant=variant)
+    load_weights(tmp_path, variant=variant, **target)
+    for part, module in target.items():
+        assert module.dtype == torch.float32
+        _assert_same(module, source[part].float())
+
+
+def test_parts_of_sdxl_that_are_missing(archs, tmp_path):
+    target = _sdxl(archs['sdxl'], 1)
+    _write_folder(dict(unet=target['unet'], vae=target['vae']), tmp_path)
+    with pytest.raises(FileNotFoundError, match=r"'text_encoder'[\s\S]*'text_encoder_2'"):
+        load_weights(tmp_path, **target)
+    with pytest.raises(FileNotFoundError, match='add a source of text_encoder_2'):
+        load_weights(dict(unet=tmp_path, vae=tmp_path, text_encoder=tmp_path), **target)
+
+
+def test_text_encoder_without_its_projection(archs, tmp_path):
+    target = _sdxl(archs['sdxl'], 1)
+    target['text_encoder_2'].text_model.save_pretrained(tmp_path / 'text_encoder_2')
+    with pytest.raises(ValueError, match=r'1 missing:\s+text_projection\.weight'):
+        load_weights(tmp_path, text_encoder_2=target['text_encoder_2'])
+
+
+@pytest.mark.parametrize('part', ['text_encoder', 'text_encoder_2'])
+def test_a_layer_too_many_in_a_text_encoder_of_sdxl(archs, tmp_path, part):
+    weights, target = _sdxl_file(_sdxl(archs['sdxl'], 1)), _sdxl(archs['sdxl'], 2)
+    key = {
+        'text_encoder': 'conditioner.embedders.0.transformer.text_model.encoder.layers.2.mlp.fc1.bias',
+        'text_encoder_2': 'conditioner.embedders.1.model.visual.ln_post.bias',
+    }[part]
+    save_file(weights | {key: torch.ones(3)}, tmp_path / 'sdxl.safetensors')
+    with pytest.raises(ValueError, match=re.escape(key)):
+        load_weights(tmp_path / 'sdxl.safetensors', **{part: target[part]})
+
+
+def test_single_file_of_another_family(archs, tmp_path):
+    """Without a text encoder that SDXL has, and with another U-Net."""
+    modules, target = _sdxl(archs['sdxl'], 1), _modules('sd2', seed=2)
+    save_file(_compvis(target, 'sd2'), tmp_path / 'sd.safetensors')
+    with pytest.raises(ValueError, match=r'(?s)fit the text_encoder_2.*conditioner\.embedders\.1\.model'):
+        load_weights(tmp_path / 'sd.safetensors', text_encoder_2=modules['text_encoder_2'])
+    save_file(_sdxl_file(modules), tmp_path / 'sdxl.safetensors')
+    with pytest.raises(ValueError, match='width 32 .*SDXL.*; the network is a U-Net for prompts of width 40'):
+        load_weights(tmp_path / 'sdxl.safetensors', unet=target['unet'])
+
+
+def test_folder_of_sdxl_for_another_arch(archs, target, tmp_path):
+    _write_folder(dict(unet=_sdxl(archs['sdxl'], 1)['unet']), tmp_path)
+    with pytest.raises(ValueError, match=r"unet/config\.json: addition_embed_type='text_time'.*arch='sdxl'"):
+        load_weights(tmp_path, unet=target['unet'])
+
+
+def test_the_repaired_autoencoder_of_sdxl_is_noted(archs, tmp_path):
+    vae, target = (_sdxl(archs['sdxl'], seed)['vae'] for seed in (1, 2))
+    assert overflows_in_half(target.config)
+    vae.register_to_config(force_upcast=False)
+    vae.save_pretrained(tmp_path / 'repaired')
+    load_weights(dict(vae=tmp_path / 'repaired'), vae=target)
+    _assert_same(target, vae)
+    assert not overflows_in_half(target.config)
+
+
+def _write_empty(path, shapes):
+    """Write a safetensors file of half precision whose values take no space on the disk."""
+    header, end = {}, 0
+    for name, shape in shapes.items():
+        start, end = end, end + 2 * math.prod(shape)
+        header[name] = dict(dtype='F16', shape=shape, data_offsets=[start, end])
+    text = json.dumps(header).encode()
+    with path.open('wb') as file:
+        file.write(len(text).to_bytes(8, 'little') + text)
+        file.truncate(8 + len(text) + end)
+
+
+@pytest.mark.slow
+def test_single_file_of_sdxl_in_full_width(tmp_path):
+    """Every name and shape of the published layout, without values."""
+    with torch.device('meta'):
+        modules = dict(unet=build_unet('sdxl'), vae=build_vae('sdxl'))
+        modules |= {part: build_text_encoder('sdxl', part) for part in text_parts('sdxl')}
+    shapes = {name: tuple(value.shape) for name, value in _sdxl_file(modules).items()}
+    assert len([name for name in shapes if 'diffusion_model' in name]) == 1680
+    path = tmp_path / 'sd_xl_base_1.0.safetensors'
+    _write_empty(path, shapes)
+    plan = plan_filling(locate(str(path), list(modules)), modules)
+    assert sum(map(len, plan.values())) == sum(len(module.state_dict()) for module in modules.values())
 
 
 # The hub
@@ -787,9 +952,10 @@ def test_hub_id_in_the_cache(source, target, hub_cache):
     load_weights(REPOSITORY, **target)
     _assert_all_same(target, source)
 
-    tokenizer, text_encoder = load_text_encoder(folder, REPOSITORY)
-    assert tokenizer.pad_token == '!'
-    _assert_same(text_encoder, source['text_encoder'])
+    encoder = SentenceEncoder(folder, 4)
+    encoder.load(REPOSITORY, with_tokenizers=True)
+    assert encoder.tokenizers['text_encoder'].pad_token == '!'
+    _assert_same(encoder.clip, source['text_encoder'])
 
 
 @pytest.mark.parametrize('cached', ['nothing', 'another part', 'another variant'])

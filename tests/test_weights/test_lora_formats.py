@@ -2,14 +2,16 @@
 
 import json
 import math
+import re
 
 import pytest
 import torch
 from adapted_unet import make_unet, output_of, to_old_layout
-from diffusers import StableDiffusionPipeline
+from diffusers import StableDiffusionPipeline, StableDiffusionXLPipeline
 from peft import LoraConfig, get_peft_model
 from safetensors.torch import load_file, save_file
 
+from mmdiffperc.weights.compvis import unet_key_map
 from mmdiffperc.weights.lora import load_lora
 from mmdiffperc.weights.lora_files import FILE_NAMES, read_lora
 
@@ -267,3 +269,72 @@ def test_sdxl_by_the_width_of_its_prompts(tmp_path):
     save_file({key.format('A'): torch.zeros(4, 2048), key.format('B'): torch.zeros(640, 4)}, tmp_path / 'x.safetensors')
     with pytest.raises(ValueError, match='SDXL'):
         read_lora(tmp_path / 'x.safetensors', make_unet())
+
+
+# SDXL: the transformers have several blocks
+
+
+@pytest.fixture(scope='module')
+def sdxl_adapter(archs):
+    """SDXL's U-Net with an adapter that changes something, and its weights by the names of PEFT."""
+    unet = make_unet(archs['sdxl'], r=2, target_modules=['attn1.to_q', 'attn2.to_k', 'ff.net.2', 'proj_out'])
+    return unet, weights_of(unet)
+
+
+def kohya_of_sdxl(unet, weights):
+    """Only for SDXL does kohya use the names of the original code."""
+    key_map = {weight: original.removesuffix('.weight') for weight, original in unet_key_map(unet.config).items()}
+    original = {}
+    for name, weight in weights.items():
+        layer, _, part = name.partition('.lora_')
+        original[f'{key_map[f"{layer}.weight"]}.lora_{part}'] = weight
+    return to_kohya(original, 5.0)
+
+
+@pytest.mark.parametrize('layout', ['kohya', 'diffusers', 'PEFT'])
+def test_adapter_of_sdxl(archs, sdxl_adapter, tmp_path, layout):
+    adapted, weights = sdxl_adapter
+    if layout == 'kohya':
+        content = kohya_of_sdxl(adapted, weights)
+        assert 'lora_unet_input_blocks_7_1_transformer_blocks_2_attn1_to_q.lora_down.weight' in content
+        text = f'lora_te2_text_model_{TEXT_LAYER.replace(".", "_")}'  # not used
+        content |= {f'{text}.lora_{part}.weight': torch.ones(2, 2) for part in ('down', 'up')}
+        path = tmp_path / 'kohya.safetensors'
+    elif layout == 'diffusers':
+        content = {f'unet.{name}': weight for name, weight in weights.items()}
+        path = tmp_path / FILE_NAMES[0]
+    else:
+        content = {f'base_model.model.{name}': weight for name, weight in weights.items()}
+        path = tmp_path / 'adapter_model.safetensors'
+        settings = dict(r=2, lora_alpha=5, target_modules=['to_q'], peft_type='LORA')
+        (tmp_path / 'adapter_config.json').write_text(json.dumps(settings))
+    save_file(content, path)
+    unet = make_unet(archs['sdxl'])
+    load_lora(unet, path)
+    expected = make_unet(archs['sdxl'])
+    state, alphas = StableDiffusionXLPipeline.lora_state_dict(str(path), unet_config=unet.config)
+    if layout == 'PEFT':  # which diffusers does not read
+        state, alphas = {f'unet.{name}': weight for name, weight in weights.items()}, {}
+    StableDiffusionXLPipeline.load_lora_into_unet(state, alphas, expected)
+    ours, theirs = weights_of(unet), weights_of_any(expected)
+    assert ours.keys() == theirs.keys()
+    assert all(torch.equal(ours[name], theirs[name]) for name in ours)
+    scaling = {module.scaling['default'] for module in unet.modules() if hasattr(module, 'lora_A')}
+    assert scaling == {1.0 if layout == 'diffusers' else 2.5}
+
+
+def weights_of_any(unet):
+    """As `weights_of`, for an adapter of any name."""
+    return {
+        re.sub(r'(lora_[AB])\.\w+\.', r'\1.', name): weight.detach()
+        for name, weight in unet.named_parameters()
+        if '.lora_' in name
+    }
+
+
+def test_an_adapter_of_another_base_for_sdxl(archs, tmp_path):
+    save_file(
+        {f'unet.{name}': weight for name, weight in weights_of(make_unet(r=2)).items()}, tmp_path / 'x.safetensors'
+    )
+    with pytest.raises(ValueError, match='trained on.*SDXL'):
+        read_lora(tmp_path / 'x.safetensors', make_unet(archs['sdxl']))

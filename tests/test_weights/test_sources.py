@@ -266,9 +266,9 @@ def test_the_tokenizer_comes_with_the_text_encoder(folder, tmp_path, place):
     files = [put(tmp_path / 'clip' / name) for name in names]
     checkpoint = dict(unet=folder, text_encoder=tmp_path / 'clip')
     source = locate(checkpoint, ['unet', 'text_encoder', 'tokenizer'])
-    assert source.files['tokenizer'] == sorted(files) and source.tokenizer == files[0].parent
+    assert source.files['tokenizer'] == sorted(files) and source.tokenizer() == files[0].parent
     source = locate(dict(text_encoder=files[0]), ['text_encoder', 'tokenizer'])
-    assert source.files['tokenizer'] == [] and source.tokenizer is None
+    assert source.files['tokenizer'] == [] and source.tokenizer() is None
 
 
 def test_all_missing_parts_are_named(folder, tmp_path):

@@ -12,12 +12,14 @@ from mmdiffperc.models.config_checks import (
     Arch,
     ExtraLatents,
     InitCfg,
+    InputScale,
     Levels,
     Lora,
     Passes,
     Prompts,
     Taps,
     TaskEmbedding,
+    TimeIds,
     Timesteps,
     check_extra_latents,
     check_given,
@@ -36,7 +38,7 @@ from mmdiffperc.models.layers.untapped import remove_untapped
 from mmdiffperc.models.prompts.base_prompts import CATEGORY, BasePrompts, split_inputs
 from mmdiffperc.registry import MODELS
 from mmdiffperc.validation import NonNegativeInt, PositiveFloat, Strides, validated
-from mmdiffperc.weights.architectures import build_unet
+from mmdiffperc.weights.architectures import TOKENIZERS, build_unet, pooled_width, text_parts
 from mmdiffperc.weights.completeness import Completeness
 from mmdiffperc.weights.loading import initialise
 from mmdiffperc.weights.lora import add_lora, train_dropout
@@ -44,7 +46,6 @@ from mmdiffperc.weights.recipes import warn_of_other_settings
 from mmdiffperc.weights.shipped_autoencoder import complete_autoencoder
 
 EMPTY_PROMPT = dict(type='ClassPrompts', classes=[''], templates=['{}'])
-TEXT_SIDE = ('text_encoder', 'tokenizer')
 COMPLETENESS = Completeness(
     'Check that its config has the same arch, prompts, lora, out_indices and taps as this one; Stable Diffusion '
     'weights are loaded by init_cfg',
@@ -66,11 +67,12 @@ class DiffusionUNet(BaseModule):
     testing needs.
 
     Args:
-        arch (str | dict): ``'sd1-4'``, ``'sd1-5'``, ``'sd2-1'``, ``'tiny-sd'``, or a folder that holds
-            ``unet/config.json`` and ``vae/config.json``; or one of these for each part, such as ``dict(unet='sd1-5',
-            vae='taesd')``, see :func:`.arch_folder`. Defaults to ``'sd1-5'``.
+        arch (str | dict): ``'sd1-4'``, ``'sd1-5'``, ``'sd2-1'``, ``'sdxl'``, ``'sdxl-turbo'``, ``'tiny-sd'``, or a
+            folder that holds ``unet/config.json`` and ``vae/config.json``; or one of these for each part, such as
+            ``dict(unet='sd1-5', vae='taesd')``, see :func:`.arch_folder`. Defaults to ``'sd1-5'``.
         out_indices (Sequence[int], optional): Levels of the pyramid to return, 0 the finest. A level may be listed more
-            than once. Default: all levels, which have strides 8, 16, 32 and 64 with Stable Diffusion.
+            than once. Default: all levels, which have strides 8, 16, 32 and 64 with Stable Diffusion, and 8, 16 and 32
+            with SDXL.
         taps (Sequence[str | dict], optional): Features to return instead of the pyramid, by the names of
             :func:`.list_taps`, in any order: ``'mid_block'``, or ``dict(module='mid_block')``. A list of modules with
             one stride, ``dict(module=['up_blocks.2.attentions.0', 'up_blocks.2.attentions.1'])``, becomes one feature
@@ -110,10 +112,15 @@ class DiffusionUNet(BaseModule):
         guidance_scale (float, optional): Guidance scale that a latent consistency model embeds.
         task_embedding (Sequence[float], optional): Two numbers for the task of a U-Net that embeds it: with Lotus,
             ``(1, 0)`` is depth or normals.
+        time_ids (Sequence[int], optional): Sizes that SDXL embeds, such as ``(1024, 1024, 0, 0, 1024, 1024)``, see
+            :class:`.UNetInputs`. Default: the size of each batch of images after ``input_scale``, without a crop.
+        input_scale (float): Enlarge the images by this factor before the autoencoder encodes them. All strides shrink
+            by the same factor: with 2, they are 4, 8, ... SDXL was trained on images of 1024 pixels. Defaults to 1.
         init_cfg (dict, optional): ``dict(type='Pretrained', checkpoint=...)`` with a hub id, a folder or a file, or
-            one for each part, ``dict(unet=..., vae=..., text_encoder=...)``; and optionally ``variant``, ``use_ema``,
-            ``lora`` and ``components`` of :func:`.load_weights`. The components are ``'unet'`` and ``'vae'``, by
-            default both. With a ``prefix``, it is an OpenMMLab checkpoint, which is loaded as in any other backbone.
+            one for each part, ``dict(unet=..., vae=..., text_encoder=...)``, with ``text_encoder_2`` for SDXL; and
+            optionally ``variant``, ``use_ema``, ``lora`` and ``components`` of :func:`.load_weights`. The components
+            are ``'unet'`` and ``'vae'``, by default both. With a ``prefix``, it is an OpenMMLab checkpoint, which is
+            loaded as in any other backbone.
 
     Attributes:
         out_channels (tuple[int]): Channels of each returned feature.
@@ -147,6 +154,8 @@ class DiffusionUNet(BaseModule):
         extra_latents: ExtraLatents | None = None,
         guidance_scale: PositiveFloat | None = None,
         task_embedding: TaskEmbedding | None = None,
+        time_ids: TimeIds | None = None,
+        input_scale: InputScale = 1.0,
         init_cfg: InitCfg | None = None,
     ):
         super().__init__(init_cfg)
@@ -155,12 +164,18 @@ class DiffusionUNet(BaseModule):
         self.timestep = timestep
         self.timestep_fusion = timestep_fusion
         self.out_prompts = out_prompts
-        self.autoencoder = LatentAutoencoder(arch, scale_latents)
+        self.autoencoder = LatentAutoencoder(arch, scale_latents, input_scale=input_scale)
         self.noise = LatentNoise(arch, noise, noise_seed, scale_latents)
         self.unet = build_unet(arch)
         refuse_reentrant_checkpointing(self.unet)
         self.inputs = UNetInputs(
-            self.unet.config, self.autoencoder, extra_latents, guidance_scale, task_embedding, learned_timesteps
+            self.unet.config,
+            self.autoencoder,
+            extra_latents,
+            guidance_scale,
+            task_embedding,
+            time_ids,
+            learned_timesteps,
         )
 
         self.taps = self._select_taps(out_indices, taps)
@@ -189,7 +204,8 @@ class DiffusionUNet(BaseModule):
         if with_cp:
             enable_checkpointing(self.unet)
         if not out_prompts and not any('.attn2.' in name for name in self.unet.attn_processors):
-            self.prompts.requires_grad_(False)  # no tap depends on the prompts
+            for name, weight in self.prompts.named_parameters():  # no tap depends on the prompts
+                weight.requires_grad_('pooled_embeddings' in name)  # all taps depend on these
         for tap in different:  # now, because an adapter replaces layers
             tap.attach(self.unet, self.recorder)
         self.register_load_state_dict_pre_hook(complete_autoencoder)
@@ -204,7 +220,14 @@ class DiffusionUNet(BaseModule):
             arch=self.arch,
             embed_dims=self.unet.config.cross_attention_dim,
             num_refine_steps=self.num_refine_steps,
+            pooled_dims=pooled_width(self.unet.config),
         )
+        if known['pooled_dims'] and kind.embed_pooled is BasePrompts.embed_pooled:
+            raise ValueError(
+                f'prompts.type={config["type"]!r}: the U-Net of this arch needs pooled embeddings of width '
+                f'{known["pooled_dims"]}. Add the method embed_pooled to the class, see BasePrompts, or choose other '
+                'prompts'
+            )
         known = {name: known[name] for name in inspect.signature(kind).parameters if name in known}
         check_given(config, known)
         check_text_encoder(config, self.init_cfg)
@@ -264,7 +287,8 @@ class DiffusionUNet(BaseModule):
 
         Prompts with a file are read from it, unless ``init_cfg`` names an OpenMMLab checkpoint, which contains them.
         """
-        text_side = TEXT_SIDE if self.prompts.needs_text_encoder else ()
+        parts = text_parts(self.arch) if self.prompts.needs_text_encoder else ()
+        text_side = [*parts, *(TOKENIZERS[part] for part in parts)]
         source = initialise(self, dict(unet=self.unet, vae=self.autoencoder.vae), extra=text_side)
         if source and 'unet' in source.files:
             self._warn_of_other_settings(source.files['unet'][0])
@@ -310,30 +334,27 @@ class DiffusionUNet(BaseModule):
         """
         images, condition = split_inputs(inputs, self.prompts)
         clean = self.autoencoder.encode(images)  # (B, 4, h, w)
-        labels = self.inputs.embed_task(len(images))
-        prompt_embeds = [self.prompts(len(images), condition, step) for step in range(self.num_refine_steps)]
+        steps = range(self.num_refine_steps)
+        conditions = [self._conditions(images, condition, step) for step in steps]
         collected = []
         for index, timestep in enumerate(self.timesteps):
             latents = self.inputs(self.noise(clean, timestep, index))  # (B, 4 or more, h, w)
-            for step in range(self.num_refine_steps):
-                time_embeds = self._embed_time(step, len(images))  # (B, width of the time embedding)
+            for step in steps:
                 with self.recorder.recording() as record:
-                    output = self.unet(
-                        latents,
-                        timestep,
-                        encoder_hidden_states=prompt_embeds[step],  # (B, K, C)
-                        timestep_cond=time_embeds,
-                        class_labels=labels,
-                    )
+                    output = self.unet(latents, timestep, **conditions[step])
                 latents = output.sample  # (B, 4, h, w), the input of the next pass
             collected.append(self._collect_features(record))
         features = self._fuse(collected, images.shape[-2:])
-        return (*features, prompt_embeds[-1]) if self.out_prompts else features
+        return (*features, conditions[-1]['encoder_hidden_states']) if self.out_prompts else features
 
-    def _embed_time(self, step: int, batch_size: int) -> torch.Tensor | None:
+    def _conditions(self, images, condition, step: int) -> dict:
+        """Return the conditions of a pass, as arguments of the U-Net."""
+        pooled = self.prompts.embed_pooled(len(images), condition, step)  # (B, P) with SDXL
+        size = self.autoencoder.encoded_size(images.shape[-2:])
+        conditions = self.inputs.conditions(len(images), pooled, size)
         if self.learned_timesteps:
-            return self.learned_timesteps[step].expand(batch_size, -1)
-        return self.inputs.embed_guidance(batch_size)
+            conditions['timestep_cond'] = self.learned_timesteps[step].expand(len(images), -1)
+        return dict(conditions, encoder_hidden_states=self.prompts(len(images), condition, step))  # (B, K, C)
 
     def _collect_features(self, record: dict) -> tuple[torch.Tensor, ...]:
         collected = {group: self._with_maps(group, record) for group in dict.fromkeys(self.taps)}

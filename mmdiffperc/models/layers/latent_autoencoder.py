@@ -1,15 +1,20 @@
 """The frozen autoencoder in front of the U-Net."""
 
+import math
+
 import torch
 import torch.nn.functional as F
 from diffusers import AutoencoderTiny
+from mmengine.logging import MMLogger
 from torch import nn
 
-from mmdiffperc.models.config_checks import Arch
+from mmdiffperc.models.config_checks import Arch, InputScale
 from mmdiffperc.validation import validated
-from mmdiffperc.weights.architectures import SCALING_FACTOR, build_vae
+from mmdiffperc.weights.architectures import build_vae, latent_scaling, overflows_in_half
 
 from .image_check import ImageCheck
+
+FIXED_VAE = 'madebyollin/sdxl-vae-fp16-fix'
 
 
 @validated
@@ -19,21 +24,30 @@ class LatentAutoencoder(nn.Module):
     It is frozen: its parameters carry no gradient and it stays in evaluation mode.
 
     An ``AutoencoderTiny`` (`TAESD <https://github.com/madebyollin/taesd>`_) imitates the *scaled* latents. Without
-    ``scale_latents``, its latents are divided by the scaling factor of Stable Diffusion. With gradient checkpointing,
+    ``scale_latents``, its latents are divided by the scaling factor of the U-Net's family. With gradient checkpointing,
     diffusers would not map its images from [-1, 1] to [0, 1]; encoding without gradients avoids this.
 
     Args:
         arch (str | dict): Architecture preset, folder or parts, see :func:`.arch_folder`.
-        scale_latents (bool): Multiply the latents by the autoencoder's scaling factor (0.18215 for SD 1.x). The U-Net
-            was pre-trained on scaled latents, but VPD and MetaPrompts use unscaled ones. Defaults to False.
+        scale_latents (bool): Multiply the latents by the autoencoder's scaling factor (0.18215 for SD 1.x and 2.x,
+            0.13025 for SDXL). The U-Net was pre-trained on scaled latents, but VPD and MetaPrompts use unscaled ones.
+            Defaults to False.
         with_decoder (bool): Keep the half that turns latents into images. Defaults to False.
+        input_scale (float): Enlarge the images by this factor before they are encoded, bilinearly. The stride shrinks
+            by the same factor, and must stay a whole number. Defaults to 1.
 
     Attributes:
         scaling_factor (float): Scaled latents are the unscaled ones times this factor.
-        stride (int): Pixels per latent.
+        vae_stride (int): Pixels of the enlarged image per latent.
+        stride (int): Pixels of the image per latent.
+
+    Raises:
+        ValueError: The stride divided by ``input_scale`` is not a whole number.
     """
 
-    def __init__(self, arch: Arch, scale_latents: bool = False, with_decoder: bool = False):
+    def __init__(
+        self, arch: Arch, scale_latents: bool = False, with_decoder: bool = False, input_scale: InputScale = 1.0
+    ):
         super().__init__()
         self.vae = build_vae(arch)
         if not with_decoder:
@@ -41,11 +55,13 @@ class LatentAutoencoder(nn.Module):
             self.vae.post_quant_conv = None
         self.is_tiny = isinstance(self.vae, AutoencoderTiny)
         # A tiny autoencoder imitates scaled latents, so its own factor is 1.
-        self.scaling_factor = SCALING_FACTOR if self.is_tiny else self.vae.config.scaling_factor
+        self.scaling_factor = latent_scaling(arch) if self.is_tiny else self.vae.config.scaling_factor
         self.scale_latents = scale_latents
         self.factor = self.scaling_factor if scale_latents else 1.0
-        self.stride = 2 ** (len(self.vae.config.block_out_channels) - 1)
+        self.vae_stride = 2 ** (len(self.vae.config.block_out_channels) - 1)
+        self.stride = _divide(self.vae_stride, input_scale)
         self.check_images = ImageCheck()
+        self._has_warned = False
         self.requires_grad_(False)
         self.eval()
 
@@ -57,13 +73,17 @@ class LatentAutoencoder(nn.Module):
         """Return the shape ``(4, h, w)`` of the latents of an image of a height and width."""
         return torch.Size([self.vae.config.latent_channels, *(-(-side // self.stride) for side in size)])
 
+    def encoded_size(self, size: tuple[int, int]) -> tuple[int, int]:
+        """Return the height and width, without padding, at which an image of a height and width is encoded."""
+        return tuple(round(side * self.vae_stride / self.stride) for side in size)
+
     @torch.no_grad()
     def encode(self, images: torch.Tensor) -> torch.Tensor:
         """Encode images to the mode of their latent distribution.
 
         Args:
-            images (Tensor): ``(B, 3, H, W)`` in [-1, 1], RGB. Sides that are not multiples of the stride are padded
-                with mid-grey at the bottom and the right.
+            images (Tensor): ``(B, 3, H, W)`` in [-1, 1], RGB. They are enlarged by ``input_scale``. Sides that are
+                then not multiples of the autoencoder's stride are padded with mid-grey at the bottom and the right.
 
         Returns:
             Tensor: Latents ``(B, 4, ceil(H / stride), ceil(W / stride))``.
@@ -74,12 +94,31 @@ class LatentAutoencoder(nn.Module):
         """
         first = self.vae.encoder.layers[0] if self.is_tiny else self.vae.encoder.conv_in
         self.check_images(images, first.weight.dtype)
+        self._warn_of_overflow(images, first.weight.dtype)
+        if self.stride != self.vae_stride:
+            size = self.encoded_size(images.shape[-2:])
+            images = F.interpolate(images, size, mode='bilinear', align_corners=False)
         height, width = images.shape[-2:]
-        images = F.pad(images, (0, -width % self.stride, 0, -height % self.stride))
+        images = F.pad(images, (0, -width % self.vae_stride, 0, -height % self.vae_stride))
         encoded = self.vae.encode(images)
         if self.is_tiny:
             return encoded.latents * (self.factor / self.scaling_factor)
         return encoded.latent_dist.mode() * self.factor
+
+    def _warn_of_overflow(self, images, dtype):
+        """Warn once if the autoencoder may overflow."""
+        device = images.device.type
+        if device != 'meta' and torch.is_autocast_enabled(device):
+            dtype = torch.get_autocast_dtype(device)
+        if self._has_warned or dtype != torch.float16 or not overflows_in_half(self.vae.config):
+            return
+        self._has_warned = True
+        MMLogger.get_current_instance().warning(
+            'The published autoencoder of SDXL overflows in half precision (float16): latents may be NaN. Use bfloat16 '
+            f'or the repaired autoencoder, checkpoint=dict(unet=..., vae={FIXED_VAE!r}, text_encoder=..., '
+            "text_encoder_2=...) in init_cfg. If your checkpoint was trained with that one, set arch=dict(unet='sdxl', "
+            'vae=FOLDER) to a folder with its config.json, and this warning disappears'
+        )
 
     def decode(self, latents: torch.Tensor) -> torch.Tensor:
         """Decode latents to images; the latents receive gradients.
@@ -88,8 +127,22 @@ class LatentAutoencoder(nn.Module):
             latents (Tensor): ``(B, 4, h, w)``, as :meth:`encode` returns them.
 
         Returns:
-            Tensor: Images ``(B, 3, h * stride, w * stride)``, RGB, about in [-1, 1], including the padding of
-            :meth:`encode`.
+            Tensor: Images ``(B, 3, h * vae_stride, w * vae_stride)``, RGB, about in [-1, 1], including the enlargement
+            and the padding of :meth:`encode`.
         """
         own = self.scaling_factor if self.is_tiny else 1.0  # what the decoder expects
         return self.vae.decode(latents * (own / self.factor)).sample
+
+
+def _divide(stride: int, input_scale: float) -> int:
+    """Return the stride divided by the scale of the image, a whole number."""
+    divided = stride / input_scale
+    if not math.isclose(divided, round(divided), rel_tol=1e-3):
+        better = [
+            f'{stride / whole:.5g} (stride {whole})' for whole in (math.ceil(divided), math.floor(divided)) if whole
+        ]
+        raise ValueError(
+            f"input_scale={input_scale}: expected a scale by which the autoencoder's stride of {stride} pixels can be "
+            f'divided, such as {" or ".join(better)}'
+        )
+    return round(divided)

@@ -1,16 +1,17 @@
-"""The frozen text encoder for sentences that come with the images."""
+"""The frozen text side of Stable Diffusion: sentences in, embeddings out."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 import torch
 from mmengine.logging import MMLogger
 from pydantic import Field
 from torch import nn
+from transformers import CLIPTokenizer
 
 from mmdiffperc.models.config_checks import Arch
 from mmdiffperc.validation import Expected, Location, NonNegativeInt, validated
-from mmdiffperc.weights.architectures import build_text_encoder, build_tokenizer
+from mmdiffperc.weights.architectures import TOKENIZERS, build_text_encoder, build_tokenizer, text_parts
 from mmdiffperc.weights.completeness import Completeness
 from mmdiffperc.weights.loading import load_weights
 from mmdiffperc.weights.sources import Source
@@ -25,44 +26,71 @@ COMPLETENESS = Completeness(
 )
 
 
+class Encoded(NamedTuple):
+    """What the text encoders compute from sentences.
+
+    Args:
+        states (Tensor): Hidden states of all tokens ``(B, K, C)``, which the U-Net reads as prompts.
+        summary (Tensor): One embedding per sentence ``(B, C)`` that can be a prompt by itself.
+        pooled (Tensor): Pooled embeddings ``(B, P)``, which the U-Net of SDXL reads in addition. Without SDXL, ``P`` is
+            0.
+    """
+
+    states: torch.Tensor
+    summary: torch.Tensor
+    pooled: torch.Tensor
+
+
 @validated
 class SentenceEncoder(nn.Module):
-    """Turn sentences into the hidden states of their tokens, in the text encoder of Stable Diffusion.
+    """Turn sentences into embeddings, with the text encoders of a Stable Diffusion and their tokenizers.
 
-    The encoder is frozen: its parameters carry no gradient and it stays in evaluation mode. Its weights come from
-    :meth:`load` or from a checkpoint of the model. If that checkpoint holds no text encoder, it is loaded from
+    - SD 1.x and 2.x have one text encoder. The hidden states are its last ones, after the final norm. The summary of a
+      sentence is the hidden state of its end-of-text token, CLIP's pooled output.
+    - SDXL has two. The hidden states are the second-to-last ones of both, side by side, without a final norm, and the
+      pooled embedding is the projected output of the second, as in diffusers' ``StableDiffusionXLPipeline``. SDXL does
+      not define a summary. Here it is the hidden state of the end-of-text token, too, so that it has the distribution
+      of the hidden states on which the U-Net was trained.
+
+    The encoders are frozen: their parameters carry no gradient and they stay in evaluation mode. Their weights come
+    from :meth:`load` or from a checkpoint of the model. If that checkpoint holds no text encoder, it is loaded from
     ``checkpoint`` at the same time.
 
     Args:
-        arch (str): Architecture preset or folder, see :func:`.arch_folder`. The tokenizer also comes from ``arch``.
+        arch (str): Architecture preset or folder, see :func:`.arch_folder`. The tokenizers also come from ``arch``.
         max_length (int): Sentences are cut and padded to this many tokens.
         checkpoint (str, optional): Source of the weights if a checkpoint of the model lacks them, see
             :func:`.load_weights`.
         cache_size (int): Number of encoded sentences to keep in main memory. Defaults to 0.
 
     Attributes:
+        embed_dims (int): Width ``C`` of the hidden states.
         is_init (bool): Whether the weights have been loaded.
 
     Raises:
-        ValueError: The text encoder of ``arch`` does not take ``max_length`` tokens.
+        ValueError: A text encoder of ``arch`` does not take ``max_length`` tokens.
     """
 
     def __init__(
         self, arch: Arch, max_length: MaxLength, checkpoint: Location | None = None, cache_size: NonNegativeInt = 0
     ):
         super().__init__()
-        self.tokenizer = build_tokenizer(arch)
-        self.tokenizer('')  # resets options that its file may set; later calls change nothing, so threads can share it
+        self.arch = arch
+        parts = text_parts(arch)
+        self.tokenizers = {part: build_tokenizer(arch, part=part) for part in parts}
+        for tokenizer in self.tokenizers.values():
+            tokenizer('')  # resets options that its file may set; later calls change nothing, so threads can share it
         self.clip = build_text_encoder(arch)
-        limit = self.clip.config.max_position_embeddings
+        self.clip_2 = build_text_encoder(arch, parts[1]) if len(parts) > 1 else None
+        limit = min(encoder.config.max_position_embeddings for encoder in self.encoders.values())
         if not SHORTEST <= max_length <= limit:
             raise ValueError(f'max_length={max_length}: the text encoder of {arch} takes {SHORTEST} to {limit} tokens')
         self.max_length = max_length
-        self.embed_dims = self.clip.config.hidden_size
+        self.embed_dims = sum(encoder.config.hidden_size for encoder in self.encoders.values())
         self.checkpoint = checkpoint
         self.cache_size = cache_size
         self.is_init = False
-        self._encoded = {}  # sentence -> (K, C)
+        self._encoded = {}  # sentence -> its Encoded, without the batch
         self._has_reported = False
         self.requires_grad_(False)
         self.eval()
@@ -70,13 +98,29 @@ class SentenceEncoder(nn.Module):
         COMPLETENESS.attach(self)
         self.register_load_state_dict_post_hook(type(self).note_weights)
 
+    @property
+    def encoders(self) -> dict[str, nn.Module]:
+        """The text encoders, by part."""
+        return dict(zip(self.tokenizers, (self.clip, self.clip_2), strict=False))
+
     def train(self, mode: bool = True):
         """Stay in evaluation mode for any ``mode``."""
         return super().train(False)
 
-    def load(self, checkpoint: str | Path | Source):
-        """Load the weights from a Stable Diffusion, see :func:`.load_weights`."""
-        load_weights(checkpoint, text_encoder=self.clip)
+    def load(self, checkpoint: str | Path | Source, with_tokenizers: bool = False):
+        """Load the weights from a Stable Diffusion, see :func:`.load_weights`.
+
+        Args:
+            checkpoint (str | Path | Source): The Stable Diffusion.
+            with_tokenizers (bool): Take its tokenizers as well, if it has any. Checkpoints of the model do not hold
+                them, so this is for embeddings that are computed only once. Defaults to False.
+        """
+        extra = [TOKENIZERS[part] for part in self.tokenizers] if with_tokenizers else []
+        source = load_weights(checkpoint, extra=extra, **self.encoders)
+        if with_tokenizers:
+            self.tokenizers = {
+                part: build_tokenizer(self.arch, source.tokenizer(part), part) for part in self.tokenizers
+            }
         self.note_weights()
 
     def note_weights(self, *args):
@@ -84,9 +128,16 @@ class SentenceEncoder(nn.Module):
         self.is_init = True
         self._encoded.clear()
 
-    @torch.no_grad()
     def forward(self, sentences: list[str]) -> torch.Tensor:
         """Encode sentences to hidden states ``(B, K, C)`` of ``max_length`` tokens each, padding included.
+
+        Raises:
+            RuntimeError: The weights have not been loaded.
+        """
+        return self.encode(sentences).states
+
+    def encode(self, sentences: list[str]) -> Encoded:
+        """Encode sentences, or look them up if they have been encoded before.
 
         Raises:
             RuntimeError: The weights have not been loaded.
@@ -98,22 +149,39 @@ class SentenceEncoder(nn.Module):
             )
         encoded = {sentence: self._encoded.get(sentence) for sentence in sentences}
         weight = self.clip.get_input_embeddings().weight  # replicas of DataParallel have no parameters to ask
-        if new := [sentence for sentence, states in encoded.items() if states is None]:
-            tokens = torch.tensor([self._tokenize(sentence) for sentence in new], device=weight.device)
-            states = self.clip(tokens).last_hidden_state.to('cpu', weight.dtype)  # autocast may have lowered the dtype
-            encoded.update(zip(new, states, strict=True))
+        if new := [sentence for sentence, known in encoded.items() if known is None]:
+            computed = self._compute(new, weight.device)
+            rows = (each.to('cpu', weight.dtype) for each in computed)  # autocast may have lowered the dtype
+            encoded.update(zip(new, map(Encoded, *rows), strict=True))
             self._remember(encoded)
-        return torch.stack([encoded[sentence] for sentence in sentences]).to(weight.device)
+        columns = zip(*(encoded[sentence] for sentence in sentences), strict=True)
+        return Encoded(*(torch.stack(column).to(weight.device) for column in columns))
 
-    def _remember(self, encoded: dict[str, torch.Tensor]):
+    @torch.no_grad()
+    def _compute(self, sentences: list[str], device: torch.device) -> Encoded:
+        tokens = {
+            part: torch.tensor([self._tokenize(sentence, tokenizer) for sentence in sentences], device=device)
+            for part, tokenizer in self.tokenizers.items()
+        }
+        if self.clip_2 is None:
+            states, summary = self.clip(*tokens.values()).to_tuple()
+            return Encoded(states, summary, summary[:, :0])
+        states, summaries, rows = [], [], torch.arange(len(sentences), device=device)
+        for part, encoder in self.encoders.items():
+            output = encoder(tokens[part], output_hidden_states=True)
+            states.append(output.hidden_states[-2])
+            summaries.append(states[-1][rows, _end_of_text(tokens[part], encoder.config.eos_token_id)])
+        return Encoded(torch.cat(states, dim=-1), torch.cat(summaries, dim=-1), output.text_embeds)
+
+    def _remember(self, encoded: dict[str, Encoded]):
         # Other threads may do the same meanwhile: each step is atomic, and `encoded` keeps what this thread needs.
         self._encoded.update(encoded)
         for sentence in list(self._encoded)[: -self.cache_size or None]:  # the oldest
             self._encoded.pop(sentence, None)
 
-    def _tokenize(self, sentence: str) -> list[int]:
+    def _tokenize(self, sentence: str, tokenizer: CLIPTokenizer) -> list[int]:
         # Cut and pad here, because the tokenizer stores such options, where they would affect other threads.
-        tokens = self.tokenizer(sentence, verbose=False).input_ids
+        tokens = tokenizer(sentence, verbose=False).input_ids
         if len(tokens) > self.max_length and not self._has_reported:
             self._has_reported = True
             MMLogger.get_current_instance().warning(
@@ -122,7 +190,14 @@ class SentenceEncoder(nn.Module):
             )
         if len(tokens) > self.max_length:
             tokens = [*tokens[: self.max_length - 1], tokens[-1]]
-        return tokens + [self.tokenizer.pad_token_id] * (self.max_length - len(tokens))
+        return tokens + [tokenizer.pad_token_id] * (self.max_length - len(tokens))
+
+
+def _end_of_text(tokens: torch.Tensor, eos_token_id: int) -> torch.Tensor:
+    """Return the position of the first end-of-text token of each row, as CLIP's pooling finds it."""
+    # Configs from before transformers 4.31 name 2, a wrong token. There the right one has the highest id.
+    is_end = tokens if eos_token_id == 2 else (tokens == eos_token_id).int()
+    return is_end.argmax(dim=-1)
 
 
 def complete_text_encoder(encoder: SentenceEncoder, state_dict: dict[str, torch.Tensor], prefix: str, *args):

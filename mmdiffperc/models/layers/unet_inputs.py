@@ -1,12 +1,14 @@
 """Inputs that some U-Nets need in addition to latents, a timestep and prompts."""
 
+from collections.abc import Sequence
+
 import torch
 from diffusers.models.embeddings import get_timestep_embedding
 from torch import nn
 
-from mmdiffperc.models.config_checks import EXTRA_LATENTS, ExtraLatents, TaskEmbedding
+from mmdiffperc.models.config_checks import EXTRA_LATENTS, ExtraLatents, TaskEmbedding, TimeIds
 from mmdiffperc.validation import PositiveFloat, validated
-from mmdiffperc.weights.architectures import SERVED_INPUTS, additional_inputs
+from mmdiffperc.weights.architectures import SERVED_INPUTS, WITH_DEFAULT, additional_inputs
 
 FILLERS = ('noise', 'zeros')
 _NOISE_SEED = 0
@@ -33,6 +35,9 @@ class UNetInputs(nn.Module):
             1 is embedded.
         task_embedding (Sequence[float], optional): Two numbers for the task of a Lotus or SDPose U-Net. Their sines
             and cosines are embedded.
+        time_ids (Sequence[int], optional): Six numbers that SDXL embeds for every image: height and width of the
+            original image, top and left of the crop, height and width of the target. Default: the size of the image
+            that the autoencoder encodes, as original and as target, and no crop.
         learned_timesteps (bool): The time embedding is learned, so the guidance scale is no input. Defaults to False.
 
     Raises:
@@ -47,14 +52,19 @@ class UNetInputs(nn.Module):
         extra_latents: ExtraLatents | None = None,
         guidance_scale: PositiveFloat | None = None,
         task_embedding: TaskEmbedding | None = None,
+        time_ids: TimeIds | None = None,
         learned_timesteps: bool = False,
     ):
         super().__init__()
         needed = additional_inputs(unet_config, autoencoder.vae.config.latent_channels)
         if learned_timesteps:
             needed.pop('guidance_scale', None)
-        given = dict(extra_latents=extra_latents, guidance_scale=guidance_scale, task_embedding=task_embedding)
+        given = dict(
+            extra_latents=extra_latents, guidance_scale=guidance_scale, task_embedding=task_embedding, time_ids=time_ids
+        )
         _compare(needed, given)
+        self.time_ids = tuple(time_ids or ())
+        self.has_sizes = 'time_ids' in needed
         entries = EXTRA_LATENTS.get(extra_latents, extra_latents) if isinstance(extra_latents, str) else extra_latents
         self.entries = tuple(entries or ())
         self.scaling_factor = autoencoder.scaling_factor
@@ -105,13 +115,26 @@ class UNetInputs(nn.Module):
         noise = torch.randn(shape, generator=torch.Generator().manual_seed(_NOISE_SEED))
         return noise.to(latents).expand(len(latents), -1, -1, -1)
 
-    def embed_guidance(self, batch_size: int) -> torch.Tensor | None:
-        """Return the embedding of the guidance scale ``(B, width)``, or None."""
-        return None if self.guidance is None else self.guidance.expand(batch_size, -1)
+    def conditions(
+        self, batch_size: int, pooled: torch.Tensor | None, size: Sequence[int]
+    ) -> dict[str, torch.Tensor | dict | None]:
+        """Return the arguments of the U-Net that hold its additional conditions; None for those that it does not have.
 
-    def embed_task(self, batch_size: int) -> torch.Tensor | None:
-        """Return the numbers of the task ``(B, 4)``, or None."""
-        return None if self.task is None else self.task.expand(batch_size, -1)
+        Args:
+            batch_size (int): Number of images ``B``.
+            pooled (Tensor, optional): Pooled embedding of the prompts of each image ``(B, P)``, which SDXL needs.
+            size (Sequence[int]): Height and width of the images that the autoencoder encodes.
+        """
+        return dict(
+            timestep_cond=None if self.guidance is None else self.guidance.expand(batch_size, -1),  # (B, width)
+            class_labels=None if self.task is None else self.task.expand(batch_size, -1),  # (B, 4)
+            added_cond_kwargs=self._added(pooled, size) if self.has_sizes else None,
+        )
+
+    def _added(self, pooled, size):
+        # In single precision, because half precision cannot represent every size.
+        time_ids = torch.tensor(self.time_ids or (*size, 0, 0, *size), dtype=torch.float32, device=pooled.device)
+        return dict(text_embeds=pooled, time_ids=time_ids.expand(len(pooled), -1))
 
 
 def guidance_embedding(scale: float, width: int) -> torch.Tensor:
@@ -129,7 +152,7 @@ def guidance_embedding(scale: float, width: int) -> torch.Tensor:
 
 def _compare(needed: dict[str, str], given: dict):
     for argument, value in given.items():
-        if argument in needed and value is None:
+        if argument in needed and value is None and argument not in WITH_DEFAULT:
             what = SERVED_INPUTS[needed[argument].partition('=')[0]][1]
             raise ValueError(
                 f'{needed[argument]}: the U-Net of this arch needs {what}. Set {argument}: {_HINTS[argument]}'

@@ -32,7 +32,8 @@ class BasePrompts(nn.Module):
                 return self.embeddings.expand(batch_size, -1, -1)
 
     The backbone fills in these arguments of ``__init__`` if the class has them: ``arch``, its architecture;
-    ``embed_dims``, the width ``C`` of a prompt; and ``num_refine_steps``, its number of passes.
+    ``embed_dims``, the width ``C`` of a prompt; ``num_refine_steps``, its number of passes; and ``pooled_dims``, the
+    width ``P`` of a pooled embedding with SDXL, otherwise None. For SDXL, implement :meth:`embed_pooled` too.
 
     Attributes:
         num_prompts (int): Number ``K`` of prompts.
@@ -65,6 +66,22 @@ class BasePrompts(nn.Module):
             step (int): Index of the U-Net's pass. Defaults to 0.
         """
         raise NotImplementedError
+
+    def embed_pooled(
+        self, batch_size: int, condition: Sequence | torch.Tensor | None = None, step: int = 0
+    ) -> torch.Tensor | None:
+        """Return a pooled embedding for each image ``(batch_size, P)``, which SDXL needs in addition, or None.
+
+        The arguments are those of :meth:`forward`.
+        """
+
+
+def check_pooled(pooled: str | None, pooled_dims: int | None):
+    """Raise ``ValueError`` if a pooled embedding is configured for a U-Net that takes none."""
+    if pooled and not pooled_dims:
+        raise ValueError(
+            f"pooled={pooled!r}: only the U-Net of SDXL takes a pooled embedding. Leave pooled out, or set arch='sdxl'"
+        )
 
 
 def build_adapter(config: dict | None, embed_dims: int) -> nn.Module:

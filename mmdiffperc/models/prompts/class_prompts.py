@@ -7,18 +7,16 @@ from typing import Annotated, Any, Literal
 import torch
 from mmengine.logging import MMLogger
 from pydantic import AfterValidator
-from transformers import CLIPTextModel, CLIPTokenizer
 
 from mmdiffperc.compat.checkpoint import load_file
 from mmdiffperc.compat.dataset_content import tuple_of_one
 from mmdiffperc.files import brief, quoted
-from mmdiffperc.models.layers.sentence_encoder import MaxLength
+from mmdiffperc.models.layers.sentence_encoder import MaxLength, SentenceEncoder
 from mmdiffperc.registry import MODELS, find_dataset, is_dotted
 from mmdiffperc.validation import Component, Expected, Listed, Location, Text, Width, validated
-from mmdiffperc.weights.loading import load_text_encoder
 from mmdiffperc.weights.sources import Source
 
-from .base_prompts import BasePrompts, build_adapter
+from .base_prompts import BasePrompts, build_adapter, check_pooled
 from .sentences import UNREADABLE, clean, is_readable
 
 PHOTO = 'a photo of a {}'
@@ -114,17 +112,27 @@ class ClassPrompts(BasePrompts):
     As in `VPD <https://arxiv.org/abs/2303.02153>`_. The embeddings are computed once, when weights are initialised, and
     checkpoints hold them; afterwards neither the text encoder nor a file is needed.
 
+    SDXL has no pooled text feature as wide as its prompts. There, the embedding of a class consists of the
+    second-to-last hidden states of both text encoders at the end-of-text token, see :class:`.SentenceEncoder`. This is
+    our definition, and its effect has not been measured.
+
     Args:
         classes (str | Sequence[str]): Class names; or a registered dataset with class names (``'ADE20KDataset'``); or a
             dataset alias of mmseg (``'ade'``). An underscore in a name is treated as a space.
         embed_dims (int): Width ``C`` of an embedding. The backbone fills it in.
         embeddings (str, optional): File with ready embeddings ``(K, C)``, in the order of the classes, such as
-            the official ``class_embeddings.pth``. It is read when weights are initialised.
+            the official ``class_embeddings.pth``. With SDXL, the file holds a dict of ``embeddings`` and ``pooled``,
+            which are ``(K, P)`` or, with ``pooled='empty'``, ``(1, P)``. It is read when weights are initialised.
         templates (str | Sequence[str]): ``'imagenet'``, CLIP's 80 sentences for ImageNet; ``'photo'``, the one sentence
             ``'a photo of a {}'``; or a list of sentences with one ``{}``. A mean over several sentences is a shorter
             vector than the embedding of one of them. Defaults to 'imagenet'.
         max_length (int): Sentences are cut and padded to this many tokens. Defaults to 20, as in VPD.
         adapter (dict, optional): Config of a module that refines the embeddings, such as ``dict(type='TextAdapter')``.
+        pooled (str, optional): The pooled embedding of an image with SDXL: ``'mean'``, the mean over the sentences of
+            all classes; or ``'empty'``, the embedding of the empty sentence. Default: ``'mean'``, because in the
+            training of SDXL the prompts and the pooled embedding came from the same text.
+        pooled_dims (int, optional): Width ``P`` of a pooled embedding. The backbone fills it in. Default: there are no
+            pooled embeddings.
 
     Raises:
         ValueError: ``classes``, ``templates`` or ``max_length`` has an invalid value; or a class name is not in Latin
@@ -139,6 +147,8 @@ class ClassPrompts(BasePrompts):
         templates: Templates = 'imagenet',
         max_length: MaxLength = 20,
         adapter: Component | None = None,
+        pooled: Literal['mean', 'empty'] | None = None,
+        pooled_dims: Width | None = None,
     ):
         super().__init__()
         self.classes = resolve_classes(classes)
@@ -153,7 +163,11 @@ class ClassPrompts(BasePrompts):
         self.file = embeddings
         self.templates = _sentences(templates)
         self.max_length = max_length
+        check_pooled(pooled, pooled_dims)
+        self.pooled = pooled or 'mean'
         self.register_buffer('embeddings', torch.randn(len(self.classes), embed_dims))
+        rows = 1 if pooled == 'empty' else len(self.classes)
+        self.register_buffer('pooled_embeddings', torch.randn(rows, pooled_dims) if pooled_dims else None)
         self.adapter = build_adapter(adapter, embed_dims)
 
     @property
@@ -176,38 +190,61 @@ class ClassPrompts(BasePrompts):
 
         Raises:
             ValueError: The number or width of the file's embeddings is wrong; or one is zero, NaN, infinite, complex or
-                not a floating-point number.
+                not a floating-point number; or pooled embeddings are missing.
         """
         if self.file:
-            self._fill(load_file(self.file))
+            self._read(load_file(self.file))
         elif checkpoint:
-            self.encode(*load_text_encoder(arch, checkpoint))
+            encoder = SentenceEncoder(arch, self.max_length)
+            encoder.load(checkpoint, with_tokenizers=True)
+            self.encode(encoder.to(self.embeddings.device))
 
-    def _fill(self, found: torch.Tensor):
-        if not isinstance(found, torch.Tensor) or found.shape != self.embeddings.shape:
+    def _read(self, found: torch.Tensor | dict[str, torch.Tensor]):
+        if self.pooled_embeddings is None:
+            self._fill(found, self.embeddings)
+            return
+        if not isinstance(found, dict) or {'embeddings', 'pooled'} - set(found):
+            raise ValueError(
+                f'{self.file}: SDXL needs pooled embeddings, too: expected a dict of embeddings '
+                f'{tuple(self.embeddings.shape)} and pooled {tuple(self.pooled_embeddings.shape)}, got '
+                f'{brief(sorted(found)) if isinstance(found, dict) else type(found).__name__}. Leave out `embeddings`, '
+                'so that the text encoders compute both'
+            )
+        self._fill(found['embeddings'], self.embeddings)
+        self._fill(found['pooled'], self.pooled_embeddings)
+
+    def _fill(self, found: torch.Tensor, target: torch.Tensor):
+        if not isinstance(found, torch.Tensor) or found.shape != target.shape:
             shape = tuple(found.shape) if isinstance(found, torch.Tensor) else type(found).__name__
             raise ValueError(
-                f'{self.file}: expected embeddings of shape {tuple(self.embeddings.shape)}, one row for each of the '
+                f'{self.file}: expected embeddings of shape {tuple(target.shape)}, one row for each of the '
                 f'{len(self.classes)} classes, got {shape}. Check the class list, or leave out `embeddings`, so that '
                 'the text encoder computes them'
             )
         if not found.is_floating_point() or not found.isfinite().all():
             fault = 'NaN or infinity' if found.is_floating_point() else str(found.dtype)
             raise ValueError(f'{self.file}: expected finite, real embeddings, got {fault}: compute or get them again')
-        if empty := [name for name, row in zip(self.classes, found, strict=True) if not row.any()]:
+        if empty := [name for name, row in zip(self.classes, found, strict=False) if not row.any()]:
             raise ValueError(f'{self.file}: the embedding of {empty[0]!r} is zero: compute or get them again')
-        self.embeddings.copy_(found)
+        target.copy_(found)
 
     @torch.no_grad()
-    def encode(self, tokenizer: CLIPTokenizer, text_encoder: CLIPTextModel):
+    def encode(self, encoder: SentenceEncoder):
         """Compute the embeddings with a text encoder."""
-        for row, name in zip(self.embeddings, self.classes, strict=True):
-            sentences = [template.replace('{}', clean(name).replace('_', ' ')) for template in self.templates]
-            tokens = tokenizer(
-                sentences, max_length=self.max_length, padding='max_length', truncation=True, return_tensors='pt'
-            )
-            row.copy_(text_encoder(tokens.input_ids).pooler_output.mean(0))
+        for index, name in enumerate(self.classes):
+            name = clean(name).replace('_', ' ')
+            encoded = encoder.encode([template.replace('{}', name) for template in self.templates])
+            self.embeddings[index] = encoded.summary.mean(0)
+            if self.pooled_embeddings is not None and self.pooled == 'mean':
+                self.pooled_embeddings[index] = encoded.pooled.mean(0)
+        if self.pooled_embeddings is not None and self.pooled == 'empty':
+            self.pooled_embeddings.copy_(encoder.encode(['']).pooled)
 
     def forward(self, batch_size: int, condition: Any = None, step: int = 0) -> torch.Tensor:
         """Return prompt embeddings ``(batch_size, K, C)``, the same for every image."""
         return self.adapter(self.embeddings).expand(batch_size, -1, -1)
+
+    def embed_pooled(self, batch_size: int, condition: Any = None, step: int = 0) -> torch.Tensor | None:
+        """Return the pooled embedding ``(batch_size, P)``, the same for every image, or None."""
+        if self.pooled_embeddings is not None:
+            return self.pooled_embeddings.mean(0).expand(batch_size, -1)

@@ -28,6 +28,7 @@ class ScenePrompts(ClassPrompts):
     21 dining_room, 22 reception_room, 23 computer_lab, 24 classroom, 25 office, 26 bookstore.
 
     The arguments are those of :class:`ClassPrompts`. A file of embeddings may end with their mean, as mmseg's does.
+    With SDXL and ``pooled='mean'``, the pooled embedding of an image is also chosen by its scene.
     """
 
     condition = CATEGORY
@@ -35,8 +36,8 @@ class ScenePrompts(ClassPrompts):
     class_names = ()
     _reported = False
 
-    def _fill(self, found):
-        super()._fill(without_mean(found, len(self.classes)) if isinstance(found, torch.Tensor) else found)
+    def _fill(self, found, target):
+        super()._fill(without_mean(found, len(self.classes)) if isinstance(found, torch.Tensor) else found, target)
 
     def forward(
         self, batch_size: int, condition: torch.Tensor | Sequence[int] | None = None, step: int = 0
@@ -55,12 +56,17 @@ class ScenePrompts(ClassPrompts):
         Raises:
             ValueError: A scene class does not exist.
         """
-        if condition is None:
-            condition = [UNKNOWN] * batch_size
-        else:
+        if condition is not None:
             self._check(condition)
-        table = torch.cat([self.embeddings, self.embeddings.mean(0, keepdim=True)])  # the mean has index -1
-        return self.adapter(table[condition]).unsqueeze(1)
+        return self.adapter(_choose(self.embeddings, condition, batch_size)).unsqueeze(1)
+
+    def embed_pooled(
+        self, batch_size: int, condition: torch.Tensor | Sequence[int] | None = None, step: int = 0
+    ) -> torch.Tensor | None:
+        """Return the pooled embedding of each image's scene ``(B, P)``, or None."""
+        if self.pooled_embeddings is None or self.pooled == 'empty':
+            return super().embed_pooled(batch_size)
+        return _choose(self.pooled_embeddings, condition, batch_size)
 
     def _check(self, category_ids):
         category_ids = torch.as_tensor(category_ids).tolist()
@@ -75,3 +81,9 @@ class ScenePrompts(ClassPrompts):
                 'An image of an unknown scene gets the mean of all scene prompts. NYUDataset reads the scene from the '
                 f'file name, as in {self.classes[0]}_0001.jpg; the known scenes are {", ".join(self.classes)}'
             )
+
+
+def _choose(embeddings, category_ids, batch_size) -> torch.Tensor:
+    """Return the row of each category id, which is the mean of all rows if the scene is unknown."""
+    table = torch.cat([embeddings, embeddings.mean(0, keepdim=True)])  # the mean has index -1
+    return table[[UNKNOWN] * batch_size if category_ids is None else category_ids]

@@ -21,7 +21,8 @@ class TextPrompts(BasePrompts):
     """One sentence per image, as the hidden states of its tokens in the frozen text encoder of Stable Diffusion.
 
     As in the referring segmentation of `VPD <https://arxiv.org/abs/2303.02153>`_: all ``max_length`` tokens become
-    prompts, including the padding, and none is masked.
+    prompts, including the padding, and none is masked. With SDXL, the hidden states and the pooled embedding of the
+    sentence are those of diffusers' pipeline, except that its ``max_length`` is 77.
 
     Training loads the text encoder from the same source as the backbone's ``init_cfg``, and checkpoints hold it.
     Official checkpoints, and those converted from them, do not hold it; it is then loaded from ``checkpoint``.
@@ -34,8 +35,8 @@ class TextPrompts(BasePrompts):
         adapter (dict, optional): Config of a module that refines the prompts, such as ``dict(type='TextAdapter')``.
         checkpoint (str, optional): Source of the text encoder if a checkpoint of the model lacks it, see
             :func:`.load_weights`.
-        cache_size (int): Number of encoded sentences to keep in main memory: 120 kB each with SD 1.x and 40 tokens.
-            Defaults to 4096.
+        cache_size (int): Number of encoded sentences to keep in main memory: 120 kB each with SD 1.x and 40 tokens, and
+            330 kB with SDXL, which encodes each sentence twice without this memory. Defaults to 4096.
 
     Raises:
         ValueError: ``max_length`` is out of range, or the text encoder is not ``embed_dims`` wide.
@@ -79,7 +80,8 @@ class TextPrompts(BasePrompts):
 
         Args:
             batch_size (int): Number of images ``B``.
-            condition (Sequence[str] | Tensor): One sentence for each image; or ready hidden states ``(B, K, C)``.
+            condition (Sequence[str] | Tensor): One sentence for each image; or, except with SDXL, ready hidden states
+                ``(B, K, C)``.
             step (int): Not used.
 
         Returns:
@@ -96,5 +98,21 @@ class TextPrompts(BasePrompts):
             if condition.shape != expected:
                 raise ValueError(f'Expected hidden states of shape {expected}, got {tuple(condition.shape)}')
             return self.adapter(condition)
-        check_sentences(condition, batch_size)
-        return self.adapter(self.text_encoder([clean(sentence) for sentence in condition]))
+        return self.adapter(self.text_encoder(_check(condition, batch_size)))
+
+    def embed_pooled(
+        self, batch_size: int, condition: Sequence[str] | torch.Tensor | None = None, step: int = 0
+    ) -> torch.Tensor | None:
+        """Return the pooled embedding of each sentence ``(B, P)`` with SDXL, otherwise None.
+
+        Raises:
+            TypeError: A sentence is missing, or the condition is ready hidden states.
+        """
+        if self.text_encoder.clip_2 is not None:
+            return self.text_encoder.encode(_check(condition, batch_size)).pooled
+
+
+def _check(sentences, batch_size) -> list[str]:
+    """Return cleaned sentences after a check that there is one for each image."""
+    check_sentences(sentences, batch_size)
+    return [clean(sentence) for sentence in sentences]

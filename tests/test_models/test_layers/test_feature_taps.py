@@ -1,10 +1,11 @@
 import re
+from functools import partial
 
 import pytest
 import torch
 
 from mmdiffperc.models.layers import Recorder, Tap, feature_table, find_taps, list_taps
-from mmdiffperc.weights.architectures import build_unet
+from mmdiffperc.weights.architectures import build_unet, pooled_width
 
 LAST = 'up_blocks.1.attentions.1'
 BLOCK = f'{LAST}.transformer_blocks.0'
@@ -19,6 +20,16 @@ def test_table_of_stable_diffusion(preset):
         Tap('up_blocks.2.attentions.1', 16, 640),
         Tap('up_blocks.1.attentions.1', 32, 1280),
         Tap('up_blocks.0.resnets.1', 64, 1280),
+    )
+
+
+def test_table_of_sdxl():
+    with torch.device('meta'):
+        unet = build_unet('sdxl')
+    assert feature_table(unet.config) == (
+        Tap('up_blocks.2', 8, 320),
+        Tap('up_blocks.1.attentions.1', 16, 640),
+        Tap('up_blocks.0.attentions.1', 32, 1280),
     )
 
 
@@ -37,7 +48,7 @@ def test_table_follows_the_configuration(archs):
     ]
 
 
-def tensors_of(unet, taps, inputs):
+def tensors_of(unet, taps, call):
     """What hooks see at the places in the network, by the names of the taps."""
     tensors = {}
     for tap in taps:
@@ -47,27 +58,32 @@ def tensors_of(unet, taps, inputs):
         else:
             module.register_forward_hook(lambda module, args, output, name=tap.name: tensors.update({name: output}))
     with torch.no_grad():
-        unet(*inputs)
+        call()
     return {name: value[0] if isinstance(value, tuple) else value for name, value in tensors.items()}
 
 
-def read_all(unet, taps, inputs):
+def read_all(unet, taps, call):
     """The features of the taps, by their names."""
     recorder = Recorder()
     for tap in taps:
         tap.attach(unet, recorder)
     with torch.no_grad(), recorder.recording() as record:
-        unet(*inputs)
+        call()
     return {tap.name: tap.read(record) for tap in taps}
 
 
-def inputs_of(unet, latents, device='cpu'):
+def call_of(unet, latents, device='cpu'):
     prompts = torch.randn(len(latents), 3, unet.config.cross_attention_dim, device=device)
-    return latents.to(device), torch.ones(1, device=device), prompts
+    added = {}
+    if width := pooled_width(unet.config):
+        size = torch.ones(len(latents), 6, device=device)
+        added['added_cond_kwargs'] = dict(text_embeds=torch.randn(len(latents), width, device=device), time_ids=size)
+    return partial(unet, latents.to(device), torch.ones(1, device=device), prompts, **added)
 
 
 @pytest.mark.parametrize(
-    ('name', 'number'), [('sd1', 293), ('sd2', 293), ('three levels', 204), ('one layer', 189), ('uneven layers', 291)]
+    ('name', 'number'),
+    [('sd1', 293), ('sd2', 293), ('three levels', 204), ('one layer', 189), ('uneven layers', 291), ('sdxl', 459)],
 )
 def test_every_place_is_what_hooks_on_the_network_see(archs, name, number):
     unet = build_unet(archs[name]).eval()
@@ -75,8 +91,8 @@ def test_every_place_is_what_hooks_on_the_network_see(archs, name, number):
     assert len(taps) == len({tap.name for tap in taps}) == number
     assert set(feature_table(unet.config)) <= set(taps)
     latents = torch.randn(2, 4, 11, 6)
-    inputs = inputs_of(unet, latents)
-    expected, features = tensors_of(unet, taps, inputs), read_all(unet, taps, inputs)
+    call = call_of(unet, latents)
+    expected, features = tensors_of(unet, taps, call), read_all(unet, taps, call)
     assert list(expected) == [tap.name for tap in taps]  # the order of computation
     for tap in taps:
         feature = features[tap.name]
@@ -94,7 +110,7 @@ def test_places_of_stable_diffusion(preset):
     with torch.device('meta'):
         unet = build_unet(preset)
     taps = list_taps(unet)
-    features = read_all(unet, taps, inputs_of(unet, torch.randn(1, 4, 9, 16), 'meta'))
+    features = read_all(unet, taps, call_of(unet, torch.randn(1, 4, 9, 16), 'meta'))
     for tap in taps:
         cells = tap.stride // 8
         assert features[tap.name].shape == (1, tap.channels, -(-9 // cells), 16 // cells), tap
@@ -109,7 +125,7 @@ def test_places_of_stable_diffusion(preset):
 def test_hidden_states_are_what_the_layers_add_up_to(arch):
     unet = build_unet(arch).eval()
     taps = list_taps(unet)
-    seen = tensors_of(unet, taps, inputs_of(unet, torch.randn(2, 4, 5, 6)))
+    seen = tensors_of(unet, taps, call_of(unet, torch.randn(2, 4, 5, 6)))
     first, second, third = (seen[f'{BLOCK}.norm{number} (input)'] for number in (1, 2, 3))
     torch.testing.assert_close(second, first + seen[f'{BLOCK}.attn1'])
     torch.testing.assert_close(third, second + seen[f'{BLOCK}.attn2'])

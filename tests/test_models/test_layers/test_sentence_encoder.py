@@ -5,12 +5,14 @@ from collections import OrderedDict
 
 import pytest
 import torch
+from diffusers import StableDiffusionXLPipeline
 from logs import heard
 from mmengine.runner.checkpoint import load_state_dict
 from torch import nn
 
 from mmdiffperc.models.layers import SentenceEncoder
-from mmdiffperc.weights.architectures import build_text_encoder, build_tokenizer
+from mmdiffperc.models.layers.sentence_encoder import LONGEST, _end_of_text
+from mmdiffperc.weights.architectures import build_text_encoder, build_tokenizer, build_unet, build_vae
 from mmdiffperc.weights.loading import load_weights
 
 LENGTH = 12
@@ -171,3 +173,72 @@ def test_checkpoint_with_a_part_of_it(encoder, is_init):
 
 def test_copies_keep_their_weights(encoder):
     torch.testing.assert_close(copy.deepcopy(encoder)(['a box']), encoder(['a box']))
+
+
+# SDXL
+
+
+@pytest.fixture(scope='module')
+def sdxl(archs):
+    """An encoder with the random weights of a pipeline, and the pipeline."""
+    torch.manual_seed(7)
+    pipeline = StableDiffusionXLPipeline(
+        vae=build_vae(archs['sdxl']),
+        unet=build_unet(archs['sdxl']),
+        scheduler=None,
+        text_encoder=build_text_encoder(archs['sdxl']).eval(),
+        text_encoder_2=build_text_encoder(archs['sdxl'], 'text_encoder_2').eval(),
+        tokenizer=build_tokenizer(archs['sdxl']),
+        tokenizer_2=build_tokenizer(archs['sdxl'], part='text_encoder_2'),
+        add_watermarker=False,
+    )
+    encoder = SentenceEncoder(archs['sdxl'], LONGEST, cache_size=3)
+    for part, clip in encoder.encoders.items():
+        clip.load_state_dict(getattr(pipeline, part).state_dict())
+    encoder.note_weights()
+    return encoder, pipeline
+
+
+XL_SENTENCES = ['the red sphere', '', 'what a box!', 'a red sphere left of the blue box ' * 50]
+
+
+def test_sdxl_encodes_as_the_pipeline_of_diffusers(sdxl):
+    encoder, pipeline = sdxl
+    encoded = encoder.encode(XL_SENTENCES)
+    states, _, pooled, _ = pipeline.encode_prompt(XL_SENTENCES, do_classifier_free_guidance=False)
+    torch.testing.assert_close(encoded.states, states)
+    torch.testing.assert_close(encoded.pooled, pooled)
+    assert encoded.states.shape == (4, 77, encoder.embed_dims) == (4, 77, 12 + 20)
+
+
+def test_the_summary_of_sdxl_is_at_the_end_of_the_text(sdxl):
+    encoder, _ = sdxl
+    encoded = encoder.encode(XL_SENTENCES)
+    ends = [4, 1, 5, 76]  # begin, words, end
+    torch.testing.assert_close(encoded.summary, encoded.states[torch.arange(4), ends])
+
+
+@pytest.mark.parametrize('eos_token_id', [2, 49407])
+def test_configs_name_the_end_of_the_text_in_two_ways(eos_token_id):
+    tokens = torch.tensor([[49406, 8, 49407, 49407], [49406, 49407, 0, 0]])  # padded as by either tokenizer
+    assert _end_of_text(tokens, eos_token_id).tolist() == [2, 1]
+
+
+def test_sdxl_remembers_everything(sdxl):
+    encoder, _ = sdxl
+    encoder.note_weights()
+    first = encoder.encode(['a box', 'a cone'])
+    encoder.clip_2.text_projection.weight.data.mul_(2)
+    again = encoder.encode(['a box', 'a cone'])
+    encoder.clip_2.text_projection.weight.data.div_(2)
+    for ours, theirs in zip(first, again, strict=True):
+        assert torch.equal(ours, theirs)
+
+
+def test_checkpoints_of_sdxl_hold_both_text_encoders(sdxl):
+    encoder, _ = sdxl
+    weights = encoder.state_dict()
+    assert {name.split('.')[0] for name in weights} == {'clip', 'clip_2'}
+    weights.pop('clip_2.text_projection.weight')
+    with pytest.raises(RuntimeError, match=r'1.*clip_2\.text_projection'):
+        encoder.load_state_dict(weights)

@@ -34,6 +34,7 @@ def run_both(arch, latents_of=lambda latents: latents, **arguments):
     """Run the backbone, and diffusers' U-Net with the same weights on ``latents_of`` the unscaled latents."""
     labels = arguments.pop('labels', None)
     guidance = arguments.pop('guidance', None)
+    sizes = arguments.pop('sizes', None)
     backbone = DiffusionUNet(arch, timestep=261, out_indices=(0,), **arguments).eval()
     unet = build_unet(arch).eval()
     unet.load_state_dict(backbone.unet.state_dict(), strict=False)
@@ -44,7 +45,8 @@ def run_both(arch, latents_of=lambda latents: latents, **arguments):
         (feature,) = backbone(images)
         latents = latents_of(backbone.autoencoder.vae.encode(images).latent_dist.mode())
         prompts = backbone.prompts(2)
-        unet(latents, 261, prompts, class_labels=labels, timestep_cond=guidance)
+        added = dict(text_embeds=backbone.prompts.embed_pooled(2), time_ids=sizes)
+        unet(latents, 261, prompts, class_labels=labels, timestep_cond=guidance, added_cond_kwargs=added)
     torch.testing.assert_close(feature, features[0])
     return backbone, latents
 
@@ -98,6 +100,25 @@ def test_task_of_lotus(arch_with):
 
 
 @pytest.mark.parametrize(
+    ('arguments', 'sizes'),
+    [
+        ({}, [64.0, 96, 0, 0, 64, 96]),
+        (dict(time_ids=(1024, 768, 8, 16, 512, 384)), [1024.0, 768, 8, 16, 512, 384]),
+        (dict(prompts=dict(type='MetaPrompts', num_prompts=5)), [64.0, 96, 0, 0, 64, 96]),
+    ],
+)
+def test_sizes_and_pooled_embedding_of_sdxl(archs, arguments, sizes):
+    backbone, _ = run_both(archs['sdxl'], sizes=torch.tensor([sizes] * 2), **arguments)
+    assert backbone.prompts.embed_pooled(2).shape == (2, 14)
+
+
+def test_half_precision_does_not_round_the_sizes(archs):
+    inputs = DiffusionUNet(archs['sdxl']).inputs
+    added = inputs.conditions(2, torch.zeros(2, 14, dtype=torch.bfloat16), (1021, 1365))['added_cond_kwargs']
+    assert added['time_ids'].tolist() == [[1021, 1365, 0, 0, 1021, 1365]] * 2
+
+
+@pytest.mark.parametrize(
     ('changes', 'words'),
     [
         (dict(in_channels=8), 'in_channels=8.*extra_latents.*marigold'),
@@ -114,6 +135,11 @@ def test_inputs_have_no_default(arch_with, changes, words):
         DiffusionNetworks.build(arch)
 
 
+def test_a_generator_cannot_be_sdxl(archs):
+    with pytest.raises(ValueError, match="addition_embed_type='text_time'.*generator"):
+        DiffusionNetworks.build(archs['sdxl'])
+
+
 @pytest.mark.parametrize(
     ('changes', 'arguments', 'words'),
     [
@@ -126,6 +152,8 @@ def test_inputs_have_no_default(arch_with, changes, words):
         (dict(in_channels=8), dict(extra_latents='marigold', scale_latents=True), 'scale_latents'),
         (dict(in_channels=8), dict(extra_latents='marigold', noise='fixed'), "noise='fixed'"),
         (dict(in_channels=8), dict(extra_latents='marigold', num_refine_steps=2), 'num_refine_steps=2'),
+        ({}, dict(time_ids=(8, 8, 0, 0, 8, 8)), r'time_ids=\(8, 8, 0, 0, 8, 8\).*addition_embed_type'),
+        ({}, dict(time_ids=(8, 8)), r'time_ids=\(8, 8\).*6 whole numbers'),
         (LCM, dict(guidance_scale=8.0, learned_timesteps=True), 'learned_timesteps'),
     ],
 )

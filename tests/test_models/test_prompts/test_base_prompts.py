@@ -47,6 +47,19 @@ def test_the_backbone_fills_in_what_the_class_takes(arch):
         DiffusionUNet(arch, num_refine_steps=3, prompts=dict(type='Received', num_refine_steps=2))
 
 
+def test_sdxl_needs_pooled_embeddings(random_prompts, archs):
+    with pytest.raises(ValueError, match="'RandomPrompts'.*14.*embed_pooled"):
+        DiffusionUNet(archs['sdxl'], prompts=dict(type='RandomPrompts'))
+
+
+@pytest.mark.parametrize(
+    'prompts', [dict(type='ClassPrompts', classes=['sky']), dict(type='MetaPrompts', num_prompts=2)]
+)
+def test_only_sdxl_takes_pooled_embeddings(arch, prompts):
+    with pytest.raises(ValueError, match="pooled='empty'.*sdxl"):
+        DiffusionUNet(arch, prompts=dict(prompts, pooled='empty'))
+
+
 @pytest.mark.parametrize('kind', ['Identity', 'NoSuchPrompts', torch.nn.Identity])
 def test_another_class(arch, kind):
     with pytest.raises(ValueError, match=r'prompts\.type=.*(Identity|NoSuchPrompts).*BasePrompts'):

@@ -8,19 +8,23 @@ from mmengine.dataset import BaseDataset
 from mmengine.registry import DATASETS, init_default_scope
 
 from mmdiffperc.models import ClassPrompts, ScenePrompts
+from mmdiffperc.models.layers import SentenceEncoder
 from mmdiffperc.models.prompts.class_prompts import imagenet_templates, names_dataset, resolve_classes
-from mmdiffperc.weights.architectures import build_text_encoder, build_tokenizer
 
 
-def text_side(arch):
+def text_side(arch, max_length=20):
+    """An encoder with random weights."""
     torch.manual_seed(5)
-    return build_tokenizer(arch), build_text_encoder(arch).eval()
+    encoder = SentenceEncoder(arch, max_length)
+    encoder.note_weights()
+    return encoder
 
 
 def test_embeddings_are_the_mean_pooled_text_features(arch):
-    tokenizer, text_encoder = text_side(arch)
+    encoder = text_side(arch)
+    tokenizer, text_encoder = encoder.tokenizers['text_encoder'], encoder.clip
     prompts = ClassPrompts(['traffic_light', 'sky'], embed_dims=12)
-    prompts.encode(tokenizer, text_encoder)
+    prompts.encode(encoder)
     assert len(prompts.templates) == 80
     end = tokenizer.eos_token_id
     for row, name in zip(prompts.embeddings, ['traffic light', 'sky'], strict=True):
@@ -33,11 +37,12 @@ def test_embeddings_are_the_mean_pooled_text_features(arch):
 
 
 def test_templates_and_length(arch):
-    tokenizer, text_encoder = text_side(arch)
+    encoder = text_side(arch, max_length=5)
     prompts = ClassPrompts(['a very long name of a class'], embed_dims=12, templates=['the {}'], max_length=5)
-    prompts.encode(tokenizer, text_encoder)
+    prompts.encode(encoder)
+    tokenizer = encoder.tokenizers['text_encoder']
     tokens = tokenizer('the a very long name of a class').input_ids[:4] + [tokenizer.eos_token_id]
-    expected = text_encoder(torch.tensor([tokens])).pooler_output[0]
+    expected = encoder.clip(torch.tensor([tokens])).pooler_output[0]
     torch.testing.assert_close(prompts.embeddings[0], expected)
 
 
@@ -159,9 +164,8 @@ def test_names_that_can_be_read():
 
 
 def test_full_width_letters_are_plain_ones(arch):
-    sides = text_side(arch)
     prompts = ClassPrompts(['tram', 'ｔｒａｍ'], embed_dims=12, templates=['a {}'])
-    prompts.encode(*sides)
+    prompts.encode(text_side(arch))
     assert prompts.classes[1] == 'ｔｒａｍ'
     torch.testing.assert_close(prompts.embeddings[1], prompts.embeddings[0])
 
@@ -226,11 +230,12 @@ def test_bad_configuration_does_not_build(options, message):
 
 
 def test_braces_in_templates_are_plain_text(arch):
-    tokenizer, text_encoder = text_side(arch)
+    encoder = text_side(arch)
     prompts = ClassPrompts(['sky'], embed_dims=12, templates=['a {} {x}'])
-    prompts.encode(tokenizer, text_encoder)
-    tokens = tokenizer('a sky {x}', max_length=20, padding='max_length', return_tensors='pt').input_ids
-    torch.testing.assert_close(prompts.embeddings[0], text_encoder(tokens).pooler_output[0])
+    prompts.encode(encoder)
+    options = dict(max_length=20, padding='max_length', return_tensors='pt')
+    tokens = encoder.tokenizers['text_encoder']('a sky {x}', **options).input_ids
+    torch.testing.assert_close(prompts.embeddings[0], encoder.clip(tokens).pooler_output[0])
 
 
 UNFIT = {
@@ -256,3 +261,50 @@ def test_a_class_that_stands_there_twice_is_logged(caplog):
     with heard(caplog):
         ClassPrompts(['road', 'tram', 'road'], embed_dims=8)
     assert "'road'" in caplog.text
+
+
+# SDXL: prompts 32 wide, and pooled embeddings 14 wide
+
+
+def of_sdxl(**options):
+    return ClassPrompts(['traffic_light', 'sky'], 32, templates=['the {}', 'a {}.'], pooled_dims=14, **options)
+
+
+@pytest.mark.parametrize('pooled', ['mean', 'empty'])
+def test_embeddings_of_sdxl(archs, pooled):
+    encoder, prompts = text_side(archs['sdxl']), of_sdxl(pooled=pooled)
+    prompts.encode(encoder)
+    light, sky = (encoder.encode([f'the {name}', f'a {name}.']) for name in ('traffic light', 'sky'))
+    torch.testing.assert_close(prompts.embeddings, torch.stack([light.summary.mean(0), sky.summary.mean(0)]))
+    expected = torch.cat([light.pooled, sky.pooled]).mean(0) if pooled == 'mean' else encoder.encode(['']).pooled[0]
+    torch.testing.assert_close(prompts.embed_pooled(3), expected.expand(3, 14))
+
+
+def test_other_architectures_have_no_pooled_embeddings():
+    prompts = ClassPrompts(['sky'], embed_dims=12)
+    assert prompts.embed_pooled(2) is None and list(prompts.state_dict()) == ['embeddings']
+
+
+@pytest.mark.parametrize(('pooled', 'rows'), [('mean', 2), ('empty', 1)])
+def test_embeddings_of_a_file_for_sdxl(tmp_path, pooled, rows):
+    file = tmp_path / 'both.pth'
+    content = dict(embeddings=torch.randn(2, 32), pooled=torch.randn(rows, 14))
+    torch.save(content, file)
+    prompts = of_sdxl(pooled=pooled, embeddings=str(file))
+    prompts.init_embeddings()
+    assert torch.equal(prompts.embeddings, content['embeddings'])
+    torch.testing.assert_close(prompts.embed_pooled(2)[1], content['pooled'].mean(0))
+
+
+@pytest.mark.parametrize(
+    ('content', 'words'),
+    [
+        (torch.ones(2, 32), r'\(2, 32\).*pooled \(2, 14\).*Tensor'),
+        (dict(embeddings=torch.ones(2, 32)), r"pooled \(2, 14\).*list of 1.*'embeddings'"),
+        (dict(embeddings=torch.ones(2, 32), pooled=torch.ones(3, 14)), r'\(2, 14\).*\(3, 14\)'),
+    ],
+)
+def test_a_file_without_pooled_embeddings(tmp_path, content, words):
+    torch.save(content, tmp_path / 'other.pth')
+    with pytest.raises(ValueError, match=rf'other\.pth.*{words}'):
+        of_sdxl(embeddings=str(tmp_path / 'other.pth')).init_embeddings()

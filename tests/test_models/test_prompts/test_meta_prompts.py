@@ -2,6 +2,8 @@ import pytest
 import torch
 
 from mmdiffperc.models import MetaPrompts
+from mmdiffperc.models.layers import SentenceEncoder
+from mmdiffperc.weights.architectures import build_text_encoder, text_parts
 
 
 @pytest.mark.parametrize('step', [0, 2])
@@ -41,3 +43,26 @@ def test_no_text_encoder_is_loaded():
     before = prompts(1).clone()
     prompts.init_embeddings('no arch', 'no checkpoint')
     torch.testing.assert_close(prompts(1), before)
+
+
+@pytest.mark.parametrize(('shared', 'rows'), [(True, 1), (False, 3)])
+def test_learned_pooled_embeddings_of_sdxl(shared, rows):
+    prompts = MetaPrompts(2, embed_dims=8, num_refine_steps=3, shared=shared, pooled_dims=14)
+    assert not prompts.pooled_embeddings.any() and not prompts.needs_text_encoder
+    prompts.pooled_embeddings.data.normal_()
+    for step in range(3):
+        expected = prompts.pooled_embeddings[min(step, rows - 1)]
+        torch.testing.assert_close(prompts.embed_pooled(4, step=step), expected.expand(4, 14))
+    assert prompts.pooled_embeddings.shape == (rows, 14) and prompts.pooled_embeddings.requires_grad
+    assert MetaPrompts(2, embed_dims=8).embed_pooled(4) is None
+
+
+def test_pooled_embedding_of_the_empty_sentence(archs, tmp_path):
+    for part in text_parts(archs['sdxl']):
+        build_text_encoder(archs['sdxl'], part).save_pretrained(tmp_path / part)
+    prompts = MetaPrompts(2, embed_dims=8, pooled_dims=14, pooled='empty')
+    assert prompts.needs_text_encoder and 'pooled_embeddings' not in dict(prompts.named_parameters())
+    prompts.init_embeddings(archs['sdxl'], tmp_path)
+    encoder = SentenceEncoder(archs['sdxl'], 77)
+    encoder.load(tmp_path)
+    torch.testing.assert_close(prompts.embed_pooled(1), encoder.encode(['']).pooled)

@@ -6,7 +6,7 @@ from logs import heard
 from mmengine.registry import init_default_scope
 
 from mmdiffperc.models import ScenePrompts
-from mmdiffperc.weights.architectures import build_text_encoder, build_tokenizer
+from mmdiffperc.models.layers import SentenceEncoder
 
 SCENES = ['living_room', 'cafe', 'office']
 
@@ -68,11 +68,11 @@ def test_a_scene_that_does_not_exist(prompts, ids):
 
 def test_names_are_read_without_underscores(arch):
     torch.manual_seed(5)
-    tokenizer, text_encoder = build_tokenizer(arch), build_text_encoder(arch).eval()
+    encoder = SentenceEncoder(arch, 20)
+    encoder.note_weights()
     prompts = ScenePrompts(SCENES, embed_dims=12, templates=['a {}.'])
-    prompts.encode(tokenizer, text_encoder)
-    tokens = tokenizer(['a living room.'], max_length=20, padding='max_length', return_tensors='pt')
-    torch.testing.assert_close(prompts.embeddings[:1], text_encoder(tokens.input_ids).pooler_output)
+    prompts.encode(encoder)
+    torch.testing.assert_close(prompts.embeddings[:1], encoder.encode(['a living room.']).summary)
 
 
 @pytest.mark.parametrize('with_mean', [False, True])
@@ -92,3 +92,14 @@ def test_a_file_of_other_scenes(tmp_path, content):
     prompts = ScenePrompts(SCENES, embed_dims=8, embeddings=str(tmp_path / 'other.pth'))
     with pytest.raises(ValueError, match=r'\(3, 8\).*3.*classes'):
         prompts.init_embeddings('no arch', 'no checkpoint')
+
+
+def test_pooled_embeddings_of_sdxl():
+    prompts = ScenePrompts(SCENES, embed_dims=32, pooled_dims=14)
+    mean = prompts.pooled_embeddings.mean(0)
+    torch.testing.assert_close(
+        prompts.embed_pooled(2, torch.tensor([2, -1])), torch.stack([prompts.pooled_embeddings[2], mean])
+    )
+    torch.testing.assert_close(prompts.embed_pooled(2), mean.expand(2, 14))
+    empty = ScenePrompts(SCENES, embed_dims=32, pooled_dims=14, pooled='empty')
+    torch.testing.assert_close(empty.embed_pooled(2, [2, 0]), empty.pooled_embeddings.expand(2, 14))

@@ -82,3 +82,16 @@ def test_two_sources_of_the_text_encoder(checkpoint, works):
     prompts = dict(type='TextPrompts', max_length=9, checkpoint=checkpoint)
     with nullcontext() if works else pytest.raises(ValueError, match='/models/other.*/models/sd'), torch.device('meta'):
         DiffusionUNet('tiny-sd', prompts=prompts, init_cfg=dict(type='Pretrained', checkpoint=parts))
+
+
+def test_pooled_embeddings_of_sdxl(archs):
+    prompts = TextPrompts(archs['sdxl'], embed_dims=32, max_length=9)
+    prompts.text_encoder.note_weights()
+    assert prompts(2, SENTENCES).shape == (2, 9, 32)
+    torch.testing.assert_close(prompts.embed_pooled(2, SENTENCES), prompts.text_encoder.encode(SENTENCES).pooled)
+    with pytest.raises(TypeError, match='sentences'):
+        prompts.embed_pooled(2, torch.zeros(2, 9, 32))
+
+
+def test_other_architectures_have_no_pooled_embeddings(prompts):
+    assert prompts.embed_pooled(2, SENTENCES) is None

@@ -16,8 +16,8 @@ from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast
 
 from mmdiffperc.inference.metadata import metadata_line
 from mmdiffperc.inference.writers import encode_png
-from mmdiffperc.weights.architectures import build_tokenizer, build_unet, build_vae
-from mmdiffperc.weights.loading import load_text_encoder
+from mmdiffperc.weights.architectures import build_text_encoder, build_tokenizer, build_unet, build_vae
+from mmdiffperc.weights.loading import load_weights
 
 
 @pytest.fixture(scope='session')
@@ -41,7 +41,8 @@ def marigold(kind):
     torch.manual_seed(0)
     targets = 3 if kind == 'intrinsics' else 1
     config = dict(build_unet('tiny-sd').config, in_channels=4 + 4 * targets, out_channels=4 * targets)
-    _, text_encoder = load_text_encoder('tiny-sd', 'tiny-sd')
+    text_encoder = build_text_encoder('tiny-sd')
+    load_weights('tiny-sd', text_encoder=text_encoder)
     parts = dict(
         unet=UNet2DConditionModel.from_config(config),
         vae=build_vae('tiny-sd'),
