@@ -106,11 +106,16 @@ def inference_subjects(model: nn.Module, config: dict, inputs: torch.Tensor) -> 
     vae, unet = backbone.autoencoder.vae, stock_unet(backbone)
     size = backbone.autoencoder.encoded_size(inputs.shape[-2:])
     images, pooled = F.interpolate(inputs, size), backbone.prompts.embed_pooled(len(inputs))
-    added = dict(added_cond_kwargs=backbone.inputs.added_conditions(pooled, size))  # of SDXL
+    additional = dict(
+        timestep_cond=backbone.inputs.embed_guidance(len(inputs)),
+        class_labels=backbone.inputs.embed_task(len(inputs)),
+        added_cond_kwargs=backbone.inputs.added_conditions(pooled, size),
+    )
 
     def floor():
-        latents = vae.encode(images).latent_dist.mode()
-        return unet(latents, backbone.timesteps[0], encoder_hidden_states=prompt_embeds, **added)
+        encoded = vae.encode(images)
+        latents = encoded.latents if backbone.autoencoder.is_tiny else encoded.latent_dist.mode()
+        return unet(backbone.inputs(latents), backbone.timesteps[0], encoder_hidden_states=prompt_embeds, **additional)
 
     subjects = {'floor': floor, 'backbone': lambda: backbone(inputs), 'model': lambda: model(inputs, mode='tensor')}
     if backbone.cross_attention is not None:

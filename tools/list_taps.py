@@ -87,7 +87,6 @@ def count(backbone: DiffusionUNet, taps: tuple[Tap, ...], size: tuple[int, int])
     with torch.device('meta'):
         unet = build_unet(backbone.arch)
         images, prompts = torch.empty(1, 3, *size), torch.empty(1, 1, unet.config.cross_attention_dim)
-        sizes = backbone.inputs.added_conditions(torch.empty(1, pooled_width(unet.config) or 0), size)  # of SDXL
     until = {}
     with FlopCounterMode(display=False) as counter:
         for tap in taps:
@@ -99,7 +98,11 @@ def count(backbone: DiffusionUNet, taps: tuple[Tap, ...], size: tuple[int, int])
             module.register_forward_pre_hook(note) if tap.tensor == 'input' else module.register_forward_hook(note)
         latents = backbone.autoencoder.encode(images)
         autoencoder = counter.get_total_flops()
-        unet(latents, torch.ones(1, device='meta'), prompts, added_cond_kwargs=sizes)
+        inputs = backbone.inputs
+        added = inputs.added_conditions(torch.empty(1, pooled_width(unet.config) or 0, device='meta'), size)
+        labels = inputs.embed_task(1)
+        timestep = torch.ones(1, device='meta')
+        unet(inputs(latents), timestep, prompts, class_labels=labels, added_cond_kwargs=added)
         return Compute(autoencoder, counter.get_total_flops() - autoencoder, until)
 
 

@@ -125,6 +125,7 @@ OPTIONS = {
         '--autoencoder-batch-size': (8, 'batch size of the autoencoder'),
         '--text-batch-size': (128, 'batch size of the text encoder'),
         '--unet-batch-size': (64, 'batch size of the U-Net'),
+        '--timestep-draws': (1, 'number of random timesteps of which the U-Net trains the noisiest'),
         '--log-every': (50, 'number of steps between log entries'),
     },
     positive_float: {
@@ -301,7 +302,8 @@ def train_unet(
         random = partial(torch.randn, generator=generator, device=args.device)
         mean, logvar = moments[indices].chunk(2, dim=1)
         latents = (mean + random(mean.shape) * (0.5 * logvar.clamp(-30, 20)).exp()) * vae.config.scaling_factor
-        timesteps = torch.randint(1000, (len(indices),), generator=generator, device=args.device)
+        draws = torch.randint(1000, (args.timestep_draws, len(indices)), generator=generator, device=args.device)
+        timesteps = draws.amax(dim=0)
         tokens = ids[indices, random_captions(len(indices), generator)]
         dropped = torch.rand(len(indices), 1, generator=generator, device=args.device) < 0.1  # for guidance
         tokens = torch.where(dropped, empty, tokens)

@@ -72,7 +72,7 @@ Prompts = Annotated[Component, Expected("a config such as dict(type='ClassPrompt
 
 class _TapOptions(TypedDict):
     __pydantic_config__ = STRICT
-    module: Text | Listed[Text]
+    module: Annotated[Text | Listed[Text], Expected('a name, or a list of names')]
     tensor: NotRequired[Literal['output', 'input']]
 
 
@@ -220,6 +220,18 @@ def check_out_strides(out_strides: Sequence[int] | None, own: Sequence[int]) -> 
             f'out_indices or taps select; or None, which keeps their strides {tuple(own)}'
         )
     return tuple(out_strides)
+
+
+def check_text_encoder(prompts: dict, init_cfg: dict | None):
+    """Raise ``ValueError`` if prompts and ``init_cfg``, part by part, name two sources of the text encoder."""
+    parts = (init_cfg or {}).get('checkpoint')
+    theirs = parts.get('text_encoder') if isinstance(parts, dict) else None
+    ours = prompts.get('checkpoint')
+    if None not in (ours, theirs) and str(ours) != str(theirs):
+        raise ValueError(
+            f'prompts.checkpoint={str(ours)!r} and init_cfg.checkpoint has text_encoder={str(theirs)!r}: expected one '
+            'source of the text encoder. Give the same to both'
+        )
 
 
 def check_given(config: dict, known: dict):

@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-from diffusers import AutoencoderKL, AutoencoderTiny, UNet2DConditionModel
+import torch
+from diffusers import AutoencoderKL, AutoencoderTiny, ModelMixin, UNet2DConditionModel
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
 
 from mmdiffperc.files import brief, read_json
@@ -93,7 +94,7 @@ def build_unet(arch: ArchName) -> UNet2DConditionModel:
     """
     path, config = _read_config(arch, 'unet', ['UNet2DConditionModel'])
     _check_unet_config(path, config, _read_config(arch, 'vae', _AUTOENCODERS)[1])
-    return UNet2DConditionModel.from_config(config)
+    return _note_names(UNet2DConditionModel.from_config(config))
 
 
 def build_vae(arch: ArchName) -> AutoencoderKL | AutoencoderTiny:
@@ -112,7 +113,20 @@ def build_vae(arch: ArchName) -> AutoencoderKL | AutoencoderTiny:
     for name in ('in_channels', 'out_channels'):
         if (channels := config.get(name, 3)) != 3:
             raise ValueError(f'{path}: {name}={brief(channels)}: images have 3 channels. {_EXPECTED}')
-    return _AUTOENCODERS[config.get('_class_name', 'AutoencoderKL')].from_config(config)
+    return _note_names(_AUTOENCODERS[config.get('_class_name', 'AutoencoderKL')].from_config(config))
+
+
+def _note_names(network: ModelMixin) -> ModelMixin:
+    network.published_names = tuple(network.state_dict())
+    return network
+
+
+def published_names(network: ModelMixin) -> tuple[str, ...]:
+    """Return the names of all weights of a network, including those of layers that have been removed from it."""
+    if hasattr(network, 'published_names'):
+        return network.published_names
+    with torch.device('meta'):  # it was not built here
+        return tuple(type(network).from_config(network.config).state_dict())
 
 
 def text_parts(arch: ArchName) -> tuple[str, ...]:

@@ -4,10 +4,10 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
-import torch
-from diffusers import ModelMixin
+from diffusers import AutoencoderKL, ModelMixin
 from torch import Tensor, nn
 
+from .architectures import published_names
 from .compvis import PREFIXES, ema_key, open_clip_key, unet_key_map, vae_key_map
 from .families import describe_family
 from .sources import Source
@@ -29,7 +29,8 @@ _NOT_NEEDED = re.compile(
     r'|betas|((sqrt|log)_.*)?alphas_cumprod(_prev)?|posterior_.*|lvlb_weights|logvar|denoiser\.sigmas'  # noise schedule
     r'|scale_factor|global_step'
     r'|.*position_ids|.*logit_scale|.*text_projection(\.weight)?|.*attn_mask'
-    r'|.*(vision_model|visual_projection)\..*'  # the image side of CLIP
+    r'|.*(vision_model|visual_projection)\..*|(.*\.)?visual\..*'  # the image side of CLIP and OpenCLIP
+    r'|v_pred|ztsnr'  # marks of what the network was trained to predict
     r'|.*first_stage_model\.loss\..*|loss\..*'  # the discriminator that an autoencoder was trained with
 )
 
@@ -83,10 +84,13 @@ def _assign(plan: Plan, part: str, module: nn.Module, files: list[WeightFile], u
         keys = [layout.prefix + key for key in names_of(name)]
         if use_ema:
             keys = [_average_of(keys[0], layout, files)]
-        key = next((key for key in keys if key in where), None)
-        if key is None:
+        found = [key for key in dict.fromkeys(keys) if key in where]
+        if not found:
             missing.append(f'{name} (looked for {keys[0]})')
             continue
+        if len(found) > 1:
+            raise _two_sources(part, files, found)
+        key = found[0]
         third = _QKV[name.split('.')[-2]] if '.in_proj_' in key else None
         is_transposed = key.rpartition('.')[2] == 'text_projection'  # of OpenCLIP; others add '.weight'
         shape = where[key].shapes[key]
@@ -160,6 +164,8 @@ def _compvis_unet_names(module: nn.Module) -> KeysOf:
 
 
 def _compvis_vae_names(module: nn.Module) -> KeysOf:
+    if not isinstance(module, AutoencoderKL):
+        return _same_names(module)  # the single file has another autoencoder, which the error names
     key_map = vae_key_map(module.config)
     return lambda name: [key_map[name]]
 
@@ -198,11 +204,15 @@ _ALL_PREFIXES = tuple({layout.prefix for layouts in _LAYOUTS.values() for layout
 def _recognise(part: str, files: Sequence[WeightFile], keys: Mapping[str, WeightFile]) -> _Layout:
     layouts = [layout for layout in _LAYOUTS[part] if any(re.match(layout.mark, key) for key in keys)]
     if len(layouts) > 1:
-        names = ' and '.join(repr(next(key for key in keys if re.match(layout.mark, key))) for layout in layouts)
-        raise ValueError(f'{files[0].path} holds two sources of the {part}, with weights such as {names}: remove one')
+        raise _two_sources(part, files, [next(key for key in keys if re.match(each.mark, key)) for each in layouts])
     if not layouts and any(key.startswith(_ALL_PREFIXES) for key in keys):
         return _LAYOUTS[part][0]  # a single file without this part
     return (layouts or _LAYOUTS[part][-1:])[0]
+
+
+def _two_sources(part: str, files: Sequence[WeightFile], keys: Sequence[str]) -> ValueError:
+    names = ' and '.join(map(repr, keys))
+    return ValueError(f'{files[0].path} holds two sources of the {part}, with weights such as {names}: remove one')
 
 
 def _unknown(module: nn.Module, layout: _Layout, keys: Mapping[str, WeightFile]) -> list[str]:
@@ -210,19 +220,12 @@ def _unknown(module: nn.Module, layout: _Layout, keys: Mapping[str, WeightFile])
     others = () if not layout.prefix else tuple(each for each in _ALL_PREFIXES if not layout.prefix.startswith(each))
     left = [key for key in keys if not key.startswith(others) and not _NOT_NEEDED.fullmatch(key)]
     names_of = layout.names(module)
-    known = {layout.prefix + key for name in _published_names(module) for key in names_of(name)}
+    names = published_names(module) if isinstance(module, ModelMixin) else [name for name, _ in _base_weights(module)]
+    known = {layout.prefix + key for name in names for key in names_of(name)}
     if layout.names is _open_clip_names:
         unused = f'{layout.prefix}transformer.resblocks.{len(getattr(module, "text_model", module).encoder.layers)}.'
         left = [key for key in left if not key.startswith(unused)]
     return [key for key in left if key not in known]
-
-
-def _published_names(module: nn.Module) -> list[str]:
-    """Return the names of all weights, including those of layers that a backbone has removed."""
-    if not isinstance(module, ModelMixin):
-        return [name for name, _ in _base_weights(module)]
-    with torch.device('meta'):
-        return list(type(module).from_config(module.config).state_dict())
 
 
 def _describe(part: str, module: nn.Module, files, missing, misfits, unknown) -> str:
@@ -247,6 +250,10 @@ def _likely_cause(part: str, module: nn.Module, shapes: Mapping[str, tuple]) -> 
         )
     if any(key.startswith(('backbone.', 'module.backbone.')) for key in shapes):
         return 'This is the checkpoint of a whole model: give it to `mim test` or as `load_from`.'
+    if prefix := _wrapping(module, shapes):
+        return (
+            f'In the file, the names of the weights begin with {prefix!r}, as a wrapper saves them. Remove this prefix.'
+        )
     theirs = describe_family(_of_part(part, shapes))
     ours = describe_family({name: tuple(weight.shape) for name, weight in _base_weights(module)})
     if theirs and theirs.part and not part.startswith(theirs.part):
@@ -254,6 +261,13 @@ def _likely_cause(part: str, module: nn.Module, shapes: Mapping[str, tuple]) -> 
     if theirs and theirs != ours:
         return f'These are the weights of {theirs.name}; the network is {ours.name if ours else part}. {theirs.advice}'
     return f'The checkpoint is incomplete, has no {part}, or belongs to another architecture. {_PART_BY_PART}'
+
+
+def _wrapping(module: nn.Module, shapes: Mapping[str, tuple]) -> str | None:
+    """Return what the name of each weight in a file begins with, in addition to the name that the module has."""
+    names = [name for name, _ in _base_weights(module)]
+    ends = [key.removesuffix(names[0]) for key in shapes if key.endswith(f'.{names[0]}')]
+    return next((prefix for prefix in ends if all(prefix + name in shapes for name in names)), None)
 
 
 def _of_part(part: str, shapes: Mapping[str, tuple]) -> Mapping[str, tuple]:

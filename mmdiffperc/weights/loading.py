@@ -92,8 +92,8 @@ def load_weights(
         FileNotFoundError: The checkpoint does not exist, or lacks a part or the variant.
         RuntimeError: The file is truncated or holds no weights, or the hub cannot be reached.
         ValueError: The weights are incomplete, or belong to another architecture; a part has two sources; the adapter
-            does not fit; or ``components`` has an unknown name. Also if a weight is NaN, infinite or
-            complex; in this case some modules are already filled.
+            does not fit; or ``components`` has an unknown name. Also if a weight is NaN, infinite or not of a
+            floating-point type; in this case some modules are already filled.
         pickle.UnpicklingError: A pickled file refers to code that loading would execute; nothing is executed.
     """
     if unknown := set(modules) - set(PARTS):

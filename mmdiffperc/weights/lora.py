@@ -10,7 +10,8 @@ from diffusers import UNet2DConditionModel
 from diffusers.loaders import StableDiffusionLoraLoaderMixin
 from peft import LoraConfig
 from peft.tuners.lora import LoraLayer
-from peft.utils import get_peft_model_state_dict
+from peft.utils import get_peft_model_state_dict, set_peft_model_state_dict
+from torch import nn
 
 from mmdiffperc.files import brief, whole_file
 
@@ -119,7 +120,7 @@ def load_lora(unet: UNet2DConditionModel, path: str | Path):
         RuntimeError: The file is truncated, or holds no weights.
         ValueError: The file holds no adapter for this U-Net, or is damaged.
     """
-    arguments, weights = read_lora(find_lora(path), unet)
+    arguments, weights, _ = _read(find_lora(path), unet)
     with _adapter_set_aside(unet):
         _load(unet, weights, arguments)
 
@@ -136,19 +137,27 @@ def apply_lora(unet: UNet2DConditionModel, path: str | Path):
         ValueError: The file holds no adapter for this U-Net, or another one than the U-Net was built with.
     """
     path = find_lora(path)
+    arguments, weights, published = _read(path, unet)
+    if ADAPTER in getattr(unet, 'peft_config', {}):
+        published.add_adapter(LoraConfig(**arguments))
+        _compare(path, _settings_of(unet), _settings_of(published))
+        set_peft_model_state_dict(unet, weights, ADAPTER)
+    else:
+        _fuse(unet, weights, arguments)
+
+
+def _read(path: Path, unet) -> tuple[dict, dict[str, torch.Tensor], UNet2DConditionModel]:
+    """Read an adapter, without what adapts layers that a backbone has removed; also return the complete U-Net."""
     with torch.device('meta'):
         published = UNet2DConditionModel.from_config(unet.config)
     arguments, weights = read_lora(path, published)
     present = {name.removesuffix('.base_layer') for name, _ in unet.named_modules()}
-    arguments['target_modules'] = [layer for layer in arguments['target_modules'] if layer in present]
+    targets = [layer for layer in arguments['target_modules'] if layer in present]
+    if not targets:
+        layers = brief(', '.join(arguments['target_modules']))
+        raise ValueError(f'{path} adapts only {layers}, which the backbone has removed, because no feature needs it')
     weights = {name: weight for name, weight in weights.items() if layer_of(name) in present}
-    if ADAPTER in getattr(unet, 'peft_config', {}):
-        published.add_adapter(LoraConfig(**arguments))
-        _compare(path, _settings_of(unet), _settings_of(published))
-        with _adapter_set_aside(unet):
-            _load(unet, weights, arguments)
-    else:
-        _fuse(unet, weights, arguments)
+    return arguments | dict(target_modules=targets), weights, published
 
 
 def _settings_of(unet) -> dict[str, tuple[int, float]]:
@@ -171,6 +180,7 @@ def _load(unet, weights: dict[str, torch.Tensor], arguments: dict):
     unet.load_lora_adapter(weights, prefix=None, adapter_name=ADAPTER, metadata=arguments)
     for layer in _adapted_layers(unet).values():
         layer.train(layer.get_base_layer().training)
+        _move_hooks(layer.get_base_layer(), layer)
 
 
 def _fuse(unet, weights: dict[str, torch.Tensor], arguments: dict):
@@ -218,6 +228,7 @@ def _adapter_set_aside(unet) -> Iterator[None]:
     except BaseException:  # an interruption by the user, too
         _remove(unet)
         for name, layer in layers.items():
+            _move_hooks(layer.get_base_layer(), layer)
             unet.set_submodule(name, layer)
         vars(unet).update(notes)
         for weight, requires_grad in trained:
@@ -227,6 +238,14 @@ def _adapter_set_aside(unet) -> Iterator[None]:
 
 def _remove(unet):
     for name, layer in _adapted_layers(unet).items():
+        _move_hooks(layer, layer.get_base_layer())
         unet.set_submodule(name, layer.get_base_layer())
     for name in _NOTES:
         vars(unet).pop(name, None)
+
+
+def _move_hooks(source: nn.Module, target: nn.Module):
+    """Move the hooks of a layer, such as those of taps, to the layer that takes its place."""
+    for hooks in ('_forward_hooks', '_forward_pre_hooks'):
+        getattr(target, hooks).update(getattr(source, hooks))
+        getattr(source, hooks).clear()

@@ -304,19 +304,9 @@ def _others(values: dict[str, float], usual: float) -> dict[str, float]:
     return {'|'.join(names): value for value, names in layers.items()}
 
 
-class _FloatAssignment(Assignment):
-    def copy_from(self, tensor: Tensor):
-        if not tensor.is_floating_point():
-            raise TypeError(f'{brief(self.key, 200)} holds {tensor.dtype}, as after a quantization; expected floats')
-        super().copy_from(tensor)
-
-
 def _read(file: WeightFile, keys: dict[str, str]) -> dict[str, Tensor]:
     weights = {name: torch.empty(file.shapes[key]) for name, key in keys.items()}
-    try:
-        file.fill(_FloatAssignment(weights[name], key) for name, key in keys.items())
-    except TypeError as error:
-        raise ValueError(f'{file.path}: {error}') from error
+    file.fill(Assignment(weights[name], key) for name, key in keys.items())
     return weights
 
 

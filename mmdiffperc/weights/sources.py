@@ -22,7 +22,7 @@ _HUB_ID = re.compile(r'[\w][\w.-]*/[\w][\w.-]*')
 _HUB_FILE = re.compile(rf'(?P<repository>{_HUB_ID.pattern})/(?P<file>[\w./-]+)')
 # diffusion_pytorch_model.fp16.safetensors, model-00001-of-00002.safetensors, pytorch_model.bin, ...
 _WEIGHTS = re.compile(
-    r'(?:diffusion_pytorch_model|pytorch_model|model)(?P<variant>\.\w+)?'
+    r'(?P<stem>diffusion_pytorch_model|pytorch_model|model)(?P<variant>\.\w+)?'
     r'(?:-(?P<shard>\d+)-of-(?P<shards>\d+))?(?P<late_variant>\.\w+)?\.(?P<format>safetensors|bin)'
 )
 _TEXT_ENCODERS = {tokenizer: part for part, tokenizer in TOKENIZERS.items()}
@@ -240,6 +240,9 @@ def _select_weights(
     found = variants[variant if variant in variants else _stand_in(weights, part, variant, where, is_known)]
     if any(match['format'] == 'safetensors' for match, _ in found):
         found = [(match, name) for match, name in found if match['format'] == 'safetensors']
+    if len(models := {match['stem']: name for match, name in found}) > 1:
+        names = ' and '.join(map(repr, models.values()))
+        raise ValueError(f'{where!r} holds two sources of {part!r}, {names}: remove one, or give the file of one')
     if whole := [name for match, name in found if match['shard'] is None]:
         return whole
     expected = int(found[0][0]['shards'])

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from mmdiffperc.compat.checkpoint import load_file
 from mmdiffperc.compat.checkpoint_content import check_finite
+from mmdiffperc.files import brief
 
 Shapes = dict[str, tuple[int, ...]]
 GetTensor = Callable[[str], Tensor]
@@ -82,7 +83,7 @@ class WeightFile:
         """Copy tensors of the file into weights, which keep their dtype and device.
 
         Raises:
-            ValueError: A tensor is complex, NaN or infinite. Earlier tensors have been copied.
+            ValueError: A tensor is NaN, infinite or not of a floating-point type. Earlier tensors have been copied.
         """
         order = {key: place for place, key in enumerate(self.shapes)}  # a disk reads fastest from front to back
         in_order = sorted(assignments, key=lambda assignment: order[assignment.key])
@@ -91,8 +92,15 @@ class WeightFile:
                 with self._open() as (_, get):
                     for assignment in batch:
                         tensor = get(assignment.key)
-                        check_finite({assignment.key: tensor}, str(self.path))
+                        self._check(assignment.key, tensor)
                         assignment.copy_from(tensor)
+
+    def _check(self, key: str, tensor: Tensor) -> None:
+        check_finite({key: tensor}, str(self.path))
+        if not tensor.is_floating_point():
+            raise ValueError(
+                f'{self.path}: {brief(key, 200)} holds {tensor.dtype}, as after a quantization; expected floats'
+            )
 
     def _batches(self, assignments: Iterable[Assignment]) -> Iterator[list[Assignment]]:
         # Pickles of torch < 1.6 are not zip files, and can only be read as a whole.

@@ -299,3 +299,26 @@ def test_found_by_hosts_and_by_scope():
 def test_name_of_the_loss_on_pixels():
     model = MODELS.build(dict(type='PixelRegression', arch='tiny-sd', **ONE_PASS))
     assert isinstance(model, PixelRegression) and model.loss_on == 'pixels'
+
+
+@pytest.mark.parametrize('lora', [dict(r=3), None], ids=['filled', 'fused'])
+def test_init_cfg_with_an_adapter(images, adapters, lora):
+    """The adapter of the model starts from the file; without one, the file becomes part of the weights that train."""
+    expected, model = (
+        DeterministicDiffusion('tiny-sd', num_steps=1, lora=own, use_prompts=False, init_cfg=init_cfg)
+        for own, init_cfg in ((dict(r=3), TINY_SD), (lora, TINY_SD | dict(lora=str(adapters[0]))))
+    )
+    expected.init_weights()
+    expected.load_lora(adapters[0])
+    model.init_weights()
+    torch.testing.assert_close(model.estimate(images), expected.estimate(images), rtol=1e-3, atol=1e-4)
+    trained = {name for name, weight in model.unet.named_parameters() if weight.requires_grad}
+    assert trained == {name for name, _ in model.unet.named_parameters() if lora is None or '.lora_' in name}
+    if lora is None:
+        assert not any('.lora_' in name for name, _ in model.unet.named_parameters())
+
+
+def test_init_cfg_with_another_adapter(adapters):
+    init_cfg = TINY_SD | dict(lora=str(adapters[0]))  # of rank 3
+    with pytest.raises(ValueError, match=r'\(3, 1\.0\).*\(2, 1\.0\)'):
+        DeterministicDiffusion('tiny-sd', lora=dict(r=2), init_cfg=init_cfg).init_weights()

@@ -1,11 +1,17 @@
 import json
+from pathlib import Path
 
 import benchmark
 import pytest
 import tiny_depth
 import tiny_refer
 import torch
+from diffusers import AutoencoderTiny
 from mmengine.optim import OptimWrapper
+from tiny_arch import write_arch
+from torch import nn
+
+from mmdiffperc.models import DiffusionUNet
 
 
 def test_json_holds_circumstances_and_results(tiny_vpd, tmp_path, capsys):
@@ -69,6 +75,22 @@ def test_stock_unet_shares_weights_and_computes_the_same(model):
     own = {weight.data_ptr() for weight in backbone.unet.parameters()}
     added = {name for name, weight in unet.named_parameters() if weight.data_ptr() not in own}
     assert added == {'conv_norm_out.weight', 'conv_norm_out.bias', 'conv_out.weight', 'conv_out.bias'}
+
+
+def test_the_floor_has_the_inputs_and_the_autoencoder_of_the_model(tmp_path):
+    vae = AutoencoderTiny(encoder_block_out_channels=[4] * 4, decoder_block_out_channels=[4] * 4)
+    vae.save_config(tmp_path / 'vae')
+    path = Path(write_arch(tmp_path / 'arch')) / 'unet/config.json'
+    task = dict(class_embed_type='projection', projection_class_embeddings_input_dim=4)
+    path.write_text(json.dumps(json.loads(path.read_text()) | task | dict(in_channels=8, time_cond_proj_dim=6)))
+    arch = dict(unet=str(tmp_path / 'arch'), vae=str(tmp_path / 'vae'))
+    inputs = dict(extra_latents='marigold', guidance_scale=8.0, task_embedding=(1, 0))
+    model = nn.Module()
+    model.backbone = DiffusionUNet(arch, prompts=dict(type='MetaPrompts', num_prompts=2), **inputs).eval()
+    with torch.no_grad():
+        subjects = benchmark.inference_subjects(model, {}, torch.rand(1, 3, 64, 32))
+        assert subjects['floor']().sample.shape == (1, 4, 8, 4)
+        assert subjects['backbone']()[0].shape == (1, 8, 8, 4)
 
 
 def test_backbone_without_maps_gives_the_same_features(model):

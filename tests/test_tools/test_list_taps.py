@@ -1,10 +1,13 @@
 """The table of taps: what it counts is what the network computes."""
 
+import json
 import re
+from pathlib import Path
 
 import list_taps
 import pytest
 import torch
+from tiny_arch import write_arch
 from torch.utils.flop_counter import FlopCounterMode
 
 from mmdiffperc.models import DiffusionUNet
@@ -43,6 +46,23 @@ def test_table_of_an_architecture(arch, capsys):
     for tap in ('down_blocks.0.resnets.1', 'mid_block', 'up_blocks.1.attentions.1.transformer_blocks.0.attn2.to_q'):
         assert computed(arch, tap) / whole * 100 == pytest.approx(places[tap][-1], abs=0.1), tap
     assert f'{computed(arch) / 1e9:.4g} GFLOPs of the autoencoder' in total
+
+
+@pytest.mark.parametrize(
+    ('changes', 'options'),
+    [
+        (dict(in_channels=8), "extra_latents='marigold'"),
+        (dict(class_embed_type='projection', projection_class_embeddings_input_dim=4), 'task_embedding=(1, 0)'),
+    ],
+    ids=['Marigold', 'Lotus'],
+)
+def test_a_network_with_more_inputs(tmp_path, capsys, changes, options):
+    path = Path(write_arch(tmp_path / 'arch')) / 'unet/config.json'
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+    config = tmp_path / 'config.py'
+    config.write_text(f"model = dict(backbone=dict(type='DiffusionUNet', arch='{tmp_path}/arch', {options}))")
+    places, _ = table(str(config), capsys)
+    assert len(places) == 293
 
 
 def test_stars_are_the_taps_of_a_config(tiny_vpd, capsys):

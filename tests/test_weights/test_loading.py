@@ -566,6 +566,8 @@ NOT_NEEDED = [
     'first_stage_model.loss.logvar',
     'first_stage_model.model_ema.decay',
     'cond_stage_model.logit_scale',
+    'v_pred',
+    'ztsnr',
     'cond_stage_model.transformer.text_model.embeddings.position_ids',
 ]
 
@@ -607,11 +609,56 @@ def test_two_u_nets_in_one_file(source, target, kind, tmp_path):
         load_weights(tmp_path / 'sd.safetensors', unet=target['unet'])
 
 
+@pytest.mark.parametrize(
+    ('part', 'name', 'other'),
+    [
+        ('vae', 'encoder.mid_block.attentions.0.to_q.weight', 'encoder.mid_block.attentions.0.query.weight'),
+        ('text_encoder', 'final_layer_norm.bias', 'text_model.final_layer_norm.bias'),
+    ],
+)
+def test_old_and_new_name_of_one_weight(tmp_path, part, name, other):
+    source = _modules('sd1', seed=1)[part]
+    weights = source.state_dict()
+    save_file(weights | {other: weights[name] + 1}, tmp_path / 'both.safetensors')
+    with pytest.raises(ValueError, match=rf'both\.safetensors.*two sources of the {part}.*{other}'):
+        load_weights(tmp_path / 'both.safetensors', **{part: source})
+
+
+@pytest.mark.parametrize('prefix', ['unet.', 'module.'])
+def test_names_behind_a_prefix(tmp_path, prefix):
+    unet = _modules('sd1', seed=1)['unet']
+    weights = {prefix + name: weight for name, weight in unet.state_dict().items()}
+    save_file(weights | {'vae.weight': torch.ones(1)}, tmp_path / 'wrapped.safetensors')
+    with pytest.raises(ValueError, match=rf"wrapped\.safetensors[\s\S]*'{prefix}'"):
+        load_weights(tmp_path / 'wrapped.safetensors', unet=unet)
+
+
+def test_image_side_of_open_clip(tmp_path):
+    source, target = (_modules('sd2', seed)['text_encoder'] for seed in (1, 2))
+    weights = {
+        name.removeprefix(PREFIXES['open_clip']): weight for name, weight in _open_clip(source.state_dict()).items()
+    }
+    save_file(weights | {'visual.transformer.resblocks.0.ln_1.bias': torch.ones(1)}, tmp_path / 'clip.safetensors')
+    load_weights(tmp_path / 'clip.safetensors', text_encoder=target)
+    _assert_same(target, source)
+
+
 def test_folder_with_other_attention_heads(target, kind, tmp_path):
     """The weights have the same shapes."""
     _write_folder(dict(unet=UNet2DConditionModel(**UNETS[kind] | dict(attention_head_dim=8))), tmp_path)
     with pytest.raises(ValueError, match=r'unet/config\.json.*\[8, 8.*heads'):
         load_weights(tmp_path, unet=target['unet'])
+
+
+@pytest.mark.parametrize('layout', ['CompVis', 'folder'])
+def test_autoencoder_for_a_tiny_one(tmp_path, layout):
+    source, path = _modules('sd1', seed=1), tmp_path / 'sd.safetensors'
+    if layout == 'CompVis':
+        save_file(_compvis(source, 'sd1'), path)
+    else:
+        path = _write_folder(dict(vae=source['vae']), tmp_path)
+    with pytest.raises(ValueError, match='an autoencoder with 4.*TAESD'):
+        load_weights(path, vae=AutoencoderTiny(encoder_block_out_channels=[4] * 4, decoder_block_out_channels=[4] * 4))
 
 
 def test_autoencoder_of_sdxl(tmp_path):

@@ -1,3 +1,4 @@
+import copy
 import re
 
 import pytest
@@ -229,6 +230,10 @@ def test_an_adapter_of_layers_that_the_backbone_removed(tmp_path):
     save_lora(make_unet(r=3), tmp_path)
     ours, whole = make_unet(), make_unet()
     ours.up_blocks = ours.up_blocks[:2]
+    exchanged = copy.deepcopy(ours)
+    load_lora(exchanged, tmp_path)
+    removed = 'up_blocks.2', 'up_blocks.3'
+    assert trained(exchanged) == {name for name in trained(make_unet(r=3)) if not name.startswith(removed)}
     for unet in (ours, whole):
         apply_lora(unet, tmp_path)
     for name, weight in ours.state_dict().items():
@@ -243,6 +248,22 @@ def test_an_adapter_fills_the_one_that_the_model_was_built_with(tmp_path):
     apply_lora(ours, tmp_path)
     assert list(ours.state_dict()) == names
     torch.testing.assert_close(output_of(ours), output_of(source))
+
+
+def test_the_dropout_is_that_of_the_model(tmp_path):
+    save_lora(make_unet(r=3), tmp_path)
+    unet = make_unet(r=3, lora_dropout=0.3)
+    apply_lora(unet, tmp_path)
+    assert {layer.p for name, layer in unet.named_modules() if name.endswith('lora_dropout.default')} == {0.3}
+
+
+@pytest.mark.parametrize('load', [load_lora, apply_lora])
+def test_an_adapter_of_removed_layers_only(tmp_path, load):
+    save_lora(make_unet(r=3, target_modules=r'up_blocks\.2.*attn1\.to_q'), tmp_path)
+    unet = make_unet()
+    unet.up_blocks = unet.up_blocks[:2]
+    with pytest.raises(ValueError, match=rf'{tmp_path}.*up_blocks\.2.*removed'):
+        load(unet, tmp_path)
 
 
 @pytest.mark.parametrize('lora', [dict(r=4, lora_alpha=8), dict(r=3), dict(r=3, lora_alpha=6, attention='self')])

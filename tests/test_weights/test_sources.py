@@ -288,6 +288,12 @@ def test_two_sources_of_one_part(folder):
     assert len(locate(dict(unet=folder / 'unet'), ['unet']).files['unet']) == 1
 
 
+def test_two_files_of_one_part(folder):
+    put(folder / 'vae/model.safetensors')
+    with pytest.raises(ValueError, match="two sources of 'vae'.*vae/diffusion_pytorch_model.*vae/model"):
+        locate(folder, ['vae'])
+
+
 def test_a_variant_of_one_source_only(folder, tmp_path, caplog):
     vae = put(tmp_path / 'vae-ft-mse/diffusion_pytorch_model.safetensors')
     with heard(caplog):

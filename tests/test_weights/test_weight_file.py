@@ -67,7 +67,9 @@ def test_a_weight_that_is_not_finite_is_named(tensors, tmp_path, suffix, value):
         file.fill(Assignment(target, key) for key, target in targets.items())
 
 
-@pytest.mark.parametrize('tensor', [torch.ones(2, dtype=torch.complex64), torch.eye(2).to_sparse()])
+@pytest.mark.parametrize(
+    'tensor', [torch.ones(2, dtype=torch.complex64), torch.ones(2, dtype=torch.int8), torch.eye(2).to_sparse()]
+)
 def test_weights_that_are_not_real_or_not_plain(tmp_path, tensor):
     path = _write({'weight': tensor}, tmp_path, '.ckpt')
     with pytest.raises(ValueError, match=r'weights\.ckpt.*weight'):

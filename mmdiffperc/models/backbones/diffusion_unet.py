@@ -25,6 +25,7 @@ from mmdiffperc.models.config_checks import (
     check_given,
     check_out_strides,
     check_refine_steps,
+    check_text_encoder,
 )
 from mmdiffperc.models.layers.feature_resize import resize_features, resize_skip_connections
 from mmdiffperc.models.layers.feature_taps import Tap, feature_table, find_taps
@@ -229,6 +230,7 @@ class DiffusionUNet(BaseModule):
             )
         known = {name: known[name] for name in inspect.signature(kind).parameters if name in known}
         check_given(config, known)
+        check_text_encoder(config, self.init_cfg)
         return MODELS.build(config, default_args=known)
 
     def _select_taps(self, out_indices, taps) -> tuple[tuple[Tap, ...], ...]:

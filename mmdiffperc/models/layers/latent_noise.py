@@ -5,6 +5,7 @@ from typing import Literal
 import torch
 from mmengine.logging import MMLogger
 
+from mmdiffperc.models.config_checks import NUM_TIMESTEPS
 from mmdiffperc.weights.noise_schedule import load_schedule
 
 NoiseKind = Literal['none', 'fixed', 'random']
@@ -24,13 +25,17 @@ class LatentNoise:
             Defaults to True.
 
     Raises:
-        ValueError: ``arch`` is a folder without a noise schedule, and ``kind`` needs it.
+        ValueError: ``kind`` needs a noise schedule of 1000 timesteps, but ``arch`` is a folder without one.
     """
 
     def __init__(self, arch: str, kind: NoiseKind = 'none', seed: int = 0, scaled: bool = True):
         self.kind = kind
         self.seed = seed
         self.schedule = None if kind == 'none' else load_schedule(arch)
+        if self.schedule and (steps := self.schedule.config.num_train_timesteps) != NUM_TIMESTEPS:
+            raise ValueError(
+                f'arch={str(arch)!r}: its noise schedule has num_train_timesteps={steps}, not {NUM_TIMESTEPS}'
+            )
         if self.schedule and not scaled:
             MMLogger.get_current_instance().warning(
                 f'noise={kind!r} with scale_latents=False: unscaled latents are larger than those in the training, '

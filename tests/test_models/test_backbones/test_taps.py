@@ -12,6 +12,7 @@ from tiny_arch import write_arch
 
 from mmdiffperc.models import DiffusionUNet
 from mmdiffperc.weights.architectures import arch_folder, build_unet, build_vae
+from mmdiffperc.weights.lora import add_attention_lora, load_lora, save_lora
 
 PROMPTS = dict(type='MetaPrompts', num_prompts=5)
 IMAGES = (2, 3, 72, 40)  # latents of 9 x 5
@@ -133,6 +134,35 @@ def test_a_tap_is_the_output_of_the_adapter(arch, images, weights):
         (before,), (after,) = plain(images), adapted(images)
         change = layer.lora_B['default'](layer.lora_A['default'](normed[0])) * layer.scaling['default']
     torch.testing.assert_close(after - before, change.transpose(1, 2).unflatten(2, (3, 2)))
+
+
+@pytest.mark.parametrize('built', [dict(), dict(lora=dict(r=2)), dict(lora=dict(r=3))], ids=str)
+def test_taps_stay_when_an_adapter_is_exchanged(arch, images, weights, tmp_path, built):
+    """The file adapts all layers, of which the backbone has some."""
+    published = build_unet(arch)
+    add_attention_lora(published, r=2, init_lora_weights=False)
+    save_lora(published, tmp_path)
+    backbone = with_weights(build(arch, taps=[KEYS, MIDDLE], **built), weights).eval()
+    same = with_weights(build(arch, taps=[KEYS, MIDDLE], lora=dict(r=2)), weights).eval()
+    adapter = {f'unet.{name}': weight for name, weight in published.state_dict().items() if '.lora_' in name}
+    same.load_state_dict(same.state_dict() | {name: adapter[name] for name in same.state_dict() if name in adapter})
+    load_lora(backbone.unet, tmp_path)
+    with torch.no_grad():
+        for feature, expected in zip(backbone(images), same(images), strict=True):
+            torch.testing.assert_close(feature, expected)
+
+
+def test_taps_stay_when_init_cfg_fills_the_adapter(tmp_path, images):
+    unet = build_unet('tiny-sd')
+    add_attention_lora(unet, r=2, init_lora_weights=False)
+    save_lora(unet, tmp_path)
+    init_cfg = dict(type='Pretrained', checkpoint='tiny-sd', lora=str(tmp_path))
+    filled, fused = (build('tiny-sd', taps=[KEYS], init_cfg=init_cfg, lora=lora) for lora in (dict(r=2), None))
+    filled.init_weights()
+    fused.init_weights()
+    fused.prompts.load_state_dict(filled.prompts.state_dict())
+    with torch.no_grad():
+        torch.testing.assert_close(filled.eval()(images), fused.eval()(images), rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.parametrize('taps', [TAPS, [f'{BLOCK}.ff.net.0', f'{BLOCK}.attn2.to_q']], ids=['many', 'last inside'])
@@ -283,6 +313,7 @@ def test_random_noise_follows_the_seed_of_pytorch(scheduled, images):
         (dict(taps=[]), 'taps=[]'),
         (dict(taps='mid_block'), "taps='mid_block'"),
         (dict(taps=[3]), 'taps[0]=3'),
+        (dict(taps=[dict(module=[])]), 'taps[0].module=[]: expected a name, or a list of names'),
         (dict(taps=[dict(name='mid_block')]), "no argument 'name'"),
         (dict(taps=[dict(module='mid_block', tensor='queries')]), "taps[0].tensor='queries'"),
         (dict(taps=[dict(tensor='input')]), "'module'"),

@@ -2,6 +2,7 @@ import pytest
 import torch
 from diffusers import DDPMScheduler
 from logs import heard
+from tiny_arch import write_arch
 
 from mmdiffperc.models.layers import LatentNoise
 from mmdiffperc.weights.architectures import arch_folder
@@ -59,3 +60,10 @@ def test_unscaled_latents(caplog):
 def test_noise_needs_a_schedule(arch):
     with pytest.raises(ValueError, match='scheduler/scheduler_config.json'):
         LatentNoise(arch, 'fixed')
+
+
+def test_a_schedule_that_lacks_timesteps(tmp_path):
+    write_arch(tmp_path / 'arch')
+    DDPMScheduler(num_train_timesteps=100).save_config(tmp_path / 'arch/scheduler')
+    with pytest.raises(ValueError, match='num_train_timesteps=100.*1000'):
+        LatentNoise(str(tmp_path / 'arch'), 'fixed')

@@ -1,3 +1,5 @@
+from contextlib import nullcontext
+
 import pytest
 import torch
 
@@ -72,6 +74,14 @@ def test_the_backbone_fills_in_architecture_and_width():
     torch.testing.assert_close(features[0][1:], second[0], rtol=1e-4, atol=1e-4)  # each image its own sentence
     with pytest.raises(TypeError, match='sentences.*2'):
         backbone(images)
+
+
+@pytest.mark.parametrize(('checkpoint', 'works'), [('/models/sd', True), ('/models/other', False)])
+def test_two_sources_of_the_text_encoder(checkpoint, works):
+    parts = dict(unet='tiny-sd', vae='tiny-sd', text_encoder='/models/sd')
+    prompts = dict(type='TextPrompts', max_length=9, checkpoint=checkpoint)
+    with nullcontext() if works else pytest.raises(ValueError, match='/models/other.*/models/sd'), torch.device('meta'):
+        DiffusionUNet('tiny-sd', prompts=prompts, init_cfg=dict(type='Pretrained', checkpoint=parts))
 
 
 def test_pooled_embeddings_of_sdxl(archs):
