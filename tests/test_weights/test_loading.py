@@ -865,7 +865,7 @@ def test_a_layer_too_many_in_a_text_encoder_of_sdxl(archs, tmp_path, part):
     weights, target = _sdxl_file(_sdxl(archs['sdxl'], 1)), _sdxl(archs['sdxl'], 2)
     key = {
         'text_encoder': 'conditioner.embedders.0.transformer.text_model.encoder.layers.2.mlp.fc1.bias',
-        'text_encoder_2': 'conditioner.embedders.1.model.visual.ln_post.bias',
+        'text_encoder_2': 'conditioner.embedders.1.model.transformer.resblocks.4.ln_1.bias',
     }[part]
     save_file(weights | {key: torch.ones(3)}, tmp_path / 'sdxl.safetensors')
     with pytest.raises(ValueError, match=re.escape(key)):
