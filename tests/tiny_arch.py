@@ -80,3 +80,11 @@ def write_arch(folder: Path, name: str = 'sd1') -> str:
         (folder / part).mkdir(parents=True)
         (folder / part / 'config.json').write_text(json.dumps(dict(config, **changed)))
     return str(folder)
+
+
+def write_changed_arch(folder: Path, part: str, name: str = 'sd1', **changes) -> str:
+    """Write the configs of one of ``ARCHS`` with other entries in the config of a part."""
+    arch = write_arch(folder, name)
+    path = Path(arch, part, 'config.json')
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+    return arch

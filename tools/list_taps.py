@@ -25,7 +25,8 @@ from torch.utils.flop_counter import FlopCounterMode
 from mmdiffperc.command_line import CONFIG_SUFFIXES, add_shared, config_file, one_line_errors, positive, tool_parser
 from mmdiffperc.models import DiffusionUNet
 from mmdiffperc.models.layers import Tap, list_taps
-from mmdiffperc.weights.architectures import build_unet, pooled_width
+from mmdiffperc.weights.architectures import build_unet
+from mmdiffperc.weights.network_inputs import pooled_width
 
 
 class Compute(NamedTuple):

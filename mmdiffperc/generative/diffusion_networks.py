@@ -10,8 +10,9 @@ from mmdiffperc.models.checkpointing import enable_checkpointing, refuse_reentra
 from mmdiffperc.models.layers.image_check import REMEDY, check_form
 from mmdiffperc.models.layers.latent_autoencoder import LatentAutoencoder
 from mmdiffperc.models.layers.sentence_encoder import LONGEST, SentenceEncoder
-from mmdiffperc.weights.architectures import additional_inputs, build_unet
+from mmdiffperc.weights.architectures import build_unet
 from mmdiffperc.weights.lora import add_attention_lora
+from mmdiffperc.weights.network_inputs import additional_inputs
 
 CACHED_SENTENCES = 1024
 

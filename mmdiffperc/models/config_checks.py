@@ -22,7 +22,7 @@ from mmdiffperc.validation import (
     Text,
     options,
 )
-from mmdiffperc.weights.architectures import NUM_TIME_IDS
+from mmdiffperc.weights.network_inputs import NUM_TIME_IDS
 
 NUM_TIMESTEPS = 1000  # of the noise schedule that all of Stable Diffusion was trained with
 

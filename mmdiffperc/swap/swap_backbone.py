@@ -14,7 +14,8 @@ from mmengine.utils import get_installed_path, import_modules_from_strings
 from mmdiffperc.files import brief
 from mmdiffperc.models import DiffusionUNet
 from mmdiffperc.models.layers import feature_table
-from mmdiffperc.weights.architectures import SERVED_INPUTS, text_parts
+from mmdiffperc.weights.architectures import text_parts
+from mmdiffperc.weights.network_inputs import SERVED_INPUTS
 
 from .features import Feature, backbone_features, build_empty, neck_features
 from .heads import heads_of, read_by_heads, set_head_channels, set_neck_channels, set_num_classes

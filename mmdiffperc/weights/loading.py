@@ -7,9 +7,9 @@ from mmengine.logging import MMLogger
 from mmengine.model import BaseModule
 from torch import nn
 
-from .architectures import check_same_inputs, check_same_scaling
 from .assignment import plan_filling
 from .lora import apply_lora
+from .network_inputs import check_same_inputs, check_same_scaling
 from .sources import Checkpoint, Source, locate
 
 PARTS = ('unet', 'vae', 'text_encoder', 'text_encoder_2')

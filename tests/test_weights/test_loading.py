@@ -17,17 +17,11 @@ from transformers import CLIPTextConfig, CLIPTextModel
 
 from mmdiffperc.models.layers import SentenceEncoder
 from mmdiffperc.weights import loading
-from mmdiffperc.weights.architectures import (
-    build_text_encoder,
-    build_tokenizer,
-    build_unet,
-    build_vae,
-    overflows_in_half,
-    text_parts,
-)
+from mmdiffperc.weights.architectures import build_text_encoder, build_tokenizer, build_unet, build_vae, text_parts
 from mmdiffperc.weights.assignment import plan_filling
 from mmdiffperc.weights.compvis import PREFIXES, ema_key, open_clip_key, unet_key_map, vae_key_map
 from mmdiffperc.weights.loading import initialise, load_weights
+from mmdiffperc.weights.network_inputs import overflows_in_half
 from mmdiffperc.weights.sources import locate
 
 UNETS = {

@@ -38,10 +38,11 @@ from mmdiffperc.models.layers.untapped import remove_untapped
 from mmdiffperc.models.prompts.base_prompts import CATEGORY, BasePrompts, split_inputs
 from mmdiffperc.registry import MODELS
 from mmdiffperc.validation import NonNegativeInt, PositiveFloat, Strides, validated
-from mmdiffperc.weights.architectures import TOKENIZERS, build_unet, pooled_width, text_parts
+from mmdiffperc.weights.architectures import TOKENIZERS, build_unet, text_parts
 from mmdiffperc.weights.completeness import Completeness
 from mmdiffperc.weights.loading import initialise
 from mmdiffperc.weights.lora import add_lora, train_dropout
+from mmdiffperc.weights.network_inputs import pooled_width
 from mmdiffperc.weights.recipes import warn_of_other_settings
 from mmdiffperc.weights.shipped_autoencoder import complete_autoencoder
 

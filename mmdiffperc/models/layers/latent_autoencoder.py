@@ -10,7 +10,8 @@ from torch import nn
 
 from mmdiffperc.models.config_checks import Arch, InputScale
 from mmdiffperc.validation import validated
-from mmdiffperc.weights.architectures import build_vae, latent_scaling, overflows_in_half
+from mmdiffperc.weights.architectures import build_vae, latent_scaling
+from mmdiffperc.weights.network_inputs import overflows_in_half
 
 from .image_check import ImageCheck
 

@@ -8,7 +8,7 @@ from torch import nn
 
 from mmdiffperc.models.config_checks import EXTRA_LATENTS, ExtraLatents, TaskEmbedding, TimeIds
 from mmdiffperc.validation import PositiveFloat, validated
-from mmdiffperc.weights.architectures import SERVED_INPUTS, WITH_DEFAULT, additional_inputs
+from mmdiffperc.weights.network_inputs import SERVED_INPUTS, WITH_DEFAULT, additional_inputs
 
 FILLERS = ('noise', 'zeros')
 _NOISE_SEED = 0

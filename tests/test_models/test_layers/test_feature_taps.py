@@ -5,7 +5,8 @@ import pytest
 import torch
 
 from mmdiffperc.models.layers import Recorder, Tap, feature_table, find_taps, list_taps
-from mmdiffperc.weights.architectures import build_unet, pooled_width
+from mmdiffperc.weights.architectures import build_unet
+from mmdiffperc.weights.network_inputs import pooled_width
 
 LAST = 'up_blocks.1.attentions.1'
 BLOCK = f'{LAST}.transformer_blocks.0'
