@@ -167,6 +167,16 @@ def test_the_unet_can_be_compiled(tool, whole, begun, monkeypatch):
         assert torch.equal(value, averages(begun, 'unet')[name]), name
 
 
+def test_the_unet_trains_the_noisiest_of_several_timesteps(tool, begun, monkeypatch):
+    original, seen = tool.velocity_loss, []
+    monkeypatch.setattr(tool, 'velocity_loss', lambda *args: seen.append(args[4]) or original(*args))
+    for draws in ('1', '4'):
+        (begun / 'unet.pt').unlink()
+        assert run(tool, begun, '--timestep-draws', draws) == 0
+    one, _, _, most, *_ = seen  # of the first steps; the third call of each run is on held-out scenes
+    assert (most >= one).all() and (most > one).any()  # the first of the four is the same one
+
+
 def test_tiny_autoencoder_learns_the_scaled_latents(tool, whole, begun):
     assert run(tool, begun, '--tiny-autoencoder-steps', str(STEPS)) == 0
     tiny = AutoencoderTiny.from_pretrained(begun / 'tiny-autoencoder', torch_dtype=torch.float32).eval()
