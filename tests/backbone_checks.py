@@ -10,7 +10,7 @@ def loss_of(features):
 
 
 def check_copy(backbone, images):
-    """A copy has taps and maps of its own, as the moving average of a model needs it."""
+    """A deep copy, such as the moving average of a model, has separate taps and maps."""
     duplicate = copy.deepcopy(backbone)
     with torch.no_grad():
         expected = backbone(images)

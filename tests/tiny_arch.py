@@ -4,7 +4,9 @@ import json
 import shutil
 from pathlib import Path
 
-from mmdiffperc.weights.architectures import arch_folder
+import torch
+
+from mmdiffperc.weights.architectures import arch_folder, build_text_encoder, build_unet, build_vae, text_parts
 
 _VAE = dict(block_out_channels=[8, 16, 24, 32], layers_per_block=1, norm_num_groups=4)
 _TEXT_ENCODER = dict(intermediate_size=28, num_hidden_layers=2, num_attention_heads=4)
@@ -88,3 +90,13 @@ def write_changed_arch(folder: Path, part: str, name: str = 'sd1', **changes) ->
     path = Path(arch, part, 'config.json')
     path.write_text(json.dumps(json.loads(path.read_text()) | changes))
     return arch
+
+
+def write_diffusers_folder(folder: Path, arch: str) -> str:
+    """Write a diffusers folder with random weights, as a user would download one."""
+    torch.manual_seed(3)
+    build_unet(arch).save_pretrained(folder / 'unet')
+    build_vae(arch).save_pretrained(folder / 'vae')
+    for part in text_parts(arch):
+        build_text_encoder(arch, part).save_pretrained(folder / part)
+    return str(folder)

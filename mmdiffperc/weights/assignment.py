@@ -172,6 +172,10 @@ def _compvis_vae_names(module: nn.Module) -> KeysOf:
 
 _SGM = 'conditioner.embedders.0.model.'  # Stable Diffusion 2.x as Stability's generative-models saves it, SD-Turbo too
 _CLIP, _SDXL_CLIP = (PREFIXES[name].removesuffix('text_model.') for name in ('clip', 'sdxl_clip'))
+_BARE_TEXT = [
+    _Layout(r'transformer\.resblocks\.', '', _open_clip_names),
+    _Layout(r'(text_model\.)?(embeddings|encoder\.layers)\.', '', _text_names),
+]
 # The last layout of each part is assumed if there is no mark.
 _LAYOUTS = {
     'unet': [
@@ -189,13 +193,11 @@ _LAYOUTS = {
         _Layout(re.escape(_SGM), _SGM, _open_clip_names),
         _Layout(re.escape(_CLIP), _CLIP, _text_names),
         _Layout(re.escape(_SDXL_CLIP), _SDXL_CLIP, _text_names),
-        _Layout(r'transformer\.resblocks\.', '', _open_clip_names),
-        _Layout(r'(text_model\.)?(embeddings|encoder\.layers)\.', '', _text_names),
+        *_BARE_TEXT,
     ],
     'text_encoder_2': [
         _Layout(re.escape(PREFIXES['sdxl_open_clip']), PREFIXES['sdxl_open_clip'], _open_clip_names),
-        _Layout(r'transformer\.resblocks\.', '', _open_clip_names),
-        _Layout(r'(text_model\.)?(embeddings|encoder\.layers)\.', '', _text_names),
+        *_BARE_TEXT,
     ],
 }
 _ALL_PREFIXES = tuple({layout.prefix for layouts in _LAYOUTS.values() for layout in layouts} - {''})

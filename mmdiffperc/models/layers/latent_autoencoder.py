@@ -25,8 +25,9 @@ class LatentAutoencoder(nn.Module):
     It is frozen: its parameters carry no gradient and it stays in evaluation mode.
 
     An ``AutoencoderTiny`` (`TAESD <https://github.com/madebyollin/taesd>`_) imitates the *scaled* latents. Without
-    ``scale_latents``, its latents are divided by the scaling factor of the U-Net's family. With gradient checkpointing,
-    diffusers would not map its images from [-1, 1] to [0, 1]; encoding without gradients avoids this.
+    ``scale_latents``, its latents are divided by the scaling factor that the U-Net was trained with, see
+    :func:`.latent_scaling`. With gradient checkpointing, diffusers would not map its images from [-1, 1] to [0, 1];
+    encoding without gradients avoids this.
 
     Args:
         arch (str | dict): Architecture preset, folder or parts, see :func:`.arch_folder`.

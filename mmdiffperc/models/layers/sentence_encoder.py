@@ -31,7 +31,7 @@ class Encoded(NamedTuple):
 
     Args:
         states (Tensor): Hidden states of all tokens ``(B, K, C)``, which the U-Net reads as prompts.
-        summary (Tensor): One embedding per sentence ``(B, C)`` that can be a prompt by itself.
+        summary (Tensor): One embedding per sentence ``(B, C)``, for a prompt that consists of one embedding.
         pooled (Tensor): Pooled embeddings ``(B, P)``, which the U-Net of SDXL reads in addition. Without SDXL, ``P`` is
             0.
     """

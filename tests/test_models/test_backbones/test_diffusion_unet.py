@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from backbone_checks import check_copy, loss_of
 from logs import heard
 from mmengine.runner import load_checkpoint
+from tiny_arch import write_diffusers_folder
 
 from mmdiffperc.models import DiffusionUNet
 from mmdiffperc.weights.architectures import build_text_encoder, build_tokenizer, build_unet, build_vae
@@ -28,12 +29,7 @@ def gradients(backbone):
 @pytest.fixture(scope='module')
 def diffusers_folder(arch, tmp_path_factory):
     """A diffusers folder with random weights, as a user would download one."""
-    folder = tmp_path_factory.mktemp('stable_diffusion')
-    torch.manual_seed(3)
-    build_unet(arch).save_pretrained(folder / 'unet')
-    build_vae(arch).save_pretrained(folder / 'vae')
-    build_text_encoder(arch).save_pretrained(folder / 'text_encoder')
-    return str(folder)
+    return write_diffusers_folder(tmp_path_factory.mktemp('stable_diffusion'), arch)
 
 
 @pytest.mark.parametrize(

@@ -8,10 +8,11 @@ import torch
 import torch.nn.functional as F
 from backbone_checks import check_copy, loss_of
 from logs import heard
+from tiny_arch import write_diffusers_folder
 
 from mmdiffperc.models import DiffusionUNet, LatentAutoencoder
 from mmdiffperc.models.layers import SentenceEncoder
-from mmdiffperc.weights.architectures import build_text_encoder, build_unet, build_vae, text_parts
+from mmdiffperc.weights.architectures import build_unet
 
 CLASSES = dict(type='ClassPrompts', classes=['sky', 'sea', 'sand'], templates=['a {}', 'the {}'])
 LEARNED = dict(type='MetaPrompts', num_prompts=5)
@@ -33,13 +34,7 @@ def images():
 @pytest.fixture(scope='module')
 def folder(sdxl, tmp_path_factory):
     """A diffusers folder of SDXL with random weights."""
-    folder = tmp_path_factory.mktemp('sdxl')
-    torch.manual_seed(3)
-    build_unet(sdxl).save_pretrained(folder / 'unet')
-    build_vae(sdxl).save_pretrained(folder / 'vae')
-    for part in text_parts(sdxl):
-        build_text_encoder(sdxl, part).save_pretrained(folder / part)
-    return str(folder)
+    return write_diffusers_folder(tmp_path_factory.mktemp('sdxl'), sdxl)
 
 
 @pytest.mark.parametrize(
