@@ -5,6 +5,8 @@ from .coloured_segmentation import ColouredSegMetric
 from .deterministic_diffusion import DeterministicDiffusion, PixelRegression
 from .deterministic_process import DeterministicProcess
 from .diffusion_networks import DiffusionNetworks
+from .listed_targets import ListedTargetDataset
+from .published_targets import LoadPublishedTarget
 from .save_lora_hook import SaveLoRAHook
 from .target_codec import TargetCodec
 from .target_dataset import ImageTargetDataset, LoadTarget, PackTargetInputs
@@ -20,6 +22,8 @@ __all__ = [
     'DiffusionNetworks',
     'ImageErrorMetric',
     'ImageTargetDataset',
+    'ListedTargetDataset',
+    'LoadPublishedTarget',
     'LoadTarget',
     'NormalMapMetric',
     'PackTargetInputs',

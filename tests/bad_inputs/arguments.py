@@ -55,6 +55,8 @@ GIVEN = {
     'FinerLevelNeck': dict(in_channels=[8, 8]),
     'ImageTargetDataset': dict(data_prefix=dict(img_path='images')),
     'KITTIDepthDataset': dict(ann_file='split.txt'),
+    'ListedTargetDataset': dict(ann_file='split.txt'),
+    'LoadPublishedTarget': dict(format='nyu_depth'),
     'MaskedCrossEntropyLoss': dict(class_weight=[1.0, 2.0]),
     'MetaPrompts': dict(num_prompts=3, embed_dims=8),
     'MetaPromptsDepthHead': dict(in_channels=3),
