@@ -12,6 +12,7 @@ from typing import Annotated, Literal
 import numpy as np
 from pydantic import Field
 
+from mmdiffperc.inference.writers import encode_png
 from mmdiffperc.registry import TRANSFORMS
 from mmdiffperc.validation import Expected, Listed, PositiveOrInfinite, validated
 
@@ -31,7 +32,7 @@ SHORTEST = 0.5  # length of a vector that is a normal
 Size = tuple[int, int]
 
 
-def integer_depth(content: bytes, name: str, size: Size, unit: float) -> np.ndarray:
+def integer_depth(content: bytes, name: str, size: Size | None = None, *, unit: float) -> np.ndarray:
     """Read depth from a 16-bit image whose numbers have a unit in metres."""
     depth = decode_target(content, name)
     _expect(
@@ -40,7 +41,7 @@ def integer_depth(content: bytes, name: str, size: Size, unit: float) -> np.ndar
     return depth * unit
 
 
-def array_depth(content: bytes, name: str, size: Size) -> np.ndarray:
+def array_depth(content: bytes, name: str, size: Size | None = None) -> np.ndarray:
     """Read depth in metres from an npy or npz with one channel."""
     depth = decode_target(content, name)
     is_map = depth.dtype.kind == 'f' and depth.shape[2:] in ((), (1,))
@@ -55,26 +56,26 @@ def raw_depth(content: bytes, name: str, size: Size) -> np.ndarray:
     return np.frombuffer(content, '<f4').reshape(size)
 
 
-def sintel_depth(content: bytes, name: str, size: Size) -> np.ndarray:
+def sintel_depth(content: bytes, name: str, size: Size | None = None) -> np.ndarray:
     """Read a dpt: its tag, the width, the height, and 32-bit numbers in the order of the rows."""
     _expect(content[:4] == DPT and len(content) >= 12, f'a dpt file, which begins with {DPT}, got {content[:8]}', name)
     width, height = struct.unpack('<2i', content[4:12])
     return raw_depth(content[12:], name, (height, width))
 
 
-def hypersim_depth(content: bytes, name: str, size: Size) -> np.ndarray:
+def hypersim_depth(content: bytes, name: str, size: Size | None = None) -> np.ndarray:
     """Read the distance from the camera in HDF5, which becomes planar depth, or planar depth in millimetres."""
     if not content.startswith(HDF5):
-        return integer_depth(content, name, size, MILLIMETRE)
+        return integer_depth(content, name, unit=MILLIMETRE)
     distance = read_hdf5(content, name)
     _expect(distance.ndim == 2, f'distances (height, width), got {_described(distance)}', name)
     return planar_depth(distance.astype(np.float64), hypersim_camera(distance.shape))
 
 
-def hypersim_normals(content: bytes, name: str, size: Size) -> np.ndarray:
+def hypersim_normals(content: bytes, name: str, size: Size | None = None) -> np.ndarray:
     """Read normals in HDF5, and turn those that point away from the camera; or converted normals."""
     if not content.startswith(HDF5):
-        return image_normals(content, name, size)
+        return image_normals(content, name)
     normals = read_hdf5(content, name)
     _expect(normals.shape[2:] == (3,), f'normals (height, width, 3), got {_described(normals)}', name)
     return face_camera(normals.astype(np.float64), hypersim_camera(normals.shape[:2]))
@@ -85,21 +86,23 @@ def hypersim_camera(size: Size) -> Intrinsics:
     return Intrinsics.centred(HYPERSIM_FOCAL * size[1], *size)
 
 
-def virtual_kitti_depth(content: bytes, name: str, size: Size) -> np.ndarray:
+def virtual_kitti_depth(content: bytes, name: str, size: Size | None = None) -> np.ndarray:
     """Read depth in centimetres; the sky is unknown."""
-    depth = integer_depth(content, name, size, CENTIMETRE)
+    depth = integer_depth(content, name, unit=CENTIMETRE)
     return np.where(depth >= VIRTUAL_KITTI_SKY * CENTIMETRE, np.nan, depth)
 
 
-def virtual_kitti_normals(content: bytes, name: str, size: Size) -> np.ndarray:
+def virtual_kitti_normals(content: bytes, name: str, size: Size | None = None) -> np.ndarray:
     """Derive normals from depth, or read derived ones."""
     if decode_target(content, name).ndim == 3:
-        return image_normals(content, name, size)
-    depth = virtual_kitti_depth(content, name, size)
+        return image_normals(content, name)
+    depth = virtual_kitti_depth(content, name)
     return normals_from_depth(depth, Intrinsics.centred(VIRTUAL_KITTI_FOCAL * depth.shape[1], *depth.shape))
 
 
-def image_normals(content: bytes, name: str, size: Size, signs: tuple[int, int, int] = (1, 1, 1)) -> np.ndarray:
+def image_normals(
+    content: bytes, name: str, size: Size | None = None, *, signs: tuple[int, int, int] = (1, 1, 1)
+) -> np.ndarray:
     """Read normals from an image of 8 or 16 bits that holds ``(n + 1) / 2``, and black where they are unknown."""
     image = decode_target(content, name)
     is_image = image.dtype in (np.uint8, np.uint16) and image.shape[2:] == (3,)
@@ -108,7 +111,28 @@ def image_normals(content: bytes, name: str, size: Size, signs: tuple[int, int, 
     return np.where(image.any(-1, keepdims=True), normals * signs, 0)
 
 
-def array_normals(content: bytes, name: str, size: Size) -> np.ndarray:
+def encode_normals(normals: np.ndarray) -> bytes:
+    """Encode unit normals ``(H, W, 3)``, zeros where they are unknown, as a 16-bit PNG for :func:`image_normals`."""
+    known = normals.any(-1, keepdims=True)
+    return encode_png(np.where(known, np.round((normals + 1) / 2 * 65535), 0).astype(np.uint16))
+
+
+def unit_normals(normals: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Divide normals by their lengths.
+
+    Args:
+        normals (np.ndarray): ``(H, W, 3)`` of any length; zeros or NaN where they are unknown.
+
+    Returns:
+        tuple[np.ndarray, np.ndarray]: Unit normals ``(H, W, 3)``, zeros where they are unknown, and which are known,
+        boolean ``(H, W)``.
+    """
+    length = np.linalg.norm(normals.astype(np.float64), axis=-1)
+    known = (length > SHORTEST) & np.isfinite(length)
+    return np.where(known[..., None], normals, 0) / np.where(known, length, 1)[..., None], known
+
+
+def array_normals(content: bytes, name: str, size: Size | None = None) -> np.ndarray:
     """Read normals from an npy or npz."""
     normals = decode_target(content, name)
     is_map = normals.dtype.kind == 'f' and normals.shape[2:] == (3,)
@@ -116,7 +140,7 @@ def array_normals(content: bytes, name: str, size: Size) -> np.ndarray:
     return normals
 
 
-def ibims_depth(content: bytes, name: str, size: Size) -> np.ndarray:
+def ibims_depth(content: bytes, name: str, size: Size | None = None) -> np.ndarray:
     """Read depth in metres from a mat; pixels outside of the masks, and transparent ones, are unknown."""
     scipy_io = import_reader('scipy.io', 'iBims-1')
     with damage_named(name, 'a mat file of iBims-1, with data.depth, data.mask_invalid and data.mask_transp'):
@@ -169,7 +193,7 @@ def _described(array):
     return f'{array.dtype} of {array.shape}'
 
 
-# From the content of a file, its name and the size of its image to depth or normals, which may be NaN.
+# From the content of a file, its name and the size of its image to depth or normals, NaN or 0 where they are unknown.
 FORMATS: dict[str, Callable[[bytes, str, Size], np.ndarray]] = {
     'diode_depth': array_depth,
     'dsine_normals': partial(image_normals, signs=LEFT_UP_BACK),
@@ -224,7 +248,8 @@ class LoadPublishedTarget:
     Required keys: ``target_path`` and ``target_key``, and possibly ``mask_path`` and ``mask_key``, from
     ``ListedTargetDataset``; and ``ori_shape``. Without ``target_path``, for instance with your own image in a test
     pipeline, the transform does nothing. Added keys: ``gt_target``, ``(H, W)`` or ``(H, W, 3)`` in single precision, 0
-    where it is invalid, and ``gt_valid``, ``(H, W)`` in 8 bits, 1 where it is valid. Modified key: ``seg_fields``.
+    where it is invalid, and ``gt_valid``, ``(H, W)`` in 8 bits, 1 where it is valid; for normals, ``normal_fields``.
+    Modified key: ``seg_fields``.
 
     Args:
         format (str): One of the formats above.
@@ -252,9 +277,11 @@ class LoadPublishedTarget:
             return results
         size = tuple(results['ori_shape'])
         target = self._load(self.read, results['target_path'], results['target_key'], size)
-        target, valid = self._depth(target) if target.ndim == 2 else self._normals(target)
+        target, valid = self._depth(target) if target.ndim == 2 else unit_normals(target)
         if 'mask_path' in results:
             valid &= self._load(_read_mask, results['mask_path'], results['mask_key'], size)
+        if target.ndim == 3:
+            results.setdefault('normal_fields', []).append('gt_target')
         target[~valid] = 0
         results.update(gt_target=target.astype(np.float32), gt_valid=valid.astype(np.uint8))
         results.setdefault('seg_fields', []).extend(['gt_target', 'gt_valid'])
@@ -276,13 +303,7 @@ class LoadPublishedTarget:
         with np.errstate(invalid='ignore'):  # comparisons with NaN are false
             return depth.astype(np.float64), (depth > nearest) & (depth < farthest)
 
-    @staticmethod
-    def _normals(normals):
-        length = np.linalg.norm(normals.astype(np.float64), axis=-1)
-        valid = (length > SHORTEST) & np.isfinite(length)
-        return normals / np.where(valid, length, 1)[..., None], valid
 
-
-def _read_mask(content: bytes, name: str, size: Size) -> np.ndarray:
+def _read_mask(content: bytes, name: str, size: Size | None = None) -> np.ndarray:
     mask = decode_target(content, name)
-    return mask.reshape(*mask.shape[:2], -1).any(-1)
+    return (np.atleast_3d(mask) > 0).any(-1)
