@@ -8,9 +8,10 @@ from .diffusion_networks import DiffusionNetworks
 from .losses import AngularLoss, GradientMatchingLoss, ImageLoss, LatentLoss, ScaleShiftInvariantLoss, TargetLoss
 from .save_lora_hook import SaveLoRAHook
 from .target_codec import TargetCodec
-from .target_dataset import ImageTargetDataset, LoadTarget, PackTargetInputs
+from .target_dataset import ImageTargetDataset
 from .target_inferencer import TargetInferencer
 from .target_metrics import DepthMapMetric, ImageErrorMetric, NormalMapMetric
+from .target_transforms import LoadTarget, PackTargetInputs
 
 __all__ = [
     'AngularLoss',
