@@ -6,22 +6,28 @@ from .deterministic_diffusion import DeterministicDiffusion, PixelRegression
 from .deterministic_process import DeterministicProcess
 from .diffusion_networks import DiffusionNetworks
 from .listed_targets import ListedTargetDataset
+from .losses import AngularLoss, GradientMatchingLoss, ImageLoss, LatentLoss, ScaleShiftInvariantLoss, TargetLoss
 from .published_targets import LoadPublishedTarget
 from .save_lora_hook import SaveLoRAHook
 from .target_codec import TargetCodec
-from .target_dataset import ImageTargetDataset, LoadTarget, PackTargetInputs
+from .target_dataset import ImageTargetDataset
 from .target_inferencer import TargetInferencer
 from .target_metrics import DepthMapMetric, ImageErrorMetric, NormalMapMetric
+from .target_transforms import LoadTarget, PackTargetInputs
 
 __all__ = [
+    'AngularLoss',
     'ColourJitterJPEG',
     'ColouredSegMetric',
     'DepthMapMetric',
     'DeterministicDiffusion',
     'DeterministicProcess',
     'DiffusionNetworks',
+    'GradientMatchingLoss',
     'ImageErrorMetric',
+    'ImageLoss',
     'ImageTargetDataset',
+    'LatentLoss',
     'ListedTargetDataset',
     'LoadPublishedTarget',
     'LoadTarget',
@@ -29,6 +35,8 @@ __all__ = [
     'PackTargetInputs',
     'PixelRegression',
     'SaveLoRAHook',
+    'ScaleShiftInvariantLoss',
     'TargetCodec',
     'TargetInferencer',
+    'TargetLoss',
 ]
