@@ -16,8 +16,9 @@ from mmdiffperc.inference.writers import encode_png
 from mmdiffperc.registry import TRANSFORMS
 from mmdiffperc.validation import Expected, Listed, PositiveOrInfinite, validated
 
+from .normal_axes import to_inside
 from .normals_from_depth import Intrinsics, face_camera, normals_from_depth, planar_depth
-from .target_files import MOST_BYTES, decode_target
+from .target_files import MOST_BYTES, decode_target, to_signed_range
 
 HDF5 = b'\x89HDF\r\n\x1a\n'  # how such files begin
 DPT = b'PIEH'
@@ -26,7 +27,6 @@ MILLIMETRE, CENTIMETRE, KITTI_UNIT = 1e-3, 1e-2, 1 / 256
 HYPERSIM_FOCAL = 886.81 / 1024
 VIRTUAL_KITTI_FOCAL = 725.0087 / 1242
 VIRTUAL_KITTI_SKY = 65535
-LEFT_UP_BACK = (-1, 1, 1)  # turns x from left to right
 SHORTEST = 0.5  # length of a vector that is a normal
 
 Size = tuple[int, int]
@@ -75,7 +75,7 @@ def hypersim_depth(content: bytes, name: str, size: Size | None = None) -> np.nd
 def hypersim_normals(content: bytes, name: str, size: Size | None = None) -> np.ndarray:
     """Read normals in HDF5, and turn those that point away from the camera; or converted normals."""
     if not content.startswith(HDF5):
-        return image_normals(content, name)
+        return stored_normals(content, name)
     normals = read_hdf5(content, name)
     _expect(normals.shape[2:] == (3,), f'normals (height, width, 3), got {_described(normals)}', name)
     return face_camera(normals.astype(np.float64), hypersim_camera(normals.shape[:2]))
@@ -95,24 +95,23 @@ def virtual_kitti_depth(content: bytes, name: str, size: Size | None = None) -> 
 def virtual_kitti_normals(content: bytes, name: str, size: Size | None = None) -> np.ndarray:
     """Derive normals from depth, or read derived ones."""
     if decode_target(content, name).ndim == 3:
-        return image_normals(content, name)
+        return stored_normals(content, name)
     depth = virtual_kitti_depth(content, name)
     return normals_from_depth(depth, Intrinsics.centred(VIRTUAL_KITTI_FOCAL * depth.shape[1], *depth.shape))
 
 
-def image_normals(
-    content: bytes, name: str, size: Size | None = None, *, signs: tuple[int, int, int] = (1, 1, 1)
-) -> np.ndarray:
-    """Read normals from an image of 8 or 16 bits that holds ``(n + 1) / 2``, and black where they are unknown."""
-    image = decode_target(content, name)
-    is_image = image.dtype in (np.uint8, np.uint16) and image.shape[2:] == (3,)
-    _expect(is_image, f'normals as an RGB image of 8 or 16 bits, got {_described(image)}', name)
-    normals = image / (np.iinfo(image.dtype).max / 2) - 1
-    return np.where(image.any(-1, keepdims=True), normals * signs, 0)
+def stored_normals(content: bytes, name: str, size: Size | None = None, *, axes: str = 'RUB') -> np.ndarray:
+    """Read normals as numbers in [-1, 1], or as ``(n + 1) / 2`` in an image; zeros and black mean unknown.
+
+    ``axes`` are the axes of the file, see :mod:`mmdiffperc.generative.normal_axes`.
+    """
+    stored = decode_target(content, name)
+    _expect(stored.shape[2:] == (3,), f'normals (height, width, 3), got {_described(stored)}', name)
+    return np.where(stored.any(-1, keepdims=True), to_signed_range(stored, name) @ to_inside(axes).T, 0)
 
 
 def encode_normals(normals: np.ndarray) -> bytes:
-    """Encode unit normals ``(H, W, 3)``, zeros where they are unknown, as a 16-bit PNG for :func:`image_normals`."""
+    """Encode unit normals ``(H, W, 3)``, zeros where they are unknown, as a 16-bit PNG for :func:`stored_normals`."""
     known = normals.any(-1, keepdims=True)
     return encode_png(np.where(known, np.round((normals + 1) / 2 * 65535), 0).astype(np.uint16))
 
@@ -130,14 +129,6 @@ def unit_normals(normals: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     length = np.linalg.norm(normals.astype(np.float64), axis=-1)
     known = (length > SHORTEST) & np.isfinite(length)
     return np.where(known[..., None], normals, 0) / np.where(known, length, 1)[..., None], known
-
-
-def array_normals(content: bytes, name: str, size: Size | None = None) -> np.ndarray:
-    """Read normals from an npy or npz."""
-    normals = decode_target(content, name)
-    is_map = normals.dtype.kind == 'f' and normals.shape[2:] == (3,)
-    _expect(is_map, f'normals as floating-point numbers (height, width, 3), got {_described(normals)}', name)
-    return normals
 
 
 def ibims_depth(content: bytes, name: str, size: Size | None = None) -> np.ndarray:
@@ -196,13 +187,13 @@ def _described(array):
 # From the content of a file, its name and the size of its image to depth or normals, NaN or 0 where they are unknown.
 FORMATS: dict[str, Callable[[bytes, str, Size], np.ndarray]] = {
     'diode_depth': array_depth,
-    'dsine_normals': partial(image_normals, signs=LEFT_UP_BACK),
+    'dsine_normals': partial(stored_normals, axes='DSINE'),
     'eth3d_depth': raw_depth,
     'hypersim_depth': hypersim_depth,
     'hypersim_normals': hypersim_normals,
     'ibims_depth': ibims_depth,
     'kitti_depth': partial(integer_depth, unit=KITTI_UNIT),
-    'marigold_normals': array_normals,
+    'marigold_normals': partial(stored_normals, axes='Marigold'),
     'nyu_depth': partial(integer_depth, unit=MILLIMETRE),
     'scannet_depth': partial(integer_depth, unit=MILLIMETRE),
     'sintel_depth': sintel_depth,

@@ -9,9 +9,11 @@ import h5py
 import numpy as np
 import pytest
 import scipy.io
+import torch
+from mmengine.registry import init_default_scope
 
 from mmdiffperc.evaluation.normals import angles_between
-from mmdiffperc.generative import LoadPublishedTarget
+from mmdiffperc.generative import ListedTargetDataset, LoadPublishedTarget
 from mmdiffperc.generative.published_targets import FORMATS
 from mmdiffperc.inference.writers import encode_png
 from mmdiffperc.toy_scenes.render import render
@@ -137,6 +139,31 @@ def test_reading_gives_the_truth(tmp_path, renderings, name, case):
         assert np.median(angles) < 7 and (target[known] * scene.normals[known]).sum(-1).mean() > 0.98
     else:
         assert angles.max() <= tolerance
+
+
+def test_targets_in_a_training_pipeline(tmp_path, renderings):
+    """They are resized, cropped and flipped with the image, whose red and green channels are their x and y."""
+    scene = renderings['dsine_normals']
+    (tmp_path / 'normals.png').write_bytes(picture(scene.normals * (-1, 1, 1), np.uint8))
+    (tmp_path / 'image.png').write_bytes(picture(scene.normals, np.uint8))
+    (tmp_path / 'split.txt').write_text('image.png normals.png')
+    init_default_scope('mmseg')
+    pipeline = [
+        dict(type='LoadImageFromFile'),
+        dict(type='LoadPublishedTarget', format='dsine_normals'),
+        dict(type='Resize', scale=(64, 48), interpolation='nearest'),
+        dict(type='RandomCrop', crop_size=(40, 50)),
+        dict(type='RandomFlip', prob=1.0),
+        dict(type='PackTargetInputs'),
+    ]
+    (packed,) = ListedTargetDataset(ann_file='split.txt', data_root=str(tmp_path), pipeline=pipeline)
+    sample = packed['data_samples']
+    assert sample.gt_target.data.shape == (3, 40, 50) and sample.gt_valid.data.dtype == torch.bool
+    known = sample.gt_valid.data[0]
+    seen = (packed['inputs'].flip(0).float() / 127.5 - 1)[:, known]
+    seen[0] *= -1  # of the mirrored scene
+    torch.testing.assert_close(sample.gt_target.data[:, known], seen, atol=0.02, rtol=0)
+    assert 0 < known.float().mean() <= 1 and (sample.gt_target.data[:, ~known] == 0).all()
 
 
 def test_every_format_is_tested():
