@@ -48,7 +48,7 @@ class Published(NamedTuple):
     size: tuple[int, int] | None = None
 
 
-NYU_SIZE, CITYSCAPES_SIZE = (480, 640), (1024, 2048)
+NYU_SIZE, CITYSCAPES_SIZE, HYPERSIM_SIZE, VIRTUAL_KITTI_SIZE = (480, 640), (1024, 2048), (768, 1024), (375, 1242)
 # The list or the folder that defines a split, and for the sentences of RefCOCO also the name of the split.
 PUBLISHED = {
     'data/ade/ADEChallengeData2016/images/training': Published(20210),
@@ -62,6 +62,10 @@ PUBLISHED = {
     'data/nyu/images/test': Published(654, NYU_SIZE),
     'data/kitti/train.txt': Published(23158),
     'data/kitti/test.txt': Published(652),
+    'data/hypersim/train_depth.txt': Published(59543, HYPERSIM_SIZE),
+    'data/hypersim/train_normals.txt': Published(59543, HYPERSIM_SIZE),
+    'data/virtual_kitti/depth.txt': Published(21260, VIRTUAL_KITTI_SIZE),
+    'data/virtual_kitti/normals.txt': Published(21260, VIRTUAL_KITTI_SIZE),
     'data/coco/refcoco/refs(unc).p, train': Published(42404),
     'data/coco/refcoco/refs(unc).p, val': Published(10834),
     'data/coco/refcoco/refs(unc).p, testA': Published(5657),

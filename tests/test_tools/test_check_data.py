@@ -32,6 +32,8 @@ PUBLISHED_DATA = {
     f'{DATA}/mapillary_as_cityscapes_1024x1024.py': 'mmseg',
     f'{DATA}/nyu.py': 'mmseg',
     f'{DATA}/kitti_eigen_352x1216.py': 'mmseg',
+    f'{DATA}/hypersim_virtual_kitti_depth.py': 'mmseg',
+    f'{DATA}/hypersim_virtual_kitti_normals.py': 'mmseg',
     f'{DATA}/refcoco_512x512.py': 'mmseg',
     f'{DATA}/refcoco+_512x512.py': 'mmseg',
     f'{DATA}/refcocog_512x512.py': 'mmseg',
