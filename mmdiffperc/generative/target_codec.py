@@ -54,8 +54,8 @@ class TargetCodec:
     ):
         if mode != 'F' and (target_scale != 1 or transform):
             raise ValueError(
-                f'target_scale={target_scale!r} and transform={transform!r} are for target_mode="F"; the range of '
-                f'{mode} targets is fixed'
+                f'target_scale={target_scale!r} and transform={transform!r} are for target_mode="F". The range of '
+                f'{mode} targets is fixed: set target_scale=1 and no transform'
             )
         self.mode = mode
         self.target_scale = target_scale
