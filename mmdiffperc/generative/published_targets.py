@@ -2,23 +2,23 @@
 
 import io
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 from importlib import import_module
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Literal
 
 import numpy as np
-from pydantic import Field
 
 from mmdiffperc.inference.writers import encode_png
 from mmdiffperc.registry import TRANSFORMS
-from mmdiffperc.validation import Expected, Listed, PositiveOrInfinite, validated
+from mmdiffperc.validation import validated
 
 from .normal_axes import to_inside
 from .normals_from_depth import Intrinsics, face_camera, normals_from_depth, planar_depth
 from .target_files import MOST_BYTES, decode_target, to_signed_range
+from .target_transforms import Range
 
 HDF5 = b'\x89HDF\r\n\x1a\n'  # how such files begin
 DPT = b'PIEH'
@@ -185,7 +185,7 @@ def _described(array):
 
 
 # From the content of a file, its name and the size of its image to depth or normals, NaN or 0 where they are unknown.
-FORMATS: dict[str, Callable[[bytes, str, Size], np.ndarray]] = {
+FORMATS = {
     'diode_depth': array_depth,
     'dsine_normals': partial(stored_normals, axes='DSINE'),
     'eth3d_depth': raw_depth,
@@ -201,11 +201,6 @@ FORMATS: dict[str, Callable[[bytes, str, Size], np.ndarray]] = {
     'virtual_kitti_normals': virtual_kitti_normals,
 }
 TargetFormat = Literal[tuple(FORMATS)]
-ValidRange = Annotated[
-    Listed[PositiveOrInfinite],
-    Field(min_length=2, max_length=2),
-    Expected('two positive numbers (nearest, farthest), in metres'),
-]
 
 
 @TRANSFORMS.register_module()
@@ -244,8 +239,8 @@ class LoadPublishedTarget:
 
     Args:
         format (str): One of the formats above.
-        valid_range (tuple[float, float], optional): Depth in metres between these limits is valid. Marigold and E2E-FT
-            train with (1e-5, 65) on Hypersim and with (1e-5, 80) on Virtual KITTI 2. Default: all depth.
+        valid_range (Sequence[float], optional): The lowest and the highest valid depth in metres. Marigold and E2E-FT
+            train with (1e-5, 65) on Hypersim and with (1e-5, 80) on Virtual KITTI 2. Default: all depth is valid.
 
     Raises:
         FileNotFoundError: There is no such file.
@@ -254,12 +249,12 @@ class LoadPublishedTarget:
         ImportError: The file needs h5py or scipy, which is not installed.
     """
 
-    def __init__(self, format: TargetFormat, valid_range: ValidRange | None = None):
+    def __init__(self, format: TargetFormat, valid_range: Range | None = None):
         if valid_range and format.endswith('normals'):
             raise ValueError(f'valid_range={valid_range} is for depth; format={format!r} holds normals')
+        if valid_range and valid_range[0] >= valid_range[1]:
+            raise ValueError(f'valid_range={valid_range}: expected the lowest depth, and then a greater highest one')
         self.valid_range = valid_range or (0, np.inf)
-        if self.valid_range[0] >= self.valid_range[1]:
-            raise ValueError(f'valid_range={valid_range}: expected the nearest depth before the farthest')
         self.read = FORMATS[format]
 
     def __call__(self, results: dict) -> dict:
@@ -290,9 +285,8 @@ class LoadPublishedTarget:
         return target
 
     def _depth(self, depth):
-        nearest, farthest = self.valid_range
-        with np.errstate(invalid='ignore'):  # comparisons with NaN are false
-            return depth.astype(np.float64), (depth > nearest) & (depth < farthest)
+        low, high = self.valid_range
+        return np.array(depth, np.float64), np.isfinite(depth) & (depth > 0) & (low <= depth) & (depth <= high)
 
 
 def _read_mask(content: bytes, name: str, size: Size | None = None) -> np.ndarray:

@@ -8,7 +8,7 @@ from itertools import chain
 from typing import get_type_hints
 
 import torch
-from mmengine.dataset import DefaultSampler
+from mmengine.dataset import InfiniteSampler
 from mmengine.registry import (
     DATA_SAMPLERS,
     DATASETS,
@@ -63,7 +63,7 @@ GIVEN = {
     'MetaPromptsDepthNeck': dict(in_channels=[16, 16], num_prompts=3, embed_dims=16),
     'MetaPromptsHeatmapNeck': dict(in_channels=[8, 8], num_prompts=3, embed_dims=16),
     'MetaPromptsNeck': dict(in_channels=[8, 8], num_prompts=3, embed_dims=16),
-    'MixedBatchSampler': dict(sampler=DefaultSampler([1, 2], seed=0), batch_size=1, weights=[1]),
+    'MixedBatchSampler': dict(sampler=InfiniteSampler([1, 2], seed=0), batch_size=1, weights=[1]),
     'PixelRegression': dict(arch='tiny-sd', sampler='one_pass', prediction_type='sample'),
     'ReferringSegDataset': dict(ann_file='instances.json', split_file='refs.p'),
     'ScenePrompts': dict(classes=['sky'], embed_dims=8),

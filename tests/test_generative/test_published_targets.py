@@ -173,9 +173,9 @@ def test_every_format_is_tested():
 def test_masks_and_a_range(tmp_path):
     depth, mask = np.array([[1.0, 2, 3], [4, 5, 6]]), np.array([[1, 0, 1], [1, 1, 1]])
     for content in (npy(mask), npy(mask[..., None] > 0), encode_png((mask * 255).astype(np.uint8))):
-        results = load(tmp_path, 'diode_depth', npy(depth), (2, 3), content, valid_range=(1, 5))
-        assert results['gt_valid'].tolist() == [[0, 0, 1], [1, 0, 0]]
-        assert results['gt_target'].tolist() == [[0, 0, 3], [4, 0, 0]]
+        results = load(tmp_path, 'diode_depth', npy(depth), (2, 3), content, valid_range=(3, 5))
+        assert results['gt_valid'].tolist() == [[0, 0, 1], [1, 1, 0]]
+        assert results['gt_target'].tolist() == [[0, 0, 3], [4, 5, 0]]
 
 
 def test_without_a_target():
