@@ -18,7 +18,7 @@ class MixedBatchSampler(BatchSampler):
 
     The images of a batch come from one data set, so each data set may have its own image size. The batches never end,
     so the training loop must be an ``IterBasedTrainLoop``. Each data set is shuffled, and shuffled again when all of
-    its images have been drawn.
+    its images have been drawn. For example::
 
         train_dataloader = dict(
             batch_size=2,

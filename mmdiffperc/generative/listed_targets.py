@@ -18,7 +18,7 @@ FORM = '"image target [mask or focal length]"'
 class ListedTargetDataset(BaseDataset):
     """Images and their targets, named by a split list such as those of Marigold, BTS or VPD.
 
-    A line of the list names an image, its target and possibly a mask, relative to their folders. :func:`parse_split`
+    A line of the list names an image, its target and possibly a mask, relative to their folders. :func:`.parse_split`
     describes the form. ``LoadPublishedTarget`` reads the targets of published data sets; ``LoadTarget`` reads npz, npy
     and png files of your own.
 
