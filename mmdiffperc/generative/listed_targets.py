@@ -64,10 +64,9 @@ class ListedTargetDataset(BaseDataset):
                 files.append(targets / mask)
             infos.append(info)
         if missing := [file for file in files if not file.is_file()]:
-            folder = images if missing[0] in files[:1] else targets
             raise FileNotFoundError(
                 f'{len(missing)} of {len(files)} files listed in {self.ann_file} are missing, such as {missing[0]}; '
-                f'{what_is_there(str(folder), missing[0].suffix)}'
+                f'{what_is_there(str(missing[0].parent), missing[0].suffix)}'
             )
         return infos
 
