@@ -2,12 +2,15 @@
 
 from .colour_jitter_jpeg import ColourJitterJPEG
 from .coloured_segmentation import ColouredSegMetric
-from .deterministic_diffusion import DeterministicDiffusion, PixelRegression
+from .deterministic_diffusion import DeterministicDiffusion
 from .deterministic_process import DeterministicProcess
 from .diffusion_networks import DiffusionNetworks
+from .one_step_diffusion import OneStepDiffusion, PixelRegression
+from .one_step_process import OneStepProcess
 from .save_lora_hook import SaveLoRAHook
 from .target_codec import TargetCodec
 from .target_dataset import ImageTargetDataset, LoadTarget, PackTargetInputs
+from .target_generator import TargetGenerator
 from .target_inferencer import TargetInferencer
 from .target_metrics import DepthMapMetric, ImageErrorMetric, NormalMapMetric
 
@@ -22,9 +25,12 @@ __all__ = [
     'ImageTargetDataset',
     'LoadTarget',
     'NormalMapMetric',
+    'OneStepDiffusion',
+    'OneStepProcess',
     'PackTargetInputs',
     'PixelRegression',
     'SaveLoRAHook',
     'TargetCodec',
+    'TargetGenerator',
     'TargetInferencer',
 ]
