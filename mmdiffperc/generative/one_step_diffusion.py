@@ -16,7 +16,7 @@ from mmdiffperc.weights.noise_schedule import load_schedule
 
 from .deterministic_process import PredictionType, Steps
 from .diffusion_networks import DiffusionNetworks, share_or_build
-from .losses import LatentLoss
+from .losses import LatentLoss, pool_valid
 from .one_step_process import OneStepProcess, TargetInput
 from .target_codec import TargetCodec, TargetMode, TargetScale, TargetTransform, targets_of
 from .target_generator import TargetGenerator
@@ -169,16 +169,19 @@ class OneStepDiffusion(TargetGenerator):
         prompt_embeds = self._embed(self._captions_of(data_samples), len(images))
         latents = self._predict_clean(images, prompt_embeds, self.task_embedding)
 
+        valid_latents = pool_valid(valid, self.autoencoder.stride)  # (B, 1, h, w)
         compared, spaces = {}, {loss.space for loss in self.losses}
         if 'latents' in spaces:
-            compared['latents'] = latents, self.networks.encode(target_images, self.sample_latents)
+            target_latents = self.networks.encode(target_images, self.sample_latents)
+            compared['latents'] = latents, target_latents, valid_latents
         if spaces - {'latents'}:
-            compared['images'] = self.networks.decode(latents, target_images.shape[-2:]), target_images
-            compared['maps'] = tuple(map(self.codec.to_maps, compared['images']))
-        losses = {loss.loss_name: loss(*compared[loss.space], valid) for loss in self.losses}
+            decoded = self.networks.decode(latents, target_images.shape[-2:])
+            compared['images'] = decoded, target_images, valid
+            compared['maps'] = self.codec.to_maps(decoded), self.codec.to_maps(target_images), valid
+        losses = {loss.loss_name: loss(*compared[loss.space]) for loss in self.losses}
         if self.reconstruction is not None:
             again = self._predict_clean(images, prompt_embeds, IMAGE_TASK)
-            losses[self.reconstruction.loss_name] = self.reconstruction(again, images, torch.ones_like(valid))
+            losses[self.reconstruction.loss_name] = self.reconstruction(again, images, torch.ones_like(valid_latents))
         return losses
 
     def _predict_clean(self, images, prompt_embeds, task):
