@@ -1,0 +1,11 @@
+"""Lotus-D for affine-invariant disparity, from Stable Diffusion 2 base."""
+
+_base_ = [
+    '../_base_/models/lotus-d_sd2-base.py',
+    '../_base_/datasets/hypersim_vkitti_depth.py',
+    '../_base_/schedules/lotus-d_20k.py',
+    '../_base_/target_runtime.py',
+]
+
+model = dict(target_mode='F', target_scale='quantiles', target_transform='disparity')
+train_dataloader = dict(batch_size=16)
