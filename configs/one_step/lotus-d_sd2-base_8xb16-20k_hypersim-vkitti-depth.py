@@ -8,4 +8,6 @@ _base_ = [
 ]
 
 model = dict(target_mode='F', target_scale='quantiles', target_transform='disparity')
-train_dataloader = dict(batch_size=16)
+datasets = _base_.train_dataloader.dataset.datasets
+datasets[0].pipeline[2].scale = (768, 576)  # Lotus trains on larger images of Hypersim
+train_dataloader = dict(batch_size=16, dataset=dict(datasets=datasets))

@@ -8,4 +8,6 @@ _base_ = [
 ]
 
 model = dict(target_mode='normals')
-train_dataloader = dict(batch_size=16)
+datasets = _base_.train_dataloader.dataset.datasets
+datasets[0].pipeline[2].scale = (768, 576)  # Lotus trains on larger images of Hypersim
+train_dataloader = dict(batch_size=16, dataset=dict(datasets=datasets))
