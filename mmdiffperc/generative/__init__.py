@@ -2,13 +2,16 @@
 
 from .colour_jitter_jpeg import ColourJitterJPEG
 from .coloured_segmentation import ColouredSegMetric
-from .deterministic_diffusion import DeterministicDiffusion, PixelRegression
+from .deterministic_diffusion import DeterministicDiffusion
 from .deterministic_process import DeterministicProcess
 from .diffusion_networks import DiffusionNetworks
 from .losses import AngularLoss, GradientMatchingLoss, ImageLoss, LatentLoss, ScaleShiftInvariantLoss, TargetLoss
+from .one_step_diffusion import OneStepDiffusion, PixelRegression
+from .one_step_process import OneStepProcess
 from .save_lora_hook import SaveLoRAHook
 from .target_codec import TargetCodec
 from .target_dataset import ImageTargetDataset
+from .target_generator import TargetGenerator
 from .target_inferencer import TargetInferencer
 from .target_metrics import DepthMapMetric, ImageErrorMetric, NormalMapMetric
 from .target_transforms import LoadTarget, PackTargetInputs
@@ -28,11 +31,14 @@ __all__ = [
     'LatentLoss',
     'LoadTarget',
     'NormalMapMetric',
+    'OneStepDiffusion',
+    'OneStepProcess',
     'PackTargetInputs',
     'PixelRegression',
     'SaveLoRAHook',
     'ScaleShiftInvariantLoss',
     'TargetCodec',
+    'TargetGenerator',
     'TargetInferencer',
     'TargetLoss',
 ]

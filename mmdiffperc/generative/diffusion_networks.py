@@ -34,22 +34,30 @@ class DiffusionNetworks:
     text_encoder: SentenceEncoder
 
     @classmethod
-    def build(cls, arch: str, lora: dict | None = None, with_cp: bool = False) -> 'DiffusionNetworks':
+    def build(
+        cls,
+        arch: str,
+        lora: dict | None = None,
+        with_cp: bool = False,
+        target_input: bool = False,
+        task_input: bool = False,
+    ) -> 'DiffusionNetworks':
         """Build the networks of an architecture with random weights.
 
         Args:
             arch (str): See :func:`.arch_folder`.
             lora (dict, optional): Arguments of :func:`.add_attention_lora`. Default: no adapter.
             with_cp (bool): Save memory in training by gradient checkpointing. Defaults to False.
+            target_input (bool): The U-Net also takes the latents of a target. Defaults to False.
+            task_input (bool): The U-Net also takes a task embedding. Defaults to False.
+
+        Raises:
+            ValueError: The U-Net of ``arch`` needs other inputs.
         """
         autoencoder = LatentAutoencoder(arch, scale_latents=True, with_decoder=True)
         text_encoder = SentenceEncoder(arch, LONGEST, cache_size=CACHED_SENTENCES)
-        unet = build_unet(arch)
-        if needed := additional_inputs(unet.config, autoencoder.vae.config.latent_channels):
-            raise ValueError(
-                f'arch={str(arch)!r} has a U-Net with {", ".join(needed.values())}; a generator needs one that takes '
-                'latents, a timestep and prompts only'
-            )
+        unet = build_unet(arch, target_input, task_input)
+        _check_inputs(arch, unet, autoencoder.vae.config.latent_channels, target_input, task_input)
         refuse_reentrant_checkpointing(unet)
         if lora is not None:
             add_attention_lora(unet, **lora)
@@ -57,8 +65,18 @@ class DiffusionNetworks:
             enable_checkpointing(unet)
         return cls(autoencoder, unet, text_encoder)
 
-    def encode(self, images: torch.Tensor) -> torch.Tensor:
-        """Encode images ``(B, 3, H, W)``, RGB in [-1, 1], to latents ``(B, 4, h, w)``.
+    def encode(
+        self, images: torch.Tensor, sample: bool = False, generator: torch.Generator | None = None
+    ) -> torch.Tensor:
+        """Encode images to the mode, or a sample, of their latent distribution.
+
+        Args:
+            images (Tensor): ``(B, 3, H, W)``, RGB in [-1, 1].
+            sample (bool): Draw a sample. Defaults to False.
+            generator (torch.Generator, optional): For the sample. Default: PyTorch's global one.
+
+        Returns:
+            Tensor: Latents ``(B, 4, h, w)`` in single precision.
 
         Raises:
             TypeError: ``images`` is not a tensor of floating-point numbers.
@@ -68,20 +86,65 @@ class DiffusionNetworks:
         if not images.is_floating_point():
             raise TypeError(f'images: expected floating-point numbers in [-1, 1], got {images.dtype}. {REMEDY}')
         # Latents stay in single precision: the noise schedule needs it, see DeterministicProcess.mix.
-        return self.autoencoder.encode(images.to(self.unet.dtype)).float()
+        return self.autoencoder.encode(images.to(self.unet.dtype), sample, generator).float()
 
     def embed(self, captions: Sequence[str]) -> torch.Tensor:
         """Encode captions to prompt embeddings ``(B, 77, C)``."""
         return self.text_encoder(list(captions))
 
     def denoise(
-        self, latents: torch.Tensor, timesteps: torch.Tensor | int, prompt_embeds: torch.Tensor
+        self,
+        latents: torch.Tensor,
+        timesteps: torch.Tensor | int,
+        prompt_embeds: torch.Tensor,
+        task: torch.Tensor | None = None,
     ) -> torch.Tensor:
-        """Return the prediction ``(B, 4, h, w)`` of the U-Net from latents, timesteps ``(B,)`` and embeddings."""
+        """Return the prediction ``(B, 4, h, w)`` of the U-Net.
+
+        Args:
+            latents (Tensor): ``(B, 4, h, w)``; with a target's latents as well, ``(B, 8, h, w)``.
+            timesteps (Tensor | int): ``(B,)``, or one for all.
+            prompt_embeds (Tensor): ``(B, K, C)``.
+            task (Tensor, optional): Task embedding ``(B, 4)``, if the U-Net takes one.
+        """
         dtype = self.unet.dtype
-        return self.unet(latents.to(dtype), timesteps, encoder_hidden_states=prompt_embeds.to(dtype)).sample
+        task = None if task is None else task.to(dtype)
+        return self.unet(
+            latents.to(dtype), timesteps, encoder_hidden_states=prompt_embeds.to(dtype), class_labels=task
+        ).sample
 
     def decode(self, latents: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
         """Decode latents to images ``(B, 3, H, W)`` of a height and width, RGB, roughly in [-1, 1]."""
         height, width = size
         return self.autoencoder.decode(latents.to(self.unet.dtype))[..., :height, :width].float()
+
+
+def _check_inputs(arch, unet, latent_channels: int, target_input: bool, task_input: bool):
+    needed = additional_inputs(unet.config, latent_channels)
+    if target_input and unet.config.in_channels == 2 * latent_channels:
+        needed.pop('extra_latents', None)
+    if task_input:
+        needed.pop('task_embedding', None)
+    if needed:
+        known = 'latents, a timestep and prompts' + ', latents of a target' * target_input + ', a task' * task_input
+        raise ValueError(
+            f'arch={str(arch)!r} has a U-Net with {", ".join(needed.values())}; expected one that takes {known} only'
+        )
+    if unet.config.out_channels != latent_channels:
+        raise ValueError(
+            f'arch={str(arch)!r} has a U-Net with out_channels={unet.config.out_channels}, which returns several '
+            f"images, as in Marigold's intrinsic decomposition; expected {latent_channels}, the latents of one image"
+        )
+
+
+def share_or_build(
+    networks: DiffusionNetworks | None, arch, lora: dict | None, with_cp: bool, **inputs
+) -> DiffusionNetworks:
+    """Return given networks, or build new ones.
+
+    Raises:
+        ValueError: ``networks`` cannot be combined with ``lora`` or ``with_cp``.
+    """
+    if networks and (lora or with_cp):
+        raise ValueError(f'networks cannot be combined with lora={lora} and with_cp={with_cp}: set None and False')
+    return networks or DiffusionNetworks.build(arch, lora, with_cp, **inputs)

@@ -9,7 +9,15 @@ from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProject
 
 from mmdiffperc.files import brief, read_json
 
-from .network_inputs import EXPECTED, SCALING_FACTORS, SDXL, check_text_widths, check_unet_config
+from .network_inputs import (
+    EXPECTED,
+    SCALING_FACTORS,
+    SDXL,
+    USUAL_LATENTS,
+    check_text_widths,
+    check_unet_config,
+    with_inputs,
+)
 
 _ASSETS = Path(__file__).parents[1] / 'assets'
 PRESETS = {
@@ -58,20 +66,24 @@ def arch_folder(arch: ArchName, part: str = 'unet') -> Path:
     return folder
 
 
-def build_unet(arch: ArchName) -> UNet2DConditionModel:
+def build_unet(arch: ArchName, target_input: bool = False, task_input: bool = False) -> UNet2DConditionModel:
     """Build the U-Net of an architecture with random weights.
 
     It may need more than latents, a timestep and prompts: see :class:`.UNetInputs`.
 
     Args:
         arch (str | Path | Mapping): See :func:`arch_folder`.
+        target_input (bool): Give it an input for the latents of a second image, as Marigold has. Defaults to False.
+        task_input (bool): Give it an input for a task embedding, as Lotus has. Defaults to False.
 
     Raises:
         ValueError: The config is damaged or describes another network; or the U-Net needs inputs that a perception
             model does not have, as the U-Nets of Kandinsky do.
     """
     path, config = _read_config(arch, 'unet', ['UNet2DConditionModel'])
-    check_unet_config(path, config, _read_config(arch, 'vae', _AUTOENCODERS)[1])
+    vae = _read_config(arch, 'vae', _AUTOENCODERS)[1]
+    config = with_inputs(config, vae.get('latent_channels', USUAL_LATENTS), target_input, task_input)
+    check_unet_config(path, config, vae)
     return _note_names(UNet2DConditionModel.from_config(config))
 
 

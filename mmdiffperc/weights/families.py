@@ -90,6 +90,16 @@ def describe_family(shapes: Shapes) -> Family | None:
     return None
 
 
+def unet_inputs(shapes: Shapes) -> tuple[int | None, bool]:
+    """Return the input channels of a U-Net, or None if there is no U-Net, and whether it has a task embedding.
+
+    Args:
+        shapes (Mapping[str, tuple[int, ...]]): The shapes of the weights, by their names in diffusers or CompVis files.
+    """
+    first, labels = _shape(shapes, _FIRST_CONVOLUTION), _shape(shapes, _LABELS)
+    return first and first[1], labels is not None and labels[1] == _TASK_NUMBERS
+
+
 def _describe_unet(shapes: Shapes, prompt_width: int) -> Family:
     name, preset = _BY_PROMPT_WIDTH.get(prompt_width, (f'a U-Net for prompts of width {prompt_width}', None))
     if prompt_width == _REFINER:

@@ -1,6 +1,7 @@
 """From a checkpoint to filled networks: locate it, check its architecture, assign its tensors, and copy them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 from mmengine.logging import MMLogger
@@ -15,7 +16,15 @@ from .sources import Checkpoint, Source, locate
 PARTS = ('unet', 'vae', 'text_encoder', 'text_encoder_2')
 
 
-def initialise(model: BaseModule, modules: Mapping[str, nn.Module], extra: Sequence[str] = ()) -> Source | None:
+WhileFilling = Callable[[Source], AbstractContextManager]
+
+
+def initialise(
+    model: BaseModule,
+    modules: Mapping[str, nn.Module],
+    extra: Sequence[str] = (),
+    while_filling: WhileFilling = nullcontext,
+) -> Source | None:
     """Initialise a model as its ``init_cfg`` says.
 
     ``dict(type='Pretrained', checkpoint=...)`` names a Stable Diffusion and may have other arguments of
@@ -25,6 +34,7 @@ def initialise(model: BaseModule, modules: Mapping[str, nn.Module], extra: Seque
         model (BaseModule): The model.
         modules (Mapping[str, nn.Module]): The parts of the model that :func:`load_weights` can fill, by name.
         extra (Sequence[str]): Parts to locate as well, so that more can be loaded from the returned source.
+        while_filling (Callable): See :func:`load_weights`.
 
     Returns:
         Source | None: The located Stable Diffusion, or None if the config names none.
@@ -34,7 +44,7 @@ def initialise(model: BaseModule, modules: Mapping[str, nn.Module], extra: Seque
     """
     init_cfg = dict(model.init_cfg or {})
     if init_cfg.pop('type', None) == 'Pretrained' and 'prefix' not in init_cfg:
-        source = load_weights(**init_cfg, extra=extra, **modules)
+        source = load_weights(**init_cfg, extra=extra, while_filling=while_filling, **modules)
         model._is_init = True
         return source
     if not model.init_cfg:
@@ -56,6 +66,7 @@ def load_weights(
     components: Sequence[str] | None = None,
     lora: str | Path | None = None,
     extra: Sequence[str] = (),
+    while_filling: WhileFilling = nullcontext,
     **modules: nn.Module,
 ) -> Source:
     """Fill modules of Stable Diffusion in place with the weights of a checkpoint; their dtype and device stay.
@@ -82,6 +93,8 @@ def load_weights(
         components (Sequence[str], optional): Names of the modules to fill. Default: all of ``modules``.
         lora (str | Path, optional): An adapter of the U-Net, loaded after its weights, see :func:`.apply_lora`.
         extra (Sequence[str]): Parts to locate as well, so that more can be loaded from the returned source.
+        while_filling (Callable): From the located checkpoint to a context in which the modules have the form of its
+            weights, such as :func:`.plain_inputs`. Default: the modules stay as they are.
         **modules: Any of ``unet`` (UNet2DConditionModel), ``vae`` (AutoencoderKL), ``text_encoder`` (CLIPTextModel) and
             ``text_encoder_2`` (CLIPTextModelWithProjection).
 
@@ -105,9 +118,10 @@ def load_weights(
     if lora and 'unet' not in modules:
         raise ValueError(f'lora={str(lora)!r} adapts the U-Net, which is not among components={tuple(components)}')
     source = checkpoint if isinstance(checkpoint, Source) else locate(checkpoint, [*modules, *extra], variant)
-    _check_configs(source, modules)
-    for file, assignments in plan_filling(source, modules, use_ema).items():
-        file.fill(assignments)
+    with while_filling(source):
+        _check_configs(source, modules)
+        for file, assignments in plan_filling(source, modules, use_ema).items():
+            file.fill(assignments)
     if 'vae' in modules:
         _note_repair(source, modules['vae'])
     if lora:

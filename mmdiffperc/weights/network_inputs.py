@@ -52,6 +52,23 @@ def overflows_in_half(vae: Mapping) -> bool:
     return bool(vae.get('force_upcast')) and vae['scaling_factor'] == SCALING_FACTORS[SDXL]
 
 
+def with_inputs(unet: Mapping, latent_channels: int, target_input: bool, task_input: bool) -> dict:
+    """Return the config of a U-Net with additional inputs, unless it has them already.
+
+    Args:
+        unet (Mapping): The config of the U-Net.
+        latent_channels (int): Channels of the autoencoder's latents.
+        target_input (bool): Take the latents of a second image, as Marigold and E2E-FT do.
+        task_input (bool): Take a task embedding, as Lotus does.
+    """
+    added = {}
+    if target_input and unet.get('in_channels', USUAL_LATENTS) == latent_channels:
+        added.update(in_channels=2 * latent_channels)
+    if task_input and not unet.get('class_embed_type'):
+        added.update(class_embed_type='projection', projection_class_embeddings_input_dim=TASK_WIDTH)
+    return dict(unet, **added)
+
+
 def additional_inputs(unet: Mapping, latent_channels: int) -> dict[str, str]:
     """Return the arguments of :class:`.DiffusionUNet` that a U-Net needs, each with the entry of its config.
 

@@ -80,12 +80,16 @@ class LatentAutoencoder(nn.Module):
         return tuple(round(side * self.vae_stride / self.stride) for side in size)
 
     @torch.no_grad()
-    def encode(self, images: torch.Tensor) -> torch.Tensor:
-        """Encode images to the mode of their latent distribution.
+    def encode(
+        self, images: torch.Tensor, sample: bool = False, generator: torch.Generator | None = None
+    ) -> torch.Tensor:
+        """Encode images to the mode, or a sample, of their latent distribution.
 
         Args:
             images (Tensor): ``(B, 3, H, W)`` in [-1, 1], RGB. They are enlarged by ``input_scale``. Sides that are
                 then not multiples of the autoencoder's stride are padded with mid-grey at the bottom and the right.
+            sample (bool): Draw a sample; a tiny autoencoder has no distribution. Defaults to False.
+            generator (torch.Generator, optional): For the sample. Default: PyTorch's global one.
 
         Returns:
             Tensor: Latents ``(B, 4, ceil(H / stride), ceil(W / stride))``.
@@ -105,7 +109,8 @@ class LatentAutoencoder(nn.Module):
         encoded = self.vae.encode(images)
         if self.is_tiny:
             return encoded.latents * (self.factor / self.scaling_factor)
-        return encoded.latent_dist.mode() * self.factor
+        posterior = encoded.latent_dist
+        return (posterior.sample(generator) if sample else posterior.mode()) * self.factor
 
     def _warn_of_overflow(self, images, dtype):
         """Warn once if the autoencoder may overflow."""

@@ -1,0 +1,245 @@
+"""Dense prediction by a diffusion model in a single pass, trained end to end."""
+
+from collections.abc import Iterator, Sequence
+from functools import partial
+from typing import Annotated, Literal
+
+import torch
+from mmengine.structures import BaseDataElement
+from pydantic import InstanceOf
+
+from mmdiffperc.models.config_checks import Arch, AttentionLora, GeneratorInitCfg, Schedule, TaskEmbedding, Timestep
+from mmdiffperc.registry import MODELS
+from mmdiffperc.validation import Component, Expected, Listed, NonNegativeFloat, validated
+from mmdiffperc.weights.extended_inputs import plain_inputs
+from mmdiffperc.weights.noise_schedule import load_schedule
+
+from .deterministic_process import PredictionType, Steps
+from .diffusion_networks import DiffusionNetworks, share_or_build
+from .losses import LatentLoss, pool_valid, skipped_images
+from .one_step_process import OneStepProcess, TargetInput
+from .target_codec import TargetCodec, TargetMode, TargetScale, TargetTransform, targets_of
+from .target_generator import TargetGenerator
+
+IMAGE_TASK = (0.0, 1.0)  # Lotus reconstructs the image when it is given this task
+PIXEL_REGRESSION = dict(
+    arch='sd1-4',
+    target_mode='RGB',
+    losses=[dict(type='ImageLoss', norm='l2', loss_name='loss_pixels')],
+    timestep=1,
+    prediction_type='sample',
+    use_prompts=True,
+    lora=dict(r=4),
+)
+Losses = Annotated[Listed[Component], Expected("a list such as [dict(type='AngularLoss')]")]
+
+
+@MODELS.register_module()
+@validated
+class OneStepDiffusion(TargetGenerator):
+    """A text-to-image model that predicts depth, normals or another target of an image in one pass.
+
+    Losses are computed on the clean latents of the target, or on the image that the decoder makes of them, see
+    :class:`.OneStepProcess`; the other parts are described in :class:`.TargetGenerator`. Published forms:
+
+    - `E2E-FT <https://arxiv.org/abs/2409.11355>`_: ``target_input='zeros'``, ``prediction_type='v_prediction'``,
+      ``halve_bias=True``, and a loss on the decoded map.
+    - `GenPercept <https://arxiv.org/abs/2403.06090>`_: ``timestep=1`` and the image's latents alone.
+    - Lotus-D (`Lotus <https://arxiv.org/abs/2409.18124>`_): ``prediction_type='sample'``, ``task_embedding=(1, 0)``,
+      ``reconstruction_weight=1``, ``sample_latents=True``, and ``losses=[dict(type='LatentLoss')]``.
+    - `Marigold <https://arxiv.org/abs/2312.02145>`_, for prediction: ``target_input='noise'`` and several steps.
+
+    ``arch`` builds, ``init_cfg`` loads; a checkpoint holds everything that testing needs. A U-Net of Stable Diffusion
+    gets the additional inputs while it is loaded, see :func:`.plain_inputs`.
+
+    Args:
+        arch (str): ``'sd1-4'``, ``'sd1-5'``, ``'sd2-1'``, ``'tiny-sd'``, or a diffusers folder. Defaults to
+            ``'sd2-1'``.
+        target_mode (str): ``'RGB'``, ``'F'`` or ``'normals'``, see :class:`.TargetCodec`. Defaults to ``'F'``.
+        target_scale (float | str): See :class:`.TargetCodec`. Defaults to 1.
+        target_transform (str, optional): See :class:`.TargetCodec`.
+        losses (Sequence[dict]): Losses of :mod:`mmdiffperc.generative.losses`, which are added.
+        target_input (str, optional): What the U-Net sees beside the latents of the image: ``'zeros'`` or ``'noise'`` in
+            place of the target's latents. Default: nothing.
+        sample_latents (bool): Encode images to samples instead of modes. In prediction, samples are the same each time.
+            Defaults to False.
+        timestep (int, optional): Timestep of the pass. Default: where the schedule's only step is.
+        prediction_type (str): ``'v_prediction'``, ``'epsilon'`` or ``'sample'``. Defaults to ``'v_prediction'``.
+        num_steps (int): Steps in prediction; more than one needs ``target_input='noise'``. Defaults to 1.
+        scheduler (dict, optional): Arguments of ``diffusers.DDIMScheduler`` that replace values of the schedule of
+            ``arch``. The spacing is trailing unless the schedule's file or this argument names another.
+        last_latents (str): What the last step returns, see :class:`.OneStepProcess`. Defaults to ``'clean'``.
+        use_prompts (bool): Condition the U-Net on each image's caption rather than on an empty one. Defaults to False.
+        num_tokens (int): Length of the empty prompt: 77, or 2 as in diffusers' Marigold. Defaults to 77.
+        task_embedding (Sequence[float], optional): Two numbers for the task. Their sines and cosines are embedded, as
+            in Lotus.
+        reconstruction_weight (float): Weight of a second loss in training: with the task (0, 1), the U-Net shall
+            return the latents of the image. 0 switches it off. Defaults to 0.
+        halve_bias (bool): See :func:`.plain_inputs`. Defaults to False.
+        lora (dict, optional): Train an adapter instead of the U-Net: ``attention='all'`` (default) or ``'self'``, rank
+            ``r``, and any other argument of ``peft.LoraConfig``.
+        train_decoder (bool): Train the autoencoder's decoder too. Defaults to False.
+        with_cp (bool): Save memory in training by gradient checkpointing. Defaults to False.
+        data_preprocessor (dict, optional): Default: images are BGR, 0 to 255.
+        init_cfg (dict, optional): See :class:`.DeterministicDiffusion`.
+        networks (DiffusionNetworks, optional): Networks to share with another model of the same ``arch``, adapter
+            included; requires ``lora=None`` and no ``with_cp``. Default: new ones.
+
+    Raises:
+        ValueError: Several steps without ``target_input``; a reconstruction without a task embedding; ``epsilon``
+            at a timestep without signal; a trained decoder with losses on latents only; ``arch`` does not fit the
+            inputs; ``networks`` with ``lora`` or ``with_cp``.
+    """
+
+    def __init__(
+        self,
+        arch: Arch = 'sd2-1',
+        target_mode: TargetMode = 'F',
+        target_scale: TargetScale = 1.0,
+        target_transform: TargetTransform | None = None,
+        losses: Losses = (dict(type='ImageLoss'),),
+        target_input: TargetInput | None = None,
+        sample_latents: bool = False,
+        timestep: Timestep | None = None,
+        prediction_type: PredictionType = 'v_prediction',
+        num_steps: Steps = 1,
+        scheduler: Schedule | None = None,
+        last_latents: Literal['clean', 'previous'] = 'clean',
+        use_prompts: bool = False,
+        num_tokens: Literal[2, 77] = 77,
+        task_embedding: TaskEmbedding | None = None,
+        reconstruction_weight: NonNegativeFloat = 0.0,
+        halve_bias: bool = False,
+        lora: AttentionLora | None = None,
+        train_decoder: bool = False,
+        with_cp: bool = False,
+        data_preprocessor: Component | torch.nn.Module | None = None,
+        init_cfg: GeneratorInitCfg | None = None,
+        networks: InstanceOf[DiffusionNetworks] | None = None,
+    ):
+        schedule = load_schedule(arch, default=dict(timestep_spacing='trailing'), **scheduler or {})
+        process = OneStepProcess(schedule, prediction_type, target_input, timestep, last_latents)
+        process.timesteps(num_steps)  # raises ValueError if it cannot take as many
+        if reconstruction_weight and task_embedding is None:
+            raise ValueError(
+                f'reconstruction_weight={reconstruction_weight} needs task_embedding, such as (1, 0), which tells the '
+                'U-Net whether to predict the target or the image'
+            )
+        inputs = dict(target_input=target_input is not None, task_input=task_embedding is not None)
+        super().__init__(
+            networks=share_or_build(networks, arch, lora, with_cp, **inputs),
+            codec=TargetCodec(target_mode, target_scale, target_transform),
+            use_prompts=use_prompts,
+            num_steps=num_steps,
+            data_preprocessor=data_preprocessor,
+            init_cfg=init_cfg,
+        )
+        self.process = process
+        self.sample_latents = sample_latents
+        self.num_tokens = num_tokens
+        self.task_embedding = task_embedding
+        self.halve_bias = halve_bias
+        self.losses = torch.nn.ModuleList(map(MODELS.build, losses))
+        self.reconstruction = (
+            LatentLoss(reconstruction_weight, 'loss_reconstruction') if reconstruction_weight else None
+        )
+        if train_decoder:
+            self._unfreeze_decoder()
+
+    def _unfreeze_decoder(self):
+        if all(loss.space == 'latents' for loss in self.losses):
+            raise ValueError('train_decoder=True needs a loss on images or maps; all of losses are on latents')
+        vae = self.autoencoder.vae
+        for part in filter(None, (vae.decoder, getattr(vae, 'post_quant_conv', None))):
+            part.requires_grad_(True)
+
+    def init_weights(self):
+        """Load the pre-trained weights that ``init_cfg`` names, see :func:`.plain_inputs`."""
+        super().init_weights(partial(plain_inputs, self.unet, halve_bias=self.halve_bias))
+
+    def timesteps(self, num_steps: int | None = None) -> list[int]:
+        """Return the timesteps from an image to its target, see :meth:`.OneStepProcess.timesteps`."""
+        return self.process.timesteps(self.num_steps if num_steps is None else num_steps)
+
+    def loss(self, inputs: torch.Tensor, data_samples: Sequence[BaseDataElement]) -> dict[str, torch.Tensor]:
+        """Compute the losses of a batch; see :meth:`forward`.
+
+        Invalid pixels do not enter them, see :func:`.targets_of`. ``skipped_images`` is the number of images without a
+        valid pixel, or without a valid latent if all losses compare latents.
+        """
+        targets, valid = targets_of(data_samples, inputs)  # (B, C, H, W), (B, 1, H, W)
+        target_images = self.codec.encode(targets, valid)  # (B, 3, H, W)
+        images = self.networks.encode(inputs, self.sample_latents)  # (B, 4, h, w)
+        prompt_embeds = self._embed(self._captions_of(data_samples), len(images))
+        latents = self._predict_clean(images, prompt_embeds, self.task_embedding)
+
+        valid_latents = pool_valid(valid, self.autoencoder.stride)  # (B, 1, h, w)
+        compared, spaces = {}, {loss.space for loss in self.losses}
+        if 'latents' in spaces:
+            target_latents = self.networks.encode(target_images, self.sample_latents)
+            compared['latents'] = latents, target_latents, valid_latents
+        if spaces - {'latents'}:
+            decoded = self.networks.decode(latents, target_images.shape[-2:])
+            compared['images'] = decoded, target_images, valid
+            compared['maps'] = self.codec.to_maps(decoded), self.codec.to_maps(target_images), valid
+        losses = {loss.loss_name: loss(*compared[loss.space]) for loss in self.losses}
+        if self.reconstruction is not None:
+            again = self._predict_clean(images, prompt_embeds, IMAGE_TASK)
+            losses[self.reconstruction.loss_name] = self.reconstruction(again, images, torch.ones_like(valid_latents))
+        return losses | dict(skipped_images=skipped_images(valid_latents if spaces == {'latents'} else valid))
+
+    def _predict_clean(self, images, prompt_embeds, task):
+        """Return the clean latents ``(B, 4, h, w)`` of the target after a single pass."""
+        targets = self.process.start(images)
+        prediction = self._denoise(self.process.inputs(images, targets), self.process.timestep, prompt_embeds, task)
+        return self.process.clean(prediction, targets)
+
+    def _denoise(self, latents, timestep, prompt_embeds, task):
+        if task is not None:
+            numbers = latents.new_tensor(task)
+            task = torch.cat([numbers.sin(), numbers.cos()]).expand(len(latents), -1)  # (B, 4)
+        return self.networks.denoise(latents, timestep, prompt_embeds, task)
+
+    @torch.no_grad()
+    def trace(
+        self,
+        images: torch.Tensor,
+        captions: Sequence[str] | None = None,
+        num_steps: int | None = None,
+        latents: torch.Tensor | None = None,
+        generator: torch.Generator | None = None,
+    ) -> Iterator[torch.Tensor]:
+        """Go from images to targets step by step, see :meth:`.TargetGenerator.trace`.
+
+        Args:
+            images (Tensor): ``(B, 3, H, W)``.
+            captions (Sequence[str], optional): One for each image.
+            num_steps (int, optional): Number of steps.
+            latents (Tensor, optional): Latents of the images.
+            generator (torch.Generator, optional): For noise and samples. Default: one with seed 0.
+
+        Yields:
+            Tensor: Latents ``(B, 4, h, w)`` after each step.
+        """
+        generator = generator or torch.Generator().manual_seed(0)
+        if latents is None:
+            latents = self.networks.encode(images, self.sample_latents, generator)
+        predict = partial(self._denoise, prompt_embeds=self._embed(captions, len(images)), task=self.task_embedding)
+        targets = self.process.start(latents, generator)
+        yield from self.process.run(predict, latents, targets, self.num_steps if num_steps is None else num_steps)
+
+    def _embed_empty(self, batch_size):
+        # Later tokens do not change earlier ones: the text encoder's attention is causal.
+        return super()._embed_empty(batch_size)[:, : self.num_tokens]
+
+
+@MODELS.register_module()
+class PixelRegression(OneStepDiffusion):
+    """:class:`OneStepDiffusion` as plain regression, the baseline of DMP: a squared error of pixels at timestep 1.
+
+    Args:
+        **kwargs: Arguments of :class:`OneStepDiffusion` that replace the values of ``PIXEL_REGRESSION``.
+    """
+
+    def __init__(self, **kwargs):
+        super().__init__(**dict(PIXEL_REGRESSION, **kwargs))
