@@ -5,6 +5,7 @@ from .coloured_segmentation import ColouredSegMetric
 from .deterministic_diffusion import DeterministicDiffusion, PixelRegression
 from .deterministic_process import DeterministicProcess
 from .diffusion_networks import DiffusionNetworks
+from .losses import AngularLoss, GradientMatchingLoss, ImageLoss, LatentLoss, ScaleShiftInvariantLoss, TargetLoss
 from .save_lora_hook import SaveLoRAHook
 from .target_codec import TargetCodec
 from .target_dataset import ImageTargetDataset, LoadTarget, PackTargetInputs
@@ -12,19 +13,25 @@ from .target_inferencer import TargetInferencer
 from .target_metrics import DepthMapMetric, ImageErrorMetric, NormalMapMetric
 
 __all__ = [
+    'AngularLoss',
     'ColourJitterJPEG',
     'ColouredSegMetric',
     'DepthMapMetric',
     'DeterministicDiffusion',
     'DeterministicProcess',
     'DiffusionNetworks',
+    'GradientMatchingLoss',
     'ImageErrorMetric',
+    'ImageLoss',
     'ImageTargetDataset',
+    'LatentLoss',
     'LoadTarget',
     'NormalMapMetric',
     'PackTargetInputs',
     'PixelRegression',
     'SaveLoRAHook',
+    'ScaleShiftInvariantLoss',
     'TargetCodec',
     'TargetInferencer',
+    'TargetLoss',
 ]

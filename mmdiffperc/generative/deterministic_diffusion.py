@@ -178,7 +178,8 @@ class DeterministicDiffusion(BaseModel):
     def loss(self, inputs: torch.Tensor, data_samples: Sequence[BaseDataElement]) -> dict[str, torch.Tensor]:
         """Compute the loss of a batch, for each image at a random timestep; see :meth:`forward`."""
         images = self.networks.encode(inputs)  # (B, 4, h, w)
-        targets = self.codec.encode(targets_of(data_samples, inputs))  # (B, 3, H, W)
+        targets, valid = targets_of(data_samples, inputs)
+        targets = self.codec.encode(targets, valid)  # (B, 3, H, W)
         timesteps = self.process.draw_timesteps(len(images), images.device)
         prompt_embeds = self._embed(self._captions_of(data_samples), len(images))
         loss = self._loss_on_pixels if self.loss_on == 'pixels' else self._loss_on_latents
