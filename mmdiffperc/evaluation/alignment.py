@@ -68,7 +68,7 @@ def fit_depth(
             fitted, such as those without a measurement in sparse depth.
         method (str): One of ``ALIGNMENTS``. Defaults to 'least_squares'.
         valid (np.ndarray, optional): Boolean, in the same shape: the only pixels to fit. Default: all.
-        max_size (int, optional): Fit maps ``(H, W)`` whose longer side exceeds this number of pixels on a regular grid
+        max_size (int, optional): Fit maps ``(..., H, W)`` whose longer side exceeds this number of pixels on a regular grid
             of pixels, with at most this many along the longer side. Default: fit all pixels.
 
     Returns:
@@ -127,8 +127,8 @@ ALIGNMENTS = (*_FITS, *(f'{name}{_IN_DISPARITY}' for name in ('least_squares', '
 
 def _on_grid(array, max_size):
     """Select the nearest pixels of a smaller image, as nearest-neighbour interpolation does."""
-    longest = max(array.shape)
-    if longest <= max_size:
+    size = array.shape[-2:]
+    if (longest := max(size)) <= max_size:
         return array
-    rows, columns = (np.arange(side * max_size // longest) * longest // max_size for side in array.shape)
-    return array[np.ix_(rows, columns)]
+    rows, columns = (np.arange(side * max_size // longest) * longest // max_size for side in size)
+    return array[..., rows[:, None], columns]

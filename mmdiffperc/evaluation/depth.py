@@ -89,18 +89,18 @@ def is_compared(gt: Array, min_depth: float, max_depth: float, crop_type: str | 
     """Return which pixels of a true depth map are compared: strictly between the limits, and inside the crop.
 
     Args:
-        gt (np.ndarray | torch.Tensor): True depth ``(H, W)``. NaN is not compared.
+        gt (np.ndarray | torch.Tensor): True depth ``(..., H, W)``. NaN is not compared.
         min_depth (float): Lower limit.
         max_depth (float): Upper limit.
         crop_type (str, optional): One of ``CROPS``. Default: the whole map.
 
     Returns:
-        np.ndarray | torch.Tensor: Boolean ``(H, W)``.
+        np.ndarray | torch.Tensor: Boolean, in the shape of the map.
     """
     compared = (gt > min_depth) & (gt < max_depth)
     if not crop_type:
         return compared
-    mask = crop_mask(*gt.shape, crop_type)
+    mask = crop_mask(*gt.shape[-2:], crop_type)
     return compared & (torch.from_numpy(mask).to(gt.device) if isinstance(gt, torch.Tensor) else mask)
 
 

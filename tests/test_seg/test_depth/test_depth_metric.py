@@ -128,7 +128,9 @@ def test_predictions_that_cannot_be_aligned_are_left_out(caplog, tmp_path):
         assert re.search(rf'\b{number} of 5\b.*{reason}.*a\.b\.png', caplog.text)
     rows = list(csv.DictReader(table.open()))
     assert list(rows[0]) == ['image', 'rmse', 'abs_rel', 'excluded'] and len(rows) == 5
-    assert rows[0]['image'] == 'folder/a.b.png' and float(rows[2]['abs_rel']) == pytest.approx((1 / 2 + 1 / 4 + 1 / 3) / 3)
+    assert rows[0]['image'] == 'folder/a.b.png' and float(rows[2]['abs_rel']) == pytest.approx(
+        (1 / 2 + 1 / 4 + 1 / 3) / 3
+    )
     assert [bool(row['excluded']) for row in rows] == [False, True, False, True, True] and rows[1]['rmse'] == ''
 
 
