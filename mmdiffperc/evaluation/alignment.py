@@ -68,8 +68,8 @@ def fit_depth(
             fitted, such as those without a measurement in sparse depth.
         method (str): One of ``ALIGNMENTS``. Defaults to 'least_squares'.
         valid (np.ndarray, optional): Boolean, in the same shape: the only pixels to fit. Default: all.
-        max_size (int, optional): Fit maps ``(..., H, W)`` whose longer side exceeds this number of pixels on a regular grid
-            of pixels, with at most this many along the longer side. Default: fit all pixels.
+        max_size (int, optional): If the longer side of the maps ``(..., H, W)`` has more pixels, fit a regular grid of
+            pixels, with this many along the longer side. Default: fit all pixels.
 
     Returns:
         DepthFit: The scale and the shift.

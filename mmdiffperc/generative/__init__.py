@@ -11,6 +11,7 @@ from .target_codec import TargetCodec
 from .target_dataset import ImageTargetDataset, LoadTarget, PackTargetInputs
 from .target_inferencer import TargetInferencer
 from .target_metrics import DepthMapMetric, ImageErrorMetric, NormalMapMetric
+from .zero_shot import FollowProtocol, ZeroShotDepthMetric, ZeroShotTestLoop
 
 __all__ = [
     'AngularLoss',
@@ -20,6 +21,7 @@ __all__ = [
     'DeterministicDiffusion',
     'DeterministicProcess',
     'DiffusionNetworks',
+    'FollowProtocol',
     'GradientMatchingLoss',
     'ImageErrorMetric',
     'ImageLoss',
@@ -34,4 +36,6 @@ __all__ = [
     'TargetCodec',
     'TargetInferencer',
     'TargetLoss',
+    'ZeroShotDepthMetric',
+    'ZeroShotTestLoop',
 ]
