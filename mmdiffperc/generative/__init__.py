@@ -5,7 +5,9 @@ from .coloured_segmentation import ColouredSegMetric
 from .deterministic_diffusion import DeterministicDiffusion, PixelRegression
 from .deterministic_process import DeterministicProcess
 from .diffusion_networks import DiffusionNetworks
+from .listed_targets import ListedTargetDataset
 from .losses import AngularLoss, GradientMatchingLoss, ImageLoss, LatentLoss, ScaleShiftInvariantLoss, TargetLoss
+from .published_targets import LoadPublishedTarget
 from .save_lora_hook import SaveLoRAHook
 from .target_codec import TargetCodec
 from .target_dataset import ImageTargetDataset, LoadTarget, PackTargetInputs
@@ -27,6 +29,8 @@ __all__ = [
     'ImageLoss',
     'ImageTargetDataset',
     'LatentLoss',
+    'ListedTargetDataset',
+    'LoadPublishedTarget',
     'LoadTarget',
     'NormalMapMetric',
     'PackTargetInputs',
