@@ -10,9 +10,10 @@ from .losses import AngularLoss, GradientMatchingLoss, ImageLoss, LatentLoss, Sc
 from .published_targets import LoadPublishedTarget
 from .save_lora_hook import SaveLoRAHook
 from .target_codec import TargetCodec
-from .target_dataset import ImageTargetDataset, LoadTarget, PackTargetInputs
+from .target_dataset import ImageTargetDataset
 from .target_inferencer import TargetInferencer
 from .target_metrics import DepthMapMetric, ImageErrorMetric, NormalMapMetric
+from .target_transforms import LoadTarget, PackTargetInputs
 from .zero_shot import FollowProtocol, ZeroShotDepthMetric, ZeroShotTestLoop
 
 __all__ = [

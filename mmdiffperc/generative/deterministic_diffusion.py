@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Literal
 
 import torch
-import torch.nn.functional as F
 from mmengine.model import BaseModel, ImgDataPreprocessor
 from mmengine.structures import BaseDataElement, PixelData
 from pydantic import InstanceOf
@@ -21,6 +20,7 @@ from mmdiffperc.weights.noise_schedule import load_schedule
 from .captions import captions_of, clean_captions
 from .deterministic_process import DeterministicProcess, PredictionType, Sampler, Steps
 from .diffusion_networks import DiffusionNetworks
+from .losses import masked_mean, pool_valid
 from .target_codec import TargetCodec, TargetMode, TargetScale, targets_of
 
 COMPLETENESS = Completeness(
@@ -46,14 +46,15 @@ class DeterministicDiffusion(BaseModel):
     autoencoder's posterior; here its mode is used.
 
     The true target of a data sample is ``gt_target``, a ``PixelData`` whose ``data`` is ``(3, H, W)`` or ``(1, H, W)``,
-    and with ``use_prompts`` its caption is ``text``. The prediction is ``pred_target``, in the same form.
+    and with ``use_prompts`` its caption is ``text``. The prediction is ``pred_target``, in the same form. Pixels whose
+    target is not finite, or that are False in ``gt_valid`` ``(1, H, W)``, are not learned.
 
     ``arch`` builds, ``init_cfg`` loads; a checkpoint holds everything that testing needs.
 
     Args:
         arch (str): ``'sd1-4'``, ``'sd1-5'``, ``'sd2-1'``, ``'tiny-sd'``, or a diffusers folder. Defaults to
             ``'sd1-4'``.
-        target_mode (str): ``'RGB'`` or ``'F'``, for targets of three channels or one. Defaults to ``'RGB'``.
+        target_mode (str): ``'RGB'``, ``'normals'`` or ``'F'``, see :class:`.TargetCodec`. Defaults to ``'RGB'``.
         target_scale (float | str): See :class:`.TargetCodec`. Defaults to 1.
         use_prompts (bool): Condition the U-Net on each image's caption rather than on an empty one. Defaults to True.
         guidance_scale (float): Weight of the caption in prediction: 0 ignores it, 1 means no guidance, and greater
@@ -176,26 +177,34 @@ class DeterministicDiffusion(BaseModel):
         return self.estimate(inputs, self._captions_of(data_samples))
 
     def loss(self, inputs: torch.Tensor, data_samples: Sequence[BaseDataElement]) -> dict[str, torch.Tensor]:
-        """Compute the loss of a batch, for each image at a random timestep; see :meth:`forward`."""
+        """Compute the loss of a batch, for each image at a random timestep; see :meth:`forward`.
+
+        Invalid pixels do not enter it, see :func:`.targets_of`. A latent counts if all of its pixels are valid;
+        ``skipped_images`` is the number of images without such a latent.
+        """
         images = self.networks.encode(inputs)  # (B, 4, h, w)
         targets, valid = targets_of(data_samples, inputs)
         targets = self.codec.encode(targets, valid)  # (B, 3, H, W)
         timesteps = self.process.draw_timesteps(len(images), images.device)
         prompt_embeds = self._embed(self._captions_of(data_samples), len(images))
         loss = self._loss_on_pixels if self.loss_on == 'pixels' else self._loss_on_latents
-        return loss(images, targets, timesteps, prompt_embeds)
+        return loss(images, targets, valid, timesteps, prompt_embeds)
 
-    def _loss_on_latents(self, images, targets, timesteps, prompt_embeds):
+    def _loss_on_latents(self, images, targets, valid, timesteps, prompt_embeds):
         targets = self.networks.encode(targets)  # (B, 4, h, w)
         mixed = self.process.mix(images, targets, timesteps)
         prediction = self.networks.denoise(mixed, timesteps, prompt_embeds)
         expected = self.process.expected(images, targets, timesteps)
-        return dict(loss_latents=self.process.loss(prediction, expected, timesteps))
+        valid = pool_valid(valid, self.autoencoder.stride)  # (B, 1, h, w)
+        return dict(
+            loss_latents=self.process.loss(prediction, expected, timesteps, valid),
+            skipped_images=(~valid).flatten(1).all(1).sum().float(),
+        )
 
-    def _loss_on_pixels(self, images, targets, timesteps, prompt_embeds):
+    def _loss_on_pixels(self, images, targets, valid, timesteps, prompt_embeds):
         prediction = self.networks.denoise(images, timesteps, prompt_embeds)
         decoded = self.networks.decode(prediction, targets.shape[-2:])
-        return dict(loss_pixels=F.mse_loss(decoded, targets))
+        return dict(loss_pixels=masked_mean((decoded - targets) ** 2, valid))
 
     def predict(
         self, inputs: torch.Tensor, data_samples: Sequence[BaseDataElement] | None = None

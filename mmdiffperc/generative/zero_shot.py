@@ -15,8 +15,8 @@ from mmdiffperc.registry import LOOPS, METRICS, TRANSFORMS
 from mmdiffperc.validation import Expected, Listed, Text, validated
 
 from .protocols import DEPTH_PROTOCOLS, PROTOCOLS
-from .target_dataset import to_channels_first
 from .target_metrics import DepthMapMetric, Measures
+from .target_transforms import to_channels_first
 
 DataLoaders = Annotated[Listed[DataLoader | dict], Expected('a list of data loaders, one for each data set')]
 Evaluators = Annotated[
