@@ -3,13 +3,15 @@ import re
 
 import numpy as np
 import pytest
+from mmengine.config import Config
+from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
+from pages import ROOT, run_snippet, snippet
 
 from mmdiffperc.generative import FollowProtocol, ZeroShotDepthMetric
-from mmdiffperc.generative.protocols import DEPTH_PROTOCOLS, PROTOCOLS
+from mmdiffperc.generative.protocols import DEPTH_PROTOCOLS, PROTOCOLS, DepthProtocol
 from mmdiffperc.generative.zero_shot import paper_table
-
-SIZE = 48  # of the toy scenes
+from mmdiffperc.registry import METRICS, TRANSFORMS
 
 
 def results_of(height, width):
@@ -96,13 +98,12 @@ def config(toy_root, tmp_path):
     sets = dict(train='scannet_depth', val='sintel_depth')
     return dict(
         model=dict(
-            type='PixelRegression',
+            type='DeterministicDiffusion',
             arch='tiny-sd',
             target_mode='F',
             target_scale=10.0,
-            sampler='one_pass',
-            prediction_type='sample',
             use_prompts=False,
+            num_steps=1,
             init_cfg=dict(type='Pretrained', checkpoint='tiny-sd'),
         ),
         test_dataloader=[loader(split, protocol) for split, protocol in sets.items()],
@@ -159,3 +160,64 @@ def test_two_data_sets_in_one_run(config, toy_spec, tmp_path):
 def test_bad_lists(config, changes, message):
     with pytest.raises(ValueError, match=message):
         Runner(**config | changes).test()
+
+
+@pytest.mark.parametrize('task', ['depth', 'normals'])
+def test_published_data_sets(task):
+    """The folder, the list, the loader, the protocol and the metric of each data set belong together."""
+    init_default_scope('mmseg')
+    bases = Config.fromfile(ROOT / f'configs/_base_/datasets/zero_shot_{task}.py')
+    names = list(bases.zero_shot_lists)
+    assert set(names) <= {name for name in PROTOCOLS if name.endswith(task)}
+    evaluators = [METRICS.build(evaluator) for evaluator in bases.zero_shot_evaluators]
+    assert [evaluator.prefix for evaluator in evaluators] == names
+    for name, loader in zip(names, bases.zero_shot_dataloaders, strict=True):
+        loads, follows = loader.dataset.pipeline[1:3]
+        assert loads.format in (name, 'marigold_normals') and follows.protocol == name
+        assert f'data_split/{name}/' in loader.dataset.ann_file and loader.dataset.data_prefix.target_path.endswith(
+            name
+        )
+        assert all(callable(TRANSFORMS.build(transform)) for transform in loader.dataset.pipeline)
+
+
+def read_snippet(name, folder):
+    """Bases on the page are relative to the root of the repository."""
+    file = folder / 'config.py'
+    file.write_text(re.sub(r"'((?:configs|projects)/)", rf"'{ROOT}/\1", snippet(f'config: {name}')))
+    return Config.fromfile(file)
+
+
+def test_documented_configs(tmp_path):
+    toy = read_snippet('zero-shot test on toy scenes', tmp_path)
+    assert [loader.dataset.data_root for loader in toy.test_dataloader] == [
+        f'data/toy/dmp_{domain}' for domain in 'bcd'
+    ]
+    assert all(loader.dataset.pipeline[2].mode == 'F' for loader in toy.test_dataloader)
+    published = read_snippet('zero-shot test on published data sets', tmp_path)
+    for config, number in ((toy, 3), (published, 5)):
+        assert config.test_cfg.type == 'ZeroShotTestLoop'
+        assert len(config.test_dataloader) == len(config.test_evaluator) == number
+        prefixes = {METRICS.build(evaluator).prefix for evaluator in config.test_evaluator}
+        assert len(prefixes) == number
+
+
+def test_documented_protocols():
+    rows = re.findall(r'^\| (`\w+_(?:depth|normals)`.*)\|$', (ROOT / 'docs/zero_shot.md').read_text(), re.MULTILINE)
+    documented = {}
+    for row in rows:
+        names, *numbers = row.split('|')
+        documented |= dict.fromkeys(re.findall(r'`(\w+)`', names), [number.strip() for number in numbers])
+    assert documented == {name: documented_numbers(protocol) for name, protocol in PROTOCOLS.items()}
+
+
+def documented_numbers(protocol):
+    size = str(protocol.processing_size or 'original')
+    if not isinstance(protocol, DepthProtocol):
+        return ['', 'none', size, '']
+    crops = ['benchmark'] * protocol.use_benchmark_crop + [f'`{protocol.crop_type}`'] * bool(protocol.crop_type)
+    limits = f'{protocol.min_depth:g} to {protocol.max_depth:g}'
+    return [limits, ', '.join(crops) or 'none', size, str(protocol.max_align_size or 'all pixels')]
+
+
+def test_documented_fit():
+    assert run_snippet('run: fit depth')['metres'] == pytest.approx(np.array([[2, 2.5, 3], [3.5, 4, 4.5]]))
