@@ -271,7 +271,7 @@ class DepthMapMetric(TargetMetric):
             measures = NORMALISED_DEPTH
         super().__init__(measures, normalise, **kwargs)
         if normalise and (ratios := set(self.measures) - set(NORMALISED_DEPTH)):
-            raise ValueError(f'normalise=True supports {NORMALISED_DEPTH}, not {sorted(ratios)}')
+            raise ValueError(f'normalise=True: expected some of {NORMALISED_DEPTH} as measures, got {sorted(ratios)}')
         if normalise and (crop_type or align):
             raise ValueError(f'normalise=True cannot be combined with crop_type={crop_type!r} and align={align!r}')
         if not min_depth < max_depth:
