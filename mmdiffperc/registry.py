@@ -10,6 +10,7 @@ from mmengine.registry import (
     DATASETS,
     FUNCTIONS,
     HOOKS,
+    LOOPS,
     METRICS,
     MODELS,
     OPTIM_WRAPPER_CONSTRUCTORS,
@@ -22,13 +23,24 @@ __all__ = [
     'DATA_SAMPLERS',
     'FUNCTIONS',
     'HOOKS',
+    'LOOPS',
     'METRICS',
     'MODELS',
     'OPTIM_WRAPPER_CONSTRUCTORS',
     'TRANSFORMS',
 ]
 
-for _root in (DATASETS, DATA_SAMPLERS, FUNCTIONS, HOOKS, METRICS, MODELS, OPTIM_WRAPPER_CONSTRUCTORS, TRANSFORMS):
+for _root in (
+    DATASETS,
+    DATA_SAMPLERS,
+    FUNCTIONS,
+    HOOKS,
+    LOOPS,
+    METRICS,
+    MODELS,
+    OPTIM_WRAPPER_CONSTRUCTORS,
+    TRANSFORMS,
+):
     # ``locations`` may only name core modules: a look-up must never need a host that is not installed.
     Registry(_root.name, parent=_root, scope='mmdiffperc', locations=['mmdiffperc.models'])
 

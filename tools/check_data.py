@@ -100,19 +100,24 @@ def configured_datasets(config: Config) -> Iterator[tuple[str, dict]]:
     Raises:
         ValueError: The config has no data loader.
     """
-    loaders = {phase: config.get(f'{phase}_dataloader') for phase in PHASES}
+    loaders = {phase: as_list(config.get(f'{phase}_dataloader')) for phase in PHASES}
     if not any(loaders.values()):
         raise ValueError(
             f'{config.filename}: expected a config with train_dataloader, val_dataloader or test_dataloader'
         )
     found: list[tuple[list[str], dict]] = []
-    for phase, loader in loaders.items():
-        for dataset in unwrapped(loader['dataset']) if loader else ():
+    for phase, loader in ((phase, loader) for phase, listed in loaders.items() for loader in listed):
+        for dataset in unwrapped(loader['dataset']):
             if same := next((phases for phases, other in found if other == dataset), None):
                 same.append(phase)
             else:
                 found.append(([phase], dataset))
     return ((', '.join(phases), dataset) for phases, dataset in found)
+
+
+def as_list(config: dict | list | None) -> list:
+    """Return the configs in a list, in which there may also be a single one or none."""
+    return config if isinstance(config, list) else [config] if config else []
 
 
 def unwrapped(dataset: dict) -> Iterator[dict]:
@@ -185,8 +190,8 @@ def wrong_sizes(info: dict, expected: tuple[int, int] | None) -> Iterator[str]:
 def missing_evaluator_files(config: Config) -> Iterator[str]:
     """Yield annotation files of evaluators that do not exist; they are not read before the first validation."""
     for phase in ('val', 'test'):
-        evaluators = config.get(f'{phase}_evaluator') or ()
-        for evaluator in [evaluators] if isinstance(evaluators, dict) else evaluators:
+        entries = as_list(config.get(f'{phase}_evaluator'))
+        for evaluator in chain.from_iterable(map(as_list, entries)):  # with several loaders, each has a list
             file = evaluator.get('ann_file')
             if file and not fileio.exists(file):
                 yield f'{phase}_evaluator.ann_file={file!r} does not exist'

@@ -17,6 +17,7 @@ from .target_generator import TargetGenerator
 from .target_inferencer import TargetInferencer
 from .target_metrics import DepthMapMetric, ImageErrorMetric, NormalMapMetric
 from .target_transforms import LoadTarget, PackTargetInputs
+from .zero_shot import FollowProtocol, ZeroShotDepthMetric, ZeroShotTestLoop
 
 __all__ = [
     'AngularLoss',
@@ -26,6 +27,7 @@ __all__ = [
     'DeterministicDiffusion',
     'DeterministicProcess',
     'DiffusionNetworks',
+    'FollowProtocol',
     'GradientMatchingLoss',
     'ImageErrorMetric',
     'ImageLoss',
@@ -45,4 +47,6 @@ __all__ = [
     'TargetGenerator',
     'TargetInferencer',
     'TargetLoss',
+    'ZeroShotDepthMetric',
+    'ZeroShotTestLoop',
 ]

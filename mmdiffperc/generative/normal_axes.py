@@ -19,8 +19,8 @@ from mmdiffperc.validation import Expected
 
 INSIDE = 'RUB'
 OPPOSITE = dict(zip('RLUDBF', 'LRDUFB', strict=True))
+#: The axes of data sets and models, as their authors document them, and of the cameras of libraries.
 AXES = {
-    # As their authors document them.
     'DSINE': 'LUB',  # also NYUv2, ScanNet and so on in its evaluation data
     'GeoWizard': 'LUB',
     'Hypersim': 'RUB',
@@ -29,7 +29,6 @@ AXES = {
     'StableNormal': 'LUB',
     '2D-3D-S': 'RDB',
     'toy': 'RUB',
-    # Coordinates of cameras.
     'OpenCV': 'RDF',
     'OpenGL': 'RUB',
     'PyTorch3D': 'LUF',

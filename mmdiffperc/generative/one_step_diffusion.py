@@ -16,7 +16,7 @@ from mmdiffperc.weights.noise_schedule import load_schedule
 
 from .deterministic_process import PredictionType, Steps
 from .diffusion_networks import DiffusionNetworks, share_or_build
-from .losses import LatentLoss, pool_valid
+from .losses import LatentLoss, pool_valid, skipped_images
 from .one_step_process import OneStepProcess, TargetInput
 from .target_codec import TargetCodec, TargetMode, TargetScale, TargetTransform, targets_of
 from .target_generator import TargetGenerator
@@ -162,7 +162,11 @@ class OneStepDiffusion(TargetGenerator):
         return self.process.timesteps(self.num_steps if num_steps is None else num_steps)
 
     def loss(self, inputs: torch.Tensor, data_samples: Sequence[BaseDataElement]) -> dict[str, torch.Tensor]:
-        """Compute the losses of a batch; see :meth:`forward`."""
+        """Compute the losses of a batch; see :meth:`forward`.
+
+        Invalid pixels do not enter them, see :func:`.targets_of`. ``skipped_images`` is the number of images without a
+        valid pixel, or without a valid latent if all losses compare latents.
+        """
         targets, valid = targets_of(data_samples, inputs)  # (B, C, H, W), (B, 1, H, W)
         target_images = self.codec.encode(targets, valid)  # (B, 3, H, W)
         images = self.networks.encode(inputs, self.sample_latents)  # (B, 4, h, w)
@@ -182,7 +186,7 @@ class OneStepDiffusion(TargetGenerator):
         if self.reconstruction is not None:
             again = self._predict_clean(images, prompt_embeds, IMAGE_TASK)
             losses[self.reconstruction.loss_name] = self.reconstruction(again, images, torch.ones_like(valid_latents))
-        return losses
+        return losses | dict(skipped_images=skipped_images(valid_latents if spaces == {'latents'} else valid))
 
     def _predict_clean(self, images, prompt_embeds, task):
         """Return the clean latents ``(B, 4, h, w)`` of the target after a single pass."""

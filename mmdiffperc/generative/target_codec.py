@@ -63,14 +63,14 @@ class TargetCodec:
 
     @property
     def is_relative(self) -> bool:
-        """Whether decoded maps lack the scale, and with ``'quantiles'`` the shift, of the targets."""
+        """bool: Whether decoded maps lack the scale and shift of the targets."""
         return isinstance(self.target_scale, str)
 
     @property
     def kind(self) -> str:
-        """What decoded maps are: ``colours``, ``normals``, ``metric``, ``affine``, ``disparity`` or ``log``.
+        """str: What decoded maps are, ``colours``, ``normals``, ``metric``, ``affine``, ``disparity`` or ``log``.
 
-        The last three are affine-invariant: depth, its reciprocal and its logarithm.
+        The last three are affine-invariant depth, its reciprocal and its logarithm.
         """
         if self.mode != 'F':
             return dict(RGB='colours', normals='normals')[self.mode]
@@ -78,7 +78,7 @@ class TargetCodec:
 
     @property
     def unit(self) -> str:
-        """Unit of decoded maps: that of the training data if they are metric, otherwise none."""
+        """str: Unit of decoded maps, which is that of the training data if they are metric."""
         return 'as in the training data' if self.kind == 'metric' else 'none'
 
     def encode(self, targets: torch.Tensor, valid: torch.Tensor | None = None) -> torch.Tensor:

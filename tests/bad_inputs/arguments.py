@@ -53,6 +53,7 @@ GIVEN = {
     'DeterministicProcess': dict(scheduler=load_schedule('tiny-sd')),
     'DiffusionUNet': dict(arch='tiny-sd'),
     'FinerLevelNeck': dict(in_channels=[8, 8]),
+    'FollowProtocol': dict(protocol='nyu_depth'),
     'ImageTargetDataset': dict(data_prefix=dict(img_path='images')),
     'KITTIDepthDataset': dict(ann_file='split.txt'),
     'ListedTargetDataset': dict(ann_file='split.txt'),
@@ -73,6 +74,7 @@ GIVEN = {
     'SimpleDecodingHead': dict(in_channels=[8, 8]),
     'TextAdapter': dict(embed_dims=8),
     'TextPrompts': dict(arch='tiny-sd', embed_dims=96),
+    'ZeroShotDepthMetric': dict(protocol='nyu_depth'),
 }
 # Where a number below 1 has a meaning, a text may be empty, or anything goes.
 MEANT = {

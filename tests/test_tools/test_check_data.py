@@ -86,6 +86,17 @@ def test_every_wrapped_data_set_is_checked(data, capsys):
         assert f'data/cityscapes/leftImg8bit/{folder} ' in fault
 
 
+def test_every_loader_of_a_zero_shot_test_is_checked(data, capsys, tmp_path):
+    data('dmp', 'dmp_b')
+    config = Config.fromfile(TOY[-1])
+    loader = config.test_dataloader
+    config.test_dataloader = [loader, dict(loader, dataset=dict(loader.dataset, data_root='data/toy/dmp_c'))]
+    config.test_evaluator = [[dict(type='DepthMapMetric')], dict(type='DepthMapMetric', ann_file='none.json')]
+    config.dump(tmp_path / 'config.py')
+    found = faults(capsys, tmp_path / 'config.py')
+    assert len(found) == 2 and 'none.json' in found[0] and 'dmp_c' in found[1]
+
+
 def test_missing_pairs(data, capsys):
     root = data('ade') / 'ade'
     label_map = sorted((root / 'annotations/training').iterdir())[4]
