@@ -10,9 +10,8 @@ from mmdiffperc.models.checkpointing import enable_checkpointing, refuse_reentra
 from mmdiffperc.models.layers.image_check import REMEDY, check_form
 from mmdiffperc.models.layers.latent_autoencoder import LatentAutoencoder
 from mmdiffperc.models.layers.sentence_encoder import LONGEST, SentenceEncoder
-from mmdiffperc.weights.architectures import build_unet
+from mmdiffperc.weights.architectures import build_unet, unet_inputs
 from mmdiffperc.weights.lora import add_attention_lora
-from mmdiffperc.weights.network_inputs import additional_inputs
 
 CACHED_SENTENCES = 1024
 
@@ -41,15 +40,18 @@ class DiffusionNetworks:
             arch (str): See :func:`.arch_folder`.
             lora (dict, optional): Arguments of :func:`.add_attention_lora`. Default: no adapter.
             with_cp (bool): Save memory in training by gradient checkpointing. Defaults to False.
+
+        Raises:
+            ValueError: The U-Net needs more than latents, a timestep and prompts, as SDXL does. Nothing is built then.
         """
-        autoencoder = LatentAutoencoder(arch, scale_latents=True, with_decoder=True)
-        text_encoder = SentenceEncoder(arch, LONGEST, cache_size=CACHED_SENTENCES)
-        unet = build_unet(arch)
-        if needed := additional_inputs(unet.config, autoencoder.vae.config.latent_channels):
+        if needed := unet_inputs(arch):
             raise ValueError(
                 f'arch={str(arch)!r} has a U-Net with {", ".join(needed.values())}; a generator needs one that takes '
                 'latents, a timestep and prompts only'
             )
+        autoencoder = LatentAutoencoder(arch, scale_latents=True, with_decoder=True)
+        text_encoder = SentenceEncoder(arch, LONGEST, cache_size=CACHED_SENTENCES)
+        unet = build_unet(arch)
         refuse_reentrant_checkpointing(unet)
         if lora is not None:
             add_attention_lora(unet, **lora)
