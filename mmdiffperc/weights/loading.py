@@ -1,6 +1,6 @@
 """From a checkpoint to filled networks: locate it, check its architecture, assign its tensors, and copy them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from mmengine.logging import MMLogger
@@ -105,8 +105,10 @@ def load_weights(
     if lora and 'unet' not in modules:
         raise ValueError(f'lora={str(lora)!r} adapts the U-Net, which is not among components={tuple(components)}')
     source = checkpoint if isinstance(checkpoint, Source) else locate(checkpoint, [*modules, *extra], variant)
-    _check_configs(source, modules)
-    for file, assignments in plan_filling(source, modules, use_ema).items():
+    _check_config(source, modules, 'unet', check_same_inputs)
+    plan = plan_filling(source, modules, use_ema)
+    _check_config(source, modules, 'vae', check_same_scaling)  # now, because the plan reveals a U-Net of another family
+    for file, assignments in plan.items():
         file.fill(assignments)
     if 'vae' in modules:
         _note_repair(source, modules['vae'])
@@ -115,13 +117,12 @@ def load_weights(
     return source
 
 
-def _check_configs(source: Source, modules: Mapping[str, nn.Module]):
+def _check_config(source: Source, modules: Mapping[str, nn.Module], part: str, check: Callable):
     """Refuse what the shapes of weights do not always reveal: a U-Net with other inputs, latents of another size."""
-    for part, check in (('unet', check_same_inputs), ('vae', check_same_scaling)):
-        if part in modules:
-            path, config = source.config(part, type(modules[part]).__name__)
-            if config:
-                check(path, config, modules[part].config)
+    if part in modules:
+        path, config = source.config(part, type(modules[part]).__name__)
+        if config:
+            check(path, config, modules[part].config)
 
 
 def _note_repair(source: Source, vae: nn.Module):

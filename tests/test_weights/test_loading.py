@@ -884,12 +884,12 @@ def test_single_file_of_another_family(archs, tmp_path):
 def test_folders_of_another_family(archs, target, tmp_path):
     """The message names the family, although the configs differ, too."""
     sdxl = _sdxl(archs['sdxl'], 1)
-    _write_folder(dict(unet=sdxl['unet']), tmp_path / 'sdxl')
+    _write_folder(dict(unet=sdxl['unet'], vae=sdxl['vae']), tmp_path / 'sdxl')
     with pytest.raises(ValueError, match=r'(?s)do not fit the unet.*width 32 .*SDXL.*the network is .*width'):
-        load_weights(tmp_path / 'sdxl', unet=target['unet'])
+        load_weights(tmp_path / 'sdxl', unet=target['unet'], vae=target['vae'])
     _write_folder(target, tmp_path / 'sd')
     with pytest.raises(ValueError, match=r'(?s)do not fit the unet.*the network is .*width 32 .*SDXL'):
-        load_weights(tmp_path / 'sd', unet=sdxl['unet'])
+        load_weights(tmp_path / 'sd', unet=sdxl['unet'], vae=sdxl['vae'])
     with pytest.raises(FileNotFoundError, match="'text_encoder_2'.*Only SDXL.*arch"):
         load_weights(tmp_path / 'sd', **sdxl)
 
