@@ -140,7 +140,7 @@ def write_garden(folder):
     for name in names:
         Image.fromarray(depth).save(folder / f'depth/{name}.png')
         Image.fromarray(mask).save(folder / f'masks/{name}.png')
-    for kind, target in (('train', 'depth'), ('train_normals', 'normals')):
+    for kind, target in (('train', 'depth'), ('val', 'depth'), ('train_normals', 'normals')):
         lines = [f'images/{name}.jpg {target}/{name}.png masks/{name}.png\n' for name in names]
         (folder / f'{kind}.txt').write_text('# image target mask\n' + ''.join(lines))
     return wall
@@ -151,10 +151,11 @@ def test_own_data_in_one_step(folder, capsys):
     cfg = Config.fromfile(write_config('config: own depth in one step', folder))
     assert cfg.train_dataloader.batch_sampler is None
     init_default_scope('mmseg')
-    sample = DATASETS.build(cfg.train_dataloader.dataset)[0]['data_samples']
-    valid = sample.gt_valid.data
-    assert valid.shape == (1, 480, 640) and valid.sum() == (480 - 9 - 20) * 640
-    assert 2 < sample.gt_target.data[valid].min() < sample.gt_target.data.max() < 7
+    for loader in (cfg.train_dataloader, cfg.val_dataloader):
+        (sample, _) = (item['data_samples'] for item in DATASETS.build(loader.dataset))
+        valid = sample.gt_valid.data
+        assert valid.shape == (1, 480, 640) and valid.sum() == (480 - 9 - 20) * 640
+        assert 2 < sample.gt_target.data[valid].min() < sample.gt_target.data.max() < 7
 
     run_snippet('run: derive normals')
     # The files have the axes of this package; whoever takes them for those of OpenCV is warned.

@@ -64,6 +64,8 @@ PUBLISHED = {
     'data/kitti/test.txt': Published(652),
     'data/hypersim/train_depth.txt': Published(59543, HYPERSIM_SIZE),
     'data/hypersim/train_normals.txt': Published(59543, HYPERSIM_SIZE),
+    'data/hypersim/val_depth.txt': Published(7386, HYPERSIM_SIZE),
+    'data/hypersim/val_normals.txt': Published(7386, HYPERSIM_SIZE),
     'data/virtual_kitti/depth.txt': Published(21260, VIRTUAL_KITTI_SIZE),
     'data/virtual_kitti/normals.txt': Published(21260, VIRTUAL_KITTI_SIZE),
     'data/coco/refcoco/refs(unc).p, train': Published(42404),

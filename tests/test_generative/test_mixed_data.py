@@ -37,7 +37,7 @@ def data(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize('kind', ['depth', 'normals'])
 def test_batches(data, kind):
-    config = Config.fromfile(BASES / f'hypersim_virtual_kitti_{kind}.py')
+    config = Config.fromfile(BASES / f'hypersim_vkitti_{kind}.py')
     config.train_dataloader.update(num_workers=0, persistent_workers=False)
     init_default_scope('mmseg')
     loader = Runner.build_dataloader(config.train_dataloader, seed=0)

@@ -1,7 +1,7 @@
 """Convert Hypersim to images, planar depth and normals, for ListedTargetDataset and LoadPublishedTarget.
 
     python tools/dataset_converters/hypersim.py --raw hypersim --out data/hypersim \\
-        --split-csv metadata_images_split_scene_v1.csv
+        --split-csv metadata_images_split_scene_v1.csv --partitions train val
 
 The folder --raw contains the scenes as Hypersim's own script downloads them: ai_001_001/images/scene_cam_00_final_hdf5
 and so on. The tool reads frame.*.color.hdf5, depth_meters.hdf5, normal_cam.hdf5 and render_entity_id.hdf5 of the frames
@@ -60,7 +60,11 @@ def build_parser() -> ArgumentParser:
         '--split-csv', type=existing_file, required=True, metavar='CSV', help='metadata_images_split_scene_v1.csv'
     )
     parser.add_argument(
-        '--partitions', nargs='+', choices=PARTITIONS, default=['train'], help='partitions to convert (default: train)'
+        '--partitions',
+        nargs='+',
+        choices=PARTITIONS,
+        default=['train', 'val'],
+        help='partitions to convert (default: train and val)',
     )
     parser.add_argument(
         '--scenes', nargs='+', metavar='NAME', help='scenes to convert (default: all of the partitions)'
