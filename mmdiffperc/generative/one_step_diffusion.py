@@ -234,6 +234,7 @@ class OneStepDiffusion(TargetGenerator):
 
 
 @MODELS.register_module()
+@validated
 class PixelRegression(OneStepDiffusion):
     """:class:`OneStepDiffusion` as plain regression, the baseline of DMP: a squared error of pixels at timestep 1.
 

@@ -29,6 +29,9 @@ def plain_inputs(unet: UNet2DConditionModel, source: Source, halve_bias: bool = 
         halve_bias (bool): Halve the bias of the input convolution too, as `E2E-FT <https://arxiv.org/abs/2409.11355>`_
             does. Defaults to False.
     """
+    if 'unet' not in source.files:  # it keeps its random weights
+        yield
+        return
     shapes = {key: shape for path in source.files['unet'] for key, shape in WeightFile(path).shapes.items()}
     channels, has_task = unet_inputs(shapes)
     wide, task, kept = unet.conv_in, unet.class_embedding, dict(unet.config)

@@ -183,17 +183,17 @@ def test_published_data_sets(task):
 def read_snippet(name, folder):
     """Bases on the page are relative to the root of the repository."""
     file = folder / 'config.py'
-    file.write_text(re.sub(r"'((?:configs|projects)/)", rf"'{ROOT}/\1", snippet(f'config: {name}')))
+    file.write_text(re.sub(r"'((?:configs|projects)/)", rf"'{ROOT}/\1", snippet(name)))
     return Config.fromfile(file)
 
 
 def test_documented_configs(tmp_path):
-    toy = read_snippet('zero-shot test on toy scenes', tmp_path)
+    toy = read_snippet('config: zero-shot test on toy scenes', tmp_path)
     assert [loader.dataset.data_root for loader in toy.test_dataloader] == [
         f'data/toy/dmp_{domain}' for domain in 'bcd'
     ]
     assert all(loader.dataset.pipeline[2].mode == 'F' for loader in toy.test_dataloader)
-    published = read_snippet('zero-shot test on published data sets', tmp_path)
+    published = read_snippet('config: zero-shot test on published data sets', tmp_path)
     for config, number in ((toy, 3), (published, 5)):
         assert config.test_cfg.type == 'ZeroShotTestLoop'
         assert len(config.test_dataloader) == len(config.test_evaluator) == number
