@@ -87,8 +87,8 @@ class OneStepDiffusion(TargetGenerator):
 
     Raises:
         ValueError: Several steps without ``target_input``; a reconstruction without a task embedding; ``epsilon``
-            at a timestep without signal; a trained decoder with losses on latents only; ``arch`` does not fit the
-            inputs; ``networks`` with ``lora`` or ``with_cp``.
+            at a timestep without signal; a trained decoder with losses on latents only; two losses of one name; a
+            U-Net with other inputs; ``networks`` with ``lora`` or ``with_cp``.
     """
 
     def __init__(
@@ -140,6 +140,7 @@ class OneStepDiffusion(TargetGenerator):
         self.task_embedding = task_embedding
         self.halve_bias = halve_bias
         self.losses = torch.nn.ModuleList(map(MODELS.build, losses))
+        _check_names([loss.loss_name for loss in self.losses])
         self.reconstruction = (
             LatentLoss(reconstruction_weight, 'loss_reconstruction') if reconstruction_weight else None
         )
@@ -231,6 +232,11 @@ class OneStepDiffusion(TargetGenerator):
     def _embed_empty(self, batch_size):
         # Later tokens do not change earlier ones: the text encoder's attention is causal.
         return super()._embed_empty(batch_size)[:, : self.num_tokens]
+
+
+def _check_names(names: Sequence[str]):
+    if repeated := [name for name in names if names.count(name) > 1]:
+        raise ValueError(f'losses: {len(repeated)} of them are named {repeated[0]!r}; give each another loss_name')
 
 
 @MODELS.register_module()

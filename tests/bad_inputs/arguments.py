@@ -88,6 +88,8 @@ MEANT = {
     ('*', 'gamma', 'zero'),
     ('*', 'gamma', 'negative'),
     ('*', 'gamma', 'negative float'),
+    ('*', 'reconstruction_weight', 'zero'),
+    ('*', 'task_embedding', 'negatives'),
     ('*', 'guidance_scale', 'zero'),
     ('*', 'ignore_index', 'zero'),
     ('*', 'ignore_index', 'negative'),

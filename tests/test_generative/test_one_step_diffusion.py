@@ -201,6 +201,7 @@ def test_several_steps(images):
     [
         (dict(reconstruction_weight=1.0), 'reconstruction_weight=1.0.*task_embedding'),
         (dict(train_decoder=True, losses=[dict(type='LatentLoss')]), 'train_decoder=True.*latents'),
+        (dict(losses=[dict(type='ImageLoss'), dict(type='ImageLoss', norm='l2')]), "2.*'loss_pixels'"),
         (dict(losses=[dict(type='LatentLos')]), "'LatentLos"),
         (dict(target_input='ones'), "target_input='ones'"),
         (dict(num_tokens=5), 'num_tokens=5'),

@@ -26,8 +26,6 @@ val_dataloader = dict(
     batch_size=8,
     num_workers=0,
     sampler=dict(type='DefaultSampler', shuffle=False),
-    dataset=dict(
-        type='ImageTargetDataset', data_root='data/toy/dmp', data_prefix=dict(img_path='val'), test_mode=True
-    ),
+    dataset=dict(type='ImageTargetDataset', data_root='data/toy/dmp', data_prefix=dict(img_path='val'), test_mode=True),
 )
 test_dataloader = dict(val_dataloader, dataset=dict(val_dataloader['dataset'], data_root='data/toy/dmp_b'))
