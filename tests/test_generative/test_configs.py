@@ -122,7 +122,7 @@ def test_learning_rate_of_e2e_ft():
     config.param_scheduler = [dict(each, verbose=False) for each in config.param_scheduler]
     found = rates(config, 16 * 1000 + 1)
     for update in (0, 50, 99):
-        assert found[16 * update] == pytest.approx(3e-5 * update / 100, abs=1e-12)
+        assert found[16 * update] == pytest.approx(3e-5 * update / 100, rel=1e-3, abs=1e-10)
     for update in (100, 500, 1000):
         assert found[16 * update] == pytest.approx(3e-5 * 0.01 ** ((update - 100) / 19_900), rel=1e-6)
 
