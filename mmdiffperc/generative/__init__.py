@@ -5,6 +5,7 @@ from .coloured_segmentation import ColouredSegMetric
 from .deterministic_diffusion import DeterministicDiffusion
 from .deterministic_process import DeterministicProcess
 from .diffusion_networks import DiffusionNetworks
+from .losses import AngularLoss, GradientMatchingLoss, ImageLoss, LatentLoss, ScaleShiftInvariantLoss, TargetLoss
 from .one_step_diffusion import OneStepDiffusion, PixelRegression
 from .one_step_process import OneStepProcess
 from .save_lora_hook import SaveLoRAHook
@@ -15,14 +16,18 @@ from .target_inferencer import TargetInferencer
 from .target_metrics import DepthMapMetric, ImageErrorMetric, NormalMapMetric
 
 __all__ = [
+    'AngularLoss',
     'ColourJitterJPEG',
     'ColouredSegMetric',
     'DepthMapMetric',
     'DeterministicDiffusion',
     'DeterministicProcess',
     'DiffusionNetworks',
+    'GradientMatchingLoss',
     'ImageErrorMetric',
+    'ImageLoss',
     'ImageTargetDataset',
+    'LatentLoss',
     'LoadTarget',
     'NormalMapMetric',
     'OneStepDiffusion',
@@ -30,7 +35,9 @@ __all__ = [
     'PackTargetInputs',
     'PixelRegression',
     'SaveLoRAHook',
+    'ScaleShiftInvariantLoss',
     'TargetCodec',
     'TargetGenerator',
     'TargetInferencer',
+    'TargetLoss',
 ]

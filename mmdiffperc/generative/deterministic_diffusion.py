@@ -103,7 +103,8 @@ class DeterministicDiffusion(TargetGenerator):
     def loss(self, inputs: torch.Tensor, data_samples: Sequence[BaseDataElement]) -> dict[str, torch.Tensor]:
         """Compute the loss of a batch, for each image at a random timestep; see :meth:`forward`."""
         images = self.networks.encode(inputs)  # (B, 4, h, w)
-        targets = self.networks.encode(self.codec.encode(targets_of(data_samples, inputs)))  # (B, 4, h, w)
+        targets, valid = targets_of(data_samples, inputs)
+        targets = self.networks.encode(self.codec.encode(targets, valid))  # (B, 4, h, w)
         timesteps = self.process.draw_timesteps(len(images), images.device)
         prompt_embeds = self._embed(self._captions_of(data_samples), len(images))
         mixed = self.process.mix(images, targets, timesteps)

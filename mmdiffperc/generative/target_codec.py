@@ -1,6 +1,6 @@
 """Conversion between target maps and the images that the autoencoder encodes and decodes."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Annotated, Literal
 
 import torch
@@ -9,58 +9,129 @@ from mmengine.structures import BaseDataElement
 
 from mmdiffperc.validation import Expected, PositiveFloat, validated
 
-CHANNELS = {'RGB': 3, 'F': 1}
-PER_IMAGE = 'per_image'
+CHANNELS = {'RGB': 3, 'F': 1, 'normals': 3}
+PER_IMAGE, QUANTILES = 'per_image', 'quantiles'
+LOW_QUANTILE, HIGH_QUANTILE = 0.02, 0.98
+SMALLEST_DISPARITY = 1e-3  # relative to the scale: a decoded disparity of 0 would be an infinite depth
 TargetMode = Literal[tuple(CHANNELS)]
-TargetScale = Annotated[PositiveFloat | Literal[PER_IMAGE], Expected(f'a positive number or {PER_IMAGE!r}')]
+TargetScale = Annotated[
+    PositiveFloat | Literal[PER_IMAGE, QUANTILES], Expected(f'a positive number, {PER_IMAGE!r} or {QUANTILES!r}')
+]
+TargetTransform = Literal['disparity', 'log']
 
 
 @validated
 class TargetCodec:
     """Convert target maps to images for the autoencoder, and decoded images to maps.
 
-    - ``'RGB'``: colours in [0, 1], such as normals as ``(n + 1) / 2``, albedo, shading or coloured classes.
-    - ``'F'``: one channel in any unit, such as depth in metres. It is divided by ``target_scale`` and repeated in three
-      channels; decoded channels are averaged, clipped at 0 but not above, and multiplied by ``target_scale``.
+    - ``'RGB'``: colours in [0, 1], such as albedo, shading, coloured classes, or normals as ``(n + 1) / 2``.
+    - ``'normals'``: unit vectors in [-1, 1], which are the image. Decoded vectors are divided by their length.
+    - ``'F'``: one channel in any unit, such as depth in metres. It is transformed, scaled to [-1, 1] and repeated in
+      three channels; decoded channels are averaged, and the scale and the transform are inverted.
+
+    Relative scales, ``'per_image'`` and ``'quantiles'``, cannot be inverted: decoded maps range from 0 to 1, and are
+    affine-invariant depth, disparity or logarithms of depth.
+
+    Invalid pixels do not affect the scale of a map, and become mid-grey (0) in its image.
 
     Args:
-        mode (str): ``'RGB'`` or ``'F'``. Defaults to ``'RGB'``.
-        target_scale (float | str): For mode ``'F'``: the value that becomes 1, such as 8 metres; or ``'per_image'``,
-            which stretches each map from its minimum to its maximum, in training and testing. Defaults to 1.
+        mode (str): ``'RGB'``, ``'normals'`` or ``'F'``. Defaults to ``'RGB'``.
+        target_scale (float | str): For mode ``'F'``, what becomes the range from -1 to 1. A number: values from 0 to
+            this number, such as 8 metres. Decoded values are clipped at 0, but not above. ``'per_image'``: from the
+            minimum to the maximum of each map, also of decoded ones. ``'quantiles'``: from the 2 % to the 98 % quantile
+            of each map, to which its values are clamped. Defaults to 1.
+        transform (str, optional): For mode ``'F'``, what is scaled instead of the depth: its reciprocal,
+            ``'disparity'``, or its natural logarithm, ``'log'``, which a number scales from ``-target_scale`` to
+            ``target_scale``. Default: the depth itself.
 
     Raises:
-        ValueError: An unknown mode, a scale that is not positive, or a scale for RGB targets.
+        ValueError: An unknown mode or transform, a scale that is not positive, or a scale or transform for another mode
+            than ``'F'``.
     """
 
-    def __init__(self, mode: TargetMode = 'RGB', target_scale: TargetScale = 1.0):
-        if mode == 'RGB' and target_scale != 1:
-            raise ValueError(f'target_scale={target_scale!r} is for target_mode="F"; RGB targets are in [0, 1] already')
+    def __init__(
+        self, mode: TargetMode = 'RGB', target_scale: TargetScale = 1.0, transform: TargetTransform | None = None
+    ):
+        if mode != 'F' and (target_scale != 1 or transform):
+            raise ValueError(
+                f'target_scale={target_scale!r} and transform={transform!r} are for target_mode="F"; the range of '
+                f'{mode} targets is fixed'
+            )
         self.mode = mode
         self.target_scale = target_scale
+        self.transform = transform
 
-    def encode(self, targets: torch.Tensor) -> torch.Tensor:
-        """Convert target maps ``(B, 3 or 1, H, W)`` to images ``(B, 3, H, W)``, in [-1, 1] if within the scale.
+    @property
+    def is_relative(self) -> bool:
+        """Whether decoded maps lack the scale, and with ``'quantiles'`` the shift, of the targets."""
+        return isinstance(self.target_scale, str)
+
+    @property
+    def kind(self) -> str:
+        """What decoded maps are: ``colours``, ``normals``, ``metric``, ``affine``, ``disparity`` or ``log``.
+
+        The last three are affine-invariant: depth, its reciprocal and its logarithm.
+        """
+        if self.mode != 'F':
+            return dict(RGB='colours', normals='normals')[self.mode]
+        return (self.transform or 'affine') if self.is_relative else 'metric'
+
+    @property
+    def unit(self) -> str:
+        """Unit of decoded maps: that of the training data if they are metric, otherwise none."""
+        return 'as in the training data' if self.kind == 'metric' else 'none'
+
+    def encode(self, targets: torch.Tensor, valid: torch.Tensor | None = None) -> torch.Tensor:
+        """Convert target maps to images.
+
+        Args:
+            targets (Tensor): ``(B, C, H, W)``. Invalid pixels may have any values.
+            valid (Tensor, optional): Boolean ``(B, 1, H, W)``. Default: the pixels whose values are finite.
+
+        Returns:
+            Tensor: Finite images ``(B, 3, H, W)``, in [-1, 1] if the targets are within the scale.
 
         Raises:
-            ValueError: The maps have the channels of the other mode, or integers.
+            ValueError: The maps have the channels of another mode, or integers; or valid targets are not positive and
+                there is a transform.
         """
         self._check(targets)
-        if self.target_scale == PER_IMAGE:
-            targets = stretch(targets)
-        elif self.mode == 'F':
-            targets = targets / self.target_scale
-        return (targets * 2 - 1).expand(-1, 3, -1, -1)
+        if valid is None:
+            valid = targets.isfinite().all(1, keepdim=True)
+        if self.mode != 'normals':
+            targets = self._to_unit_range(targets.where(valid, 1), valid) * 2 - 1
+        return targets.expand(-1, 3, -1, -1).where(valid, 0)
+
+    def to_maps(self, images: torch.Tensor) -> torch.Tensor:
+        """Convert encoded or decoded images ``(B, 3, H, W)`` to the maps ``(B, 1 or 3, H, W)`` that losses compare.
+
+        One channel is the mean of the three, clamped to [-1, 1]; normals are unit vectors; colours do not change.
+        """
+        if self.mode == 'F':
+            return images.mean(1, keepdim=True).clamp(-1, 1)
+        return F.normalize(images, dim=1) if self.mode == 'normals' else images
 
     def decode(self, images: torch.Tensor) -> torch.Tensor:
-        """Convert decoded images ``(B, 3, H, W)`` to target maps ``(B, 3 or 1, H, W)``."""
+        """Convert decoded images ``(B, 3, H, W)`` to target maps ``(B, 1 or 3, H, W)``."""
+        if self.mode == 'normals':
+            return self.to_maps(images)
         if self.mode == 'RGB':
             return self.clip(images / 2 + 0.5)
-        maps = self.clip(images.mean(1, keepdim=True) / 2 + 0.5)
-        return stretch(maps) if self.target_scale == PER_IMAGE else maps * self.target_scale
+        values = images.mean(1, keepdim=True)
+        if self.transform == 'log' and not self.is_relative:
+            return (values * self.target_scale).exp()
+        values = self.clip(values / 2 + 0.5)
+        if self.is_relative:
+            return stretch(values) if self.target_scale == PER_IMAGE else values
+        if self.transform == 'disparity':
+            return 1 / (values.clamp(SMALLEST_DISPARITY) * self.target_scale)
+        return values * self.target_scale
 
     def clip(self, maps: torch.Tensor) -> torch.Tensor:
-        """Clip colours to [0, 1], and one channel at 0."""
-        return maps.clamp(0, 1 if self.mode == 'RGB' else None)
+        """Clip colours and ``'quantiles'`` to [0, 1], and another single channel at 0; normals become unit vectors."""
+        if self.mode == 'normals':
+            return F.normalize(maps, dim=-3)
+        return maps.clamp(0, 1 if self.mode == 'RGB' or self.target_scale == QUANTILES else None)
 
     def crop(self, target: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
         """Remove the padding at the bottom and the right of a target map ``(C, H, W)`` before stretching it."""
@@ -82,19 +153,60 @@ class TargetCodec:
                 'the mode of the data, or check the transform that loads the targets'
             )
 
+    def _to_unit_range(self, targets, valid):
+        if self.mode == 'RGB':
+            return targets
+        values = self._transform(targets)
+        if self.target_scale == PER_IMAGE:
+            return stretch(values, valid)
+        if self.target_scale == QUANTILES:
+            return stretch(values, valid, _quantiles).clamp(0, 1)
+        return values / self.target_scale if self.transform != 'log' else values / self.target_scale / 2 + 0.5
 
-def stretch(maps: torch.Tensor) -> torch.Tensor:
-    """Stretch each map ``(B, C, H, W)`` so that its minimum becomes 0 and its maximum 1; a constant map becomes 0."""
-    low, high = maps.amin((1, 2, 3), keepdim=True), maps.amax((1, 2, 3), keepdim=True)
+    def _transform(self, values):
+        if self.transform is None:
+            return values
+        if not (smallest := values.min()) > 0:
+            raise ValueError(
+                f'transform={self.transform!r} expects positive targets, got {smallest:.4g}: if such values mean that '
+                "the target is unknown, set invalid='mask' and valid_range in LoadTarget"
+            )
+        return 1 / values if self.transform == 'disparity' else values.log()
+
+
+def _extremes(values):
+    return torch.stack(values.aminmax())
+
+
+def _quantiles(values):
+    return values.quantile(values.new_tensor([LOW_QUANTILE, HIGH_QUANTILE]))
+
+
+def stretch(maps: torch.Tensor, valid: torch.Tensor | None = None, limits: Callable = _extremes) -> torch.Tensor:
+    """Stretch each map so that one of its values becomes 0 and another 1; a constant map becomes 0.
+
+    Args:
+        maps (Tensor): ``(B, C, H, W)``.
+        valid (Tensor, optional): The pixels that determine the two values, boolean ``(B, 1, H, W)``. Default: all.
+        limits (Callable): From the valid values ``(N,)`` of a map to the two values ``(2,)``. Default: their minimum
+            and maximum.
+    """
+    valid = torch.ones_like(maps, dtype=torch.bool) if valid is None else valid.expand_as(maps)
+    pairs = [limits(each[mask]) if mask.any() else each.new_zeros(2) for each, mask in zip(maps, valid, strict=True)]
+    low, high = torch.stack(pairs).reshape(-1, 2, 1, 1, 1).unbind(1)
     return (maps - low) / torch.where(high > low, high - low, 1)
 
 
-def targets_of(data_samples: Sequence[BaseDataElement], images: torch.Tensor) -> torch.Tensor:
-    """Return the true targets ``(B, C, H, W)`` of data samples, one for each of the images ``(B, 3, H, W)``.
+def targets_of(data_samples: Sequence[BaseDataElement], images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return the true targets of data samples, one for each of the images ``(B, 3, H, W)``.
+
+    Returns:
+        tuple[Tensor, Tensor]: The targets ``(B, C, H, W)``, and which of their pixels are valid, boolean ``(B, 1, H,
+        W)``: those that are finite, and true in the data sample's ``gt_valid`` ``(1, H, W)`` if it has one.
 
     Raises:
-        ValueError: The numbers of data samples and images differ, a target is missing, or its size differs from that of
-            the images.
+        ValueError: The numbers of data samples and images differ, a target is missing, or the size of a target or of
+            ``gt_valid`` differs from that of the images.
     """
     if len(data_samples or ()) != len(images):
         raise ValueError(
@@ -103,11 +215,19 @@ def targets_of(data_samples: Sequence[BaseDataElement], images: torch.Tensor) ->
         )
     if lacking := [sample.get('img_path') for sample in data_samples if 'gt_target' not in sample]:
         raise ValueError(f'the data sample of {lacking[0]} has no gt_target: training needs LoadTarget in the pipeline')
-    targets, size = [sample.gt_target.data for sample in data_samples], images.shape[-2:]
-    for sample, target in zip(data_samples, targets, strict=True):
-        if target.shape[-2:] != size:
-            raise ValueError(
-                f'{sample.get("img_path")}: the target is {tuple(target.shape[-2:])}, the images {tuple(size)} '
-                '(height, width). Load the target before Resize, and train on images of one size'
-            )
-    return torch.stack(targets)
+    targets = torch.stack([_map_of(sample, 'gt_target', images) for sample in data_samples])
+    valid = targets.isfinite().all(1, keepdim=True)
+    for sample, mask in zip(data_samples, valid, strict=True):
+        if 'gt_valid' in sample:
+            mask &= _map_of(sample, 'gt_valid', images).bool()
+    return targets, valid
+
+
+def _map_of(sample, key, images):
+    data, size = sample.get(key).data, images.shape[-2:]
+    if data.shape[-2:] != size:
+        raise ValueError(
+            f'{sample.get("img_path")}: {key} is {tuple(data.shape[-2:])}, the images {tuple(size)} (height, width). '
+            'Load the target before Resize, and train on images of one size'
+        )
+    return data

@@ -1,7 +1,11 @@
+import math
+
 import pytest
 import torch
+from mmengine.structures import BaseDataElement, PixelData
 
 from mmdiffperc.generative import TargetCodec
+from mmdiffperc.generative.target_codec import targets_of
 
 
 @pytest.mark.parametrize(('mode', 'scale', 'channels'), [('RGB', 1.0, 3), ('F', 8.0, 1)])
@@ -58,6 +62,8 @@ def test_bytes_are_refused():
         (('F', 0), 'target_scale=0'),
         (('F', 'auto'), "target_scale='auto'.*'per_image'"),
         (('RGB', 8.0), 'target_scale=8.0.*target_mode="F"'),
+        (('normals', 1.0, 'log'), 'transform=\'log\'.*target_mode="F"'),
+        (('F', 1.0, 'depth'), "transform='depth'.*'disparity'.*'log'"),
     ],
 )
 def test_bad_arguments(arguments, message):
@@ -69,3 +75,109 @@ def test_bad_arguments(arguments, message):
 def test_padding_does_not_count(scale, expected):
     padded = torch.tensor([[[0.1, 0.2, 0.5, 0.0], [0.9, 0.9, 0.9, 1.0]]])
     torch.testing.assert_close(TargetCodec('F', scale).crop(padded, (1, 3)), torch.tensor([[expected]]))
+
+
+def row(*values):
+    """Maps of one row ``(1, 1, 1, W)``."""
+    return torch.tensor(values)[None, None, None]
+
+
+def test_quantiles():
+    """Of 0, 10, ..., 1000, the quantiles are 20 and 980; an outlier beyond the mask does not count."""
+    values = row(*(10.0 * index for index in range(101)), 1e9)
+    codec = TargetCodec('F', 'quantiles')
+    images = codec.encode(values, values < 1e9)
+    assert images[0, 2, 0, [0, 2, 50, 98, 100, 101]].tolist() == pytest.approx([-1, -1, 0, 1, 1, 0], abs=1e-6)
+    assert codec.decode(images)[0, 0, 0, [0, 50, 100]].tolist() == pytest.approx([0, 0.5, 1], abs=1e-6)
+    assert codec.decode(3 * images).max() == 1
+
+
+@pytest.mark.parametrize(
+    ('transform', 'scale', 'expected'),
+    [('disparity', 2.0, [0.5 / 2, 0.25 / 2, 1]), ('log', 3.0, [math.log(2) / 6 + 0.5, math.log(4) / 6 + 0.5, 0.3845])],
+)
+def test_metric_transforms(transform, scale, expected):
+    depth = row(2.0, 4.0, 0.5)
+    codec = TargetCodec('F', scale, transform)
+    images = codec.encode(depth)
+    torch.testing.assert_close(images[:, 1:2], row(*expected) * 2 - 1, atol=1e-4, rtol=0)
+    torch.testing.assert_close(codec.decode(images), depth)
+    assert codec.decode(torch.full((1, 3, 1, 1), -1.0)).isfinite()  # a disparity of 0
+
+
+@pytest.mark.parametrize(('transform', 'expected'), [('disparity', [1, 0.5, 0]), ('log', [0, 0.5, 1])])
+def test_relative_transforms_stay(transform, expected):
+    depth = row(1.0, 1 / 0.55, 10.0) if transform == 'disparity' else row(1.0, 10, 100)
+    codec = TargetCodec('F', 'per_image', transform)
+    assert codec.decode(codec.encode(depth)).flatten().tolist() == pytest.approx(expected, abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ('arguments', 'kind'),
+    [
+        (('RGB',), 'colours'),
+        (('normals',), 'normals'),
+        (('F', 8.0), 'metric'),
+        (('F', 2.0, 'disparity'), 'metric'),
+        (('F', 'quantiles'), 'affine'),
+        (('F', 'per_image', 'disparity'), 'disparity'),
+        (('F', 'quantiles', 'log'), 'log'),
+    ],
+)
+def test_kind(arguments, kind):
+    codec = TargetCodec(*arguments)
+    assert codec.kind == kind and (codec.unit == 'none') == (kind != 'metric')
+
+
+def test_normals():
+    normals = torch.nn.functional.normalize(torch.randn(2, 3, 5, 7), dim=1)
+    codec = TargetCodec('normals')
+    assert torch.equal(codec.encode(normals), normals)
+    torch.testing.assert_close(codec.decode(0.2 * normals), normals)
+    assert not codec.decode(torch.zeros(1, 3, 1, 1)).any()
+    torch.testing.assert_close(codec.resize(normals[0], (8, 3)).norm(dim=0), torch.ones(8, 3))
+
+
+def test_maps_for_losses():
+    images = torch.tensor([0.0, 0.3, 3.0]).reshape(1, 3, 1, 1)
+    assert TargetCodec('F').to_maps(images).tolist() == [[[[1]]]]
+    assert TargetCodec('normals').to_maps(images).square().sum().item() == pytest.approx(1)
+    assert TargetCodec('RGB').to_maps(images) is images
+
+
+@pytest.mark.parametrize(
+    'arguments',
+    [('RGB',), ('normals',), ('F', 8.0), ('F', 'per_image'), ('F', 'quantiles', 'log'), ('F', 2.0, 'disparity')],
+)
+@pytest.mark.parametrize('junk', [math.nan, -math.inf, -1e30])
+def test_invalid_pixels_have_no_influence(arguments, junk):
+    codec = TargetCodec(*arguments)
+    targets = torch.rand(3, 1 if codec.mode == 'F' else 3, 4, 6) + 0.1
+    valid = torch.rand(3, 1, 4, 6) > 0.4
+    valid[2] = False
+    images = codec.encode(targets.where(valid, junk), valid)
+    torch.testing.assert_close(images, codec.encode(targets.where(valid, 0.7), valid))
+    assert not images[~valid.expand_as(images)].any() and images[:2].any()
+    if math.isfinite(junk):
+        return
+    assert torch.equal(codec.encode(targets.where(valid, junk)), images)  # what is not finite is found
+
+
+def test_valid_pixels_of_data_samples():
+    target, mask = torch.rand(3, 2, 3), torch.ones(1, 2, 3, dtype=torch.uint8)
+    target[1, 0, 0], mask[0, 1, 2] = math.nan, 0
+    plain, masked = (BaseDataElement(gt_target=PixelData(data=target)) for _ in range(2))
+    masked.gt_valid = PixelData(data=mask)
+    targets, valid = targets_of([plain, masked], torch.zeros(2, 3, 2, 3))
+    assert targets.shape == (2, 3, 2, 3) and valid.dtype == torch.bool
+    assert valid.tolist() == [[[[False, True, True], [True] * 3]], [[[False, True, True], [True, True, False]]]]
+    masked.gt_valid = PixelData(data=mask[:, :1])
+    masked.set_metainfo(dict(img_path='a.png'))
+    with pytest.raises(ValueError, match=r'a.png.*gt_valid.*\(1, 3\).*\(2, 3\)'):
+        targets_of([plain, masked], torch.zeros(2, 3, 2, 3))
+
+
+@pytest.mark.parametrize('transform', ['disparity', 'log'])
+def test_targets_without_reciprocal_or_logarithm(transform):
+    with pytest.raises(ValueError, match=f"transform='{transform}'.* -2.*valid_range"):
+        TargetCodec('F', 1.0, transform).encode(row(1.0, -2.0))
