@@ -2,4 +2,12 @@
 
 _base_ = './dmp_tiny-sd_1xb8-600_toy-dmp-depth-128x128.py'
 
-model = dict(loss_on='pixels', sampler='one_pass', prediction_type='sample', guidance_scale=1.0)
+model = dict(
+    _delete_=True,
+    type='PixelRegression',
+    arch='tiny-sd',
+    target_mode='F',
+    target_scale=10.0,
+    lora=dict(r=16),
+    init_cfg=dict(type='Pretrained', checkpoint='tiny-sd'),
+)

@@ -2,4 +2,10 @@
 
 _base_ = './dmp_tiny-sd_1xb8-600_toy-dmp-segmentation-128x128.py'
 
-model = dict(loss_on='pixels', sampler='one_pass', prediction_type='sample', guidance_scale=1.0)
+model = dict(
+    _delete_=True,
+    type='PixelRegression',
+    arch='tiny-sd',
+    lora=dict(r=16),
+    init_cfg=dict(type='Pretrained', checkpoint='tiny-sd'),
+)
