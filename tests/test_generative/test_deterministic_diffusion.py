@@ -3,16 +3,14 @@ import torch
 from mmengine.config import ConfigDict
 from mmengine.registry import MODELS, init_default_scope
 from mmengine.runner import Runner
-from mmengine.structures import BaseDataElement, PixelData
-from torch.utils.data import Dataset
+from mmengine.structures import BaseDataElement
+from tiny_targets import CAPTIONS, TINY_SD, Scenes, make_samples
 
-from mmdiffperc.generative import DeterministicDiffusion, PixelRegression
+from mmdiffperc.generative import DeterministicDiffusion
 
-TINY_SD = dict(type='Pretrained', checkpoint='tiny-sd')
 # One step, and it begins where the U-Net has the most to say.
 ONE_STEP = dict(num_steps=1, scheduler=dict(timestep_spacing='trailing'))
 ONE_PASS = dict(sampler='one_pass', prediction_type='sample', use_prompts=False)
-CAPTIONS = ['a red sphere', 'two boxes']
 
 
 def make_model(**options):
@@ -29,13 +27,6 @@ def guided():
 @pytest.fixture
 def images():
     return torch.rand(2, 3, 40, 56) * 2 - 1
-
-
-def make_samples(channels, size, captions=CAPTIONS, **metainfo):
-    return [
-        BaseDataElement(metainfo=dict(metainfo, text=caption), gt_target=PixelData(data=torch.rand(channels, *size)))
-        for caption in captions
-    ]
 
 
 def test_estimate(guided, images):
@@ -71,15 +62,13 @@ def test_guidance(images):
         (3, dict()),
         (1, dict(target_mode='F', target_scale=8.0)),
         (1, dict(target_mode='F', target_scale='per_image')),
-        (3, dict(ONE_PASS, loss_on='pixels')),  # through the decoder
     ],
 )
 def test_loss_trains_the_adapter_alone(images, channels, options):
     model = make_model(lora=dict(r=2), **options).train()
     losses = model(images, make_samples(channels, (40, 56)), mode='loss')
-    name = f'loss_{options.get("loss_on", "latents")}'
-    assert list(losses) == [name] and losses[name].ndim == 0
-    losses[name].backward()
+    assert list(losses) == ['loss_latents'] and losses['loss_latents'].ndim == 0
+    losses['loss_latents'].backward()
     changed = {name for name, weight in model.named_parameters() if weight.grad is not None and weight.grad.any()}
     assert changed == {name for name, _ in model.named_parameters() if '.lora_B.' in name}  # A follows when B moves
     assert not model.autoencoder.training and not model.text_encoder.training and model.unet.training
@@ -92,20 +81,6 @@ def test_loss_of_a_single_pass_is_that_of_its_estimate(images):
     targets = model.autoencoder.encode(torch.stack([sample.gt_target.data for sample in samples]) * 2 - 1)
     loss = model.loss(images, samples)['loss_latents']
     assert loss.item() == pytest.approx((estimated - targets).square().mean().item(), rel=1e-4)
-
-
-@pytest.mark.parametrize(('mode', 'scale'), [('RGB', 1.0), ('F', 8.0)])
-def test_loss_on_pixels(mode, scale):
-    """Targets that differ by a constant from the decoded prediction, or from its mean over the channels."""
-    images = torch.rand(2, 3, 37, 52) * 2 - 1  # sides that are no multiple of 8
-    model = make_model(target_mode=mode, target_scale=scale, loss_on='pixels', **ONE_PASS)
-    with torch.no_grad():
-        decoded = model.networks.decode(*model.trace(images), (37, 52))
-    seen = decoded if mode == 'RGB' else decoded.mean(1, keepdim=True)
-    targets = (seen / 2 + 0.5) * scale + 0.1 * scale
-    samples = [BaseDataElement(gt_target=PixelData(data=target)) for target in targets]
-    expected = 0.2**2 + (decoded - seen).square().mean()
-    assert model.loss(images, samples)['loss_pixels'].item() == pytest.approx(expected.item(), rel=1e-4)
 
 
 def test_prediction_has_the_size_of_the_loaded_image(guided, images):
@@ -224,8 +199,6 @@ def test_bad_images(guided, images):
         (dict(target_mode='L'), "target_mode='L'"),
         (dict(lora=dict(attention='cross')), "attention='cross'"),
         (dict(arch='sd9'), "'sd9'"),
-        (dict(loss_on='pixels'), "loss_on='pixels'.*sampler='one_pass'.*'ddim'"),
-        (dict(loss_on='depth'), "loss_on='depth'"),
     ],
 )
 def test_bad_configuration_fails_while_building(options, message):
@@ -241,20 +214,6 @@ def test_checkpoint_without_all_weights(guided):
     weights.pop('unet.conv_in.weight')
     with pytest.raises(RuntimeError, match=r'\b1\b.*DeterministicDiffusion.*unet.conv_in.weight'):
         DeterministicDiffusion('tiny-sd').load_state_dict(weights)
-
-
-class Scenes(Dataset):
-    """Images whose target is their negative, as a data set of an OpenMMLab package gives them."""
-
-    metainfo = dict()
-
-    def __len__(self):
-        return 4
-
-    def __getitem__(self, index):
-        image = torch.randint(256, (3, 16, 24), dtype=torch.uint8)
-        target = PixelData(data=1 - image.flip(0) / 255)
-        return dict(inputs=image, data_samples=BaseDataElement(metainfo=dict(text='a box'), gt_target=target))
 
 
 def test_ordinary_runner(tmp_path):
@@ -294,11 +253,6 @@ def test_found_by_hosts_and_by_scope():
     init_default_scope('mmseg')
     for name in ('DeterministicDiffusion', 'mmdiffperc.DeterministicDiffusion'):
         assert isinstance(MODELS.build(dict(type=name, arch='tiny-sd')), DeterministicDiffusion)
-
-
-def test_name_of_the_loss_on_pixels():
-    model = MODELS.build(dict(type='PixelRegression', arch='tiny-sd', **ONE_PASS))
-    assert isinstance(model, PixelRegression) and model.loss_on == 'pixels'
 
 
 @pytest.mark.parametrize('lora', [dict(r=3), None], ids=['filled', 'fused'])

@@ -47,7 +47,7 @@ def test_runs_of_meta_prompts_differ_in_one_thing():
 @pytest.mark.parametrize('target', ['normals', 'depth', 'albedo', 'shading', 'segmentation'])
 def test_runs_of_dmp_differ_in_one_thing(target):
     dmp, regression, random = (config_of(f'dmp-{target}', run) for run in ('dmp', 'regression', 'dmp-random'))
-    assert ('loss_on' in dmp.model, regression.model.loss_on) == (False, 'pixels')
+    assert (dmp.model.type, regression.model.type) == ('DeterministicDiffusion', 'PixelRegression')
     assert regression.model.lora == dmp.model.lora == dict(r=16) and random.model.lora is None
     assert random.model.init_cfg.pop('components') == ('vae', 'text_encoder')
     assert random.model.init_cfg == regression.model.init_cfg == dmp.model.init_cfg
