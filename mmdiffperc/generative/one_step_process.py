@@ -1,6 +1,6 @@
 """From the latents of an image to those of its target in one pass, or a few."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from copy import copy
 from typing import Literal
 
@@ -77,12 +77,15 @@ class OneStepProcess:
         """
         return [self.timestep] if num_steps == 1 else self._schedule(num_steps).timesteps.tolist()
 
-    def start(self, images: torch.Tensor, generator: torch.Generator | None = None) -> torch.Tensor:
+    def start(
+        self, images: torch.Tensor, generator: torch.Generator | Sequence[torch.Generator] | None = None
+    ) -> torch.Tensor:
         """Return the latents of the target before the first step.
 
         Args:
             images (Tensor): Latents of the images ``(B, 4, h, w)``, in single precision.
-            generator (torch.Generator, optional): For noise. Default: PyTorch's global one.
+            generator (torch.Generator | Sequence[torch.Generator], optional): For noise, or one for the noise of each
+                image. Default: PyTorch's global one.
         """
         if self.target_input is None:
             return images

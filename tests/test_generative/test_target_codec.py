@@ -71,12 +71,6 @@ def test_bad_arguments(arguments, message):
         TargetCodec(*arguments)
 
 
-@pytest.mark.parametrize(('scale', 'expected'), [('per_image', [0, 0.25, 1]), (8.0, [0.1, 0.2, 0.5])])
-def test_padding_does_not_count(scale, expected):
-    padded = torch.tensor([[[0.1, 0.2, 0.5, 0.0], [0.9, 0.9, 0.9, 1.0]]])
-    torch.testing.assert_close(TargetCodec('F', scale).crop(padded, (1, 3)), torch.tensor([[expected]]))
-
-
 def row(*values):
     """Maps of one row ``(1, 1, 1, W)``."""
     return torch.tensor(values)[None, None, None]
