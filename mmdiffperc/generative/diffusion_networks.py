@@ -134,7 +134,8 @@ def _check_inputs(arch, unet, latent_channels: int, target_input: bool, task_inp
     if needed:
         known = 'latents, a timestep and prompts' + ', latents of a target' * target_input + ', a task' * task_input
         raise ValueError(
-            f'arch={str(arch)!r} has a U-Net with {", ".join(needed.values())}; expected one that takes {known} only'
+            f'arch={str(arch)!r} has a U-Net with {", ".join(needed.values())}; expected one that takes {known} only. '
+            'OneStepDiffusion has more inputs: target_input for 8 channels, and task_embedding'
         )
     if unet.config.out_channels != latent_channels:
         raise ValueError(

@@ -1,6 +1,7 @@
 """Dense prediction by a diffusion model in a single pass, trained end to end."""
 
 from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
 from functools import partial
 from typing import Annotated, Literal
 
@@ -30,6 +31,7 @@ from .ensembles import combine
 from .losses import LatentLoss, align, pool_valid
 from .one_step_process import OneStepProcess, TargetInput
 from .processing_size import processed_size, to_processed
+from .published import check_modality
 from .target_codec import NormalAxes, TargetCodec, TargetMode, TargetScale, TargetTransform, targets_of
 from .target_generator import TargetGenerator
 from .tiles import predict_in_tiles
@@ -62,7 +64,8 @@ class OneStepDiffusion(TargetGenerator):
       ``reconstruction_weight=1``, ``sample_latents=True``, and ``losses=[dict(type='LatentLoss')]``.
     - `Marigold <https://arxiv.org/abs/2312.02145>`_, for prediction: ``target_input='noise'`` and several steps.
 
-    ``arch`` builds, ``init_cfg`` loads; a checkpoint holds everything that testing needs. A U-Net of Stable Diffusion
+    ``arch`` builds, ``init_cfg`` loads; a checkpoint holds everything that testing needs. For folders of published
+    models, :func:`.published_settings` returns the arguments. A U-Net of Stable Diffusion
     gets the additional inputs while it is loaded, see :func:`.plain_inputs`.
 
     Args:
@@ -194,8 +197,18 @@ class OneStepDiffusion(TargetGenerator):
             part.requires_grad_(True)
 
     def init_weights(self):
-        """Load the pre-trained weights that ``init_cfg`` names, see :func:`.plain_inputs`."""
-        super().init_weights(partial(plain_inputs, self.unet, halve_bias=self.halve_bias))
+        """Load the pre-trained weights that ``init_cfg`` names, see :func:`.plain_inputs`.
+
+        Raises:
+            ValueError: See :func:`.load_weights`; or they belong to a model of another modality.
+        """
+        super().init_weights(self._fill_unet)
+
+    def _fill_unet(self, source):
+        if 'unet' not in source.files:
+            return nullcontext()
+        check_modality(source.files['unet'][0], self.codec.mode)
+        return plain_inputs(self.unet, source, halve_bias=self.halve_bias)
 
     def timesteps(self, num_steps: int | None = None) -> list[int]:
         """Return the timesteps from an image to its target, see :meth:`.OneStepProcess.timesteps`."""

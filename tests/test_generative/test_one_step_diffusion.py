@@ -240,3 +240,46 @@ def test_the_runner_trains_with_a_moving_average_and_a_checkpoint_holds_all(tmp_
     fresh = MODELS.build(dict(config['model'], init_cfg=None))
     fresh.load_state_dict(weights['state_dict'])
     assert fresh.eval().estimate(torch.rand(1, 3, 16, 24)).isfinite().all()
+
+
+def test_predictions_do_not_depend_on_the_batch(images):
+    model = make_model(target_input='noise', sample_latents=True, ensemble_size=2)
+    maps = model.estimate(images, seed=3)
+    torch.testing.assert_close(model.estimate(images[1:], seed=3), maps[1:], atol=1e-4, rtol=0)
+
+
+def test_tiles_of_metric_maps(images):
+    """Where only one tile covers a pixel, the map is that of the tile."""
+    model = make_model(target_scale=8.0, tile_size=32, tile_overlap=8)
+    maps = model.estimate(images)
+    assert maps.shape == (2, 1, *SIZE)
+    model.tile_size = 0
+    torch.testing.assert_close(maps[..., :4, :15], model.estimate(images[..., :32, :32])[..., :4, :15])
+
+
+def test_tiles_of_relative_maps_are_aligned(images):
+    """With the whole image at small size, up to scale and shift, so a tile keeps its own details."""
+    model = make_model(target_scale='quantiles', tile_size=32, tile_overlap=8)
+    maps = model.estimate(images)
+    model.tile_size = 0
+    tile = model.estimate(images[..., :32, :32])
+    model.processing_res = 32
+    whole = model.estimate(images)[..., :32, :32]
+    for found, own, target in zip(maps[..., :4, :15], tile, whole, strict=True):
+        ones = torch.ones(own.numel())
+        design = torch.stack([own.flatten(), ones], dim=1)
+        scale, shift = torch.linalg.lstsq(design, target.reshape(-1, 1)).solution.flatten()
+        torch.testing.assert_close(found, scale * own[..., :4, :15] + shift, atol=1e-4, rtol=0)
+
+
+@pytest.mark.parametrize(
+    ('options', 'message'),
+    [
+        (dict(ensemble_size=3), "ensemble_size=3.*target_input='noise'"),
+        (dict(tile_size=64), 'tile_overlap=128.*tile_size=64'),
+        (dict(use_prompts=True, num_tokens=2), 'num_tokens=2.*use_prompts'),
+    ],
+)
+def test_bad_options_of_prediction(options, message):
+    with pytest.raises(ValueError, match=message):
+        make_model(**options)
