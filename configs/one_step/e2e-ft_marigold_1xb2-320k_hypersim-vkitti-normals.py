@@ -1,0 +1,5 @@
+"""E2E-FT for normals, from the Marigold for normals of the same authors."""
+
+_base_ = './e2e-ft_sd2_1xb2-320k_hypersim-vkitti-normals.py'
+
+model = dict(init_cfg=dict(checkpoint='GonzaloMG/marigold-normals'))
