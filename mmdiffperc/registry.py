@@ -6,9 +6,11 @@ imports the package on its own, from any host.
 """
 
 from mmengine.registry import (
+    DATA_SAMPLERS,
     DATASETS,
     FUNCTIONS,
     HOOKS,
+    LOOPS,
     METRICS,
     MODELS,
     OPTIM_WRAPPER_CONSTRUCTORS,
@@ -16,9 +18,29 @@ from mmengine.registry import (
     Registry,
 )
 
-__all__ = ['DATASETS', 'FUNCTIONS', 'HOOKS', 'METRICS', 'MODELS', 'OPTIM_WRAPPER_CONSTRUCTORS', 'TRANSFORMS']
+__all__ = [
+    'DATASETS',
+    'DATA_SAMPLERS',
+    'FUNCTIONS',
+    'HOOKS',
+    'LOOPS',
+    'METRICS',
+    'MODELS',
+    'OPTIM_WRAPPER_CONSTRUCTORS',
+    'TRANSFORMS',
+]
 
-for _root in (DATASETS, FUNCTIONS, HOOKS, METRICS, MODELS, OPTIM_WRAPPER_CONSTRUCTORS, TRANSFORMS):
+for _root in (
+    DATASETS,
+    DATA_SAMPLERS,
+    FUNCTIONS,
+    HOOKS,
+    LOOPS,
+    METRICS,
+    MODELS,
+    OPTIM_WRAPPER_CONSTRUCTORS,
+    TRANSFORMS,
+):
     # ``locations`` may only name core modules: a look-up must never need a host that is not installed.
     Registry(_root.name, parent=_root, scope='mmdiffperc', locations=['mmdiffperc.models'])
 

@@ -1,8 +1,15 @@
-"""Training: hooks, the optimizer constructor and the sharding policy."""
+"""Training: hooks, the optimizer constructor, the sampler of mixed data sets and the sharding policy."""
 
 from .check_finite_hook import CheckFiniteHook
 from .grouped_constructor import GroupedOptimWrapperConstructor
+from .mixed_batch_sampler import MixedBatchSampler
 from .random_state_hook import RandomStateHook
 from .sharding import wrap_diffusion_blocks
 
-__all__ = ['CheckFiniteHook', 'GroupedOptimWrapperConstructor', 'RandomStateHook', 'wrap_diffusion_blocks']
+__all__ = [
+    'CheckFiniteHook',
+    'GroupedOptimWrapperConstructor',
+    'MixedBatchSampler',
+    'RandomStateHook',
+    'wrap_diffusion_blocks',
+]

@@ -17,3 +17,8 @@ def library_of(array: Array) -> ModuleType:
 def share_of(mask: Array) -> float:
     """Return the share of a boolean mask that is true."""
     return int(mask.sum()) / math.prod(mask.shape)
+
+
+def to_numpy(array: Array) -> np.ndarray:
+    """Return an array, or a copy of a tensor on a GPU, in NumPy."""
+    return array.cpu().numpy() if isinstance(array, torch.Tensor) else array

@@ -1,9 +1,11 @@
-"""Measures of depth: which pixels are compared, how a prediction is aligned, and the nine measures of the field."""
+"""Measures of depth: which pixels are compared, and the measures of the field."""
 
 import math
 
 import numpy as np
+import torch
 
+from .alignment import fit_depth
 from .arrays import Array, library_of, share_of
 
 NYU_SIZE = (480, 640)
@@ -14,8 +16,8 @@ KITTI_CROPS = {
     'eigen_crop': (0.3324324, 0.91351351, 0.0359477, 0.96405229),
 }
 CROPS = ('nyu_crop', *KITTI_CROPS)
-ALIGNMENTS = ('median', 'least_squares')
-MEASURES = ('d1', 'd2', 'd3', 'abs_rel', 'sq_rel', 'rmse', 'rmse_log', 'log10', 'silog')
+BENCHMARK_SIZE = (352, 1216)  # of KITTI
+MEASURES = ('d1', 'd2', 'd3', 'abs_rel', 'sq_rel', 'rmse', 'rmse_log', 'log10', 'silog', 'irmse')
 
 
 def crop_mask(height: int, width: int, crop_type: str) -> np.ndarray:
@@ -51,43 +53,12 @@ def crop_mask(height: int, width: int, crop_type: str) -> np.ndarray:
     return mask
 
 
-def align_depth(pred: np.ndarray, gt: np.ndarray, method: str) -> np.ndarray:
-    """Fit the scale, or the scale and shift, that relative depth does not determine.
-
-    ``median`` scales by ``median(gt) / median(pred)`` (Zhou et al., CVPR 2017). ``least_squares`` fits a scale and a
-    shift, ``min sum (s pred + t - gt)^2`` (Ranftl et al., TPAMI 2022; here of depth, not of disparity).
-
-    Args:
-        pred (np.ndarray): Predicted depth ``(N,)`` of the compared pixels.
-        gt (np.ndarray): True depth ``(N,)`` of the same pixels.
-        method (str): One of ``ALIGNMENTS``.
-
-    Returns:
-        np.ndarray: Aligned depth ``(N,)``; ``least_squares`` may return negative values.
-
-    Raises:
-        ValueError: ``method`` is 'median' and the median of the prediction is not positive.
-    """
-    if method == 'median':
-        median = np.median(pred)
-        if not median > 0:
-            raise ValueError(
-                f'no scale maps the median of the prediction, {median:g}, to the median of the true depth; check the '
-                "prediction, or align by 'least_squares'"
-            )
-        return pred * (np.median(gt) / median)
-    centred = pred - pred.mean()
-    variance = centred @ centred
-    # A constant prediction determines no scale; the best constant is the mean.
-    scale = centred @ gt / variance if variance > 0 else 0.0
-    return scale * centred + gt.mean()
-
-
 def depth_measures(pred: Array, gt: Array) -> dict[str, float]:
     """Compute the measures of one image, as Eigen et al. (NeurIPS 2014) and the official code of VPD define them.
 
     ``d1 d2 d3``: share of pixels with ``max(pred / gt, gt / pred)`` below 1.25, 1.25^2, 1.25^3. ``silog``:
-    ``sqrt(mean(e^2) - 0.5 mean(e)^2)`` of ``e = log(pred) - log(gt)``, not multiplied by 100.
+    ``sqrt(mean(e^2) - 0.5 mean(e)^2)`` of ``e = log(pred) - log(gt)``, not multiplied by 100. ``irmse``: the root mean
+    squared error of the inverse depth, as the KITTI benchmark defines it, in 1 / km if depth is in metres.
 
     Args:
         pred (np.ndarray | torch.Tensor): Predicted depth ``(N,)``, positive.
@@ -110,6 +81,7 @@ def depth_measures(pred: Array, gt: Array) -> dict[str, float]:
         rmse_log=mean_square_of_log**0.5,
         log10=float(abs(log_error).mean()) / math.log(10),
         silog=(mean_square_of_log - 0.5 * float(log_error.mean()) ** 2) ** 0.5,
+        irmse=1000 * float(((1 / pred - 1 / gt) ** 2).mean()) ** 0.5,
     )
 
 
@@ -117,16 +89,35 @@ def is_compared(gt: Array, min_depth: float, max_depth: float, crop_type: str | 
     """Return which pixels of a true depth map are compared: strictly between the limits, and inside the crop.
 
     Args:
-        gt (np.ndarray | torch.Tensor): True depth ``(H, W)``, with a crop an array. NaN is not compared.
+        gt (np.ndarray | torch.Tensor): True depth ``(..., H, W)``. NaN is not compared.
         min_depth (float): Lower limit.
         max_depth (float): Upper limit.
         crop_type (str, optional): One of ``CROPS``. Default: the whole map.
 
     Returns:
-        np.ndarray | torch.Tensor: Boolean ``(H, W)``.
+        np.ndarray | torch.Tensor: Boolean, in the shape of the map.
     """
     compared = (gt > min_depth) & (gt < max_depth)
-    return compared & crop_mask(*gt.shape, crop_type) if crop_type else compared
+    if not crop_type:
+        return compared
+    mask = crop_mask(*gt.shape[-2:], crop_type)
+    return compared & (torch.from_numpy(mask).to(gt.device) if isinstance(gt, torch.Tensor) else mask)
+
+
+def benchmark_crop(size: tuple[int, int], crop: tuple[int, int] = BENCHMARK_SIZE) -> tuple[slice, slice]:
+    """Return the rows and columns of KITTI's benchmark crop: the bottom rows, and the middle columns.
+
+    Args:
+        size (tuple[int, int]): Height and width of the image.
+        crop (tuple[int, int]): Height and width of the crop. Defaults to (352, 1216).
+
+    Raises:
+        ValueError: The image is smaller than the crop.
+    """
+    top, left = size[0] - crop[0], (size[1] - crop[1]) // 2
+    if top < 0 or left < 0:
+        raise ValueError(f'an image of {size[0]} x {size[1]} is too small for a crop of {crop[0]} x {crop[1]}')
+    return slice(top, top + crop[0]), slice(left, left + crop[1])
 
 
 def evaluate_depth(
@@ -137,30 +128,34 @@ def evaluate_depth(
     crop_type: str | None = None,
     align: str | None = None,
     clamp: bool = False,
+    max_align_size: int | None = None,
 ) -> dict[str, float] | None:
     """Compute the measures of one depth map.
 
     Args:
-        pred (np.ndarray): Predicted depth ``(H, W)``.
+        pred (np.ndarray): Predicted depth ``(H, W)``, or disparity if ``align`` ends in ``_disparity``.
         gt (np.ndarray): True depth ``(H, W)``.
         min_depth (float): Lower limit, see :func:`is_compared`.
         max_depth (float): Upper limit.
         crop_type (str, optional): One of ``CROPS``. Default: the whole map.
-        align (str, optional): One of ``ALIGNMENTS``. Default: the prediction is not aligned.
-        clamp (bool): Clamp the prediction to the limits. Defaults to False.
+        align (str, optional): One of ``ALIGNMENTS``, see :func:`.fit_depth`. Default: the prediction is not aligned.
+        clamp (bool): Clamp the prediction to the limits, after aligning it. Defaults to False.
+        max_align_size (int, optional): ``max_size`` of :func:`.fit_depth`. Default: align with all compared pixels.
 
     Returns:
         dict[str, float] | None: All of ``MEASURES``, or None if no pixel is compared.
 
     Raises:
-        ValueError: The map does not have the size of the crop, or cannot be aligned.
+        AlignmentError: The prediction cannot be aligned.
+        ValueError: The map does not have the size of the crop.
     """
     compared = is_compared(gt, min_depth, max_depth, crop_type)
     if not compared.any():
         return None
+    fit = align and fit_depth(pred, gt, align, compared, max_align_size)
     pred, gt = pred[compared].astype(float), gt[compared].astype(float)
-    if align:
-        pred = align_depth(pred, gt, align)
+    if fit:
+        pred = fit.apply(pred)
     if clamp:
         pred = pred.clip(min_depth, max_depth)
     return depth_measures(pred, gt)

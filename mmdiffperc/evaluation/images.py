@@ -20,10 +20,13 @@ def errors(pred: Array, truth: Array) -> dict[str, float]:
 def image_measures(pred: np.ndarray, truth: np.ndarray) -> dict[str, float]:
     """Compute the measures of images ``(C, H, W)`` in [0, 1].
 
+    Pixels whose truth is NaN do not count, nor do the windows of ``ssim`` that contain one.
+
     Returns:
         dict[str, float]: The :func:`errors`, ``psnr`` in dB, and ``ssim``, the mean over channels.
     """
-    found = errors(pred, truth)
+    known = ~np.isnan(truth[0])
+    found = errors(pred[:, known], truth[:, known])
     psnr = -10 * np.log10(found['mse']) if found['mse'] else np.inf
     return dict(found, psnr=psnr, ssim=np.mean([ssim(*channels) for channels in zip(pred, truth, strict=True)]))
 
@@ -31,7 +34,8 @@ def image_measures(pred: np.ndarray, truth: np.ndarray) -> dict[str, float]:
 def ssim(a: np.ndarray, b: np.ndarray) -> float:
     """Return the structural similarity of two images ``(H, W)`` in [0, 1], by Wang et al. (TIP 2004).
 
-    It is the mean over Gaussian windows of 11 pixels inside the image; NaN if the image is smaller.
+    It is the mean over Gaussian windows of 11 pixels inside the image, without those that contain NaN; NaN if there is
+    no such window.
     """
     border = WINDOW // 2
     inside = (slice(border, -border),) * 2
@@ -44,7 +48,7 @@ def ssim(a: np.ndarray, b: np.ndarray) -> float:
     covariance = blur(a * b) - mean_a * mean_b
     luminance = (2 * mean_a * mean_b + C1) / (mean_a**2 + mean_b**2 + C1)
     structure = (2 * covariance + C2) / (variance_a + variance_b + C2)
-    return float(np.mean(luminance * structure)) if luminance.size else np.nan
+    return mean_of_defined(luminance * structure)
 
 
 def mean_of_defined(values: np.ndarray) -> float:

@@ -5,15 +5,19 @@ from .coloured_segmentation import ColouredSegMetric
 from .deterministic_diffusion import DeterministicDiffusion
 from .deterministic_process import DeterministicProcess
 from .diffusion_networks import DiffusionNetworks
+from .listed_targets import ListedTargetDataset
 from .losses import AngularLoss, GradientMatchingLoss, ImageLoss, LatentLoss, ScaleShiftInvariantLoss, TargetLoss
 from .one_step_diffusion import OneStepDiffusion, PixelRegression
 from .one_step_process import OneStepProcess
+from .published_targets import LoadPublishedTarget
 from .save_lora_hook import SaveLoRAHook
 from .target_codec import TargetCodec
-from .target_dataset import ImageTargetDataset, LoadTarget, PackTargetInputs
+from .target_dataset import ImageTargetDataset
 from .target_generator import TargetGenerator
 from .target_inferencer import TargetInferencer
 from .target_metrics import DepthMapMetric, ImageErrorMetric, NormalMapMetric
+from .target_transforms import LoadTarget, PackTargetInputs
+from .zero_shot import FollowProtocol, ZeroShotDepthMetric, ZeroShotTestLoop
 
 __all__ = [
     'AngularLoss',
@@ -23,11 +27,14 @@ __all__ = [
     'DeterministicDiffusion',
     'DeterministicProcess',
     'DiffusionNetworks',
+    'FollowProtocol',
     'GradientMatchingLoss',
     'ImageErrorMetric',
     'ImageLoss',
     'ImageTargetDataset',
     'LatentLoss',
+    'ListedTargetDataset',
+    'LoadPublishedTarget',
     'LoadTarget',
     'NormalMapMetric',
     'OneStepDiffusion',
@@ -40,4 +47,6 @@ __all__ = [
     'TargetGenerator',
     'TargetInferencer',
     'TargetLoss',
+    'ZeroShotDepthMetric',
+    'ZeroShotTestLoop',
 ]

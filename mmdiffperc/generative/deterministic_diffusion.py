@@ -13,6 +13,7 @@ from mmdiffperc.weights.noise_schedule import load_schedule
 
 from .deterministic_process import DeterministicProcess, PredictionType, Sampler, Steps
 from .diffusion_networks import DiffusionNetworks, share_or_build
+from .losses import pool_valid
 from .target_codec import TargetCodec, TargetMode, TargetScale, targets_of
 from .target_generator import TargetGenerator
 
@@ -33,7 +34,7 @@ class DeterministicDiffusion(TargetGenerator):
     Args:
         arch (str): ``'sd1-4'``, ``'sd1-5'``, ``'sd2-1'``, ``'tiny-sd'``, or a diffusers folder. Defaults to
             ``'sd1-4'``.
-        target_mode (str): ``'RGB'`` or ``'F'``, for targets of three channels or one. Defaults to ``'RGB'``.
+        target_mode (str): ``'RGB'``, ``'normals'`` or ``'F'``, see :class:`.TargetCodec`. Defaults to ``'RGB'``.
         target_scale (float | str): See :class:`.TargetCodec`. Defaults to 1.
         use_prompts (bool): Condition the U-Net on each image's caption rather than on an empty one. Defaults to True.
         guidance_scale (float): Weight of the caption in prediction: 0 ignores it, 1 means no guidance, and greater
@@ -101,7 +102,11 @@ class DeterministicDiffusion(TargetGenerator):
         return self.process.timesteps(self.num_steps if num_steps is None else num_steps)
 
     def loss(self, inputs: torch.Tensor, data_samples: Sequence[BaseDataElement]) -> dict[str, torch.Tensor]:
-        """Compute the loss of a batch, for each image at a random timestep; see :meth:`forward`."""
+        """Compute the loss of a batch, for each image at a random timestep; see :meth:`forward`.
+
+        Invalid pixels do not enter it, see :func:`.targets_of`. A latent counts if all of its pixels are valid;
+        ``skipped_images`` is the number of images without such a latent.
+        """
         images = self.networks.encode(inputs)  # (B, 4, h, w)
         targets, valid = targets_of(data_samples, inputs)
         targets = self.networks.encode(self.codec.encode(targets, valid))  # (B, 4, h, w)
@@ -110,7 +115,11 @@ class DeterministicDiffusion(TargetGenerator):
         mixed = self.process.mix(images, targets, timesteps)
         prediction = self.networks.denoise(mixed, timesteps, prompt_embeds)
         expected = self.process.expected(images, targets, timesteps)
-        return dict(loss_latents=self.process.loss(prediction, expected, timesteps))
+        valid = pool_valid(valid, self.autoencoder.stride)  # (B, 1, h, w)
+        return dict(
+            loss_latents=self.process.loss(prediction, expected, timesteps, valid),
+            skipped_images=(~valid).flatten(1).all(1).sum().float(),
+        )
 
     @torch.no_grad()
     def trace(

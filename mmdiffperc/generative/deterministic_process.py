@@ -11,6 +11,8 @@ from diffusers.training_utils import compute_snr
 
 from mmdiffperc.validation import Expected, PositiveFloat, PositiveInt, validated
 
+from .losses import masked_mean
+
 PREDICTION_TYPES = ('v_prediction', 'epsilon', 'sample')
 ONE_PASS_TIMESTEP = 1
 PredictionType = Literal[PREDICTION_TYPES]
@@ -105,10 +107,20 @@ class DeterministicProcess:
         alphas = self.scheduler.alphas_cumprod.to(timesteps.device)[timesteps].reshape(-1, 1, 1, 1)
         return alphas.sqrt(), (1 - alphas).sqrt()
 
-    def loss(self, prediction: torch.Tensor, expected: torch.Tensor, timesteps: torch.Tensor) -> torch.Tensor:
-        """Return the mean squared error, in which the timestep of each image determines its weight."""
-        errors = F.mse_loss(prediction.float(), expected.float(), reduction='none').flatten(1).mean(1)
-        return (errors * self.loss_weights(timesteps)).mean()
+    def loss(
+        self, prediction: torch.Tensor, expected: torch.Tensor, timesteps: torch.Tensor, valid: torch.Tensor
+    ) -> torch.Tensor:
+        """Return the mean squared error, in which the timestep of each image determines its weight.
+
+        Args:
+            prediction (Tensor): ``(B, C, h, w)``.
+            expected (Tensor): ``(B, C, h, w)``.
+            timesteps (Tensor): ``(B,)``.
+            valid (Tensor): The latents that count, boolean ``(B, 1, h, w)``. Images without any are left out.
+        """
+        errors = F.mse_loss(prediction.float(), expected.float(), reduction='none')
+        errors = masked_mean(errors, valid, (1, 2, 3)) * self.loss_weights(timesteps)
+        return masked_mean(errors, valid.flatten(1).any(1))
 
     def loss_weights(self, timesteps: torch.Tensor) -> torch.Tensor:
         """Return the weight of the loss at each timestep ``(B,)``."""

@@ -5,6 +5,7 @@ decoded prediction and the image of the target; or ``'maps'``, see :meth:`.Targe
 """
 
 from abc import abstractmethod
+from collections.abc import Sequence
 from typing import Annotated, ClassVar, Literal
 
 import torch
@@ -33,13 +34,16 @@ def pool_valid(valid: torch.Tensor, stride: int) -> torch.Tensor:
     return F.max_pool2d((~valid).float(), stride, ceil_mode=True) == 0
 
 
-def masked_mean(values: torch.Tensor, valid: torch.Tensor) -> torch.Tensor:
-    """Return the mean of values ``(B, C, H, W)`` over the valid pixels ``(B, 1, H, W)`` of a batch, 0 if none are.
+def masked_mean(values: torch.Tensor, valid: torch.Tensor, dim: Sequence[int] | None = None) -> torch.Tensor:
+    """Return the mean of the valid values, 0 if none are; exactly ``values.mean(dim)`` if all are.
 
-    If all are valid, the result is exactly ``values.mean()``.
+    Args:
+        values (Tensor): Such as ``(B, C, H, W)``.
+        valid (Tensor): Boolean, such as ``(B, 1, H, W)``.
+        dim (Sequence[int], optional): Dimensions to average. Default: all.
     """
-    share = valid.double().mean().float()
-    return values.where(valid, 0).mean() / share.where(share > 0, 1)
+    share = valid.float().mean(dim)
+    return values.where(valid, 0).mean(dim) / share.where(share > 0, 1)
 
 
 @validated
@@ -250,8 +254,8 @@ def _standardise(maps, valid):
 
 
 def _mean_of_maps(maps, valid):
-    """Return the mean over the valid pixels of each map ``(B, 1, 1, 1)``, 0 if a map has none."""
-    return maps.where(valid, 0).sum((1, 2, 3), keepdim=True) / valid.sum((1, 2, 3), keepdim=True).clamp(1)
+    """Return the mean of each map ``(B, 1, 1, 1)``."""
+    return masked_mean(maps, valid, (1, 2, 3)).reshape(-1, 1, 1, 1)
 
 
 def _mean_gradient(error, valid, axis):

@@ -21,6 +21,7 @@ MOST_BYTES = 400_000_000  # 100 megapixels in single precision
 HEADER_BYTES = 20_000  # more than NumPy accepts
 HEADER_READERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
 NUMBERS = 'biuf'  # booleans, integers and floating-point numbers
+ROUNDING = 0.01  # by which a component of a unit vector may exceed 1, in half precision for instance
 COMPRESSIONS = zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED  # used by numpy.savez; LZMA allocates any size a file asks for
 
 
@@ -69,10 +70,27 @@ def to_unit_range(image: np.ndarray, name: str) -> np.ndarray:
         raise ValueError(f'{name}: expected colours as uint8, uint16 or floating-point numbers, got {image.dtype}')
     if image.min() < 0 or image.max() > 1:
         raise ValueError(
-            f'{name}: expected RGB targets in [0, 1], got {image.min():.4g} to {image.max():.4g}; normals, for one, '
-            'are stored as (n + 1) / 2'
+            f'{name}: expected RGB targets in [0, 1], got {image.min():.4g} to {image.max():.4g}; for normals, set '
+            "mode='normals'"
         )
     return image
+
+
+def to_signed_range(image: np.ndarray, name: str) -> np.ndarray:
+    """Convert normals to numbers in [-1, 1]: integers of 8 or 16 bits hold them as ``(n + 1) / 2``.
+
+    Args:
+        image (np.ndarray): Such integers, or floating-point numbers in [-1, 1], up to rounding.
+        name (str): Name of the file, for messages.
+
+    Raises:
+        ValueError: The image has other numbers.
+    """
+    if image.dtype.kind != 'f':
+        return to_unit_range(image, name) * 2 - 1
+    if (largest := np.abs(image).max()) > 1 + ROUNDING:
+        raise ValueError(f'{name}: expected normals in [-1, 1] as floating-point numbers, got {largest:.4g}')
+    return image.astype(np.float64)
 
 
 def _decode_numpy(content, name):

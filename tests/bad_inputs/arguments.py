@@ -8,7 +8,17 @@ from itertools import chain
 from typing import get_type_hints
 
 import torch
-from mmengine.registry import DATASETS, HOOKS, METRICS, MODELS, OPTIM_WRAPPER_CONSTRUCTORS, PARAM_SCHEDULERS, TRANSFORMS
+from mmengine.dataset import DefaultSampler
+from mmengine.registry import (
+    DATA_SAMPLERS,
+    DATASETS,
+    HOOKS,
+    METRICS,
+    MODELS,
+    OPTIM_WRAPPER_CONSTRUCTORS,
+    PARAM_SCHEDULERS,
+    TRANSFORMS,
+)
 
 from mmdiffperc.generative import DeterministicProcess, TargetCodec
 from mmdiffperc.models.layers.sentence_encoder import SentenceEncoder
@@ -19,7 +29,16 @@ from .case import Case
 from .values import bad_values
 
 PARTS = ('engine', 'generative', 'models', 'pose', 'seg')
-REGISTRIES = (DATASETS, HOOKS, METRICS, MODELS, OPTIM_WRAPPER_CONSTRUCTORS, PARAM_SCHEDULERS, TRANSFORMS)
+REGISTRIES = (
+    DATA_SAMPLERS,
+    DATASETS,
+    HOOKS,
+    METRICS,
+    MODELS,
+    OPTIM_WRAPPER_CONSTRUCTORS,
+    PARAM_SCHEDULERS,
+    TRANSFORMS,
+)
 UNREGISTERED = (DatasetSpec, DeterministicProcess, SentenceEncoder, TargetCodec)
 
 # What a class cannot be built without.
@@ -36,12 +55,15 @@ GIVEN = {
     'FinerLevelNeck': dict(in_channels=[8, 8]),
     'ImageTargetDataset': dict(data_prefix=dict(img_path='images')),
     'KITTIDepthDataset': dict(ann_file='split.txt'),
+    'ListedTargetDataset': dict(ann_file='split.txt'),
+    'LoadPublishedTarget': dict(format='nyu_depth'),
     'MaskedCrossEntropyLoss': dict(class_weight=[1.0, 2.0]),
     'MetaPrompts': dict(num_prompts=3, embed_dims=8),
     'MetaPromptsDepthHead': dict(in_channels=3),
     'MetaPromptsDepthNeck': dict(in_channels=[16, 16], num_prompts=3, embed_dims=16),
     'MetaPromptsHeatmapNeck': dict(in_channels=[8, 8], num_prompts=3, embed_dims=16),
     'MetaPromptsNeck': dict(in_channels=[8, 8], num_prompts=3, embed_dims=16),
+    'MixedBatchSampler': dict(sampler=DefaultSampler([1, 2], seed=0), batch_size=1, weights=[1]),
     'OneStepDiffusion': dict(arch='tiny-sd'),
     'OneStepProcess': dict(scheduler=load_schedule('tiny-sd')),
     'PixelRegression': dict(arch='tiny-sd'),

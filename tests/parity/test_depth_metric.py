@@ -14,6 +14,7 @@ from .detweights import make_depth_pair, make_image
 
 RECORDED = json.loads((Path(__file__).parent / 'depth_metric' / 'values.json').read_text())
 TOLERANCE = 1e-6
+NINE = tuple(name for name in MEASURES if name != 'irmse')  # which the official evaluation does not have
 NYU = dict(max_depth_eval=10.0, crop_type='nyu_crop')
 KITTI = dict(max_depth_eval=80.0, crop_type='garg_crop')
 
@@ -26,8 +27,9 @@ def evaluate(pairs, **arguments):
 
 
 def assert_agrees(actual, recorded):
-    recorded = {name: recorded[name] for name in MEASURES}
-    assert actual == pytest.approx(recorded, rel=TOLERANCE, abs=0)
+    assert {name: actual[name] for name in NINE} == pytest.approx(
+        {name: recorded[name] for name in NINE}, rel=TOLERANCE, abs=0
+    )
 
 
 @pytest.mark.parametrize(

@@ -73,7 +73,8 @@ def test_loss(pair, prediction_type, name, options):
     """Where the official code raises or misspells ``v_prediction``, what it means to compute."""
     process = make_process(prediction_type, **options)
     prediction = stand_in(process.mix(*pair, TIMESTEPS), TIMESTEPS, CONTEXTS['text'])
-    loss = process.loss(prediction, process.expected(*pair, TIMESTEPS), TIMESTEPS)
+    valid = torch.ones_like(prediction[:, :1], dtype=torch.bool)
+    loss = process.loss(prediction, process.expected(*pair, TIMESTEPS), TIMESTEPS, valid)
     assert loss.item() == pytest.approx(LOSSES[f'{prediction_type}/{name}'], rel=TOLERANCE)
 
 

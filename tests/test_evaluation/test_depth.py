@@ -1,9 +1,11 @@
 import numpy as np
 import pytest
+import torch
 
+from mmdiffperc.evaluation.alignment import AlignmentError
 from mmdiffperc.evaluation.depth import (
     MEASURES,
-    align_depth,
+    benchmark_crop,
     crop_mask,
     depth_measures,
     evaluate_depth,
@@ -30,6 +32,14 @@ def test_crop(size, crop_type, box):
     assert mask.sum() == (bottom - top) * (right - left)
 
 
+def test_benchmark_crop():
+    rows, columns = benchmark_crop((375, 1242))
+    assert (rows.start, rows.stop, columns.start, columns.stop) == (23, 375, 13, 1229)
+    assert benchmark_crop((4, 7), (3, 4)) == (slice(1, 4), slice(1, 5))
+    with pytest.raises(ValueError, match='350 x 1242.*352 x 1216'):
+        benchmark_crop((350, 1242))
+
+
 def test_crop_of_nyu_needs_the_size_of_nyu():
     with pytest.raises(ValueError, match='480 x 640.*352 x 1216'):
         crop_mask(352, 1216, 'nyu_crop')
@@ -50,31 +60,9 @@ def test_measures_by_hand():
         rmse_log=np.sqrt((logs**2).mean()),
         log10=np.abs(np.log10([1, 1.25, 2, 4])).mean(),
         silog=np.sqrt((logs**2).mean() - 0.5 * logs.mean() ** 2),
+        irmse=1000 * np.sqrt((0 + (1 / 4 - 1 / 5) ** 2 + (1 / 2 - 1 / 4) ** 2 + (1 - 1 / 4) ** 2) / 4),
     )
     assert measures == pytest.approx(expected)
-
-
-def test_median_alignment_of_an_even_number():
-    aligned = align_depth(np.array([1.0, 3.0, 5.0, 100.0]), np.array([2.0, 6.0, 10.0, 11.0]), 'median')
-    np.testing.assert_allclose(aligned, np.array([1.0, 3.0, 5.0, 100.0]) * 8 / 4)
-
-
-@pytest.mark.parametrize('pred', [[0.0, 0.0, 5.0], [-2.0, -1.0, 3.0]])
-def test_median_alignment_needs_a_positive_median(pred):
-    with pytest.raises(ValueError, match='median.*(0|-1)'):
-        align_depth(np.array(pred), np.array([1.0, 2.0, 3.0]), 'median')
-
-
-def test_least_squares_alignment():
-    gt = np.array([2.0, 4.0, 7.0])
-    np.testing.assert_allclose(align_depth(-0.5 * gt + 3, gt, 'least_squares'), gt)
-    pred = np.array([1.0, 2.0, 6.0])
-    slope, intercept = np.polyfit(pred, gt, 1)
-    np.testing.assert_allclose(align_depth(pred, gt, 'least_squares'), slope * pred + intercept)
-
-
-def test_constant_prediction_is_aligned_to_the_mean():
-    np.testing.assert_allclose(align_depth(np.full(3, 5.0), np.array([1.0, 2.0, 6.0]), 'least_squares'), 3.0)
 
 
 GT = np.array([[0.5, 1.0, 2.0], [3.0, 8.0, np.nan]])
@@ -96,3 +84,22 @@ def test_one_map():
     """Aligned by a factor of 2, to 2 and 3; or clamped to 1 and 1.5."""
     assert evaluate_depth(GT / 2, GT, 1.0, 8.0, align='median')['rmse'] == pytest.approx(0)
     assert evaluate_depth(GT / 4, GT, 1.0, 8.0, clamp=True)['rmse'] == pytest.approx(((1 + 4) / 2) ** 0.5)
+
+
+def test_clamped_after_alignment():
+    """The fit doubles; 2, 4 and 9 m become 4, 8 and 18 m, of which the last is clamped."""
+    pred, gt = np.array([[2.0, 4.0, 9.0]]), np.array([[4.0, 8.0, 12.0]])
+    assert evaluate_depth(pred, gt, 1.0, 14.0, align='median', clamp=True)['rmse'] == pytest.approx((4 / 3) ** 0.5)
+
+
+def test_alignment_uses_the_compared_pixels():
+    pred, gt = np.array([[1.0, 2.0, 3.0, 9.0]]), np.array([[2.0, 4.0, 6.0, 50.0]])
+    assert evaluate_depth(pred, gt, 1.0, 8.0, align='least_squares')['rmse'] == pytest.approx(0, abs=1e-12)
+    with pytest.raises(AlignmentError, match='two'):
+        evaluate_depth(pred, gt, 5.0, 8.0, align='least_squares')
+
+
+def test_tensors_inside_a_crop():
+    gt = np.random.default_rng(0).uniform(0, 9, (20, 30))
+    compared = is_compared(torch.tensor(gt), 1.0, 8.0, 'eigen_crop')
+    assert compared.tolist() == is_compared(gt, 1.0, 8.0, 'eigen_crop').tolist()

@@ -39,6 +39,15 @@ def test_image_smaller_than_the_window():
     assert np.isnan(image_measures(np.ones((1, 8, 30)), np.zeros((1, 8, 30)))['ssim'])
 
 
+def test_unknown_pixels():
+    """The left half is unknown, and wrong: the windows of 11 pixels that do not touch it have the columns 25 to 34."""
+    pred, truth = np.random.rand(2, 3, 13, 40)
+    truth[:, :, :20] = np.nan
+    found = image_measures(pred, truth)
+    expected = image_measures(pred[:, :, 20:], truth[:, :, 20:])
+    assert found == pytest.approx(expected, rel=1e-9)
+
+
 def test_mean_of_defined():
     assert mean_of_defined(np.array([1.0, np.nan, 4.0])) == 2.5
     assert np.isnan(mean_of_defined(np.array([np.nan])))

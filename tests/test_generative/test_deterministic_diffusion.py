@@ -67,7 +67,7 @@ def test_guidance(images):
 def test_loss_trains_the_adapter_alone(images, channels, options):
     model = make_model(lora=dict(r=2), **options).train()
     losses = model(images, make_samples(channels, (40, 56)), mode='loss')
-    assert list(losses) == ['loss_latents'] and losses['loss_latents'].ndim == 0
+    assert [each for each in losses if 'loss' in each] == ['loss_latents'] and losses['loss_latents'].ndim == 0
     losses['loss_latents'].backward()
     changed = {name for name, weight in model.named_parameters() if weight.grad is not None and weight.grad.any()}
     assert changed == {name for name, _ in model.named_parameters() if '.lora_B.' in name}  # A follows when B moves
@@ -81,6 +81,29 @@ def test_loss_of_a_single_pass_is_that_of_its_estimate(images):
     targets = model.autoencoder.encode(torch.stack([sample.gt_target.data for sample in samples]) * 2 - 1)
     loss = model.loss(images, samples)['loss_latents']
     assert loss.item() == pytest.approx((estimated - targets).square().mean().item(), rel=1e-4)
+
+
+def test_invalid_pixels_are_not_learned(images):
+    """What they hold does not matter; the second image has a single valid pixel, and so no valid latent."""
+    model = make_model(target_mode='F', target_scale='per_image', use_prompts=False)
+    valid = torch.rand(2, 1, 40, 56) > 0.01
+    valid[0, :, :8, :8], valid[1] = True, False
+    valid[1, 0, 3, 3] = True
+    targets = torch.rand(2, 1, 40, 56)
+
+    def losses_of(targets, valid):
+        samples = [
+            BaseDataElement(gt_target=PixelData(data=target), gt_valid=PixelData(data=mask))
+            for target, mask in zip(targets, valid, strict=True)
+        ]
+        torch.manual_seed(0)  # the same timesteps
+        return model.loss(images, samples)
+
+    expected = losses_of(targets, valid)
+    found = losses_of(targets.where(valid, torch.nan), torch.ones_like(valid))
+    assert found['loss_latents'] == expected['loss_latents'] > 0 and found['skipped_images'] == 1
+    nothing = losses_of(targets, torch.zeros_like(valid))
+    assert nothing['loss_latents'] == 0 and nothing['skipped_images'] == 2
 
 
 def test_prediction_has_the_size_of_the_loaded_image(guided, images):

@@ -64,8 +64,24 @@ def test_loss_is_weighted_by_image():
     expected = torch.zeros(2, 4, 3, 2)
     prediction = torch.stack([torch.full((4, 3, 2), 0.1), torch.full((4, 3, 2), 2.0)])
     low = 0.0046599 / 0.9953401
-    loss = process.loss(prediction, expected, torch.tensor([0, 999]))
+    valid = torch.ones(2, 1, 3, 2, dtype=torch.bool)
+    loss = process.loss(prediction, expected, torch.tensor([0, 999]), valid)
     assert loss.item() == pytest.approx((5 * 0.01 + low * 4) / 2, rel=1e-3)
+
+
+def test_loss_of_valid_latents():
+    """All count: exactly the mean. Of the second image none do, so the first remains, without its spoilt latent."""
+    process, timesteps = make_process('sample'), torch.tensor([0, 999])
+    prediction, expected = torch.randn(2, 2, 4, 3, 5)
+    valid = torch.ones(2, 1, 3, 5, dtype=torch.bool)
+    assert (
+        process.loss(prediction, expected, timesteps, valid) == (prediction - expected).square().mean((1, 2, 3)).mean()
+    )
+    expected[0] = prediction[0] + 0.5
+    expected[0, :, 1, 2] = 1e6
+    valid[0, :, 1, 2] = valid[1] = False
+    assert process.loss(prediction, expected, timesteps, valid).item() == pytest.approx(0.25)
+    assert process.loss(prediction, expected, timesteps, torch.zeros_like(valid)) == 0
 
 
 @pytest.mark.parametrize('num_steps', [0, -1, 1000, 1001, 2.5, None])

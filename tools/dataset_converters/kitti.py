@@ -23,7 +23,7 @@ from resumable import PHASES, add_lists, link_or_copy, require_files, write_fold
 
 from mmdiffperc.command_line import add_shared, one_line_errors, tool_parser
 from mmdiffperc.files import relative_name
-from mmdiffperc.seg.depth.kitti_depth_dataset import parse_depth_split
+from mmdiffperc.generative.listed_targets import parse_split
 
 IMAGE = re.compile(r'\d{4}_\d\d_\d\d/.+')
 DEPTH = re.compile(r'\d{4}_\d\d_\d\d_drive_\d{4}_sync/proj_depth/.+')
@@ -56,7 +56,7 @@ def read_frames(split_file: Path) -> list[tuple[str, str]]:
         ValueError: A path contains no date or drive, or leads out of the folder, or the file is not a split file.
     """
     frames = []
-    for image, depth in parse_depth_split(split_file.read_bytes(), str(split_file)):
+    for image, depth, _ in parse_split(split_file.read_bytes(), str(split_file)):
         found = IMAGE.search(image), DEPTH.search(depth)
         if None in found:
             raise ValueError(f'{split_file}: expected <date>/<drive>/... <drive>/proj_depth/..., got {image} {depth}')

@@ -24,8 +24,8 @@ from resumable import add_lists, link_or_copy, require_files, write_folder
 
 from mmdiffperc.command_line import add_shared, one_line_errors, tool_parser
 from mmdiffperc.files import relative_name
+from mmdiffperc.generative.listed_targets import parse_split
 from mmdiffperc.inference.writers import encode_png
-from mmdiffperc.seg.depth.kitti_depth_dataset import parse_depth_split
 
 FRAME = (slice(7, 474), slice(7, 632))
 MILLIMETRES = 1000
@@ -133,7 +133,7 @@ def listed_files(root: Path, split_file: Path, phase: str) -> dict:
         FileNotFoundError: Files are missing.
     """
     files, sources = {}, []
-    for image, depth in parse_depth_split(split_file.read_bytes(), str(split_file)):
+    for image, depth, _ in parse_split(split_file.read_bytes(), str(split_file)):
         frames = [SYNC_FILE.search(path) for path in (image, depth)]
         if None in frames or frames[0].groups() != frames[1].groups():
             raise ValueError(

@@ -4,6 +4,7 @@ import numpy as np
 from mmcv.transforms import BaseTransform
 from mmseg.registry import TRANSFORMS
 
+from mmdiffperc.evaluation.depth import BENCHMARK_SIZE, benchmark_crop
 from mmdiffperc.validation import Listed, Size2d, validated
 
 
@@ -26,7 +27,7 @@ class KBCrop(BaseTransform):
         ValueError: The image is smaller than the crop.
     """
 
-    def __init__(self, size: Size2d = (352, 1216), keys: Listed[str] | None = None):
+    def __init__(self, size: Size2d = BENCHMARK_SIZE, keys: Listed[str] | None = None):
         self.size = tuple(size)
         self.keys = keys
 
@@ -39,11 +40,7 @@ class KBCrop(BaseTransform):
         return results
 
     def _crop(self, array: np.ndarray, path: str | None) -> np.ndarray:
-        height, width = self.size
-        top, left = array.shape[0] - height, (array.shape[1] - width) // 2
-        if top < 0 or left < 0:
-            raise ValueError(
-                f'{path}: {array.shape[0]} x {array.shape[1]} is too small for a crop of {height} x {width}; resize '
-                'it, or leave KBCrop out of the pipeline'
-            )
-        return array[top : top + height, left : left + width]
+        try:
+            return array[benchmark_crop(array.shape[:2], self.size)]
+        except ValueError as error:
+            raise ValueError(f'{path}: {error}; resize it, or leave KBCrop out of the pipeline') from error

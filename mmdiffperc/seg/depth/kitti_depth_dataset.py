@@ -1,4 +1,4 @@
-"""KITTI for monocular depth, and the split files of the field."""
+"""KITTI for monocular depth."""
 
 from pathlib import PurePosixPath
 
@@ -6,10 +6,9 @@ from mmengine import fileio
 from mmseg.datasets import BaseSegDataset
 from mmseg.registry import DATASETS
 
-from mmdiffperc.files import brief, relative_name
+from mmdiffperc.generative.listed_targets import parse_split
 from mmdiffperc.validation import validated
 
-NO_DEPTH = 'None'
 DEFAULT_PREFIX = dict(img_path='images', depth_map_path='annotations')
 
 
@@ -58,8 +57,8 @@ class KITTIDepthDataset(BaseSegDataset):
                 f'Split file {self.ann_file!r} not found. It is distributed with the code of BTS, VPD or MetaPrompts '
                 '(eigen_test_files_with_gt.txt, test_list.txt); give its path as ann_file'
             )
-        pairs = parse_depth_split(fileio.get(self.ann_file, self.backend_args), self.ann_file)
-        return [self._frame(image, depth) for image, depth in pairs]
+        rows = parse_split(fileio.get(self.ann_file, self.backend_args), self.ann_file)
+        return [self._frame(image, depth) for image, depth, _ in rows]
 
     def _frame(self, image: str, depth: str) -> dict:
         return dict(
@@ -75,35 +74,3 @@ def _sample_name(image: str) -> str:
     """Return drive, camera and number of a frame ``<date>/<drive>/<camera>/data/<number>.png``."""
     path = PurePosixPath(image)
     return '_'.join([*path.parts[-4:-2], path.stem])
-
-
-def parse_depth_split(content: bytes, name: str) -> list[tuple[str, str]]:
-    """Read the lines ``image depth [focal length]`` of a split file of BTS, VPD or MetaPrompts.
-
-    Frames whose depth is ``None`` are left out. Leading slashes and the focal length are removed.
-
-    Args:
-        content (bytes): Content of the file in UTF-8, with or without a byte order mark.
-        name (str): Name of the file, for messages.
-
-    Returns:
-        list[tuple[str, str]]: Paths of the image and the depth map of every frame with depth.
-
-    Raises:
-        ValueError: A line has another form or leads out of the folder, no frame has depth, or the file is not text.
-    """
-    try:
-        text = content.decode('utf-8-sig')
-    except UnicodeDecodeError as error:
-        raise ValueError(f'{name} is not text: expected lines "image depth [focal length]"') from error
-    frames = []
-    for number, line in enumerate(text.splitlines(), 1):
-        words = line.split()
-        if words and len(words) not in (2, 3):
-            raise ValueError(f'{name}, line {number}: expected "image depth [focal length]", got {brief(line)}')
-        if words and words[1] != NO_DEPTH:
-            image, depth = (relative_name(word.lstrip('/'), f'{name}, line {number}') for word in words[:2])
-            frames.append((image, depth))
-    if not frames:
-        raise ValueError(f'{name}: no line names an image with depth: expected lines "image depth [focal length]"')
-    return frames

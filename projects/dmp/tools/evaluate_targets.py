@@ -33,9 +33,9 @@ from mmdiffperc.command_line import add_shared, bounded, one_line_errors, positi
 from mmdiffperc.evaluation.masks import class_measures, confusion_matrix
 from mmdiffperc.files import write_whole
 from mmdiffperc.generative import DepthMapMetric, ImageErrorMetric, NormalMapMetric
-from mmdiffperc.generative.target_dataset import to_channels_first
 from mmdiffperc.generative.target_files import SUFFIXES, decode_target, to_rgb, to_unit_range
 from mmdiffperc.generative.target_stores import FolderTargets, find_keys, open_targets
+from mmdiffperc.generative.target_transforms import to_channels_first
 from mmdiffperc.inference.metadata import visible_files
 from mmdiffperc.inference.writers import encode_json
 
@@ -137,12 +137,13 @@ class MapComparison:
 
     def per_image(self) -> list[dict[str, float]]:
         """Return the values of each image."""
-        return [self._named(values) for values in zip(*(metric.results for metric in self.metrics), strict=True)]
+        results = zip(*(metric.results for metric in self.metrics), strict=True)
+        return [self._named([result.measures for result in image]) for image in results]
 
     def _named(self, values):
-        """Rename the measures; a prediction that is not finite has none."""
+        """Rename the measures; an image that does not count, or whose prediction is not finite, has none."""
         pairs = list(zip(self.measures, values, strict=True))
-        return {name: (found or {}).get(key, np.nan) for names, found in pairs for name, key in names.items()}
+        return {name: found.get(key, np.nan) for names, found in pairs for name, key in names.items()}
 
 
 class LabelComparison:

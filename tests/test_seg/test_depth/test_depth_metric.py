@@ -1,3 +1,4 @@
+import csv
 import re
 
 import cv2
@@ -12,6 +13,7 @@ from mmengine.registry import init_default_scope
 from mmengine.structures import PixelData
 from mmseg.structures import SegDataSample
 
+from mmdiffperc.evaluation.alignment import ALIGNMENTS
 from mmdiffperc.evaluation.depth import MEASURES
 from mmdiffperc.seg.depth.depth_metric import MonocularDepthMetric
 
@@ -71,10 +73,10 @@ def test_crop():
     assert evaluate([sample(pred, np.full((20, 30), 2.0))])['rmse'] > 1
 
 
-@pytest.mark.parametrize('align', ['median', 'least_squares'])
+@pytest.mark.parametrize('align', ALIGNMENTS)
 def test_alignment(align):
     gt = np.linspace(1, 6, 12).reshape(3, 4)
-    pred = 0.3 * gt + (0.7 if align == 'least_squares' else 0)
+    pred = 0.3 * (1 / gt if align.endswith('disparity') else gt) + (0 if align == 'median' else 0.7)
     pred[0, 0], gt[0, 0] = 1e6, 0  # not measured, so it must not count in the fit
     assert evaluate([sample(pred, gt)], align=align)['rmse'] == pytest.approx(0, abs=1e-5)
     assert evaluate([sample(pred, gt)])['rmse'] > 0.1
@@ -113,10 +115,30 @@ def test_measure_that_is_not_finite_is_named(caplog):
         assert 'a.b.png' not in caplog.text
 
 
+def test_predictions_that_cannot_be_aligned_are_left_out(caplog, tmp_path):
+    table = tmp_path / 'images.csv'
+    gt = [[1.0, 2.0, 3.0, 0.0]]
+    images = [sample([pred], gt, sample_name='x') for pred in ([2.0, 4, 6, 0], [5.0, 5, 5, 0], [1.0, 3, 2, 0])]
+    images += [sample([[1.0, 2, 3, 4]], [[1.0, 0, 0, 0]]), sample([[1.0, 2, 3, 4]], [[0.0, 0, 0, 50]])]
+    with heard(caplog):
+        found = evaluate(images, align='least_squares', depth_metrics=['rmse', 'abs_rel'], per_image_file=str(table))
+    expected = np.linalg.lstsq(np.array([[1, 1], [3, 1], [2, 1.0]]), np.array([1, 2, 3.0]), rcond=None)[1] / 3
+    assert found['rmse'] == pytest.approx((0 + expected[0] ** 0.5) / 2)
+    for number, reason in ((1, 'constant'), (1, r'two.*\b1\b'), (1, r'0\.001 and 10\.0.*None')):
+        assert re.search(rf'\b{number} of 5\b.*{reason}.*a\.b\.png', caplog.text)
+    rows = list(csv.DictReader(table.open()))
+    assert list(rows[0]) == ['image', 'rmse', 'abs_rel', 'excluded'] and len(rows) == 5
+    assert rows[0]['image'] == 'folder/a.b.png' and float(rows[2]['abs_rel']) == pytest.approx(
+        (1 / 2 + 1 / 4 + 1 / 3) / 3
+    )
+    assert [bool(row['excluded']) for row in rows] == [False, True, False, True, True] and rows[1]['rmse'] == ''
+
+
 @pytest.mark.parametrize('pred', [[[0.0, 0.0, 2.0]], [[-1.0, -3.0, 2.0]]])
-def test_prediction_that_no_scale_aligns(pred):
-    with pytest.raises(ValueError, match=r'a\.b\.png.*median.*(0|-1)'):
-        evaluate([sample(pred, [[1.0, 2.0, 3.0]])], align='median')
+def test_prediction_that_no_scale_aligns(pred, caplog):
+    with heard(caplog):
+        assert np.isnan(evaluate([sample(pred, [[1.0, 2.0, 3.0]])], align='median')['rmse'])
+    assert re.search(r'1 of 1.*median.*a\.b\.png', caplog.text)
 
 
 def test_size_that_differs():
@@ -156,6 +178,8 @@ def test_predictions_are_written_beside_the_results(tmp_path):
         (dict(depth_metrics='rmse'), "depth_metrics='rmse'.*d1"),
         (dict(crop_type='garg'), "crop_type='garg'.*'nyu_crop', 'garg_crop'.*'eigen_crop'"),
         (dict(align='lsq'), "align='lsq'.*'median'.*'least_squares'"),
+        (dict(max_align_size=0), 'max_align_size=0'),
+        (dict(per_image_file='images.txt'), r"per_image_file='images.txt'.*\.csv.*\.json"),
         (dict(depth_scale_factor=0), 'depth_scale_factor=0'),
         (dict(min_depth_eval=5, max_depth_eval=5), '5.*5'),
         (dict(format_only=True), 'output_dir'),

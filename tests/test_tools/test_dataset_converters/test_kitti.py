@@ -77,7 +77,7 @@ def test_missing_depth(tmp_path, arguments, capsys):
     ('content', 'message'),
     [
         ('image.png depth.png', 'expected <date>/<drive>/... <drive>/proj_depth/..., got image.png depth.png'),
-        (f'{image_of(TEST)} None', 'depth'),
+        (f'{image_of(TEST)} None', 'target'),
     ],
 )
 def test_bad_list(tmp_path, arguments, capsys, content, message):

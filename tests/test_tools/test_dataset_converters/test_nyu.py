@@ -117,7 +117,7 @@ def test_list_that_is_no_text(tmp_path, sync, capsys):
     (tmp_path / 'train_list.txt').write_bytes(bytes(range(256)))
     assert main(['--out', str(tmp_path / 'out'), *sync]) == 1
     error = capsys.readouterr().err
-    assert 'train_list.txt' in error and 'image depth [focal length]' in error
+    assert 'train_list.txt' in error and 'image target [mask or focal length]' in error
 
 
 @pytest.mark.parametrize(
