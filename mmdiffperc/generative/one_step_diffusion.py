@@ -29,10 +29,11 @@ from .deterministic_process import PredictionType, Steps
 from .diffusion_networks import DiffusionNetworks, share_or_build
 from .ensembles import combine
 from .losses import LatentLoss, align, pool_valid
+from .normal_axes import INSIDE, Axes
 from .one_step_process import OneStepProcess, TargetInput
 from .processing_size import processed_size, to_processed
 from .published import check_modality
-from .target_codec import NormalAxes, TargetCodec, TargetMode, TargetScale, TargetTransform, targets_of
+from .target_codec import TargetCodec, TargetMode, TargetScale, TargetTransform, targets_of
 from .target_generator import TargetGenerator
 from .tiles import predict_in_tiles
 
@@ -124,7 +125,7 @@ class OneStepDiffusion(TargetGenerator):
         target_mode: TargetMode = 'F',
         target_scale: TargetScale = 1.0,
         target_transform: TargetTransform | None = None,
-        target_axes: NormalAxes = 'RUB',
+        target_axes: Axes = INSIDE,
         full_z_range: bool = True,
         losses: Losses = (dict(type='ImageLoss'),),
         target_input: TargetInput | None = None,

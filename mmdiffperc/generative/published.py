@@ -11,6 +11,8 @@ from mmdiffperc.files import brief, read_json
 from mmdiffperc.weights.network_inputs import TASK_WIDTH, USUAL_LATENTS
 from mmdiffperc.weights.noise_schedule import SCHEDULE
 
+from .normal_axes import AXES, INSIDE
+
 INDEX = 'model_index.json'
 SETTINGS = 'one_step_diffusion.json'  # arguments of OneStepDiffusion in a folder that it wrote
 Modality = Literal['depth', 'disparity', 'normals']
@@ -30,7 +32,6 @@ _MODELS = {
     'GenPercept': dict(timestep=1, num_tokens=2),
 }
 _MODELS['Lotus-G'] = dict(_MODELS['Lotus-D'], target_input='noise')
-_LEFT_UP_BACK = ('E2E-FT', 'Lotus-D', 'Lotus-G')  # their normals have these axes, as their code for training shows
 
 
 def published_settings(folder: str | Path, modality: Modality | None = None) -> dict:
@@ -134,7 +135,7 @@ def _normals(name: str, index: Mapping) -> dict:
         MMLogger.get_current_instance().warning(
             'The axes of the normals of GenPercept are not documented: compare them with true ones, and set target_axes'
         )
-    axes = 'LUB' if name in _LEFT_UP_BACK else 'RUB'
+    axes = next((model for model in AXES if name.startswith(model)), INSIDE)
     return dict(target_axes=axes, full_z_range=index.get('use_full_z_range', True))
 
 

@@ -1,7 +1,6 @@
 """Conversion between target maps and the images that the autoencoder encodes and decodes."""
 
 from collections.abc import Callable, Sequence
-from itertools import permutations, product
 from typing import Annotated, Literal
 
 import torch
@@ -9,6 +8,8 @@ import torch.nn.functional as F
 from mmengine.structures import BaseDataElement
 
 from mmdiffperc.validation import Expected, PositiveFloat, validated
+
+from .normal_axes import INSIDE, Axes, to_inside
 
 CHANNELS = {'RGB': 3, 'F': 1, 'normals': 3}
 PER_IMAGE, QUANTILES = 'per_image', 'quantiles'
@@ -19,10 +20,6 @@ TargetScale = Annotated[
     PositiveFloat | Literal[PER_IMAGE, QUANTILES], Expected(f'a positive number, {PER_IMAGE!r} or {QUANTILES!r}')
 ]
 TargetTransform = Literal['disparity', 'log']
-_ALL_AXES = [''.join(axes) for pairs in permutations(('RL', 'UD', 'BF')) for axes in product(*pairs)]
-NormalAxes = Annotated[
-    Literal[tuple(_ALL_AXES)], Expected("three letters, one of each of R/L, U/D and B/F, such as 'RUB'")
-]
 
 
 @validated
@@ -49,9 +46,8 @@ class TargetCodec:
         transform (str, optional): For mode ``'F'``, what is scaled instead of the depth: its reciprocal,
             ``'disparity'``, or its natural logarithm, ``'log'``, which a number scales from ``-target_scale`` to
             ``target_scale``. Default: the depth itself.
-        axes (str): For mode ``'normals'``, the directions of the three channels of the image: R or L (right, left), U
-            or D (up, down), B or F (back to the viewer, front). The maps are always ``'RUB'``; Lotus and E2E-FT draw
-            ``'LUB'``. Defaults to ``'RUB'``.
+        axes (str): For mode ``'normals'``, the axes of the vectors in the image: three letters or a name, see
+            :mod:`.normal_axes`. Those of the maps are always ``'RUB'``. Defaults to ``'RUB'``.
         full_z_range (bool): For mode ``'normals'``: if False, the third channel of the image covers the components from
             0 to 1 only, as in the first Marigold. Defaults to True.
 
@@ -65,7 +61,7 @@ class TargetCodec:
         mode: TargetMode = 'RGB',
         target_scale: TargetScale = 1.0,
         transform: TargetTransform | None = None,
-        axes: NormalAxes = 'RUB',
+        axes: Axes = INSIDE,
         full_z_range: bool = True,
     ):
         if mode != 'F' and (target_scale != 1 or transform):
@@ -73,7 +69,7 @@ class TargetCodec:
                 f'target_scale={target_scale!r} and transform={transform!r} are for target_mode="F"; the range of '
                 f'{mode} targets is fixed'
             )
-        if mode != 'normals' and not (axes == 'RUB' and full_z_range):
+        if mode != 'normals' and not (axes == INSIDE and full_z_range):
             raise ValueError(
                 f'axes={axes!r} and full_z_range={full_z_range} are for target_mode="normals", got {mode!r}'
             )
@@ -172,7 +168,7 @@ class TargetCodec:
             )
 
     def _draw_normals(self, maps):
-        images = torch.einsum('ij,bjhw->bihw', axes_matrix(self.axes).to(maps), maps)
+        images = torch.einsum('ij,bihw->bjhw', self._to_inside(maps), maps)
         if not self.full_z_range:
             images[:, 2] = images[:, 2] * 2 - 1
         return images
@@ -180,7 +176,10 @@ class TargetCodec:
     def _read_normals(self, images):
         if not self.full_z_range:
             images = torch.cat([images[:, :2], images[:, 2:] / 2 + 0.5], dim=1)
-        return F.normalize(torch.einsum('ij,bihw->bjhw', axes_matrix(self.axes).to(images), images), dim=1)
+        return F.normalize(torch.einsum('ij,bjhw->bihw', self._to_inside(images), images), dim=1)
+
+    def _to_inside(self, maps):
+        return torch.from_numpy(to_inside(self.axes)).to(maps)
 
     def _to_unit_range(self, targets, valid):
         if self.mode == 'RGB':
@@ -201,12 +200,6 @@ class TargetCodec:
                 "the target is unknown, set invalid='mask' and valid_range in LoadTarget"
             )
         return 1 / values if self.transform == 'disparity' else values.log()
-
-
-def axes_matrix(axes: str) -> torch.Tensor:
-    """Return the matrix ``(3, 3)`` that turns components along ``'RUB'`` into those along other axes."""
-    directions = dict(zip('RUB', torch.eye(3), strict=True)) | dict(zip('LDF', -torch.eye(3), strict=True))
-    return torch.stack([directions[letter] for letter in axes])
 
 
 def _extremes(values):

@@ -3,7 +3,7 @@ import torch
 from mmengine.config import ConfigDict
 from mmengine.registry import MODELS, init_default_scope
 from mmengine.runner import Runner
-from mmengine.structures import BaseDataElement
+from mmengine.structures import BaseDataElement, PixelData
 from tiny_targets import CAPTIONS, TINY_SD, Scenes, make_samples
 
 from mmdiffperc.generative import DeterministicDiffusion

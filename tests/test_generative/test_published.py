@@ -125,9 +125,9 @@ def test_recognised_by_channels_and_schedule(tmp_path, name, changes, expected):
 @pytest.mark.parametrize(
     ('changes', 'axes'),
     [
-        (dict(prediction_type='normals', use_full_z_range=False), ('RUB', False)),
-        (E2E_FT, ('LUB', True)),
-        (LOTUS_D, ('LUB', True)),
+        (dict(prediction_type='normals', use_full_z_range=False), ('Marigold', False)),
+        (E2E_FT, ('E2E-FT', True)),
+        (LOTUS_D, ('Lotus', True)),
     ],
 )
 def test_axes_of_normals(tmp_path, changes, axes):
