@@ -211,6 +211,13 @@ class OneStepDiffusion(TargetGenerator):
         check_modality(source.files['unet'][0], self.codec.mode)
         return plain_inputs(self.unet, source, halve_bias=self.halve_bias)
 
+    @property
+    def adjustable(self) -> tuple[str, ...]:
+        """What noise or samples of latents make adjustable; see :attr:`.TargetGenerator.adjustable`."""
+        if self.process.target_input == 'noise':
+            return 'num_steps', 'ensemble_size', 'seed'
+        return ('ensemble_size', 'seed') if self.sample_latents else ()
+
     def timesteps(self, num_steps: int | None = None) -> list[int]:
         """Return the timesteps from an image to its target, see :meth:`.OneStepProcess.timesteps`."""
         return self.process.timesteps(self.num_steps if num_steps is None else num_steps)

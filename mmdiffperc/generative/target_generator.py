@@ -115,6 +115,11 @@ class TargetGenerator(BaseModel):
     def loss(self, inputs: torch.Tensor, data_samples: Sequence[BaseDataElement]) -> dict[str, torch.Tensor]:
         """Compute the loss of a batch; see :meth:`forward`."""
 
+    @property
+    @abstractmethod
+    def adjustable(self) -> tuple[str, ...]:
+        """The arguments of :meth:`estimate` that change the predictions of this model, beside captions and latents."""
+
     @abstractmethod
     def timesteps(self, num_steps: int | None = None) -> list[int]:
         """Return the timesteps from an image to its target.
