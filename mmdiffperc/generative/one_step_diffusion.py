@@ -253,9 +253,7 @@ class OneStepDiffusion(TargetGenerator):
         return self.process.clean(prediction, targets)
 
     def _denoise(self, latents, timestep, prompt_embeds, task):
-        if task is not None:
-            numbers = latents.new_tensor(task)
-            task = torch.cat([numbers.sin(), numbers.cos()]).expand(len(latents), -1)  # (B, 4)
+        task = None if task is None else embed_task(task, latents)
         return self.networks.denoise(latents, timestep, prompt_embeds, task)
 
     def trace(
@@ -375,6 +373,12 @@ class OneStepDiffusion(TargetGenerator):
                 f'ensemble_size={ensemble_size}: all predictions of an image would be equal, because neither noise '
                 "(target_input='noise') nor a sample of its latents (sample_latents=True) enters them. Set 1"
             )
+
+
+def embed_task(task: Sequence[float], latents: torch.Tensor) -> torch.Tensor:
+    """Return the sines and cosines of two numbers ``(B, 4)`` for latents ``(B, C, h, w)``."""
+    numbers = latents.new_tensor(task)
+    return torch.cat([numbers.sin(), numbers.cos()]).expand(len(latents), -1)
 
 
 def _generators(seed: int, number: int) -> list[torch.Generator]:

@@ -154,7 +154,7 @@ class TargetInferencer(ImageInferencer):
         pixels = dict(type=bounded(int, 0), metavar='PIXELS')
         parser.add_argument('--processing-res', **pixels, help='longer side in the model; 0 keeps the size')
         parser.add_argument('--tile-size', **pixels, help='predict larger images in tiles of this size; 0 does not')
-        parser.add_argument('--ensemble-size', type=positive, metavar='N', help='number of predictions to combine')
+        add_shared(parser, '--ensemble-size', "default: the config's")
         add_shared(parser, '--seed', 'of noise and samples; default: 0', default=None)
         depth = dict(type=Path, metavar='FOLDER')
         parser.add_argument('--fit-depth', **depth, help='measured depth, NAME.npz or NAME.png, for depth in metres')
