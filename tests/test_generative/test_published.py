@@ -1,9 +1,11 @@
 """Folders of published models load, and give what their pipelines give."""
 
+import inspect
 from pathlib import Path
 
 import pytest
 import torch
+from mmengine.config import Config
 from tiny_published import (
     E2E_FT,
     GENPERCEPT,
@@ -16,7 +18,9 @@ from tiny_published import (
 )
 
 from mmdiffperc.generative import OneStepDiffusion
+from mmdiffperc.generative.normal_axes import AXES
 from mmdiffperc.generative.published import published_settings
+from mmdiffperc.registry import MODELS
 
 SIZE = (70, 101)
 
@@ -172,3 +176,32 @@ def test_weights_of_another_modality_or_width(marigold):
     (arch / 'scheduler').symlink_to(Path(folder, 'scheduler'))
     with pytest.raises(ValueError, match='8 channels.*target_input'):
         OneStepDiffusion(**dict(options, arch=str(arch))).init_weights()
+
+
+CONFIGS = sorted((Path(__file__).parents[2] / 'configs/one_step/published').glob('*.py'))
+KINDS = {'marigold-v1-1': {}, 'e2e-ft': E2E_FT, 'lotus-d': LOTUS_D}
+
+
+@pytest.mark.parametrize('config', CONFIGS, ids=lambda path: path.stem)
+def test_configs_agree_with_folders(tmp_path, config):
+    """A config for weights of the hub says what the folder of the same model would say."""
+    model = Config.fromfile(config).model
+    folder = tmp_path / model.init_cfg.checkpoint
+    changes = next(changes for name, changes in KINDS.items() if config.stem.startswith(name))
+    if not changes:
+        modality = 'normals' if 'normals' in config.stem else 'depth'
+        changes = dict(prediction_type=modality, default_denoising_steps=4, default_processing_resolution=768)
+    expected = published_settings(write_configs(folder, **changes))
+    defaults = inspect.signature(OneStepDiffusion.__init__).parameters
+    for name in expected.keys() - {'arch', 'init_cfg', 'scheduler'}:
+        found = model.get(name, defaults[name].default)
+        same = [AXES.get(value, value) if name == 'target_axes' else value for value in (found, expected[name])]
+        assert same[0] == same[1] or list(same[0]) == list(same[1]), name
+
+
+@pytest.mark.parametrize('name', ['marigold-v1-1_depth', 'lotus-d_normals'])
+def test_configs_build(name):
+    config = Config.fromfile(CONFIGS[0].with_name(f'{name}.py'))
+    with torch.device('meta'):
+        model = MODELS.build(config.model)
+    assert model.timesteps(1) == [999]
