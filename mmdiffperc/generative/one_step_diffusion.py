@@ -386,6 +386,7 @@ def _generators(seed: int, number: int) -> list[torch.Generator]:
 
 
 @MODELS.register_module()
+@validated
 class PixelRegression(OneStepDiffusion):
     """:class:`OneStepDiffusion` as plain regression, the baseline of DMP: a squared error of pixels at timestep 1.
 
