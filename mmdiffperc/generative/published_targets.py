@@ -18,7 +18,7 @@ from mmdiffperc.validation import validated
 from .normal_axes import to_inside
 from .normals_from_depth import Intrinsics, face_camera, normals_from_depth, planar_depth
 from .target_files import MOST_BYTES, decode_target, to_signed_range
-from .target_transforms import Range
+from .target_transforms import Range, check_size, mask_of
 
 HDF5 = b'\x89HDF\r\n\x1a\n'  # how such files begin
 DPT = b'PIEH'
@@ -245,7 +245,7 @@ class LoadPublishedTarget:
     Raises:
         FileNotFoundError: There is no such file.
         ValueError: When building: an unknown format, a range without depth, or a range for normals. When loading: the
-            file is damaged or has another format, or its size or the size of its mask differs from the image's.
+            file or its mask is damaged, has another format, or differs in size from the image.
         ImportError: The file needs h5py or scipy, which is not installed.
     """
 
@@ -261,11 +261,12 @@ class LoadPublishedTarget:
         """Load the target."""
         if 'target_path' not in results:
             return results
-        size = tuple(results['ori_shape'])
-        target = self._load(self.read, results['target_path'], results['target_key'], size)
+        file = Path(results['target_path'], results['target_key'])
+        target = self.read(file.read_bytes(), str(file), tuple(results['ori_shape']))
+        check_size(target, str(file), results)
         target, valid = self._depth(target) if target.ndim == 2 else unit_normals(target)
-        if 'mask_path' in results:
-            valid &= self._load(_read_mask, results['mask_path'], results['mask_key'], size)
+        if (mask := mask_of(results)) is not None:
+            valid &= mask[..., 0]
         if target.ndim == 3:
             results.setdefault('normal_fields', []).append('gt_target')
         target[~valid] = 0
@@ -273,22 +274,6 @@ class LoadPublishedTarget:
         results.setdefault('seg_fields', []).extend(['gt_target', 'gt_valid'])
         return results
 
-    @staticmethod
-    def _load(read, folder, key, size):
-        file = Path(folder, key)
-        target = read(file.read_bytes(), str(file), size)
-        if target.shape[:2] != size:
-            raise ValueError(
-                f'{file}: the size is {target.shape[:2]} (height, width), but the image has {size}; check that the two '
-                'belong together'
-            )
-        return target
-
     def _depth(self, depth):
         low, high = self.valid_range
-        return np.array(depth, np.float64), np.isfinite(depth) & (depth > 0) & (low <= depth) & (depth <= high)
-
-
-def _read_mask(content: bytes, name: str, size: Size | None = None) -> np.ndarray:
-    mask = decode_target(content, name)
-    return (np.atleast_3d(mask) > 0).any(-1)
+        return np.array(depth), np.isfinite(depth) & (depth > 0) & (low <= depth) & (depth <= high)

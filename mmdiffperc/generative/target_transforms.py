@@ -107,7 +107,7 @@ class LoadTarget:
         if 'target_path' not in results:
             return results
         target, name = self._read(results)
-        mask = _mask_of(results)  # (H, W, 1)
+        mask = mask_of(results)  # (H, W, 1)
         valid = self._find_valid(target, mask, name)  # (H, W, 1)
         convert = dict(RGB=self._to_colours, normals=self._to_vectors, F=self._to_values)[self.mode]
         target, valid = convert(np.where(valid, target, 0), valid, name)
@@ -135,7 +135,7 @@ class LoadTarget:
                 f'{name}: mode={self.mode!r} expects numbers (channels: {CHANNELS[self.mode]}), got {target.dtype} '
                 f'of {target.shape} (height, width[, channels]); set mode to the mode of the data'
             )
-        _check_size(target, name, results)
+        check_size(target, name, results)
         return np.atleast_3d(target), name
 
     def _find_valid(self, target, mask, name):
@@ -230,8 +230,13 @@ def _read_map(results, kind):
     return decode_target(content, name), name
 
 
-def _mask_of(results):
-    """Return where the masks of the data set permit valid pixels, boolean ``(H, W, 1)``, or None without a mask."""
+def mask_of(results: dict) -> np.ndarray | None:
+    """Return where the masks of the data set permit valid pixels, boolean ``(H, W, 1)``, or None without a mask.
+
+    Raises:
+        FileNotFoundError: There is no such mask.
+        ValueError: A mask is damaged, has several channels, or has another size than the image.
+    """
     masks = []
     if 'gt_valid' in results:
         masks.append(_single_channel(results['gt_valid'], f'gt_valid of {results.get("img_path")}', results))
@@ -242,13 +247,18 @@ def _mask_of(results):
 
 def _single_channel(array, name, results):
     """Return an array as ``(H, W)``."""
-    _check_size(array, name, results)
+    check_size(array, name, results)
     if array.size != array.shape[0] * array.shape[1]:
         raise ValueError(f'{name}: expected one channel, got shape {array.shape} (height, width, channels)')
     return array.reshape(array.shape[:2])
 
 
-def _check_size(array, name, results):
+def check_size(array: np.ndarray, name: str, results: dict):
+    """Check that a map ``(H, W[, C])`` has the size of its image.
+
+    Raises:
+        ValueError: It has another size; the message calls it ``name``.
+    """
     if (size := tuple(results['ori_shape'])) != array.shape[:2]:
         raise ValueError(
             f'{name} is {array.shape[:2]}, its image {results.get("img_path")} is {size} (height, width); check that '

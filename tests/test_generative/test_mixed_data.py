@@ -9,7 +9,6 @@ from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
 
-import mmdiffperc.seg  # noqa: F401  (registers transforms)
 from mmdiffperc.generative.published_targets import encode_normals
 from mmdiffperc.inference.writers import encode_png
 

@@ -115,8 +115,8 @@ def load(tmp_path, name, content, size, mask=None, **options):
     (tmp_path / 'target').write_bytes(content)
     results = dict(target_path=str(tmp_path), target_key='target', ori_shape=size, img_path='a.png')
     if mask is not None:
-        (tmp_path / 'mask').write_bytes(mask)
-        results.update(mask_path=str(tmp_path), mask_key='mask')
+        (tmp_path / 'mask.png').write_bytes(mask)
+        results.update(mask_path=str(tmp_path), mask_key='mask.png')
     return LoadPublishedTarget(name, **options)(results)
 
 
@@ -198,7 +198,7 @@ def test_another_format(tmp_path, name):
 
 def test_sizes(tmp_path):
     depth = np.ones((4, 6))
-    for content, mask, file in ((npy(depth.T), None, 'target'), (npy(depth), npy(depth[1:]), 'mask')):
+    for content, mask, file in ((npy(depth.T), None, 'target'), (npy(depth), npy(depth[1:]), 'mask.png')):
         with pytest.raises(ValueError, match=rf'{tmp_path / file}.*\(\d, \d\).*\(4, 6\)'):
             load(tmp_path, 'diode_depth', content, (4, 6), mask)
 

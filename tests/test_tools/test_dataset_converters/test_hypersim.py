@@ -59,7 +59,8 @@ def arguments(tmp_path, scenes):
         ):
             write(tmp_path / 'raw', *place, kind, array.astype(np.int16 if kind == 'render_entity_id' else np.float16))
     (tmp_path / 'split.csv').write_text('\n'.join([HEADER, *ROWS]))
-    return ['--raw', str(tmp_path / 'raw'), '--split-csv', str(tmp_path / 'split.csv'), '--out', str(tmp_path / 'out')]
+    places = ['--raw', str(tmp_path / 'raw'), '--out', str(tmp_path / 'out')]
+    return [*places, '--split-csv', str(tmp_path / 'split.csv'), '--partitions', 'train']
 
 
 def read(out, kind):
