@@ -169,6 +169,7 @@ SHARED = {
     ),
     '--arch': dict(help='architecture of the diffusion model'),
     '--classes': dict(nargs='+', metavar='NAME', help='class names'),
+    '--ensemble-size': dict(type=positive, metavar='N', help='number of predictions to combine'),
     '--extra-key': dict(
         metavar='KEY', help="use DMP's official keys: the image's name up to the first dot, then -KEY unless KEY is ''"
     ),

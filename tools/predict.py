@@ -1,4 +1,4 @@
-"""Predict with a trained model: classes, depth, the object that a sentence describes, poses, objects, or DMP's targets.
+"""Predict with a trained model: classes, depth, normals, the object that a sentence describes, poses, objects, colours.
 
     python tools/predict.py CONFIG WEIGHTS INPUT... --out FOLDER
     python tools/predict.py CONFIG --help
@@ -29,7 +29,7 @@ def build_parser(task: type[ImageInferencer] | None = None) -> argparse.Argument
     """Return the command-line parser, with the options of a task."""
     parser = tool_parser(__doc__)
     add_shared(parser, 'config')
-    add_shared(parser, 'weights', 'or adapter of DMP')
+    add_shared(parser, 'weights', 'or adapter, or diffusers folder')
     add_shared(parser, 'input', nargs='+', help='image, video, folder, or glob pattern')
     add_shared(parser, '--out', default=Path('predictions'))
     add_shared(parser, '--device')

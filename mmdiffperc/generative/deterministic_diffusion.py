@@ -97,6 +97,11 @@ class DeterministicDiffusion(TargetGenerator):
         self.process = process
         self.guidance_scale = guidance_scale
 
+    @property
+    def adjustable(self) -> tuple[str, ...]:
+        """The number of steps, unless there is a single pass; see :attr:`.TargetGenerator.adjustable`."""
+        return () if self.process.sampler == 'one_pass' else ('num_steps',)
+
     def timesteps(self, num_steps: int | None = None) -> list[int]:
         """Return the timesteps from an image to its target, see :meth:`.DeterministicProcess.timesteps`."""
         return self.process.timesteps(self.num_steps if num_steps is None else num_steps)

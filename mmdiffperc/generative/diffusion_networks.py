@@ -40,6 +40,7 @@ class DiffusionNetworks:
         with_cp: bool = False,
         target_input: bool = False,
         task_input: bool = False,
+        num_tokens: int = LONGEST,
     ) -> 'DiffusionNetworks':
         """Build the networks of an architecture with random weights.
 
@@ -49,13 +50,14 @@ class DiffusionNetworks:
             with_cp (bool): Save memory in training by gradient checkpointing. Defaults to False.
             target_input (bool): The U-Net also takes the latents of a target. Defaults to False.
             task_input (bool): The U-Net also takes a task embedding. Defaults to False.
+            num_tokens (int): Length to which captions are cut and padded. Defaults to 77.
 
         Raises:
             ValueError: The U-Net of ``arch`` needs other inputs, as SDXL's does. Nothing is built then.
         """
         _check_inputs(arch, target_input, task_input)
         autoencoder = LatentAutoencoder(arch, scale_latents=True, with_decoder=True)
-        text_encoder = SentenceEncoder(arch, LONGEST, cache_size=CACHED_SENTENCES)
+        text_encoder = SentenceEncoder(arch, num_tokens, cache_size=CACHED_SENTENCES)
         unet = build_unet(arch, target_input, task_input)
         refuse_reentrant_checkpointing(unet)
         if lora is not None:
@@ -65,14 +67,18 @@ class DiffusionNetworks:
         return cls(autoencoder, unet, text_encoder)
 
     def encode(
-        self, images: torch.Tensor, sample: bool = False, generator: torch.Generator | None = None
+        self,
+        images: torch.Tensor,
+        sample: bool = False,
+        generator: torch.Generator | Sequence[torch.Generator] | None = None,
     ) -> torch.Tensor:
         """Encode images to the mode, or a sample, of their latent distribution.
 
         Args:
             images (Tensor): ``(B, 3, H, W)``, RGB in [-1, 1].
             sample (bool): Draw a sample. Defaults to False.
-            generator (torch.Generator, optional): For the sample. Default: PyTorch's global one.
+            generator (torch.Generator | Sequence[torch.Generator], optional): For the sample, or one for the sample of
+                each image. Default: PyTorch's global one.
 
         Returns:
             Tensor: Latents ``(B, 4, h, w)`` in single precision.

@@ -29,6 +29,10 @@ AXES = {
     'StableNormal': 'LUB',
     '2D-3D-S': 'RDB',
     'toy': 'RUB',
+    # As their code for training shows.
+    'E2E-FT': 'LUB',
+    'Lotus': 'LUB',
+    # Coordinates of cameras.
     'OpenCV': 'RDF',
     'OpenGL': 'RUB',
     'PyTorch3D': 'LUF',

@@ -1,25 +1,41 @@
 """Dense prediction by a diffusion model in a single pass, trained end to end."""
 
 from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
 from functools import partial
 from typing import Annotated, Literal
 
 import torch
+import torch.nn.functional as F
 from mmengine.structures import BaseDataElement
 from pydantic import InstanceOf
 
 from mmdiffperc.models.config_checks import Arch, AttentionLora, GeneratorInitCfg, Schedule, TaskEmbedding, Timestep
+from mmdiffperc.models.layers.sentence_encoder import LONGEST
 from mmdiffperc.registry import MODELS
-from mmdiffperc.validation import Component, Expected, Listed, NonNegativeFloat, validated
+from mmdiffperc.validation import (
+    Component,
+    Expected,
+    Listed,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveInt,
+    validated,
+)
 from mmdiffperc.weights.extended_inputs import plain_inputs
 from mmdiffperc.weights.noise_schedule import load_schedule
 
 from .deterministic_process import PredictionType, Steps
 from .diffusion_networks import DiffusionNetworks, share_or_build
-from .losses import LatentLoss, pool_valid, skipped_images
+from .ensembles import combine
+from .losses import LatentLoss, align, pool_valid, skipped_images
+from .normal_axes import INSIDE, Axes
 from .one_step_process import OneStepProcess, TargetInput
+from .processing_size import processed_size, to_processed
+from .published import check_modality
 from .target_codec import TargetCodec, TargetMode, TargetScale, TargetTransform, targets_of
 from .target_generator import TargetGenerator
+from .tiles import predict_in_tiles
 
 IMAGE_TASK = (0.0, 1.0)  # Lotus reconstructs the image when it is given this task
 PIXEL_REGRESSION = dict(
@@ -49,7 +65,8 @@ class OneStepDiffusion(TargetGenerator):
       ``reconstruction_weight=1``, ``sample_latents=True``, and ``losses=[dict(type='LatentLoss')]``.
     - `Marigold <https://arxiv.org/abs/2312.02145>`_, for prediction: ``target_input='noise'`` and several steps.
 
-    ``arch`` builds, ``init_cfg`` loads; a checkpoint holds everything that testing needs. A U-Net of Stable Diffusion
+    ``arch`` builds, ``init_cfg`` loads; a checkpoint holds everything that testing needs. For folders of published
+    models, :func:`.published_settings` returns the arguments. A U-Net of Stable Diffusion
     gets the additional inputs while it is loaded, see :func:`.plain_inputs`.
 
     Args:
@@ -58,6 +75,8 @@ class OneStepDiffusion(TargetGenerator):
         target_mode (str): ``'RGB'``, ``'F'`` or ``'normals'``, see :class:`.TargetCodec`. Defaults to ``'F'``.
         target_scale (float | str): See :class:`.TargetCodec`. Defaults to 1.
         target_transform (str, optional): See :class:`.TargetCodec`.
+        target_axes (str): Axes of the normals that the decoder draws, see :class:`.TargetCodec`. Defaults to ``'RUB'``.
+        full_z_range (bool): See :class:`.TargetCodec`. Defaults to True.
         losses (Sequence[dict]): Losses of :mod:`mmdiffperc.generative.losses`, which are added.
         target_input (str, optional): What the U-Net sees beside the latents of the image: ``'zeros'`` or ``'noise'`` in
             place of the target's latents. Default: nothing.
@@ -68,6 +87,14 @@ class OneStepDiffusion(TargetGenerator):
         num_steps (int): Steps in prediction; more than one needs ``target_input='noise'``. Defaults to 1.
         scheduler (dict, optional): Arguments of ``diffusers.DDIMScheduler`` that replace values of the schedule of
             ``arch``. The spacing is trailing unless the schedule's file or this argument names another.
+        ensemble_size (int): Number of predictions of an image that differ in their noise or latent sample and are
+            combined, see :func:`.combine`. Defaults to 1.
+        processing_res (int): Length to which the longer side of an image is resized for prediction, bilinearly; the
+            prediction is resized back. 0 keeps the size of the image. Defaults to 0.
+        tile_size (int): Predict images whose longer side exceeds this number of pixels in square tiles, at full size.
+            Relative maps of tiles are first aligned with a prediction of the whole image, whose longer side is then
+            ``processing_res`` or ``tile_size``. Defaults to 0, no tiles.
+        tile_overlap (int): Smallest overlap of neighbouring tiles in pixels. Defaults to 128.
         last_latents (str): What the last step returns, see :class:`.OneStepProcess`. Defaults to ``'clean'``.
         use_prompts (bool): Condition the U-Net on each image's caption rather than on an empty one. Defaults to False.
         num_tokens (int): Length of the empty prompt: 77, or 2 as in diffusers' Marigold. Defaults to 77.
@@ -86,9 +113,10 @@ class OneStepDiffusion(TargetGenerator):
             included; requires ``lora=None`` and no ``with_cp``. Default: new ones.
 
     Raises:
-        ValueError: Several steps without ``target_input``; a reconstruction without a task embedding; ``epsilon``
-            at a timestep without signal; a trained decoder with losses on latents only; ``arch`` does not fit the
-            inputs; ``networks`` with ``lora`` or ``with_cp``.
+        ValueError: Several steps without ``target_input``; an ensemble of equal predictions; a tile that is not larger
+            than the overlap; a reconstruction without a task embedding; ``epsilon`` at a timestep without signal; a
+            trained decoder with losses on latents only; two losses of one name; a U-Net with other inputs;
+            ``networks`` with ``lora`` or ``with_cp``.
     """
 
     def __init__(
@@ -97,16 +125,22 @@ class OneStepDiffusion(TargetGenerator):
         target_mode: TargetMode = 'F',
         target_scale: TargetScale = 1.0,
         target_transform: TargetTransform | None = None,
+        target_axes: Axes = INSIDE,
+        full_z_range: bool = True,
         losses: Losses = (dict(type='ImageLoss'),),
         target_input: TargetInput | None = None,
         sample_latents: bool = False,
         timestep: Timestep | None = None,
         prediction_type: PredictionType = 'v_prediction',
         num_steps: Steps = 1,
+        ensemble_size: PositiveInt = 1,
+        processing_res: NonNegativeInt = 0,
+        tile_size: NonNegativeInt = 0,
+        tile_overlap: NonNegativeInt = 128,
         scheduler: Schedule | None = None,
         last_latents: Literal['clean', 'previous'] = 'clean',
         use_prompts: bool = False,
-        num_tokens: Literal[2, 77] = 77,
+        num_tokens: Literal[2, 77] = LONGEST,
         task_embedding: TaskEmbedding | None = None,
         reconstruction_weight: NonNegativeFloat = 0.0,
         halve_bias: bool = False,
@@ -125,10 +159,14 @@ class OneStepDiffusion(TargetGenerator):
                 f'reconstruction_weight={reconstruction_weight} needs task_embedding, such as (1, 0), which tells the '
                 'U-Net whether to predict the target or the image'
             )
-        inputs = dict(target_input=target_input is not None, task_input=task_embedding is not None)
+        if use_prompts and num_tokens != LONGEST:
+            raise ValueError(f'num_tokens={num_tokens} is for an empty prompt: set {LONGEST}, or use_prompts=False')
+        inputs = dict(
+            target_input=target_input is not None, task_input=task_embedding is not None, num_tokens=num_tokens
+        )
         super().__init__(
             networks=share_or_build(networks, arch, lora, with_cp, **inputs),
-            codec=TargetCodec(target_mode, target_scale, target_transform),
+            codec=TargetCodec(target_mode, target_scale, target_transform, target_axes, full_z_range),
             use_prompts=use_prompts,
             num_steps=num_steps,
             data_preprocessor=data_preprocessor,
@@ -136,10 +174,17 @@ class OneStepDiffusion(TargetGenerator):
         )
         self.process = process
         self.sample_latents = sample_latents
-        self.num_tokens = num_tokens
         self.task_embedding = task_embedding
         self.halve_bias = halve_bias
+        self._check_ensemble(ensemble_size)
+        self.ensemble_size = ensemble_size
+        self.processing_res = processing_res
+        if tile_size and tile_overlap >= tile_size:
+            raise ValueError(f'tile_overlap={tile_overlap}: expected less than tile_size={tile_size}')
+        self.tile_size = tile_size
+        self.tile_overlap = tile_overlap
         self.losses = torch.nn.ModuleList(map(MODELS.build, losses))
+        _check_names([loss.loss_name for loss in self.losses])
         self.reconstruction = (
             LatentLoss(reconstruction_weight, 'loss_reconstruction') if reconstruction_weight else None
         )
@@ -154,8 +199,25 @@ class OneStepDiffusion(TargetGenerator):
             part.requires_grad_(True)
 
     def init_weights(self):
-        """Load the pre-trained weights that ``init_cfg`` names, see :func:`.plain_inputs`."""
-        super().init_weights(partial(plain_inputs, self.unet, halve_bias=self.halve_bias))
+        """Load the pre-trained weights that ``init_cfg`` names, see :func:`.plain_inputs`.
+
+        Raises:
+            ValueError: See :func:`.load_weights`; or they belong to a model of another modality.
+        """
+        super().init_weights(self._fill_unet)
+
+    def _fill_unet(self, source):
+        if 'unet' not in source.files:
+            return nullcontext()
+        check_modality(source.files['unet'][0], self.codec.mode)
+        return plain_inputs(self.unet, source, halve_bias=self.halve_bias)
+
+    @property
+    def adjustable(self) -> tuple[str, ...]:
+        """What noise or samples of latents make adjustable; see :attr:`.TargetGenerator.adjustable`."""
+        if self.process.target_input == 'noise':
+            return 'num_steps', 'ensemble_size', 'seed'
+        return ('ensemble_size', 'seed') if self.sample_latents else ()
 
     def timesteps(self, num_steps: int | None = None) -> list[int]:
         """Return the timesteps from an image to its target, see :meth:`.OneStepProcess.timesteps`."""
@@ -169,7 +231,8 @@ class OneStepDiffusion(TargetGenerator):
         """
         targets, valid = targets_of(data_samples, inputs)  # (B, C, H, W), (B, 1, H, W)
         target_images = self.codec.encode(targets, valid)  # (B, 3, H, W)
-        images = self.networks.encode(inputs, self.sample_latents)  # (B, 4, h, w)
+        padded = to_processed(inputs, 0, self.autoencoder.stride)  # as in prediction
+        images = self.networks.encode(padded, self.sample_latents)  # (B, 4, h, w)
         prompt_embeds = self._embed(self._captions_of(data_samples), len(images))
         latents = self._predict_clean(images, prompt_embeds, self.task_embedding)
 
@@ -195,19 +258,16 @@ class OneStepDiffusion(TargetGenerator):
         return self.process.clean(prediction, targets)
 
     def _denoise(self, latents, timestep, prompt_embeds, task):
-        if task is not None:
-            numbers = latents.new_tensor(task)
-            task = torch.cat([numbers.sin(), numbers.cos()]).expand(len(latents), -1)  # (B, 4)
+        task = None if task is None else embed_task(task, latents)
         return self.networks.denoise(latents, timestep, prompt_embeds, task)
 
-    @torch.no_grad()
     def trace(
         self,
         images: torch.Tensor,
         captions: Sequence[str] | None = None,
         num_steps: int | None = None,
         latents: torch.Tensor | None = None,
-        generator: torch.Generator | None = None,
+        seed: int = 0,
     ) -> Iterator[torch.Tensor]:
         """Go from images to targets step by step, see :meth:`.TargetGenerator.trace`.
 
@@ -215,22 +275,124 @@ class OneStepDiffusion(TargetGenerator):
             images (Tensor): ``(B, 3, H, W)``.
             captions (Sequence[str], optional): One for each image.
             num_steps (int, optional): Number of steps.
-            latents (Tensor, optional): Latents of the images.
-            generator (torch.Generator, optional): For noise and samples. Default: one with seed 0.
+            latents (Tensor, optional): Latents of the images as they are processed, see :meth:`latent_shape`.
+            seed (int): Seed of noise and samples, which do not depend on the other images. Defaults to 0.
 
         Yields:
             Tensor: Latents ``(B, 4, h, w)`` after each step.
         """
-        generator = generator or torch.Generator().manual_seed(0)
+        images = to_processed(images, self.processing_res, self.autoencoder.stride)
+        yield from self._trace(images, captions, num_steps, latents, _generators(seed, len(images)))
+
+    def estimate(
+        self,
+        images: torch.Tensor,
+        captions: Sequence[str] | None = None,
+        num_steps: int | None = None,
+        latents: torch.Tensor | None = None,
+        ensemble_size: int | None = None,
+        seed: int = 0,
+    ) -> torch.Tensor:
+        """Estimate the targets of images, see :meth:`.TargetGenerator.estimate`.
+
+        Args:
+            images (Tensor): ``(B, 3, H, W)``, RGB in [-1, 1], of any size.
+            captions (Sequence[str], optional): One for each image; needed with ``use_prompts``.
+            num_steps (int, optional): Number of steps. Default: the model's.
+            latents (Tensor, optional): Latents of the images as they are processed, see :meth:`latent_shape`.
+            ensemble_size (int, optional): Number of predictions to combine. Default: the model's.
+            seed (int): Seed of noise and samples. Defaults to 0.
+
+        Returns:
+            Tensor: Target maps ``(B, 3 or 1, H, W)``.
+
+        Raises:
+            ValueError: The schedule has fewer steps, or the predictions of an ensemble would be equal.
+        """
+        ensemble_size = self.ensemble_size if ensemble_size is None else ensemble_size
+        self._check_ensemble(ensemble_size)
+        predict = partial(
+            self._estimate, captions=captions, num_steps=num_steps, ensemble_size=ensemble_size, seed=seed
+        )
+        if latents is None and 0 < self.tile_size < max(images.shape[-2:]):
+            return self._estimate_in_tiles(predict, images)
+        return predict(images, latents=latents, processing_res=self.processing_res)
+
+    def _estimate_in_tiles(self, predict, images):
+        if not self.codec.is_relative:
+            maps = predict_in_tiles(
+                images, lambda tile, _: predict(tile, processing_res=0), self.tile_size, self.tile_overlap
+            )
+            return self.codec.clip(maps)
+
+        whole = predict(images, processing_res=self.processing_res or self.tile_size)
+        valid = torch.ones_like(whole, dtype=torch.bool)
+
+        def predict_aligned(tile, place):
+            maps, seen = predict(tile, processing_res=0), (..., *place)
+            return align(maps, whole[seen], valid[seen], 'least_squares')[0]
+
+        return self.codec.clip(predict_in_tiles(images, predict_aligned, self.tile_size, self.tile_overlap))
+
+    def _estimate(self, images, captions, num_steps, ensemble_size, seed, processing_res, latents=None):
+        size = images.shape[-2:]
+        images = to_processed(images, processing_res, self.autoencoder.stride)
+        generators = _generators(seed, len(images))
+        if latents is None and not self.sample_latents:
+            latents = self.networks.encode(images)  # once for all members of the ensemble
+        members = []
+        for _ in range(ensemble_size):
+            *_, last = self._trace(images, captions, num_steps, latents, generators)
+            members.append(super().decode(last, processed_size(size, processing_res)))
+        maps = torch.stack([combine(predictions, self.codec) for predictions in torch.stack(members, dim=1)])
+        return self._restore(maps, size)
+
+    @torch.no_grad()
+    def _trace(self, images, captions, num_steps, latents, generators):
+        """Go from images of the processed size to targets; each image has its random generator."""
         if latents is None:
-            latents = self.networks.encode(images, self.sample_latents, generator)
+            latents = self.networks.encode(images, self.sample_latents, generators)
         predict = partial(self._denoise, prompt_embeds=self._embed(captions, len(images)), task=self.task_embedding)
-        targets = self.process.start(latents, generator)
+        targets = self.process.start(latents, generators)
         yield from self.process.run(predict, latents, targets, self.num_steps if num_steps is None else num_steps)
 
-    def _embed_empty(self, batch_size):
-        # Later tokens do not change earlier ones: the text encoder's attention is causal.
-        return super()._embed_empty(batch_size)[:, : self.num_tokens]
+    def decode(self, latents: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
+        """Decode latents to target maps in the size of the images, see :meth:`.TargetGenerator.decode`."""
+        return self._restore(super().decode(latents, processed_size(size, self.processing_res)), size)
+
+    def _restore(self, maps, size):
+        """Resize maps to the size of the images, as diffusers' pipelines do."""
+        if maps.shape[-2:] == size:
+            return maps
+        return self.codec.clip(F.interpolate(maps, size, mode='bilinear'))
+
+    def latent_shape(self, size: tuple[int, int]) -> torch.Size:
+        """Return the shape ``(4, h, w)`` of the latents of an image of a height and width, in the processed size."""
+        return super().latent_shape(processed_size(size, self.processing_res))
+
+    def _check_ensemble(self, ensemble_size):
+        if ensemble_size < 1:
+            raise ValueError(f'ensemble_size={ensemble_size}: expected a positive number')
+        if ensemble_size > 1 and self.process.target_input != 'noise' and not self.sample_latents:
+            raise ValueError(
+                f'ensemble_size={ensemble_size}: all predictions of an image would be equal, because neither noise '
+                "(target_input='noise') nor a sample of its latents (sample_latents=True) enters them. Set 1"
+            )
+
+
+def embed_task(task: Sequence[float], latents: torch.Tensor) -> torch.Tensor:
+    """Return the sines and cosines of two numbers ``(B, 4)`` for latents ``(B, C, h, w)``."""
+    numbers = latents.new_tensor(task)
+    return torch.cat([numbers.sin(), numbers.cos()]).expand(len(latents), -1)
+
+
+def _generators(seed: int, number: int) -> list[torch.Generator]:
+    return [torch.Generator().manual_seed(seed) for _ in range(number)]
+
+
+def _check_names(names: Sequence[str]):
+    if repeated := [name for name in names if names.count(name) > 1]:
+        raise ValueError(f'losses: {len(repeated)} of them are named {repeated[0]!r}; give each another loss_name')
 
 
 @MODELS.register_module()

@@ -1,6 +1,6 @@
 """From the latents of an image to those of its target in one pass, or a few."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from copy import copy
 from typing import Literal
 
@@ -15,6 +15,7 @@ from mmdiffperc.validation import validated
 from .deterministic_process import PredictionType
 
 TargetInput = Literal['zeros', 'noise']
+LEAST_SIGNAL = 1e-7  # of alphas_cumprod; a schedule with zero terminal signal-to-noise ratio has less
 
 
 @validated
@@ -50,17 +51,26 @@ class OneStepProcess:
     ):
         self.scheduler = DDIMScheduler.from_config(scheduler.config, prediction_type=prediction_type)
         self.target_input = target_input
-        self.timestep = self._only_step() if timestep is None else timestep
+        self.timestep = self._default_timestep() if timestep is None else timestep
         self.last = last
-        if prediction_type == 'epsilon' and self.scheduler.alphas_cumprod[self.timestep] < 1e-7:
+        if prediction_type == 'epsilon' and not self.has_signal:
             raise ValueError(
                 f"prediction_type='epsilon' at timestep {self.timestep}: the schedule has no signal there (zero "
                 'terminal signal-to-noise ratio), so the target cannot be computed from the noise. Set '
                 "'v_prediction' or 'sample', or rescale_betas_zero_snr=False"
             )
 
-    def _only_step(self) -> int:
-        timestep = int(self._schedule(1).timesteps[0])
+    @property
+    def has_signal(self) -> bool:
+        """Whether the latents of the target take part in the noisy ones at the timestep of a single pass."""
+        return self.scheduler.alphas_cumprod[self.timestep].item() > LEAST_SIGNAL
+
+    def only_step(self) -> int:
+        """Return where the schedule's only step is."""
+        return int(self._schedule(1).timesteps[0])
+
+    def _default_timestep(self):
+        timestep = self.only_step()
         if self.scheduler.config.timestep_spacing == 'leading':
             MMLogger.get_current_instance().warning(
                 f"With timestep_spacing='leading', a single step is at timestep {timestep}, where diffusion models "
@@ -77,12 +87,15 @@ class OneStepProcess:
         """
         return [self.timestep] if num_steps == 1 else self._schedule(num_steps).timesteps.tolist()
 
-    def start(self, images: torch.Tensor, generator: torch.Generator | None = None) -> torch.Tensor:
+    def start(
+        self, images: torch.Tensor, generator: torch.Generator | Sequence[torch.Generator] | None = None
+    ) -> torch.Tensor:
         """Return the latents of the target before the first step.
 
         Args:
             images (Tensor): Latents of the images ``(B, 4, h, w)``, in single precision.
-            generator (torch.Generator, optional): For noise. Default: PyTorch's global one.
+            generator (torch.Generator | Sequence[torch.Generator], optional): For noise, or one for the noise of each
+                image. Default: PyTorch's global one.
         """
         if self.target_input is None:
             return images

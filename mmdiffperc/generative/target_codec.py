@@ -9,6 +9,8 @@ from mmengine.structures import BaseDataElement
 
 from mmdiffperc.validation import Expected, PositiveFloat, validated
 
+from .normal_axes import INSIDE, Axes, to_inside
+
 CHANNELS = {'RGB': 3, 'F': 1, 'normals': 3}
 PER_IMAGE, QUANTILES = 'per_image', 'quantiles'
 LOW_QUANTILE, HIGH_QUANTILE = 0.02, 0.98
@@ -25,7 +27,8 @@ class TargetCodec:
     """Convert target maps to images for the autoencoder, and decoded images to maps.
 
     - ``'RGB'``: colours in [0, 1], such as albedo, shading, coloured classes, or normals as ``(n + 1) / 2``.
-    - ``'normals'``: unit vectors in [-1, 1], which are the image. Decoded vectors are divided by their length.
+    - ``'normals'``: unit vectors in [-1, 1], which are the image. Decoded vectors are clamped to [-1, 1] and divided by
+      their length.
     - ``'F'``: one channel in any unit, such as depth in metres. It is transformed, scaled to [-1, 1] and repeated in
       three channels; decoded channels are averaged, and the scale and the transform are inverted.
 
@@ -43,21 +46,36 @@ class TargetCodec:
         transform (str, optional): For mode ``'F'``, what is scaled instead of the depth: its reciprocal,
             ``'disparity'``, or its natural logarithm, ``'log'``, which a number scales from ``-target_scale`` to
             ``target_scale``. Default: the depth itself.
+        axes (str): For mode ``'normals'``, the axes of the vectors in the image: three letters or a name, see
+            :mod:`.normal_axes`. Those of the maps are always ``'RUB'``. Defaults to ``'RUB'``.
+        full_z_range (bool): For mode ``'normals'``: if False, the third channel of the image covers the components from
+            0 to 1 only, as in the first Marigold. Defaults to True.
 
     Raises:
-        ValueError: An unknown mode or transform, a scale that is not positive, or a scale or transform for another mode
-            than ``'F'``.
+        ValueError: An unknown mode or transform, a scale that is not positive, a scale or transform for another mode
+            than ``'F'``, or axes for another mode than ``'normals'``.
     """
 
     def __init__(
-        self, mode: TargetMode = 'RGB', target_scale: TargetScale = 1.0, transform: TargetTransform | None = None
+        self,
+        mode: TargetMode = 'RGB',
+        target_scale: TargetScale = 1.0,
+        transform: TargetTransform | None = None,
+        axes: Axes = INSIDE,
+        full_z_range: bool = True,
     ):
         if mode != 'F' and (target_scale != 1 or transform):
             raise ValueError(
                 f'target_scale={target_scale!r} and transform={transform!r} are for target_mode="F". The range of '
                 f'{mode} targets is fixed: set target_scale=1 and no transform'
             )
+        if mode != 'normals' and not (axes == INSIDE and full_z_range):
+            raise ValueError(
+                f'axes={axes!r} and full_z_range={full_z_range} are for target_mode="normals", got {mode!r}'
+            )
         self.mode = mode
+        self.axes = axes
+        self.full_z_range = full_z_range
         self.target_scale = target_scale
         self.transform = transform
 
@@ -98,7 +116,9 @@ class TargetCodec:
         self._check(targets)
         if valid is None:
             valid = targets.isfinite().all(1, keepdim=True)
-        if self.mode != 'normals':
+        if self.mode == 'normals':
+            targets = self._draw_normals(targets)
+        else:
             targets = self._to_unit_range(targets.where(valid, 1), valid) * 2 - 1
         return targets.expand(-1, 3, -1, -1).where(valid, 0)
 
@@ -109,12 +129,12 @@ class TargetCodec:
         """
         if self.mode == 'F':
             return images.mean(1, keepdim=True).clamp(-1, 1)
-        return F.normalize(images, dim=1) if self.mode == 'normals' else images
+        return self._read_normals(images) if self.mode == 'normals' else images
 
     def decode(self, images: torch.Tensor) -> torch.Tensor:
         """Convert decoded images ``(B, 3, H, W)`` to target maps ``(B, 1 or 3, H, W)``."""
         if self.mode == 'normals':
-            return self.to_maps(images)
+            return self._read_normals(images.clamp(-1, 1))
         if self.mode == 'RGB':
             return self.clip(images / 2 + 0.5)
         values = images.mean(1, keepdim=True)
@@ -133,12 +153,6 @@ class TargetCodec:
             return F.normalize(maps, dim=-3)
         return maps.clamp(0, 1 if self.mode == 'RGB' or self.target_scale == QUANTILES else None)
 
-    def crop(self, target: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
-        """Remove the padding at the bottom and the right of a target map ``(C, H, W)`` before stretching it."""
-        height, width = size
-        cropped = target[:, :height, :width]
-        return stretch(cropped[None])[0] if self.target_scale == PER_IMAGE else cropped
-
     def resize(self, target: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
         """Resize a target map ``(C, H, W)`` bicubically, and clip the overshoot."""
         resized = F.interpolate(target[None], size, mode='bicubic', antialias=True)[0]
@@ -152,6 +166,20 @@ class TargetCodec:
                 f'{targets.dtype} of shape {tuple(targets.shape)} (batch, channels, height, width): set target_mode to '
                 'the mode of the data, or check the transform that loads the targets'
             )
+
+    def _draw_normals(self, maps):
+        images = torch.einsum('ij,bihw->bjhw', self._to_inside(maps), maps)
+        if not self.full_z_range:
+            images[:, 2] = images[:, 2] * 2 - 1
+        return images
+
+    def _read_normals(self, images):
+        if not self.full_z_range:
+            images = torch.cat([images[:, :2], images[:, 2:] / 2 + 0.5], dim=1)
+        return F.normalize(torch.einsum('ij,bjhw->bihw', self._to_inside(images), images), dim=1)
+
+    def _to_inside(self, maps):
+        return torch.from_numpy(to_inside(self.axes)).to(maps)
 
     def _to_unit_range(self, targets, valid):
         if self.mode == 'RGB':

@@ -116,6 +116,11 @@ class TargetGenerator(BaseModel):
     def loss(self, inputs: torch.Tensor, data_samples: Sequence[BaseDataElement]) -> dict[str, torch.Tensor]:
         """Compute the loss of a batch; see :meth:`forward`."""
 
+    @property
+    @abstractmethod
+    def adjustable(self) -> tuple[str, ...]:
+        """The arguments of :meth:`estimate` that change the predictions of this model, beside captions and latents."""
+
     @abstractmethod
     def timesteps(self, num_steps: int | None = None) -> list[int]:
         """Return the timesteps from an image to its target.
@@ -151,20 +156,29 @@ class TargetGenerator(BaseModel):
     def predict(
         self, inputs: torch.Tensor, data_samples: Sequence[BaseDataElement] | None = None
     ) -> list[BaseDataElement]:
-        """Predict targets, each in the size (``ori_shape``) with which its image was loaded; see :meth:`forward`."""
-        maps = self.estimate(inputs, self._captions_of(data_samples))
-        data_samples = data_samples or [BaseDataElement() for _ in inputs]
-        for sample, prediction in zip(data_samples, maps, strict=True):
-            inner = tuple(sample.get('img_shape', prediction.shape[-2:])[:2])
-            if inner != tuple(prediction.shape[-2:]):  # a batch of several sizes was padded
-                prediction = self.codec.crop(prediction, inner)
-            if (size := tuple(sample.get('ori_shape', inner)[:2])) != inner:
-                prediction = self.codec.resize(prediction, size)
-            sample.pred_target = PixelData(data=prediction)
-        return list(data_samples)
+        """Predict targets, each in the size (``ori_shape``) with which its image was loaded; see :meth:`forward`.
+
+        Images of several sizes (``img_shape``) are predicted without the padding that made them a batch.
+        """
+        captions = self._captions_of(data_samples)
+        samples = list(data_samples or [BaseDataElement() for _ in inputs])
+        sizes = [tuple(sample.get('img_shape', inputs.shape[-2:])[:2]) for sample in samples]
+        for height, width in dict.fromkeys(sizes):
+            group = [index for index, size in enumerate(sizes) if size == (height, width)]
+            maps = self.estimate(inputs[group, :, :height, :width], captions and [captions[index] for index in group])
+            for index, prediction in zip(group, maps, strict=True):
+                size = tuple(samples[index].get('ori_shape', (height, width))[:2])
+                if size != (height, width):
+                    prediction = self.codec.resize(prediction, size)
+                samples[index].pred_target = PixelData(data=prediction)
+        return samples
 
     def estimate(
-        self, images: torch.Tensor, captions: Sequence[str] | None = None, num_steps: int | None = None
+        self,
+        images: torch.Tensor,
+        captions: Sequence[str] | None = None,
+        num_steps: int | None = None,
+        latents: torch.Tensor | None = None,
     ) -> torch.Tensor:
         """Estimate the targets of images.
 
@@ -172,17 +186,22 @@ class TargetGenerator(BaseModel):
             images (Tensor): ``(B, 3, H, W)``, RGB in [-1, 1], of any size.
             captions (Sequence[str], optional): One for each image; needed with ``use_prompts``.
             num_steps (int, optional): Number of steps. Default: the model's.
+            latents (Tensor, optional): Latents of the images, see :meth:`trace`.
 
         Returns:
             Tensor: Target maps ``(B, 3 or 1, H, W)``.
         """
-        *_, latents = self.trace(images, captions, num_steps)
+        *_, latents = self.trace(images, captions, num_steps, latents)
         return self.decode(latents, images.shape[-2:])
 
     @torch.no_grad()
     def decode(self, latents: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
         """Decode latents of targets to target maps ``(B, 3 or 1, H, W)`` of a height and width."""
         return self.codec.decode(self.networks.decode(latents, size))
+
+    def latent_shape(self, size: tuple[int, int]) -> torch.Size:
+        """Return the shape ``(4, h, w)`` of the latents of an image of a height and width."""
+        return self.autoencoder.latent_shape(size)
 
     def _captions_of(self, data_samples):
         return captions_of(data_samples) if self.use_prompts else None

@@ -1,10 +1,11 @@
-"""Predict normals, depth and other targets of DMP."""
+"""Predict normals, depth and other targets with a model that draws them."""
 
 import argparse
 import logging
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from itertools import cycle
 from pathlib import Path
 from weakref import WeakValueDictionary
@@ -16,35 +17,40 @@ from mmengine.config import Config
 from mmengine.logging import print_log
 from mmengine.runner import load_checkpoint
 
-from mmdiffperc.command_line import add_shared, positive
+from mmdiffperc.command_line import add_shared, bounded, positive, positive_float
+from mmdiffperc.evaluation.alignment import AlignmentError
 from mmdiffperc.inference.controls import Control
 from mmdiffperc.inference.inferencer import ImageInferencer, Result, same_sizes
 from mmdiffperc.inference.inputs import Frame, ImageInput, ImageSource, find_sources
 from mmdiffperc.inference.pipeline import class_name, transforms_for_testing
-from mmdiffperc.inference.writers import encode_npz, encode_png
+from mmdiffperc.inference.writers import add_text, encode_npz, encode_png
 from mmdiffperc.registry import MODELS
 from mmdiffperc.weights.lora import share_weights
 
 from .captions import MISSING, read_captions
-from .deterministic_diffusion import DeterministicDiffusion
 from .diffusion_networks import DiffusionNetworks
 from .image_captioner import ImageCaptioner
-from .target_codec import PER_IMAGE, TargetCodec
+from .measured_depth import MILLIMETRES, MeasuredDepth
+from .target_codec import TargetCodec
 from .target_files import ARRAY_NAME, decode_target
+from .target_generator import TargetGenerator
 
 # The shorter side is resized to a fixed length, so time and memory grow with the ratio. Wide panoramas stay below it.
 MAX_ASPECT_RATIO = 8
 
 
 class TargetInferencer(ImageInferencer):
-    """Predict the targets of images with a trained :class:`.DeterministicDiffusion`.
+    """Predict the targets of images with a :class:`.DeterministicDiffusion` or a :class:`.OneStepDiffusion`.
 
-    The shorter side of an image is resized to the size used in training, and the target is resized to the image, both
-    bicubically, as in the official code of DMP. A prediction is ``dict(target=...)`` in float32: colours ``(H, W, 3)``,
-    RGB in [0, 1], or one channel ``(H, W)`` in the unit of the training data, such as metres.
+    If the test pipeline resizes images, their shorter side gets the size used in training, and the target is resized to
+    the image, both bicubically, as in the official code of DMP. A prediction is a dictionary: ``target`` in float32,
+    which is colours ``(H, W, 3)``, RGB in [0, 1], normals ``(H, W, 3)``, or one channel ``(H, W)``; its ``kind``, see
+    :attr:`.TargetCodec.kind`; and its ``unit``.
 
-    For each image, ``NAME.npz`` holds this array as ``x``, and ``NAME.png`` is a picture of it: 8 bits for colours, 16
-    bits for one channel, where white is the ``target_scale`` of the model.
+    For each image, ``NAME.npz`` holds this array as ``x``, and its ``kind``, ``unit`` and ``range``. ``NAME.png`` is a
+    picture of it: 8 bits for colours and for normals, ``(n + 1) / 2``; 16 bits for one channel, where white is the
+    ``target_scale`` of the model if that is a number of metres, 1 for relative maps, and else the largest value. The
+    PNG of one channel says kind, unit, range and ``white`` in text entries.
 
     Inferencers with adapters for the same Stable Diffusion share it in memory, and several threads may use them at the
     same time.
@@ -61,17 +67,27 @@ class TargetInferencer(ImageInferencer):
     - ``num_steps`` (int, optional): Number of steps. Default: the model's.
     - ``save_steps`` (bool): Add ``steps`` to a prediction: the targets after each step by their timesteps, each written
       to ``NAME_TIMESTEP.png``. Defaults to False.
+    - ``ensemble_size`` (int, optional): Number of predictions to combine, see :class:`.OneStepDiffusion`. Default: the
+      model's.
+    - ``seed`` (int, optional): Seed of the noise or the sampled latents of each image. Defaults to 0.
+    - ``fit_depth`` (str | Path, optional): Folder with measured depth, see :class:`.MeasuredDepth`. Depth and disparity
+      become depth in metres. If that fails for an image, because it has too few measurements, its prediction stays
+      relative, and a warning names it. Default: none.
+    - ``depth_unit`` (float): Unit of integers in these files, in metres. Defaults to 0.001.
 
     Args:
         model (str | Path | Config): A config. For an adapter trained without prompts, change it by
             ``config.model.update(use_prompts=False, guidance_scale=1)``.
-        weights (str | Path): A checkpoint (``.pth``), or an adapter for the Stable Diffusion in the model's
-            ``init_cfg``, see :func:`.load_lora`.
+        weights (str | Path): A checkpoint (``.pth``); an adapter for the Stable Diffusion in the model's ``init_cfg``,
+            see :func:`.load_lora`; or a whole model: a diffusers folder, or the checkpoint that ``init_cfg`` names.
         device (str, optional): Default: a GPU, if there is one.
         dtype (str): Type of the weights: ``'float32'``, ``'bfloat16'`` or ``'float16'``. Defaults to ``'float32'``.
         show_progress (bool): Whether to show a progress bar. Defaults to True.
         size (int, optional): Length of the shorter side in the model, in pixels. Default: the scale of ``Resize`` in
             the test pipeline; without it, images keep their size.
+        processing_res (int, optional): Replaces ``processing_res`` of a :class:`.OneStepDiffusion`, and the ``Resize``
+            in the test pipeline.
+        tile_size (int, optional): Replaces ``tile_size`` of a :class:`.OneStepDiffusion`.
         caption_model (str | Path, optional): An image-to-text model, which captions the images that have no caption,
             see :class:`.ImageCaptioner`. Default: none.
 
@@ -79,13 +95,22 @@ class TargetInferencer(ImageInferencer):
         FileNotFoundError: There is no such file.
         RuntimeError: A file is damaged, or a checkpoint belongs to another model.
         ValueError: The config belongs to another model or cannot work; there are no weights; an adapter does not fit; a
-            ``size`` below 1. In a call: an image is more than eight times as long as wide; a caption is missing; there
-            are more captions than images; latents do not have the size of their image; the schedule has fewer steps;
-            the prediction is not finite.
+            ``size`` below 1, or one beside ``processing_res``. In a call: an image is more than eight times as long as
+            wide; a caption is missing; there are more captions than images; latents do not have the size of their
+            image; the schedule has fewer steps; the model has no such option; the prediction is not finite; measured
+            depth does not have the size of its image.
     """
 
     preprocess_kwargs = {'text', 'num_samples'}
-    forward_kwargs = {'num_steps', 'save_steps', 'image_latents'}
+    forward_kwargs = {
+        'num_steps',
+        'save_steps',
+        'image_latents',
+        'ensemble_size',
+        'seed',
+        'fit_depth',
+        'depth_unit',
+    }
     endings = ('.npz',)
 
     def __init__(
@@ -96,11 +121,17 @@ class TargetInferencer(ImageInferencer):
         dtype: str = 'float32',
         show_progress: bool = True,
         size: int | None = None,
+        processing_res: int | None = None,
+        tile_size: int | None = None,
         caption_model: str | Path | None = None,
     ):
         if size is not None and size < 1:
             raise ValueError(f'size={size}: expected a positive number of pixels')
+        if size is not None and processing_res is not None:
+            raise ValueError(f'size={size} and processing_res={processing_res}: expected only one of them')
         self.size = size
+        given = dict(processing_res=processing_res, tile_size=tile_size)
+        self.settings = {name: value for name, value in given.items() if value is not None}
         super().__init__(model, weights, device, dtype, show_progress)
         self.captioner = ImageCaptioner(caption_model, self.device, dtype) if caption_model else None
 
@@ -120,15 +151,26 @@ class TargetInferencer(ImageInferencer):
         latents = dict(type=Path, metavar='FOLDER')
         parser.add_argument('--image-latents', **latents, help='start from the latents NAME.npz of the images')
         add_shared(parser, '--size', 'shorter side in the model; default: as in testing')
+        pixels = dict(type=bounded(int, 0), metavar='PIXELS')
+        parser.add_argument('--processing-res', **pixels, help='longer side in the model; 0 keeps the size')
+        parser.add_argument('--tile-size', **pixels, help='predict larger images in tiles of this size; 0 does not')
+        add_shared(parser, '--ensemble-size', "default: the config's")
+        add_shared(parser, '--seed', 'of noise and samples; default: 0', default=None)
+        depth = dict(type=Path, metavar='FOLDER')
+        parser.add_argument('--fit-depth', **depth, help='measured depth, NAME.npz or NAME.png, for depth in metres')
+        parser.add_argument('--depth-unit', type=positive_float, metavar='METRES', help='unit of 16-bit PNG there')
 
     @property
     def controls(self) -> tuple[Control, ...]:
-        """The caption if the model uses prompts, and the number of steps if it can vary."""
+        """The caption if the model uses prompts, and the numbers of steps and of predictions if they can vary."""
         controls = []
         if self.model.use_prompts:
             controls.append(Control('text', 'text', 'Caption', 'What the image shows'))
-        if self.model.process.sampler != 'one_pass':
+        if 'num_steps' in self.model.adjustable:
             controls.append(Control('num_steps', 'count', 'Steps', default=self.model.num_steps))
+        if 'ensemble_size' in self.model.adjustable:
+            hint = 'Number of predictions that are combined'
+            controls.append(Control('ensemble_size', 'count', 'Ensemble', hint, default=self.model.ensemble_size))
         return tuple(controls)
 
     def load_lora(self, path: str | Path):
@@ -172,24 +214,63 @@ class TargetInferencer(ImageInferencer):
         num_steps: int | None = None,
         save_steps: bool = False,
         image_latents: str | Path | None = None,
+        ensemble_size: int | None = None,
+        seed: int | None = None,
+        fit_depth: str | Path | None = None,
+        depth_unit: float = MILLIMETRES,
     ) -> list[dict]:
         """Predict a batch of images of any sizes; those of one size in the model go through it together."""
         captions = self._captions(frames, text) if self.model.use_prompts else None
+        options = self._options(num_steps=num_steps, ensemble_size=ensemble_size, seed=seed)
         inputs = [self.pipeline(frame.pixels) for frame in frames]  # each (1, 3, h, w)
         predictions = [None] * len(frames)
         for group in same_sizes(inputs):
             batch = torch.cat([inputs[index] for index in group])
-            start = image_latents and self._read_latents(Path(image_latents), [frames[index] for index in group], batch)
-            steps = self.model.trace(batch, captions and [captions[index] for index in group], num_steps, start)
-            latents = list(steps)
-            maps = [self._decode(step, batch) for step in (latents if save_steps else latents[-1:])]
+            if image_latents:
+                options['latents'] = self._read_latents(Path(image_latents), [frames[index] for index in group], batch)
+            steps = self._steps if save_steps else self._last
+            maps = steps(batch, captions and [captions[index] for index in group], **options)
             for place, index in enumerate(group):
                 targets = [self._restore(step[place], frames[index].pixels) for step in maps]
-                predictions[index] = dict(target=targets[-1])
+                predictions[index] = dict(target=targets[-1], kind=self.model.codec.kind, unit=self.model.codec.unit)
                 if save_steps:
-                    timesteps = self.model.process.timesteps(num_steps or self.model.num_steps)
+                    timesteps = self.model.timesteps(num_steps)
                     predictions[index]['steps'] = dict(zip(timesteps, targets, strict=True))
+        if fit_depth is not None:
+            measured = MeasuredDepth(Path(fit_depth), depth_unit)
+            predictions = list(map(partial(self._fit, measured), predictions, frames))
         return predictions
+
+    def _options(self, **options) -> dict:
+        """Return the options that are given; the model can always take a number of steps, if only one."""
+        options = {name: value for name, value in options.items() if value is not None}
+        for name in options.keys() - {'num_steps', *self.model.adjustable}:
+            raise ValueError(
+                f'{name}={options[name]}: neither noise nor samples enter this model, so this option has no effect'
+            )
+        return options
+
+    def _last(self, batch, captions, **options) -> list[torch.Tensor]:
+        return [self._checked(self.model.estimate(batch, captions, **options))]
+
+    def _steps(self, batch, captions, ensemble_size: int | None = None, **options) -> list[torch.Tensor]:
+        size = ensemble_size or getattr(self.model, 'ensemble_size', 1)
+        if size > 1 or getattr(self.model, 'tile_size', 0):
+            raise ValueError('save_steps shows the steps of a single prediction: set ensemble_size=1 and tile_size=0')
+        steps = list(self.model.trace(batch, captions, **options))
+        return [self._checked(self.model.decode(latents, batch.shape[-2:])) for latents in steps]
+
+    def _fit(self, measured: MeasuredDepth, prediction: dict, frame: Frame) -> dict:
+        """Convert depth to metres, if the measured depth of the image determines how."""
+        try:
+            fit = measured.fit(prediction['target'], prediction['kind'], frame.source.stem)
+        except AlignmentError as error:
+            message = f'{frame.source.name} stays relative: {error} (fit_depth={measured.folder})'
+            print_log(message, logger='current', level=logging.WARNING)
+            return prediction
+        return prediction | dict(
+            target=fit.apply(prediction['target']).astype(np.float32), kind='metric', unit='metres'
+        )
 
     def to_prediction(self, result, frame: Frame) -> dict:
         """Return the result; :meth:`predict` makes predictions itself."""
@@ -197,38 +278,49 @@ class TargetInferencer(ImageInferencer):
 
     def draw(self, image: np.ndarray, prediction: dict) -> np.ndarray:
         """Return the target as colours, or as grey values."""
-        picture = to_picture(prediction['target'], self.model.codec)
+        picture = to_picture(prediction['target'], self.model.codec, prediction['kind'])
         return picture if picture.ndim == 3 else np.repeat((picture >> 8).astype(np.uint8)[..., None], 3, axis=2)
 
     def encode(self, prediction: dict) -> dict[str, bytes]:
         """Encode the target as npz, one channel also as a PNG with 16 bits, and the target after each step as PNG."""
-        target = prediction['target']
-        pictures = {f'_{timestep:03}.png': step for timestep, step in prediction.get('steps', {}).items()}
+        target, kind, codec = prediction['target'], prediction['kind'], self.model.codec
+        about = dict(kind=kind, unit=prediction['unit'])
+        encoded = {
+            f'_{timestep:03}.png': encode_png(to_picture(step, codec))
+            for timestep, step in prediction.get('steps', {}).items()
+        }
         if target.ndim == 2:
-            pictures['.png'] = target
-        encoded = {ending: encode_png(to_picture(picture, self.model.codec)) for ending, picture in pictures.items()}
-        return encoded | {'.npz': encode_npz(**{ARRAY_NAME: target})}
+            limits = f'{target.min():.6g} to {target.max():.6g}'
+            text = about | dict(range=limits, white=f'{white_value(target, codec, kind):.6g}')
+            encoded['.png'] = add_text(encode_png(to_picture(target, codec, kind)), **text)
+        arrays = {ARRAY_NAME: target, 'range': np.array([target.min(), target.max()])}
+        return encoded | {'.npz': encode_npz(**arrays, **about)}
 
     def summarize(self, prediction: dict) -> str:
-        """Return the range of the target."""
-        return f'{prediction["target"].min():.3g} to {prediction["target"].max():.3g}'
+        """Return the range of the target, and its kind unless it is one of colours."""
+        kind = '' if prediction['kind'] == 'colours' else f' ({prediction["kind"]})'
+        return f'{prediction["target"].min():.3g} to {prediction["target"].max():.3g}{kind}'
 
-    def _init_model(self, cfg, weights, device='cpu') -> DeterministicDiffusion:
+    def _init_model(self, cfg, weights, device='cpu') -> TargetGenerator:
         _check_kind(cfg.model)
+        config = dict(cfg.model, **self.settings)
         if weights is None:
-            raise ValueError('Expected weights: a checkpoint (.pth) or an adapter')
+            raise ValueError('Expected weights: a checkpoint (.pth), an adapter or a diffusers folder')
         if Path(weights).suffix == '.pth':
-            model = MODELS.build(dict(cfg.model, init_cfg=None))
+            model = MODELS.build(dict(config, init_cfg=None))
             load_checkpoint(model, weights, map_location='cpu')
+        elif (Path(weights) / 'unet').is_dir() or weights == (config.get('init_cfg') or {}).get('checkpoint'):
+            model = MODELS.build(dict(config, init_cfg=dict(type='Pretrained', checkpoint=weights)))
+            model.init_weights()
         else:
-            self._base = base_networks(cfg.model, device, self.dtype)  # keeps the networks for other inferencers
+            self._base = base_networks(config, device, self.dtype)  # keeps the networks for other inferencers
             networks = replace(self._base, unet=share_weights(self._base.unet))
-            model = MODELS.build(dict(cfg.model, networks=networks, lora=None, with_cp=False))
+            model = MODELS.build(dict(config, networks=networks, lora=None, with_cp=False))
             model.load_lora(weights)
         return model.eval().to(device, self.dtype)
 
     def _init_pipeline(self, cfg) -> Callable[[np.ndarray], torch.Tensor]:
-        if self.size is None:
+        if self.size is None and 'processing_res' not in self.settings:
             self.size = resized_side(cfg)
         return self._prepare
 
@@ -257,7 +349,7 @@ class TargetInferencer(ImageInferencer):
         """Read the latents ``(B, 4, h, w)`` of images, which enter the model as ``inputs``."""
         files = [folder / f'{frame.source.stem}.npz' for frame in frames]
         latents = [torch.from_numpy(decode_target(file.read_bytes(), str(file))) for file in files]
-        shape = self.model.autoencoder.latent_shape(inputs.shape[-2:])
+        shape = self.model.latent_shape(inputs.shape[-2:])
         for file, found in zip(files, latents, strict=True):
             if found.shape != shape:
                 raise ValueError(
@@ -266,9 +358,8 @@ class TargetInferencer(ImageInferencer):
                 )
         return torch.stack(latents).to(self.device, torch.float32)
 
-    def _decode(self, latents: torch.Tensor, inputs: torch.Tensor) -> torch.Tensor:
-        """Decode the target maps ``(B, C, h, w)``, and check that they are finite."""
-        maps = self.model.decode(latents, inputs.shape[-2:])
+    def _checked(self, maps: torch.Tensor) -> torch.Tensor:
+        """Check that target maps ``(B, C, h, w)`` are finite."""
         if not maps.isfinite().all():
             raise ValueError(
                 f'The prediction is NaN or infinite in {self.dtype}: expected finite numbers. Half precision overflows '
@@ -282,7 +373,7 @@ class TargetInferencer(ImageInferencer):
         if target.shape[1:] != size:
             target = self.model.codec.resize(target, size)
         target = target.permute(1, 2, 0).cpu().numpy()
-        return target if self.model.codec.mode == 'RGB' else target[..., 0]
+        return target[..., 0] if self.model.codec.mode == 'F' else target
 
 
 # The networks of each Stable Diffusion in use, without an adapter.
@@ -291,8 +382,9 @@ _loading = threading.Lock()
 
 
 def base_networks(config: dict, device: str | torch.device, dtype: torch.dtype) -> DiffusionNetworks:
-    """Return the networks for the ``arch`` and ``init_cfg`` of a model, without an adapter, loaded once."""
-    key = str((config.get('arch'), config.get('init_cfg'), str(device), dtype))
+    """Return the networks of a model, without an adapter; models with the same ``arch`` and ``init_cfg`` share them."""
+    inputs = [config.get(name) for name in ('arch', 'init_cfg', 'target_input', 'task_embedding', 'num_tokens')]
+    key = str((*inputs, str(device), dtype))
     with _loading:
         networks = _bases.get(key)
         if networks is None:
@@ -322,8 +414,8 @@ def with_captions(sources: Sequence[ImageSource], text: Sequence[str] | Path) ->
 def _check_kind(config):
     name = config.get('type')
     kind = MODELS.get(name) if isinstance(name, str) else name
-    if not isinstance(kind, type) or not issubclass(kind, DeterministicDiffusion):
-        raise ValueError(f'Expected a config of DeterministicDiffusion, got one of {name}')
+    if not isinstance(kind, type) or not issubclass(kind, TargetGenerator):
+        raise ValueError(f'Expected a config of DeterministicDiffusion or OneStepDiffusion, got one of {name}')
 
 
 def resized_side(config: Config) -> int | None:
@@ -334,12 +426,31 @@ def resized_side(config: Config) -> int | None:
     return None
 
 
-def to_picture(target: np.ndarray, codec: TargetCodec) -> np.ndarray:
+def white_value(target: np.ndarray, codec: TargetCodec, kind: str) -> float:
+    """Return the value of one channel that is white in its picture: a known greatest value, or else the greatest one.
+
+    Args:
+        target (np.ndarray): ``(H, W)``.
+        codec (TargetCodec): The codec of the model.
+        kind (str): The kind of the target, which is metric if it was fitted to measured depth.
+    """
+    if kind != 'metric':
+        return 1.0
+    is_scaled = codec.kind == 'metric' and codec.transform is None
+    return codec.target_scale if is_scaled else max(float(target.max()), np.finfo(np.float32).tiny)
+
+
+def to_picture(target: np.ndarray, codec: TargetCodec, kind: str | None = None) -> np.ndarray:
     """Convert a target to a picture, as in the official code of DMP.
 
-    Colours ``(H, W, 3)`` in [0, 1] get 8 bits. One channel ``(H, W)`` gets 16 bits, and its ``target_scale`` is white.
+    Args:
+        target (np.ndarray): Colours in [0, 1] or normals ``(H, W, 3)``, which get 8 bits; or one channel ``(H, W)``,
+            which gets 16 bits, see :func:`white_value`.
+        codec (TargetCodec): The codec of the model.
+        kind (str, optional): The kind of the target. Default: that of the codec.
     """
     if target.ndim == 3:
-        return np.round(target * np.float32(255)).astype(np.uint8)
-    scale = 1 if codec.target_scale == PER_IMAGE else codec.target_scale
-    return np.round((target / np.float32(scale)).clip(0, 1) * np.float32(65535)).astype(np.uint16)
+        colours = target / 2 + np.float32(0.5) if codec.mode == 'normals' else target
+        return np.round(colours * np.float32(255)).astype(np.uint8)
+    white = np.float32(white_value(target, codec, kind or codec.kind))
+    return np.round((target / white).clip(0, 1) * np.float32(65535)).astype(np.uint16)

@@ -17,7 +17,7 @@ INFERENCERS = {
     'BaseSegmentor': 'mmdiffperc.seg.semantic.inferencer.SemanticInferencer',
     'TopdownPoseEstimator': 'mmdiffperc.pose.inferencer.PoseInferencer',
     'BaseDetector': 'mmdiffperc.det.inferencer.DetectionInferencer',
-    'DeterministicDiffusion': 'mmdiffperc.generative.target_inferencer.TargetInferencer',
+    'TargetGenerator': 'mmdiffperc.generative.target_inferencer.TargetInferencer',
 }
 
 

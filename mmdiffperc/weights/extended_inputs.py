@@ -28,6 +28,9 @@ def plain_inputs(unet: UNet2DConditionModel, source: Source, halve_bias: bool = 
         source (Source): The checkpoint to fill it from.
         halve_bias (bool): Halve the bias of the input convolution too, as `E2E-FT <https://arxiv.org/abs/2409.11355>`_
             does. Defaults to False.
+
+    Raises:
+        ValueError: The weights have an input that the U-Net lacks.
     """
     if 'unet' not in source.files:  # it keeps its random weights
         yield
@@ -35,6 +38,7 @@ def plain_inputs(unet: UNet2DConditionModel, source: Source, halve_bias: bool = 
     shapes = {key: shape for path in source.files['unet'] for key, shape in WeightFile(path).shapes.items()}
     channels, has_task = unet_inputs(shapes)
     wide, task, kept = unet.conv_in, unet.class_embedding, dict(unet.config)
+    _check_lacking(source, unet, channels, has_task)
     is_narrow = channels is not None and 2 * channels == wide.in_channels
     lacks_task = task is not None and not has_task
     if is_narrow:
@@ -54,10 +58,24 @@ def plain_inputs(unet: UNet2DConditionModel, source: Source, halve_bias: bool = 
         unet.register_to_config(**{name: kept[name] for name in EXTENDED})
 
 
+def _check_lacking(source: Source, unet: UNet2DConditionModel, channels: int | None, has_task: bool):
+    ours, path = unet.conv_in.in_channels, source.files['unet'][0]
+    if channels == 2 * ours:
+        raise ValueError(
+            f"{path}: the U-Net takes {channels} channels, the latents of the image and of the target, but the model's "
+            f"takes {ours}: set target_input to 'noise' for Marigold and Lotus-G, or to 'zeros' for E2E-FT"
+        )
+    if has_task and unet.class_embedding is None:
+        raise ValueError(f'{path}: the U-Net takes a task, as in Lotus: set task_embedding, such as (1, 0)')
+
+
 @torch.no_grad()
 def _widen(narrow: nn.Conv2d, wide: nn.Conv2d, halve_bias: bool):
     wide.weight.copy_(narrow.weight.repeat(1, 2, 1, 1) / 2)
     wide.bias.copy_(narrow.bias / 2 if halve_bias else narrow.bias)
+    MMLogger.get_current_instance().info(
+        f'The U-Net of the checkpoint takes {narrow.in_channels} channels; it now takes {wide.in_channels}'
+    )
 
 
 @torch.no_grad()

@@ -146,6 +146,13 @@ def apply_lora(unet: UNet2DConditionModel, path: str | Path):
         _fuse(unet, weights, arguments)
 
 
+def merge_lora(unet: UNet2DConditionModel):
+    """Merge the adapter of a U-Net into its weights, and remove it. Without an adapter, nothing changes."""
+    for layer in _adapted_layers(unet).values():
+        layer.merge()
+    _remove(unet)
+
+
 def _read(path: Path, unet) -> tuple[dict, dict[str, torch.Tensor], UNet2DConditionModel]:
     """Read an adapter, without what adapts layers that a backbone has removed; also return the complete U-Net."""
     with torch.device('meta'):
@@ -187,8 +194,7 @@ def _fuse(unet, weights: dict[str, torch.Tensor], arguments: dict):
     trained = [(weight, weight.requires_grad) for weight in unet.parameters()]
     try:
         _load(unet, weights, arguments)
-        for layer in _adapted_layers(unet).values():
-            layer.merge()
+        merge_lora(unet)
     finally:
         _remove(unet)
         for weight, requires_grad in trained:

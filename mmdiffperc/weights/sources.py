@@ -26,8 +26,9 @@ _WEIGHTS = re.compile(
     r'(?:-(?P<shard>\d+)-of-(?P<shards>\d+))?(?P<late_variant>\.\w+)?\.(?P<format>safetensors|bin)'
 )
 _TEXT_ENCODERS = {tokenizer: part for part, tokenizer in TOKENIZERS.items()}
+# Part -> what else to do if a checkpoint lacks it.
 _HINTS = {
-    'text_encoder_2': " Only SDXL has a second text encoder: with the weights of another model, change arch='sdxl'."
+    'text_encoder_2': ' Only SDXL has a second text encoder; if the weights belong to another model, set its arch.'
 }
 _TOKENIZER_FILES = ('tokenizer.json', 'vocab.json', 'merges.txt', 'tokenizer_config.json', 'special_tokens_map.json')
 

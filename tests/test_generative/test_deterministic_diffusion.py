@@ -108,10 +108,13 @@ def test_invalid_pixels_are_not_learned(images):
 
 def test_prediction_has_the_size_of_the_loaded_image(guided, images):
     samples = make_samples(3, (50, 90), ori_shape=(50, 90), img_shape=(40, 53))
-    predictions = [sample.pred_target.data for sample in guided(images, samples, mode='predict')]
-    assert [tuple(prediction.shape) for prediction in predictions] == [(3, 50, 90)] * 2
-    maps = guided.estimate(images, CAPTIONS)[..., :53]
-    torch.testing.assert_close(predictions[0].mean(), maps[0].mean(), rtol=0.01, atol=0)
+    samples[1].set_metainfo(dict(ori_shape=(30, 56), img_shape=(30, 56)))
+    first, second = (sample.pred_target.data for sample in guided(images, samples, mode='predict'))
+    assert first.shape == (3, 50, 90)
+    torch.testing.assert_close(
+        first.mean(), guided.estimate(images[:1, :, :, :53], CAPTIONS[:1]).mean(), rtol=0.01, atol=0
+    )
+    torch.testing.assert_close(second, guided.estimate(images[1:, :, :30], CAPTIONS[1:])[0])  # without the padding
 
 
 def test_without_data_samples(images):

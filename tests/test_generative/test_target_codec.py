@@ -71,12 +71,6 @@ def test_bad_arguments(arguments, message):
         TargetCodec(*arguments)
 
 
-@pytest.mark.parametrize(('scale', 'expected'), [('per_image', [0, 0.25, 1]), (8.0, [0.1, 0.2, 0.5])])
-def test_padding_does_not_count(scale, expected):
-    padded = torch.tensor([[[0.1, 0.2, 0.5, 0.0], [0.9, 0.9, 0.9, 1.0]]])
-    torch.testing.assert_close(TargetCodec('F', scale).crop(padded, (1, 3)), torch.tensor([[expected]]))
-
-
 def row(*values):
     """Maps of one row ``(1, 1, 1, W)``."""
     return torch.tensor(values)[None, None, None]
@@ -181,3 +175,26 @@ def test_valid_pixels_of_data_samples():
 def test_targets_without_reciprocal_or_logarithm(transform):
     with pytest.raises(ValueError, match=f"transform='{transform}'.* -2.*valid_range"):
         TargetCodec('F', 1.0, transform).encode(row(1.0, -2.0))
+
+
+def test_axes_of_the_image():
+    """Lotus draws x to the left; a half range of z covers 0 to 1 only."""
+    normals = torch.tensor([0.6, 0.0, 0.8]).reshape(1, 3, 1, 1)
+    lotus, half = TargetCodec('normals', axes='Lotus'), TargetCodec('normals', full_z_range=False)
+    assert lotus.encode(normals).flatten().tolist() == pytest.approx([-0.6, 0, 0.8])
+    assert half.encode(normals).flatten().tolist() == pytest.approx([0.6, 0, 0.6])
+    for codec in (lotus, half, TargetCodec('normals', axes='BDR')):
+        torch.testing.assert_close(codec.decode(codec.encode(normals)), normals)
+        torch.testing.assert_close(codec.to_maps(codec.encode(normals)), normals)
+
+
+def test_decoded_normals_are_clamped():
+    image = torch.tensor([3.0, 0.0, 1.0]).reshape(1, 3, 1, 1)
+    assert TargetCodec('normals').decode(image).flatten().tolist() == pytest.approx([0.5**0.5, 0, 0.5**0.5])
+
+
+def test_axes_are_for_normals():
+    with pytest.raises(ValueError, match="axes='LUB'.*'F'"):
+        TargetCodec('F', axes='LUB')
+    with pytest.raises(ValueError, match="axes='RLU'"):
+        TargetCodec('normals', axes='RLU')

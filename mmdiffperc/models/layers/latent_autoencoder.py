@@ -1,6 +1,7 @@
 """The frozen autoencoder in front of the U-Net."""
 
 import math
+from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
@@ -81,7 +82,10 @@ class LatentAutoencoder(nn.Module):
 
     @torch.no_grad()
     def encode(
-        self, images: torch.Tensor, sample: bool = False, generator: torch.Generator | None = None
+        self,
+        images: torch.Tensor,
+        sample: bool = False,
+        generator: torch.Generator | Sequence[torch.Generator] | None = None,
     ) -> torch.Tensor:
         """Encode images to the mode, or a sample, of their latent distribution.
 
@@ -89,7 +93,8 @@ class LatentAutoencoder(nn.Module):
             images (Tensor): ``(B, 3, H, W)`` in [-1, 1], RGB. They are enlarged by ``input_scale``. Sides that are
                 then not multiples of the autoencoder's stride are padded with mid-grey at the bottom and the right.
             sample (bool): Draw a sample; a tiny autoencoder has no distribution. Defaults to False.
-            generator (torch.Generator, optional): For the sample. Default: PyTorch's global one.
+            generator (torch.Generator | Sequence[torch.Generator], optional): For the sample, or one for the sample of
+                each image. Default: PyTorch's global one.
 
         Returns:
             Tensor: Latents ``(B, 4, ceil(H / stride), ceil(W / stride))``.
@@ -138,7 +143,7 @@ class LatentAutoencoder(nn.Module):
             and the padding of :meth:`encode`.
         """
         own = self.scaling_factor if self.is_tiny else 1.0  # what the decoder expects
-        return self.vae.decode(latents * (own / self.factor)).sample
+        return self.vae.decode(latents / (self.factor / own)).sample  # divided as in diffusers, to the last bit
 
 
 def _divide(stride: int, input_scale: float) -> int:

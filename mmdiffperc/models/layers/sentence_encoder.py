@@ -10,13 +10,14 @@ from torch import nn
 from transformers import CLIPTokenizer
 
 from mmdiffperc.models.config_checks import Arch
-from mmdiffperc.validation import Expected, Location, NonNegativeInt, validated
+from mmdiffperc.validation import Expected, Location, NonNegativeInt, PositiveInt, validated
 from mmdiffperc.weights.architectures import TOKENIZERS, build_text_encoder, build_tokenizer, text_parts
 from mmdiffperc.weights.completeness import Completeness
 from mmdiffperc.weights.loading import load_weights
 from mmdiffperc.weights.sources import Source
 
-SHORTEST = 3  # a token between the two that mark beginning and end
+EMPTY = 2  # tokens of an empty sentence: those that mark beginning and end
+SHORTEST = 3  # one token between them
 LONGEST = 77  # positions of CLIP's text encoders, in all versions of Stable Diffusion
 MaxLength = Annotated[int, Field(ge=SHORTEST, le=LONGEST), Expected(f'{SHORTEST} to {LONGEST} tokens')]
 COMPLETENESS = Completeness(
@@ -72,7 +73,7 @@ class SentenceEncoder(nn.Module):
     """
 
     def __init__(
-        self, arch: Arch, max_length: MaxLength, checkpoint: Location | None = None, cache_size: NonNegativeInt = 0
+        self, arch: Arch, max_length: PositiveInt, checkpoint: Location | None = None, cache_size: NonNegativeInt = 0
     ):
         super().__init__()
         self.arch = arch
@@ -83,8 +84,8 @@ class SentenceEncoder(nn.Module):
         self.clip = build_text_encoder(arch)
         self.clip_2 = build_text_encoder(arch, parts[1]) if len(parts) > 1 else None
         limit = min(encoder.config.max_position_embeddings for encoder in self.encoders.values())
-        if not SHORTEST <= max_length <= limit:
-            raise ValueError(f'max_length={max_length}: the text encoder of {arch} takes {SHORTEST} to {limit} tokens')
+        if not EMPTY <= max_length <= limit:
+            raise ValueError(f'max_length={max_length}: the text encoder of {arch} takes {EMPTY} to {limit} tokens')
         self.max_length = max_length
         self.embed_dims = sum(encoder.config.hidden_size for encoder in self.encoders.values())
         self.checkpoint = checkpoint

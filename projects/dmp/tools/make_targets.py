@@ -35,7 +35,7 @@ from generation import (
 )
 from target_predictors import MARIGOLD, ZOEDEPTH, Marigold, Segmentor, TransformersDepth
 
-from mmdiffperc.command_line import add_shared, bounded, one_line_errors, positive, tool_parser
+from mmdiffperc.command_line import add_shared, bounded, one_line_errors, tool_parser
 from mmdiffperc.files import write_whole
 from mmdiffperc.inference import TolerantReader
 from mmdiffperc.inference.writers import encode_npz, encode_png
@@ -57,9 +57,7 @@ def build_parser() -> ArgumentParser:
     )  # fmt: skip
     add_shared(parser, '--model', f'default: {ZOEDEPTH} for depth, otherwise the Marigold model for --kind')
     add_shared(parser, '--num-steps', "default: the model's")
-    parser.add_argument(
-        '--ensemble-size', type=positive, default=1, metavar='N', help='predictions to average (default: %(default)s)'
-    )
+    add_shared(parser, '--ensemble-size', default=1)
     parser.add_argument(
         '--resolution', type=bounded(int, 0, 8192), metavar='PIXELS',
         help="longer side to which images are resized; 0 keeps their size (default: the model's)",

@@ -101,9 +101,9 @@ def test_cutting_is_reported_once(encoder, messages):
     assert len(message) < 500
 
 
-@pytest.mark.parametrize('length', [0, 2, 78])
+@pytest.mark.parametrize('length', [0, 1, 78])
 def test_length_out_of_range(length):
-    with pytest.raises(ValueError, match=f'max_length={length}.*3.*77'):
+    with pytest.raises(ValueError, match=f'max_length={length}'):
         SentenceEncoder('tiny-sd', length)
 
 

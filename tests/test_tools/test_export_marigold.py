@@ -1,0 +1,44 @@
+"""A published model becomes a config, predicts, and is exported."""
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from export_marigold import main as export
+from import_published import main as import_published
+from mmengine.config import Config
+from predict import main as predict
+from tiny_published import write_published
+
+
+@pytest.fixture(scope='module')
+def folder(tmp_path_factory):
+    return write_published(tmp_path_factory.mktemp('published') / 'depth')
+
+
+def test_there_and_back(folder, image, tmp_path, capsys):
+    config, exported = str(tmp_path / 'marigold.py'), str(tmp_path / 'exported')
+    assert import_published([folder, '--out-file', config]) == 0
+    assert Config.fromfile(config).model.target_input == 'noise'
+    assert export([config, folder, '--out', exported]) == 0
+    again = str(tmp_path / 'again.py')
+    assert import_published([exported, '--out-file', again]) == 0
+    cv2.imwrite(str(tmp_path / 'bed.png'), image)
+    found = []
+    for number, arguments in enumerate([[config, folder], [again, exported]]):
+        out = str(tmp_path / f'{number}')
+        options = ['--num-steps', '1', '--seed', '3', '--processing-res', '32', '--out', out, '--device', 'cpu']
+        assert predict([*arguments, str(tmp_path / 'bed.png'), *options]) == 0
+        found.append(np.load(Path(out, 'bed.npz'))['x'])
+    np.testing.assert_allclose(*found, atol=1e-5)
+    assert 'affine' in capsys.readouterr().out
+
+
+def test_other_configs_and_folders(folder, tmp_path, capsys):
+    config = tmp_path / 'dmp.py'
+    config.write_text("model = dict(type='DeterministicDiffusion', arch='tiny-sd', use_prompts=False, lora=None)\n")
+    assert export([str(config), folder, '--out', str(tmp_path / 'out')]) == 1
+    assert import_published([str(tmp_path), '--out-file', str(tmp_path / 'new.py')]) == 1
+    assert not (tmp_path / 'new.py').exists()
+    assert 'scheduler_config.json' in capsys.readouterr().err

@@ -1,0 +1,41 @@
+"""Write the config of OneStepDiffusion for a diffusers folder of Marigold, E2E-FT, Lotus or GenPercept.
+
+    python tools/import_published.py WEIGHTS --out-file CONFIG
+    python tools/predict.py CONFIG WEIGHTS INPUT... --out PREDICTIONS
+
+WEIGHTS is a local copy of a published model, such as the FOLDER of `hf download prs-eth/marigold-depth-v1-1 --local-dir
+FOLDER`, or a folder that export_marigold.py wrote. The configs in configs/one_step/published need no such folder.
+"""
+
+import sys
+from argparse import ArgumentParser
+from typing import get_args
+
+from mmengine.config import Config
+
+from mmdiffperc.command_line import add_shared, one_line_errors, tool_parser
+from mmdiffperc.files import write_whole
+from mmdiffperc.generative.published import Modality, published_settings
+
+
+def build_parser() -> ArgumentParser:
+    """Return the command-line parser."""
+    parser = tool_parser(__doc__)
+    add_shared(parser, 'weights', help='diffusers folder')
+    add_shared(parser, '--out-file', required=True)
+    parser.add_argument('--modality', choices=get_args(Modality), help='what it predicts, if the folder does not say')
+    return parser
+
+
+@one_line_errors(ValueError, OSError)
+def main(arguments=None):
+    """Run the tool, by default with the arguments of the command line."""
+    args = build_parser().parse_args(arguments)
+    settings = published_settings(args.weights, args.modality)
+    config = Config(dict(custom_imports=dict(imports=['mmdiffperc']), model=dict(type='OneStepDiffusion', **settings)))
+    write_whole(args.out_file, config.pretty_text)
+    print(f'{args.out_file}: written for {args.weights}')
+
+
+if __name__ == '__main__':
+    sys.exit(main())
