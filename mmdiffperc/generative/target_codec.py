@@ -86,7 +86,7 @@ class TargetCodec:
 
     @property
     def kind(self) -> str:
-        """What decoded maps are: ``colours``, ``normals``, ``metric``, ``affine``, ``disparity`` or ``log``.
+        """The kind of decoded maps, which is ``colours``, ``normals``, ``metric``, ``affine``, ``disparity`` or ``log``.
 
         The last three are affine-invariant: depth, its reciprocal and its logarithm.
         """
@@ -96,7 +96,7 @@ class TargetCodec:
 
     @property
     def unit(self) -> str:
-        """Unit of decoded maps: that of the training data if they are metric, otherwise none."""
+        """The unit of decoded maps, which is the one of the training data if they are metric."""
         return 'as in the training data' if self.kind == 'metric' else 'none'
 
     def encode(self, targets: torch.Tensor, valid: torch.Tensor | None = None) -> torch.Tensor:
