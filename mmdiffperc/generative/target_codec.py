@@ -86,7 +86,7 @@ class TargetCodec:
 
     @property
     def kind(self) -> str:
-        """The kind of decoded maps, which is ``colours``, ``normals``, ``metric``, ``affine``, ``disparity`` or ``log``.
+        """Kind of decoded maps, one of ``colours``, ``normals``, ``metric``, ``affine``, ``disparity`` or ``log``.
 
         The last three are affine-invariant: depth, its reciprocal and its logarithm.
         """

@@ -262,8 +262,9 @@ class TargetInferencer(ImageInferencer):
 
     def _fit(self, measured: MeasuredDepth, prediction: dict, frame: Frame) -> dict:
         """Convert depth to metres, if the measured depth of the image determines how."""
+        stem = f'{frame.source.stem}/{frame.index:06}' if frame.source.is_video else frame.source.stem
         try:
-            fit = measured.fit(prediction['target'], prediction['kind'], frame.source.stem)
+            fit = measured.fit(prediction['target'], prediction['kind'], stem)
         except AlignmentError as error:
             message = f'{frame.source.name} stays relative: {error} (fit_depth={measured.folder})'
             print_log(message, logger='current', level=logging.WARNING)
