@@ -19,6 +19,7 @@ from mmengine.registry import (
 from pages import ROOT, quotes, run_snippet, says, write_config
 from PIL import Image
 
+from mmdiffperc.generative.normals_from_depth import Intrinsics
 from mmdiffperc.models import DiffusionUNet
 from mmdiffperc.models.config_checks import InitCfg
 from mmdiffperc.validation import Validator
@@ -123,6 +124,52 @@ def test_own_depth_data(folder):
     assert samples[0].gt_depth_map.data.unique().tolist() == [2.5]
     for evaluator in (cfg.val_evaluator, cfg.test_evaluator):
         assert METRICS.build(evaluator).crop_type is None
+
+
+def write_garden(folder):
+    """A wall, seen at an angle, in two images; its depth in millimetres, and masks."""
+    camera = Intrinsics(600, 600, 319.5, 239.5)
+    wall = np.array([0.6, 0, 0.8])
+    depth = np.round(-3000 / (camera.rays(480, 640) @ wall)).astype(np.uint16)
+    depth[:9], names = 0, ['0001', '0002']
+    write_images(folder / 'images', [f'{name}.jpg' for name in names], size=(480, 640))
+    for kind in ('depth', 'masks'):
+        (folder / kind).mkdir()
+    mask = np.full((480, 640), 255, np.uint8)
+    mask[-20:] = 0
+    for name in names:
+        Image.fromarray(depth).save(folder / f'depth/{name}.png')
+        Image.fromarray(mask).save(folder / f'masks/{name}.png')
+    for kind, target in (('train', 'depth'), ('val', 'depth'), ('train_normals', 'normals')):
+        lines = [f'images/{name}.jpg {target}/{name}.png masks/{name}.png\n' for name in names]
+        (folder / f'{kind}.txt').write_text('# image target mask\n' + ''.join(lines))
+    return wall
+
+
+def test_own_data_in_one_step(folder, capsys):
+    wall = write_garden(folder / 'data/garden')
+    cfg = Config.fromfile(write_config('config: own depth in one step', folder))
+    assert cfg.train_dataloader.batch_sampler is None
+    init_default_scope('mmseg')
+    for loader in (cfg.train_dataloader, cfg.val_dataloader):
+        (sample, _) = (item['data_samples'] for item in DATASETS.build(loader.dataset))
+        valid = sample.gt_valid.data
+        assert valid.shape == (1, 480, 640) and valid.sum() == (480 - 9 - 20) * 640
+        assert 2 < sample.gt_target.data[valid].min() < sample.gt_target.data.max() < 7
+
+    run_snippet('run: derive normals')
+    # The files have the axes of this package; whoever takes them for those of OpenCV is warned.
+    cfg = Config.fromfile(write_config('config: own normals mixed with Hypersim', folder))
+    mine, hypersim = cfg.train_dataloader.dataset.datasets
+    assert hypersim.ann_file == 'train_normals.txt' and cfg.train_dataloader.batch_sampler.weights == [3, 1]
+    with pytest.warns(UserWarning, match="'OpenCV'"):
+        DATASETS.build(mine)[0]
+    mine.pipeline[1].axes = 'RUB'
+    normals = DATASETS.build(mine)[0]['data_samples'].gt_target.data
+    assert abs(normals[0].abs().median() - wall[0]) < 0.1 and abs(normals[2].median() - wall[2]) < 0.1
+
+    run_snippet('run: axes of normals')
+    assert capsys.readouterr().out.split() == ['RUB']
 
 
 def test_own_referring_data(folder):

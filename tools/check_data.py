@@ -48,7 +48,7 @@ class Published(NamedTuple):
     size: tuple[int, int] | None = None
 
 
-NYU_SIZE, CITYSCAPES_SIZE = (480, 640), (1024, 2048)
+NYU_SIZE, CITYSCAPES_SIZE, HYPERSIM_SIZE, VIRTUAL_KITTI_SIZE = (480, 640), (1024, 2048), (768, 1024), (375, 1242)
 # The list or the folder that defines a split, and for the sentences of RefCOCO also the name of the split.
 PUBLISHED = {
     'data/ade/ADEChallengeData2016/images/training': Published(20210),
@@ -62,6 +62,12 @@ PUBLISHED = {
     'data/nyu/images/test': Published(654, NYU_SIZE),
     'data/kitti/train.txt': Published(23158),
     'data/kitti/test.txt': Published(652),
+    'data/hypersim/train_depth.txt': Published(59543, HYPERSIM_SIZE),
+    'data/hypersim/train_normals.txt': Published(59543, HYPERSIM_SIZE),
+    'data/hypersim/val_depth.txt': Published(7386, HYPERSIM_SIZE),
+    'data/hypersim/val_normals.txt': Published(7386, HYPERSIM_SIZE),
+    'data/virtual_kitti/depth.txt': Published(21260, VIRTUAL_KITTI_SIZE),
+    'data/virtual_kitti/normals.txt': Published(21260, VIRTUAL_KITTI_SIZE),
     'data/coco/refcoco/refs(unc).p, train': Published(42404),
     'data/coco/refcoco/refs(unc).p, val': Published(10834),
     'data/coco/refcoco/refs(unc).p, testA': Published(5657),
@@ -94,19 +100,24 @@ def configured_datasets(config: Config) -> Iterator[tuple[str, dict]]:
     Raises:
         ValueError: The config has no data loader.
     """
-    loaders = {phase: config.get(f'{phase}_dataloader') for phase in PHASES}
+    loaders = {phase: as_list(config.get(f'{phase}_dataloader')) for phase in PHASES}
     if not any(loaders.values()):
         raise ValueError(
             f'{config.filename}: expected a config with train_dataloader, val_dataloader or test_dataloader'
         )
     found: list[tuple[list[str], dict]] = []
-    for phase, loader in loaders.items():
-        for dataset in unwrapped(loader['dataset']) if loader else ():
+    for phase, loader in ((phase, loader) for phase, listed in loaders.items() for loader in listed):
+        for dataset in unwrapped(loader['dataset']):
             if same := next((phases for phases, other in found if other == dataset), None):
                 same.append(phase)
             else:
                 found.append(([phase], dataset))
     return ((', '.join(phases), dataset) for phases, dataset in found)
+
+
+def as_list(config: dict | list | None) -> list:
+    """Return the configs in a list, in which there may also be a single one or none."""
+    return config if isinstance(config, list) else [config] if config else []
 
 
 def unwrapped(dataset: dict) -> Iterator[dict]:
@@ -179,8 +190,8 @@ def wrong_sizes(info: dict, expected: tuple[int, int] | None) -> Iterator[str]:
 def missing_evaluator_files(config: Config) -> Iterator[str]:
     """Yield annotation files of evaluators that do not exist; they are not read before the first validation."""
     for phase in ('val', 'test'):
-        evaluators = config.get(f'{phase}_evaluator') or ()
-        for evaluator in [evaluators] if isinstance(evaluators, dict) else evaluators:
+        entries = as_list(config.get(f'{phase}_evaluator'))
+        for evaluator in chain.from_iterable(map(as_list, entries)):  # with several loaders, each has a list
             file = evaluator.get('ann_file')
             if file and not fileio.exists(file):
                 yield f'{phase}_evaluator.ann_file={file!r} does not exist'

@@ -11,3 +11,5 @@ model = dict(target_mode='F', target_scale='quantiles', target_transform='dispar
 datasets = _base_.train_dataloader.dataset.datasets
 datasets[0].pipeline[2].scale = (768, 576)  # Lotus trains on larger images of Hypersim
 train_dataloader = dict(batch_size=16, dataset=dict(datasets=datasets))
+val_evaluator = dict(align='least_squares_disparity')
+test_evaluator = val_evaluator

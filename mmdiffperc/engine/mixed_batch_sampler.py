@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from itertools import islice
 
 import torch
+from mmengine.dataset import InfiniteSampler
 from torch.utils.data import BatchSampler, ConcatDataset, Sampler
 
 from mmdiffperc.registry import DATA_SAMPLERS
@@ -15,8 +16,9 @@ from mmdiffperc.validation import Listed, PositiveFloat, PositiveInt, validated
 class MixedBatchSampler(BatchSampler):
     """Draw each batch from one data set of a ``ConcatDataset``, chosen at random by weight.
 
-    The images of a batch come from one data set, so each data set may have its own image size. The batches never end:
-    use an ``IterBasedTrainLoop``. Each data set is shuffled, and shuffled again when all of its images have been drawn.
+    The images of a batch come from one data set, so each data set may have its own image size. The batches never end,
+    so the training loop must be an ``IterBasedTrainLoop``. Each data set is shuffled, and shuffled again when all of
+    its images have been drawn. For example::
 
         train_dataloader = dict(
             batch_size=2,
@@ -31,17 +33,22 @@ class MixedBatchSampler(BatchSampler):
     of an update is drawn separately, as in the code of Marigold and E2E-FT.
 
     Args:
-        sampler (Sampler): The sampler of the data loader, which mmengine passes. Only its data set, seed and rank are
-            used.
+        sampler (Sampler): The ``InfiniteSampler`` of the data loader, which mmengine passes. Its data set, seed, rank
+            and ``shuffle`` are used.
         batch_size (int): Images in a batch of one process, which mmengine passes.
         weights (Sequence[float]): Relative frequency of each data set, such as ``[9, 1]``.
 
     Raises:
-        ValueError: The numbers of weights and of data sets differ.
+        ValueError: The numbers of weights and of data sets differ, or the data loader has another sampler.
     """
 
     def __init__(self, sampler: Sampler, batch_size: PositiveInt, weights: Listed[PositiveFloat]):
         super().__init__(sampler, batch_size, drop_last=True)
+        if not isinstance(sampler, InfiniteSampler):
+            raise ValueError(
+                'MixedBatchSampler: expected sampler=dict(type="InfiniteSampler") in the data loader, because the '
+                f'batches never end, got {type(sampler).__name__}'
+            )
         dataset = sampler.dataset
         parts = dataset.datasets if isinstance(dataset, ConcatDataset) else [dataset]
         if len(parts) != len(weights):
@@ -55,23 +62,21 @@ class MixedBatchSampler(BatchSampler):
 
     def __iter__(self) -> Iterator[list[int]]:
         """Yield the indices of the images of each batch, without end."""
-        generator = _generator(self.sampler.seed)
-        offsets = [sum(self.sizes[:number]) for number in range(len(self.sizes))]
-        streams = [self._shuffled(number, offset) for number, offset in enumerate(offsets)]
+        generator = self._generator(0)
+        streams = [self._indices_of_process(number) for number in range(len(self.sizes))]
         while True:
             number = int(torch.multinomial(self.weights, 1, generator=generator))
             yield list(islice(streams[number], self.batch_size))
 
-    def _shuffled(self, number: int, offset: int) -> Iterator[int]:
-        """Yield the indices of one data set that belong to this process."""
-        indices = self._all_shuffled(number, offset)
-        return islice(indices, self.sampler.rank, None, self.sampler.world_size)
+    def _indices_of_process(self, number: int) -> Iterator[int]:
+        return islice(self._indices(number), self.sampler.rank, None, self.sampler.world_size)
 
-    def _all_shuffled(self, number, offset):
-        generator = _generator(self.sampler.seed + number + 1)
+    def _indices(self, number: int) -> Iterator[int]:
+        """Yield the indices of one data set, without end."""
+        generator, size, offset = self._generator(number + 1), self.sizes[number], sum(self.sizes[:number])
         while True:
-            yield from (offset + torch.randperm(self.sizes[number], generator=generator)).tolist()
+            order = torch.randperm(size, generator=generator) if self.sampler.shuffle else torch.arange(size)
+            yield from (offset + order).tolist()
 
-
-def _generator(seed: int) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
+    def _generator(self, stream: int) -> torch.Generator:
+        return torch.Generator().manual_seed(self.sampler.seed + stream)

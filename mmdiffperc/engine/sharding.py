@@ -17,6 +17,9 @@ def wrap_diffusion_blocks(module: nn.Module, recurse: bool, nonwrapped_numel: in
     For ``auto_wrap_policy`` of mmengine's ``MMFullyShardedDataParallel``. Trained and frozen weights may share a unit
     (with LoRA, or in the rest of the model): ``use_orig_params=True``, mmengine's default, allows it.
 
+    The layers of a text encoder belong to the rest. All processes have to gather a unit together, but a text encoder
+    runs only in the processes whose sentences are new to it.
+
     Args:
         module (nn.Module): A submodule of the model.
         recurse (bool): Whether PyTorch asks about the submodules of ``module``, which may always become units.

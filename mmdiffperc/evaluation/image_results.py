@@ -30,7 +30,7 @@ class ImageResult:
 
     Args:
         name (str): Path or name of the image.
-        measures (dict): Its measures by name, and anything else that a metric keeps of an image.
+        measures (dict): Its measures by name, and anything else that a metric keeps of an image. Defaults to none.
         excluded (str): Why the image does not count. Defaults to '', if it does.
     """
 

@@ -5,6 +5,7 @@ from .coloured_segmentation import ColouredSegMetric
 from .deterministic_diffusion import DeterministicDiffusion
 from .deterministic_process import DeterministicProcess
 from .diffusion_networks import DiffusionNetworks
+from .kb_crop import KBCrop
 from .listed_targets import ListedTargetDataset
 from .losses import AngularLoss, GradientMatchingLoss, ImageLoss, LatentLoss, ScaleShiftInvariantLoss, TargetLoss
 from .one_step_diffusion import OneStepDiffusion, PixelRegression
@@ -32,6 +33,7 @@ __all__ = [
     'ImageErrorMetric',
     'ImageLoss',
     'ImageTargetDataset',
+    'KBCrop',
     'LatentLoss',
     'ListedTargetDataset',
     'LoadPublishedTarget',

@@ -13,7 +13,7 @@ from mmdiffperc.weights.noise_schedule import load_schedule
 
 from .deterministic_process import DeterministicProcess, PredictionType, Sampler, Steps
 from .diffusion_networks import DiffusionNetworks, share_or_build
-from .losses import pool_valid
+from .losses import pool_valid, skipped_images
 from .target_codec import TargetCodec, TargetMode, TargetScale, targets_of
 from .target_generator import TargetGenerator
 
@@ -123,7 +123,7 @@ class DeterministicDiffusion(TargetGenerator):
         valid = pool_valid(valid, self.autoencoder.stride)  # (B, 1, h, w)
         return dict(
             loss_latents=self.process.loss(prediction, expected, timesteps, valid),
-            skipped_images=(~valid).flatten(1).all(1).sum().float(),
+            skipped_images=skipped_images(valid),
         )
 
     @torch.no_grad()

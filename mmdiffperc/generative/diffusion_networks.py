@@ -10,9 +10,8 @@ from mmdiffperc.models.checkpointing import enable_checkpointing, refuse_reentra
 from mmdiffperc.models.layers.image_check import REMEDY, check_form
 from mmdiffperc.models.layers.latent_autoencoder import LatentAutoencoder
 from mmdiffperc.models.layers.sentence_encoder import LONGEST, SentenceEncoder
-from mmdiffperc.weights.architectures import build_unet
+from mmdiffperc.weights.architectures import build_unet, unet_inputs
 from mmdiffperc.weights.lora import add_attention_lora
-from mmdiffperc.weights.network_inputs import additional_inputs
 
 CACHED_SENTENCES = 1024
 
@@ -54,12 +53,12 @@ class DiffusionNetworks:
             num_tokens (int): Length to which captions are cut and padded. Defaults to 77.
 
         Raises:
-            ValueError: The U-Net of ``arch`` needs other inputs.
+            ValueError: The U-Net of ``arch`` needs other inputs, as SDXL's does. Nothing is built then.
         """
+        _check_inputs(arch, target_input, task_input)
         autoencoder = LatentAutoencoder(arch, scale_latents=True, with_decoder=True)
         text_encoder = SentenceEncoder(arch, num_tokens, cache_size=CACHED_SENTENCES)
         unet = build_unet(arch, target_input, task_input)
-        _check_inputs(arch, unet, autoencoder.vae.config.latent_channels, target_input, task_input)
         refuse_reentrant_checkpointing(unet)
         if lora is not None:
             add_attention_lora(unet, **lora)
@@ -125,22 +124,13 @@ class DiffusionNetworks:
         return self.autoencoder.decode(latents.to(self.unet.dtype))[..., :height, :width].float()
 
 
-def _check_inputs(arch, unet, latent_channels: int, target_input: bool, task_input: bool):
-    needed = additional_inputs(unet.config, latent_channels)
-    if target_input and unet.config.in_channels == 2 * latent_channels:
-        needed.pop('extra_latents', None)
-    if task_input:
-        needed.pop('task_embedding', None)
-    if needed:
-        known = 'latents, a timestep and prompts' + ', latents of a target' * target_input + ', a task' * task_input
+def _check_inputs(arch, target_input: bool, task_input: bool):
+    known = 'latents, a timestep and prompts' + ', latents of a target' * target_input + ', a task' * task_input
+    if needed := unet_inputs(arch, target_input, task_input):
         raise ValueError(
             f'arch={str(arch)!r} has a U-Net with {", ".join(needed.values())}; expected one that takes {known} only. '
-            'OneStepDiffusion has more inputs: target_input for 8 channels, and task_embedding'
-        )
-    if unet.config.out_channels != latent_channels:
-        raise ValueError(
-            f'arch={str(arch)!r} has a U-Net with out_channels={unet.config.out_channels}, which returns several '
-            f"images, as in Marigold's intrinsic decomposition; expected {latent_channels}, the latents of one image"
+            'OneStepDiffusion serves other U-Nets: with target_input one with 8 channels, with task_embedding one for '
+            "several tasks. It does not serve Marigold's intrinsic decomposition (12 or 16 channels) and SDXL"
         )
 
 

@@ -18,7 +18,7 @@ FORM = '"image target [mask or focal length]"'
 class ListedTargetDataset(BaseDataset):
     """Images and their targets, named by a split list such as those of Marigold, BTS or VPD.
 
-    A line of the list names an image, its target and possibly a mask, relative to their folders. :func:`parse_split`
+    A line of the list names an image, its target and possibly a mask, relative to their folders. :func:`.parse_split`
     describes the form. ``LoadPublishedTarget`` reads the targets of published data sets; ``LoadTarget`` reads npz, npy
     and png files of your own.
 
@@ -64,10 +64,9 @@ class ListedTargetDataset(BaseDataset):
                 files.append(targets / mask)
             infos.append(info)
         if missing := [file for file in files if not file.is_file()]:
-            folder = images if missing[0] in files[:1] else targets
             raise FileNotFoundError(
                 f'{len(missing)} of {len(files)} files listed in {self.ann_file} are missing, such as {missing[0]}; '
-                f'{what_is_there(str(folder), missing[0].suffix)}'
+                f'{what_is_there(str(missing[0].parent), missing[0].suffix)}'
             )
         return infos
 

@@ -34,6 +34,11 @@ def pool_valid(valid: torch.Tensor, stride: int) -> torch.Tensor:
     return F.max_pool2d((~valid).float(), stride, ceil_mode=True) == 0
 
 
+def skipped_images(valid: torch.Tensor) -> torch.Tensor:
+    """Return how many images have no valid pixel or latent ``(B, 1, H, W)``, a number for the log."""
+    return (~valid).flatten(1).all(1).sum().float()
+
+
 def masked_mean(values: torch.Tensor, valid: torch.Tensor, dim: Sequence[int] | None = None) -> torch.Tensor:
     """Return the mean of the valid values, 0 if none are; exactly ``values.mean(dim)`` if all are.
 

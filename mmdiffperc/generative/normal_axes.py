@@ -19,8 +19,8 @@ from mmdiffperc.validation import Expected
 
 INSIDE = 'RUB'
 OPPOSITE = dict(zip('RLUDBF', 'LRDUFB', strict=True))
+#: The axes of data sets and models, as their authors document them, and of the cameras of libraries.
 AXES = {
-    # As their authors document them.
     'DSINE': 'LUB',  # also NYUv2, ScanNet and so on in its evaluation data
     'GeoWizard': 'LUB',
     'Hypersim': 'RUB',

@@ -28,7 +28,7 @@ from mmdiffperc.weights.noise_schedule import load_schedule
 from .deterministic_process import PredictionType, Steps
 from .diffusion_networks import DiffusionNetworks, share_or_build
 from .ensembles import combine
-from .losses import LatentLoss, align, pool_valid
+from .losses import LatentLoss, align, pool_valid, skipped_images
 from .normal_axes import INSIDE, Axes
 from .one_step_process import OneStepProcess, TargetInput
 from .processing_size import processed_size, to_processed
@@ -116,8 +116,8 @@ class OneStepDiffusion(TargetGenerator):
     Raises:
         ValueError: Several steps without ``target_input``; an ensemble of equal predictions; a tile that is not larger
             than the overlap; a reconstruction without a task embedding; ``epsilon`` at a timestep without signal; a
-            trained decoder with losses on latents only; a short prompt with captions; ``arch`` does not fit the inputs;
-            ``networks`` with ``lora`` or ``with_cp``.
+            trained decoder with losses on latents only; two losses of one name; a short prompt with captions; a U-Net with
+            other inputs; ``networks`` with ``lora`` or ``with_cp``.
     """
 
     def __init__(
@@ -185,6 +185,7 @@ class OneStepDiffusion(TargetGenerator):
         self.tile_size = tile_size
         self.tile_overlap = tile_overlap
         self.losses = torch.nn.ModuleList(map(MODELS.build, losses))
+        _check_names([loss.loss_name for loss in self.losses])
         self.reconstruction = (
             LatentLoss(reconstruction_weight, 'loss_reconstruction') if reconstruction_weight else None
         )
@@ -224,7 +225,11 @@ class OneStepDiffusion(TargetGenerator):
         return self.process.timesteps(self.num_steps if num_steps is None else num_steps)
 
     def loss(self, inputs: torch.Tensor, data_samples: Sequence[BaseDataElement]) -> dict[str, torch.Tensor]:
-        """Compute the losses of a batch; see :meth:`forward`."""
+        """Compute the losses of a batch; see :meth:`forward`.
+
+        Invalid pixels do not enter them, see :func:`.targets_of`. ``skipped_images`` is the number of images without a
+        valid pixel, or without a valid latent if all losses compare latents.
+        """
         targets, valid = targets_of(data_samples, inputs)  # (B, C, H, W), (B, 1, H, W)
         target_images = self.codec.encode(targets, valid)  # (B, 3, H, W)
         padded = to_processed(inputs, 0, self.autoencoder.stride)  # as in prediction
@@ -245,7 +250,7 @@ class OneStepDiffusion(TargetGenerator):
         if self.reconstruction is not None:
             again = self._predict_clean(images, prompt_embeds, IMAGE_TASK)
             losses[self.reconstruction.loss_name] = self.reconstruction(again, images, torch.ones_like(valid_latents))
-        return losses
+        return losses | dict(skipped_images=skipped_images(valid_latents if spaces == {'latents'} else valid))
 
     def _predict_clean(self, images, prompt_embeds, task):
         """Return the clean latents ``(B, 4, h, w)`` of the target after a single pass."""
@@ -382,6 +387,11 @@ def embed_task(task: Sequence[float], latents: torch.Tensor) -> torch.Tensor:
 
 def _generators(seed: int, number: int) -> list[torch.Generator]:
     return [torch.Generator().manual_seed(seed) for _ in range(number)]
+
+
+def _check_names(names: Sequence[str]):
+    if repeated := [name for name in names if names.count(name) > 1]:
+        raise ValueError(f'losses: {len(repeated)} of them are named {repeated[0]!r}; give each another loss_name')
 
 
 @MODELS.register_module()

@@ -2,21 +2,23 @@
 
 import io
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 from importlib import import_module
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Literal
 
 import numpy as np
-from pydantic import Field
 
+from mmdiffperc.inference.writers import encode_png
 from mmdiffperc.registry import TRANSFORMS
-from mmdiffperc.validation import Expected, Listed, PositiveOrInfinite, validated
+from mmdiffperc.validation import validated
 
+from .normal_axes import to_inside
 from .normals_from_depth import Intrinsics, face_camera, normals_from_depth, planar_depth
-from .target_files import MOST_BYTES, decode_target
+from .target_files import MOST_BYTES, decode_target, to_signed_range
+from .target_transforms import Range, check_size, mask_of
 
 HDF5 = b'\x89HDF\r\n\x1a\n'  # how such files begin
 DPT = b'PIEH'
@@ -25,13 +27,12 @@ MILLIMETRE, CENTIMETRE, KITTI_UNIT = 1e-3, 1e-2, 1 / 256
 HYPERSIM_FOCAL = 886.81 / 1024
 VIRTUAL_KITTI_FOCAL = 725.0087 / 1242
 VIRTUAL_KITTI_SKY = 65535
-LEFT_UP_BACK = (-1, 1, 1)  # turns x from left to right
 SHORTEST = 0.5  # length of a vector that is a normal
 
 Size = tuple[int, int]
 
 
-def integer_depth(content: bytes, name: str, size: Size, unit: float) -> np.ndarray:
+def integer_depth(content: bytes, name: str, size: Size | None = None, *, unit: float) -> np.ndarray:
     """Read depth from a 16-bit image whose numbers have a unit in metres."""
     depth = decode_target(content, name)
     _expect(
@@ -40,7 +41,7 @@ def integer_depth(content: bytes, name: str, size: Size, unit: float) -> np.ndar
     return depth * unit
 
 
-def array_depth(content: bytes, name: str, size: Size) -> np.ndarray:
+def array_depth(content: bytes, name: str, size: Size | None = None) -> np.ndarray:
     """Read depth in metres from an npy or npz with one channel."""
     depth = decode_target(content, name)
     is_map = depth.dtype.kind == 'f' and depth.shape[2:] in ((), (1,))
@@ -55,26 +56,26 @@ def raw_depth(content: bytes, name: str, size: Size) -> np.ndarray:
     return np.frombuffer(content, '<f4').reshape(size)
 
 
-def sintel_depth(content: bytes, name: str, size: Size) -> np.ndarray:
+def sintel_depth(content: bytes, name: str, size: Size | None = None) -> np.ndarray:
     """Read a dpt: its tag, the width, the height, and 32-bit numbers in the order of the rows."""
     _expect(content[:4] == DPT and len(content) >= 12, f'a dpt file, which begins with {DPT}, got {content[:8]}', name)
     width, height = struct.unpack('<2i', content[4:12])
     return raw_depth(content[12:], name, (height, width))
 
 
-def hypersim_depth(content: bytes, name: str, size: Size) -> np.ndarray:
+def hypersim_depth(content: bytes, name: str, size: Size | None = None) -> np.ndarray:
     """Read the distance from the camera in HDF5, which becomes planar depth, or planar depth in millimetres."""
     if not content.startswith(HDF5):
-        return integer_depth(content, name, size, MILLIMETRE)
+        return integer_depth(content, name, unit=MILLIMETRE)
     distance = read_hdf5(content, name)
     _expect(distance.ndim == 2, f'distances (height, width), got {_described(distance)}', name)
     return planar_depth(distance.astype(np.float64), hypersim_camera(distance.shape))
 
 
-def hypersim_normals(content: bytes, name: str, size: Size) -> np.ndarray:
+def hypersim_normals(content: bytes, name: str, size: Size | None = None) -> np.ndarray:
     """Read normals in HDF5, and turn those that point away from the camera; or converted normals."""
     if not content.startswith(HDF5):
-        return image_normals(content, name, size)
+        return stored_normals(content, name)
     normals = read_hdf5(content, name)
     _expect(normals.shape[2:] == (3,), f'normals (height, width, 3), got {_described(normals)}', name)
     return face_camera(normals.astype(np.float64), hypersim_camera(normals.shape[:2]))
@@ -85,38 +86,52 @@ def hypersim_camera(size: Size) -> Intrinsics:
     return Intrinsics.centred(HYPERSIM_FOCAL * size[1], *size)
 
 
-def virtual_kitti_depth(content: bytes, name: str, size: Size) -> np.ndarray:
+def virtual_kitti_depth(content: bytes, name: str, size: Size | None = None) -> np.ndarray:
     """Read depth in centimetres; the sky is unknown."""
-    depth = integer_depth(content, name, size, CENTIMETRE)
+    depth = integer_depth(content, name, unit=CENTIMETRE)
     return np.where(depth >= VIRTUAL_KITTI_SKY * CENTIMETRE, np.nan, depth)
 
 
-def virtual_kitti_normals(content: bytes, name: str, size: Size) -> np.ndarray:
+def virtual_kitti_normals(content: bytes, name: str, size: Size | None = None) -> np.ndarray:
     """Derive normals from depth, or read derived ones."""
     if decode_target(content, name).ndim == 3:
-        return image_normals(content, name, size)
-    depth = virtual_kitti_depth(content, name, size)
+        return stored_normals(content, name)
+    depth = virtual_kitti_depth(content, name)
     return normals_from_depth(depth, Intrinsics.centred(VIRTUAL_KITTI_FOCAL * depth.shape[1], *depth.shape))
 
 
-def image_normals(content: bytes, name: str, size: Size, signs: tuple[int, int, int] = (1, 1, 1)) -> np.ndarray:
-    """Read normals from an image of 8 or 16 bits that holds ``(n + 1) / 2``, and black where they are unknown."""
-    image = decode_target(content, name)
-    is_image = image.dtype in (np.uint8, np.uint16) and image.shape[2:] == (3,)
-    _expect(is_image, f'normals as an RGB image of 8 or 16 bits, got {_described(image)}', name)
-    normals = image / (np.iinfo(image.dtype).max / 2) - 1
-    return np.where(image.any(-1, keepdims=True), normals * signs, 0)
+def stored_normals(content: bytes, name: str, size: Size | None = None, *, axes: str = 'RUB') -> np.ndarray:
+    """Read normals as numbers in [-1, 1], or as ``(n + 1) / 2`` in an image; zeros and black mean unknown.
+
+    ``axes`` are the axes of the file, see :mod:`mmdiffperc.generative.normal_axes`.
+    """
+    stored = decode_target(content, name)
+    _expect(stored.shape[2:] == (3,), f'normals (height, width, 3), got {_described(stored)}', name)
+    return np.where(stored.any(-1, keepdims=True), to_signed_range(stored, name) @ to_inside(axes).T, 0)
 
 
-def array_normals(content: bytes, name: str, size: Size) -> np.ndarray:
-    """Read normals from an npy or npz."""
-    normals = decode_target(content, name)
-    is_map = normals.dtype.kind == 'f' and normals.shape[2:] == (3,)
-    _expect(is_map, f'normals as floating-point numbers (height, width, 3), got {_described(normals)}', name)
-    return normals
+def encode_normals(normals: np.ndarray) -> bytes:
+    """Encode unit normals ``(H, W, 3)``, zeros where they are unknown, as a 16-bit PNG for :func:`stored_normals`."""
+    known = normals.any(-1, keepdims=True)
+    return encode_png(np.where(known, np.round((normals + 1) / 2 * 65535), 0).astype(np.uint16))
 
 
-def ibims_depth(content: bytes, name: str, size: Size) -> np.ndarray:
+def unit_normals(normals: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Divide normals by their lengths.
+
+    Args:
+        normals (np.ndarray): ``(H, W, 3)`` of any length; zeros or NaN where they are unknown.
+
+    Returns:
+        tuple[np.ndarray, np.ndarray]: Unit normals ``(H, W, 3)``, zeros where they are unknown, and which are known,
+        boolean ``(H, W)``.
+    """
+    length = np.linalg.norm(normals.astype(np.float64), axis=-1)
+    known = (length > SHORTEST) & np.isfinite(length)
+    return np.where(known[..., None], normals, 0) / np.where(known, length, 1)[..., None], known
+
+
+def ibims_depth(content: bytes, name: str, size: Size | None = None) -> np.ndarray:
     """Read depth in metres from a mat; pixels outside of the masks, and transparent ones, are unknown."""
     scipy_io = import_reader('scipy.io', 'iBims-1')
     with damage_named(name, 'a mat file of iBims-1, with data.depth, data.mask_invalid and data.mask_transp'):
@@ -169,16 +184,16 @@ def _described(array):
     return f'{array.dtype} of {array.shape}'
 
 
-# From the content of a file, its name and the size of its image to depth or normals, which may be NaN.
-FORMATS: dict[str, Callable[[bytes, str, Size], np.ndarray]] = {
+# From the content of a file, its name and the size of its image to depth or normals, NaN or 0 where they are unknown.
+FORMATS = {
     'diode_depth': array_depth,
-    'dsine_normals': partial(image_normals, signs=LEFT_UP_BACK),
+    'dsine_normals': partial(stored_normals, axes='DSINE'),
     'eth3d_depth': raw_depth,
     'hypersim_depth': hypersim_depth,
     'hypersim_normals': hypersim_normals,
     'ibims_depth': ibims_depth,
     'kitti_depth': partial(integer_depth, unit=KITTI_UNIT),
-    'marigold_normals': array_normals,
+    'marigold_normals': partial(stored_normals, axes='Marigold'),
     'nyu_depth': partial(integer_depth, unit=MILLIMETRE),
     'scannet_depth': partial(integer_depth, unit=MILLIMETRE),
     'sintel_depth': sintel_depth,
@@ -186,11 +201,6 @@ FORMATS: dict[str, Callable[[bytes, str, Size], np.ndarray]] = {
     'virtual_kitti_normals': virtual_kitti_normals,
 }
 TargetFormat = Literal[tuple(FORMATS)]
-ValidRange = Annotated[
-    Listed[PositiveOrInfinite],
-    Field(min_length=2, max_length=2),
-    Expected('two positive numbers (nearest, farthest), in metres'),
-]
 
 
 @TRANSFORMS.register_module()
@@ -224,65 +234,46 @@ class LoadPublishedTarget:
     Required keys: ``target_path`` and ``target_key``, and possibly ``mask_path`` and ``mask_key``, from
     ``ListedTargetDataset``; and ``ori_shape``. Without ``target_path``, for instance with your own image in a test
     pipeline, the transform does nothing. Added keys: ``gt_target``, ``(H, W)`` or ``(H, W, 3)`` in single precision, 0
-    where it is invalid, and ``gt_valid``, ``(H, W)`` in 8 bits, 1 where it is valid. Modified key: ``seg_fields``.
+    where it is invalid, and ``gt_valid``, ``(H, W)`` in 8 bits, 1 where it is valid; for normals, ``normal_fields``.
+    Modified key: ``seg_fields``.
 
     Args:
         format (str): One of the formats above.
-        valid_range (tuple[float, float], optional): Depth in metres between these limits is valid. Marigold and E2E-FT
-            train with (1e-5, 65) on Hypersim and with (1e-5, 80) on Virtual KITTI 2. Default: all depth.
+        valid_range (Sequence[float], optional): The lowest and the highest valid depth in metres. Marigold and E2E-FT
+            train with (1e-5, 65) on Hypersim and with (1e-5, 80) on Virtual KITTI 2. Default: all depth is valid.
 
     Raises:
         FileNotFoundError: There is no such file.
         ValueError: When building: an unknown format, a range without depth, or a range for normals. When loading: the
-            file is damaged or has another format, or its size or the size of its mask differs from the image's.
+            file or its mask is damaged, has another format, or differs in size from the image.
         ImportError: The file needs h5py or scipy, which is not installed.
     """
 
-    def __init__(self, format: TargetFormat, valid_range: ValidRange | None = None):
+    def __init__(self, format: TargetFormat, valid_range: Range | None = None):
         if valid_range and format.endswith('normals'):
             raise ValueError(f'valid_range={valid_range} is for depth; format={format!r} holds normals')
+        if valid_range and valid_range[0] >= valid_range[1]:
+            raise ValueError(f'valid_range={valid_range}: expected the lowest depth, and then a greater highest one')
         self.valid_range = valid_range or (0, np.inf)
-        if self.valid_range[0] >= self.valid_range[1]:
-            raise ValueError(f'valid_range={valid_range}: expected the nearest depth before the farthest')
         self.read = FORMATS[format]
 
     def __call__(self, results: dict) -> dict:
         """Load the target."""
         if 'target_path' not in results:
             return results
-        size = tuple(results['ori_shape'])
-        target = self._load(self.read, results['target_path'], results['target_key'], size)
-        target, valid = self._depth(target) if target.ndim == 2 else self._normals(target)
-        if 'mask_path' in results:
-            valid &= self._load(_read_mask, results['mask_path'], results['mask_key'], size)
+        file = Path(results['target_path'], results['target_key'])
+        target = self.read(file.read_bytes(), str(file), tuple(results['ori_shape']))
+        check_size(target, str(file), results)
+        target, valid = self._depth(target) if target.ndim == 2 else unit_normals(target)
+        if (mask := mask_of(results)) is not None:
+            valid &= mask[..., 0]
+        if target.ndim == 3:
+            results.setdefault('normal_fields', []).append('gt_target')
         target[~valid] = 0
         results.update(gt_target=target.astype(np.float32), gt_valid=valid.astype(np.uint8))
         results.setdefault('seg_fields', []).extend(['gt_target', 'gt_valid'])
         return results
 
-    @staticmethod
-    def _load(read, folder, key, size):
-        file = Path(folder, key)
-        target = read(file.read_bytes(), str(file), size)
-        if target.shape[:2] != size:
-            raise ValueError(
-                f'{file}: the size is {target.shape[:2]} (height, width), but the image has {size}; check that the two '
-                'belong together'
-            )
-        return target
-
     def _depth(self, depth):
-        nearest, farthest = self.valid_range
-        with np.errstate(invalid='ignore'):  # comparisons with NaN are false
-            return depth.astype(np.float64), (depth > nearest) & (depth < farthest)
-
-    @staticmethod
-    def _normals(normals):
-        length = np.linalg.norm(normals.astype(np.float64), axis=-1)
-        valid = (length > SHORTEST) & np.isfinite(length)
-        return normals / np.where(valid, length, 1)[..., None], valid
-
-
-def _read_mask(content: bytes, name: str, size: Size) -> np.ndarray:
-    mask = decode_target(content, name)
-    return mask.reshape(*mask.shape[:2], -1).any(-1)
+        low, high = self.valid_range
+        return np.array(depth), np.isfinite(depth) & (depth > 0) & (low <= depth) & (depth <= high)

@@ -66,8 +66,8 @@ class TargetCodec:
     ):
         if mode != 'F' and (target_scale != 1 or transform):
             raise ValueError(
-                f'target_scale={target_scale!r} and transform={transform!r} are for target_mode="F"; the range of '
-                f'{mode} targets is fixed'
+                f'target_scale={target_scale!r} and transform={transform!r} are for target_mode="F". The range of '
+                f'{mode} targets is fixed: set target_scale=1 and no transform'
             )
         if mode != 'normals' and not (axes == INSIDE and full_z_range):
             raise ValueError(
@@ -81,14 +81,14 @@ class TargetCodec:
 
     @property
     def is_relative(self) -> bool:
-        """Whether decoded maps lack the scale, and with ``'quantiles'`` the shift, of the targets."""
+        """bool: Whether decoded maps lack the scale and shift of the targets."""
         return isinstance(self.target_scale, str)
 
     @property
     def kind(self) -> str:
-        """Kind of decoded maps, one of ``colours``, ``normals``, ``metric``, ``affine``, ``disparity`` or ``log``.
+        """str: What decoded maps are, ``colours``, ``normals``, ``metric``, ``affine``, ``disparity`` or ``log``.
 
-        The last three are affine-invariant: depth, its reciprocal and its logarithm.
+        The last three are affine-invariant depth, its reciprocal and its logarithm.
         """
         if self.mode != 'F':
             return dict(RGB='colours', normals='normals')[self.mode]
@@ -96,7 +96,7 @@ class TargetCodec:
 
     @property
     def unit(self) -> str:
-        """The unit of decoded maps, which is the one of the training data if they are metric."""
+        """str: Unit of decoded maps, which is that of the training data if they are metric."""
         return 'as in the training data' if self.kind == 'metric' else 'none'
 
     def encode(self, targets: torch.Tensor, valid: torch.Tensor | None = None) -> torch.Tensor:

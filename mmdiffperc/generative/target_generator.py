@@ -35,7 +35,8 @@ class TargetGenerator(BaseModel):
         image --encode--> latents --trace--> latents --decode--> image --codec--> target map
 
     The true target of a data sample is ``gt_target``, a ``PixelData`` whose ``data`` is ``(3, H, W)`` or ``(1, H, W)``,
-    and with ``use_prompts`` its caption is ``text``. The prediction is ``pred_target``, in the same form.
+    and with ``use_prompts`` its caption is ``text``. The prediction is ``pred_target``, in the same form. Pixels whose
+    target is not finite, or that are False in ``gt_valid`` ``(1, H, W)``, are not learned.
 
     Args:
         networks (DiffusionNetworks): The generator.

@@ -1,5 +1,6 @@
 """Metrics of target maps: images such as albedo and shading, normals, and depth."""
 
+import logging
 import math
 from abc import abstractmethod
 from collections.abc import Sequence
@@ -9,12 +10,14 @@ import cv2
 import numpy as np
 import torch
 from mmengine.evaluator import BaseMetric
+from mmengine.logging import print_log
 
 from mmdiffperc.evaluation import depth, normals
 from mmdiffperc.evaluation.alignment import ALIGNMENTS, AlignmentError, fit_depth
 from mmdiffperc.evaluation.arrays import to_numpy
 from mmdiffperc.evaluation.image_results import ImageResult, TablePath, counted, write_table
 from mmdiffperc.evaluation.images import errors, image_measures, mean_of_defined
+from mmdiffperc.files import quoted
 from mmdiffperc.registry import METRICS
 from mmdiffperc.validation import Expected, Listed, PositiveFloat, PositiveInt, PositiveOrInfinite, validated
 
@@ -35,7 +38,7 @@ class TargetMetric(BaseMetric):
     and predictions are not aligned with the truth. Pixels whose truth is not finite, or which are false in
     ``gt_valid``, do not count. An image without a pixel that counts is left out, with a warning at the end; an image
     whose measure is undefined is left out of the mean of this measure. A prediction that is not finite makes all means
-    NaN.
+    NaN, and a warning names its image.
 
     Args:
         measures (Sequence[str], optional): Some of the metric's ``MEASURES``. Default: all.
@@ -96,12 +99,14 @@ class TargetMetric(BaseMetric):
 
     def compute_metrics(self, results: list[ImageResult]) -> dict[str, float]:
         """Summarize the selected measures of all images."""
-        images = [result.measures for result in counted(results)]
+        images = counted(results)
         if self.per_image_file:
             write_table(self.per_image_file, results, self.measures_of_images)
-        if not all(images):  # a prediction is not finite
+        if broken := [image.name for image in images if not image.measures]:
+            message = f'All means are NaN, because these predictions are not finite: {quoted(broken)}'
+            print_log(message, logger='current', level=logging.WARNING)
             return dict.fromkeys(self.measures, np.nan)
-        return self.summarize(images)
+        return self.summarize([image.measures for image in images])
 
     @property
     def measures_of_images(self) -> tuple[str, ...]:
@@ -271,7 +276,7 @@ class DepthMapMetric(TargetMetric):
             measures = NORMALISED_DEPTH
         super().__init__(measures, normalise, **kwargs)
         if normalise and (ratios := set(self.measures) - set(NORMALISED_DEPTH)):
-            raise ValueError(f'normalise=True supports {NORMALISED_DEPTH}, not {sorted(ratios)}')
+            raise ValueError(f'normalise=True: expected some of {NORMALISED_DEPTH} as measures, got {sorted(ratios)}')
         if normalise and (crop_type or align):
             raise ValueError(f'normalise=True cannot be combined with crop_type={crop_type!r} and align={align!r}')
         if not min_depth < max_depth:

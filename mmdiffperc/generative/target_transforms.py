@@ -85,11 +85,11 @@ class LoadTarget:
     ):
         if mode != 'F' and (rescale_factor != 1 or valid_range):
             raise ValueError(
-                f'rescale_factor={rescale_factor} and valid_range={valid_range} are for mode="F"; the range of {mode} '
-                'targets is fixed'
+                f'rescale_factor={rescale_factor} and valid_range={valid_range} are for mode="F". The range of {mode} '
+                'targets is fixed: set neither'
             )
         if mode != 'normals' and axes != 'RUB':
-            raise ValueError(f'axes={axes!r} is for mode="normals", got mode={mode!r}')
+            raise ValueError(f'axes={axes!r}: expected mode="normals", got mode={mode!r}')
         if valid_range and (invalid != 'mask' or not valid_range[0] < valid_range[1]):
             raise ValueError(
                 f"valid_range={valid_range}: expected the lowest and a greater highest value with invalid='mask', got "
@@ -107,7 +107,7 @@ class LoadTarget:
         if 'target_path' not in results:
             return results
         target, name = self._read(results)
-        mask = _mask_of(results)  # (H, W, 1)
+        mask = mask_of(results)  # (H, W, 1)
         valid = self._find_valid(target, mask, name)  # (H, W, 1)
         convert = dict(RGB=self._to_colours, normals=self._to_vectors, F=self._to_values)[self.mode]
         target, valid = convert(np.where(valid, target, 0), valid, name)
@@ -135,7 +135,7 @@ class LoadTarget:
                 f'{name}: mode={self.mode!r} expects numbers (channels: {CHANNELS[self.mode]}), got {target.dtype} '
                 f'of {target.shape} (height, width[, channels]); set mode to the mode of the data'
             )
-        _check_size(target, 'target', name, results)
+        check_size(target, name, results)
         return np.atleast_3d(target), name
 
     def _find_valid(self, target, mask, name):
@@ -185,7 +185,7 @@ class LoadTarget:
         if not valid.any():
             return ['no pixel of the target is valid']
         if self.mode == 'normals':
-            depth = np.squeeze(_read_map(results, 'depth')[0]) if 'depth_path' in results else None
+            depth = _single_channel(*_read_map(results, 'depth'), results) if 'depth_path' in results else None
             return doubts_of_normals(target, depth, self.axes)
         return doubts_of_depth(target[valid]) if self.mode == 'F' else []
 
@@ -230,23 +230,37 @@ def _read_map(results, kind):
     return decode_target(content, name), name
 
 
-def _mask_of(results):
-    """Return where a mask of the data set permits valid pixels, boolean ``(H, W, 1)``, or None without a mask."""
+def mask_of(results: dict) -> np.ndarray | None:
+    """Return where the masks of the data set permit valid pixels, boolean ``(H, W, 1)``, or None without a mask.
+
+    Raises:
+        FileNotFoundError: There is no such mask.
+        ValueError: A mask is damaged, has several channels, or has another size than the image.
+    """
     masks = []
     if 'gt_valid' in results:
-        masks.append((results['gt_valid'], f'gt_valid of {results.get("img_path")}'))
+        masks.append(_single_channel(results['gt_valid'], f'gt_valid of {results.get("img_path")}', results))
     if 'mask_path' in results:
-        masks.append(_read_map(results, 'mask'))
-    for mask, name in masks:
-        if mask.size != mask.shape[0] * mask.shape[1]:
-            raise ValueError(f'{name}: expected a mask of one channel, got shape {mask.shape}; convert it to grey')
-        _check_size(mask, 'mask', name, results)
-    return np.logical_and.reduce([np.atleast_3d(mask) > 0 for mask, _ in masks]) if masks else None
+        masks.append(_single_channel(*_read_map(results, 'mask'), results))
+    return np.all([mask > 0 for mask in masks], axis=0)[..., None] if masks else None
 
 
-def _check_size(array, what, name, results):
+def _single_channel(array, name, results):
+    """Return an array as ``(H, W)``."""
+    check_size(array, name, results)
+    if array.size != array.shape[0] * array.shape[1]:
+        raise ValueError(f'{name}: expected one channel, got shape {array.shape} (height, width, channels)')
+    return array.reshape(array.shape[:2])
+
+
+def check_size(array: np.ndarray, name: str, results: dict):
+    """Check that a map ``(H, W[, C])`` has the size of its image.
+
+    Raises:
+        ValueError: It has another size; the message calls it ``name``.
+    """
     if (size := tuple(results['ori_shape'])) != array.shape[:2]:
         raise ValueError(
-            f'{name}: the {what} is {array.shape[:2]}, its image {results.get("img_path")} is {size} (height, width); '
-            'check that the two belong together'
+            f'{name} is {array.shape[:2]}, its image {results.get("img_path")} is {size} (height, width); check that '
+            'the two belong together'
         )

@@ -232,12 +232,3 @@ def check_text_encoder(prompts: dict, init_cfg: dict | None):
             f'prompts.checkpoint={str(ours)!r} and init_cfg.checkpoint has text_encoder={str(theirs)!r}: expected one '
             'source of the text encoder. Give the same to both'
         )
-
-
-def check_given(config: dict, known: dict):
-    """Raise ``ValueError`` if arguments in a config differ from their known values in the backbone."""
-    for name, wanted in known.items():
-        if (given := config.get(name, wanted)) != wanted:
-            raise ValueError(
-                f'{config["type"]} has {name}={given!r}, but the backbone has {wanted!r}: leave {name} out'
-            )

@@ -12,7 +12,6 @@ from .depth.depth_loss import MaskedSiLogLoss
 from .depth.depth_metric import MonocularDepthMetric
 from .depth.depth_tta_model import DepthTTAModel
 from .depth.inferencer import DepthInferencer
-from .depth.kb_crop import KBCrop
 from .depth.kitti_depth_dataset import KITTIDepthDataset
 from .depth.meta_prompts_depth_head import MetaPromptsDepthHead
 from .depth.poly_rise_fall_lr import PolyRiseFallLR
@@ -46,7 +45,6 @@ __all__ = [
     'DiffusionDepthEstimator',
     'EvaluateAtInputSize',
     'InputSizeVisualizer',
-    'KBCrop',
     'KITTIDepthDataset',
     'LoadRGBImageFromFile',
     'LoadReferringMask',

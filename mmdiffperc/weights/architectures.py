@@ -14,6 +14,8 @@ from .network_inputs import (
     SCALING_FACTORS,
     SDXL,
     USUAL_LATENTS,
+    additional_inputs,
+    check_same_scaling,
     check_text_widths,
     check_unet_config,
     with_inputs,
@@ -94,16 +96,31 @@ def build_vae(arch: ArchName) -> AutoencoderKL | AutoencoderTiny:
         arch (str | Path | Mapping): See :func:`arch_folder`.
 
     Raises:
-        ValueError: The config is damaged, does not describe an autoencoder of RGB images, or is the preset of a tiny
-            autoencoder for another U-Net.
+        ValueError: The config is damaged, does not describe an autoencoder of RGB images, or belongs to another model
+            than the U-Net.
     """
     path, config = _read_config(arch, 'vae', _AUTOENCODERS)
     if isinstance(arch, Mapping):
-        _check_tiny_autoencoder(arch)
+        _check_same_latents(arch, path, config)
     for name in ('in_channels', 'out_channels'):
         if (channels := config.get(name, 3)) != 3:
             raise ValueError(f'{path}: {name}={brief(channels)}: images have 3 channels. {EXPECTED}')
     return _note_names(_AUTOENCODERS[config.get('_class_name', 'AutoencoderKL')].from_config(config))
+
+
+def unet_inputs(arch: ArchName, target_input: bool = False, task_input: bool = False) -> dict[str, str]:
+    """Return what the U-Net of an architecture needs in addition to latents, a timestep and prompts.
+
+    Nothing is built. See :func:`.additional_inputs`.
+
+    Args:
+        arch (str | Path | Mapping): See :func:`arch_folder`.
+        target_input (bool): The latents of a second image are known, see :func:`build_unet`. Defaults to False.
+        task_input (bool): The task is known. Defaults to False.
+    """
+    latent_channels = _read_config(arch, 'vae', _AUTOENCODERS)[1].get('latent_channels', USUAL_LATENTS)
+    config = with_inputs(_unet_config(arch), latent_channels, target_input, task_input)
+    return additional_inputs(config, latent_channels, target_input, task_input)
 
 
 def _note_names(network: ModelMixin) -> ModelMixin:
@@ -167,20 +184,28 @@ def latent_scaling(arch: ArchName) -> float:
 
     It is the factor of the AutoencoderKL in the same folder. If the folder has none, it follows from the kind of U-Net.
     """
-    beside = arch_folder(arch) / 'vae' / 'config.json'
-    config = read_json(beside) if beside.is_file() else {}
     by_kind = SCALING_FACTORS.get(_unet_config(arch).get('addition_embed_type'), SCALING_FACTORS[None])
-    return by_kind if config.get('_class_name') == 'AutoencoderTiny' else config.get('scaling_factor', by_kind)
+    own = _own_vae_config(arch)
+    return by_kind if own.get('_class_name') == 'AutoencoderTiny' else own.get('scaling_factor', by_kind)
 
 
-def _check_tiny_autoencoder(arch: Mapping):
-    is_sdxl = latent_scaling(arch) == SCALING_FACTORS[SDXL]
-    wrong, right = ('taesd', 'taesdxl') if is_sdxl else ('taesdxl', 'taesd')
+def _own_vae_config(arch: ArchName) -> dict:
+    """Return the config of the autoencoder in the folder of the U-Net, which is empty if the folder has none."""
+    path = arch_folder(arch) / 'vae' / 'config.json'
+    return read_json(path) if path.is_file() else {}
+
+
+def _check_same_latents(arch: Mapping, path: Path, vae: dict):
+    """Raise ``ValueError`` if an autoencoder has other latents than those that the U-Net was trained on."""
+    scaling = latent_scaling(arch)
+    wrong, right = ('taesd', 'taesdxl') if scaling == SCALING_FACTORS[SDXL] else ('taesdxl', 'taesd')
     if str(arch['vae']) == wrong:
         raise ValueError(
             f'arch={dict(arch)}: {wrong!r} imitates the latents of another model than this U-Net was trained on. Set '
             f'vae={right!r}'
         )
+    if _own_vae_config(arch) and vae.get('_class_name') != 'AutoencoderTiny':
+        check_same_scaling(path, vae, dict(scaling_factor=scaling))
 
 
 def _text_config(arch: ArchName, part: str) -> tuple[Path, dict]:

@@ -56,7 +56,7 @@ def plan_filling(source: Source, modules: Mapping[str, nn.Module], use_ema: bool
 
     - the layers that a backbone removes, such as a decoder or an output layer;
     - the noise schedule, position ids, moving averages, and what only training or the image side of CLIP needs;
-    - the last layer of OpenCLIP, which SD 2.x does not use;
+    - the last layer of OpenCLIP, which SD 2.x does not use (the second text encoder of SDXL has it);
     - the other parts in a single file.
 
     Args:
@@ -98,7 +98,7 @@ def _assign(plan: Plan, part: str, module: nn.Module, files: list[WeightFile], u
             plan.setdefault(where[key], []).append(Assignment(target, key, third, is_transposed))
         else:
             misfits.append(f'{name}: {tuple(target.shape)} expected, {shape} in the file (as {key})')
-    unknown = [] if missing or misfits else _unknown(module, layout, where)
+    unknown = [] if missing or misfits else _unknown(part, module, layout, where)
     if missing or misfits or unknown:
         raise ValueError(_describe(part, module, files, missing, misfits, unknown))
 
@@ -217,14 +217,14 @@ def _two_sources(part: str, files: Sequence[WeightFile], keys: Sequence[str]) ->
     return ValueError(f'{files[0].path} holds two sources of the {part}, with weights such as {names}: remove one')
 
 
-def _unknown(module: nn.Module, layout: _Layout, keys: Mapping[str, WeightFile]) -> list[str]:
+def _unknown(part: str, module: nn.Module, layout: _Layout, keys: Mapping[str, WeightFile]) -> list[str]:
     """Return the weights that neither the module as it was published nor another part of a single file has."""
     others = () if not layout.prefix else tuple(each for each in _ALL_PREFIXES if not layout.prefix.startswith(each))
     left = [key for key in keys if not key.startswith(others) and not _NOT_NEEDED.fullmatch(key)]
     names_of = layout.names(module)
     names = published_names(module) if isinstance(module, ModelMixin) else [name for name, _ in _base_weights(module)]
     known = {layout.prefix + key for name in names for key in names_of(name)}
-    if layout.names is _open_clip_names:
+    if layout.names is _open_clip_names and part == 'text_encoder':  # SD 2.x reads the last layer but one; XL has all
         unused = f'{layout.prefix}transformer.resblocks.{len(getattr(module, "text_model", module).encoder.layers)}.'
         left = [key for key in left if not key.startswith(unused)]
     return [key for key in left if key not in known]

@@ -32,6 +32,9 @@ def plain_inputs(unet: UNet2DConditionModel, source: Source, halve_bias: bool = 
     Raises:
         ValueError: The weights have an input that the U-Net lacks.
     """
+    if 'unet' not in source.files:  # it keeps its random weights
+        yield
+        return
     shapes = {key: shape for path in source.files['unet'] for key, shape in WeightFile(path).shapes.items()}
     channels, has_task = unet_inputs(shapes)
     wide, task, kept = unet.conv_in, unet.class_embedding, dict(unet.config)

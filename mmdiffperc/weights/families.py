@@ -48,7 +48,7 @@ _ADDITIONS = {
         'guidance_scale',
     ),
     r'encoder_hid_proj\.': ('with image prompts, as in Kandinsky and with an IP-Adapter', None),
-    _SIZES: ('with additional embeddings, as in Kandinsky', None),
+    _SIZES: ('with additional embeddings, as in SDXL and Kandinsky', None),
 }
 _TASK_NUMBERS = 4
 

@@ -119,8 +119,10 @@ def load_weights(
         raise ValueError(f'lora={str(lora)!r} adapts the U-Net, which is not among components={tuple(components)}')
     source = checkpoint if isinstance(checkpoint, Source) else locate(checkpoint, [*modules, *extra], variant)
     with while_filling(source):
-        _check_configs(source, modules)
-        for file, assignments in plan_filling(source, modules, use_ema).items():
+        _check_config(source, modules, 'unet', check_same_inputs)
+        plan = plan_filling(source, modules, use_ema)
+        _check_config(source, modules, 'vae', check_same_scaling)  # now: the plan reveals a U-Net of another family
+        for file, assignments in plan.items():
             file.fill(assignments)
     if 'vae' in modules:
         _note_repair(source, modules['vae'])
@@ -129,13 +131,12 @@ def load_weights(
     return source
 
 
-def _check_configs(source: Source, modules: Mapping[str, nn.Module]):
+def _check_config(source: Source, modules: Mapping[str, nn.Module], part: str, check: Callable):
     """Refuse what the shapes of weights do not always reveal: a U-Net with other inputs, latents of another size."""
-    for part, check in (('unet', check_same_inputs), ('vae', check_same_scaling)):
-        if part in modules:
-            path, config = source.config(part, type(modules[part]).__name__)
-            if config:
-                check(path, config, modules[part].config)
+    if part in modules:
+        path, config = source.config(part, type(modules[part]).__name__)
+        if config:
+            check(path, config, modules[part].config)
 
 
 def _note_repair(source: Source, vae: nn.Module):

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from mmdiffperc.files import brief
 
@@ -69,47 +70,64 @@ def with_inputs(unet: Mapping, latent_channels: int, target_input: bool, task_in
     return dict(unet, **added)
 
 
-def additional_inputs(unet: Mapping, latent_channels: int) -> dict[str, str]:
+def additional_inputs(
+    unet: Mapping, latent_channels: int, target_input: bool = False, task_input: bool = False
+) -> dict[str, str]:
     """Return the arguments of :class:`.DiffusionUNet` that a U-Net needs, each with the entry of its config.
 
     Args:
         unet (Mapping): The config of the U-Net.
         latent_channels (int): Channels of the autoencoder's latents.
+        target_input (bool): The latents of a second image are known. Defaults to False.
+        task_input (bool): The task is known. Defaults to False.
     """
-    plain = dict(in_channels=latent_channels)
+    known = dict(in_channels=latent_channels * (2 if target_input else 1))
+    if task_input:
+        known.update(class_embed_type='projection')
     return {
-        argument: f'{name}={brief(unet[name])}'
+        argument: f'{name}={brief(_entry(unet, name))}'
         for name, (argument, _) in SERVED_INPUTS.items()
-        if (unet.get(name) or None) != plain.get(name)
+        if _entry(unet, name) != known.get(name)
     }
+
+
+def _entry(unet: Mapping, name: str) -> Any:
+    """Return an entry of a U-Net's config, or its default in diffusers."""
+    return unet.get(name) or (USUAL_LATENTS if name == 'in_channels' else None)
 
 
 def check_same_inputs(path: Path, given: Mapping, unet: Mapping):
     """Raise ``ValueError`` if the U-Net of a checkpoint needs other inputs than the one that it is loaded into.
+
+    A U-Net for prompts of another width passes, because the shapes of its weights tell more: the error about them names
+    the model.
 
     Args:
         path (Path): The config file of the checkpoint's U-Net, for the message.
         given (Mapping): Its content.
         unet (Mapping): The config of the U-Net to fill.
     """
+    if given.get('cross_attention_dim', unet['cross_attention_dim']) != unet['cross_attention_dim']:
+        return
     needs = {
         name: f'{what}. Set arch to its folder{"" if argument in WITH_DEFAULT else f", and {argument}"}'
         for name, (argument, what) in SERVED_INPUTS.items()
     }
     for name, needed in (_UNUSABLE_INPUTS | needs).items():
-        default = USUAL_LATENTS if name == 'in_channels' else None
-        theirs, ours = (config.get(name, default) or None for config in (given, unet))
+        theirs, ours = (_entry(config, name) for config in (given, unet))
         if theirs != ours:
+            advice = f'With {name}={brief(theirs)}, a U-Net needs {needed}'
+            if theirs == _entry({}, name):
+                advice = 'Set arch to the model of the checkpoint'
             raise ValueError(
                 f'{path}: {name}={brief(theirs)}, but the U-Net that the weights are for has {name}={brief(ours)}: the '
-                f'arch and the checkpoint belong to different models. With {name}={brief(theirs or ours)}, a U-Net '
-                f'needs {needed}'
+                f'arch and the checkpoint belong to different models. {advice}'
             )
-    if _widths(given) == _widths(unet) and (theirs := _heads(given)) != _heads(
-        unet
-    ):  # the weights have the same shapes
+    same_shapes = list(given.get('block_out_channels', ())) == list(unet['block_out_channels'])
+    if same_shapes and _heads(given) != _heads(unet):
         raise ValueError(
-            f'{path}: the attention has {theirs} heads by level, but {_heads(unet)} in the arch: set arch to the folder'
+            f'{path}: the attention has {_heads(given)} heads by level, but {_heads(unet)} in the arch: set arch to '
+            'the folder'
         )
 
 
@@ -122,16 +140,13 @@ def check_same_scaling(path: Path, given: Mapping, vae: Mapping):
         vae (Mapping): The config of the autoencoder to fill.
     """
     ours = vae['scaling_factor']
-    if (theirs := given.get('scaling_factor', ours)) != ours:
+    usual = ours if given.get('_class_name') == 'AutoencoderTiny' else SCALING_FACTORS[None]  # older configs lack it
+    if (theirs := given.get('scaling_factor', usual)) != ours:
         raise ValueError(
             f'{path}: scaling_factor={brief(theirs)}, but the arch has scaling_factor={ours} ({SCALING_FACTORS[None]}: '
             f'Stable Diffusion 1.x and 2.x, {SCALING_FACTORS[SDXL]}: SDXL). Take the autoencoder of the same model as '
             'the U-Net'
         )
-
-
-def _widths(unet: Mapping) -> tuple:
-    return list(unet.get('block_out_channels', ())), unet.get('cross_attention_dim')
 
 
 def _heads(unet: Mapping) -> list:

@@ -26,6 +26,10 @@ _WEIGHTS = re.compile(
     r'(?:-(?P<shard>\d+)-of-(?P<shards>\d+))?(?P<late_variant>\.\w+)?\.(?P<format>safetensors|bin)'
 )
 _TEXT_ENCODERS = {tokenizer: part for part, tokenizer in TOKENIZERS.items()}
+# Part -> what else to do if a checkpoint lacks it.
+_HINTS = {
+    'text_encoder_2': ' Only SDXL has a second text encoder; if the weights belong to another model, set its arch.'
+}
 _TOKENIZER_FILES = ('tokenizer.json', 'vocab.json', 'merges.txt', 'tokenizer_config.json', 'special_tokens_map.json')
 
 
@@ -281,7 +285,7 @@ def _stand_in(
         kinds = {name: sorted(kind or 'plain' for kind in variants) for name, variants in weights.items()}
         raise FileNotFoundError(
             f'{where!r} holds no weights of {part!r} (variant wanted: {variant or "plain"}, there: {kinds or "none"}). '
-            f'Choose one of the variants, or add {part}/*.safetensors or {part}/*.bin.'
+            f'Choose one of the variants, or add {part}/*.safetensors or {part}/*.bin.{_HINTS.get(part, "")}'
         )
     taken = None if None in there else next(iter(there))
     MMLogger.get_current_instance().warning(

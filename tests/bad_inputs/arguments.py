@@ -8,7 +8,7 @@ from itertools import chain
 from typing import get_type_hints
 
 import torch
-from mmengine.dataset import DefaultSampler
+from mmengine.dataset import InfiniteSampler
 from mmengine.registry import (
     DATA_SAMPLERS,
     DATASETS,
@@ -53,6 +53,7 @@ GIVEN = {
     'DeterministicProcess': dict(scheduler=load_schedule('tiny-sd')),
     'DiffusionUNet': dict(arch='tiny-sd'),
     'FinerLevelNeck': dict(in_channels=[8, 8]),
+    'FollowProtocol': dict(protocol='nyu_depth'),
     'ImageTargetDataset': dict(data_prefix=dict(img_path='images')),
     'KITTIDepthDataset': dict(ann_file='split.txt'),
     'ListedTargetDataset': dict(ann_file='split.txt'),
@@ -63,7 +64,7 @@ GIVEN = {
     'MetaPromptsDepthNeck': dict(in_channels=[16, 16], num_prompts=3, embed_dims=16),
     'MetaPromptsHeatmapNeck': dict(in_channels=[8, 8], num_prompts=3, embed_dims=16),
     'MetaPromptsNeck': dict(in_channels=[8, 8], num_prompts=3, embed_dims=16),
-    'MixedBatchSampler': dict(sampler=DefaultSampler([1, 2], seed=0), batch_size=1, weights=[1]),
+    'MixedBatchSampler': dict(sampler=InfiniteSampler([1, 2], seed=0), batch_size=1, weights=[1]),
     'OneStepDiffusion': dict(arch='tiny-sd'),
     'OneStepProcess': dict(scheduler=load_schedule('tiny-sd')),
     'PixelRegression': dict(arch='tiny-sd'),
@@ -73,6 +74,7 @@ GIVEN = {
     'SimpleDecodingHead': dict(in_channels=[8, 8]),
     'TextAdapter': dict(embed_dims=8),
     'TextPrompts': dict(arch='tiny-sd', embed_dims=96),
+    'ZeroShotDepthMetric': dict(protocol='nyu_depth'),
 }
 # Where a number below 1 has a meaning, a text may be empty, or anything goes.
 MEANT = {
@@ -86,6 +88,8 @@ MEANT = {
     ('*', 'gamma', 'zero'),
     ('*', 'gamma', 'negative'),
     ('*', 'gamma', 'negative float'),
+    ('*', 'reconstruction_weight', 'zero'),
+    ('*', 'task_embedding', 'negatives'),
     ('*', 'guidance_scale', 'zero'),
     ('*', 'ignore_index', 'zero'),
     ('*', 'ignore_index', 'negative'),

@@ -159,7 +159,8 @@ def load_written(files: dict[str, bytes | str], mode: str = 'RGB') -> object:
 
 
 def _load_targets(folder: Path, mode: str = 'RGB'):
-    prefix = dict(img_path='images', target_path='targets')
+    prefix = {f'{kind}_path': f'{kind}s' for kind in ('target', 'mask') if (folder / f'{kind}s').exists()}
+    prefix['img_path'] = 'images'
     dataset = ImageTargetDataset(prefix, data_root=str(folder), serialize_data=False, lazy_init=True)
     dataset.full_init()
     return LoadTarget(mode)(dict(dataset.get_data_info(0), ori_shape=SIZE))
@@ -211,6 +212,9 @@ def _targets():
         yield _of_target(f'array: {title}, npz', 'npz', _compressed(x=array))
     for title, array in DEPTHS.items():
         yield _of_target(f'depth {title}', 'npy', saved(array), mode='F')
+        yield _of_target(f'mask {title}', 'npy', saved(GREY), mode='F', mask=saved(array))
+    for title in ('grey', 'RGBA', 'of another size', 'beyond 1', 'NaN', 'signed bytes', 'integers'):
+        yield _of_target(f'normals: {title}', 'npy', saved(TARGETS[title]), mode='normals')
     for suffix, content in dict(png=_png(IMAGE), npy=saved(COLOURS), npz=_compressed(x=COLOURS)).items():
         for title, left in damaged(content).items():
             if (title, suffix) not in READABLE:
@@ -230,8 +234,10 @@ def _targets():
         yield _of_target(f'{title}, {suffix}', suffix, content)
 
 
-def _of_target(title, suffix, content, mode='RGB'):
+def _of_target(title, suffix, content, mode='RGB', mask=None):
     files = {'images/a.png': _png(IMAGE), f'targets/a.{suffix}': content}
+    if mask:
+        files['masks/a.npy'] = mask
     return _case('target', title, partial(_load_targets, mode=mode), files, f'a.{suffix}')
 
 

@@ -5,7 +5,7 @@ from itertools import islice
 
 import pytest
 import torch
-from mmengine.dataset import BaseDataset, ConcatDataset, InfiniteSampler
+from mmengine.dataset import BaseDataset, ConcatDataset, DefaultSampler, InfiniteSampler
 from mmengine.hooks import Hook
 from mmengine.model import BaseModel
 from mmengine.registry import DATA_SAMPLERS
@@ -74,6 +74,19 @@ def test_processes_draw_other_images_of_the_same_data_set(dataset):
     # Together they draw what one process with twice the batch draws.
     whole = draw(dataset, 70, weights=(1, 1), batch_size=4)
     assert [sorted(one + other) for one, other in zip(*ranks, strict=True)] == [sorted(batch) for batch in whole]
+
+
+def test_without_shuffling(dataset):
+    sampler = MixedBatchSampler(InfiniteSampler(dataset, shuffle=False, seed=0), 3, [1, 1])
+    batches = list(islice(sampler, 8))
+    for number, first in enumerate((0, 7)):
+        stream = [index for batch in batches if source(batch) == number for index in batch]
+        assert len(stream) > 5 and stream == [first + index % SIZES[number] for index in range(len(stream))]
+
+
+def test_a_sampler_with_an_end(dataset):
+    with pytest.raises(ValueError, match='InfiniteSampler.*DefaultSampler'):
+        MixedBatchSampler(DefaultSampler(dataset, seed=0), 2, [1, 1])
 
 
 @pytest.mark.parametrize('wrong', ['three', 'no concatenation'])

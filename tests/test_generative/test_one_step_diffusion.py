@@ -47,6 +47,7 @@ def test_estimate_and_loss(images, channels, options):
     assert maps.shape == (2, channels, *SIZE) and torch.equal(model.estimate(images), maps)  # noise has a seed
     assert model.timesteps() == [999]
     losses = model(images, make_samples(channels, SIZE), mode='loss')
+    assert losses.pop('skipped_images') == 0
     assert all(loss.ndim == 0 and loss > 0 for loss in losses.values())
 
 
@@ -93,7 +94,7 @@ def test_invalid_pixels_have_no_influence(images, loss):
     found = []
     for filling in (0.0, 1e6, torch.nan, -torch.inf):
         model.zero_grad()
-        (value,) = model.loss(images, samples_of(torch.where(valid, targets, filling), valid)).values()
+        value, _ = model.loss(images, samples_of(torch.where(valid, targets, filling), valid)).values()
         value.backward()
         found.append((value.item(), model.unet.conv_out.weight.grad.clone()))
     assert all(value == found[0][0] and torch.equal(gradient, found[0][1]) for value, gradient in found)
@@ -104,6 +105,7 @@ def test_a_batch_without_valid_pixels(images):
     losses = [dict(type='ScaleShiftInvariantLoss'), dict(type='LatentLoss'), dict(type='GradientMatchingLoss')]
     model = make_model(target_scale='quantiles', losses=losses)
     found = model.loss(images, samples_of(torch.full((2, 1, *SIZE), torch.nan)))
+    assert found.pop('skipped_images') == 2
     sum(found.values()).backward()
     assert not any(found.values()) and not any(p.grad.any() for p in model.unet.parameters() if p.grad is not None)
 
@@ -203,6 +205,7 @@ def test_several_steps(images):
     [
         (dict(reconstruction_weight=1.0), 'reconstruction_weight=1.0.*task_embedding'),
         (dict(train_decoder=True, losses=[dict(type='LatentLoss')]), 'train_decoder=True.*latents'),
+        (dict(losses=[dict(type='ImageLoss'), dict(type='ImageLoss', norm='l2')]), "2.*'loss_pixels'"),
         (dict(losses=[dict(type='LatentLos')]), "'LatentLos"),
         (dict(target_input='ones'), "target_input='ones'"),
         (dict(num_tokens=5), 'num_tokens=5'),

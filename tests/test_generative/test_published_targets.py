@@ -9,9 +9,11 @@ import h5py
 import numpy as np
 import pytest
 import scipy.io
+import torch
+from mmengine.registry import init_default_scope
 
 from mmdiffperc.evaluation.normals import angles_between
-from mmdiffperc.generative import LoadPublishedTarget
+from mmdiffperc.generative import ListedTargetDataset, LoadPublishedTarget
 from mmdiffperc.generative.published_targets import FORMATS
 from mmdiffperc.inference.writers import encode_png
 from mmdiffperc.toy_scenes.render import render
@@ -113,8 +115,8 @@ def load(tmp_path, name, content, size, mask=None, **options):
     (tmp_path / 'target').write_bytes(content)
     results = dict(target_path=str(tmp_path), target_key='target', ori_shape=size, img_path='a.png')
     if mask is not None:
-        (tmp_path / 'mask').write_bytes(mask)
-        results.update(mask_path=str(tmp_path), mask_key='mask')
+        (tmp_path / 'mask.png').write_bytes(mask)
+        results.update(mask_path=str(tmp_path), mask_key='mask.png')
     return LoadPublishedTarget(name, **options)(results)
 
 
@@ -139,6 +141,31 @@ def test_reading_gives_the_truth(tmp_path, renderings, name, case):
         assert angles.max() <= tolerance
 
 
+def test_targets_in_a_training_pipeline(tmp_path, renderings):
+    """They are resized, cropped and flipped with the image, whose red and green channels are their x and y."""
+    scene = renderings['dsine_normals']
+    (tmp_path / 'normals.png').write_bytes(picture(scene.normals * (-1, 1, 1), np.uint8))
+    (tmp_path / 'image.png').write_bytes(picture(scene.normals, np.uint8))
+    (tmp_path / 'split.txt').write_text('image.png normals.png')
+    init_default_scope('mmseg')
+    pipeline = [
+        dict(type='LoadImageFromFile'),
+        dict(type='LoadPublishedTarget', format='dsine_normals'),
+        dict(type='Resize', scale=(64, 48), interpolation='nearest'),
+        dict(type='RandomCrop', crop_size=(40, 50)),
+        dict(type='RandomFlip', prob=1.0),
+        dict(type='PackTargetInputs'),
+    ]
+    (packed,) = ListedTargetDataset(ann_file='split.txt', data_root=str(tmp_path), pipeline=pipeline)
+    sample = packed['data_samples']
+    assert sample.gt_target.data.shape == (3, 40, 50) and sample.gt_valid.data.dtype == torch.bool
+    known = sample.gt_valid.data[0]
+    seen = (packed['inputs'].flip(0).float() / 127.5 - 1)[:, known]
+    seen[0] *= -1  # of the mirrored scene
+    torch.testing.assert_close(sample.gt_target.data[:, known], seen, atol=0.02, rtol=0)
+    assert 0 < known.float().mean() <= 1 and (sample.gt_target.data[:, ~known] == 0).all()
+
+
 def test_every_format_is_tested():
     assert FILES.keys() == FORMATS.keys()
 
@@ -146,9 +173,9 @@ def test_every_format_is_tested():
 def test_masks_and_a_range(tmp_path):
     depth, mask = np.array([[1.0, 2, 3], [4, 5, 6]]), np.array([[1, 0, 1], [1, 1, 1]])
     for content in (npy(mask), npy(mask[..., None] > 0), encode_png((mask * 255).astype(np.uint8))):
-        results = load(tmp_path, 'diode_depth', npy(depth), (2, 3), content, valid_range=(1, 5))
-        assert results['gt_valid'].tolist() == [[0, 0, 1], [1, 0, 0]]
-        assert results['gt_target'].tolist() == [[0, 0, 3], [4, 0, 0]]
+        results = load(tmp_path, 'diode_depth', npy(depth), (2, 3), content, valid_range=(3, 5))
+        assert results['gt_valid'].tolist() == [[0, 0, 1], [1, 1, 0]]
+        assert results['gt_target'].tolist() == [[0, 0, 3], [4, 5, 0]]
 
 
 def test_without_a_target():
@@ -171,7 +198,7 @@ def test_another_format(tmp_path, name):
 
 def test_sizes(tmp_path):
     depth = np.ones((4, 6))
-    for content, mask, file in ((npy(depth.T), None, 'target'), (npy(depth), npy(depth[1:]), 'mask')):
+    for content, mask, file in ((npy(depth.T), None, 'target'), (npy(depth), npy(depth[1:]), 'mask.png')):
         with pytest.raises(ValueError, match=rf'{tmp_path / file}.*\(\d, \d\).*\(4, 6\)'):
             load(tmp_path, 'diode_depth', content, (4, 6), mask)
 

@@ -3,6 +3,7 @@ import json
 import numpy as np
 import pytest
 import torch
+from logs import heard
 from mmengine.evaluator import Evaluator
 from mmengine.registry import init_default_scope
 from mmengine.structures import BaseDataElement, PixelData
@@ -53,12 +54,15 @@ def test_another_size():
 
 
 @pytest.mark.parametrize('normalise', [False, True])
-def test_prediction_that_is_not_finite(normalise):
+def test_prediction_that_is_not_finite(normalise, caplog):
     broken = np.zeros((1, 2, 4))
     broken[0, 1, 2] = np.nan
     metric = ImageErrorMetric(['l1', 'mse'], normalise=normalise)
-    metric.process({}, [make_sample(pred, np.ones((1, 2, 4))).to_dict() for pred in (np.ones((1, 2, 4)), broken)])
-    assert np.isnan(list(metric.evaluate(2).values())).all()
+    for name, pred in (('whole.png', np.ones((1, 2, 4))), ('broken.png', broken)):
+        metric.process({}, [make_sample(pred, np.ones((1, 2, 4)), img_path=name).to_dict()])
+    with heard(caplog):
+        assert np.isnan(list(metric.evaluate(2).values())).all()
+    assert 'broken.png' in caplog.text and 'whole.png' not in caplog.text
 
 
 def test_unknown_measure():

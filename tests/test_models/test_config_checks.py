@@ -10,7 +10,6 @@ from mmdiffperc.models.config_checks import (
     Passes,
     Schedule,
     Timestep,
-    check_given,
     check_out_strides,
     check_refine_steps,
 )
@@ -90,9 +89,3 @@ def test_bad_out_strides(strides):
     named = re.escape(f'out_strides={strides!r}')
     with pytest.raises(ValueError, match=rf'{named}.*\b2\b.*\(8, 16\)'):
         check_out_strides(strides, [8, 16])
-
-
-def test_given_by_hand():
-    check_given(dict(type='MetaPrompts', embed_dims=12, shared=False), dict(embed_dims=12, num_refine_steps=3))
-    with pytest.raises(ValueError, match='MetaPrompts.*num_refine_steps=2.*3'):
-        check_given(dict(type='MetaPrompts', num_refine_steps=2), dict(embed_dims=12, num_refine_steps=3))

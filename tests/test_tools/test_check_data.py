@@ -32,6 +32,8 @@ PUBLISHED_DATA = {
     f'{DATA}/mapillary_as_cityscapes_1024x1024.py': 'mmseg',
     f'{DATA}/nyu.py': 'mmseg',
     f'{DATA}/kitti_eigen_352x1216.py': 'mmseg',
+    f'{DATA}/hypersim_vkitti_depth.py': 'mmseg',
+    f'{DATA}/hypersim_vkitti_normals.py': 'mmseg',
     f'{DATA}/refcoco_512x512.py': 'mmseg',
     f'{DATA}/refcoco+_512x512.py': 'mmseg',
     f'{DATA}/refcocog_512x512.py': 'mmseg',
@@ -82,6 +84,17 @@ def test_every_wrapped_data_set_is_checked(data, capsys):
     )
     for folder, fault in zip(('train', 'train_extra', 'val'), found, strict=True):
         assert f'data/cityscapes/leftImg8bit/{folder} ' in fault
+
+
+def test_every_loader_of_a_zero_shot_test_is_checked(data, capsys, tmp_path):
+    data('dmp', 'dmp_b')
+    config = Config.fromfile(TOY[-1])
+    loader = config.test_dataloader
+    config.test_dataloader = [loader, dict(loader, dataset=dict(loader.dataset, data_root='data/toy/dmp_c'))]
+    config.test_evaluator = [[dict(type='DepthMapMetric')], dict(type='DepthMapMetric', ann_file='none.json')]
+    config.dump(tmp_path / 'config.py')
+    found = faults(capsys, tmp_path / 'config.py')
+    assert len(found) == 2 and 'none.json' in found[0] and 'dmp_c' in found[1]
 
 
 def test_missing_pairs(data, capsys):

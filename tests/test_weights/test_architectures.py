@@ -140,6 +140,14 @@ def test_a_tiny_autoencoder_belongs_to_a_family(archs, unet, wrong, right):
     assert build_vae(dict(unet=archs[unet], vae=right)).config.latent_channels == 4
 
 
+@pytest.mark.parametrize(
+    ('unet', 'vae', 'factors'), [('sdxl', 'sd1', '0.18215.*0.13025'), ('sd1', 'sdxl', '0.13025.*0.18215')]
+)
+def test_an_autoencoder_of_another_family(archs, unet, vae, factors):
+    with pytest.raises(ValueError, match=f'vae/config.json.*{factors}'):
+        build_vae(dict(unet=archs[unet], vae=archs[vae]))
+
+
 SENTENCES = [
     'a photo of a hovercraft.',
     "itap of the child's 42 tricycles, wow!!!",

@@ -659,6 +659,10 @@ def test_autoencoder_of_sdxl(tmp_path):
     AutoencoderKL(**VAE, scaling_factor=0.13025).save_pretrained(tmp_path / 'vae')
     with pytest.raises(ValueError, match=r'vae/config\.json.*0\.13025.*0\.18215'):
         load_weights(tmp_path, vae=AutoencoderKL(**VAE))
+    config = tmp_path / 'vae' / 'config.json'
+    config.write_text(json.dumps(dict(_class_name='AutoencoderKL')))  # as in the folder of SD 1.4
+    with pytest.raises(ValueError, match=r'vae/config\.json.*0\.18215.*0\.13025'):
+        load_weights(tmp_path, vae=AutoencoderKL(**VAE, scaling_factor=0.13025))
 
 
 def test_single_file_of_an_inpainting_model(source, target, kind, tmp_path):
@@ -859,7 +863,7 @@ def test_a_layer_too_many_in_a_text_encoder_of_sdxl(archs, tmp_path, part):
     weights, target = _sdxl_file(_sdxl(archs['sdxl'], 1)), _sdxl(archs['sdxl'], 2)
     key = {
         'text_encoder': 'conditioner.embedders.0.transformer.text_model.encoder.layers.2.mlp.fc1.bias',
-        'text_encoder_2': 'conditioner.embedders.1.model.transformer.resblocks.4.ln_1.bias',
+        'text_encoder_2': 'conditioner.embedders.1.model.transformer.resblocks.3.ln_1.bias',
     }[part]
     save_file(weights | {key: torch.ones(3)}, tmp_path / 'sdxl.safetensors')
     with pytest.raises(ValueError, match=re.escape(key)):
@@ -877,10 +881,24 @@ def test_single_file_of_another_family(archs, tmp_path):
         load_weights(tmp_path / 'sdxl.safetensors', unet=target['unet'])
 
 
-def test_folder_of_sdxl_for_another_arch(archs, target, tmp_path):
-    _write_folder(dict(unet=_sdxl(archs['sdxl'], 1)['unet']), tmp_path)
-    with pytest.raises(ValueError, match=r"unet/config\.json: addition_embed_type='text_time'.*arch='sdxl'"):
-        load_weights(tmp_path, unet=target['unet'])
+def test_folders_of_another_family(archs, target, tmp_path):
+    """The message names the family, although the configs differ, too."""
+    sdxl = _sdxl(archs['sdxl'], 1)
+    _write_folder(dict(unet=sdxl['unet'], vae=sdxl['vae']), tmp_path / 'sdxl')
+    with pytest.raises(ValueError, match=r'(?s)do not fit the unet.*width 32 .*SDXL.*the network is .*width'):
+        load_weights(tmp_path / 'sdxl', unet=target['unet'], vae=target['vae'])
+    _write_folder(target, tmp_path / 'sd')
+    with pytest.raises(ValueError, match=r'(?s)do not fit the unet.*the network is .*width 32 .*SDXL'):
+        load_weights(tmp_path / 'sd', unet=sdxl['unet'], vae=sdxl['vae'])
+    with pytest.raises(FileNotFoundError, match="'text_encoder_2'.*Only SDXL.*arch"):
+        load_weights(tmp_path / 'sd', **sdxl)
+
+
+def test_a_plain_network_for_one_with_more_inputs(source, target, kind, tmp_path):
+    _write_folder(dict(unet=source['unet']), tmp_path)
+    unet = UNet2DConditionModel(**UNETS[kind] | dict(in_channels=8))
+    with pytest.raises(ValueError, match=r'unet/config\.json: in_channels=4.*in_channels=8(?!.*Marigold).*arch'):
+        load_weights(tmp_path, unet=unet)
 
 
 def test_the_repaired_autoencoder_of_sdxl_is_noted(archs, tmp_path):

@@ -33,5 +33,5 @@ val_dataloader = dict(
     )
 )
 test_dataloader = val_dataloader
-val_evaluator = dict(type='NormalMapMetric')
+val_evaluator = dict(type='NormalMapMetric', vectors=True)
 test_evaluator = val_evaluator

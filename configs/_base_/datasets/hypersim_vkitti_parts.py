@@ -22,3 +22,4 @@ val_dataloader = dict(
     persistent_workers=True,
     sampler=dict(type='DefaultSampler', shuffle=False),
 )
+test_dataloader = val_dataloader

@@ -1,8 +1,8 @@
 """Depth on five data sets that models of relative depth are not trained on, each by its published protocol.
 
-The folder of a data set holds its archive of Marigold's evaluation data, unpacked. The split lists are those in the
-folder ``data_split`` of Marigold's repository. A config for one model combines this base with its own, see
-``docs/zero_shot.md``.
+The folder of a data set holds its evaluation data as Marigold distributes them. The split lists, whose names are
+relative to these folders, are those in ``data_split`` of Marigold's repository. A config for one model combines this
+base with its own, see ``docs/zero_shot.md``.
 """
 
 zero_shot_root = 'data/zero_shot'

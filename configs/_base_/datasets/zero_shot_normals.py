@@ -1,8 +1,8 @@
-"""Surface normals on six data sets that models are not trained on, each by its published protocol.
+"""Surface normals on five data sets that models are not trained on, each by its published protocol.
 
-The folder of a data set holds its archive of Marigold's evaluation data, unpacked. The split lists are those in the
-folder ``data_split`` of Marigold's repository. A config for one model combines this base with its own, see
-``docs/zero_shot.md``.
+The folder of a data set holds its evaluation data as Marigold distributes them. The split lists, whose names are
+relative to these folders, are those in ``data_split`` of Marigold's repository. A config for one model combines this
+base with its own, see ``docs/zero_shot.md``.
 """
 
 zero_shot_root = 'data/zero_shot'
@@ -10,7 +10,6 @@ zero_shot_lists = dict(
     nyu_normals='nyu_normals/nyuv2_test.txt',
     scannet_normals='scannet_normals/scannet_test.txt',
     ibims_normals='ibims_normals/ibims_test.txt',
-    sintel_normals='sintel_normals/sintel_filtered.txt',
     diode_normals='diode_normals/diode_test.txt',
     oasis_normals='oasis_normals/oasis_test.txt',
 )

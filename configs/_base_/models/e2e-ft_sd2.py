@@ -1,4 +1,4 @@
-"""E2E-FT from Stable Diffusion 2: zeros beside the image's latents, one step at timestep 999, all of the U-Net trains."""
+"""E2E-FT from Stable Diffusion 2: zeros beside the image's latents, and one step at the last timestep."""
 
 custom_imports = dict(imports=['mmdiffperc'])
 

@@ -13,7 +13,7 @@ optim_wrapper = dict(
     accumulative_counts=accumulative_counts,
 )
 param_scheduler = [
-    dict(type='LinearLR', start_factor=0.0, begin=0, end=warmup, by_epoch=False),
+    dict(type='LinearLR', start_factor=1e-6, begin=0, end=warmup, by_epoch=False),
     dict(
         type='ExponentialLR',
         gamma=0.01 ** (1 / (max_iters - warmup)),

@@ -1,6 +1,5 @@
 """A text-to-image diffusion model as a backbone."""
 
-import inspect
 from typing import Literal
 
 import torch
@@ -22,7 +21,6 @@ from mmdiffperc.models.config_checks import (
     TimeIds,
     Timesteps,
     check_extra_latents,
-    check_given,
     check_out_strides,
     check_refine_steps,
     check_text_encoder,
@@ -35,7 +33,7 @@ from mmdiffperc.models.layers.latent_noise import LatentNoise, NoiseKind
 from mmdiffperc.models.layers.recorder import Recorder
 from mmdiffperc.models.layers.unet_inputs import UNetInputs
 from mmdiffperc.models.layers.untapped import remove_untapped
-from mmdiffperc.models.prompts.base_prompts import CATEGORY, BasePrompts, split_inputs
+from mmdiffperc.models.prompts.base_prompts import CATEGORY, build_prompts, split_inputs
 from mmdiffperc.registry import MODELS
 from mmdiffperc.validation import NonNegativeInt, PositiveFloat, Strides, validated
 from mmdiffperc.weights.architectures import TOKENIZERS, build_unet, text_parts
@@ -183,7 +181,15 @@ class DiffusionUNet(BaseModule):
         different = dict.fromkeys(tap for group in self.taps for tap in group)
         last = f'up_blocks.{len(self.unet.up_blocks) - 1}'
         self.num_refine_steps = check_refine_steps(num_refine_steps, last, [tap.name for tap in different])
-        self.prompts = self._build_prompts(prompts or EMPTY_PROMPT)
+        prompts = prompts or EMPTY_PROMPT
+        check_text_encoder(prompts, init_cfg)
+        self.prompts = build_prompts(
+            prompts,
+            arch=arch,
+            embed_dims=self.unet.config.cross_attention_dim,
+            num_refine_steps=num_refine_steps,
+            pooled_dims=pooled_width(self.unet.config),
+        )
         if num_refine_steps == 1:
             remove_untapped(self.unet, different)
         if resize_skips:
@@ -211,28 +217,6 @@ class DiffusionUNet(BaseModule):
             tap.attach(self.unet, self.recorder)
         self.register_load_state_dict_pre_hook(complete_autoencoder)
         COMPLETENESS.attach(self)
-
-    def _build_prompts(self, config: dict) -> BasePrompts:
-        with MODELS.switch_scope_and_registry(None) as registry:
-            kind = config['type'] if isinstance(config['type'], type) else registry.get(config['type'])
-        if not (isinstance(kind, type) and issubclass(kind, BasePrompts)):
-            raise ValueError(f'prompts.type={config["type"]!r}: expected a registered class derived from BasePrompts')
-        known = dict(
-            arch=self.arch,
-            embed_dims=self.unet.config.cross_attention_dim,
-            num_refine_steps=self.num_refine_steps,
-            pooled_dims=pooled_width(self.unet.config),
-        )
-        if known['pooled_dims'] and kind.embed_pooled is BasePrompts.embed_pooled:
-            raise ValueError(
-                f'prompts.type={config["type"]!r}: the U-Net of this arch needs pooled embeddings of width '
-                f'{known["pooled_dims"]}. Add the method embed_pooled to the class, see BasePrompts, or choose other '
-                'prompts'
-            )
-        known = {name: known[name] for name in inspect.signature(kind).parameters if name in known}
-        check_given(config, known)
-        check_text_encoder(config, self.init_cfg)
-        return MODELS.build(config, default_args=known)
 
     def _select_taps(self, out_indices, taps) -> tuple[tuple[Tap, ...], ...]:
         """Return the taps of each feature, which are concatenated."""

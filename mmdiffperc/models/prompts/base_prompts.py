@@ -1,5 +1,6 @@
 """What all kinds of prompts have in common."""
 
+import inspect
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -74,6 +75,35 @@ class BasePrompts(nn.Module):
 
         The arguments are those of :meth:`forward`.
         """
+
+
+def build_prompts(config: dict, **known) -> BasePrompts:
+    """Build the prompts of a backbone.
+
+    Args:
+        config (dict): Their config.
+        **known: ``arch``, ``embed_dims``, ``num_refine_steps`` and ``pooled_dims`` of the backbone, of which the class
+            gets those that it takes.
+
+    Raises:
+        ValueError: The type is not a registered class derived from ``BasePrompts``; or it makes no pooled embeddings,
+            which the U-Net needs; or the config has another value than the backbone.
+    """
+    name = config['type']
+    with MODELS.switch_scope_and_registry(None) as registry:
+        kind = name if isinstance(name, type) else registry.get(name)
+    if not (isinstance(kind, type) and issubclass(kind, BasePrompts)):
+        raise ValueError(f'prompts.type={name!r}: expected a registered class derived from BasePrompts')
+    if known['pooled_dims'] and kind.embed_pooled is BasePrompts.embed_pooled:
+        raise ValueError(
+            f'prompts.type={name!r}: the U-Net of this arch needs pooled embeddings of width {known["pooled_dims"]}. '
+            'Add the method embed_pooled to the class, see BasePrompts, or choose other prompts'
+        )
+    known = {argument: value for argument, value in known.items() if argument in inspect.signature(kind).parameters}
+    for argument, wanted in known.items():
+        if (given := config.get(argument, wanted)) != wanted:
+            raise ValueError(f'{name} has {argument}={given!r}, but the backbone has {wanted!r}: leave {argument} out')
+    return MODELS.build(config, default_args=known)
 
 
 def check_pooled(pooled: str | None, pooled_dims: int | None):

@@ -1,6 +1,7 @@
 """Equal to the same call of diffusers' own U-Net."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -135,9 +136,12 @@ def test_inputs_have_no_default(arch_with, changes, words):
         DiffusionNetworks.build(arch)
 
 
-def test_a_generator_cannot_be_sdxl(archs):
+def test_a_generator_cannot_be_sdxl(tmp_path):
+    """It is refused before anything is built: here, a text encoder is missing."""
+    arch = write_arch(tmp_path, 'sdxl')
+    shutil.rmtree(tmp_path / 'text_encoder')
     with pytest.raises(ValueError, match="addition_embed_type='text_time'.*generator"):
-        DiffusionNetworks.build(archs['sdxl'])
+        DiffusionNetworks.build(arch)
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ import pytest
 from kitti import main
 from mmengine.registry import init_default_scope
 
+from mmdiffperc.generative import ListedTargetDataset
 from mmdiffperc.seg.depth.kitti_depth_dataset import KITTIDepthDataset
 
 TRAIN, TEST, WITHOUT_DEPTH = (f'2011_09_26_drive_{number}_sync' for number in ('0001', '0002', '0117'))
@@ -52,6 +53,19 @@ def test_data_set_reads_what_is_written(tmp_path, arguments, capsys):
         assert frame['img'].shape == (6, 9, 3) and (frame['img'] == 77).all()
         assert frame['gt_depth_map'].shape == (6, 9) and (frame['gt_depth_map'] == metres).all()
     assert not (tmp_path / 'out/images' / image_of(WITHOUT_DEPTH)).exists()
+
+
+def test_the_data_set_of_generative_models_reads_it_too(tmp_path, arguments):
+    assert main(arguments) == 0
+    init_default_scope('mmseg')
+    dataset = ListedTargetDataset(
+        ann_file='test.txt',
+        data_root=str(tmp_path / 'out'),
+        data_prefix=dict(img_path='images', target_path='annotations'),
+        pipeline=[dict(type='LoadImageFromFile'), dict(type='LoadPublishedTarget', format='kitti_depth')],
+    )
+    (frame,) = dataset
+    assert frame['img'].shape == (6, 9, 3) and (frame['gt_target'] == 30).all() and frame['gt_valid'].all()
 
 
 def test_continues(tmp_path, arguments, capsys):

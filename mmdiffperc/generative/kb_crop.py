@@ -1,17 +1,16 @@
-"""Data transforms for depth."""
+"""The crop of KITTI's benchmark, a transform that needs no host."""
 
 import numpy as np
-from mmcv.transforms import BaseTransform
-from mmseg.registry import TRANSFORMS
 
 from mmdiffperc.evaluation.depth import BENCHMARK_SIZE, benchmark_crop
+from mmdiffperc.registry import TRANSFORMS
 from mmdiffperc.validation import Listed, Size2d, validated
 
 
 @TRANSFORMS.register_module()
 @validated
-class KBCrop(BaseTransform):
-    """Crop image and depth map to the size of the KITTI benchmark: bottom rows, middle columns.
+class KBCrop:
+    """Crop the image and its maps to the size of the KITTI benchmark: bottom rows, middle columns.
 
     KITTI's images vary from 370 x 1224 to 376 x 1242 pixels; BTS, VPD and MetaPrompts train and evaluate on a crop of
     352 x 1216. The crop replaces the original image, so predictions and truth have its size.
@@ -31,7 +30,7 @@ class KBCrop(BaseTransform):
         self.size = tuple(size)
         self.keys = keys
 
-    def transform(self, results: dict) -> dict:
+    def __call__(self, results: dict) -> dict:
         """Crop the image and the maps."""
         for key in self.keys or ('img', *results.get('seg_fields', [])):
             results[key] = self._crop(results[key], results.get('img_path'))

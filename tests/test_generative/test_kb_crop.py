@@ -3,8 +3,6 @@ import pytest
 from depth_frames import frame, transform
 from mmengine.registry import init_default_scope
 
-import mmdiffperc.seg.depth.kb_crop  # noqa: F401
-
 
 @pytest.fixture(autouse=True)
 def scope():
