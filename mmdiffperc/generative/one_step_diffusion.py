@@ -116,8 +116,8 @@ class OneStepDiffusion(TargetGenerator):
     Raises:
         ValueError: Several steps without ``target_input``; an ensemble of equal predictions; a tile that is not larger
             than the overlap; a reconstruction without a task embedding; ``epsilon`` at a timestep without signal; a
-            trained decoder with losses on latents only; two losses of one name; a short prompt with captions; a U-Net with
-            other inputs; ``networks`` with ``lora`` or ``with_cp``.
+            trained decoder with losses on latents only; two losses of one name; a short prompt with captions; a U-Net
+            with other inputs; ``networks`` with ``lora`` or ``with_cp``.
     """
 
     def __init__(
