@@ -3,8 +3,8 @@
     python tools/import_published.py WEIGHTS --out-file CONFIG
     python tools/predict.py CONFIG WEIGHTS INPUT... --out PREDICTIONS
 
-WEIGHTS is a local copy of a published model, such as the FOLDER of `hf download prs-eth/marigold-depth-v1-1 --local-dir
-FOLDER`, or a folder that export_marigold.py wrote. The configs in configs/one_step/published need no such folder.
+WEIGHTS is a local copy of a published model, which "hf download prs-eth/marigold-depth-v1-1 --local-dir FOLDER" makes,
+or a folder that export_marigold.py wrote. The configs in configs/one_step/published need no such folder.
 """
 
 import sys

@@ -2,4 +2,5 @@
 
 _base_ = './e2e-ft_sd2_1xb2-320k_hypersim-vkitti-normals.py'
 
-model = dict(init_cfg=dict(checkpoint='GonzaloMG/marigold-normals'))
+# The weights draw normals with these axes.
+model = dict(target_axes='E2E-FT', init_cfg=dict(checkpoint='GonzaloMG/marigold-normals'))

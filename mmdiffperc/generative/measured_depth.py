@@ -17,7 +17,8 @@ MILLIMETRES = 0.001
 class MeasuredDepth:
     """A folder with the measured depth of each image, or the depth that another model predicted for it.
 
-    The file of an image is ``NAME.npz``, ``NAME.npy`` or ``NAME.png``. Pixels without a measurement are 0 or NaN.
+    The file of an image is ``NAME.npz``, ``NAME.npy`` or ``NAME.png``, and the file of the first frame of a video is
+    ``NAME/000000.npz``. Pixels without a measurement are 0 or NaN.
 
     Args:
         folder (Path): The folder.

@@ -65,8 +65,9 @@ class OneStepDiffusion(TargetGenerator):
       ``reconstruction_weight=1``, ``sample_latents=True``, and ``losses=[dict(type='LatentLoss')]``.
     - `Marigold <https://arxiv.org/abs/2312.02145>`_, for prediction: ``target_input='noise'`` and several steps.
 
-    ``arch`` builds, ``init_cfg`` loads; a checkpoint holds everything that testing needs. For folders of published
-    models, :func:`.published_settings` returns the arguments. A U-Net of Stable Diffusion
+    For folders of published models, :func:`.published_settings` returns the arguments.
+
+    ``arch`` builds, ``init_cfg`` loads; a checkpoint holds everything that testing needs. A U-Net of Stable Diffusion
     gets the additional inputs while it is loaded, see :func:`.plain_inputs`.
 
     Args:
@@ -100,7 +101,7 @@ class OneStepDiffusion(TargetGenerator):
         num_tokens (int): Length of the empty prompt: 77, or 2 as in diffusers' Marigold. Defaults to 77.
         task_embedding (Sequence[float], optional): Two numbers for the task. Their sines and cosines are embedded, as
             in Lotus.
-        reconstruction_weight (float): Weight of a second loss in training: with the task (0, 1), the U-Net shall
+        reconstruction_weight (float): Weight of a second loss in training: with the task (0, 1), the U-Net should
             return the latents of the image. 0 switches it off. Defaults to 0.
         halve_bias (bool): See :func:`.plain_inputs`. Defaults to False.
         lora (dict, optional): Train an adapter instead of the U-Net: ``attention='all'`` (default) or ``'self'``, rank
@@ -115,8 +116,8 @@ class OneStepDiffusion(TargetGenerator):
     Raises:
         ValueError: Several steps without ``target_input``; an ensemble of equal predictions; a tile that is not larger
             than the overlap; a reconstruction without a task embedding; ``epsilon`` at a timestep without signal; a
-            trained decoder with losses on latents only; two losses of one name; a U-Net with other inputs;
-            ``networks`` with ``lora`` or ``with_cp``.
+            trained decoder with losses on latents only; two losses of one name; a short prompt with captions; a U-Net
+            with other inputs; ``networks`` with ``lora`` or ``with_cp``.
     """
 
     def __init__(
@@ -319,20 +320,18 @@ class OneStepDiffusion(TargetGenerator):
         return predict(images, latents=latents, processing_res=self.processing_res)
 
     def _estimate_in_tiles(self, predict, images):
-        if not self.codec.is_relative:
-            maps = predict_in_tiles(
-                images, lambda tile, _: predict(tile, processing_res=0), self.tile_size, self.tile_overlap
-            )
-            return self.codec.clip(maps)
+        whole = None
+        if self.codec.is_relative:
+            whole = predict(images, processing_res=self.processing_res or self.tile_size)
 
-        whole = predict(images, processing_res=self.processing_res or self.tile_size)
-        valid = torch.ones_like(whole, dtype=torch.bool)
+        def predict_tile(tile, place):
+            maps = predict(tile, processing_res=0)
+            if whole is None:
+                return maps
+            everywhere = torch.ones_like(maps, dtype=torch.bool)
+            return align(maps, whole[..., *place], everywhere, 'least_squares')[0]
 
-        def predict_aligned(tile, place):
-            maps, seen = predict(tile, processing_res=0), (..., *place)
-            return align(maps, whole[seen], valid[seen], 'least_squares')[0]
-
-        return self.codec.clip(predict_in_tiles(images, predict_aligned, self.tile_size, self.tile_overlap))
+        return self.codec.clip(predict_in_tiles(images, predict_tile, self.tile_size, self.tile_overlap))
 
     def _estimate(self, images, captions, num_steps, ensemble_size, seed, processing_res, latents=None):
         size = images.shape[-2:]

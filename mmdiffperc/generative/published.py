@@ -45,7 +45,7 @@ def published_settings(folder: str | Path, modality: Modality | None = None) -> 
         folder (str | Path): A diffusers folder with ``unet``, ``vae``, ``text_encoder``, ``tokenizer`` and
             ``scheduler``.
         modality (str, optional): ``'depth'``, ``'disparity'`` or ``'normals'``. Default: what ``model_index.json`` or
-            else the name of the folder says.
+            else the path of the folder says.
 
     Raises:
         ValueError: The folder holds another model, such as Marigold's intrinsic decomposition, or another modality, or
@@ -124,7 +124,8 @@ def _modality(folder: Path, index: Mapping, wanted: Modality | None) -> Modality
     found = modality_of(index)
     if wanted and found and wanted != found:
         raise ValueError(f'{folder / INDEX} describes a model of {found}, but modality={wanted!r}: take another folder')
-    named = (modality for modality, name in _NAMES.items() if name in str(folder.resolve()).lower())
+    parts = reversed(folder.resolve().parts)  # in the hub's cache, the repository comes before the snapshot
+    named = (modality for part in parts for modality, name in _NAMES.items() if name in part.lower())
     if modality := found or wanted or next(named, None):
         return modality
     raise ValueError(f'{folder} does not tell what it predicts: set modality to one of {", ".join(_NAMES)}')

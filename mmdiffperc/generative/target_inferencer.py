@@ -85,11 +85,11 @@ class TargetInferencer(ImageInferencer):
         show_progress (bool): Whether to show a progress bar. Defaults to True.
         size (int, optional): Length of the shorter side in the model, in pixels. Default: the scale of ``Resize`` in
             the test pipeline; without it, images keep their size.
+        caption_model (str | Path, optional): An image-to-text model, which captions the images that have no caption,
+            see :class:`.ImageCaptioner`. Default: none.
         processing_res (int, optional): Replaces ``processing_res`` of a :class:`.OneStepDiffusion`, and the ``Resize``
             in the test pipeline.
         tile_size (int, optional): Replaces ``tile_size`` of a :class:`.OneStepDiffusion`.
-        caption_model (str | Path, optional): An image-to-text model, which captions the images that have no caption,
-            see :class:`.ImageCaptioner`. Default: none.
 
     Raises:
         FileNotFoundError: There is no such file.
@@ -121,9 +121,9 @@ class TargetInferencer(ImageInferencer):
         dtype: str = 'float32',
         show_progress: bool = True,
         size: int | None = None,
+        caption_model: str | Path | None = None,
         processing_res: int | None = None,
         tile_size: int | None = None,
-        caption_model: str | Path | None = None,
     ):
         if size is not None and size < 1:
             raise ValueError(f'size={size}: expected a positive number of pixels')
@@ -262,8 +262,9 @@ class TargetInferencer(ImageInferencer):
 
     def _fit(self, measured: MeasuredDepth, prediction: dict, frame: Frame) -> dict:
         """Convert depth to metres, if the measured depth of the image determines how."""
+        stem = f'{frame.source.stem}/{frame.index:06}' if frame.source.is_video else frame.source.stem
         try:
-            fit = measured.fit(prediction['target'], prediction['kind'], frame.source.stem)
+            fit = measured.fit(prediction['target'], prediction['kind'], stem)
         except AlignmentError as error:
             message = f'{frame.source.name} stays relative: {error} (fit_depth={measured.folder})'
             print_log(message, logger='current', level=logging.WARNING)

@@ -143,6 +143,8 @@ def test_axes_of_normals(tmp_path, changes, axes):
 def test_modality(tmp_path):
     folder = write_configs(tmp_path / 'lotus-disparity', **LOTUS_D)
     assert 'target_transform' not in published_settings(folder, 'depth')
+    snapshot = write_configs(tmp_path / 'normals/models--lotus-depth-d/snapshots/abc', **LOTUS_D)
+    assert published_settings(snapshot)['target_mode'] == 'F'  # as the nearest folder says
     with pytest.raises(ValueError, match='modality'):
         published_settings(folder.rename(tmp_path / 'lotus'))
     with pytest.raises(ValueError, match='depth.*normals'):
