@@ -99,7 +99,7 @@ class DeterministicDiffusion(TargetGenerator):
 
     @property
     def adjustable(self) -> tuple[str, ...]:
-        """The number of steps, unless there is a single pass; see :attr:`.TargetGenerator.adjustable`."""
+        """The number of steps, unless there is a single pass; see :class:`.TargetGenerator`."""
         return () if self.process.sampler == 'one_pass' else ('num_steps',)
 
     def timesteps(self, num_steps: int | None = None) -> list[int]:

@@ -215,7 +215,7 @@ class OneStepDiffusion(TargetGenerator):
 
     @property
     def adjustable(self) -> tuple[str, ...]:
-        """What noise or samples of latents make adjustable; see :attr:`.TargetGenerator.adjustable`."""
+        """Ensemble and seed, if noise or samples enter, and steps, if it is noise; see :class:`.TargetGenerator`."""
         if self.process.target_input == 'noise':
             return 'num_steps', 'ensemble_size', 'seed'
         return ('ensemble_size', 'seed') if self.sample_latents else ()

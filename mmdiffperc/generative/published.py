@@ -141,7 +141,7 @@ def _normals(name: str, index: Mapping) -> dict:
 
 
 def check_modality(weights: Path, target_mode: str):
-    """Raise ``ValueError`` if a model of normals shall predict depth, or the other way round.
+    """Raise ``ValueError`` if the weights of a model of normals are loaded for depth, or the other way round.
 
     Args:
         weights (Path): A file of the U-Net. The folder of its folder may hold ``model_index.json``.
