@@ -19,7 +19,7 @@ from mmengine.registry import (
 from pages import ROOT, quotes, run_snippet, says, write_config
 from PIL import Image
 
-from mmdiffperc.generative.normals_from_depth import Intrinsics
+from mmdiffperc.generative.data.normals_from_depth import Intrinsics
 from mmdiffperc.models import DiffusionUNet
 from mmdiffperc.models.config_checks import InitCfg
 from mmdiffperc.validation import Validator

@@ -7,7 +7,7 @@ import numpy as np
 
 from mmdiffperc.evaluation.alignment import DepthFit, fit_depth
 
-from .target_files import SUFFIXES, decode_target
+from .data.target_files import SUFFIXES, decode_target
 
 METHODS = dict(metric='least_squares', affine='least_squares', disparity='least_squares_disparity')  # by kind
 MILLIMETRES = 0.001

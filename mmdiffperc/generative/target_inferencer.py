@@ -28,11 +28,11 @@ from mmdiffperc.registry import MODELS
 from mmdiffperc.weights.lora import share_weights
 
 from .captions import MISSING, read_captions
+from .data.target_files import ARRAY_NAME, decode_target
 from .diffusion_networks import DiffusionNetworks
 from .image_captioner import ImageCaptioner
 from .measured_depth import MILLIMETRES, MeasuredDepth
 from .target_codec import TargetCodec
-from .target_files import ARRAY_NAME, decode_target
 from .target_generator import TargetGenerator
 
 # The shorter side is resized to a fixed length, so time and memory grow with the ratio. Wide panoramas stay below it.

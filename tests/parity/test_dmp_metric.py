@@ -10,7 +10,7 @@ import torch
 from mmengine.structures import BaseDataElement, PixelData
 
 from mmdiffperc.generative import ColouredSegMetric, DepthMapMetric, ImageErrorMetric, NormalMapMetric
-from mmdiffperc.generative.coloured_segmentation import BEDROOM_CLASSES, colours_to_classes, resolve_palette
+from mmdiffperc.generative.evaluation.coloured_segmentation import BEDROOM_CLASSES, colours_to_classes, resolve_palette
 from mmdiffperc.inference.writers import encode_npz, encode_png
 
 from .detweights import make_depth_pair, make_input, make_mask

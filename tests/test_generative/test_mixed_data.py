@@ -9,7 +9,7 @@ from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
 
-from mmdiffperc.generative.published_targets import encode_normals
+from mmdiffperc.generative.data.published_targets import encode_normals
 from mmdiffperc.inference.writers import encode_png
 
 BASES = Path(__file__).parents[2] / 'configs/_base_/datasets'

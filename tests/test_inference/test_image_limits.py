@@ -5,7 +5,7 @@ import cv2
 import numpy as np
 import pytest
 
-from mmdiffperc.generative.target_files import decode_target
+from mmdiffperc.generative.data.target_files import decode_target
 from mmdiffperc.inference.image_files import read_image
 from mmdiffperc.inference.image_limits import MOST_PIXELS, check_pixels
 

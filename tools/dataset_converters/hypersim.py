@@ -31,8 +31,8 @@ from resumable import require_files, write_folder
 
 from mmdiffperc.command_line import add_shared, existing_file, one_line_errors, tool_parser
 from mmdiffperc.files import quoted, spread
-from mmdiffperc.generative.normals_from_depth import fitting_axes
-from mmdiffperc.generative.published_targets import (
+from mmdiffperc.generative.data.normals_from_depth import fitting_axes
+from mmdiffperc.generative.data.published_targets import (
     MILLIMETRE,
     encode_normals,
     hypersim_camera,

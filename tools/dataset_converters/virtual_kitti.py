@@ -25,7 +25,7 @@ from typing import NamedTuple
 from resumable import link_or_copy, require_files, write_folder
 
 from mmdiffperc.command_line import add_shared, one_line_errors, tool_parser
-from mmdiffperc.generative.published_targets import encode_normals, virtual_kitti_normals
+from mmdiffperc.generative.data.published_targets import encode_normals, virtual_kitti_normals
 from mmdiffperc.nearest import what_is_there
 
 SCENES = ('Scene01', 'Scene02', 'Scene06', 'Scene18', 'Scene20')

@@ -6,7 +6,7 @@ from mmengine import fileio
 from mmseg.datasets import BaseSegDataset
 from mmseg.registry import DATASETS
 
-from mmdiffperc.generative.listed_targets import parse_split
+from mmdiffperc.generative.data.listed_targets import parse_split
 from mmdiffperc.validation import validated
 
 DEFAULT_PREFIX = dict(img_path='images', depth_map_path='annotations')

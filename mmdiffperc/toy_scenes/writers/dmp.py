@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from mmdiffperc.generative.coloured_segmentation import classes_to_colours
-from mmdiffperc.generative.target_stores import lmdb_errors, new_database, put
+from mmdiffperc.generative.data.target_stores import lmdb_errors, new_database, put
+from mmdiffperc.generative.evaluation.coloured_segmentation import classes_to_colours
 from mmdiffperc.inference.metadata import METADATA, metadata_line
 from mmdiffperc.inference.writers import encode_npz, encode_png
 from mmdiffperc.toy_scenes.vocabulary import TOY_PALETTE

@@ -17,13 +17,13 @@ from generation import PALETTES, check_settings, in_batches
 
 from mmdiffperc.command_line import add_shared, one_line_errors, tool_parser
 from mmdiffperc.files import write_whole
-from mmdiffperc.generative.coloured_segmentation import (
+from mmdiffperc.generative.data.target_files import decode_target
+from mmdiffperc.generative.evaluation.coloured_segmentation import (
     BEDROOM_CLASSES,
     classes_to_colours,
     colours_to_classes,
     resolve_palette,
 )
-from mmdiffperc.generative.target_files import decode_target
 from mmdiffperc.inference import TolerantReader
 from mmdiffperc.inference.metadata import visible_files
 from mmdiffperc.inference.writers import encode_png

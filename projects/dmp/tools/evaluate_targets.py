@@ -33,9 +33,9 @@ from mmdiffperc.command_line import add_shared, bounded, one_line_errors, positi
 from mmdiffperc.evaluation.masks import class_measures, confusion_matrix
 from mmdiffperc.files import write_whole
 from mmdiffperc.generative import DepthMapMetric, ImageErrorMetric, NormalMapMetric
-from mmdiffperc.generative.target_files import SUFFIXES, decode_target, to_rgb, to_unit_range
-from mmdiffperc.generative.target_stores import FolderTargets, find_keys, open_targets
-from mmdiffperc.generative.target_transforms import to_channels_first
+from mmdiffperc.generative.data.target_files import SUFFIXES, decode_target, to_rgb, to_unit_range
+from mmdiffperc.generative.data.target_stores import FolderTargets, find_keys, open_targets
+from mmdiffperc.generative.data.target_transforms import to_channels_first
 from mmdiffperc.inference.metadata import visible_files
 from mmdiffperc.inference.writers import encode_json
 

@@ -17,8 +17,8 @@ from tqdm import tqdm
 
 from mmdiffperc.command_line import add_shared, one_line_errors, tool_parser
 from mmdiffperc.files import whole_folder
-from mmdiffperc.generative.target_files import decode_target
-from mmdiffperc.generative.target_stores import (
+from mmdiffperc.generative.data.target_files import decode_target
+from mmdiffperc.generative.data.target_stores import (
     FolderTargets,
     check_unique,
     find_keys,

@@ -12,7 +12,7 @@ from generation import model_errors
 from PIL import Image
 from transformers import pipeline
 
-from mmdiffperc.generative.coloured_segmentation import classes_to_colours, resolve_palette
+from mmdiffperc.generative.evaluation.coloured_segmentation import classes_to_colours, resolve_palette
 from mmdiffperc.inference import build_inferencer
 
 MARIGOLD = {
@@ -119,7 +119,7 @@ class Segmentor:
     Args:
         config (str): Config file of the model.
         weights (str): Checkpoint of the model.
-        palette (str): See :func:`mmdiffperc.generative.coloured_segmentation.resolve_palette`.
+        palette (str): See :func:`mmdiffperc.generative.evaluation.coloured_segmentation.resolve_palette`.
         device (str): Device to compute on.
     """
 

@@ -23,7 +23,7 @@ from mmengine.registry import (
 
 from mmdiffperc.engine import CheckFiniteHook, RandomStateHook
 from mmdiffperc.generative import SaveLoRAHook
-from mmdiffperc.generative.coloured_segmentation import BEDROOM_CLASSES
+from mmdiffperc.generative.evaluation.coloured_segmentation import BEDROOM_CLASSES
 from mmdiffperc.generative.target_inferencer import resized_side
 from mmdiffperc.toy_scenes.vocabulary import TOY_PALETTE
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from mmdiffperc.generative.target_stores import new_database, put
+from mmdiffperc.generative.data.target_stores import new_database, put
 from mmdiffperc.inference.writers import encode_npz, encode_png
 
 

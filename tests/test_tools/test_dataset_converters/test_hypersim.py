@@ -11,7 +11,7 @@ from mmengine.registry import init_default_scope
 
 from mmdiffperc.evaluation.normals import angles_between
 from mmdiffperc.generative import ListedTargetDataset
-from mmdiffperc.generative.published_targets import hypersim_camera
+from mmdiffperc.generative.data.published_targets import hypersim_camera
 from mmdiffperc.toy_scenes.render import render
 from mmdiffperc.toy_scenes.writers import make_sample
 

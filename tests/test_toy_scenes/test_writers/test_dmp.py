@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from mmdiffperc.generative import ColouredSegMetric, DepthMapMetric, LoadTarget, NormalMapMetric
-from mmdiffperc.generative.target_stores import LmdbTargets
-from mmdiffperc.generative.target_transforms import to_channels_first
+from mmdiffperc.generative.data.target_stores import LmdbTargets
+from mmdiffperc.generative.data.target_transforms import to_channels_first
 from mmdiffperc.toy_scenes import TOY_PALETTE
 from mmdiffperc.toy_scenes.vocabulary import IGNORED
 from mmdiffperc.toy_scenes.writers import DatasetSpec, make_sample, write_dataset

@@ -4,8 +4,8 @@ import convert_colours
 import numpy as np
 import pytest
 
-from mmdiffperc.generative.coloured_segmentation import resolve_palette
-from mmdiffperc.generative.target_files import decode_target
+from mmdiffperc.generative.data.target_files import decode_target
+from mmdiffperc.generative.evaluation.coloured_segmentation import resolve_palette
 from mmdiffperc.inference.writers import encode_png
 
 

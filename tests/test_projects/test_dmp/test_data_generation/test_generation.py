@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from mmdiffperc.command_line import tool_parser
-from mmdiffperc.generative.target_stores import new_database, put
+from mmdiffperc.generative.data.target_stores import new_database, put
 from mmdiffperc.inference.writers import encode_png
 
 

@@ -10,8 +10,8 @@ import target_predictors
 import torch
 from mmengine.config import Config
 
-from mmdiffperc.generative.target_files import decode_target
-from mmdiffperc.generative.target_stores import FolderTargets, new_database, open_targets, put
+from mmdiffperc.generative.data.target_files import decode_target
+from mmdiffperc.generative.data.target_stores import FolderTargets, new_database, open_targets, put
 
 CONFIG = Path(__file__).parents[4] / 'projects/dmp/configs/dmp_sd1-4_1xb8-50k_bedroom-segmentation-512x512.py'
 SIZES = dict(a=(32, 48), b=(32, 48), c=(40, 32))
@@ -159,7 +159,7 @@ def test_segmentation_by_mmseg(tmp_path, images):
     shutil.rmtree(tmp_path / 'segmentation')
     assert main(arguments) == 0
 
-    from mmdiffperc.generative.coloured_segmentation import resolve_palette
+    from mmdiffperc.generative.evaluation.coloured_segmentation import resolve_palette
 
     evaluated = Config.fromfile(CONFIG).val_evaluator.palette
     assert make_targets.parse_args(arguments).palette == evaluated

@@ -6,7 +6,7 @@ import pytest
 from full_disk import full_disk
 
 from mmdiffperc.generative import ImageTargetDataset
-from mmdiffperc.generative.target_stores import open_targets
+from mmdiffperc.generative.data.target_stores import open_targets
 from mmdiffperc.inference.metadata import metadata_line
 from mmdiffperc.inference.writers import encode_npz
 

@@ -6,7 +6,7 @@ import torch
 from mmengine.registry import init_default_scope
 
 from mmdiffperc.generative import ColouredSegMetric
-from mmdiffperc.generative.coloured_segmentation import (
+from mmdiffperc.generative.evaluation.coloured_segmentation import (
     BEDROOM_CLASSES,
     classes_to_colours,
     colours_to_classes,

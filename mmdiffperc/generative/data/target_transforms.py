@@ -9,12 +9,12 @@ from mmengine.structures import BaseDataElement, PixelData
 from pydantic import Field
 from torch.utils.data import get_worker_info
 
+from mmdiffperc.generative.normal_axes import Axes, to_inside
+from mmdiffperc.generative.target_codec import CHANNELS, TargetMode
 from mmdiffperc.registry import TRANSFORMS
 from mmdiffperc.validation import Expected, FiniteFloat, Listed, PositiveFloat, validated
 
-from .normal_axes import Axes, to_inside
 from .target_checks import doubts_of_depth, doubts_of_normals
-from .target_codec import CHANNELS, TargetMode
 from .target_files import decode_target, to_rgb, to_signed_range, to_unit_range
 from .target_stores import open_targets
 

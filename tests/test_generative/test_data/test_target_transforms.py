@@ -11,9 +11,9 @@ import torch
 from mmengine.registry import TRANSFORMS, init_default_scope
 
 from mmdiffperc.generative import DeterministicDiffusion, LoadTarget, PackTargetInputs
+from mmdiffperc.generative.data.target_stores import new_database, put
 from mmdiffperc.generative.normal_axes import AXES as AXES_BY_NAME
 from mmdiffperc.generative.normal_axes import to_inside
-from mmdiffperc.generative.target_stores import new_database, put
 from mmdiffperc.inference.writers import encode_npz, encode_png
 from mmdiffperc.toy_scenes.render import render
 from mmdiffperc.toy_scenes.writers import make_sample

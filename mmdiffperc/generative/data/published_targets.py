@@ -11,11 +11,11 @@ from typing import Literal
 
 import numpy as np
 
+from mmdiffperc.generative.normal_axes import to_inside
 from mmdiffperc.inference.writers import encode_png
 from mmdiffperc.registry import TRANSFORMS
 from mmdiffperc.validation import validated
 
-from .normal_axes import to_inside
 from .normals_from_depth import Intrinsics, face_camera, normals_from_depth, planar_depth
 from .target_files import MOST_BYTES, decode_target, to_signed_range
 from .target_transforms import Range, check_size, mask_of

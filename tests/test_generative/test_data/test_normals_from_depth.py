@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from mmdiffperc.evaluation.normals import angles_between
-from mmdiffperc.generative.normals_from_depth import (
+from mmdiffperc.generative.data.normals_from_depth import (
     Intrinsics,
     face_camera,
     fitting_axes,

@@ -18,10 +18,9 @@ from mmdiffperc.evaluation.arrays import to_numpy
 from mmdiffperc.evaluation.image_results import ImageResult, TablePath, counted, write_table
 from mmdiffperc.evaluation.images import errors, image_measures, mean_of_defined
 from mmdiffperc.files import quoted
+from mmdiffperc.generative.target_codec import stretch
 from mmdiffperc.registry import METRICS
 from mmdiffperc.validation import Expected, Listed, PositiveFloat, PositiveInt, PositiveOrInfinite, validated
-
-from .target_codec import stretch
 
 Measures = Annotated[Listed[str], Expected('a list of names of measures')]
 # Eight bits store mid-grey as 128 / 255, a normal of length 0.007.

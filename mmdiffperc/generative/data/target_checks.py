@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from .normal_axes import INSIDE, corrected_axes
+from mmdiffperc.generative.normal_axes import INSIDE, corrected_axes
+
 from .normals_from_depth import Intrinsics, fitting_axes
 
 LOWEST_MEDIAN, HIGHEST_MEDIAN = 0.01, 1000  # metres

@@ -9,8 +9,8 @@ from mmengine.runner import Runner
 from pages import ROOT, run_snippet, snippet
 
 from mmdiffperc.generative import FollowProtocol, ZeroShotDepthMetric
-from mmdiffperc.generative.protocols import DEPTH_PROTOCOLS, PROTOCOLS, DepthProtocol
-from mmdiffperc.generative.zero_shot import paper_table
+from mmdiffperc.generative.evaluation.protocols import DEPTH_PROTOCOLS, PROTOCOLS, DepthProtocol
+from mmdiffperc.generative.evaluation.zero_shot import paper_table
 from mmdiffperc.registry import METRICS, TRANSFORMS
 
 

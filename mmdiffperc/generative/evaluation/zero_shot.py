@@ -11,12 +11,12 @@ from torch.utils.data import DataLoader
 
 from mmdiffperc.evaluation.alignment import ALIGNMENTS
 from mmdiffperc.evaluation.depth import benchmark_crop
+from mmdiffperc.generative.data.target_transforms import to_channels_first
 from mmdiffperc.registry import LOOPS, METRICS, TRANSFORMS
 from mmdiffperc.validation import Expected, Listed, Text, validated
 
 from .protocols import DEPTH_PROTOCOLS, PROTOCOLS
 from .target_metrics import DepthMapMetric, Measures
-from .target_transforms import to_channels_first
 
 DataLoaders = Annotated[Listed[DataLoader | dict], Expected('a list of data loaders, one for each data set')]
 Evaluators = Annotated[

@@ -2,7 +2,7 @@ import pytest
 from mmengine.registry import DATASETS
 
 from mmdiffperc.generative import ListedTargetDataset
-from mmdiffperc.generative.listed_targets import parse_split
+from mmdiffperc.generative.data.listed_targets import parse_split
 
 
 def write(folder, *names):

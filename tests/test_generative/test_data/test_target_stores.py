@@ -5,8 +5,8 @@ import shutil
 import lmdb
 import pytest
 
-from mmdiffperc.generative import target_stores
-from mmdiffperc.generative.target_stores import FolderTargets, LmdbTargets, find_keys, open_targets
+from mmdiffperc.generative.data import target_stores
+from mmdiffperc.generative.data.target_stores import FolderTargets, LmdbTargets, find_keys, open_targets
 
 ENTRIES = {'a.png': b'first', 'scenes/ü.png': b'second', 'big.png': bytes(9000)}
 

@@ -10,7 +10,7 @@ from mmengine.registry import DATASETS, init_default_scope
 from torch.utils.data import DataLoader
 
 from mmdiffperc.generative import ImageTargetDataset
-from mmdiffperc.generative.target_stores import new_database, put
+from mmdiffperc.generative.data.target_stores import new_database, put
 from mmdiffperc.inference.metadata import metadata_line
 from mmdiffperc.inference.writers import encode_npz, encode_png
 from mmdiffperc.toy_scenes.writers import make_sample
@@ -242,7 +242,7 @@ def test_misspelt_prefix(prefix):
 
 def test_without_lmdb_only_databases_are_refused(tmp_path, toy_root, monkeypatch):
     folder = write_images(tmp_path / 'images', ['a.png'])
-    monkeypatch.setattr('mmdiffperc.generative.target_stores._environments', {})
+    monkeypatch.setattr('mmdiffperc.generative.data.target_stores._environments', {})
     monkeypatch.setitem(sys.modules, 'lmdb', None)
     ImageTargetDataset(dict(img_path=str(folder), target_path=str(folder)))
     with pytest.raises(ImportError, match=r"'mmdiffperc\[dmp\]'"):

@@ -14,7 +14,7 @@ from mmengine.registry import init_default_scope
 
 from mmdiffperc.evaluation.normals import angles_between
 from mmdiffperc.generative import ListedTargetDataset, LoadPublishedTarget
-from mmdiffperc.generative.published_targets import FORMATS
+from mmdiffperc.generative.data.published_targets import FORMATS
 from mmdiffperc.inference.writers import encode_png
 from mmdiffperc.toy_scenes.render import render
 from mmdiffperc.toy_scenes.writers import make_sample

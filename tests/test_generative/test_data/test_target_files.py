@@ -6,8 +6,8 @@ import cv2
 import numpy as np
 import pytest
 
-from mmdiffperc.generative import target_files
-from mmdiffperc.generative.target_files import decode_target
+from mmdiffperc.generative.data import target_files
+from mmdiffperc.generative.data.target_files import decode_target
 from mmdiffperc.inference.writers import encode_npz, encode_png
 
 
