@@ -22,9 +22,9 @@ def names_in(body: list[ast.stmt], prefix: str = '') -> set[str]:
     return names
 
 
-def test_thirty_questions():
+def test_every_question_has_another_answer():
     questions, places = zip(*ROWS, strict=True)
-    assert len(set(questions)) == len(set(places)) == 30
+    assert len(set(questions)) == len(set(places)) == len(ROWS) >= 30
 
 
 @pytest.mark.parametrize('place', [place for _, place in ROWS])
