@@ -107,7 +107,7 @@ class DeterministicDiffusion(TargetGenerator):
         return self.process.timesteps(self.num_steps if num_steps is None else num_steps)
 
     def loss(self, inputs: torch.Tensor, data_samples: Sequence[BaseDataElement]) -> dict[str, torch.Tensor]:
-        """Compute the loss of a batch, for each image at a random timestep; see :meth:`forward`.
+        """Compute the loss of a batch, for each image at a random timestep; see :meth:`.TargetGenerator.forward`.
 
         Invalid pixels do not enter it, see :func:`.targets_of`. A latent counts if all of its pixels are valid;
         ``skipped_images`` is the number of images without such a latent.

@@ -78,7 +78,7 @@ class OneStepDiffusion(TargetGenerator):
         target_transform (str, optional): See :class:`.TargetCodec`.
         target_axes (str): Axes of the normals that the decoder draws, see :class:`.TargetCodec`. Defaults to ``'RUB'``.
         full_z_range (bool): See :class:`.TargetCodec`. Defaults to True.
-        losses (Sequence[dict]): Losses of :mod:`mmdiffperc.generative.losses`, which are added.
+        losses (Sequence[dict]): Losses that are added, see :class:`.TargetLoss`.
         target_input (str, optional): What the U-Net sees beside the latents of the image: ``'zeros'`` or ``'noise'`` in
             place of the target's latents. Default: nothing.
         sample_latents (bool): Encode images to samples instead of modes. In prediction, samples are the same each time.
@@ -225,7 +225,7 @@ class OneStepDiffusion(TargetGenerator):
         return self.process.timesteps(self.num_steps if num_steps is None else num_steps)
 
     def loss(self, inputs: torch.Tensor, data_samples: Sequence[BaseDataElement]) -> dict[str, torch.Tensor]:
-        """Compute the losses of a batch; see :meth:`forward`.
+        """Compute the losses of a batch; see :meth:`.TargetGenerator.forward`.
 
         Invalid pixels do not enter them, see :func:`.targets_of`. ``skipped_images`` is the number of images without a
         valid pixel, or without a valid latent if all losses compare latents.
