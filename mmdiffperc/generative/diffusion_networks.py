@@ -128,9 +128,9 @@ def _check_inputs(arch, target_input: bool, task_input: bool):
     known = 'latents, a timestep and prompts' + ', latents of a target' * target_input + ', a task' * task_input
     if needed := unet_inputs(arch, target_input, task_input):
         raise ValueError(
-            f'arch={str(arch)!r} has a U-Net with {", ".join(needed.values())}; expected one that takes {known} only. '
-            'OneStepDiffusion serves other U-Nets: with target_input one with 8 channels, with task_embedding one for '
-            "several tasks. It does not serve Marigold's intrinsic decomposition (12 or 16 channels) and SDXL"
+            f'arch={str(arch)!r} has a U-Net with {", ".join(needed.values())}; a generator needs one that takes only '
+            f'{known}. OneStepDiffusion serves other U-Nets: with target_input one with 8 channels, with task_embedding '
+            "one for several tasks. It does not serve Marigold's intrinsic decomposition (12 or 16 channels) and SDXL"
         )
 
 

@@ -1,6 +1,8 @@
 """What runs in each of several processes: training and evaluation of a config, over gloo."""
 
+import gc
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -57,8 +59,21 @@ def _work(rank: int, world_size: int, folder: str, configs: dict[str, str]):
     distributed.destroy_process_group()
 
 
+def fork(work: Callable, number: int, *args):
+    """Run a function in so many copies of this process; the rank comes before the other arguments.
+
+    The copies must not collect what this process has left over: some of it waits for threads that a copy lacks.
+    """
+    gc.collect()
+    gc.freeze()
+    try:
+        start_processes(work, args=args, nprocs=number, start_method='fork')
+    finally:
+        gc.unfreeze()
+
+
 def run_processes(world_size: int, folder: Path, configs: dict[str, str]) -> dict[str, list[dict]]:
     """Run every config in so many processes; what each of them found, by the config's name."""
     folder.mkdir(exist_ok=True)
-    start_processes(_work, args=(world_size, str(folder), configs), nprocs=world_size, start_method='fork')
+    fork(_work, world_size, world_size, str(folder), configs)
     return {name: [load_file(folder / f'{name}-{rank}.pth') for rank in range(world_size)] for name in configs}

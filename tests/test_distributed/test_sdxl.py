@@ -6,10 +6,11 @@ import pytest
 import torch
 from mmengine.model import MMDistributedDataParallel, MMFullyShardedDataParallel
 from torch import distributed, nn
-from torch.multiprocessing import start_processes
 
 from mmdiffperc.compat.checkpoint import load_file
 from mmdiffperc.models import DiffusionUNet
+
+from .processes import fork
 
 WRAPPERS = dict(
     replicated=lambda model: MMDistributedDataParallel(model, broadcast_buffers=False),
@@ -58,7 +59,7 @@ def _train(rank, folder, arch):
 
 def test_replicas_and_shards_train_alike(archs, tmp_path):
     """Without ``find_unused_parameters``: replicas would fail in the second step."""
-    start_processes(_train, args=(str(tmp_path), archs['sdxl']), nprocs=len(SENTENCES), start_method='fork')
+    fork(_train, len(SENTENCES), str(tmp_path), archs['sdxl'])
     for rank in range(len(SENTENCES)):
         losses = load_file(tmp_path / f'{rank}.pth')
         assert losses['sharded'] == pytest.approx(losses['replicated'], rel=1e-5)

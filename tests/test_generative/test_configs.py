@@ -24,7 +24,7 @@ CONFIGS = Path(__file__).parents[2] / 'configs' / 'one_step'
 NAMES = sorted(path.stem for path in CONFIGS.glob('*.py'))
 E2E_FT = 'e2e-ft_sd2_1xb2-320k_hypersim-vkitti-{}'
 LOTUS = 'lotus-d_sd2-base_8xb16-20k_hypersim-vkitti-{}'
-TOY = 'e2e-ft_tiny-sd_1xb8-600_toy-{}-128x128'
+TOY = 'e2e-ft_tiny-sd_1xb8-600_toy-dmp-{}-128x128'
 TARGETS = 'depth', 'normals'
 
 
