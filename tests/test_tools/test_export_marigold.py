@@ -22,16 +22,17 @@ def test_there_and_back(folder, image, tmp_path, capsys):
     assert import_published([folder, '--out-file', config]) == 0
     assert Config.fromfile(config).model.target_input == 'noise'
     assert export([config, folder, '--out', exported]) == 0
-    again = str(tmp_path / 'again.py')
-    assert import_published([exported, '--out-file', again]) == 0
+    again, checkpoint = str(tmp_path / 'again.py'), str(tmp_path / 'again.pth')
+    assert import_published([exported, '--out-file', again, '--checkpoint-file', checkpoint]) == 0
     cv2.imwrite(str(tmp_path / 'bed.png'), image)
     found = []
-    for number, arguments in enumerate([[config, folder], [again, exported]]):
+    for number, arguments in enumerate([[config, folder], [again, exported], [again, checkpoint]]):
         out = str(tmp_path / f'{number}')
         options = ['--num-steps', '1', '--seed', '3', '--processing-res', '32', '--out', out, '--device', 'cpu']
         assert predict([*arguments, str(tmp_path / 'bed.png'), *options]) == 0
         found.append(np.load(Path(out, 'bed.npz'))['x'])
-    np.testing.assert_allclose(*found, atol=1e-5)
+    np.testing.assert_allclose(found[1], found[0], atol=1e-5)
+    np.testing.assert_array_equal(found[2], found[1])  # mim test loads the same file
     assert 'affine' in capsys.readouterr().out
 
 
