@@ -1,5 +1,6 @@
 """A published model becomes a config, predicts, and is exported."""
 
+import re
 from pathlib import Path
 
 import cv2
@@ -21,7 +22,10 @@ def test_there_and_back(folder, image, tmp_path, capsys):
     config, exported = str(tmp_path / 'marigold.py'), str(tmp_path / 'exported')
     assert import_published([folder, '--out-file', config]) == 0
     assert Config.fromfile(config).model.target_input == 'noise'
-    assert export([config, folder, '--out', exported]) == 0
+    with open(config, 'a') as file:
+        file.write("\ntest_dataloader = dict(dataset=dict(pipeline=[dict(type='Resize', scale=(64, 48))]))\n")
+    assert export([config, folder, '--out', exported, '--cfg-options', 'model.processing_res=0']) == 0
+    assert re.search('shorter side.*48.*model.processing_res', capsys.readouterr().out)
     again, checkpoint = str(tmp_path / 'again.py'), str(tmp_path / 'again.pth')
     assert import_published([exported, '--out-file', again, '--checkpoint-file', checkpoint]) == 0
     cv2.imwrite(str(tmp_path / 'bed.png'), image)
