@@ -3,7 +3,7 @@
     python tools/import_published.py WEIGHTS --out-file CONFIG
     python tools/predict.py CONFIG WEIGHTS INPUT... --out PREDICTIONS
 
-To test the model with mim, which expects a file, write its weights as a checkpoint as well:
+mim test expects a checkpoint. Write one as well:
 
     python tools/import_published.py WEIGHTS --out-file CONFIG --checkpoint-file model.pth
 

@@ -85,7 +85,7 @@ class OneStepDiffusion(TargetGenerator):
             Defaults to False.
         timestep (int, optional): Timestep of the pass. Default: where the schedule's only step is.
         prediction_type (str): ``'v_prediction'``, ``'epsilon'`` or ``'sample'``. Defaults to ``'v_prediction'``.
-        num_steps (int): Steps in prediction; more than one needs ``target_input='noise'``. Defaults to 1.
+        num_steps (int): Steps in prediction; more than one needs ``target_input``. Defaults to 1.
         scheduler (dict, optional): Arguments of ``diffusers.DDIMScheduler`` that replace values of the schedule of
             ``arch``. The spacing is trailing unless the schedule's file or this argument names another.
         ensemble_size (int): Number of predictions of an image that differ in their noise or latent sample and are
@@ -116,8 +116,8 @@ class OneStepDiffusion(TargetGenerator):
     Raises:
         ValueError: Several steps without ``target_input``; an ensemble of equal predictions; a tile that is not larger
             than the overlap; a reconstruction without a task embedding; ``epsilon`` at a timestep without signal; a
-            trained decoder with losses on latents only; two losses of one name, or a loss for targets of another kind; a short prompt with captions; a U-Net
-            with other inputs; ``networks`` with ``lora`` or ``with_cp``.
+            trained decoder with losses on latents only; two losses of one name, or a loss for targets of another kind;
+            a short prompt with captions; a U-Net with other inputs; ``networks`` with ``lora`` or ``with_cp``.
     """
 
     def __init__(
