@@ -1,7 +1,6 @@
 """Dense prediction by a diffusion model in a single pass, trained end to end."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import nullcontext
 from functools import partial
 from typing import Annotated, Literal
 
@@ -208,9 +207,8 @@ class OneStepDiffusion(TargetGenerator):
         super().init_weights(self._fill_unet)
 
     def _fill_unet(self, source):
-        if 'unet' not in source.files:
-            return nullcontext()
-        check_modality(source.files['unet'][0], self.codec.mode)
+        if 'unet' in source.files:
+            check_modality(source.files['unet'][0], self.codec.mode)
         return plain_inputs(self.unet, source, halve_bias=self.halve_bias)
 
     @property
