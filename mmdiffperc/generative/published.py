@@ -51,7 +51,7 @@ def published_settings(folder: str | Path, modality: Modality | None = None) -> 
         ValueError: The folder holds another model, such as Marigold's intrinsic decomposition, or another modality, or
             does not tell its modality.
     """
-    folder = Path(folder).expanduser()
+    folder = Path(folder).expanduser().absolute()  # a config may be used in another folder
     weights = dict(arch=str(folder), init_cfg=dict(type='Pretrained', checkpoint=str(folder)))
     index = read_index(folder)
     if (folder / SETTINGS).is_file():

@@ -18,10 +18,12 @@ def folder(tmp_path_factory):
     return write_published(tmp_path_factory.mktemp('published') / 'depth')
 
 
-def test_there_and_back(folder, image, tmp_path, capsys):
+def test_there_and_back(folder, image, tmp_path, capsys, monkeypatch):
     config, exported = str(tmp_path / 'marigold.py'), str(tmp_path / 'exported')
-    assert import_published([folder, '--out-file', config]) == 0
-    assert Config.fromfile(config).model.target_input == 'noise'
+    monkeypatch.chdir(Path(folder).parent)
+    assert import_published([Path(folder).name, '--out-file', config]) == 0
+    model = Config.fromfile(config).model
+    assert model.target_input == 'noise' and model.arch == model.init_cfg.checkpoint == folder
     with open(config, 'a') as file:
         file.write("\ntest_dataloader = dict(dataset=dict(pipeline=[dict(type='Resize', scale=(64, 48))]))\n")
     assert export([config, folder, '--out', exported, '--cfg-options', 'model.processing_res=0']) == 0
