@@ -4,6 +4,9 @@ The README.md in the folder shows how to call the pipeline so that it predicts w
 loads here: see import_published.py.
 
     python tools/export_marigold.py CONFIG WEIGHTS --out FOLDER
+
+The pipeline processes images at the model's processing_res, not at the size to which the config's test pipeline resizes
+them. If images were 640 pixels long in training, export with --cfg-options model.processing_res=640.
 """
 
 import pickle
@@ -34,11 +37,17 @@ def main(arguments=None):
     args = build_parser().parse_args(arguments)
     config = Config.fromfile(args.config)
     config.merge_from_dict(args.cfg_options or {})
-    model = build_inferencer(config, args.weights, device='cpu').model
+    inferencer = build_inferencer(config, args.weights, device='cpu')
+    model = inferencer.model
     if not isinstance(model, OneStepDiffusion):
         raise ValueError(f'{args.config}: expected a config of OneStepDiffusion, got one of {type(model).__name__}')
     export_marigold(model, args.out)
     print(f'{args.out}: written; its README.md shows how to run it')
+    if inferencer.size and not model.processing_res:
+        print(
+            f'The test pipeline resizes the shorter side of images to {inferencer.size} pixels, but the exported model '
+            'keeps their size: set model.processing_res in --cfg-options to the length of the longer side'
+        )
 
 
 if __name__ == '__main__':

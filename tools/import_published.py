@@ -3,18 +3,25 @@
     python tools/import_published.py WEIGHTS --out-file CONFIG
     python tools/predict.py CONFIG WEIGHTS INPUT... --out PREDICTIONS
 
+mim test expects a checkpoint. Write one as well:
+
+    python tools/import_published.py WEIGHTS --out-file CONFIG --checkpoint-file model.pth
+
 WEIGHTS is a local copy of a published model, which "hf download prs-eth/marigold-depth-v1-1 --local-dir FOLDER" makes,
 or a folder that export_marigold.py wrote. The configs in configs/one_step/published need no such folder.
 """
 
 import sys
 from argparse import ArgumentParser
+from pathlib import Path
 from typing import get_args
 
 from mmengine.config import Config
+from mmengine.runner import save_checkpoint
 
 from mmdiffperc.command_line import add_shared, one_line_errors, tool_parser
-from mmdiffperc.files import write_whole
+from mmdiffperc.files import whole_file, write_whole
+from mmdiffperc.generative import OneStepDiffusion
 from mmdiffperc.generative.published import Modality, published_settings
 
 
@@ -24,15 +31,21 @@ def build_parser() -> ArgumentParser:
     add_shared(parser, 'weights', help='diffusers folder')
     add_shared(parser, '--out-file', required=True)
     parser.add_argument('--modality', choices=get_args(Modality), help='what it predicts, if the folder does not say')
+    parser.add_argument('--checkpoint-file', type=Path, metavar='FILE', help='checkpoint to write, for mim test')
     return parser
 
 
-@one_line_errors(ValueError, OSError)
+@one_line_errors(ValueError, OSError, RuntimeError)
 def main(arguments=None):
     """Run the tool, by default with the arguments of the command line."""
     args = build_parser().parse_args(arguments)
     settings = published_settings(args.weights, args.modality)
     config = Config(dict(custom_imports=dict(imports=['mmdiffperc']), model=dict(type='OneStepDiffusion', **settings)))
+    if args.checkpoint_file:
+        model = OneStepDiffusion(**settings)
+        model.init_weights()
+        with whole_file(args.checkpoint_file) as partial:
+            save_checkpoint(dict(meta=dict(cfg=config.pretty_text), state_dict=model.state_dict()), str(partial))
     write_whole(args.out_file, config.pretty_text)
     print(f'{args.out_file}: written for {args.weights}')
 

@@ -1,7 +1,8 @@
 """Losses of predicted targets that ignore invalid pixels.
 
 A loss says in ``space`` what it compares: ``'latents'``, of the prediction and of the encoded target; ``'images'``, the
-decoded prediction and the image of the target; or ``'maps'``, see :meth:`.TargetCodec.to_maps`, of both.
+decoded prediction and the image of the target; or ``'maps'``, see :meth:`.TargetCodec.to_maps`, of both. It says in
+``channels`` how many channels its maps must have, if that matters.
 """
 
 from abc import abstractmethod
@@ -64,6 +65,7 @@ class TargetLoss(nn.Module):
     """
 
     space: ClassVar[Literal['latents', 'images', 'maps']]
+    channels: int | None = None
     loss_name: str
 
     def __init__(self, loss_weight: NonNegativeFloat = 1.0, loss_name: LossName | None = None):
@@ -150,6 +152,7 @@ class ScaleShiftInvariantLoss(TargetLoss):
     """
 
     space = 'maps'
+    channels = 1
     loss_name = 'loss_depth'
 
     def __init__(
@@ -197,6 +200,7 @@ class GradientMatchingLoss(TargetLoss):
         super().__init__(loss_weight, loss_name)
         self.num_scales = num_scales
         self.method = method
+        self.channels = 1 if method else None
 
     def compare(self, pred: torch.Tensor, target: torch.Tensor, valid: torch.Tensor) -> torch.Tensor:
         """Compute the loss of maps ``(B, C, H, W)``."""
@@ -220,6 +224,7 @@ class AngularLoss(TargetLoss):
     """
 
     space = 'maps'
+    channels = 3
     loss_name = 'loss_normals'
 
     def compare(self, pred: torch.Tensor, target: torch.Tensor, valid: torch.Tensor) -> torch.Tensor:

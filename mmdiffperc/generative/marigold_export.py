@@ -38,12 +38,12 @@ _README = """# A model of {modality} for diffusers
 """
 _LONG_PROMPT = f"""    # The model was trained with an empty prompt of {LONGEST} tokens; the pipeline has one of 2.
     tokens = pipeline.tokenizer('', padding='max_length', max_length={LONGEST}, return_tensors='pt').input_ids
-    pipeline.empty_text_embedding = pipeline.text_encoder(tokens)[0]
+    pipeline.empty_text_embedding = pipeline.text_encoder(tokens.to(pipeline.device))[0]
 """
 _ZEROS = """    # The model was trained with zeros instead of noise.
     pixels, _, _ = pipeline.image_processor.preprocess(image, pipeline.default_processing_resolution)
     height, width = (side // pipeline.vae_scale_factor for side in pixels.shape[2:])
-    latents = torch.zeros(1, 4, height, width)
+    latents = torch.zeros(1, 4, height, width, device=pipeline.device, dtype=pipeline.dtype)
 """
 
 

@@ -1,7 +1,6 @@
 """Dense prediction by a diffusion model in a single pass, trained end to end."""
 
-from collections.abc import Iterator, Sequence
-from contextlib import nullcontext
+from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 from typing import Annotated, Literal
 
@@ -28,12 +27,12 @@ from mmdiffperc.weights.noise_schedule import load_schedule
 from .deterministic_process import PredictionType, Steps
 from .diffusion_networks import DiffusionNetworks, share_or_build
 from .ensembles import combine
-from .losses import LatentLoss, align, pool_valid, skipped_images
+from .losses import LatentLoss, TargetLoss, align, pool_valid, skipped_images
 from .normal_axes import INSIDE, Axes
 from .one_step_process import OneStepProcess, TargetInput
 from .processing_size import processed_size, to_processed
 from .published import check_modality
-from .target_codec import TargetCodec, TargetMode, TargetScale, TargetTransform, targets_of
+from .target_codec import CHANNELS, TargetCodec, TargetMode, TargetScale, TargetTransform, targets_of
 from .target_generator import TargetGenerator
 from .tiles import predict_in_tiles
 
@@ -85,7 +84,7 @@ class OneStepDiffusion(TargetGenerator):
             Defaults to False.
         timestep (int, optional): Timestep of the pass. Default: where the schedule's only step is.
         prediction_type (str): ``'v_prediction'``, ``'epsilon'`` or ``'sample'``. Defaults to ``'v_prediction'``.
-        num_steps (int): Steps in prediction; more than one needs ``target_input='noise'``. Defaults to 1.
+        num_steps (int): Steps in prediction; more than one needs ``target_input``. Defaults to 1.
         scheduler (dict, optional): Arguments of ``diffusers.DDIMScheduler`` that replace values of the schedule of
             ``arch``. The spacing is trailing unless the schedule's file or this argument names another.
         ensemble_size (int): Number of predictions of an image that differ in their noise or latent sample and are
@@ -116,8 +115,8 @@ class OneStepDiffusion(TargetGenerator):
     Raises:
         ValueError: Several steps without ``target_input``; an ensemble of equal predictions; a tile that is not larger
             than the overlap; a reconstruction without a task embedding; ``epsilon`` at a timestep without signal; a
-            trained decoder with losses on latents only; two losses of one name; a short prompt with captions; a U-Net
-            with other inputs; ``networks`` with ``lora`` or ``with_cp``.
+            trained decoder with losses on latents only; two losses of one name, or a loss for targets of another kind;
+            a short prompt with captions; a U-Net with other inputs; ``networks`` with ``lora`` or ``with_cp``.
     """
 
     def __init__(
@@ -185,7 +184,7 @@ class OneStepDiffusion(TargetGenerator):
         self.tile_size = tile_size
         self.tile_overlap = tile_overlap
         self.losses = torch.nn.ModuleList(map(MODELS.build, losses))
-        _check_names([loss.loss_name for loss in self.losses])
+        _check_losses(self.losses, self.codec.mode)
         self.reconstruction = (
             LatentLoss(reconstruction_weight, 'loss_reconstruction') if reconstruction_weight else None
         )
@@ -208,9 +207,8 @@ class OneStepDiffusion(TargetGenerator):
         super().init_weights(self._fill_unet)
 
     def _fill_unet(self, source):
-        if 'unet' not in source.files:
-            return nullcontext()
-        check_modality(source.files['unet'][0], self.codec.mode)
+        if 'unet' in source.files:
+            check_modality(source.files['unet'][0], self.codec.mode)
         return plain_inputs(self.unet, source, halve_bias=self.halve_bias)
 
     @property
@@ -389,9 +387,17 @@ def _generators(seed: int, number: int) -> list[torch.Generator]:
     return [torch.Generator().manual_seed(seed) for _ in range(number)]
 
 
-def _check_names(names: Sequence[str]):
+def _check_losses(losses: Iterable[TargetLoss], target_mode: str):
+    names = [loss.loss_name for loss in losses]
     if repeated := [name for name in names if names.count(name) > 1]:
         raise ValueError(f'losses: {len(repeated)} of them are named {repeated[0]!r}; give each another loss_name')
+    for loss in losses:
+        if loss.channels not in (None, CHANNELS[target_mode]):
+            raise ValueError(
+                f'losses: {type(loss).__name__} is for maps with channels={loss.channels}, but those of target_mode='
+                f'{target_mode!r} have {CHANNELS[target_mode]}; choose another loss, or method=None for '
+                'GradientMatchingLoss'
+            )
 
 
 @MODELS.register_module()

@@ -51,11 +51,12 @@ def published_settings(folder: str | Path, modality: Modality | None = None) -> 
         ValueError: The folder holds another model, such as Marigold's intrinsic decomposition, or another modality, or
             does not tell its modality.
     """
-    folder = Path(folder).expanduser()
+    folder = Path(folder).expanduser().absolute()  # a config may be used in another folder
     weights = dict(arch=str(folder), init_cfg=dict(type='Pretrained', checkpoint=str(folder)))
-    if (folder / SETTINGS).is_file():
-        return read_json(folder / SETTINGS) | weights
     index = read_index(folder)
+    if (folder / SETTINGS).is_file():
+        _modality(folder, index, modality)  # raises ValueError if the folder names another one
+        return read_json(folder / SETTINGS) | weights
     schedule = read_json(folder / SCHEDULE)
     name = _recognise(folder, read_json(folder / 'unet' / 'config.json'), schedule, index)
     settings = dict(prediction_type=schedule.get('prediction_type', 'epsilon'), processing_res=_RES) | _MODELS[name]

@@ -18,9 +18,10 @@ from .diffusion_networks import DiffusionNetworks
 from .target_codec import TargetCodec
 
 COMPLETENESS = Completeness(
-    'Check that its config has the same arch and lora as this one; Stable Diffusion weights are loaded by init_cfg, a '
-    'LoRA file by load_lora',
+    'Check that arch, lora, target_input and so on are those with which it was trained. Stable Diffusion weights are '
+    'loaded by init_cfg, a LoRA file by load_lora',
     whole=True,
+    same_shapes=True,
 )
 IMAGES = dict(type=ImgDataPreprocessor, mean=[127.5] * 3, std=[127.5] * 3, bgr_to_rgb=True)
 

@@ -262,11 +262,13 @@ class TargetInferencer(ImageInferencer):
 
     def _fit(self, measured: MeasuredDepth, prediction: dict, frame: Frame) -> dict:
         """Convert depth to metres, if the measured depth of the image determines how."""
-        stem = f'{frame.source.stem}/{frame.index:06}' if frame.source.is_video else frame.source.stem
+        stem, name = frame.source.stem, frame.source.name
+        if frame.source.is_video:
+            stem, name = f'{stem}/{frame.index:06}', f'{name}, frame {frame.index},'
         try:
             fit = measured.fit(prediction['target'], prediction['kind'], stem)
         except AlignmentError as error:
-            message = f'{frame.source.name} stays relative: {error} (fit_depth={measured.folder})'
+            message = f'{name} stays relative: {error} (fit_depth={measured.folder})'
             print_log(message, logger='current', level=logging.WARNING)
             return prediction
         return prediction | dict(

@@ -29,11 +29,13 @@ class Completeness:
         advice (str): What the user should do, for the message.
         whole (bool): Require the checkpoint to hold all weights of the module or none, even if they have been
             initialised. Defaults to False.
+        same_shapes (bool): With ``whole``: also require the shapes of the module. Defaults to False.
     """
 
-    def __init__(self, advice: str, whole: bool = False):
+    def __init__(self, advice: str, whole: bool = False, same_shapes: bool = False):
         self.advice = advice
         self.whole = whole
+        self.same_shapes = same_shapes
 
     def attach(self, module: nn.Module):
         """Check every checkpoint that will be loaded into a module."""
@@ -48,8 +50,8 @@ class Completeness:
         """
         needed = {prefix + name: tuple(weight.shape) for name, weight in _needed(module)}
         found = {name: tuple(state_dict[name].shape) for name in needed if name in state_dict}
-        missing = [name for name in needed if name not in found]
-        if self.whole and 0 < len(missing) < len(needed):
+        missing = [name for name in needed if name not in found or (self.same_shapes and found[name] != needed[name])]
+        if self.whole and found and missing:
             self._refuse(module, needed, found, missing)
         initialised = tuple(prefix + start for start in _initialised(module))
         unfilled = [name for name in needed if found.get(name) != needed[name] and not name.startswith(initialised)]

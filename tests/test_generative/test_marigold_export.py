@@ -90,6 +90,8 @@ def test_several_steps_of_noise(folders, tmp_path, image):
     model = make_model(folders[8], target_input='noise', num_steps=4, num_tokens=2)
     assert not model.process.scheduler.config.set_alpha_to_one
     export_marigold(model, tmp_path / 'out')
+    with pytest.raises(ValueError, match="depth.*'normals'"):
+        published_settings(tmp_path / 'out', 'normals')
     again = OneStepDiffusion(**published_settings(tmp_path / 'out') | dict(last_latents='previous'))
     again.init_weights()
     inputs = torch.rand(1, 3, 24, 32) * 2 - 1

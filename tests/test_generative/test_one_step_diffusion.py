@@ -281,8 +281,13 @@ def test_tiles_of_relative_maps_are_aligned(images):
         (dict(ensemble_size=3), "ensemble_size=3.*target_input='noise'"),
         (dict(tile_size=64), 'tile_overlap=128.*tile_size=64'),
         (dict(use_prompts=True, num_tokens=2), 'num_tokens=2.*use_prompts'),
+        (dict(losses=[dict(type='AngularLoss')]), "AngularLoss.*channels=3.*'F'.*1"),
+        (
+            dict(target_mode='normals', losses=[dict(type='ImageLoss'), dict(type='GradientMatchingLoss')]),
+            "GradientMatchingLoss.*channels=1.*'normals'.*3.*method=None",
+        ),
     ],
 )
-def test_bad_options_of_prediction(options, message):
+def test_bad_options(options, message):
     with pytest.raises(ValueError, match=message):
         make_model(**options)

@@ -94,16 +94,19 @@ def test_metres_from_measured_depth(inferencer, image, tmp_path, caplog):
         assert float(picture.text['white']) == pytest.approx(metric['target'].max(), rel=1e-4)
 
 
-def test_measured_depth_of_a_video(inferencer, image, tmp_path):
-    """Each frame has its own file."""
-    frames = [image[:64, :48, ::-1], image[3:67, 3:51, ::-1]]
+def test_measured_depth_of_a_video(inferencer, image, tmp_path, caplog):
+    """Each frame has its own file; nothing was measured in the last one."""
+    frames = [image[:64, :48, ::-1], image[3:67, 3:51, ::-1], image[:64, :48, ::-1]]
     with video_writer(tmp_path / 'clip.mp4', 5) as append:
         for frame in frames:
             append(np.ascontiguousarray(frame))
     (tmp_path / 'depth/clip').mkdir(parents=True)
-    for index in range(2):
-        np.savez(tmp_path / f'depth/clip/{index:06}.npz', x=np.linspace(1 + index, 2 + index, 64 * 48).reshape(64, 48))
+    for index, scale in enumerate((1, 1, 0)):
+        depth = scale * np.linspace(1 + index, 2 + index, 64 * 48).reshape(64, 48)
+        np.savez(tmp_path / f'depth/clip/{index:06}.npz', x=depth)
     options = dict(num_steps=1, fit_depth=tmp_path / 'depth')
-    first, second = inferencer(tmp_path / 'clip.mp4', **options)['predictions']
-    assert first['kind'] == second['kind'] == 'metric'
+    with heard(caplog):
+        first, second, last = inferencer(tmp_path / 'clip.mp4', **options)['predictions']
+    assert (first['kind'], second['kind'], last['kind']) == ('metric', 'metric', 'affine')
+    assert 'clip.mp4, frame 2,' in caplog.text
     assert (first['target'].mean(), second['target'].mean()) == pytest.approx((1.5, 2.5), abs=0.01)

@@ -1,5 +1,6 @@
 """A published model becomes a config, predicts, and is exported."""
 
+import re
 from pathlib import Path
 
 import cv2
@@ -17,21 +18,27 @@ def folder(tmp_path_factory):
     return write_published(tmp_path_factory.mktemp('published') / 'depth')
 
 
-def test_there_and_back(folder, image, tmp_path, capsys):
+def test_there_and_back(folder, image, tmp_path, capsys, monkeypatch):
     config, exported = str(tmp_path / 'marigold.py'), str(tmp_path / 'exported')
-    assert import_published([folder, '--out-file', config]) == 0
-    assert Config.fromfile(config).model.target_input == 'noise'
-    assert export([config, folder, '--out', exported]) == 0
-    again = str(tmp_path / 'again.py')
-    assert import_published([exported, '--out-file', again]) == 0
+    monkeypatch.chdir(Path(folder).parent)
+    assert import_published([Path(folder).name, '--out-file', config]) == 0
+    model = Config.fromfile(config).model
+    assert model.target_input == 'noise' and model.arch == model.init_cfg.checkpoint == folder
+    with open(config, 'a') as file:
+        file.write("\ntest_dataloader = dict(dataset=dict(pipeline=[dict(type='Resize', scale=(64, 48))]))\n")
+    assert export([config, folder, '--out', exported, '--cfg-options', 'model.processing_res=0']) == 0
+    assert re.search('shorter side.*48.*model.processing_res', capsys.readouterr().out)
+    again, checkpoint = str(tmp_path / 'again.py'), str(tmp_path / 'again.pth')
+    assert import_published([exported, '--out-file', again, '--checkpoint-file', checkpoint]) == 0
     cv2.imwrite(str(tmp_path / 'bed.png'), image)
     found = []
-    for number, arguments in enumerate([[config, folder], [again, exported]]):
+    for number, arguments in enumerate([[config, folder], [again, exported], [again, checkpoint]]):
         out = str(tmp_path / f'{number}')
         options = ['--num-steps', '1', '--seed', '3', '--processing-res', '32', '--out', out, '--device', 'cpu']
         assert predict([*arguments, str(tmp_path / 'bed.png'), *options]) == 0
         found.append(np.load(Path(out, 'bed.npz'))['x'])
-    np.testing.assert_allclose(*found, atol=1e-5)
+    np.testing.assert_allclose(found[1], found[0], atol=1e-5)
+    np.testing.assert_array_equal(found[2], found[1])  # mim test loads the same file
     assert 'affine' in capsys.readouterr().out
 
 

@@ -59,6 +59,10 @@ def test_other_shapes_are_named():
     with pytest.raises(RuntimeError, match=r'\b1 of the 8 .*head\.linear\.weight.*\(3, 2\).*\(5, 2\)'):
         load_state_dict(Model(), saved)
     load_state_dict(initialised(Model()), saved)
+    strict = initialised(Model())
+    Completeness('Same.', whole=True, same_shapes=True).attach(strict)
+    with pytest.raises(RuntimeError, match=r'\b1 of the 8 .*head\.linear\.weight.*\(3, 2\).*\(5, 2\).*Same\.'):
+        load_state_dict(strict, saved)
 
 
 def test_an_initialised_model_may_start_from_a_part():

@@ -204,7 +204,8 @@ def convert(args) -> int:
         FileNotFoundError: Files are missing.
     """
     frames = read_frames(args)
-    require_files([file for frame in frames for file in frame.sources])
+    files = [file for frame in frames for file in frame.sources]
+    require_files(files, 'If you have only some scenes, name them with --scenes, or choose --partitions')
     check_axes(frames)
     files, lists = {}, {}
     for frame in frames:

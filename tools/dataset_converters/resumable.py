@@ -76,15 +76,20 @@ def link_or_copy(source: Path, target: Path):
         shutil.copyfile(source, target)
 
 
-def require_files(paths: list[Path]):
+def require_files(paths: list[Path], advice: str = ''):
     """Check that all files of a conversion exist before it begins.
+
+    Args:
+        paths (list[Path]): The files.
+        advice (str): What the user can do, a sentence for the message. Defaults to none.
 
     Raises:
         FileNotFoundError: Files are missing. The message names the first one.
     """
     missing = [path for path in paths if not path.is_file()]
     if missing:
-        raise FileNotFoundError(f'{len(missing)} of {len(paths)} listed files are missing, such as {missing[0]}')
+        message = f'{len(missing)} of {len(paths)} listed files are missing, such as {missing[0]}'
+        raise FileNotFoundError(f'{message}. {advice}' if advice else message)
 
 
 def _files_in(folder):

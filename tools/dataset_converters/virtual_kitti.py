@@ -26,7 +26,6 @@ from resumable import link_or_copy, require_files, write_folder
 
 from mmdiffperc.command_line import add_shared, one_line_errors, tool_parser
 from mmdiffperc.generative.data.published_targets import encode_normals, virtual_kitti_normals
-from mmdiffperc.nearest import what_is_there
 
 SCENES = ('Scene01', 'Scene02', 'Scene06', 'Scene18', 'Scene20')
 VARIATIONS = (
@@ -91,7 +90,10 @@ def find_frames(raw: Path, scene: str, variation: str) -> list[Frame]:
         camera, number = image.parent.name, image.stem.removeprefix('rgb_')
         frames.append(Frame(f'{scene}/{variation}/{camera}', number, image, depth / camera / f'depth_{number}.png'))
     if not frames:
-        raise FileNotFoundError(f'{images}: expected Camera_0/rgb_00000.jpg and so on; {what_is_there(str(images))}')
+        raise FileNotFoundError(
+            f'{images}: expected Camera_0/rgb_00000.jpg and so on. Check --raw, or select what you have with --scenes '
+            'and --variations'
+        )
     return frames
 
 

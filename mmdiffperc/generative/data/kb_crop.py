@@ -42,4 +42,4 @@ class KBCrop:
         try:
             return array[benchmark_crop(array.shape[:2], self.size)]
         except ValueError as error:
-            raise ValueError(f'{path}: {error}; resize it, or leave KBCrop out of the pipeline') from error
+            raise ValueError(f'{path}: {error}; resize the image, or leave the crop out') from error

@@ -10,8 +10,9 @@ from mmengine.runner import BaseLoop, Runner, TestLoop
 from torch.utils.data import DataLoader
 
 from mmdiffperc.evaluation.alignment import ALIGNMENTS
-from mmdiffperc.evaluation.depth import benchmark_crop
+from mmdiffperc.generative.data.kb_crop import KBCrop
 from mmdiffperc.generative.data.target_transforms import to_channels_first
+from mmdiffperc.generative.processing_size import processed_size
 from mmdiffperc.registry import LOOPS, METRICS, TRANSFORMS
 from mmdiffperc.validation import Expected, Listed, Text, validated
 
@@ -59,27 +60,16 @@ class FollowProtocol:
     def __call__(self, results: dict) -> dict:
         """Crop the image and the truth, and resize the image."""
         if getattr(self.protocol, 'use_benchmark_crop', False):
-            self._crop(results)
+            results = KBCrop()(results)
         if size := self.protocol.processing_size:
             results['img'] = _resize_longer_side(results['img'], size)
         results['img_shape'] = results['img'].shape[:2]
         return results
 
-    @staticmethod
-    def _crop(results):
-        try:
-            crop = benchmark_crop(results['img'].shape[:2])
-        except ValueError as error:
-            raise ValueError(f'{results.get("img_path")}: {error}') from error
-        for key in ('img', *results.get('seg_fields', ())):
-            results[key] = results[key][crop]
-        results['ori_shape'] = results['img'].shape[:2]
-
 
 def _resize_longer_side(image: np.ndarray, length: int) -> np.ndarray:
-    size = [side * length // max(image.shape[:2]) for side in image.shape[:2]]
     pixels = to_channels_first(image).float()[None]
-    resized = F.interpolate(pixels, size, mode='bilinear', antialias=True)[0]
+    resized = F.interpolate(pixels, processed_size(image.shape[:2], length), mode='bilinear', antialias=True)[0]
     return resized.round().clamp(0, 255).byte().permute(1, 2, 0).numpy()
 
 

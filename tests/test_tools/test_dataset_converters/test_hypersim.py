@@ -123,7 +123,7 @@ def spoil_axes(folder):
     ('spoil', 'options', 'message'),
     [
         (lambda folder: shutil.rmtree(folder / 'raw/ai_001_002'), [], '4 of 8'),
-        (lambda folder: None, ['--partitions', 'val'], 'frame.0000.color.hdf5'),
+        (lambda folder: None, ['--partitions', 'val'], 'frame.0000.color.hdf5. If'),
         (lambda folder: None, ['--scenes', 'ai_009_001'], "'ai_009_001'"),
         (lambda folder: (folder / 'split.csv').write_text('scene_name,camera_name\n'), [], 'frame_id'),
         (lambda folder: (folder / 'split.csv').write_text(HEADER), [], 'no frames'),

@@ -1,5 +1,6 @@
 """A toy scene in the files of Virtual KITTI 2, a third as large."""
 
+import re
 from dataclasses import replace
 
 import cv2
@@ -78,12 +79,12 @@ def test_continues(tmp_path, arguments, capsys):
 
 
 @pytest.mark.parametrize(
-    ('absent', 'message'), [('*depth_00003.png', '1 of 2'), ('*rgb_00003.jpg', 'Camera_0/rgb_00000.jpg')]
+    ('absent', 'message'), [('*depth_00003.png', '1 of 2'), ('*rgb_00003.jpg', 'Camera_0/rgb_00000.jpg.*--variations')]
 )
 def test_missing_files(tmp_path, arguments, capsys, absent, message):
     for file in (tmp_path / 'raw').rglob(absent):
         if absent.endswith('jpg') or 'Camera_1' in str(file):
             file.unlink()
     assert main(arguments) == 1
-    assert message in capsys.readouterr().err
+    assert re.search(message, capsys.readouterr().err)
     assert not list(tmp_path.glob('out*'))
