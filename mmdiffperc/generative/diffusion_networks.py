@@ -129,8 +129,9 @@ def _check_inputs(arch, target_input: bool, task_input: bool):
     if needed := unet_inputs(arch, target_input, task_input):
         raise ValueError(
             f'arch={str(arch)!r} has a U-Net with {", ".join(needed.values())}; a generator needs one that takes only '
-            f'{known}. OneStepDiffusion serves other U-Nets: with target_input one with 8 channels, with task_embedding '
-            "one for several tasks. It does not serve Marigold's intrinsic decomposition (12 or 16 channels) and SDXL"
+            f'{known}. OneStepDiffusion serves other U-Nets: with target_input one with 8 channels, and with '
+            "task_embedding one for several tasks. It does not serve Marigold's intrinsic decomposition (12 or 16 "
+            'channels) and SDXL'
         )
 
 
