@@ -63,7 +63,7 @@ PACKAGES = (
         'the augmentation Albu, which only the NYU recipes use',
         "pip install '{source}[seg]' && pip install --no-deps albumentations==2.0.8 albucore==0.0.24",
     ),
-    Package('h5py', 'the NYU converter, tools/dataset_converters/nyu.py', SEG),
+    Package('h5py', 'the NYU converter, tools/dataset_converters/nyu.py, and the files of Hypersim', SEG),
     Package('lmdb', 'DMP data sets stored in an lmdb', DMP),
     Package('gradio', 'the browser page, tools/app.py', APP),
 )
