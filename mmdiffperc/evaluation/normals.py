@@ -73,7 +73,7 @@ def pooled_measures(summaries: Sequence[AngleSummary]) -> dict[str, float]:
     """Compute the measures of the pixels of all images together, as DSINE (Bae and Davison, CVPR 2024) does.
 
     Images with more pixels have more weight than in the means of :func:`normal_measures` over images. The median is
-    that of a histogram, and differs from the exact one by at most 0.01 degrees; all other measures are exact.
+    computed from a histogram, and differs from the exact one by at most 0.01 degrees; all other measures are exact.
 
     Args:
         summaries (Sequence[AngleSummary]): One for each image, with at least one angle in total.

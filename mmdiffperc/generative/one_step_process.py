@@ -113,7 +113,7 @@ class OneStepProcess:
         Args:
             prediction (Tensor): Output of the U-Net ``(B, 4, h, w)``.
             targets (Tensor): Latents of the target before the step, see :meth:`start`.
-            timestep (int, optional): Default: that of a single pass.
+            timestep (int, optional): Default: the timestep of a single pass.
         """
         timestep = self.timestep if timestep is None else timestep
         return self._schedule(1).step(prediction.float(), timestep, targets).pred_original_sample

@@ -96,7 +96,7 @@ class TargetCodec:
 
     @property
     def unit(self) -> str:
-        """str: Unit of decoded maps, which is that of the training data if they are metric."""
+        """str: Unit of decoded maps. Metric maps have the unit of the training data."""
         return 'as in the training data' if self.kind == 'metric' else 'none'
 
     def encode(self, targets: torch.Tensor, valid: torch.Tensor | None = None) -> torch.Tensor:
@@ -234,7 +234,7 @@ def targets_of(data_samples: Sequence[BaseDataElement], images: torch.Tensor) ->
 
     Raises:
         ValueError: The numbers of data samples and images differ, a target is missing, or the size of a target or of
-            ``gt_valid`` differs from that of the images.
+            ``gt_valid`` differs from the size of the images.
     """
     if len(data_samples or ()) != len(images):
         raise ValueError(

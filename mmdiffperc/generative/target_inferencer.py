@@ -450,7 +450,7 @@ def to_picture(target: np.ndarray, codec: TargetCodec, kind: str | None = None) 
         target (np.ndarray): Colours in [0, 1] or normals ``(H, W, 3)``, which get 8 bits; or one channel ``(H, W)``,
             which gets 16 bits, see :func:`white_value`.
         codec (TargetCodec): The codec of the model.
-        kind (str, optional): The kind of the target. Default: that of the codec.
+        kind (str, optional): The kind of the target. Default: the kind of the codec.
     """
     if target.ndim == 3:
         colours = target / 2 + np.float32(0.5) if codec.mode == 'normals' else target

@@ -252,7 +252,7 @@ def test_predictions_do_not_depend_on_the_batch(images):
 
 
 def test_tiles_of_metric_maps(images):
-    """Where only one tile covers a pixel, the map is that of the tile."""
+    """Where only one tile covers a pixel, the map equals the prediction for this tile."""
     model = make_model(target_scale=8.0, tile_size=32, tile_overlap=8)
     maps = model.estimate(images)
     assert maps.shape == (2, 1, *SIZE)

@@ -39,7 +39,7 @@ def doubts_of_normals(normals: np.ndarray, depth: np.ndarray | None, axes: str) 
         )
     away = np.mean(normals[lengths > 0][:, 2] < 0)
     if depth is not None:
-        # The focal length is that of a field of view of 53 degrees. It affects how well the axes fit, but not which do.
+        # The focal length gives a field of view of 53 degrees. It affects how well the axes fit, but not which do.
         found = fitting_axes(normals, depth, Intrinsics.centred(max(depth.shape), *depth.shape))
         reason = 'they contradict the depth of the image'
     else:
