@@ -58,7 +58,7 @@ def test_backbone_alone(capsys):
 
 def test_taps(capsys):
     features = run_snippet('run: taps')['features']
-    assert capsys.readouterr().out == '(96, 96, 96, 192) (64, 32, 32, 16)\n'
+    assert capsys.readouterr().out == '(128, 128, 128, 192) (64, 32, 32, 16)\n'
     assert [tuple(feature.shape[2:]) for feature in features] == [(2, 3), (3, 5), (3, 5), (6, 10)]
 
 

@@ -18,7 +18,7 @@ def test_only_missing_entries_are_computed(toy_root, tmp_path, capsys):
     assert run(toy_root, out, '--taps', 'mid_block') == 0
     content = json.loads(out.read_text())
     place = content['results']['mid_block at 1']
-    assert (place['tap'], place['timestep'], place['stride'], place['channels']) == ('mid_block', 1, 64, 96)
+    assert (place['tap'], place['timestep'], place['stride'], place['channels']) == ('mid_block', 1, 64, 128)
     assert 0 <= place['mIoU'] <= place['mAcc'] <= 100
     place['mIoU'] = -1.0
     out.write_text(json.dumps(content))

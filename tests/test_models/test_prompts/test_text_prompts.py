@@ -63,7 +63,7 @@ def test_the_backbone_fills_in_architecture_and_width():
         out_prompts=True,
         init_cfg=dict(type='Pretrained', checkpoint='tiny-sd'),
     ).eval()
-    assert backbone.out_channels == (64, 96 + 9, 96, 96)
+    assert backbone.out_channels == (64, 96 + 9, 128, 128)
     backbone.init_weights()
     images = torch.rand(2, 3, 64, 48) * 2 - 1
     with torch.no_grad():

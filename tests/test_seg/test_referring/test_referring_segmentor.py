@@ -24,7 +24,7 @@ BACKBONE = dict(
 )
 HEAD = dict(
     type='SimpleDecodingHead',
-    in_channels=[64, 96 + TOKENS, 96 + TOKENS, 96],
+    in_channels=[64, 96 + TOKENS, 128 + TOKENS, 128],
     channels=8,
     loss_decode=dict(type='MaskedCrossEntropyLoss', class_weight=[0.9, 1.1]),
 )
