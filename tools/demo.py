@@ -14,7 +14,8 @@ from toy_experiments.commands import latest_results, run
 
 from mmdiffperc.command_line import one_line_errors, tool_parser
 
-CONFIG = 'configs/vpd/vpd_tiny-sd-fpn_1xb4-1800_toy-ade-128x128.py'
+CONFIG = 'configs/vpd/vpd_tiny-sd-fpn_1xb4-1200_toy-ade-192x192.py'
+SCENES_FOLDER = 'data/toy_192'
 WORK_DIR = 'work_dirs/demo'
 FIGURE = f'{WORK_DIR}/demo.png'
 SCENES = ('61', '60', '198', '165')  # indices in the validation set, chosen because the model finds nearly every class
@@ -29,8 +30,9 @@ def build_parser() -> ArgumentParser:
 def main(arguments=None):
     """Render the scenes, train, test twice, and draw the predictions."""
     build_parser().parse_args(arguments)
-    checkpoint = f'{WORK_DIR}/iter_1800.pth'
-    run('python', 'tools/make_toy_scenes.py', '--formats', 'ade', '--workers', '2')
+    checkpoint = f'{WORK_DIR}/iter_1200.pth'
+    scenes = ('--out', SCENES_FOLDER, '--formats', 'ade', '--size', '192', '--workers', '2')
+    run('python', 'tools/make_toy_scenes.py', *scenes)
     run('mim', 'train', 'mmseg', CONFIG, '--work-dir', WORK_DIR)
     run('mim', 'test', 'mmseg', CONFIG, '--checkpoint', checkpoint, '--work-dir', f'{WORK_DIR}/single-scale')
     run('mim', 'test', 'mmseg', CONFIG, '--checkpoint', checkpoint, '--work-dir', f'{WORK_DIR}/multi-scale', '--tta')
