@@ -28,6 +28,7 @@ from toy_experiments.training import OUTPUT, measure_all
 
 from mmdiffperc.command_line import add_shared, bounded, one_line_errors, tool_parser
 from mmdiffperc.files import read_json
+from mmdiffperc.toy_scenes.writers import READ_BY_CONFIGS
 
 SEEDS = {seed for task in TASKS.values() for run in task.runs.values() for seed in run.seeds}
 
@@ -76,9 +77,16 @@ def measure(jobs: list[Job], workers: int, minutes: float | None):
     if not (waiting := [job for job in jobs if state(job) != DONE]):
         print('All results are up to date.')
         return
-    run('python', 'tools/make_toy_scenes.py', '--workers', str(workers))
+    make_scenes(workers)
     if failed := asyncio.run(measure_all(waiting, workers, minutes and 60 * minutes)):
         raise ValueError(f'failed: {", ".join(f"{job.name} (see {job.folder / OUTPUT})" for job in failed)}')
+
+
+def make_scenes(workers: int):
+    """Render the toy scenes that the experiments need."""
+    tool = ('python', 'tools/make_toy_scenes.py', '--workers', str(workers))
+    run(*tool, '--formats', *READ_BY_CONFIGS, 'dmp_c', 'dmp_d')
+    run(*tool, '--out', 'data/toy_192', '--formats', 'ade', '--size', '192')
 
 
 @one_line_errors(ValueError, OSError, CalledProcessError)

@@ -15,5 +15,5 @@ train_dataloader = dict(
 evaluation = dict(dataset=dict(data_prefix=dict(target_path='targets/val/depth'), pipeline=_base_.depth_test_pipeline))
 val_dataloader = evaluation
 test_dataloader = evaluation
-val_evaluator = dict(type='DepthMapMetric', align='least_squares', max_depth=10.0)
+val_evaluator = dict(type='DepthMapMetric', align='least_squares', max_depth=10.0, prefix='aligned')
 test_evaluator = val_evaluator

@@ -150,7 +150,7 @@ LAYOUTS = {
     'segmentation-pre-trained': Value('segmentation', 'pre-trained', 'mIoU'),
     'segmentation-random': Value('segmentation', 'random', 'mIoU'),
     'demo-multi-scale': Value('segmentation', 'pre-trained', 'mIoU', 'multi-scale', seed=0),
-    'demo-checkpoint': Value('segmentation', 'pre-trained-3600', 'mIoU'),
+    'demo-checkpoint': Value('segmentation', 'pre-trained-2400', 'mIoU'),
     'depth': Table(
         MEANS,
         {text: dict(task='depth', **row) for text, row in STARTS.items()} | NO_MODEL,

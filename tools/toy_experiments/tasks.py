@@ -69,14 +69,31 @@ def longer(max_iters: int) -> dict:
     return dict.fromkeys(('train_cfg.max_iters', 'train_cfg.val_interval', 'param_scheduler.1.end'), max_iters)
 
 
-def dmp(target: str, metrics: dict) -> Task:
+DOMAINS = {
+    'domain-b': FurtherTest(),
+    **{f'domain-{name}': FurtherTest({'test_dataloader.dataset.data_root': f'data/toy/dmp_{name}'}) for name in 'cd'},
+}
+IN_DOMAIN_A = {'test_dataloader.dataset.data_root': 'data/toy/dmp'}
+
+
+def dmp(target: str, metrics: dict, tests: dict = IN_DOMAIN_B) -> Task:
     """Return the task for a target of DMP. The configs validate in domain a and test in domain b."""
     models = {'dmp': 'dmp_tiny-sd', 'regression': 'regression_tiny-sd', 'dmp-random': 'dmp_tiny-sd-random'}
     configs = {
         name: f'projects/dmp/configs/{model}_1xb8-600_toy-dmp-{target}-128x128.py' for name, model in models.items()
     }
-    runs = {name: Run(config, tests={'domain-b': FurtherTest()}) for name, config in configs.items()}
-    return Task(runs, metrics, validation_options={'test_dataloader.dataset.data_root': 'data/toy/dmp'})
+    runs = {name: Run(config, tests=tests) for name, config in configs.items()}
+    return Task(runs, metrics, validation_options=IN_DOMAIN_A)
+
+
+def one_step(target: str, metrics: dict) -> Task:
+    """Return the task for a target of one-step models, with the data of DMP."""
+    models = {'one-step': 'tiny-sd', 'one-step-random': 'tiny-sd-random'}
+    configs = {
+        name: f'configs/one_step/e2e-ft_{model}_1xb8-600_toy-{target}-128x128.py' for name, model in models.items()
+    }
+    runs = {name: Run(config, tests=IN_ALL_DOMAINS) for name, config in configs.items()}
+    return Task(runs, metrics, validation_options=IN_DOMAIN_A)
 
 
 VPD = 'configs/vpd/vpd_tiny-sd'
@@ -89,9 +106,9 @@ SHUFFLED = {'shuffled': FurtherTest({'test_dataloader.dataset.shuffle_seed': 0})
 TASKS = {
     'segmentation': Task(
         {
-            'pre-trained': Run(f'{VPD}-fpn_1xb4-1800_toy-ade-128x128.py', tests={'multi-scale': FurtherTest(tta=True)}),
-            'random': Run(f'{VPD}-random-fpn_1xb4-1800_toy-ade-128x128.py'),
-            'pre-trained-3600': Run(f'{VPD}-fpn_1xb4-1800_toy-ade-128x128.py', seeds=(0,), options=longer(3600)),
+            'pre-trained': Run(f'{VPD}-fpn_1xb4-1200_toy-ade-192x192.py', tests={'multi-scale': FurtherTest(tta=True)}),
+            'random': Run(f'{VPD}-random-fpn_1xb4-1200_toy-ade-192x192.py'),
+            'pre-trained-2400': Run(f'{VPD}-fpn_1xb4-1200_toy-ade-192x192.py', seeds=(0,), options=longer(2400)),
         },
         {'mIoU': '.1f'},
     ),
@@ -136,11 +153,13 @@ TASKS = {
         {'coco/AP': '.3f', 'coco/AP .5': '.3f'},
         host='mmpose',
     ),
-    'dmp-normals': dmp('normals', {'mean': '.1f', '11.25': '.3f'}),
-    'dmp-depth': dmp('depth', {'rmse': '.3f', 'abs_rel': '.3f'}),
+    'dmp-normals': dmp('normals', {'mean': '.1f', '11.25': '.3f'}, IN_ALL_DOMAINS),
+    'dmp-depth': dmp('depth', {'rmse': '.3f', 'abs_rel': '.3f', 'aligned/abs_rel': '.3f'}, IN_ALL_DOMAINS),
     'dmp-albedo': dmp('albedo', {'mse': '.4f', 'psnr': '.1f'}),
     'dmp-shading': dmp('shading', {'mse': '.4f', 'psnr': '.1f'}),
     'dmp-segmentation': dmp('segmentation', {'mIoU': '.1f'}),
+    'one-step-normals': one_step('normals', {'mean': '.1f', '11.25': '.3f'}),
+    'one-step-depth': one_step('depth', {'aligned/abs_rel': '.3f', 'aligned/d1': '.3f'}),
     'detection': Task(
         {
             'pre-trained': Run(f'{DETECTION}/retinanet_tiny-sd-fpn_1xb4-1800_toy-coco-128x128.py'),

@@ -15,9 +15,11 @@ train_dataloader = dict(
 evaluation = dict(dataset=dict(data_prefix=dict(target_path='targets/val/depth'), pipeline=_base_.depth_test_pipeline))
 val_dataloader = evaluation
 test_dataloader = evaluation
-# The second metric computes the RMSE as the paper does: it maps the range of each depth map to [0, 1] first.
+# The second metric computes the RMSE as the paper does: it maps the range of each depth map to [0, 1] first. The third
+# compares with models of relative depth.
 val_evaluator = [
     dict(type='DepthMapMetric', max_depth=model['target_scale']),
     dict(type='DepthMapMetric', normalise=True, prefix='normalised'),
+    dict(type='DepthMapMetric', align='least_squares', max_depth=model['target_scale'], prefix='aligned'),
 ]
 test_evaluator = val_evaluator

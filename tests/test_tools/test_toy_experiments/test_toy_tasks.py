@@ -59,6 +59,18 @@ def test_runs_of_dmp_differ_in_one_thing(target):
     assert 'data/toy/dmp_b' == dmp.test_dataloader.dataset.data_root != dmp.val_dataloader.dataset.data_root
 
 
+@pytest.mark.parametrize('target', ['normals', 'depth'])
+def test_runs_of_one_step_models_differ_in_the_weights_of_the_unet_only(target):
+    ours, random = (config_of(f'one-step-{target}', run) for run in ('one-step', 'one-step-random'))
+    assert random.model.init_cfg.pop('components') == ('vae', 'text_encoder')
+    assert random.model == ours.model and random.optim_wrapper == ours.optim_wrapper
+    dmp = config_of(f'dmp-{target}', 'dmp')
+    for loader in ('train_dataloader', 'val_dataloader', 'test_dataloader'):
+        assert ours[loader].dataset.data_root == dmp[loader].dataset.data_root
+        assert ours[loader].dataset.data_prefix == dmp[loader].dataset.data_prefix
+    assert ours.train_dataloader.batch_size == dmp.train_dataloader.batch_size
+
+
 @pytest.mark.parametrize('task', TASKS)
 def test_a_test_repeats_the_validation(task):
     """This is needed for a training that was stopped during its validation."""
@@ -69,11 +81,14 @@ def test_a_test_repeats_the_validation(task):
 
 
 def test_longer_schedules_change_their_length_only():
-    for task, run in (('segmentation', 'pre-trained-3600'), ('pose', 'pre-trained-7200')):
+    for task, run in (('segmentation', 'pre-trained-2400'), ('pose', 'pre-trained-7200')):
         before, after = config_of(task, run), config_of(task, run)
         after.merge_from_dict(TASKS[task].runs[run].options)
         length = int(run.rpartition('-')[2])
         assert (after.train_cfg.max_iters, after.train_cfg.val_interval) == (length, length)
         warm_up, decay = after.param_scheduler
         assert warm_up == before.param_scheduler[0]
-        assert decay == dict(before.param_scheduler[1], end=length) and before.param_scheduler[1].end == 1800
+        assert (
+            decay == dict(before.param_scheduler[1], end=length)
+            and before.param_scheduler[1].end == before.train_cfg.max_iters
+        )

@@ -27,21 +27,19 @@ def test_a_real_training(clone):
     """The validation is of domain a, the further test of domain b; a test can repeat the validation."""
     (clone / 'projects').symlink_to(ROOT / 'projects')
     write_dataset('data/toy', DatasetSpec(4, 2, (48, 64), seed=1, formats=('dmp', 'dmp_b')))
-    job = Job('dmp-depth', 'regression', 3, {'train_cfg.max_iters': 2, 'train_cfg.val_interval': 2})
+    job = Job('dmp-albedo', 'regression', 3, {'train_cfg.max_iters': 2, 'train_cfg.val_interval': 2})
     begin(job)
     for test in job.tests:
         run_here(*command(job, test))
     run_here(*validation_command(job))
     record = asyncio.run(measure(job, 1))  # everything is there
-    assert json.loads(Path('work_dirs/trial/dmp-depth/regression-seed3.json').read_text()) == record
+    assert json.loads(Path('work_dirs/trial/dmp-albedo/regression-seed3.json').read_text()) == record
     metrics = record['metrics']
     assert metrics.keys() == {'validation', 'domain-b'} and metrics['validation'].keys() == metrics['domain-b'].keys()
-    assert {'rmse', 'abs_rel'} < metrics['validation'].keys() and not {'step', 'time', 'loss'} & {
-        *metrics['validation']
-    }
-    assert metrics['validation']['rmse'] != metrics['domain-b']['rmse']
+    assert {'mse', 'psnr'} < metrics['validation'].keys() and not {'step', 'time', 'loss'} & {*metrics['validation']}
+    assert metrics['validation']['mse'] != metrics['domain-b']['mse']
     repeated = training.latest_results(job.folder / 'validation')
-    assert repeated['rmse'] == pytest.approx(metrics['validation']['rmse'], rel=1e-4)
+    assert repeated['mse'] == pytest.approx(metrics['validation']['mse'], rel=1e-4)
     assert [path.name for path in job.folder.glob('*.pth')] == ['iter_2.pth']
     assert '--resume' in record['commands']['validation'] and 'randomness.seed=3' in record['commands']['domain-b']
 
