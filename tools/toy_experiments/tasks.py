@@ -69,9 +69,9 @@ def longer(max_iters: int) -> dict:
     return dict.fromkeys(('train_cfg.max_iters', 'train_cfg.val_interval', 'param_scheduler.1.end'), max_iters)
 
 
-DOMAINS = {
-    'domain-b': FurtherTest(),
-    **{f'domain-{name}': FurtherTest({'test_dataloader.dataset.data_root': f'data/toy/dmp_{name}'}) for name in 'cd'},
+IN_DOMAIN_B = {'domain-b': FurtherTest()}
+IN_ALL_DOMAINS = IN_DOMAIN_B | {
+    f'domain-{name}': FurtherTest({'test_dataloader.dataset.data_root': f'data/toy/dmp_{name}'}) for name in 'cd'
 }
 IN_DOMAIN_A = {'test_dataloader.dataset.data_root': 'data/toy/dmp'}
 

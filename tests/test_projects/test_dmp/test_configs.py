@@ -123,7 +123,8 @@ def test_metrics(data, task):
         metrics = [METRICS.build(metric) for metric in as_list(config[f'{phase}_evaluator'])]
         assert {type(metric).__name__ for metric in metrics} == {PAPER[task]}
     if task == 'depth':
-        assert [(metric.normalise, metric.prefix) for metric in metrics] == [(False, None), (True, 'normalised')]
+        expected = [(False, None), (True, 'normalised'), *([(False, 'aligned')] if data == 'toy-dmp' else [])]
+        assert [(metric.normalise, metric.prefix) for metric in metrics] == expected
     if task == 'segmentation' and data == 'bedroom':
         assert tuple(metrics[0].classes) == BEDROOM_CLASSES
     elif task == 'segmentation':
