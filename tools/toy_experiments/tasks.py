@@ -90,7 +90,7 @@ def one_step(target: str, metrics: dict) -> Task:
     """Return the task for a target of one-step models, with the data of DMP."""
     models = {'one-step': 'tiny-sd', 'one-step-random': 'tiny-sd-random'}
     configs = {
-        name: f'configs/one_step/e2e-ft_{model}_1xb8-600_toy-{target}-128x128.py' for name, model in models.items()
+        name: f'configs/one_step/e2e-ft_{model}_1xb8-600_toy-dmp-{target}-128x128.py' for name, model in models.items()
     }
     runs = {name: Run(config, tests=IN_ALL_DOMAINS) for name, config in configs.items()}
     return Task(runs, metrics, validation_options=IN_DOMAIN_A)
