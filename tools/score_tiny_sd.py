@@ -19,6 +19,9 @@ The work directory keeps the rendered scenes and the classifier for the next run
 samples.png, which shows ten samples per row in the order of scores.json.
 
     python tools/score_tiny_sd.py mmdiffperc/assets/tiny-sd
+    python tools/score_tiny_sd.py FOLDER --add-to-card --compare "first release=other/scores.json"
+
+--add-to-card adds the shares to the README.md of the model, beside those of other models.
 """
 
 import hashlib
@@ -31,6 +34,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from diffusers import AutoencoderKL, StableDiffusionPipeline
+from tiny_sd.card import GUIDANCE_SCALE, add_scores
 from tiny_sd.scene_classifier import (
     ANY,
     COLOURS,
@@ -47,8 +51,16 @@ from tiny_sd.scene_classifier import (
 from torchvision.utils import make_grid
 from tqdm import tqdm
 
-from mmdiffperc.command_line import add_shared, bounded, one_line_errors, positive, tool_parser
-from mmdiffperc.files import brief, whole_file, write_whole
+from mmdiffperc.command_line import (
+    add_shared,
+    bounded,
+    existing_file,
+    key_value,
+    one_line_errors,
+    positive,
+    tool_parser,
+)
+from mmdiffperc.files import brief, read_json, whole_file, write_whole
 from mmdiffperc.inference.writers import encode_png
 from mmdiffperc.weights.architectures import arch_folder
 
@@ -234,6 +246,16 @@ def model_folder(text: str) -> Path:
     return Path(text)
 
 
+def scores_file(text: str) -> tuple[str, Path]:
+    """Split ``NAME=FILE``.
+
+    Raises:
+        ArgumentTypeError: The value has another form, or the file does not exist.
+    """
+    name, _, file = key_value(text).partition('=')
+    return name, existing_file(file)
+
+
 def build_parser() -> ArgumentParser:
     """Return the command-line parser."""
     parser = tool_parser(__doc__)
@@ -247,7 +269,7 @@ def build_parser() -> ArgumentParser:
     )  # fmt: skip
     add_shared(parser, '--out', 'default: WORK_DIR')
     add_shared(parser, '--num-steps', default=50)
-    add_shared(parser, '--guidance-scale', default=4.0)
+    add_shared(parser, '--guidance-scale', default=GUIDANCE_SCALE)
     add_shared(parser, '--batch-size', default=20)
     add_shared(parser, '--seed')
     for name, kind, default, text in (
@@ -256,6 +278,11 @@ def build_parser() -> ArgumentParser:
         ('--classifier-steps', positive, 1800, 'number of training steps of the classifier ('),
     ):
         parser.add_argument(name, type=kind, default=default, metavar='N', help=f'{text}default: %(default)s)')
+    parser.add_argument('--add-to-card', action='store_true', help='add the shares to the README.md of the model')
+    parser.add_argument(
+        '--compare', nargs='+', type=scores_file, default=[], metavar='NAME=FILE',
+        help='scores.json of other models, to show in the card beside this one',
+    )  # fmt: skip
     return parser
 
 
@@ -280,6 +307,10 @@ def main(arguments=None):
     grid = make_grid(samples, nrow=SAMPLES_PER_ROW, padding=0)  # (3, H, W)
     write_whole(out / 'samples.png', encode_png(grid.permute(1, 2, 0).numpy()))
     write_whole(out / 'scores.json', json.dumps(results, indent=2) + '\n')
+    if args.add_to_card:
+        add_scores(
+            folder / 'README.md', {'this model': results} | {name: read_json(path) for name, path in args.compare}
+        )
     print_table(results['images'])
     for kind in ('nouns', 'pairs'):
         print(f'\nSingle {kind}, by the classifier:')

@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 import pytest
 from score_tiny_sd import TEMPLATES, main, make_captions, missing, shares_found
-from tiny_sd.card import score_lines
+from tiny_sd.card import add_scores
 from tiny_sd.scene_classifier import (
     ANY,
     CELL,
@@ -135,10 +135,17 @@ def test_another_run_uses_the_classifier_and_equals_the_first(scored, tmp_path, 
     assert f'| {100 * results["classifier"]["scenes"]["pairs"]["recall"]:.1f} %' in shown
 
 
-def test_the_card_shows_two_models_side_by_side(scored):
-    results = scored[1]
+def test_the_card_shows_two_models_side_by_side(scored, tmp_path):
+    """A second run replaces the section."""
+    results, card = scored[1], tmp_path / 'README.md'
     first = {'samples': {**results['images']['samples'], 'nouns': 0.125}}
-    lines = score_lines({'this model': results, 'first release': {**results, 'images': {**results['images'], **first}}})
+    other = {**results, 'images': {**results['images'], **first}}
+    card.write_text('# tiny-sd\n\n## Size\n\n1\n')
+    add_scores(card, {'this model': other})
+    add_scores(card, {'this model': results, 'first release': other})
+    lines = card.read_text().splitlines()
     (row,) = (line for line in lines if line.startswith('| samples, first release |'))
     assert row.split('|')[2].strip() == '12.5 %'
     assert len([line for line in lines if line.startswith('| reconstructions')]) == 2
+    assert [line for line in lines if line.startswith('## ')] == ['## Captions', '## Size'] and lines[-1] == '1'
+    assert f'guidance scale {results["options"]["guidance_scale"]:g} and' in card.read_text().replace('\n', ' ')

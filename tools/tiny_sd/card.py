@@ -1,5 +1,6 @@
-"""Write the model card of tiny-sd and draw its sample images, for ``pretrain_tiny_sd.py``."""
+"""The model card of tiny-sd and its sample images, for ``pretrain_tiny_sd.py`` and ``score_tiny_sd.py``."""
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ SHOWN_CAPTIONS = (
     'a rendering of two blue spheres',
     'a photo of a green diamond and a yellow wedge',
 )
+GUIDANCE_SCALE = 16.0  # a lower scale is closer to the training images, and misses more of what a caption names
 SHOWN_LOSSES = ('loss', 'l1', 'mse', 'hits')
 CARD = """# tiny-sd
 
@@ -26,7 +28,7 @@ UNet2DConditionModel, a CLIPTextModel, a CLIPTokenizer and a scheduler, in half 
 
 ![Images drawn from captions](samples.png)
 
-Each row shows images for one caption, drawn with guidance scale 4 and 50 DDIM steps:
+Each row shows images for one caption, drawn with guidance scale {guidance_scale:g} and 50 DDIM steps:
 
 {captions}
 
@@ -59,12 +61,19 @@ bounds what the model can draw, and the squared error of the predicted velocity.
 The model knows toy scenes only. Licence: Apache-2.0, like the code.
 """
 
-SCORES = """Each caption names one or two objects, and the model draws one sample per caption. A classifier, which
+SCORES = """## Captions
+
+Do samples show what their captions name? {captions} captions name one or two objects each, and the model draws one
+sample per caption with guidance scale {guidance_scale:g} and {steps} DDIM steps. A classifier, which
 `tools/score_tiny_sd.py` trained on rendered scenes, looks for the nouns and for the pairs of colour and noun. The table
 shows how often it finds everything that the caption names, and how often it does so with the captions of other images
 (by chance). Scenes are held-out renderings with captions of their own objects. Reconstructions are the same scenes
 after the autoencoder, the ceiling for samples.
+
+{table}
+
 """
+SCORES_SECTION = re.compile(r'## Captions\n.*?(?=^## )', re.DOTALL | re.MULTILINE)
 
 
 def write_card(path: Path, pipeline: StableDiffusionPipeline, history: list[dict], shares: dict[str, float], **data):
@@ -74,6 +83,7 @@ def write_card(path: Path, pipeline: StableDiffusionPipeline, history: list[dict
     captions = [f'{row}. {text}' for row, text in enumerate(SHOWN_CAPTIONS, 1)]
     tables = dict(sizes=sizes, stages=[stage_row(stage) for stage in history], captions=captions)
     data['shares'] = ', '.join(f'{100 * share:.0f} % {domain}' for domain, share in shares.items())
+    data['guidance_scale'] = GUIDANCE_SCALE
     write_whole(path, CARD.format(**{name: '\n'.join(rows) for name, rows in tables.items()}, **data))
 
 
@@ -87,20 +97,32 @@ def stage_row(stage: dict) -> str:
     return f'| {name} | {stage["step"]:,} | {stage["batch_size"]} | {losses} | {measured} |'
 
 
-def score_lines(results: dict[str, dict]) -> list[str]:
-    """Return the lines of the card that show how often samples agree with their captions.
+def add_scores(path: Path, results: dict[str, dict]):
+    """Add a section to a model card that shows how often samples agree with their captions, or replace this section.
 
     Args:
+        path (Path): The card.
         results (dict[str, dict]): Contents of the files scores.json that ``score_tiny_sd.py`` writes, by the name of
-            the model.
+            the model. The first one belongs to the model of the card.
     """
+    options = next(iter(results.values()))['options']
+    section = SCORES.format(
+        captions=options['num_captions'], guidance_scale=options['guidance_scale'], steps=options['num_steps'],
+        table='\n'.join(score_rows(results)),
+    )  # fmt: skip
+    card = SCORES_SECTION.sub('', path.read_text(encoding='utf-8'))
+    write_whole(path, card.replace('## Size\n', f'{section}## Size\n', 1))
+
+
+def score_rows(results: dict[str, dict]) -> list[str]:
+    """Return the scores of models as the rows of a table."""
     columns = ('nouns', 'nouns by chance', 'pairs', 'pairs by chance')
-    lines = [SCORES, f'| images | {" | ".join(columns)} |', '|---' * (1 + len(columns)) + '|']
+    rows = [f'| images | {" | ".join(columns)} |', '|---' * (1 + len(columns)) + '|']
     for images in ('samples', 'reconstructions', 'scenes'):
         for model, scores in results.items():
             shares = [f'{100 * scores["images"][images][column]:.1f} %' for column in columns]
-            lines.append(f'| {images}, {model} | {" | ".join(shares)} |')
-    return lines
+            rows.append(f'| {images}, {model} | {" | ".join(shares)} |')
+    return rows
 
 
 def draw(pipeline: StableDiffusionPipeline, size: int, per_caption: int = 4, num_steps: int = 50) -> np.ndarray:
@@ -109,7 +131,7 @@ def draw(pipeline: StableDiffusionPipeline, size: int, per_caption: int = 4, num
     for seed, text in enumerate(SHOWN_CAPTIONS):
         images = pipeline(
             text, height=size, width=size, num_images_per_prompt=per_caption, num_inference_steps=num_steps,
-            guidance_scale=4.0, generator=torch.Generator().manual_seed(seed), output_type='np',
+            guidance_scale=GUIDANCE_SCALE, generator=torch.Generator().manual_seed(seed), output_type='np',
         ).images  # fmt: skip
         rows.append(np.concatenate(images, axis=1))
     return (np.concatenate(rows) * 255).round().astype(np.uint8)
