@@ -10,7 +10,7 @@ import sys
 from argparse import ArgumentParser
 from subprocess import CalledProcessError
 
-from toy_experiments.commands import latest_results, run
+from toy_experiments.commands import last_validation, latest_results, run
 
 from mmdiffperc.command_line import one_line_errors, tool_parser
 
@@ -28,16 +28,15 @@ def build_parser() -> ArgumentParser:
 
 @one_line_errors(CalledProcessError, OSError)
 def main(arguments=None):
-    """Render the scenes, train, test twice, and draw the predictions."""
+    """Render the scenes, train, test at several scales, and draw the predictions."""
     build_parser().parse_args(arguments)
     checkpoint = f'{WORK_DIR}/iter_1200.pth'
     scenes = ('--out', SCENES_FOLDER, '--formats', 'ade', '--size', '192', '--workers', '2')
     run('python', 'tools/make_toy_scenes.py', *scenes)
     run('mim', 'train', 'mmseg', CONFIG, '--work-dir', WORK_DIR)
-    run('mim', 'test', 'mmseg', CONFIG, '--checkpoint', checkpoint, '--work-dir', f'{WORK_DIR}/single-scale')
     run('mim', 'test', 'mmseg', CONFIG, '--checkpoint', checkpoint, '--work-dir', f'{WORK_DIR}/multi-scale', '--tta')
     run('python', 'tools/draw_predictions.py', CONFIG, checkpoint, '--indices', *SCENES, '--out-file', FIGURE)
-    single, multi = (latest_results(f'{WORK_DIR}/{name}') for name in ('single-scale', 'multi-scale'))
+    single, multi = last_validation(WORK_DIR), latest_results(f'{WORK_DIR}/multi-scale')
     print(f'\nmIoU {single["mIoU"]:.1f} single-scale, {multi["mIoU"]:.1f} multi-scale + flip. Look at {FIGURE}')
 
 

@@ -51,3 +51,11 @@ async def call(*command: str | Path, log: Path | None = None, threads: int | Non
 def latest_results(work_dir: str | Path) -> dict:
     """Return the metrics of the latest test with this ``--work-dir``, which mmengine wrote."""
     return json.loads(max(Path(work_dir).glob('*/*.json')).read_text())
+
+
+def last_validation(work_dir: str | Path) -> dict | None:
+    """Return the metrics at the end of a training, or None if it has not finished: training lines contain a loss."""
+    logs = sorted(Path(work_dir).glob('*/vis_data/scalars.json'))
+    entries = logs[-1].read_text().splitlines() if logs else []
+    last = json.loads(entries[-1]) if entries else {}
+    return last if last and 'loss' not in last else None

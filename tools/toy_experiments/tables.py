@@ -133,6 +133,18 @@ def dmp_rows() -> dict[tuple[str, ...], dict]:
     }
 
 
+def one_step_rows() -> dict[tuple[str, ...], dict]:
+    """Return the rows of the table of one-step models: a measure of normals and one of aligned depth in all domains."""
+    measures = {
+        ('normals', 'mean angle, degrees'): dict(task='dmp-normals', metric='mean', best=min),
+        ('aligned depth', 'REL'): dict(task='dmp-depth', metric='aligned/abs_rel', best=min),
+    }
+    domains = dict(a=VALIDATION, b='domain-b', c='domain-c', d='domain-d')
+    return {
+        (*texts, domain): dict(row, test=test) for texts, row in measures.items() for domain, test in domains.items()
+    }
+
+
 SEEDS = {f'seed {seed}': dict(seed=seed) for seed in (0, 1, 2)}
 START = ('U-Net at the start',)
 MEANS = ('U-Net at the start (means of three seeds)',)
@@ -150,7 +162,7 @@ LAYOUTS = {
     'segmentation-pre-trained': Value('segmentation', 'pre-trained', 'mIoU'),
     'segmentation-random': Value('segmentation', 'random', 'mIoU'),
     'demo-multi-scale': Value('segmentation', 'pre-trained', 'mIoU', 'multi-scale', seed=0),
-    'demo-checkpoint': Value('segmentation', 'pre-trained-2400', 'mIoU'),
+    'demo-checkpoint': Value('segmentation', 'pre-trained-3600', 'mIoU'),
     'depth': Table(
         MEANS,
         {text: dict(task='depth', **row) for text, row in STARTS.items()} | NO_MODEL,
@@ -225,6 +237,19 @@ LAYOUTS = {
         ('target', 'measure', 'domain'),
         dmp_rows(),
         {title: dict(run=run, spread=True) for run, title in DMP_MODELS.items()},
+    ),
+    'one-step': Table(
+        ('target', 'measure', 'domain'),
+        one_step_rows(),
+        {
+            title: dict(run=run, spread=True)
+            for run, title in {
+                'one-step': 'one step',
+                'one-step-random': 'one step, random U-Net',
+                'dmp': 'DMP',
+                'regression': 'plain regression',
+            }.items()
+        },
     ),
 }
 

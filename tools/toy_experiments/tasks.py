@@ -3,7 +3,7 @@
 To add an experiment, add an entry to ``TASKS``. To show its results on a page, add an entry to ``tables.py``.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 VALIDATION = 'validation'  # the name of the test at the end of the training
 DMP_MODELS = {'dmp': 'DMP', 'regression': 'plain regression', 'dmp-random': 'DMP, random U-Net'}
@@ -86,14 +86,13 @@ def dmp(target: str, metrics: dict, tests: dict = IN_DOMAIN_B) -> Task:
     return Task(runs, metrics, validation_options=IN_DOMAIN_A)
 
 
-def one_step(target: str, metrics: dict) -> Task:
-    """Return the task for a target of one-step models, with the data of DMP."""
+def with_one_step(task: Task, target: str) -> Task:
+    """Add the runs of one-step models, which use the data of DMP, to the task for a target of DMP."""
     models = {'one-step': 'tiny-sd', 'one-step-random': 'tiny-sd-random'}
     configs = {
         name: f'configs/one_step/e2e-ft_{model}_1xb8-600_toy-dmp-{target}-128x128.py' for name, model in models.items()
     }
-    runs = {name: Run(config, tests=IN_ALL_DOMAINS) for name, config in configs.items()}
-    return Task(runs, metrics, validation_options=IN_DOMAIN_A)
+    return replace(task, runs=task.runs | {name: Run(config, tests=IN_ALL_DOMAINS) for name, config in configs.items()})
 
 
 VPD = 'configs/vpd/vpd_tiny-sd'
@@ -108,7 +107,7 @@ TASKS = {
         {
             'pre-trained': Run(f'{VPD}-fpn_1xb4-1200_toy-ade-192x192.py', tests={'multi-scale': FurtherTest(tta=True)}),
             'random': Run(f'{VPD}-random-fpn_1xb4-1200_toy-ade-192x192.py'),
-            'pre-trained-2400': Run(f'{VPD}-fpn_1xb4-1200_toy-ade-192x192.py', seeds=(0,), options=longer(2400)),
+            'pre-trained-3600': Run(f'{VPD}-fpn_1xb4-1200_toy-ade-192x192.py', seeds=(0,), options=longer(3600)),
         },
         {'mIoU': '.1f'},
     ),
@@ -153,13 +152,13 @@ TASKS = {
         {'coco/AP': '.3f', 'coco/AP .5': '.3f'},
         host='mmpose',
     ),
-    'dmp-normals': dmp('normals', {'mean': '.1f', '11.25': '.3f'}, IN_ALL_DOMAINS),
-    'dmp-depth': dmp('depth', {'rmse': '.3f', 'abs_rel': '.3f', 'aligned/abs_rel': '.3f'}, IN_ALL_DOMAINS),
+    'dmp-normals': with_one_step(dmp('normals', {'mean': '.1f', '11.25': '.3f'}, IN_ALL_DOMAINS), 'normals'),
+    'dmp-depth': with_one_step(
+        dmp('depth', {'rmse': '.3f', 'abs_rel': '.3f', 'aligned/abs_rel': '.3f'}, IN_ALL_DOMAINS), 'depth'
+    ),
     'dmp-albedo': dmp('albedo', {'mse': '.4f', 'psnr': '.1f'}),
     'dmp-shading': dmp('shading', {'mse': '.4f', 'psnr': '.1f'}),
     'dmp-segmentation': dmp('segmentation', {'mIoU': '.1f'}),
-    'one-step-normals': one_step('normals', {'mean': '.1f', '11.25': '.3f'}),
-    'one-step-depth': one_step('depth', {'aligned/abs_rel': '.3f', 'aligned/d1': '.3f'}),
     'detection': Task(
         {
             'pre-trained': Run(f'{DETECTION}/retinanet_tiny-sd-fpn_1xb4-1800_toy-coco-128x128.py'),

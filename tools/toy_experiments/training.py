@@ -16,7 +16,7 @@ import torch
 
 from mmdiffperc.files import read_json, write_whole
 
-from .commands import call, latest_results
+from .commands import call, last_validation, latest_results
 from .results import Job, code_version, describe, identity
 from .tasks import VALIDATION, FurtherTest
 
@@ -125,14 +125,6 @@ def existing_metrics(job: Job, test: str) -> dict | None:
     if test == VALIDATION and (metrics := last_validation(job.folder)):
         return metrics
     return latest_results(job.folder / test) if list((job.folder / test).glob('*/*.json')) else None
-
-
-def last_validation(folder: Path) -> dict | None:
-    """Return the metrics at the end of a training, or None if it has not finished: training lines contain a loss."""
-    logs = sorted(folder.glob('*/vis_data/scalars.json'))
-    entries = logs[-1].read_text().splitlines() if logs else []
-    last = json.loads(entries[-1]) if entries else {}
-    return last if last and 'loss' not in last else None
 
 
 def command(job: Job, test: str) -> tuple:

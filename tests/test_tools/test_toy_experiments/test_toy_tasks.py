@@ -61,7 +61,7 @@ def test_runs_of_dmp_differ_in_one_thing(target):
 
 @pytest.mark.parametrize('target', ['normals', 'depth'])
 def test_runs_of_one_step_models_differ_in_the_weights_of_the_unet_only(target):
-    ours, random = (config_of(f'one-step-{target}', run) for run in ('one-step', 'one-step-random'))
+    ours, random = (config_of(f'dmp-{target}', run) for run in ('one-step', 'one-step-random'))
     assert random.model.init_cfg.pop('components') == ('vae', 'text_encoder')
     assert random.model == ours.model and random.optim_wrapper == ours.optim_wrapper
     dmp = config_of(f'dmp-{target}', 'dmp')
@@ -81,7 +81,7 @@ def test_a_test_repeats_the_validation(task):
 
 
 def test_longer_schedules_change_their_length_only():
-    for task, run in (('segmentation', 'pre-trained-2400'), ('pose', 'pre-trained-7200')):
+    for task, run in (('segmentation', 'pre-trained-3600'), ('pose', 'pre-trained-7200')):
         before, after = config_of(task, run), config_of(task, run)
         after.merge_from_dict(TASKS[task].runs[run].options)
         length = int(run.rpartition('-')[2])
