@@ -14,7 +14,7 @@ from toy_experiments.commands import last_validation, latest_results, run
 
 from mmdiffperc.command_line import one_line_errors, tool_parser
 
-CONFIG = 'configs/vpd/vpd_tiny-sd-fpn_1xb4-1200_toy-ade-192x192.py'
+CONFIG = 'configs/vpd/vpd_tiny-sd-fpn_1xb4-1400_toy-ade-192x192.py'
 SCENES_FOLDER = 'data/toy_192'
 WORK_DIR = 'work_dirs/demo'
 FIGURE = f'{WORK_DIR}/demo.png'
@@ -30,7 +30,7 @@ def build_parser() -> ArgumentParser:
 def main(arguments=None):
     """Render the scenes, train, test at several scales, and draw the predictions."""
     build_parser().parse_args(arguments)
-    checkpoint = f'{WORK_DIR}/iter_1200.pth'
+    checkpoint = f'{WORK_DIR}/iter_1400.pth'
     scenes = ('--out', SCENES_FOLDER, '--formats', 'ade', '--size', '192', '--workers', '2')
     run('python', 'tools/make_toy_scenes.py', *scenes)
     run('mim', 'train', 'mmseg', CONFIG, '--work-dir', WORK_DIR)

@@ -24,8 +24,4 @@ model = dict(
     ),
 )
 
-optim_wrapper = dict(
-    paramwise_cfg=dict(custom_keys={'unet': dict(lr_mult=0.3), 'resnets': dict(lr_mult=0.3)}),
-)
-
 default_hooks = dict(checkpoint=dict(save_best='oIoU', rule='greater'))

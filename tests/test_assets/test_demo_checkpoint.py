@@ -13,7 +13,7 @@ from mmdiffperc.toy_scenes.writers import DatasetSpec, write_dataset
 
 ROOT = Path(__file__).parents[2]
 CHECKPOINT = ROOT / 'mmdiffperc' / 'assets' / 'demo' / 'vpd_toy.pth'
-CONFIG = ROOT / 'configs' / 'vpd' / 'vpd_tiny-sd-fpn_1xb4-1200_toy-ade-192x192.py'
+CONFIG = ROOT / 'configs' / 'vpd' / 'vpd_tiny-sd-fpn_1xb4-1400_toy-ade-192x192.py'
 MAX_BYTES = 12_000_000
 NUM_SCENES = 24
 

@@ -116,33 +116,10 @@ def render_row(values: list[Value]) -> list[str]:
     return [value.render(bold=value is best) for value in values]
 
 
-def dmp_rows() -> dict[tuple[str, ...], dict]:
-    """Return the rows of the table of DMP: each measure in both domains."""
-    measures = {
-        ('normals', 'mean angle, degrees'): dict(task='dmp-normals', metric='mean', best=min),
-        ('normals', 'within 11.25 degrees'): dict(task='dmp-normals', metric='11.25', best=max),
-        ('depth', 'RMSE, m'): dict(task='dmp-depth', metric='rmse', best=min),
-        ('depth', 'REL'): dict(task='dmp-depth', metric='abs_rel', best=min),
-        ('albedo', 'MSE'): dict(task='dmp-albedo', metric='mse', best=min),
-        ('shading', 'MSE'): dict(task='dmp-shading', metric='mse', best=min),
-        ('segmentation', 'mIoU'): dict(task='dmp-segmentation', metric='mIoU', best=max),
-    }
-    domains = dict(a=VALIDATION, b='domain-b')
-    return {
-        (*texts, domain): dict(row, test=test) for texts, row in measures.items() for domain, test in domains.items()
-    }
-
-
-def one_step_rows() -> dict[tuple[str, ...], dict]:
-    """Return the rows of the table of one-step models: a measure of normals and one of aligned depth in all domains."""
-    measures = {
-        ('normals', 'mean angle, degrees'): dict(task='dmp-normals', metric='mean', best=min),
-        ('aligned depth', 'REL'): dict(task='dmp-depth', metric='aligned/abs_rel', best=min),
-    }
-    domains = dict(a=VALIDATION, b='domain-b', c='domain-c', d='domain-d')
-    return {
-        (*texts, domain): dict(row, test=test) for texts, row in measures.items() for domain, test in domains.items()
-    }
+def target_rows(measures: dict[tuple[str, ...], dict], domains: str) -> dict[tuple[str, ...], dict]:
+    """Return the rows of a table of generative models: each measure in each domain."""
+    tests = dict(a=VALIDATION, b='domain-b', c='domain-c', d='domain-d')
+    return {(*texts, domain): dict(row, test=tests[domain]) for texts, row in measures.items() for domain in domains}
 
 
 SEEDS = {f'seed {seed}': dict(seed=seed) for seed in (0, 1, 2)}
@@ -150,6 +127,17 @@ START = ('U-Net at the start',)
 MEANS = ('U-Net at the start (means of three seeds)',)
 PRE_TRAINED, RANDOM = 'pre-trained (tiny-sd)', 'random, everything else pre-trained'
 STARTS = {(PRE_TRAINED,): dict(run='pre-trained'), (RANDOM,): dict(run='random')}
+MEAN_ANGLE = {('normals', 'mean angle, degrees'): dict(task='dmp-normals', metric='mean', best=min)}
+DMP_MEASURES = MEAN_ANGLE | {
+    ('normals', 'within 11.25 degrees'): dict(task='dmp-normals', metric='11.25', best=max),
+    ('depth', 'RMSE, m'): dict(task='dmp-depth', metric='rmse', best=min),
+    ('depth', 'REL'): dict(task='dmp-depth', metric='abs_rel', best=min),
+    ('albedo', 'MSE'): dict(task='dmp-albedo', metric='mse', best=min),
+    ('shading', 'MSE'): dict(task='dmp-shading', metric='mse', best=min),
+    ('segmentation', 'mIoU'): dict(task='dmp-segmentation', metric='mIoU', best=max),
+}
+ONE_STEP_MEASURES = MEAN_ANGLE | {('aligned depth', 'REL'): dict(task='dmp-depth', metric='aligned/abs_rel', best=min)}
+ONE_STEP_MODELS = {'one-step': 'one step', 'one-step-random': 'one step, random U-Net'} | DMP_MODELS
 NO_MODEL = {('no model: the mean depth of the training images',): dict(task='depth', run='mean-depth')}
 
 LAYOUTS = {
@@ -235,21 +223,13 @@ LAYOUTS = {
     ),
     'dmp': Table(
         ('target', 'measure', 'domain'),
-        dmp_rows(),
+        target_rows(DMP_MEASURES, 'ab'),
         {title: dict(run=run, spread=True) for run, title in DMP_MODELS.items()},
     ),
     'one-step': Table(
         ('target', 'measure', 'domain'),
-        one_step_rows(),
-        {
-            title: dict(run=run, spread=True)
-            for run, title in {
-                'one-step': 'one step',
-                'one-step-random': 'one step, random U-Net',
-                'dmp': 'DMP',
-                'regression': 'plain regression',
-            }.items()
-        },
+        target_rows(ONE_STEP_MEASURES, 'abcd'),
+        {title: dict(run=run, spread=True) for run, title in ONE_STEP_MODELS.items()},
     ),
 }
 

@@ -105,9 +105,9 @@ SHUFFLED = {'shuffled': FurtherTest({'test_dataloader.dataset.shuffle_seed': 0})
 TASKS = {
     'segmentation': Task(
         {
-            'pre-trained': Run(f'{VPD}-fpn_1xb4-1200_toy-ade-192x192.py', tests={'multi-scale': FurtherTest(tta=True)}),
-            'random': Run(f'{VPD}-random-fpn_1xb4-1200_toy-ade-192x192.py'),
-            'pre-trained-3600': Run(f'{VPD}-fpn_1xb4-1200_toy-ade-192x192.py', seeds=(0,), options=longer(3600)),
+            'pre-trained': Run(f'{VPD}-fpn_1xb4-1400_toy-ade-192x192.py', tests={'multi-scale': FurtherTest(tta=True)}),
+            'random': Run(f'{VPD}-random-fpn_1xb4-1400_toy-ade-192x192.py'),
+            'pre-trained-3600': Run(f'{VPD}-fpn_1xb4-1400_toy-ade-192x192.py', seeds=(0,), options=longer(3600)),
         },
         {'mIoU': '.1f'},
     ),

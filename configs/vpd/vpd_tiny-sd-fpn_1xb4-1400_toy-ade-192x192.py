@@ -3,7 +3,7 @@
 _base_ = [
     '../_base_/models/vpd_tiny-sd_fpn.py',
     '../_base_/datasets/toy_ade_192x192.py',
-    '../_base_/schedules/toy_1200.py',
+    '../_base_/schedules/toy_1400.py',
     'mmseg::_base_/default_runtime.py',
 ]
 

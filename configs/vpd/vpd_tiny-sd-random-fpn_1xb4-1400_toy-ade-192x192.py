@@ -1,5 +1,5 @@
 """Control experiment: the same training from a U-Net with random weights."""
 
-_base_ = './vpd_tiny-sd-fpn_1xb4-1200_toy-ade-192x192.py'
+_base_ = './vpd_tiny-sd-fpn_1xb4-1400_toy-ade-192x192.py'
 
 model = dict(backbone=dict(init_cfg=dict(components=('vae',))))
