@@ -82,7 +82,7 @@ class Job:
 def jobs_of(task: str, run: str, seeds: list[int] | None = None, trial: dict | None = None) -> list[Job]:
     """Return the jobs of a run. ``seeds`` selects some of its seeds."""
     settings = TASKS[task].runs[run]
-    wanted = (None,) if settings.constant_depth else [seed for seed in settings.seeds if not seeds or seed in seeds]
+    wanted = (None,) if settings.tool else [seed for seed in settings.seeds if not seeds or seed in seeds]
     return [Job(task, run, seed, trial or {}) for seed in wanted]
 
 
@@ -94,13 +94,14 @@ def select_jobs(tasks: list[str], seeds: list[int] | None, trial: dict) -> Itera
 
 
 def identity(job: Job) -> dict:
-    """Return what the results of a job depend on: the resolved config, tiny-sd, and the renderer of the scenes.
+    """Return what the results of a job depend on: the resolved config or tool, tiny-sd, and the renderer of the scenes.
 
     The code is not part of it. If you change how a model computes, remove the files of its results and trainings.
     """
     config = deepcopy(read_config(job.run.config))
     config.merge_from_dict(job.options)
-    return dict(config=digest(json.dumps(config.to_dict()).encode()), tiny_sd=tiny_sd_digest(), toy_scenes=GENERATOR)
+    settings = config.to_dict() | (dict(tool=job.run.tool) if job.run.tool else {})
+    return dict(config=digest(json.dumps(settings).encode()), tiny_sd=tiny_sd_digest(), toy_scenes=GENERATOR)
 
 
 @functools.cache

@@ -31,15 +31,15 @@ class Run:
         seeds (tuple[int, ...]): Random seeds. Defaults to 0, 1 and 2.
         options (dict): Settings that replace those of the config, in training and in all tests.
         tests (dict[str, FurtherTest]): Further tests by name.
-        constant_depth (bool): Train nothing: evaluate the mean depth of the training set as a constant prediction.
-            Such a run has no seeds. Defaults to False.
+        tool (tuple[str, ...]): Train nothing, but run this tool with its arguments. It must write its results to the
+            JSON file ``--out-file``. Such a run has no seeds. Default: train.
     """
 
     config: str
     seeds: tuple = (0, 1, 2)
     options: dict = field(default_factory=dict)
     tests: dict = field(default_factory=dict)
-    constant_depth: bool = False
+    tool: tuple = ()
 
 
 @dataclass(frozen=True)
@@ -99,6 +99,7 @@ VPD = 'configs/vpd/vpd_tiny-sd'
 META_PROMPTS = 'configs/metaprompts/metaprompts_tiny-sd'
 POSE = 'configs/metaprompts/td-hm_metaprompts-tiny-sd'
 DETECTION = 'configs/detection'
+DEPTH_CONFIG = f'{VPD}_1xb4-1800_toy-nyu-128x128.py'
 DEPTH = {'rmse': '.3f', 'abs_rel': '.3f', 'd1': '.3f'}
 SHUFFLED = {'shuffled': FurtherTest({'test_dataloader.dataset.shuffle_seed': 0})}
 
@@ -113,9 +114,9 @@ TASKS = {
     ),
     'depth': Task(
         {
-            'pre-trained': Run(f'{VPD}_1xb4-1800_toy-nyu-128x128.py', tests={'mirrored': FurtherTest(tta=True)}),
+            'pre-trained': Run(DEPTH_CONFIG, tests={'mirrored': FurtherTest(tta=True)}),
             'random': Run(f'{VPD}-random_1xb4-1800_toy-nyu-128x128.py'),
-            'mean-depth': Run(f'{VPD}_1xb4-1800_toy-nyu-128x128.py', constant_depth=True),
+            'mean-depth': Run(DEPTH_CONFIG, tool=('tools/constant_depth.py', DEPTH_CONFIG)),
         },
         DEPTH,
     ),

@@ -22,7 +22,7 @@ from .tasks import VALIDATION, FurtherTest
 
 NOTES = 'measuring.json'
 OUTPUT = 'output.log'
-CONSTANT = 'constant.json'
+TOOL_RESULTS = 'results.json'
 NOT_METRICS = ('step', 'time', 'data_time')  # mmengine logs them together with the metrics
 
 
@@ -120,18 +120,26 @@ async def run_tests(job: Job, threads: int) -> dict[str, dict]:
 
 def existing_metrics(job: Job, test: str) -> dict | None:
     """Return the metrics that a test has written, or None if it has not finished."""
-    if job.run.constant_depth:
-        return read_json(job.folder / CONSTANT) if (job.folder / CONSTANT).exists() else None
+    if job.run.tool:
+        return flat(read_json(job.folder / TOOL_RESULTS)) if (job.folder / TOOL_RESULTS).exists() else None
     if test == VALIDATION and (metrics := last_validation(job.folder)):
         return metrics
     return latest_results(job.folder / test) if list((job.folder / test).glob('*/*.json')) else None
 
 
+def flat(results: dict, prefix: str = '') -> dict:
+    """Return nested results as one dict, with names such as ``'results/mid_block at 1/mIoU'``."""
+    flattened = {}
+    for name, value in results.items():
+        flattened |= flat(value, f'{prefix}{name}/') if isinstance(value, dict) else {prefix + name: value}
+    return flattened
+
+
 def command(job: Job, test: str) -> tuple:
     """Return the command that writes the metrics of a test. The validation is part of the training."""
     config = job.run.config
-    if job.run.constant_depth:
-        return 'python', 'tools/constant_depth.py', config, '--out-file', job.folder / CONSTANT
+    if job.run.tool:
+        return 'python', *job.run.tool, '--out-file', job.folder / TOOL_RESULTS
     if test == VALIDATION:
         folder = ('--work-dir', job.folder)
         return 'mim', 'train', job.task.host, config, *folder, '--resume', *options_of(job.options)
