@@ -114,7 +114,9 @@ def without_checkpoint(models: dict[str, Model], page: Path) -> str:
     """Return a table of the full-size configs without an official checkpoint, with the reasons."""
     chosen = (model for model in models.values() if 'No Weights' in model)
     reasons = groupby(chosen, lambda model: model['No Weights'])
-    return table(['config', 'why'], [[', '.join(config(model, page) for model in group), why] for why, group in reasons])
+    return table(
+        ['config', 'why'], [[', '.join(config(model, page) for model in group), why] for why, group in reasons]
+    )
 
 
 RECIPE = {

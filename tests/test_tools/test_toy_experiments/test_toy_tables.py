@@ -4,8 +4,8 @@ import json
 from collections import Counter
 
 import pytest
-from marked_blocks import blocks, pages
 from markdown_it import MarkdownIt
+from marked_blocks import blocks, pages
 from pages import PAGES, ROOT
 from toy_experiments import tables
 from toy_experiments.tables import KIND, LAYOUTS, Table, Value, obstacle, with_results, write_pages
