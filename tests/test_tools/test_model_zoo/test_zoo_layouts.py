@@ -26,9 +26,8 @@ PAGE = Path('docs/page.md')
 
 
 def model(name, collection='VPD', **fields):
-    return Model(
-        {'Name': name, 'Config': f'configs/vpd/{name}.py', 'Metadata': {}} | fields, {'In Collection': collection}
-    )
+    entry = {'Name': name, 'Config': f'configs/vpd/{name}.py', 'Metadata': {}, 'In Collection': collection}
+    return Model(entry | fields, {'Name': collection})
 
 
 MODELS = {
@@ -123,14 +122,11 @@ def test_the_tool_writes_the_pages_that_have_changed(tmp_path, monkeypatch, caps
         'Collections:\n- Name: VPD\nModels:\n- Name: vpd_sd1-5-fpn_8xb2-80k_ade20k-512x512\n  In Collection: VPD\n'
         '  Config: configs/a.py\n  Metadata: {}\n  Results:\n  - Dataset: ADE20K\n    Metrics: {mIoU: 53.70}\n'
     )
-    Path('docs/a.md').write_text(
-        'of <!-- published: vpd-miou -->1<!-- /published --> and <!-- measured: a -->2<!-- /measured -->'
-    )
+    text = 'of <!-- published: vpd-miou -->{}<!-- /published --> and <!-- measured: a -->2<!-- /measured -->'
+    Path('docs/a.md').write_text(text.format('1'))
     Path('docs/b.md').write_text('nothing')
     assert not main([]) and capsys.readouterr().out == 'docs/a.md: written\n'
-    assert Path('docs/a.md').read_text() == (
-        'of <!-- published: vpd-miou -->53.70<!-- /published --> and <!-- measured: a -->2<!-- /measured -->'
-    )
+    assert Path('docs/a.md').read_text() == text.format('53.70')
     assert write_pages() == []
     Path('model-index.yml').unlink()
     assert main([]) == 1
