@@ -13,7 +13,7 @@ from marked_blocks import blocks, pages, table, with_blocks
 from mmdiffperc.files import read_json, write_whole
 
 from .results import Job, jobs_of
-from .tasks import DMP_MODELS, TASKS, VALIDATION
+from .tasks import DMP_MODELS, PROBED_BLOCKS, PROBED_TIMESTEPS, TASKS, VALIDATION, probed
 
 KIND = 'measured'
 
@@ -82,18 +82,21 @@ class Table:
         rows (dict[tuple[str, ...], dict]): By the text of each row, arguments of its values.
         columns (dict[str, dict]): By the heading of each column with values, arguments of its values.
         common (dict): Arguments of all values.
+        value (Callable): Returns a value from its arguments. Default: :class:`Value`.
     """
 
     headings: tuple
     rows: dict
     columns: dict
     common: dict = field(default_factory=dict)
+    value: Callable = Value
 
     @property
     def grid(self) -> list[list[Value]]:
         """The values of each row."""
         return [
-            [Value(**self.common, **row, **column) for column in self.columns.values()] for row in self.rows.values()
+            [self.value(**self.common, **row, **column) for column in self.columns.values()]
+            for row in self.rows.values()
         ]
 
     @property
@@ -222,6 +225,12 @@ LAYOUTS = {
         ('target', 'measure', 'domain'),
         target_rows(DMP_MEASURES, 'ab'),
         {title: dict(run=run, spread=True) for run, title in DMP_MODELS.items()},
+    ),
+    'taps': Table(
+        ('features',),
+        {(f'`{block}`',): dict(block=block) for block in PROBED_BLOCKS},
+        {f'timestep {timestep}': dict(timestep=timestep) for timestep in PROBED_TIMESTEPS},
+        value=lambda block, timestep: Value('taps', 'probe', probed(block, timestep)),
     ),
     'one-step': Table(
         ('target', 'measure', 'domain'),

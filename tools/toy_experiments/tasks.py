@@ -95,12 +95,20 @@ def with_one_step(task: Task, target: str) -> Task:
     return replace(task, runs=task.runs | {name: Run(config, tests=IN_ALL_DOMAINS) for name, config in configs.items()})
 
 
+def probed(block: str, timestep: str) -> str:
+    """Return the name of a result of ``tools/probe_taps.py``."""
+    return f'results/{block} at {timestep}/mIoU'
+
+
 VPD = 'configs/vpd/vpd_tiny-sd'
 META_PROMPTS = 'configs/metaprompts/metaprompts_tiny-sd'
 POSE = 'configs/metaprompts/td-hm_metaprompts-tiny-sd'
 DETECTION = 'configs/detection'
 DEPTH_CONFIG = f'{VPD}_1xb4-1800_toy-nyu-128x128.py'
 DEPTH = {'rmse': '.3f', 'abs_rel': '.3f', 'd1': '.3f'}
+TOY_ADE = f'{VPD}-fpn_1xb4-1800_toy-ade-128x128.py'
+PROBED_TIMESTEPS = ('1', '50', '100', '261')
+PROBED_BLOCKS = (*(f'down_blocks.{level}' for level in range(4)), 'mid_block', *(f'up_blocks.{n}' for n in range(4)))
 SHUFFLED = {'shuffled': FurtherTest({'test_dataloader.dataset.shuffle_seed': 0})}
 
 TASKS = {
@@ -160,6 +168,15 @@ TASKS = {
     'dmp-albedo': dmp('albedo', {'mse': '.4f', 'psnr': '.1f'}),
     'dmp-shading': dmp('shading', {'mse': '.4f', 'psnr': '.1f'}),
     'dmp-segmentation': dmp('segmentation', {'mIoU': '.1f'}),
+    'taps': Task(
+        {
+            'probe': Run(
+                TOY_ADE,
+                tool=('tools/probe_taps.py', 'data/toy/ade', '--noise', 'fixed', '--timesteps', *PROBED_TIMESTEPS),
+            )
+        },
+        {probed(block, timestep): '.1f' for block in PROBED_BLOCKS for timestep in PROBED_TIMESTEPS},
+    ),
     'detection': Task(
         {
             'pre-trained': Run(f'{DETECTION}/retinanet_tiny-sd-fpn_1xb4-1800_toy-coco-128x128.py'),
