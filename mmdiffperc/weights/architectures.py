@@ -30,8 +30,10 @@ PRESETS = {
     'sdxl-turbo': _ASSETS / 'arch' / 'sdxl',  # the same networks and noise schedule; distilled to draw in a few steps
     'tiny-sd': _ASSETS / 'tiny-sd',
 }
-# Presets of a single part. The two tiny autoencoders differ in their weights only.
-PART_PRESETS = {'vae': dict.fromkeys(('taesd', 'taesdxl'), _ASSETS / 'arch' / 'taesd')}
+# Presets of a single part. 'taesd' and 'taesdxl' differ in their weights only. 'tiny-taesd' imitates tiny-sd's autoencoder.
+PART_PRESETS = {
+    'vae': dict.fromkeys(('taesd', 'taesdxl'), _ASSETS / 'arch' / 'taesd') | {'tiny-taesd': _ASSETS / 'tiny-taesd'}
+}
 # Text encoder -> its tokenizer. Stable Diffusion 1.x and 2.x have the first one only.
 TOKENIZERS = {'text_encoder': 'tokenizer', 'text_encoder_2': 'tokenizer_2'}
 ArchName = str | Path | Mapping[str, str | Path]
@@ -48,7 +50,7 @@ def arch_folder(arch: ArchName, part: str = 'unet') -> Path:
             or a folder that holds ``unet/config.json`` and ``vae/config.json``, such as any diffusers folder. Or one of
             these for each part: ``dict(unet=..., vae=...)`` and optionally ``text_encoder`` and ``text_encoder_2``; by
             default, the text encoders belong to ``unet``. A part may also be the folder that directly holds its
-            ``config.json``, and ``vae`` may be ``'taesd'`` or, for SDXL, ``'taesdxl'``.
+            ``config.json``, and ``vae`` may be ``'taesd'``, ``'taesdxl'`` for SDXL, or ``'tiny-taesd'`` for tiny-sd.
         part (str): The part, if ``arch`` names several. Defaults to ``'unet'``.
 
     Raises:

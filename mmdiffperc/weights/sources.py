@@ -13,7 +13,7 @@ from mmengine.logging import MMLogger
 
 from mmdiffperc.files import read_json
 
-from .architectures import PRESETS, TOKENIZERS
+from .architectures import PART_PRESETS, PRESETS, TOKENIZERS
 from .weight_file import FOREIGN_FORMATS
 
 FILE_SUFFIXES = ('.ckpt', '.pt', '.pth', '.safetensors', '.bin')
@@ -68,7 +68,7 @@ def locate(checkpoint: Checkpoint, parts: Sequence[str], variant: str | None = N
 
     Args:
         checkpoint (str | Path | Mapping): A single file, a diffusers folder, a hub id ``organisation/name``, a file on
-            the hub ``organisation/name/file``, or ``'tiny-sd'``; or one of these for each part. A folder or repository
+            the hub ``organisation/name/file``, ``'tiny-sd'`` or ``'tiny-taesd'``; or one of these for each part. A folder or repository
             of a single part may hold it directly. The tokenizer comes from where the text encoder is.
         parts (Sequence[str]): Any of ``'unet'``, ``'vae'``, ``'text_encoder'``, ``'tokenizer'``.
         variant (str, optional): The variant of a folder or repository, such as ``'fp16'``. A part without this variant
@@ -118,7 +118,7 @@ Fetch = Callable[[], dict[str, list[Path]]]
 
 def _plan(place: str, parts: Sequence[str], variant: str | None, is_known: bool) -> Fetch:
     """Find parts in one place; calling the result downloads what is not on this machine, and returns the files."""
-    path = PRESETS.get(place) or Path(place).expanduser()
+    path = (PRESETS | PART_PRESETS['vae']).get(place) or Path(place).expanduser()
     if path.is_dir():
         return partial(_in_folder, path, parts, _select(_names_in(path), parts, variant, place, is_known))
     if path.exists():

@@ -116,6 +116,7 @@ TASKS = {
         {
             'pre-trained': Run(f'{VPD}-fpn_1xb4-1400_toy-ade-192x192.py', tests={'multi-scale': FurtherTest(tta=True)}),
             'random': Run(f'{VPD}-random-fpn_1xb4-1400_toy-ade-192x192.py'),
+            'tiny-autoencoder': Run(f'{VPD}-taesd-fpn_1xb4-1400_toy-ade-192x192.py'),
             'pre-trained-3600': Run(f'{VPD}-fpn_1xb4-1400_toy-ade-192x192.py', seeds=(0,), options=longer(3600)),
         },
         {'mIoU': '.1f'},
