@@ -49,14 +49,16 @@ def test_results_without_a_new_test_are_stale(clone):
 
 
 def test_hash_of_the_config():
+    longer = Job('segmentation', 'pre-trained-3600', 0)
+    assert identity(longer) == identity(Job('segmentation', 'pre-trained', 0, longer.run.options))  # the same config
     first = identity(JOB)
-    assert first == identity(Job('depth', 'mean-depth', None, {'randomness.seed': 0}))  # of the same config
     others = [
+        Job('depth', 'mean-depth', None, {'randomness.seed': 0}),  # the same config, but a tool
         Job('depth', 'pre-trained', 1),
         Job('depth', 'random', 0),
         Job('depth', 'pre-trained', 0, {'train_cfg.max_iters': 5}),
     ]
-    assert len({first['config'], *(identity(job)['config'] for job in others)}) == 4
+    assert len({first['config'], *(identity(job)['config'] for job in others)}) == 5
 
 
 def test_hash_of_tiny_sd(tmp_path, monkeypatch):
