@@ -15,8 +15,8 @@ from mmengine.evaluator import Evaluator
 from mmengine.registry import DATASETS, init_default_scope
 from mmengine.structures import BaseDataElement, PixelData
 
-from mmdiffperc.command_line import add_shared, one_line_errors, tool_parser
 from mmdiffperc.files import write_whole
+from mmdiffperc_cli.options import add_shared, one_line_errors, tool_parser
 
 
 def build_parser() -> ArgumentParser:

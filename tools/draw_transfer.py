@@ -19,9 +19,9 @@ from mmengine.registry import DATASETS, init_default_scope
 from toy_experiments.results import Job
 from toy_experiments.tasks import DMP_MODELS, TASKS
 
-from mmdiffperc.command_line import FIGURE_SUFFIXES, add_shared, check_indices, file_name, one_line_errors, tool_parser
 from mmdiffperc.files import whole_file
 from mmdiffperc.generative import TargetInferencer
+from mmdiffperc_cli.options import FIGURE_SUFFIXES, add_shared, check_indices, file_name, one_line_errors, tool_parser
 
 PREFIX = 'dmp-'
 PANEL_INCHES = 1.6
