@@ -132,7 +132,7 @@ def test_the_wheel_holds_what_the_package_reads(wheel):
 
 FROM_THE_WHEEL = """
 import json, os, subprocess, sys
-from mim import get_model_info, test, train
+from mim import get_model_info, train
 import mmdiffperc
 from mmdiffperc_cli.main import main
 
@@ -141,14 +141,13 @@ options = ['train_cfg.max_iters=2', 'train_cfg.val_interval=2', 'default_hooks.c
 print(mmdiffperc.__file__)
 print(config.removesuffix('.py') in get_model_info('mmdiffperc').index)
 train('mmdiffperc', config, gpus=0, other_args=('--work-dir', 'trained', '--cfg-options', *options))
-test('mmdiffperc', config, checkpoint='trained/iter_2.pth', other_args=('--work-dir', 'tested'))
-sys.argv[0] = 'mmdiffperc'
+main(['test', config, 'trained/iter_2.pth', '--work-dir', 'tested'])
 print(main(['predict', config, 'trained/iter_2.pth', 'data/toy/ade/images/validation', '--out', 'predicted']))
 """
 
 
 def test_an_empty_folder_and_the_wheel_are_enough(site, toy_root, tmp_path):
-    """mim finds configs, scripts and the index; our command finds a config, too."""
+    """mim finds the index, a config by its name, and the script that trains; the command does the rest."""
     (tmp_path / 'data').mkdir()
     (tmp_path / 'data' / 'toy').symlink_to(toy_root)
     environment = dict(os.environ, PYTHONPATH=str(site), PATH=f'{site}/bin{os.pathsep}{os.environ["PATH"]}')
