@@ -34,7 +34,7 @@ test-mmcv:
 lint: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/interrogate mmdiffperc
+	$(BIN)/interrogate mmdiffperc mmdiffperc_cli
 
 # The source folder is the whole repository, so that its README files are pages, too; any warning is an error.
 SPHINX := $(BIN)/python -m sphinx --fail-on-warning --keep-going --quiet --conf-dir docs
