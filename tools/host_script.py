@@ -16,6 +16,8 @@ from mmdiffperc_cli.shipped import find_shipped
 def build_host_parser(description: str) -> ArgumentParser:
     """Return a parser that takes a config and leaves the other arguments to the script of the host."""
     parser = tool_parser(description)
+    # The launcher also sets LOCAL_RANK, which the host reads.
+    parser.add_argument('--local-rank', metavar='N', help='set by torch.distributed.launch')
     add_shared(parser, 'config')
     parser.add_argument('arguments', nargs=REMAINDER, metavar='...', help="arguments of the host's script")
     return parser

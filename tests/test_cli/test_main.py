@@ -86,6 +86,12 @@ def test_training_and_testing_have_the_options_of_the_host(tool, option, capsys,
     assert Path(sys.argv[1]).samefile(ROOT / 'configs/vpd' / CONFIG)
 
 
+def test_arguments_of_the_launcher_and_of_the_host():
+    """torch.distributed.launch puts its own before the others."""
+    args = train.build_parser().parse_args(['--local-rank=1', CONFIG, '--launcher', 'pytorch'])
+    assert (Path(args.config).name, args.arguments) == (CONFIG, ['--launcher', 'pytorch'])
+
+
 def test_the_script_of_a_host(tmp_path, capsys):
     assert host_script.find_script('mmseg', 'train.py') == Path(mmseg.__file__).parent / '.mim/tools/train.py'
     for host in ('mmengine', 'nowhere', None):
