@@ -19,8 +19,15 @@ from mmdiffperc.compat.checkpoint import load_file
 
 PAGE = (ROOT / 'docs' / 'training.md').read_text()
 BASE = "'configs/vpd/vpd_tiny-sd-fpn_1xb4-1800_toy-ade-128x128.py'"
-TRAINED = ('best checkpoint', 'early stopping', 'averaged weights', 'gradient accumulation', 'frozen by name', 'profiler')
-# Weights of the first is frozen by name.
+TRAINED = (
+    'config: best checkpoint',
+    'config: early stopping',
+    'config: averaged weights',
+    'config: gradient accumulation',
+    'config: frozen by name',
+    'config: profiler',
+)
+# The page freezes the first by name.
 DOWN, UP = 'backbone.unet.down_blocks.0.resnets.0.conv1.weight', 'backbone.unet.up_blocks.3.resnets.0.conv1.weight'
 
 
@@ -42,9 +49,9 @@ def chain_configs(folder):
     """Write the configs of the page so that each inherits from the one before; return the last."""
     base = ROOT / BASE.strip("'")
     for name in TRAINED:
-        code = snippet(f'config: {name}')
+        code = snippet(name)
         assert f'_base_ = {BASE}' in code
-        file = folder / f'{name.replace(" ", "_")}.py'
+        file = folder / f'{name.removeprefix("config: ").replace(" ", "_")}.py'
         file.write_text(code.replace(BASE, repr(str(base))))
         base = file
     return base
