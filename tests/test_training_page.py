@@ -63,13 +63,13 @@ def training(tmp_path_factory, toy_root):
     folder = tmp_path_factory.mktemp('training')
     cfg = Config.fromfile(chain_configs(folder))
     options = {f'{part}_dataloader.dataset.data_root': str(toy_root / 'ade') for part in ('train', 'val', 'test')}
-    options |= {'train_pipeline.2.scale': (64, 48), 'work_dir': 'work_dirs/my_config', 'default_hooks.logger.interval': 1}
+    options |= {'work_dir': 'work_dirs/my_config', 'default_hooks.logger.interval': 1}
     options |= {'train_cfg.max_iters': 8, 'train_cfg.val_interval': 2, 'default_hooks.checkpoint.interval': 2}
-    cfg.merge_from_dict(options | {'train_dataloader.batch_size': 2, 'optim_wrapper.accumulative_counts': 2})
-    for hook, changes in dict(
-        EarlyStoppingHook=dict(min_delta=100, patience=1), ProfilerHook=dict(profile_times=1)
-    ).items():
-        next(config for config in cfg.custom_hooks if config.type == hook).update(changes)
+    options |= {'train_dataloader.batch_size': 2, 'optim_wrapper.accumulative_counts': 2}
+    cfg.merge_from_dict(options)
+    hooks = {hook.type: hook for hook in cfg.custom_hooks}
+    hooks['EarlyStoppingHook'].update(min_delta=100, patience=1)
+    hooks['ProfilerHook'].update(profile_times=1)
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         runner = Runner.from_cfg(cfg)
@@ -152,7 +152,9 @@ def test_logs_of_a_training_are_read(folder, monkeypatch, capsys):
     assert Path('curves.png').stat().st_size > 1000
 
 
-@pytest.mark.parametrize(('host', 'loss', 'metric'), [('mmdet', 'loss', 'coco/bbox_mAP'), ('mmpose', 'loss_kpt', 'coco/AP')])
+@pytest.mark.parametrize(
+    ('host', 'loss', 'metric'), [('mmdet', 'loss', 'coco/bbox_mAP'), ('mmpose', 'loss_kpt', 'coco/AP')]
+)
 def test_logs_of_epochs_are_read(host, loss, metric, tmp_path, monkeypatch, capsys):
     """As mmengine writes them: two iterations and a validation in each epoch."""
     lines = [
