@@ -3,8 +3,10 @@ from safetensors.torch import save_file
 
 from mmdiffperc import progress as module
 from mmdiffperc.compat.checkpoint import find_damage
+from mmdiffperc.generative.data.target_stores import FolderTargets
 from mmdiffperc.models import ClassPrompts
 from mmdiffperc.models.layers.sentence_encoder import SentenceEncoder
+from mmdiffperc.nearest import check_listed
 from mmdiffperc.progress import progress
 from mmdiffperc.weights.weight_file import Assignment, WeightFile
 
@@ -37,6 +39,17 @@ def test_reading_weights_shows_it(tmp_path, capsys, monkeypatch):
     assert find_damage(tmp_path / 'vpd.pth') is None
     shown = capsys.readouterr().err
     assert 'unet.safetensors: 100%' in shown and '2/2' in shown and 'vpd.pth: ' in shown
+
+
+def test_looking_for_the_files_of_a_data_set_shows_it(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(module, 'DELAY', 0)
+    files = [tmp_path / name for name in ('a.png', 'b.png')]
+    for file in files:
+        file.write_bytes(b'content')
+    check_listed([str(file) for file in files], str(tmp_path), 'img_suffix', '.png')
+    assert FolderTargets(tmp_path).missing(['a', 'b']) == []
+    shown = capsys.readouterr().err
+    assert 'find files: 100%' in shown and f'{tmp_path.name}: 100%' in shown
 
 
 def test_encoding_class_names_shows_it(capsys, monkeypatch):
