@@ -1,5 +1,6 @@
-import demo
 import pytest
+
+import demo
 
 
 def test_help_explains_and_starts_nothing(capsys):
