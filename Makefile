@@ -34,7 +34,7 @@ test-mmcv:
 lint: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/interrogate mmdiffperc
+	$(BIN)/interrogate mmdiffperc mmdiffperc_cli
 	$(MAKE) --no-print-directory lint-repository
 
 # The files that GitHub, Read the Docs and citation tools read.
