@@ -24,9 +24,12 @@ EXTRAS = {
     'docs': requirements('docs'),
 }
 
+VERSION = run_path(str(ROOT / 'mmdiffperc' / 'version.py'))  # importing would need torch
+
 setup(
     name='mmdiffperc',
-    version=run_path(str(ROOT / 'mmdiffperc' / 'version.py'))['__version__'],  # importing would need torch
+    version=VERSION['__version__'],
+    url=VERSION['REPOSITORY'] or None,
     description='Diffusion models as perception backbones for OpenMMLab: VPD, MetaPrompts, DMP',
     long_description=(ROOT / 'README.md').read_text(encoding='utf-8'),
     long_description_content_type='text/markdown',

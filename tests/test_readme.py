@@ -143,6 +143,13 @@ def options_of_mim(action: str, package: str) -> set[str]:
     return options_of('-m', 'mim', action) | options_of(Path(folder, '.mim', 'tools', f'{action}.py'))
 
 
+def options_of_script(package: str, name: str, argument: str) -> set[str]:
+    """Those of a script of a host; the argument may be one of its commands."""
+    (folder,) = importlib.util.find_spec(package).submodule_search_locations
+    (script,) = Path(folder, '.mim', 'tools').rglob(f'{name}.py')
+    return options_of(script, *([argument] if '.' not in argument else []))
+
+
 def test_options_are_those_of_mim_and_of_the_host():
     options = options_of_mim('test', 'mmseg')
     assert {'--launcher', '--gpus', '--checkpoint', '--tta'} < options
@@ -176,6 +183,8 @@ def test_commands_name_what_exists(command):
         assert options <= options_of('-m', 'torch.distributed.run') | options_of_mim('train', 'mmseg')
     elif words[0] == 'mim' and words[1] in ('train', 'test'):
         assert options <= options_of_mim(*words[1:3])
+    elif words[:2] == ['mim', 'run'] and options:  # a script may need packages even for its help
+        assert options <= options_of_script(*words[2:5])
     elif words[0] == 'mim':
         assert options <= options_of('-m', 'mim', words[1])
     elif words[0] == 'pip':

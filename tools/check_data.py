@@ -149,16 +149,17 @@ def published(source: str) -> Published | None:
 def faults(dataset: BaseDataset) -> Iterator[str]:
     """Yield what is wrong with a data set that could be built."""
     from mmdiffperc.files import spread
+    from mmdiffperc.progress import progress
 
     source, number = source_of(dataset), len(dataset)
     split = published(source)
     if split and split.samples != number:
         yield f'{source}: expected {split.samples} samples, got {number}'
     yield from maps_without_image(dataset)
-    infos = map(dataset.get_data_info, spread(range(number), SIZES_COMPARED))
+    infos = map(dataset.get_data_info, progress(spread(range(number), SIZES_COMPARED), 'compare sizes', 'sample'))
     sizes = chain.from_iterable(wrong_sizes(info, split and split.size) for info in infos)
     yield from islice(sizes, MOST_SIZES)
-    for index in spread(range(number), SAMPLES_LOADED):
+    for index in progress(spread(range(number), SAMPLES_LOADED), 'load', 'sample'):
         try:
             dataset[index]
         except Exception as error:  # a transform can fail in any way on damaged data

@@ -16,7 +16,8 @@ from torch import nn
 from mmdiffperc.models import DiffusionUNet
 
 
-def test_json_holds_circumstances_and_results(tiny_vpd, tmp_path, capsys):
+def test_json_holds_circumstances_and_results(tiny_vpd, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr('mmdiffperc.progress.DELAY', 0)
     out = tmp_path / 'speed.json'
     arguments = ['--size', '64', '128', '--batch-size', '2', '--repeats', '3', '--device', 'cpu']
     assert benchmark.main([tiny_vpd, *arguments, '--train', '--out-file', str(out)]) == 0
@@ -28,7 +29,8 @@ def test_json_holds_circumstances_and_results(tiny_vpd, tmp_path, capsys):
         tiny_vpd,
     )
     assert report['torch'] == torch.__version__ and report['threads'] >= 1
-    results, shown = report['results'], capsys.readouterr().out
+    results, (shown, progress) = report['results'], capsys.readouterr()
+    assert 'measure: 100%' in progress
     assert set(results) == {'floor', 'backbone', 'backbone without maps', 'model', 'training step'}
     for name, result in results.items():
         assert name in shown and f'{result["seconds"]:.3f}' in shown

@@ -1,8 +1,8 @@
 from importlib import import_module
 
-import demo
 import pytest
 
+import demo
 from mmdiffperc_cli.main import COMMANDS
 
 

@@ -14,7 +14,8 @@ def run(folder, out, *options):
     )
 
 
-def test_only_missing_entries_are_computed(toy_root, tmp_path, capsys):
+def test_only_missing_entries_are_computed(toy_root, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr('mmdiffperc.progress.DELAY', 0)
     out = tmp_path / 'probe.json'
     assert run(toy_root, out, '--taps', 'mid_block') == 0
     content = json.loads(out.read_text())
@@ -30,7 +31,8 @@ def test_only_missing_entries_are_computed(toy_root, tmp_path, capsys):
     assert list(results) == ['mid_block at 1', f'{keys} at 1', 'mid_block at 100', f'{keys} at 100']
     assert results['mid_block at 1']['mIoU'] == -1
     assert len({entry['mIoU'] for entry in results.values()}) == 4
-    capsys.readouterr()
+    progress = capsys.readouterr().err
+    assert 'features: 100%' in progress and 'classifier: 100%' in progress
     assert run(toy_root, out, *options) == 0 and not capsys.readouterr().out
     assert run(toy_root, out, *options, '--noise', 'fixed') == 1
     assert "'noise'" in capsys.readouterr().err

@@ -21,6 +21,7 @@ from torch import nn
 
 from mmdiffperc.models import DiffusionUNet
 from mmdiffperc.models.prompts.base_prompts import SENTENCE
+from mmdiffperc.progress import progress
 from mmdiffperc.weights.architectures import build_unet
 
 PROC = Path('/proc/self')
@@ -144,15 +145,17 @@ def measure(subjects: dict[str, Callable], repeats: int, device: torch.device) -
         dict[str, dict]: For each subject, ``seconds`` (the median of ``turns``) and ``peak_memory_mib`` (None if
         unknown).
     """
-    peaks = {}
-    for name, run in subjects.items():
-        run()
-        peaks[name] = peak_memory(run, device)
-    turns = {name: [] for name in subjects}
-    for turn in range(repeats):
-        # Alternate the order, so that no subject always follows the same one.
-        for name in sorted(subjects, reverse=turn % 2):
-            turns[name].append(seconds(subjects[name], device))
+    peaks, turns = {}, {name: [] for name in subjects}
+    with progress(None, 'measure', 'run', total=len(subjects) * (1 + repeats)) as bar:
+        for name, run in subjects.items():
+            run()
+            peaks[name] = peak_memory(run, device)
+            bar.update()
+        for turn in range(repeats):
+            # Alternate the order, so that no subject always follows the same one.
+            for name in sorted(subjects, reverse=turn % 2):
+                turns[name].append(seconds(subjects[name], device))
+                bar.update()
     return {
         name: dict(seconds=median(turns[name]), peak_memory_mib=peaks[name], turns=turns[name]) for name in subjects
     }

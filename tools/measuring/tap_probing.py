@@ -13,6 +13,7 @@ from mmdiffperc.evaluation.masks import class_measures, confusion_matrix
 from mmdiffperc.files import quoted, read_json
 from mmdiffperc.models import DiffusionUNet
 from mmdiffperc.models.layers import list_taps
+from mmdiffperc.progress import progress
 from mmdiffperc.toy_scenes import TOY_CLASSES
 from mmdiffperc.weights.architectures import build_unet
 
@@ -43,7 +44,9 @@ def read_scenes(folder: Path, split: str, number: int) -> tuple[torch.Tensor, to
 @torch.no_grad()
 def compute_features(backbone: DiffusionUNet, images: torch.Tensor, batch_size: int, device: str) -> list[torch.Tensor]:
     """Return the features of all taps, ``(N, C, h, w)`` each, in half precision."""
-    batches = [backbone(batch.to(device) / 127.5 - 1) for batch in images.split(batch_size)]
+    batches = [
+        backbone(batch.to(device) / 127.5 - 1) for batch in progress(images.split(batch_size), 'features', 'batch')
+    ]
     return [torch.cat([feature.half().cpu() for feature in each]) for each in zip(*batches, strict=True)]
 
 
@@ -67,7 +70,7 @@ def fit_classifier(features: torch.Tensor, labels: torch.Tensor, seed: int) -> n
     nn.init.zeros_(linear.weight), nn.init.zeros_(linear.bias)
     optimizer = torch.optim.Adam(linear.parameters(), LEARNING_RATE)
     schedule = torch.optim.lr_scheduler.LinearLR(optimizer, 1, 0, STEPS)
-    for _ in range(STEPS):
+    for _ in progress(range(STEPS), 'classifier', 'step'):
         chosen = torch.randint(len(cells), (CELLS,), generator=generator)
         loss = -(shares[chosen] * linear(norm(cells[chosen])).log_softmax(1)).sum(1).mean()
         optimizer.zero_grad()
