@@ -8,7 +8,7 @@ CONSTRAINTS ?= constraints.txt
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.mmdiffperc-installed
 
-.PHONY: install demo test smoke test-mmcv sweep lint docs linkcheck
+.PHONY: install demo test smoke test-mmcv sweep lint lint-repository docs linkcheck
 
 install: $(STAMP)
 
@@ -34,7 +34,19 @@ test-mmcv:
 lint: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/interrogate mmdiffperc
+	$(BIN)/interrogate mmdiffperc mmdiffperc_cli
+	$(MAKE) --no-print-directory lint-repository
+
+# The files that GitHub, Read the Docs and citation tools read.
+SCHEMA := $(BIN)/check-jsonschema --quiet --builtin-schema
+lint-repository: $(STAMP)
+	$(BIN)/zizmor --offline --quiet --min-severity medium --config .github/zizmor.yml .github/workflows
+	$(SCHEMA) vendor.github-workflows .github/workflows/*.yml
+	$(SCHEMA) vendor.dependabot .github/dependabot.yml
+	$(SCHEMA) vendor.github-issue-forms .github/ISSUE_TEMPLATE/*_*.yml
+	$(SCHEMA) vendor.github-issue-config .github/ISSUE_TEMPLATE/config.yml
+	$(SCHEMA) vendor.readthedocs .readthedocs.yaml
+	$(SCHEMA) vendor.citation-file-format --default-filetype yaml CITATION.cff
 
 # The source folder is the whole repository, so that its README files are pages, too; any warning is an error.
 SPHINX := $(BIN)/python -m sphinx --fail-on-warning --keep-going --quiet --conf-dir docs

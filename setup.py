@@ -1,4 +1,4 @@
-"""Package metadata; what is needed for what stands in ``requirements/``."""
+"""Package metadata. The requirements of each task are in ``requirements/``."""
 
 from pathlib import Path
 from runpy import run_path
@@ -9,7 +9,7 @@ ROOT = Path(__file__).parent
 
 
 def requirements(*names: str) -> list[str]:
-    """Reads ``requirements/<name>.txt`` of every name, without comments."""
+    """Return the lines of ``requirements/<name>.txt`` for every name, without comments."""
     lines = [line for name in names for line in (ROOT / 'requirements' / f'{name}.txt').read_text().splitlines()]
     return [line for line in lines if line and not line.startswith('#')]
 
@@ -24,16 +24,21 @@ EXTRAS = {
     'docs': requirements('docs'),
 }
 
+VERSION = run_path(str(ROOT / 'mmdiffperc' / 'version.py'))  # importing would need torch
+
 setup(
     name='mmdiffperc',
-    version=run_path(str(ROOT / 'mmdiffperc' / 'version.py'))['__version__'],  # importing would need torch
+    version=VERSION['__version__'],
+    url=VERSION['REPOSITORY'] or None,
     description='Diffusion models as perception backbones for OpenMMLab: VPD, MetaPrompts, DMP',
     long_description=(ROOT / 'README.md').read_text(encoding='utf-8'),
     long_description_content_type='text/markdown',
     license='Apache-2.0',
     python_requires='>=3.11',
-    packages=find_packages(include=['mmdiffperc', 'mmdiffperc.*']),
-    package_data={'mmdiffperc': ['assets/**/*']},
+    packages=find_packages(include=['mmdiffperc', 'mmdiffperc.*', 'mmdiffperc_cli']),
+    # `.mim` holds links to the folders of the repository, which are followed.
+    package_data={'mmdiffperc': ['assets/**/*', *(f'.mim/**/*.{suffix}' for suffix in ('md', 'py', 'yml'))]},
+    entry_points={'console_scripts': ['mmdiffperc = mmdiffperc_cli.main:main']},
     install_requires=requirements('core'),
     extras_require={**EXTRAS, 'all': sorted({line for lines in EXTRAS.values() for line in lines})},
 )

@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 from mmdiffperc.version import __version__
+from mmdiffperc_cli.shipped import find_shipped
 
 try:
     # ``compat`` comes first: the hosts that the models may touch import only after its shims are in place.
@@ -20,4 +21,4 @@ except Exception as error:  # whatever a broken installation raises
     error.add_note(f'mmdiffperc could not be imported. This command says what is missing or broken: {_doctor}')
     raise
 
-__all__ = ['__version__', 'compat', 'engine', 'generative', 'models', 'swap_backbone']
+__all__ = ['__version__', 'compat', 'engine', 'find_shipped', 'generative', 'models', 'swap_backbone']

@@ -9,6 +9,7 @@ from os.path import basename, split, splitext
 from mmengine import fileio
 
 from mmdiffperc.files import brief, quoted
+from mmdiffperc.progress import progress
 
 # Enough to find the suffixes in a folder.
 NUM_LISTED = 1000
@@ -75,7 +76,7 @@ def check_listed(paths: Sequence[str], folder: str, option: str, suffix: str, ba
         FileNotFoundError: Some files are missing; the message names the first one and says what exists.
         ValueError: Some local files are empty; the message names the first one.
     """
-    if missing := [path for path in paths if not fileio.exists(path, backend_args)]:
+    if missing := [path for path in progress(paths, 'find files', 'file') if not fileio.exists(path, backend_args)]:
         has_suffix = missing[0].endswith(suffix)  # a list of whole names includes the suffixes
         reason = f' ({option}={suffix!r}). {_suffix_mistake(missing[0], suffix)}' if has_suffix else '. '
         raise FileNotFoundError(

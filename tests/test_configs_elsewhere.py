@@ -35,6 +35,18 @@ def test_inherited_configs_are_the_same_everywhere(folder, name):
     assert inherited == Config.fromfile(ROOT / name).to_dict()
 
 
+def test_a_config_can_inherit_a_shipped_one_by_its_name(folder):
+    """mmengine evaluates ``_base_`` before anything else of the file. It knows the packages of OpenMMLab only."""
+    name = Path(NAMES[0]).name
+    Path('mine.py').write_text(
+        snippet('config: shipped base').replace('vpd_sd1-5-fpn_8xb2-80k_ade20k-512x512.py', name)
+    )
+    assert Config.fromfile('mine.py').model == Config.fromfile(ROOT / NAMES[0]).model
+    Path('colons.py').write_text(f"_base_ = 'mmdiffperc::{NAMES[0].removeprefix('configs/')}'")
+    with pytest.raises(AssertionError, match='mmdiffperc'):
+        Config.fromfile('colons.py')
+
+
 def test_bases_do_not_depend_on_the_working_directory():
     for folder in ('configs', 'projects/dmp/configs'):
         for file in (ROOT / folder).rglob('*.py'):

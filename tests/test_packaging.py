@@ -1,7 +1,10 @@
 """The package installs what it needs, ships what it reads, and imports without what it does not need."""
 
+import os
 import subprocess
 import sys
+import zipfile
+from email import message_from_bytes
 from pathlib import Path
 
 import pytest
@@ -78,19 +81,81 @@ def test_lowest_versions_are_the_lower_bounds(part):
         assert Version(lowest[canonicalize_name(requirement.name)]) == bounds['>='], requirement.name
 
 
-def test_extras_are_what_the_documentation_says(tmp_path):
-    result = run('setup.py', '--quiet', 'egg_info', '--egg-base', tmp_path)
+@pytest.fixture(scope='module')
+def sdist(tmp_path_factory):
+    """Built as without git, and without a trace in the repository."""
+    folder = tmp_path_factory.mktemp('sdist')
+    result = run('setup.py', '--quiet', 'egg_info', '--egg-base', folder, 'sdist', '--dist-dir', folder)
     assert result.returncode == 0, result.stderr
-    listing = next(tmp_path.glob('*.egg-info/requires.txt')).read_text()
-    assert {line.strip('[]') for line in listing.splitlines() if line.startswith('[')} == {
-        'all', 'app', 'det', 'dmp', 'docs', 'pose', 'seg', 'test',
-    }  # fmt: skip
+    return next(folder.glob('*.tar.gz'))
 
 
-def test_build_ships_every_asset(tmp_path):
-    result = run('setup.py', '--quiet', 'build', '--build-base', tmp_path, '--build-lib', tmp_path / 'lib')
+@pytest.fixture(scope='module')
+def wheel(sdist):
+    """Built from the sdist alone."""
+    options = ('--no-deps', '--no-build-isolation', '--no-index', '--disable-pip-version-check')
+    result = run('-m', 'pip', 'wheel', '--quiet', *options, '--wheel-dir', sdist.parent, sdist)
     assert result.returncode == 0, result.stderr
-    assets = {path.relative_to(ROOT) for path in (ROOT / 'mmdiffperc' / 'assets').rglob('*') if path.is_file()}
-    built = {path.relative_to(tmp_path / 'lib') for path in (tmp_path / 'lib').rglob('*') if path.is_file()}
-    assert assets and assets <= built
-    assert Path('mmdiffperc/compat/checkpoint.py') in built and not any(path.parts[0] == 'tests' for path in built)
+    return next(sdist.parent.glob('*.whl'))
+
+
+@pytest.fixture(scope='module')
+def site(wheel, tmp_path_factory):
+    """A folder of packages in which nothing else is installed."""
+    site = tmp_path_factory.mktemp('site')
+    options = ('--no-deps', '--no-index', '--disable-pip-version-check', '--quiet')
+    result = run('-m', 'pip', 'install', *options, '--target', site, wheel)
+    assert result.returncode == 0, result.stderr
+    return site
+
+
+def shipped(folder, suffixes):
+    """The files below a folder of the repository, of these types."""
+    files = (path for path in (ROOT / folder).rglob('*') if path.is_file() and '__pycache__' not in path.parts)
+    return {path.relative_to(ROOT).as_posix() for path in files if not suffixes or path.suffix in suffixes}
+
+
+def test_the_wheel_holds_what_the_package_reads(wheel):
+    with zipfile.ZipFile(wheel) as archive:
+        names = set(archive.namelist())
+        (metadata,) = (name for name in names if name.endswith('.dist-info/METADATA'))
+        extras = message_from_bytes(archive.read(metadata)).get_all('Provides-Extra')
+    assert wheel.stat().st_size < 40e6
+    assert shipped('mmdiffperc/assets', ()) | shipped('mmdiffperc_cli', ('.py',)) <= names
+    for folder in ('configs', 'projects', 'tools'):
+        files = shipped(folder, ('.py', '.yml', '.md'))
+        assert files and {f'mmdiffperc/.mim/{file}' for file in files} <= names
+    assert {'mmdiffperc/.mim/model-index.yml', 'mmdiffperc/compat/checkpoint.py'} <= names
+    assert not [name for name in names if name.endswith('.pyc') or name.startswith('tests/')]
+    assert set(extras) == {'all', 'app', 'det', 'dmp', 'docs', 'pose', 'seg', 'test'}
+
+
+FROM_THE_WHEEL = """
+import json, os, subprocess, sys
+from mim import get_model_info, train
+import mmdiffperc
+from mmdiffperc_cli.main import main
+
+config = 'vpd_tiny-sd-fpn_1xb4-1800_toy-ade-128x128.py'
+options = ['train_cfg.max_iters=2', 'train_cfg.val_interval=2', 'default_hooks.checkpoint.interval=2']
+print(mmdiffperc.__file__)
+print(config.removesuffix('.py') in get_model_info('mmdiffperc').index)
+train('mmdiffperc', config, gpus=0, other_args=('--work-dir', 'trained', '--cfg-options', *options))
+main(['test', config, 'trained/iter_2.pth', '--work-dir', 'tested'])
+print(main(['predict', config, 'trained/iter_2.pth', 'data/toy/ade/images/validation', '--out', 'predicted']))
+"""
+
+
+def test_an_empty_folder_and_the_wheel_are_enough(site, toy_root, tmp_path):
+    """mim finds the index, a config by its name, and the script that trains; the command does the rest."""
+    (tmp_path / 'data').mkdir()
+    (tmp_path / 'data' / 'toy').symlink_to(toy_root)
+    environment = dict(os.environ, PYTHONPATH=str(site), PATH=f'{site}/bin{os.pathsep}{os.environ["PATH"]}')
+    command = [sys.executable, '-W', 'ignore', '-c', FROM_THE_WHEEL]
+    result = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+    lines = result.stdout.splitlines()
+    assert lines[:2] == [str(site / 'mmdiffperc' / '__init__.py'), 'True'] and lines[-1] == '0'
+    assert list(tmp_path.glob('tested/*/*.json')) and len(list(tmp_path.glob('predicted/*_labels.png'))) == 8
+    help_text = subprocess.run(['mmdiffperc', '--help'], env=environment, capture_output=True, text=True).stdout
+    assert 'toy-scenes' in help_text

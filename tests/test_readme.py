@@ -24,6 +24,7 @@ from pages import ROOT, anchors, commands, links, markdown_files, run_snippet, s
 
 from mmdiffperc.compat.checkpoint import load_file
 from mmdiffperc.models import ClassPrompts
+from mmdiffperc_cli.main import COMMANDS
 
 
 def test_swap_in_builds(tmp_path):
@@ -136,8 +137,17 @@ def options_of(*command: str | Path) -> set[str]:
 
 def options_of_mim(action: str, package: str) -> set[str]:
     """Those of mim itself, and those of the host's script, to which it hands on what it does not know."""
+    if package == 'mmdiffperc':  # whose script hands them on, too
+        package = 'mmseg'
     (folder,) = importlib.util.find_spec(package).submodule_search_locations
     return options_of('-m', 'mim', action) | options_of(Path(folder, '.mim', 'tools', f'{action}.py'))
+
+
+def options_of_script(package: str, name: str, argument: str) -> set[str]:
+    """Those of a script of a host; the argument may be one of its commands."""
+    (folder,) = importlib.util.find_spec(package).submodule_search_locations
+    (script,) = Path(folder, '.mim', 'tools').rglob(f'{name}.py')
+    return options_of(script, *([argument] if '.' not in argument else []))
 
 
 def test_options_are_those_of_mim_and_of_the_host():
@@ -146,9 +156,19 @@ def test_options_are_those_of_mim_and_of_the_host():
     assert not {'--amp', '--work', '--seeds'} & options
 
 
+def spelled_out(name: str, *arguments: str) -> list[str]:
+    """The command that does the same as a command of mmdiffperc."""
+    if name in ('train', 'test'):
+        return ['mim', name, 'mmdiffperc', *arguments]
+    program = 'mmdiffperc/doctor' if name == 'doctor' else f'tools/{COMMANDS[name].module}.py'
+    return ['python', program, *arguments]
+
+
 @pytest.mark.parametrize('command', commands())
 def test_commands_name_what_exists(command):
     words = shlex.split(command)
+    if words[0] == 'mmdiffperc':
+        words = spelled_out(*words[1:])
     for word in words:
         if word.startswith(('configs/', 'mmdiffperc/', 'projects/', 'tools/', 'resources/')):
             assert (ROOT / word).exists(), word
@@ -163,6 +183,10 @@ def test_commands_name_what_exists(command):
         assert options <= options_of('-m', 'torch.distributed.run') | options_of_mim('train', 'mmseg')
     elif words[0] == 'mim' and words[1] in ('train', 'test'):
         assert options <= options_of_mim(*words[1:3])
+    elif words[:2] == ['mim', 'run'] and options:  # a script may need packages even for its help
+        assert options <= options_of_script(*words[2:5])
+    elif words[0] == 'mim':
+        assert options <= options_of('-m', 'mim', words[1])
     elif words[0] == 'pip':
         assert options <= options_of('-m', 'pip', words[1])
     elif words[0] == 'hf':

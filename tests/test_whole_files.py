@@ -35,7 +35,7 @@ ALLOWED = {
     'mmdiffperc/toy_scenes/writers': 'the data set is a whole folder',
     'mmdiffperc/doctor/child.py': 'writes line by line, so that a crash leaves the lines before it',
     'tools/dataset_converters': 'gets the name of a partial file',
-    'tools/benchmark.py': 'asks the kernel to reset a peak',
+    'tools/measuring/speed.py': 'asks the kernel to reset a peak',
     'tools/tiny_sd/training.py': 'appends to the log',
 }
 

@@ -1,10 +1,10 @@
 """Serve a browser page: drop an image, choose a task, and see the prediction beside the image.
 
-    python tools/app.py --task depth CONFIG WEIGHTS --task phrase CONFIG WEIGHTS --dtype bfloat16
-    python tools/app.py --task normals CONFIG lora_iter_50000 model.num_steps=3 --host 0.0.0.0 --port 8000
+    mmdiffperc app --task depth CONFIG WEIGHTS --task phrase CONFIG WEIGHTS --dtype bfloat16
+    mmdiffperc app --task normals CONFIG lora_iter_50000 model.num_steps=3 --host 0.0.0.0 --port 8000
 
 Repeat --task for each task on the page. Give a name, a config and weights. Settings after the weights replace those of
-the config. Visitors can download the files that tools/predict.py writes. The page works without internet access and
+the config. Visitors can download the files that mmdiffperc predict writes. The page works without internet access and
 sends nothing to other servers.
 
 The page computes one prediction at a time, while other requests wait. --max-bytes, --max-pixels, --max-queue and
@@ -16,14 +16,9 @@ import pickle
 import sys
 from pathlib import Path
 
-import gradio as gr
 from mmengine.config import Config, DictAction
 
-from mmdiffperc.command_line import add_shared, bounded, config_file, key_value, one_line_errors, positive, tool_parser
-from mmdiffperc.inference import build_inferencer
-from mmdiffperc.inference.inferencer import ImageInferencer
-from mmdiffperc.inference.page import Predictor, build_page, serve
-from mmdiffperc.inference.page_limits import Limits
+from mmdiffperc_cli.options import add_shared, bounded, config_file, key_value, one_line_errors, positive, tool_parser
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -42,13 +37,13 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument('--host', default='127.0.0.1', help='address, or 0.0.0.0 for all (default: %(default)s)')
     parser.add_argument('--port', type=bounded(int, 1, 65535), help='port (default: the first free port from 7860)')
     limits = {
-        '--max-bytes': (Limits().num_bytes, 'largest size of an uploaded file'),
-        '--max-pixels': (Limits().num_pixels, 'largest size of an uploaded image'),
-        '--max-queue': (Limits().queue_size, 'largest number of waiting requests'),
+        '--max-bytes': (50_000_000, 'largest size of an uploaded file'),
+        '--max-pixels': (25_000_000, 'largest size of an uploaded image'),
+        '--max-queue': (100, 'largest number of waiting requests'),
     }
     for name, (limit, text) in limits.items():
         parser.add_argument(name, type=positive, default=limit, metavar='N', help=f'{text} (default: %(default)s)')
-    add_shared(parser, '--time-limit', 'for a prediction', default=Limits().seconds, metavar='SECONDS')
+    add_shared(parser, '--time-limit', 'for a prediction', default=300, metavar='SECONDS')
     return parser
 
 
@@ -87,20 +82,25 @@ def read_task(*parts: str) -> tuple[Config, str]:
     return config, weights
 
 
-def build_inferencers(args: argparse.Namespace) -> dict[str, ImageInferencer]:
+def build_inferencers(args: argparse.Namespace) -> dict:
     """Load all models, so that errors appear before the page opens."""
+    from mmdiffperc.inference import build_inferencer
+
     settings = dict(device=args.device, dtype=args.dtype, show_progress=False)
     return {name: build_inferencer(*task, **settings) for name, task in args.task.items()}
 
 
-def start(args: argparse.Namespace, inferencers: dict[str, ImageInferencer], **options) -> gr.Blocks:
-    """Serve the page.
+def start(args: argparse.Namespace, inferencers: dict, **options):
+    """Serve the page, and return it.
 
     Args:
         args (argparse.Namespace): The command line.
         inferencers (dict[str, ImageInferencer]): The inferencer of each task.
         **options: Further arguments of Gradio's ``launch``.
     """
+    from mmdiffperc.inference.page import Predictor, build_page, serve
+    from mmdiffperc.inference.page_limits import Limits
+
     limits = Limits(args.max_bytes, args.max_pixels, args.max_queue, args.time_limit)
     page = build_page(Predictor(inferencers, limits))
     serve(page, limits, server_name=args.host, server_port=args.port, **options)

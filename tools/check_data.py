@@ -1,6 +1,6 @@
 """Check the data of a config before training.
 
-    python tools/check_data.py configs/vpd/vpd_sd1-5_8xb3-25e_nyu-480x480.py
+    mmdiffperc check-data configs/vpd/vpd_sd1-5_8xb3-25e_nyu-480x480.py
 
 The tool builds the data sets for training, validation and testing, but no model, so it needs no weights. It reports:
 
@@ -15,20 +15,22 @@ Of the wrong sizes, it lists the first five for each data set.
 If something is wrong, the exit status is 1.
 """
 
+from __future__ import annotations
+
 import os
 import sys
 from argparse import ArgumentParser
 from collections.abc import Iterator
 from itertools import chain, islice
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from mmengine import Config, fileio
-from mmengine.dataset import BaseDataset
 from mmengine.registry import DATASETS, init_default_scope
 
-from mmdiffperc.command_line import add_shared, one_line_errors, tool_parser
-from mmdiffperc.files import spread
-from mmdiffperc.inference.image_headers import read_header
+from mmdiffperc_cli.options import add_shared, one_line_errors, tool_parser
+
+if TYPE_CHECKING:
+    from mmengine.dataset import BaseDataset
 
 PHASES = ('train', 'val', 'test')
 MAP_KEYS = ('seg_map_path', 'depth_map_path')
@@ -146,15 +148,18 @@ def published(source: str) -> Published | None:
 
 def faults(dataset: BaseDataset) -> Iterator[str]:
     """Yield what is wrong with a data set that could be built."""
+    from mmdiffperc.files import spread
+    from mmdiffperc.progress import progress
+
     source, number = source_of(dataset), len(dataset)
     split = published(source)
     if split and split.samples != number:
         yield f'{source}: expected {split.samples} samples, got {number}'
     yield from maps_without_image(dataset)
-    infos = map(dataset.get_data_info, spread(range(number), SIZES_COMPARED))
+    infos = map(dataset.get_data_info, progress(spread(range(number), SIZES_COMPARED), 'compare sizes', 'sample'))
     sizes = chain.from_iterable(wrong_sizes(info, split and split.size) for info in infos)
     yield from islice(sizes, MOST_SIZES)
-    for index in spread(range(number), SAMPLES_LOADED):
+    for index in progress(spread(range(number), SAMPLES_LOADED), 'load', 'sample'):
         try:
             dataset[index]
         except Exception as error:  # a transform can fail in any way on damaged data
@@ -179,6 +184,8 @@ def maps_without_image(dataset: BaseDataset) -> Iterator[str]:
 
 def wrong_sizes(info: dict, expected: tuple[int, int] | None) -> Iterator[str]:
     """Yield an image that does not have the expected size, and maps that do not have the size of the image."""
+    from mmdiffperc.inference.image_headers import read_header
+
     image = read_header(info.get('img_path'))
     if image and expected and image.stored != expected:
         yield f'{info["img_path"]}: expected {expected} pixels (height, width), got {image.stored}'

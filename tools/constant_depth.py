@@ -15,8 +15,9 @@ from mmengine.evaluator import Evaluator
 from mmengine.registry import DATASETS, init_default_scope
 from mmengine.structures import BaseDataElement, PixelData
 
-from mmdiffperc.command_line import add_shared, one_line_errors, tool_parser
 from mmdiffperc.files import write_whole
+from mmdiffperc.progress import progress
+from mmdiffperc_cli.options import add_shared, one_line_errors, tool_parser
 
 
 def build_parser() -> ArgumentParser:
@@ -55,7 +56,7 @@ def mean_depth(dataset: BaseDataset) -> float:
     Raises:
         ValueError: No pixel has a measurement.
     """
-    maps = (true_depth(packed['data_samples']) for packed in dataset)
+    maps = (true_depth(packed['data_samples']) for packed in progress(dataset, 'mean depth', 'map'))
     sums = np.array([(float(depth[depth > 0].double().sum()), int((depth > 0).sum())) for depth in maps])
     total, count = sums.sum(axis=0)
     if not count:
@@ -70,7 +71,7 @@ def constant_scores(config: str) -> dict[str, float]:
     constant = mean_depth(build_dataset(config, 'train'))
     dataset = build_dataset(config, 'test')
     evaluator = Evaluator(config.test_evaluator)
-    for sample in (packed['data_samples'] for packed in dataset):
+    for sample in (packed['data_samples'] for packed in progress(dataset, 'evaluate', 'map')):
         prediction = torch.full_like(true_depth(sample), constant)
         sample.set_data(dict(pred_depth_map=PixelData(data=prediction)))
         evaluator.process([sample])

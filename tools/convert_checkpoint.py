@@ -3,7 +3,7 @@
 The tool recognises the model by the keys of the checkpoint. It writes nothing if a weight has no counterpart in the
 model or a different shape. The result is an OpenMMLab checkpoint, which you can pass to mim test or load_from.
 
-    python tools/convert_checkpoint.py vpd_seg.pth --out-file vpd_ade20k.pth
+    mmdiffperc convert vpd_seg.pth --out-file vpd_ade20k.pth
 """
 
 import pickle
@@ -11,15 +11,10 @@ import sys
 from argparse import ArgumentParser
 from pathlib import Path
 
-import torch
 from mmengine.config import Config
 from mmengine.registry import DATASETS, MODELS, init_default_scope
-from mmengine.runner import save_checkpoint
 
-from mmdiffperc.command_line import add_shared, one_line_errors, tool_parser
-from mmdiffperc.compat.checkpoint import load_file
-from mmdiffperc.files import whole_file
-from mmdiffperc.weights.official_checkpoints import convert, recognise, unwrap
+from mmdiffperc_cli.options import add_shared, one_line_errors, tool_parser
 
 CONFIGS = Path(__file__).parents[1] / 'configs'
 
@@ -44,6 +39,13 @@ def dataset_meta(dataset_cfg):
 def main(arguments=None):
     """Run the tool, by default with the arguments of the command line."""
     args = build_parser().parse_args(arguments)
+    import torch
+    from mmengine.runner import save_checkpoint
+
+    from mmdiffperc.compat.checkpoint import load_file
+    from mmdiffperc.files import whole_file
+    from mmdiffperc.weights.official_checkpoints import convert, recognise, unwrap
+
     weights = unwrap(load_file(args.weights))
     layout = recognise(weights)
     cfg = Config.fromfile(args.config or CONFIGS / layout.config)

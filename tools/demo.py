@@ -1,9 +1,9 @@
 """Fine-tune a small diffusion model for semantic segmentation, test it, and draw its predictions.
 
-The tool downloads nothing: tiny-sd ships with the package, and the tool renders the toy scenes. It prints each command
-before running it. The mim commands work in the same way with any other config.
+The tool downloads nothing: tiny-sd ships with the package, and the tool renders the toy scenes. It writes to data/toy
+and work_dirs/demo. It prints each command before running it. The commands work in the same way with any other config.
 
-    python tools/demo.py
+    mmdiffperc demo
 """
 
 import sys
@@ -12,7 +12,7 @@ from subprocess import CalledProcessError
 
 from toy_experiments.commands import last_validation, latest_results, run
 
-from mmdiffperc.command_line import one_line_errors, tool_parser
+from mmdiffperc_cli.options import one_line_errors, tool_parser
 
 CONFIG = 'configs/vpd/vpd_tiny-sd-fpn_1xb4-1400_toy-ade-192x192.py'
 SCENES_FOLDER = 'data/toy_192'
@@ -31,11 +31,10 @@ def main(arguments=None):
     """Render the scenes, train, test at several scales, and draw the predictions."""
     build_parser().parse_args(arguments)
     checkpoint = f'{WORK_DIR}/iter_1400.pth'
-    scenes = ('--out', SCENES_FOLDER, '--formats', 'ade', '--size', '192', '--workers', '2')
-    run('python', 'tools/make_toy_scenes.py', *scenes)
-    run('mim', 'train', 'mmseg', CONFIG, '--work-dir', WORK_DIR)
-    run('mim', 'test', 'mmseg', CONFIG, '--checkpoint', checkpoint, '--work-dir', f'{WORK_DIR}/multi-scale', '--tta')
-    run('python', 'tools/draw_predictions.py', CONFIG, checkpoint, '--indices', *SCENES, '--out-file', FIGURE)
+    run('mmdiffperc', 'toy-scenes', '--out', SCENES_FOLDER, '--formats', 'ade', '--size', '192', '--workers', '2')
+    run('mmdiffperc', 'train', CONFIG, '--work-dir', WORK_DIR)
+    run('mmdiffperc', 'test', CONFIG, checkpoint, '--work-dir', f'{WORK_DIR}/multi-scale', '--tta')
+    run('mmdiffperc', 'draw-predictions', CONFIG, checkpoint, '--indices', *SCENES, '--out-file', FIGURE)
     single, multi = last_validation(WORK_DIR), latest_results(f'{WORK_DIR}/multi-scale')
     print(f'\nmIoU {single["mIoU"]:.1f} single-scale, {multi["mIoU"]:.1f} multi-scale + flip. Look at {FIGURE}')
 

@@ -1,6 +1,6 @@
 """Draw a figure of the predictions of a segmentation model or a depth estimator on its test set.
 
-    python tools/draw_predictions.py CONFIG WEIGHTS --indices 0 1 2 --out-file figure.png
+    mmdiffperc draw-predictions CONFIG WEIGHTS --indices 0 1 2 --out-file figure.png
 
 The figure has one row per image:
 
@@ -9,26 +9,28 @@ The figure has one row per image:
   legend of the class colours below the figure
 """
 
+from __future__ import annotations
+
 import pickle
 import sys
 from argparse import ArgumentParser
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
-from mmengine.dataset import BaseDataset, pseudo_collate
 from mmengine.registry import DATASETS, init_default_scope
-from mmengine.structures import BaseDataElement
 
-from mmdiffperc.command_line import FIGURE_SUFFIXES, add_shared, check_indices, file_name, one_line_errors, tool_parser
-from mmdiffperc.files import whole_file
-from mmdiffperc.inference import ImageInferencer, build_inferencer
-from mmdiffperc.inference.image_files import read_image
-from mmdiffperc.seg.depth.inferencer import DepthInferencer
-from mmdiffperc.visualization import attention_maps, depth_figure, overlay
+from mmdiffperc_cli.options import FIGURE_SUFFIXES, add_shared, check_indices, file_name, one_line_errors, tool_parser
+
+if TYPE_CHECKING:
+    from mmengine.dataset import BaseDataset
+    from mmengine.structures import BaseDataElement
+
+    from mmdiffperc.inference import ImageInferencer
 
 NUM_ROWS = 4
 COLUMNS = 5
@@ -52,6 +54,8 @@ def predict(inferencer: ImageInferencer, dataset: BaseDataset, index: int, truth
     Raises:
         ValueError: The test set has no truth of this name.
     """
+    from mmengine.dataset import pseudo_collate
+
     packed = dataset[index]
     if truth not in packed['data_samples']:
         raise ValueError(f'{packed["data_samples"].img_path}: expected a config whose test pipeline loads {truth}')
@@ -60,6 +64,8 @@ def predict(inferencer: ImageInferencer, dataset: BaseDataset, index: int, truth
 
 def depth_row(sample: BaseDataElement) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return image, true depth and predicted depth."""
+    from mmdiffperc.inference.image_files import read_image
+
     image = read_image(sample.img_path)[..., ::-1]
     return image, sample.gt_depth_map.data[0].numpy(), sample.pred_depth_map.data[0].numpy()
 
@@ -82,6 +88,9 @@ def draw_row(axes: Sequence[Axes], inferencer: ImageInferencer, sample: BaseData
     Returns:
         set[int]: The labels that occur in the truth or the prediction.
     """
+    from mmdiffperc.inference.image_files import read_image
+    from mmdiffperc.visualization import attention_maps, overlay
+
     image = read_image(sample.img_path)[..., ::-1]
     truth, prediction = sample.gt_sem_seg.data[0].numpy(), sample.pred_sem_seg.data[0].numpy()
     maps = attention_maps(inferencer.model, sample.img_path)
@@ -116,6 +125,11 @@ def add_legend(figure: Figure, labels: set[int], classes: list[str], palette: li
 def main(arguments=None):
     """Run the tool, by default with the arguments of the command line."""
     args = build_parser().parse_args(arguments)
+    from mmdiffperc.files import whole_file
+    from mmdiffperc.inference import build_inferencer
+    from mmdiffperc.seg.depth.inferencer import DepthInferencer
+    from mmdiffperc.visualization import depth_figure
+
     init_default_scope('mmseg')
     inferencer = build_inferencer(args.config, args.weights, device=args.device, show_progress=False)
     dataset = DATASETS.build(inferencer.model.cfg.test_dataloader.dataset)

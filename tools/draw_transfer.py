@@ -19,9 +19,10 @@ from mmengine.registry import DATASETS, init_default_scope
 from toy_experiments.results import Job
 from toy_experiments.tasks import DMP_MODELS, TASKS
 
-from mmdiffperc.command_line import FIGURE_SUFFIXES, add_shared, check_indices, file_name, one_line_errors, tool_parser
 from mmdiffperc.files import whole_file
 from mmdiffperc.generative import TargetInferencer
+from mmdiffperc.progress import progress
+from mmdiffperc_cli.options import FIGURE_SUFFIXES, add_shared, check_indices, file_name, one_line_errors, tool_parser
 
 PREFIX = 'dmp-'
 PANEL_INCHES = 1.6
@@ -86,8 +87,7 @@ def main(arguments=None):
     init_default_scope('mmseg')
     rows = [
         (task.removeprefix(PREFIX), row)
-        for task in TASKS
-        if task.startswith(PREFIX)
+        for task in progress([task for task in TASKS if task.startswith(PREFIX)], 'predict', 'target')
         for row in draw_rows(task, args.seed, args.indices, args.device)
     ]
     with whole_file(args.out_file) as partial:

@@ -1,9 +1,9 @@
 """Export a trained OneStepDiffusion to a diffusers folder, which the pipelines of Marigold in diffusers load.
 
 The README.md in the folder shows how to call the pipeline so that it predicts what the model predicts. The folder also
-loads here: see import_published.py.
+loads here: see mmdiffperc import-published.
 
-    python tools/export_marigold.py CONFIG WEIGHTS --out FOLDER
+    mmdiffperc export-marigold CONFIG WEIGHTS --out FOLDER
 
 The pipeline processes images at the model's processing_res, not at the size to which the config's test pipeline resizes
 them. If images were 640 pixels long in training, export with --cfg-options model.processing_res=640.
@@ -15,10 +15,7 @@ from argparse import ArgumentParser
 
 from mmengine.config import Config
 
-from mmdiffperc.command_line import add_shared, one_line_errors, tool_parser
-from mmdiffperc.generative import OneStepDiffusion
-from mmdiffperc.generative.marigold_export import export_marigold
-from mmdiffperc.inference import build_inferencer
+from mmdiffperc_cli.options import add_shared, one_line_errors, tool_parser
 
 
 def build_parser() -> ArgumentParser:
@@ -35,6 +32,10 @@ def build_parser() -> ArgumentParser:
 def main(arguments=None):
     """Run the tool, by default with the arguments of the command line."""
     args = build_parser().parse_args(arguments)
+    from mmdiffperc.generative import OneStepDiffusion
+    from mmdiffperc.generative.marigold_export import export_marigold
+    from mmdiffperc.inference import build_inferencer
+
     config = Config.fromfile(args.config)
     config.merge_from_dict(args.cfg_options or {})
     inferencer = build_inferencer(config, args.weights, device='cpu')

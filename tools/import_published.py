@@ -1,28 +1,26 @@
 """Write the config of OneStepDiffusion for a diffusers folder of Marigold, E2E-FT, Lotus or GenPercept.
 
-    python tools/import_published.py WEIGHTS --out-file CONFIG
-    python tools/predict.py CONFIG WEIGHTS INPUT... --out PREDICTIONS
+    mmdiffperc import-published WEIGHTS --out-file CONFIG
+    mmdiffperc predict CONFIG WEIGHTS INPUT... --out PREDICTIONS
 
 mim test expects a checkpoint. Write one as well:
 
-    python tools/import_published.py WEIGHTS --out-file CONFIG --checkpoint-file model.pth
+    mmdiffperc import-published WEIGHTS --out-file CONFIG --checkpoint-file model.pth
 
 WEIGHTS is a local copy of a published model, which "hf download prs-eth/marigold-depth-v1-1 --local-dir FOLDER" makes,
-or a folder that export_marigold.py wrote. The configs in configs/one_step/published need no such folder.
+or a folder that mmdiffperc export-marigold wrote. The configs in configs/one_step/published need no such folder.
 """
 
 import sys
 from argparse import ArgumentParser
 from pathlib import Path
-from typing import get_args
 
 from mmengine.config import Config
-from mmengine.runner import save_checkpoint
 
-from mmdiffperc.command_line import add_shared, one_line_errors, tool_parser
-from mmdiffperc.files import whole_file, write_whole
-from mmdiffperc.generative import OneStepDiffusion
-from mmdiffperc.generative.published import Modality, published_settings
+from mmdiffperc_cli.options import add_shared, one_line_errors, tool_parser
+
+# Those of the package, whose import takes seconds.
+MODALITIES = ('depth', 'disparity', 'normals')
 
 
 def build_parser() -> ArgumentParser:
@@ -30,7 +28,7 @@ def build_parser() -> ArgumentParser:
     parser = tool_parser(__doc__)
     add_shared(parser, 'weights', help='diffusers folder')
     add_shared(parser, '--out-file', required=True)
-    parser.add_argument('--modality', choices=get_args(Modality), help='what it predicts, if the folder does not say')
+    parser.add_argument('--modality', choices=MODALITIES, help='what it predicts, if the folder does not say')
     parser.add_argument('--checkpoint-file', type=Path, metavar='FILE', help='checkpoint to write, for mim test')
     return parser
 
@@ -39,6 +37,12 @@ def build_parser() -> ArgumentParser:
 def main(arguments=None):
     """Run the tool, by default with the arguments of the command line."""
     args = build_parser().parse_args(arguments)
+    from mmengine.runner import save_checkpoint
+
+    from mmdiffperc.files import whole_file, write_whole
+    from mmdiffperc.generative import OneStepDiffusion
+    from mmdiffperc.generative.published import published_settings
+
     settings = published_settings(args.weights, args.modality)
     config = Config(dict(custom_imports=dict(imports=['mmdiffperc']), model=dict(type='OneStepDiffusion', **settings)))
     if args.checkpoint_file:

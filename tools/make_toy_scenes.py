@@ -1,6 +1,6 @@
 """Render toy scenes and write them in the formats that mmseg, mmdet and mmpose read.
 
-    python tools/make_toy_scenes.py
+    mmdiffperc toy-scenes
 
 Without options, the tool writes everything that the toy configs need: one folder per format in data/toy. Formats that
 already exist are not changed.
@@ -10,9 +10,13 @@ import sys
 from argparse import ArgumentParser
 from pathlib import Path
 
-from mmdiffperc.command_line import add_shared, bounded, one_line_errors, positive, tool_parser
-from mmdiffperc.toy_scenes.domains import DOMAINS
-from mmdiffperc.toy_scenes.writers import FORMATS, READ_BY_CONFIGS, DatasetSpec, write_dataset
+from mmdiffperc_cli.options import add_shared, bounded, one_line_errors, positive, tool_parser
+
+# Those of the package, whose import takes seconds.
+DOMAINS = ('a', 'b', 'c', 'd')
+KINDS = ('ade', 'nyu', 'coco', 'refcoco', 'dmp')
+FORMATS = (*KINDS, *(f'{kind}_{domain}' for domain in DOMAINS[1:] for kind in KINDS))
+READ_BY_CONFIGS = (*KINDS, 'dmp_b')
 
 
 def build_parser() -> ArgumentParser:
@@ -20,7 +24,7 @@ def build_parser() -> ArgumentParser:
     parser = tool_parser(__doc__)
     add_shared(parser, '--out', default=Path('data/toy'))
     parser.add_argument(
-        '--formats', nargs='+', default=list(READ_BY_CONFIGS), metavar='FORMAT',
+        '--formats', nargs='+', choices=FORMATS, default=list(READ_BY_CONFIGS), metavar='FORMAT',
         help=f'some of: {", ".join(FORMATS)} (default: {" ".join(READ_BY_CONFIGS)}). Formats that end in _b, _c or _d '
         'contain validation scenes of that domain. The dmp formats need the extra "dmp".',
     )  # fmt: skip
@@ -44,6 +48,8 @@ def build_parser() -> ArgumentParser:
 def main(arguments=None):
     """Run the tool, by default with the arguments of the command line."""
     args = build_parser().parse_args(arguments)
+    from mmdiffperc.toy_scenes.writers import DatasetSpec, write_dataset
+
     size = args.size[0] if len(args.size) == 1 else tuple(args.size)
     spec = DatasetSpec(args.num_train, args.num_val, size, args.seed, tuple(args.formats), args.domain)
     written = write_dataset(args.out, spec, args.workers)

@@ -26,9 +26,9 @@ from toy_experiments.tables import write_pages
 from toy_experiments.tasks import TASKS
 from toy_experiments.training import OUTPUT, measure_all
 
-from mmdiffperc.command_line import add_shared, bounded, one_line_errors, tool_parser
 from mmdiffperc.files import read_json
 from mmdiffperc.toy_scenes.writers import READ_BY_CONFIGS
+from mmdiffperc_cli.options import add_shared, bounded, one_line_errors, tool_parser
 
 SEEDS = {seed for task in TASKS.values() for run in task.runs.values() for seed in run.seeds}
 

@@ -1,7 +1,7 @@
 """Predict with a trained model: classes, depth, normals, the object that a sentence describes, poses, objects, colours.
 
-    python tools/predict.py CONFIG WEIGHTS INPUT... --out FOLDER
-    python tools/predict.py CONFIG --help
+    mmdiffperc predict CONFIG WEIGHTS INPUT... --out FOLDER
+    mmdiffperc predict CONFIG --help
 
 CONFIG determines the task. The second command also lists the options of that task. INPUT is an image, a video, a folder
 of images and videos, or a glob pattern in quotes.
@@ -20,12 +20,11 @@ from pathlib import Path
 from mmengine.config import Config
 from tqdm import tqdm
 
-from mmdiffperc.command_line import CONFIG_SUFFIXES, add_shared, one_line_errors, tool_parser
-from mmdiffperc.inference import ImageInferencer, build_inferencer
-from mmdiffperc.inference.builder import inferencer_class
+from mmdiffperc_cli.options import CONFIG_SUFFIXES, add_shared, one_line_errors, tool_parser
+from mmdiffperc_cli.shipped import find_shipped
 
 
-def build_parser(task: type[ImageInferencer] | None = None) -> argparse.ArgumentParser:
+def build_parser(task: type | None = None) -> argparse.ArgumentParser:
     """Return the command-line parser, with the options of a task."""
     parser = tool_parser(__doc__)
     add_shared(parser, 'config')
@@ -42,14 +41,22 @@ def build_parser(task: type[ImageInferencer] | None = None) -> argparse.Argument
     return parser
 
 
-def find_task(arguments: Sequence[str]) -> type[ImageInferencer] | None:
+def find_task(arguments: Sequence[str]) -> type | None:
     """Return the inferencer for the first config on the command line, if there is one."""
-    files = [text for text in arguments if Path(text).suffix in CONFIG_SUFFIXES and Path(text).is_file()]
-    return inferencer_class(Config.fromfile(files[0])) if files else None
+    paths = [Path(find_shipped(text)) for text in arguments if Path(text).suffix in CONFIG_SUFFIXES]
+    files = [path for path in paths if path.is_file()]
+    if not files:
+        return None
+    from mmdiffperc.inference.builder import inferencer_class
+
+    return inferencer_class(Config.fromfile(files[0]))
 
 
 def predict(config: str, weights: str, input: list[Path], out: Path, cfg_options: dict | None, **options):
     """Predict, write the files, and print how many images and frames are done."""
+    from mmdiffperc.inference import build_inferencer
+    from mmdiffperc.inference.builder import inferencer_class
+
     config = Config.fromfile(config)
     config.merge_from_dict(cfg_options or {})
     names = {'batch_size', 'skip_existing'} | inferencer_class(config).call_options()
@@ -68,6 +75,8 @@ def predict(config: str, weights: str, input: list[Path], out: Path, cfg_options
 def main(arguments=None):
     """Run the tool, by default with the arguments of the command line."""
     arguments = sys.argv[1:] if arguments is None else arguments
+    if not {'-h', '--help'} & {*arguments}:
+        build_parser().parse_known_args(arguments)  # report what is wrong for any task before the config is read
     args = build_parser(find_task(arguments)).parse_args(arguments)
     predict(**vars(args))
 

@@ -52,11 +52,11 @@ from torch import nn
 from tqdm import tqdm
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
-from mmdiffperc.command_line import add_shared, bounded, one_line_errors, positive, positive_float, tool_parser
 from mmdiffperc.files import whole_file, whole_folder, write_whole
 from mmdiffperc.inference.writers import encode_png
 from mmdiffperc.processes import end_with_parent
 from mmdiffperc.toy_scenes import caption, render, sample_scene
+from mmdiffperc_cli.options import add_shared, bounded, one_line_errors, positive, positive_float, tool_parser
 
 SIZE = 128  # pixels; the latents are 16 x 16
 CHUNK = 500  # scenes per file

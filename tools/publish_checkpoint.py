@@ -3,22 +3,23 @@
 The tool removes the optimizer state, the log and the config. It stores floating-point weights in half precision, or in
 the type that --dtype selects. Loading converts them to the type of the model.
 
-    python tools/publish_checkpoint.py work_dirs/demo/iter_1800.pth --out-file demo.pth
+    mmdiffperc publish work_dirs/demo/iter_1800.pth --out-file demo.pth
 
 With --without-shipped, the file does not contain the frozen autoencoder of tiny-sd, which is loaded from the package
 instead. The demo's checkpoint, mmdiffperc/assets/demo/vpd_toy.pth, was made in this way.
 """
 
+from __future__ import annotations
+
 import pickle
 import sys
 from argparse import ArgumentParser
+from typing import TYPE_CHECKING
 
-import torch
+from mmdiffperc_cli.options import add_shared, one_line_errors, tool_parser
 
-from mmdiffperc.command_line import add_shared, one_line_errors, tool_parser
-from mmdiffperc.compat.checkpoint import load_file
-from mmdiffperc.files import whole_file
-from mmdiffperc.weights.shipped_autoencoder import SHIPPED, is_shipped, shipped_autoencoder
+if TYPE_CHECKING:
+    import torch
 
 AUTOENCODER = 'backbone.autoencoder.'
 
@@ -56,6 +57,8 @@ def without_shipped(weights: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]
     Raises:
         ValueError: The weights hold no autoencoder, or a different one.
     """
+    from mmdiffperc.weights.shipped_autoencoder import SHIPPED, is_shipped, shipped_autoencoder
+
     held = {name: weight for name, weight in weights.items() if name.startswith(AUTOENCODER)}
     backbone = AUTOENCODER.partition('.')[0] + '.'
     named = {name.removeprefix(backbone): weight for name, weight in held.items()}
@@ -72,6 +75,11 @@ def _stays(name, weight):
 def main(arguments=None):
     """Run the tool, by default with the arguments of the command line."""
     args = build_parser().parse_args(arguments)
+    import torch
+
+    from mmdiffperc.compat.checkpoint import load_file
+    from mmdiffperc.files import whole_file
+
     checkpoint = load_file(args.weights)
     if not isinstance(checkpoint, dict) or not {'state_dict', 'meta'} <= set(checkpoint):
         raise ValueError(f'{args.weights}: expected a training checkpoint with the entries state_dict and meta')

@@ -51,7 +51,10 @@ from tiny_sd.scene_classifier import (
 from torchvision.utils import make_grid
 from tqdm import tqdm
 
-from mmdiffperc.command_line import (
+from mmdiffperc.files import brief, read_json, whole_file, write_whole
+from mmdiffperc.inference.writers import encode_png
+from mmdiffperc.weights.architectures import arch_folder
+from mmdiffperc_cli.options import (
     add_shared,
     bounded,
     existing_file,
@@ -60,9 +63,6 @@ from mmdiffperc.command_line import (
     positive,
     tool_parser,
 )
-from mmdiffperc.files import brief, read_json, whole_file, write_whole
-from mmdiffperc.inference.writers import encode_png
-from mmdiffperc.weights.architectures import arch_folder
 
 # Some of the templates of the training captions. They stay the same, so that the scores of models are comparable.
 TEMPLATES = ('a photo of {}.', 'a rendering of {}.', 'a picture of {}.', 'a scene with {}.')

@@ -1,6 +1,6 @@
 """Replace the backbone in a config of mmseg, mmdet or mmpose with the diffusion backbone, and write the new config.
 
-    python tools/swap_backbone.py mmseg::upernet/upernet_r50_4xb4-80k_ade20k-512x512.py --out-file my_config.py \\
+    mmdiffperc swap mmseg::upernet/upernet_r50_4xb4-80k_ade20k-512x512.py --out-file my_config.py \\
         --classes ade
 
 Train the result with mim train mmseg my_config.py. The documentation of mmdiffperc.swap_backbone lists what it changes.
@@ -11,11 +11,7 @@ from argparse import ArgumentParser
 
 from mmengine.config import Config, DictAction
 
-from mmdiffperc import swap_backbone
-from mmdiffperc.command_line import CONFIG_SUFFIXES, add_shared, file_name, key_value, one_line_errors, tool_parser
-from mmdiffperc.files import brief, whole_file
-from mmdiffperc.models.prompts.class_prompts import names_dataset
-from mmdiffperc.swap.swap_backbone import read_config, scope_of
+from mmdiffperc_cli.options import CONFIG_SUFFIXES, add_shared, file_name, key_value, one_line_errors, tool_parser
 
 
 def build_parser() -> ArgumentParser:
@@ -38,6 +34,9 @@ def build_parser() -> ArgumentParser:
 
 def classes_of(names: list[str], scope: str) -> list[str] | str:
     """Return the class names, or a single name as a string if it names a data set of the host."""
+    from mmdiffperc.files import brief
+    from mmdiffperc.models.prompts.class_prompts import names_dataset
+
     if len(names) > 1:
         return names
     if names_dataset(names[0], scope):
@@ -64,6 +63,10 @@ def main(arguments=None):
     args = build_parser().parse_args(arguments)
     if args.out_file.exists() and not args.force:
         raise ValueError(f'{args.out_file} exists: choose another name, or overwrite it with --force')
+    from mmdiffperc import swap_backbone
+    from mmdiffperc.files import whole_file
+    from mmdiffperc.swap.swap_backbone import read_config, scope_of
+
     cfg = read_config(args.config)
     scope = args.scope or scope_of(cfg, args.config)
     cfg = swap_backbone(cfg, args.strides, scope, args.arch, **backbone_options(args, scope))

@@ -19,8 +19,8 @@ from stock_configs.entries import stock_configs
 from stock_configs.table import compare, make_page, make_row
 from stock_configs.trial import try_config
 
-from mmdiffperc.command_line import add_shared, one_line_errors, tool_parser
 from mmdiffperc.files import write_whole
+from mmdiffperc_cli.options import add_shared, one_line_errors, tool_parser
 
 PAGE = Path(__file__).parents[1] / 'configs' / 'README.md'
 NO_MMCV = (

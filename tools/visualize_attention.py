@@ -1,6 +1,6 @@
 """Draw the cross-attention maps of a fine-tuned backbone, which show where it looks for each class in an image.
 
-    python tools/visualize_attention.py CONFIG WEIGHTS INPUT --classes sphere box --out-file attention.png
+    mmdiffperc visualize-attention CONFIG WEIGHTS INPUT --classes sphere box --out-file attention.png
 
 The picture shows the image and one map for each class and stride. Each map has its own colour scale.
 """
@@ -10,11 +10,7 @@ import sys
 from argparse import ArgumentParser
 from pathlib import Path
 
-from mmdiffperc.command_line import add_shared, one_line_errors, tool_parser
-from mmdiffperc.files import whole_file
-from mmdiffperc.inference import build_inferencer
-from mmdiffperc.inference.image_files import read_image
-from mmdiffperc.visualization import attention_figure, attention_maps
+from mmdiffperc_cli.options import add_shared, one_line_errors, tool_parser
 
 
 def build_parser() -> ArgumentParser:
@@ -34,6 +30,11 @@ def build_parser() -> ArgumentParser:
 def main(arguments=None):
     """Run the tool, by default with the arguments of the command line."""
     args = build_parser().parse_args(arguments)
+    from mmdiffperc.files import whole_file
+    from mmdiffperc.inference import build_inferencer
+    from mmdiffperc.inference.image_files import read_image
+    from mmdiffperc.visualization import attention_figure, attention_maps
+
     image = read_image(args.input)
     model = build_inferencer(args.config, args.weights, device=args.device, show_progress=False).model
     maps = {}

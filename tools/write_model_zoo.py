@@ -11,7 +11,7 @@ from argparse import ArgumentParser
 
 from model_zoo.layouts import write_pages
 
-from mmdiffperc.command_line import one_line_errors, tool_parser
+from mmdiffperc_cli.options import one_line_errors, tool_parser
 
 
 def build_parser() -> ArgumentParser:

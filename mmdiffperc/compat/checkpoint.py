@@ -28,6 +28,7 @@ import torch
 from mmengine.runner import CheckpointLoader
 
 from mmdiffperc.files import brief
+from mmdiffperc.progress import progress
 
 from . import checkpoint_unpickler
 from .checkpoint_content import check_plain, check_weights
@@ -44,14 +45,18 @@ def find_damage(path: str | pathlib.Path) -> str | None:
         path (str | Path): A local file in the zip format, which ``torch.save`` writes since torch 1.6.
     """
     try:
-        with zipfile.ZipFile(path) as archive:
-            _compare_checksums(archive, os.path.getsize(path))
+        size = os.path.getsize(path)
+        with (
+            zipfile.ZipFile(path) as archive,
+            progress(None, pathlib.Path(path).name, 'B', total=size, unit_scale=True) as bar,
+        ):
+            _compare_checksums(archive, size, bar)
     except Exception as error:  # a damaged table of contents can make zipfile fail in any way
         return f'{type(error).__name__}: {brief(str(error))}'
     return None
 
 
-def _compare_checksums(archive, file_size):
+def _compare_checksums(archive, file_size, bar):
     records = archive.infolist()
     if sum(record.compress_size for record in records) > file_size:  # crafted files could be read forever
         raise zipfile.BadZipFile('its records are larger than the file')
@@ -59,8 +64,8 @@ def _compare_checksums(archive, file_size):
         # `torch.serialization.set_crc32_options(False)` writes zeros, and torch never compresses.
         if record.CRC and record.compress_type == zipfile.ZIP_STORED:
             with archive.open(record) as file:
-                while file.read(_CHUNK):
-                    pass
+                while chunk := file.read(_CHUNK):
+                    bar.update(len(chunk))
 
 
 @contextmanager

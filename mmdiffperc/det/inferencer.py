@@ -9,11 +9,11 @@ from mmdet.visualization import DetLocalVisualizer
 from mmengine.config import Config
 from mmengine.structures import InstanceData
 
-from mmdiffperc.command_line import add_shared
 from mmdiffperc.inference.controls import Control
 from mmdiffperc.inference.inferencer import ImageInferencer
 from mmdiffperc.inference.inputs import Frame
 from mmdiffperc.inference.writers import encode_json
+from mmdiffperc_cli.options import add_shared
 
 
 class DetectionInferencer(ImageInferencer):

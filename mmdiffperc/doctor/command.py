@@ -29,9 +29,7 @@ HEADINGS = {
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Print the report, and return the exit status: 1 if an installed package does not work, otherwise 0."""
-    parser = argparse.ArgumentParser(
-        prog='doctor', description=DESCRIPTION, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=DESCRIPTION, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.parse_args(arguments)
     installed, machine = find_installed(), find_machine(os.environ)
     print('Importing the installed packages; this takes a few seconds ...', file=sys.stderr)

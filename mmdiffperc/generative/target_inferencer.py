@@ -17,7 +17,6 @@ from mmengine.config import Config
 from mmengine.logging import print_log
 from mmengine.runner import load_checkpoint
 
-from mmdiffperc.command_line import add_shared, bounded, positive, positive_float
 from mmdiffperc.evaluation.alignment import AlignmentError
 from mmdiffperc.inference.controls import Control
 from mmdiffperc.inference.inferencer import ImageInferencer, Result, same_sizes
@@ -26,6 +25,7 @@ from mmdiffperc.inference.pipeline import class_name, transforms_for_testing
 from mmdiffperc.inference.writers import add_text, encode_npz, encode_png
 from mmdiffperc.registry import MODELS
 from mmdiffperc.weights.lora import share_weights
+from mmdiffperc_cli.options import add_shared, bounded, positive, positive_float
 
 from .captions import MISSING, read_captions
 from .data.target_files import ARRAY_NAME, decode_target

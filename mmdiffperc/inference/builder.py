@@ -56,5 +56,5 @@ def inferencer_class(config: Config) -> type[ImageInferencer]:
     raise ValueError(
         f'No inferencer for a model of type {brief(kind)}: expected a config whose model is one of '
         f'{", ".join(INFERENCERS)}, or derives from one. If the model belongs to a host, check that the host is '
-        'installed: python -m mmdiffperc doctor'
+        'installed: mmdiffperc doctor'
     )

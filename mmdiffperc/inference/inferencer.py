@@ -22,7 +22,7 @@ from mmengine.visualization import Visualizer
 from torch import nn
 from tqdm import tqdm
 
-from mmdiffperc.command_line import DTYPES
+from mmdiffperc_cli.options import DTYPES
 
 from .controls import Control
 from .image_files import read_image

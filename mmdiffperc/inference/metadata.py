@@ -24,7 +24,7 @@ def list_images(folder: str | Path) -> list[tuple[str, list[str]]]:
     folder = Path(folder)
     if not folder.is_dir():
         raise FileNotFoundError(
-            f'{folder} is not a folder of images; check its path (data_root and data_prefix). tools/make_toy_scenes.py '
+            f'{folder} is not a folder of images; check its path (data_root and data_prefix). mmdiffperc toy-scenes '
             '--formats dmp writes toy scenes, projects/dmp/tools draws images'
         )
     if (folder / METADATA).is_file():

@@ -23,10 +23,10 @@ class Limits(NamedTuple):
         seconds (float): Duration of a prediction.
     """
 
-    num_bytes: int = 50_000_000
-    num_pixels: int = 25_000_000
-    queue_size: int = 100
-    seconds: float = 300
+    num_bytes: int
+    num_pixels: int
+    queue_size: int
+    seconds: float
 
 
 class RequestLimits:

@@ -13,12 +13,12 @@ from mmpose.models.heads import HeatmapHead
 from mmpose.structures import PoseDataSample, merge_data_samples
 from mmpose.visualization import PoseLocalVisualizer
 
-from mmdiffperc.command_line import add_shared, bounded, config_file
 from mmdiffperc.inference.builder import build_inferencer
 from mmdiffperc.inference.controls import Control
 from mmdiffperc.inference.inferencer import ImageInferencer
 from mmdiffperc.inference.inputs import Frame
 from mmdiffperc.inference.writers import encode_json
+from mmdiffperc_cli.options import add_shared, bounded, config_file
 
 from .dataset_check import has_area, overlaps
 

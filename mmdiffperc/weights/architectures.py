@@ -30,7 +30,7 @@ PRESETS = {
     'sdxl-turbo': _ASSETS / 'arch' / 'sdxl',  # the same networks and noise schedule; distilled to draw in a few steps
     'tiny-sd': _ASSETS / 'tiny-sd',
 }
-# Presets of a single part. 'taesd' and 'taesdxl' differ in their weights only. 'tiny-taesd' imitates tiny-sd's autoencoder.
+# Presets of a single part. 'taesd' and 'taesdxl' differ in their weights only. 'tiny-taesd' belongs to tiny-sd.
 PART_PRESETS = {
     'vae': dict.fromkeys(('taesd', 'taesdxl'), _ASSETS / 'arch' / 'taesd') | {'tiny-taesd': _ASSETS / 'tiny-taesd'}
 }

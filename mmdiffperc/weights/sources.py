@@ -68,8 +68,9 @@ def locate(checkpoint: Checkpoint, parts: Sequence[str], variant: str | None = N
 
     Args:
         checkpoint (str | Path | Mapping): A single file, a diffusers folder, a hub id ``organisation/name``, a file on
-            the hub ``organisation/name/file``, ``'tiny-sd'`` or ``'tiny-taesd'``; or one of these for each part. A folder or repository
-            of a single part may hold it directly. The tokenizer comes from where the text encoder is.
+            the hub ``organisation/name/file``, ``'tiny-sd'`` or ``'tiny-taesd'``; or one of these for each part. A
+            folder or repository of a single part may hold it directly. The tokenizer comes from where the text encoder
+            is.
         parts (Sequence[str]): Any of ``'unet'``, ``'vae'``, ``'text_encoder'``, ``'tokenizer'``.
         variant (str, optional): The variant of a folder or repository, such as ``'fp16'``. A part without this variant
             is taken from its plain files, or else from the only variant it has, with a warning, provided that another

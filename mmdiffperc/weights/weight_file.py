@@ -14,6 +14,7 @@ from torch import Tensor
 from mmdiffperc.compat.checkpoint import load_file
 from mmdiffperc.compat.checkpoint_content import check_finite
 from mmdiffperc.files import brief
+from mmdiffperc.progress import progress
 
 Shapes = dict[str, tuple[int, ...]]
 GetTensor = Callable[[str], Tensor]
@@ -87,13 +88,14 @@ class WeightFile:
         """
         order = {key: place for place, key in enumerate(self.shapes)}  # a disk reads fastest from front to back
         in_order = sorted(assignments, key=lambda assignment: order[assignment.key])
-        with torch.no_grad():
+        with torch.no_grad(), progress(None, self.path.name, 'weight', total=len(in_order)) as bar:
             for batch in self._batches(in_order):
                 with self._open() as (_, get):
                     for assignment in batch:
                         tensor = get(assignment.key)
                         self._check(assignment.key, tensor)
                         assignment.copy_from(tensor)
+                        bar.update()
 
     def _check(self, key: str, tensor: Tensor) -> None:
         check_finite({key: tensor}, str(self.path))

@@ -70,7 +70,7 @@ def cases() -> Iterator[Case]:
     for task in (DepthInferencer, PoseInferencer):
         yield from _cases_of('predict', _tool('predict').build_parser(task), besides=every_task)
     for tool, arguments, name in FILES:
-        yield Case(tool, ' '.join(arguments), partial(_run, _tool(tool).main, arguments), (name,))
+        yield Case(tool, ' '.join(arguments), partial(_run, tool, arguments), (name,))
 
 
 def _cases_of(tool: str, parser: argparse.ArgumentParser, besides: Collection[str] = ()) -> Iterator[Case]:
@@ -136,11 +136,11 @@ def _good_values(action: argparse.Action) -> list[str]:
     return [value] * (action.nargs if isinstance(action.nargs, int) else 1)
 
 
-def _run(run: Callable[[list[str]], object], arguments: list[str]) -> None:
+def _run(tool: str, arguments: list[str]) -> None:
     """Run a tool beside a config, a picture, texts and a folder."""
-    with TemporaryDirectory(prefix='case-') as folder:
+    with TemporaryDirectory(prefix='case-') as folder, _importable(TOOL_FOLDERS[tool]):
         _write_files(Path(folder))
-        _tell(run, arguments, folder)
+        _tell(_tool(tool).main, arguments, folder)
 
 
 def _parse(parser: argparse.ArgumentParser, arguments: list[str]) -> None:

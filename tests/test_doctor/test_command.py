@@ -12,11 +12,11 @@ from child_processes import exit_code, fork
 from environments import imports, installed, machine, missing
 
 import mmdiffperc
-from mmdiffperc.__main__ import main
 from mmdiffperc.doctor.command import write_report
 from mmdiffperc.doctor.findings import Finding
 from mmdiffperc.doctor.imports import Outcome
 from mmdiffperc.doctor.packages import PACKAGES
+from mmdiffperc_cli.main import main
 
 ROOT = Path(__file__).parents[2]
 DOCTOR = ROOT / 'mmdiffperc' / 'doctor'

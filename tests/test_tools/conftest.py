@@ -74,9 +74,9 @@ def clone(tmp_path, monkeypatch):
 
 @pytest.fixture
 def programs(clone, monkeypatch):
-    """Let ``mim`` and ``python`` write results at once; return the commands that have run so far."""
+    """Let the programs that tools start write results at once; return the commands that have run so far."""
     (clone / 'bin').mkdir()
-    for name in ('mim', 'python'):
+    for name in ('mim', 'mmdiffperc', 'python'):
         (clone / 'bin' / name).write_text(PROGRAM.format(python=sys.executable))
         (clone / 'bin' / name).chmod(0o755)
     monkeypatch.setattr(sys, 'executable', str(clone / 'bin' / 'python'))  # where commands are looked for

@@ -7,6 +7,8 @@ import tiny_depth
 import tiny_refer
 import torch
 from diffusers import AutoencoderTiny
+from measuring import speed
+from mmengine.config import Config
 from mmengine.optim import OptimWrapper
 from tiny_arch import write_arch
 from torch import nn
@@ -14,7 +16,8 @@ from torch import nn
 from mmdiffperc.models import DiffusionUNet
 
 
-def test_json_holds_circumstances_and_results(tiny_vpd, tmp_path, capsys):
+def test_json_holds_circumstances_and_results(tiny_vpd, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr('mmdiffperc.progress.DELAY', 0)
     out = tmp_path / 'speed.json'
     arguments = ['--size', '64', '128', '--batch-size', '2', '--repeats', '3', '--device', 'cpu']
     assert benchmark.main([tiny_vpd, *arguments, '--train', '--out-file', str(out)]) == 0
@@ -26,7 +29,8 @@ def test_json_holds_circumstances_and_results(tiny_vpd, tmp_path, capsys):
         tiny_vpd,
     )
     assert report['torch'] == torch.__version__ and report['threads'] >= 1
-    results, shown = report['results'], capsys.readouterr().out
+    results, (shown, progress) = report['results'], capsys.readouterr()
+    assert 'measure: 100%' in progress
     assert set(results) == {'floor', 'backbone', 'backbone without maps', 'model', 'training step'}
     for name, result in results.items():
         assert name in shown and f'{result["seconds"]:.3f}' in shown
@@ -41,7 +45,7 @@ def test_time_ratio_is_that_of_the_median_turn():
         'floor': dict(turns=[1.0, 10.0, 2.0], peak_memory_mib=8.0),
         'backbone': dict(turns=[5.0, 11.0, 4.0], peak_memory_mib=10.0),
     }
-    benchmark.with_ratios(results)
+    speed.with_ratios(results)
     assert results['backbone']['time_ratio'] == 2  # of 5, 1.1 and 2; that of the medians would be 2.5
     assert results['backbone']['memory_ratio'] == 1.25
 
@@ -51,19 +55,19 @@ def test_peak_memory_is_what_a_run_holds_at_most():
         held = torch.ones(16 * 2**20)  # 64 MiB
         return [(held + 1).sum(), (held + 2).sum()]  # 64 MiB more, twice, never both
 
-    assert benchmark.peak_memory(run, torch.device('cpu')) == pytest.approx(128, abs=8)
+    assert speed.peak_memory(run, torch.device('cpu')) == pytest.approx(128, abs=8)
 
 
 @pytest.fixture
 def model(tiny_vpd):
-    cfg = benchmark.Config.fromfile(tiny_vpd)
-    model = benchmark.build_model(cfg).eval()
+    cfg = Config.fromfile(tiny_vpd)
+    model = speed.build_model(cfg).eval()
     return model, cfg.model.backbone
 
 
 def test_stock_unet_shares_weights_and_computes_the_same(model):
     backbone = model[0].backbone
-    unet = benchmark.stock_unet(backbone)
+    unet = speed.stock_unet(backbone)
     latents, prompts = torch.randn(2, 4, 8, 16), backbone.prompts(2)
     kept = []
     unet.up_blocks[-1].register_forward_hook(lambda module, args, output: kept.append(output))
@@ -88,14 +92,14 @@ def test_the_floor_has_the_inputs_and_the_autoencoder_of_the_model(tmp_path):
     model = nn.Module()
     model.backbone = DiffusionUNet(arch, prompts=dict(type='MetaPrompts', num_prompts=2), **inputs).eval()
     with torch.no_grad():
-        subjects = benchmark.inference_subjects(model, {}, torch.rand(1, 3, 64, 32))
+        subjects = speed.inference_subjects(model, {}, torch.rand(1, 3, 64, 32))
         assert subjects['floor']().sample.shape == (1, 4, 8, 4)
         assert subjects['backbone']()[0].shape == (1, 8, 8, 4)
 
 
 def test_backbone_without_maps_gives_the_same_features(model):
     backbone, config = model[0].backbone, model[1]
-    plain = benchmark.without_maps(backbone, config)
+    plain = speed.without_maps(backbone, config)
     images = torch.rand(1, 3, 64, 128) * 2 - 1
     with torch.no_grad():
         for ours, feature in zip(plain(images), backbone(images), strict=True):
@@ -105,16 +109,16 @@ def test_backbone_without_maps_gives_the_same_features(model):
 
 
 def test_depth_estimators_learn_from_depth(tmp_path):
-    cfg = benchmark.Config.fromfile(tiny_depth.write_config(tmp_path))
-    model = benchmark.build_model(cfg).train()
-    losses = benchmark.training_losses(model, torch.rand(2, 3, 64, 96))()
+    cfg = Config.fromfile(tiny_depth.write_config(tmp_path))
+    model = speed.build_model(cfg).train()
+    losses = speed.training_losses(model, torch.rand(2, 3, 64, 96))()
     assert set(losses) == {'decode.loss_silog'} and losses['decode.loss_silog'] > 0
 
 
 def test_optimizer_is_built_as_the_config_says(tiny_vpd, model):
-    cfg = benchmark.Config.fromfile(tiny_vpd)
+    cfg = Config.fromfile(tiny_vpd)
     cfg.optim_wrapper.type = 'AmpOptimWrapper'
-    wrapper = benchmark.optim_wrapper_of(model[0], cfg)
+    wrapper = speed.optim_wrapper_of(model[0], cfg)
     assert type(wrapper) is OptimWrapper
     rates = {group['lr'] for group in wrapper.param_groups}
     assert len(rates) < len(wrapper.param_groups) < 10  # grouped, not one for each parameter

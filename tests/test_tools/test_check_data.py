@@ -63,11 +63,13 @@ def faults(capsys, config, *arguments):
     return found
 
 
-def test_complete_data(data, capsys):
+def test_complete_data(data, capsys, monkeypatch):
+    monkeypatch.setattr('mmdiffperc.progress.DELAY', 0)
     data('ade', 'nyu', 'refcoco', 'coco', 'dmp', 'dmp_b')
     for config in TOY:
         assert check_data.main([str(config)]) == 0
-        shown = capsys.readouterr().out
+        shown, progress = capsys.readouterr()
+        assert 'compare sizes: 100%' in progress and 'load: 100%' in progress
         assert shown.endswith('No faults found.\n') and re.search(r'^train: \w+ of data/toy/', shown, re.MULTILINE)
     assert 'val: ImageTargetDataset of data/toy/dmp/val, samples: 8' in shown
 

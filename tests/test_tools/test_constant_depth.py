@@ -35,9 +35,11 @@ def test_scores_the_mean_of_the_pixels_that_have_depth(config):
     assert scores['abs_rel'] == pytest.approx(((4 - mean) / 4 + (mean - 2) / 2) / 2, abs=1e-5)
 
 
-def test_prints_and_writes_them(config, tmp_path, capsys):
+def test_prints_and_writes_them(config, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr('mmdiffperc.progress.DELAY', 0)
     assert constant_depth.main([config, '--out-file', str(tmp_path / 'new' / 'scores.json')]) == 0
-    assert 'rmse: 1.0000\n' in capsys.readouterr().out
+    shown, progress = capsys.readouterr()
+    assert 'rmse: 1.0000\n' in shown and 'mean depth: 100%' in progress and 'evaluate: 100%' in progress
     assert json.loads((tmp_path / 'new' / 'scores.json').read_text())['rmse'] == pytest.approx(1, abs=1e-5)
 
 

@@ -1,9 +1,24 @@
-import demo
+from importlib import import_module
+
 import pytest
+
+import demo
+from mmdiffperc_cli.main import COMMANDS
 
 
 def test_help_explains_and_starts_nothing(capsys):
     with pytest.raises(SystemExit) as stopped:
         demo.main(['--help'])
     assert stopped.value.code == 0
-    assert 'mim' in capsys.readouterr().out
+    assert 'work_dirs/demo' in capsys.readouterr().out
+
+
+def test_the_demo_works_without_a_clone(programs, capsys):
+    """Its commands find the config in an empty folder."""
+    assert demo.main([]) == 0
+    names = [name for name, *_ in programs()]
+    assert names == ['toy-scenes', 'train', 'test', 'test', 'draw-predictions']
+    for name, *arguments in programs():
+        args = import_module(COMMANDS[name].module).build_parser().parse_args(arguments)
+        assert name == 'toy-scenes' or args.config.endswith(demo.CONFIG)
+    assert 'mIoU 3.0 single-scale, 4.0 multi-scale' in capsys.readouterr().out

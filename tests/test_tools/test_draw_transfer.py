@@ -53,10 +53,12 @@ def small(task, target, folder):
     return replace(task, runs=runs)
 
 
-def test_draws_a_row_for_each_target_and_index(draw, tmp_path, capsys):
+def test_draws_a_row_for_each_target_and_index(draw, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr('mmdiffperc.progress.DELAY', 0)
     out = tmp_path / 'new' / 'figure.png'
     assert draw.main(['--seed', '1', '--indices', '1', '0', '--out-file', str(out), '--device', 'cpu']) == 0
-    assert f'{out} written' in capsys.readouterr().out
+    shown, progress = capsys.readouterr()
+    assert f'{out} written' in shown and 'predict: 100%' in progress
     assert cv2.imread(str(out)).shape == (680, 680, 3)
 
 

@@ -60,7 +60,6 @@ def test_second_run_says_that_it_is_there(tmp_path, capsys):
     [
         (['--size', '16'], 'size=16: expected'),
         (['--num-val', '0'], 'num_val=0: expected'),
-        (['--formats', 'voc'], "formats[0]='voc': expected"),
     ],
 )
 def test_bad_arguments_end_with_one_clear_line(tmp_path, capsys, extra, message):

@@ -3,6 +3,7 @@ import json
 import probe_taps
 import pytest
 import torch
+from measuring import tap_probing
 
 from mmdiffperc.toy_scenes import TOY_CLASSES
 
@@ -13,7 +14,8 @@ def run(folder, out, *options):
     )
 
 
-def test_only_missing_entries_are_computed(toy_root, tmp_path, capsys):
+def test_only_missing_entries_are_computed(toy_root, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr('mmdiffperc.progress.DELAY', 0)
     out = tmp_path / 'probe.json'
     assert run(toy_root, out, '--taps', 'mid_block') == 0
     content = json.loads(out.read_text())
@@ -29,7 +31,8 @@ def test_only_missing_entries_are_computed(toy_root, tmp_path, capsys):
     assert list(results) == ['mid_block at 1', f'{keys} at 1', 'mid_block at 100', f'{keys} at 100']
     assert results['mid_block at 1']['mIoU'] == -1
     assert len({entry['mIoU'] for entry in results.values()}) == 4
-    capsys.readouterr()
+    progress = capsys.readouterr().err
+    assert 'features: 100%' in progress and 'classifier: 100%' in progress
     assert run(toy_root, out, *options) == 0 and not capsys.readouterr().out
     assert run(toy_root, out, *options, '--noise', 'fixed') == 1
     assert "'noise'" in capsys.readouterr().err
@@ -37,7 +40,7 @@ def test_only_missing_entries_are_computed(toy_root, tmp_path, capsys):
 
 def test_default_taps_are_the_blocks():
     down, up = ([f'{side}_blocks.{index}' for index in range(4)] for side in ('down', 'up'))
-    assert probe_taps.blocks_of('tiny-sd') == [*down, 'mid_block', *up]
+    assert tap_probing.blocks_of('tiny-sd') == [*down, 'mid_block', *up]
 
 
 def test_noisy_features_of_a_seed_are_those_of_the_seed(toy_root, tmp_path):
@@ -51,7 +54,7 @@ def test_noisy_features_of_a_seed_are_those_of_the_seed(toy_root, tmp_path):
 def test_shares_of_a_cell():
     """The first cell holds classes 0 and 1 and a pixel that is not counted; in the second, nothing counts."""
     labels = torch.tensor([[[0, 0, 255, 255], [1, 255, 255, 255]]], dtype=torch.uint8)
-    shares = probe_taps.class_shares(labels, (1, 2))
+    shares = tap_probing.class_shares(labels, (1, 2))
     assert shares.shape == (2, len(TOY_CLASSES))
     assert shares[0, :3].tolist() == [0.5, 0.25, 0] and shares[1].sum() == 0
 
@@ -59,16 +62,16 @@ def test_shares_of_a_cell():
 def test_a_probe_finds_classes_that_are_separable():
     labels = torch.randint(3, (40, 2, 3), dtype=torch.uint8)
     features = (torch.eye(3) * 7 + 50)[labels.long()].permute(0, 3, 1, 2).half()  # one channel per class
-    classifier = probe_taps.fit_classifier(features[:30], labels[:30], seed=0)
-    measures = probe_taps.evaluate(classifier, features[30:], labels[30:])
+    classifier = tap_probing.fit_classifier(features[:30], labels[:30], seed=0)
+    measures = tap_probing.evaluate(classifier, features[30:], labels[30:])
     assert measures['mIoU'] == measures['aAcc'] == 100
 
 
 def test_labels_of_scenes(toy_root):
-    images, labels = probe_taps.read_scenes(toy_root / 'ade', 'validation', 3)
+    images, labels = tap_probing.read_scenes(toy_root / 'ade', 'validation', 3)
     assert images.shape == (3, 3, 48, 64) and images.dtype == labels.dtype == torch.uint8
     assert labels.shape == (3, 48, 64)
-    assert set(labels.unique().tolist()) <= {*range(len(TOY_CLASSES)), probe_taps.NOTHING}
+    assert set(labels.unique().tolist()) <= {*range(len(TOY_CLASSES)), tap_probing.NOTHING}
 
 
 @pytest.mark.parametrize(

@@ -10,14 +10,15 @@ from pkgutil import resolve_name
 
 import pytest
 
-from mmdiffperc.command_line import SHARED, tool_parser
 from mmdiffperc.inference.builder import INFERENCERS
+from mmdiffperc_cli.options import SHARED, tool_parser
 
 ROOT = Path(__file__).parents[2]
 FOLDERS = ('tools', 'tools/dataset_converters', 'projects/dmp/tools')
 SCRIPTS = [path for folder in FOLDERS for path in sorted((ROOT / folder).glob('*.py'))]
 TOOLS = [path for path in SCRIPTS if "__name__ == '__main__'" in path.read_text()]
-COMMANDS = ['mmdiffperc.__main__']
+MAIN = 'mmdiffperc_cli.main'
+COMMANDS = [MAIN, 'tools/train.py', 'tools/test.py']  # which pass their arguments on
 POSITIONALS = ['config', 'weights', 'input', 'pred', 'ground_truth']
 # Words that mean the same as an option of the vocabulary.
 SYNONYMS = {
@@ -60,7 +61,9 @@ def parser_of(source: Path | str):
 @pytest.fixture(scope='module')
 def actions():
     """Tool, name and action of all arguments of all tools, and of the tasks of predict.py."""
-    sources = {path.relative_to(ROOT).as_posix(): path for path in TOOLS} | {name: name for name in COMMANDS}
+    sources = {path.relative_to(ROOT).as_posix(): path for path in TOOLS} | {
+        'mmdiffperc_cli.main': 'mmdiffperc_cli.main'
+    }
     parsers = {name: parser_of(source) for name, source in sources.items()}
     for name in INFERENCERS.values():
         parsers[name] = tool_parser('')
@@ -75,7 +78,7 @@ def actions():
 
 def test_all_tools_are_found(actions):
     assert len(TOOLS) > 15
-    assert {'tools/benchmark.py', 'projects/dmp/tools/make_images.py', 'mmdiffperc.__main__'} <= {a[0] for a in actions}
+    assert {'tools/benchmark.py', 'projects/dmp/tools/make_images.py', MAIN} <= {a[0] for a in actions}
 
 
 def test_no_option_has_a_synonym(actions):

@@ -29,7 +29,6 @@ from typing import NamedTuple
 import numpy as np
 from resumable import require_files, write_folder
 
-from mmdiffperc.command_line import add_shared, existing_file, one_line_errors, tool_parser
 from mmdiffperc.files import quoted, spread
 from mmdiffperc.generative.data.normals_from_depth import fitting_axes
 from mmdiffperc.generative.data.published_targets import (
@@ -42,6 +41,7 @@ from mmdiffperc.generative.data.published_targets import (
     unit_normals,
 )
 from mmdiffperc.inference.writers import encode_png
+from mmdiffperc_cli.options import add_shared, existing_file, one_line_errors, tool_parser
 
 PARTITIONS = ('train', 'val', 'test')
 COLUMNS = ('scene_name', 'camera_name', 'frame_id', 'included_in_public_release', 'split_partition_name')

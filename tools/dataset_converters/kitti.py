@@ -21,9 +21,9 @@ from pathlib import Path
 
 from resumable import PHASES, add_lists, link_or_copy, require_files, write_folder
 
-from mmdiffperc.command_line import add_shared, one_line_errors, tool_parser
 from mmdiffperc.files import relative_name
 from mmdiffperc.generative.data.listed_targets import parse_split
+from mmdiffperc_cli.options import add_shared, one_line_errors, tool_parser
 
 IMAGE = re.compile(r'\d{4}_\d\d_\d\d/.+')
 DEPTH = re.compile(r'\d{4}_\d\d_\d\d_drive_\d{4}_sync/proj_depth/.+')

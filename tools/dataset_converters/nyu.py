@@ -22,10 +22,10 @@ import cv2
 import numpy as np
 from resumable import add_lists, link_or_copy, require_files, write_folder
 
-from mmdiffperc.command_line import add_shared, one_line_errors, tool_parser
 from mmdiffperc.files import relative_name
 from mmdiffperc.generative.data.listed_targets import parse_split
 from mmdiffperc.inference.writers import encode_png
+from mmdiffperc_cli.options import add_shared, one_line_errors, tool_parser
 
 FRAME = (slice(7, 474), slice(7, 632))
 MILLIMETRES = 1000

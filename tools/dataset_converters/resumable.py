@@ -8,8 +8,8 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from mmdiffperc.command_line import existing_file
 from mmdiffperc.files import relative_name, whole_file
+from mmdiffperc_cli.options import existing_file
 
 PHASES = ('train', 'test')
 

@@ -24,8 +24,8 @@ from typing import NamedTuple
 
 from resumable import link_or_copy, require_files, write_folder
 
-from mmdiffperc.command_line import add_shared, one_line_errors, tool_parser
 from mmdiffperc.generative.data.published_targets import encode_normals, virtual_kitti_normals
+from mmdiffperc_cli.options import add_shared, one_line_errors, tool_parser
 
 SCENES = ('Scene01', 'Scene02', 'Scene06', 'Scene18', 'Scene20')
 VARIATIONS = (

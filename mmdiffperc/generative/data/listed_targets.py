@@ -6,6 +6,7 @@ from mmengine.dataset import BaseDataset
 
 from mmdiffperc.files import brief, relative_name
 from mmdiffperc.nearest import what_is_there
+from mmdiffperc.progress import progress
 from mmdiffperc.registry import DATASETS
 from mmdiffperc.validation import validated
 
@@ -63,7 +64,7 @@ class ListedTargetDataset(BaseDataset):
                 info.update(mask_path=str(targets), mask_key=self._checked(mask, image))
                 files.append(targets / mask)
             infos.append(info)
-        if missing := [file for file in files if not file.is_file()]:
+        if missing := [file for file in progress(files, Path(self.ann_file).name, 'file') if not file.is_file()]:
             raise FileNotFoundError(
                 f'{len(missing)} of {len(files)} files listed in {self.ann_file} are missing, such as {missing[0]}; '
                 f'{what_is_there(str(missing[0].parent), missing[0].suffix)}'

@@ -9,6 +9,7 @@ from mmengine.dataset import BaseDataset
 from mmdiffperc.files import brief
 from mmdiffperc.inference.metadata import list_images, read_metadata
 from mmdiffperc.nearest import what_is_there
+from mmdiffperc.progress import progress
 from mmdiffperc.registry import DATASETS
 from mmdiffperc.validation import Expected, Text, validated
 
@@ -65,7 +66,7 @@ class ImageTargetDataset(BaseDataset):
         """
         folder = Path(self.data_prefix['img_path'])
         images = read_metadata(self.ann_file) if self.ann_file else list_images(folder)
-        if missing := [name for name, _ in images if not (folder / name).is_file()]:
+        if missing := [name for name, _ in progress(images, folder.name, 'image') if not (folder / name).is_file()]:
             raise FileNotFoundError(
                 f'{len(missing)} of {len(images)} images are missing in {folder}, such as {brief(missing[0])}; '
                 f'{what_is_there(str(folder), Path(missing[0]).suffix)}'

@@ -8,6 +8,7 @@ from types import ModuleType
 
 from mmdiffperc.files import brief, quoted
 from mmdiffperc.nearest import what_is_there
+from mmdiffperc.progress import progress
 
 from .target_files import MOST_BYTES, SUFFIXES
 
@@ -93,7 +94,7 @@ class FolderTargets:
 
     def missing(self, keys: Iterable[str]) -> list[str]:
         """Return the images without a file."""
-        return [key for key in keys if self._find(key) is None]
+        return [key for key in progress(keys, self.path.name, 'target') if self._find(key) is None]
 
     def describe(self, keys: Sequence[str]) -> str:
         """Describe which of several files was sought, and what the folder holds."""

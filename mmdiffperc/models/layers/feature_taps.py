@@ -16,7 +16,7 @@ from mmdiffperc.nearest import nearest_names
 from .recorder import Recorder
 
 PER_PROMPT = re.compile(r'\.attn2\.to_[kv]$')
-WHERE_LISTED = 'tools/list_taps.py lists all places'
+WHERE_LISTED = 'mmdiffperc list-taps lists all places'
 
 
 @dataclass(frozen=True)

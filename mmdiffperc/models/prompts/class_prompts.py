@@ -12,6 +12,7 @@ from mmdiffperc.compat.checkpoint import load_file
 from mmdiffperc.compat.dataset_content import tuple_of_one
 from mmdiffperc.files import brief, quoted
 from mmdiffperc.models.layers.sentence_encoder import MaxLength, SentenceEncoder
+from mmdiffperc.progress import progress
 from mmdiffperc.registry import MODELS, find_dataset, is_dotted
 from mmdiffperc.validation import Component, Expected, Listed, Location, Text, Width, validated
 from mmdiffperc.weights.sources import Source
@@ -231,7 +232,7 @@ class ClassPrompts(BasePrompts):
     @torch.no_grad()
     def encode(self, encoder: SentenceEncoder):
         """Compute the embeddings with a text encoder."""
-        for index, name in enumerate(self.classes):
+        for index, name in enumerate(progress(self.classes, 'class prompts', 'class')):
             name = clean(name).replace('_', ' ')
             encoded = encoder.encode([template.replace('{}', name) for template in self.templates])
             self.embeddings[index] = encoded.summary.mean(0)

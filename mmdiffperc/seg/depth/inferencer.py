@@ -5,13 +5,13 @@ import argparse
 import numpy as np
 from mmseg.structures import SegDataSample
 
-from mmdiffperc.command_line import AUTO, positive_float
 from mmdiffperc.inference.controls import Control
 from mmdiffperc.inference.inferencer import ImageInferencer
 from mmdiffperc.inference.inputs import Frame
 from mmdiffperc.inference.pipeline import dataset_for_testing
 from mmdiffperc.inference.writers import encode_npz, encode_png
 from mmdiffperc.visualization.depth import colour_depth
+from mmdiffperc_cli.options import AUTO, positive_float
 
 from .checked_nyu_dataset import UNKNOWN_SCENE, find_scene
 

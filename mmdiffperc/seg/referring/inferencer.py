@@ -5,13 +5,13 @@ import argparse
 import numpy as np
 from mmseg.structures import SegDataSample
 
-from mmdiffperc.command_line import add_shared
 from mmdiffperc.inference.controls import Control
 from mmdiffperc.inference.inferencer import ImageInferencer
 from mmdiffperc.inference.inputs import Frame
 from mmdiffperc.inference.writers import encode_png
 from mmdiffperc.models.prompts.sentences import check_sentence
 from mmdiffperc.visualization.mask import mask_overlay
+from mmdiffperc_cli.options import add_shared
 
 from .refer_metric import REFERRED
 

@@ -66,6 +66,6 @@ def _sentences(samples: Sequence[SegDataSample | dict] | None) -> list[str]:
     if not sentences or None in sentences:
         raise ValueError(
             'A sample has no sentence: its meta information lacks `text`. PackSegInputs must have it among its '
-            'meta_keys; for an image of your own, use tools/predict.py'
+            'meta_keys; for an image of your own, use mmdiffperc predict'
         )
     return sentences

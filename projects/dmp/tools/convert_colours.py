@@ -15,7 +15,6 @@ from pathlib import Path
 import numpy as np
 from generation import PALETTES, check_settings, in_batches
 
-from mmdiffperc.command_line import add_shared, one_line_errors, tool_parser
 from mmdiffperc.files import write_whole
 from mmdiffperc.generative.data.target_files import decode_target
 from mmdiffperc.generative.evaluation.coloured_segmentation import (
@@ -27,6 +26,7 @@ from mmdiffperc.generative.evaluation.coloured_segmentation import (
 from mmdiffperc.inference import TolerantReader
 from mmdiffperc.inference.metadata import visible_files
 from mmdiffperc.inference.writers import encode_png
+from mmdiffperc_cli.options import add_shared, one_line_errors, tool_parser
 
 SETTINGS = 'convert_colours.json'
 NOT_SETTINGS = ('input', 'out')

@@ -29,7 +29,6 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from mmdiffperc.command_line import add_shared, bounded, one_line_errors, positive, tool_parser
 from mmdiffperc.evaluation.masks import class_measures, confusion_matrix
 from mmdiffperc.files import write_whole
 from mmdiffperc.generative import DepthMapMetric, ImageErrorMetric, NormalMapMetric
@@ -38,6 +37,7 @@ from mmdiffperc.generative.data.target_stores import FolderTargets, find_keys, o
 from mmdiffperc.generative.data.target_transforms import to_channels_first
 from mmdiffperc.inference.metadata import visible_files
 from mmdiffperc.inference.writers import encode_json
+from mmdiffperc_cli.options import add_shared, bounded, one_line_errors, positive, tool_parser
 
 ERRORS = 'l1', 'mse', 'rmse'
 RATIOS = dict(rel='abs_rel', delta='d1')

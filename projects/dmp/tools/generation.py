@@ -17,11 +17,11 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from mmdiffperc.command_line import add_shared, bounded, existing_file, positive
 from mmdiffperc.files import brief, quoted, read_json, read_lines, relative_name, write_whole
 from mmdiffperc.generative.data.target_stores import LmdbTargets, is_lmdb
 from mmdiffperc.inference.image_files import decode_image, read_image
 from mmdiffperc.inference.metadata import list_images
+from mmdiffperc_cli.options import add_shared, bounded, existing_file, positive
 
 PALETTES = 'ade20k, ade20k_bedroom, or a data set such as mmseg.CityscapesDataset'
 # Arguments that do not determine the data.

@@ -35,8 +35,8 @@ from transformers import (
     TopPLogitsWarper,
 )
 
-from mmdiffperc.command_line import add_shared, bounded, one_line_errors, positive, positive_float, tool_parser
 from mmdiffperc.files import read_lines
+from mmdiffperc_cli.options import add_shared, bounded, one_line_errors, positive, positive_float, tool_parser
 
 MODEL = 'Qwen/Qwen2.5-0.5B-Instruct'
 ASK = 'Describe a photo of {keyword} in one short sentence, naming what is seen.'

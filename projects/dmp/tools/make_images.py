@@ -32,13 +32,13 @@ from generation import (
     shard,
 )
 
-from mmdiffperc.command_line import add_shared, bounded, one_line_errors, positive, tool_parser
 from mmdiffperc.files import write_whole
 from mmdiffperc.generative.captions import read_captions
 from mmdiffperc.generative.data.target_files import ARRAY_NAME, decode_target
 from mmdiffperc.inference.metadata import METADATA, metadata_line, visible_files
 from mmdiffperc.inference.writers import encode_npz, encode_png
 from mmdiffperc.weights.architectures import arch_folder
+from mmdiffperc_cli.options import add_shared, bounded, one_line_errors, positive, tool_parser
 
 SHIPPED = 'tiny-sd'
 SETTINGS = 'make_images.json'

@@ -15,13 +15,13 @@ from pathlib import Path
 
 from generation import add_options, check_settings, make_lines, parse_options, parts_folder, settings_of
 
-from mmdiffperc.command_line import add_shared, existing_file, one_line_errors, positive, tool_parser
 from mmdiffperc.files import write_whole
 from mmdiffperc.generative.captions import read_captions
 from mmdiffperc.generative.image_captioner import ImageCaptioner
 from mmdiffperc.inference import TolerantReader
 from mmdiffperc.inference.metadata import METADATA, image_files, metadata_line
 from mmdiffperc.nearest import what_is_there
+from mmdiffperc_cli.options import add_shared, existing_file, one_line_errors, positive, tool_parser
 
 SETTINGS = 'make_metadata.json'
 EXISTS = '{} exists already and has other content. Remove it to write it again'

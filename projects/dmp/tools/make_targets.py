@@ -35,10 +35,10 @@ from generation import (
 )
 from target_predictors import MARIGOLD, ZOEDEPTH, Marigold, Segmentor, TransformersDepth
 
-from mmdiffperc.command_line import add_shared, bounded, one_line_errors, tool_parser
 from mmdiffperc.files import write_whole
 from mmdiffperc.inference import TolerantReader
 from mmdiffperc.inference.writers import encode_npz, encode_png
+from mmdiffperc_cli.options import add_shared, bounded, one_line_errors, tool_parser
 
 KINDS = (*MARIGOLD, 'segmentation')
 SETTINGS = 'make_targets.json'

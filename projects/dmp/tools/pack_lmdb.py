@@ -15,7 +15,6 @@ from pathlib import Path
 from generation import add_keys, open_images, select
 from tqdm import tqdm
 
-from mmdiffperc.command_line import add_shared, one_line_errors, tool_parser
 from mmdiffperc.files import whole_folder
 from mmdiffperc.generative.data.target_files import decode_target
 from mmdiffperc.generative.data.target_stores import (
@@ -28,6 +27,7 @@ from mmdiffperc.generative.data.target_stores import (
     open_targets,
     put,
 )
+from mmdiffperc_cli.options import add_shared, one_line_errors, tool_parser
 
 # Upper limit for the size of the database. It reserves only addresses, not disk space.
 MAP_SIZE = 1 << 40

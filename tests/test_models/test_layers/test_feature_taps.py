@@ -169,8 +169,8 @@ def test_features_that_configs_name(arch):
     [
         (['up_block.1'], "'up_block.1'.*did you mean 'up_blocks.1'"),
         ([f'{LAST}.transformer_block.0.attn1.to_k'], f"did you mean '{BLOCK}.attn1.to_k'"),
-        (['xyz'], "'xyz'.*tools/list_taps.py"),
-        (['up_blocks.1.resnets.0.conv1'], 'conv1.*tools/list_taps.py'),
+        (['xyz'], "'xyz'.*mmdiffperc list-taps"),
+        (['up_blocks.1.resnets.0.conv1'], 'conv1.*mmdiffperc list-taps'),
         ([f'{BLOCK}.attn2.to_k'], 'attn2.to_k.*prompt.*attn2.to_q.*cross_attention'),
         ([f'{BLOCK}.attn2.to_v'], 'attn2.to_v.*prompt'),
         ([dict(module='mid_block', tensor='input')], 'mid_block.*norm1'),

@@ -9,7 +9,7 @@ import child_processes
 import pytest
 from toy_experiments.commands import call, run
 
-from mmdiffperc.command_line import one_line_errors
+from mmdiffperc_cli.options import one_line_errors
 
 
 def test_commands_end_with_the_tool(tmp_path):

@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 import torch
 
-from mmdiffperc.command_line import tool_parser
 from mmdiffperc.generative.data.target_stores import new_database, put
 from mmdiffperc.inference.writers import encode_png
+from mmdiffperc_cli.options import tool_parser
 
 
 def test_other_settings_are_refused(tmp_path):

@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from mmdiffperc.command_line import (
+from mmdiffperc.files import whole_file
+from mmdiffperc_cli.options import (
     add_shared,
     bounded,
     config_file,
-    device,
     existing_file,
     file_name,
     key_value,
@@ -20,9 +20,8 @@ from mmdiffperc.command_line import (
     seed,
     tool_parser,
 )
-from mmdiffperc.files import whole_file
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 
 
 @one_line_errors(ValueError, OSError)
@@ -42,7 +41,7 @@ def test_success(capsys):
 
 def test_an_expected_error_is_one_line_after_the_tools_name(capsys):
     assert main(['typo']) == 1
-    assert capsys.readouterr() == ('', 'test_command_line: expected a word, got typo\n')
+    assert capsys.readouterr() == ('', 'test_options: expected a word, got typo\n')
 
 
 def test_any_other_error_stays_a_traceback():
@@ -73,7 +72,6 @@ def parse(kind, text):
         (config_file, __file__, __file__),
         (existing_file, __file__, Path(__file__)),
         (key_value, 'a.b=c=d', 'a.b=c=d'),
-        (device, 'cpu', 'cpu'),
     ],
 )
 def test_options(kind, text, value):
@@ -105,9 +103,6 @@ def test_options(kind, text, value):
         (existing_file, str(ROOT)),
         (key_value, 'a.b'),
         (key_value, '=c'),
-        (device, 'gpu'),
-        (device, 'cuda:99'),
-        (device, 'meta'),
     ],
 )
 def test_options_out_of_range(kind, text, capsys):
@@ -132,6 +127,20 @@ def test_shared_arguments():
     text = ' '.join(parser.format_help().split())
     for expected in ('Do. python', '(of a segmentor)', '(default: 50%)', '(images; default: 4)', '(default: 0 3)'):
         assert expected in text
+
+
+@pytest.mark.parametrize('name', ['gpu', 'cuda:99', 'meta'])
+def test_a_device_is_checked_after_everything_else(name, capsys):
+    parser = tool_parser('Do.')
+    add_shared(parser, '--device')
+    assert parser.parse_args(['--device', 'cpu']).device == 'cpu'
+    with pytest.raises(SystemExit):
+        parser.parse_args(['--device', name, '--typo'])
+    assert '--typo' in capsys.readouterr().err.splitlines()[-1]
+    with pytest.raises(SystemExit):
+        parser.parse_args(['--device', name])
+    error = capsys.readouterr().err.splitlines()[-1]
+    assert '--device' in error and 'expected' in error and name in error
 
 
 @pytest.mark.parametrize('number', [signal.SIGTERM, signal.SIGINT])

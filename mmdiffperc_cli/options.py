@@ -14,13 +14,14 @@ from typing import Any
 
 from mmengine.config import DictAction
 
-from mmdiffperc.files import brief
+from mmdiffperc_cli.shipped import find_shipped
 
 CONFIG_SUFFIXES = ('.py', '.json', '.yaml', '.yml')
 FIGURE_SUFFIXES = ('.png', '.jpg', '.pdf', '.svg')
 DTYPES = ('float32', 'bfloat16', 'float16')
 AUTO = 'auto'
 INTERRUPTED = 130  # the exit status that shells use for an interrupted program
+LONGEST_QUOTE = 100  # characters of a value in a message
 
 
 def bounded(
@@ -51,7 +52,7 @@ def bounded(
             number = nan
         within = -inf < number < inf and above < number and least <= number <= most
         if not within or (multiple_of > 1 and number % multiple_of):
-            raise argparse.ArgumentTypeError(f'expected {wanted}, got {brief(text)}')
+            raise argparse.ArgumentTypeError(f'expected {wanted}, got {_quote(text)}')
         return number
 
     return convert
@@ -76,14 +77,14 @@ def file_name(*suffixes: str) -> Callable[[str], Path]:
     def convert(text: str) -> Path:
         path = Path(text)
         if path.suffix.lower() not in suffixes:
-            raise argparse.ArgumentTypeError(f'expected the name of a file ({", ".join(suffixes)}), got {brief(text)}')
+            raise argparse.ArgumentTypeError(f'expected the name of a file ({", ".join(suffixes)}), got {_quote(text)}')
         return path
 
     return convert
 
 
 def config_file(text: str) -> str:
-    """Check that a value names a config file.
+    """Return the path of a config file, which may ship with the package.
 
     Names such as ``mmseg::pspnet/...`` are not checked, because the host resolves them.
 
@@ -94,10 +95,13 @@ def config_file(text: str) -> str:
     path = Path(text)
     is_config = path.suffix in CONFIG_SUFFIXES
     if not text.strip() or path.is_dir() or (path.is_file() and not is_config):
-        raise argparse.ArgumentTypeError(f'expected a config ({", ".join(CONFIG_SUFFIXES)}), got {brief(text)}')
-    if is_config and '::' not in text and not path.is_file():
-        raise argparse.ArgumentTypeError(f'expected a config, but the file {brief(text)} does not exist')
-    return text
+        raise argparse.ArgumentTypeError(f'expected a config ({", ".join(CONFIG_SUFFIXES)}), got {_quote(text)}')
+    found = find_shipped(text)
+    if is_config and '::' not in text and not Path(found).is_file():
+        raise argparse.ArgumentTypeError(
+            f'expected a config, but neither a file {_quote(text)} nor a shipped config of this name exists'
+        )
+    return found
 
 
 def existing_file(text: str) -> Path:
@@ -107,7 +111,7 @@ def existing_file(text: str) -> Path:
         argparse.ArgumentTypeError: The file does not exist.
     """
     if not Path(text).is_file():
-        raise argparse.ArgumentTypeError(f'expected a file, but {brief(text)} does not exist or is not a file')
+        raise argparse.ArgumentTypeError(f'expected a file, but {_quote(text)} does not exist or is not a file')
     return Path(text)
 
 
@@ -119,17 +123,17 @@ def key_value(text: str) -> str:
     """
     key, separator, _ = text.partition('=')
     if not key.strip() or not separator:
-        raise argparse.ArgumentTypeError(f'expected KEY=VALUE, got {brief(text)}')
+        raise argparse.ArgumentTypeError(f'expected KEY=VALUE, got {_quote(text)}')
     return text
 
 
-def device(text: str) -> str:
+def find_device(text: str) -> str:
     """Check that this machine has a device; replace ``auto`` by a GPU if PyTorch finds one, and by the CPU otherwise.
 
     Raises:
         argparse.ArgumentTypeError: This machine has no such device.
     """
-    import torch  # here, because not all tools need it
+    import torch  # here, because it takes seconds
 
     if text == AUTO:
         return 'cuda' if torch.cuda.is_available() else 'cpu'
@@ -140,21 +144,44 @@ def device(text: str) -> str:
     if not is_there:
         raise argparse.ArgumentTypeError(
             f'expected a device of this machine, which has cpu and {torch.cuda.device_count()} GPUs (cuda:INDEX), got '
-            f'{brief(text)}'
+            f'{_quote(text)}'
         )
     return text
+
+
+class DeviceAction(argparse.Action):
+    """Store the name of a device. :class:`ToolParser` checks it after all other arguments, because that needs torch."""
+
+    def __call__(self, parser, namespace, values, option_string=None):
+        """Store the name."""
+        setattr(namespace, self.dest, values)
+
+
+class ToolParser(argparse.ArgumentParser):
+    """A parser that reports all other wrong arguments before it imports torch to check the device."""
+
+    def parse_args(self, args=None, namespace=None) -> argparse.Namespace:
+        """Parse the command line."""
+        parsed = super().parse_args(args, namespace)
+        for action in self._actions:
+            if isinstance(action, DeviceAction):
+                try:
+                    setattr(parsed, action.dest, find_device(getattr(parsed, action.dest)))
+                except argparse.ArgumentTypeError as error:
+                    self.error(str(argparse.ArgumentError(action, str(error))))
+        return parsed
 
 
 # The arguments that tools share. A tool can add a note in parentheses to the help text, but cannot change its wording.
 SHARED = {
     'config': dict(metavar='CONFIG', type=config_file, help='config file'),
-    'weights': dict(metavar='WEIGHTS', help='checkpoint file'),
+    'weights': dict(metavar='WEIGHTS', type=find_shipped, help='checkpoint file'),
     'input': dict(metavar='INPUT', type=Path),  # each tool describes its input in `help`
     '--config': dict(metavar='CONFIG', type=config_file, help='config file'),
     '--weights': dict(metavar='WEIGHTS', help='weights'),
     '--out': dict(metavar='FOLDER', type=Path, help='folder to write'),
     '--out-file': dict(metavar='FILE', type=Path, help='file to write'),
-    '--device': dict(type=device, default=AUTO, help='device to compute on'),
+    '--device': dict(action=DeviceAction, default=AUTO, help='device to compute on'),
     '--dtype': dict(choices=DTYPES, default=DTYPES[0], help='data type'),
     '--compile': dict(action='store_true', help='compile with torch.compile, which needs a C++ compiler'),
     '--batch-size': dict(type=positive, default=1, metavar='N', help='batch size'),
@@ -185,13 +212,13 @@ SHARED = {
 }
 
 
-def tool_parser(description: str) -> argparse.ArgumentParser:
+def tool_parser(description: str) -> ToolParser:
     """Return a parser without arguments.
 
     Args:
         description (str): The docstring of the tool. Its line breaks are kept.
     """
-    return argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    return ToolParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
 
 
 def add_shared(parser: argparse.ArgumentParser, name: str, note: str = '', **settings: Any) -> argparse.Action:
@@ -274,3 +301,7 @@ def _sigterm_interrupts() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGTERM, before or signal.SIG_DFL)  # None: the handler was not installed from Python
+
+
+def _quote(text: str) -> str:
+    return repr(text if len(text) <= LONGEST_QUOTE else f'{text[:LONGEST_QUOTE]}...')

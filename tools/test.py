@@ -1,0 +1,27 @@
+"""Evaluate a trained model on the test set of its config, with the script and the options of its host.
+
+    mmdiffperc test CONFIG CHECKPOINT --tta
+    mmdiffperc test CONFIG --help
+
+CONFIG names its host, such as mmseg, in default_scope. The second command lists the options of the host's script. The
+first command does what "mim test mmseg CONFIG --checkpoint CHECKPOINT" does, and accepts the file names of shipped
+configs.
+"""
+
+import sys
+
+from host_script import build_host_parser, run_host_script
+
+
+def build_parser():
+    """Return the command-line parser."""
+    return build_host_parser(__doc__)
+
+
+def main(arguments=None):
+    """Run the tool, by default with the arguments of the command line."""
+    run_host_script('test.py', build_parser(), arguments)
+
+
+if __name__ == '__main__':
+    sys.exit(main())
