@@ -252,7 +252,9 @@ def one_line_errors(*expected: type[Exception]) -> Callable:
                 with _sigterm_interrupts():
                     main(arguments)
             except expected as error:
-                print(f'{tool}: {error}', file=sys.stderr)
+                # mmengine lists `sys.path` instead of the reason why the imports of a config failed.
+                reason = error.__cause__ if isinstance(error.__cause__, ImportError) else error
+                print(f'{tool}: {reason}', file=sys.stderr)
                 return 1
             except KeyboardInterrupt:
                 print(f'{tool}: interrupted', file=sys.stderr)

@@ -30,3 +30,10 @@ def machine(**facts):
     return Machine(
         **{**everything, 'hub': 'https://huggingface.co', 'hub_answer': 'reachable', 'has_driver': True, **facts}
     )
+
+
+def write_distribution(folder, name, version):
+    """The metadata of a distribution in a site folder."""
+    metadata = folder / f'{name.replace("-", "_")}-{version}.dist-info' / 'METADATA'
+    metadata.parent.mkdir()
+    metadata.write_text(f'Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n')

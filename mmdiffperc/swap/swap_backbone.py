@@ -12,6 +12,7 @@ from mmengine.config.utils import ConfigParsingError
 from mmengine.logging import print_log
 from mmengine.utils import get_installed_path, import_modules_from_strings
 
+from mmdiffperc.compat.host_imports import host_imports
 from mmdiffperc.files import brief
 from mmdiffperc.models import DiffusionUNet
 from mmdiffperc.models.layers import feature_table
@@ -78,12 +79,14 @@ def swap_backbone(
         ValueError: The host is unknown. The config has no backbone. A neck or head does not accept these features, or
             needs more than features. The old backbone does not run here, and ``strides`` is missing. ``arch`` has no
             default weights, and ``init_cfg`` is missing.
+        OSError: The version of the host, or of its mmcv, is not supported.
     """
     cfg = config if isinstance(config, Config) else read_config(config)
     scope = scope or scope_of(cfg, config)
     cfg = to_classic(cfg, scope)
     _check_backbone(cfg.get('model') or {})
-    import_module(f'{scope}.models')
+    with host_imports():
+        import_module(f'{scope}.models')
     import_modules_from_strings(import_names(cfg), allow_failed_imports=True)
     old_features = _features_given(cfg.model, strides) if strides else _features_of(cfg.model, scope)
     strides = replace_unread([feature.stride for feature in old_features], _read(cfg.model, old_features, scope))
