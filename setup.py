@@ -33,7 +33,7 @@ setup(
     license='Apache-2.0',
     python_requires='>=3.11',
     packages=find_packages(include=['mmdiffperc', 'mmdiffperc.*']),
-    package_data={'mmdiffperc': ['assets/**/*']},
+    package_data={'mmdiffperc': ['assets/**/*', 'configs/**/*.py']},
     install_requires=requirements('core'),
     extras_require={**EXTRAS, 'all': sorted({line for lines in EXTRAS.values() for line in lines})},
 )

@@ -25,6 +25,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from mmdiffperc.command_line import CONFIG_SUFFIXES, add_shared, config_file, one_line_errors, positive, tool_parser
 from mmdiffperc.models import DiffusionUNet
 from mmdiffperc.models.layers import Tap, list_taps
+from mmdiffperc.registry import class_name
 from mmdiffperc.weights.architectures import build_unet
 from mmdiffperc.weights.network_inputs import pooled_width
 
@@ -76,7 +77,7 @@ def build_backbone(config: dict) -> DiffusionUNet:
     Raises:
         ValueError: It is not a DiffusionUNet.
     """
-    if config.get('type') not in ('DiffusionUNet', 'mmdiffperc.DiffusionUNet'):
+    if class_name(config.get('type', '')) != 'DiffusionUNet':
         raise ValueError(f'expected a config whose model.backbone is a DiffusionUNet, got {config.get("type")}')
     with torch.device('meta'):
         return MODELS.build(config)

@@ -61,6 +61,10 @@ def registered_name(found: Callable, scope: str) -> str:
             names = (name for name, each in registry.module_dict.items() if each is found)
             if name := next(names, None):
                 return name if host.get(name) is found else f'{registry.scope}.{name}'
+        if found in getattr(
+            root.module_dict.get(found.__name__), '__bases__', ()
+        ):  # replaced, as mmdiffperc does with some hooks
+            return found.__name__
     return full_name
 
 

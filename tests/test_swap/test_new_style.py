@@ -106,6 +106,7 @@ def test_a_base_that_a_wheel_lacks(arch):
         ('mmdiffperc.models.DiffusionUNet', 'mmdet', 'DiffusionUNet'),
         ('mmpose.codecs.MSRAHeatmap', 'mmpose', 'MSRAHeatmap'),
         ('mmengine.optim.LinearLR', 'mmpose', 'LinearLR'),
+        ('mmengine.hooks.CheckpointHook', 'mmseg', 'CheckpointHook'),  # replaced by this package's
         ('mmengine.dataset.pseudo_collate', 'mmdet', 'pseudo_collate'),
         ('mmcv.ops.soft_nms', 'mmdet', 'soft_nms'),
         ('torch.nn.BatchNorm2d', 'mmseg', 'BN'),
