@@ -8,6 +8,7 @@ import pytest
 from environments import write_distribution
 from mmengine.config import Config
 from mmengine.runner import Runner
+from pages import snippet
 
 import mmdiffperc
 from mmdiffperc.swap.new_style import to_classic
@@ -82,10 +83,7 @@ def test_a_users_config_inherits_by_the_name_of_the_package(tmp_path, monkeypatc
     (tmp_path / 'mmdiffperc').symlink_to(NEW.parent)
     (installed,) = pkg_resources.find_distributions(str(tmp_path))
     monkeypatch.setitem(pkg_resources.working_set.by_key, 'mmdiffperc', installed)
-    (tmp_path / 'mine.py').write_text(
-        'from mmengine.config import read_base\n\nwith read_base():\n'
-        '    from mmdiffperc.configs.vpd.vpd_tiny_sd_fpn_1xb4_1800_toy_ade_128x128 import *\n\n'
-        "model.backbone.update(arch='sd1-5')\n"
-    )
+    (tmp_path / 'mine.py').write_text(snippet('config: new style'))
     mine, ours = Config.fromfile(tmp_path / 'mine.py'), read(next(name for name in NAMES if name.startswith('vpd')))
-    assert mine.model.backbone.arch == 'sd1-5' and mine.model.neck.to_dict() == ours.model.neck.to_dict()
+    assert mine.model.backbone.lora == dict(r=8) and mine.model.neck.to_dict() == ours.model.neck.to_dict()
+    assert mine.test_dataloader.dataset.data_root == mine.data_root != ours.data_root

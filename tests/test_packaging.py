@@ -91,7 +91,8 @@ def test_extras_are_what_the_documentation_says(tmp_path):
 def test_build_ships_every_asset(tmp_path):
     result = run('setup.py', '--quiet', 'build', '--build-base', tmp_path, '--build-lib', tmp_path / 'lib')
     assert result.returncode == 0, result.stderr
-    assets = {path.relative_to(ROOT) for path in (ROOT / 'mmdiffperc' / 'assets').rglob('*') if path.is_file()}
+    shipped = [*(ROOT / 'mmdiffperc' / 'assets').rglob('*'), *(ROOT / 'mmdiffperc' / 'configs').rglob('*.py')]
+    assets = {path.relative_to(ROOT) for path in shipped if path.is_file()}
     built = {path.relative_to(tmp_path / 'lib') for path in (tmp_path / 'lib').rglob('*') if path.is_file()}
     assert assets and assets <= built
     assert Path('mmdiffperc/compat/checkpoint.py') in built and not any(path.parts[0] == 'tests' for path in built)
