@@ -21,6 +21,7 @@ FULL_MMCV = (
 INSTALL = {'mmcv': MMCV_LITE, 'mmcv-lite': MMCV_LITE, 'mmpose': 'pip install --no-deps mmpose==1.3.2'}
 REFUSED = r'(mmcv|mmengine)==.* is used but incompatible'  # by the hosts
 SIZE_OF_WEIGHTS = 5 * GIB
+VENV = 'python -m venv --system-site-packages my-env && source my-env/bin/activate'
 # To be run on a machine with internet access, whose cache is then copied.
 DOWNLOAD = 'hf download stable-diffusion-v1-5/stable-diffusion-v1-5'
 
@@ -178,6 +179,12 @@ def _lacking(imports: Imports, machine: Machine) -> Iterator[Finding]:
     if machine.free_in_cache < SIZE_OF_WEIGHTS:
         why = f'{SIZE_OF_WEIGHTS // GIB} GiB needed for the weights of Stable Diffusion 1.5'
         yield Finding(MISSING, 'disk space', why, 'export HF_HOME=/path/to/a/larger/disk')
+    if machine.free_here < GIB:
+        why = '1 GiB needed in this folder to train models with tiny-sd; each checkpoint of a full-size model takes 10 GiB'
+        yield Finding(MISSING, 'disk space', why, 'cd /path/to/a/larger/disk')
+    if not machine.can_install:
+        why = 'read-only; needed to install or replace packages; training and prediction do not write to it'
+        yield Finding(MISSING, 'site folder', why, VENV)
     if machine.hub_answer != REACHABLE:
         switches = [name for name in OFFLINE if name in machine.hub_answer]
         why = 'needed for weights given by their id on the hub; local files and folders need no hub'

@@ -207,6 +207,13 @@ def test_versions_cannot_be_compared_without_packaging():
         (dict(gpus=[]), {}, 'GPU', 'nvidia-smi'),
         (dict(gpus=[], platform=''), {}, 'GPU', 'pip install --force-reinstall torch torchvision'),
         ({}, dict(free_in_cache=4 * GIB), 'disk space', 'export HF_HOME=/path/to/a/larger/disk'),
+        ({}, dict(free_here=GIB - 1), 'disk space', 'cd /path/to/a/larger/disk'),
+        (
+            {},
+            dict(can_install=False),
+            'site folder',
+            'python -m venv --system-site-packages my-env && source my-env/bin/activate',
+        ),
         ({}, dict(hub_answer=OFFLINE), 'hub', 'unset HF_HUB_OFFLINE'),
         ({}, dict(hub_answer='not reachable'), 'hub', 'hf download stable-diffusion-v1-5/stable-diffusion-v1-5'),
     ],
