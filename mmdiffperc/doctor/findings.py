@@ -180,7 +180,7 @@ def _lacking(imports: Imports, machine: Machine) -> Iterator[Finding]:
         why = f'{SIZE_OF_WEIGHTS // GIB} GiB needed for the weights of Stable Diffusion 1.5'
         yield Finding(MISSING, 'disk space', why, 'export HF_HOME=/path/to/a/larger/disk')
     if machine.free_here < GIB:
-        why = '1 GiB needed in this folder to train models with tiny-sd; each checkpoint of a full-size model takes 10 GiB'
+        why = '1 GiB needed here to train models with tiny-sd; a checkpoint of a full-size model takes 10 GiB'
         yield Finding(MISSING, 'disk space', why, 'cd /path/to/a/larger/disk')
     if not machine.can_install:
         why = 'read-only; needed to install or replace packages; training and prediction do not write to it'
