@@ -1,4 +1,4 @@
-"""New-style configs of mmengine, whose types are imported classes, with names in place of the classes."""
+"""Convert configs of mmengine's new style, whose types are imported classes, to the classic style with names."""
 
 from collections.abc import Callable
 from importlib import import_module
@@ -8,7 +8,7 @@ from mmengine.config import Config
 from mmengine.config.lazy import LazyAttr, LazyObject
 from mmengine.registry import Registry
 
-OPERATORS = 'mmcv.ops.'  # are not registered: the hosts find them by their bare names
+OPERATORS = 'mmcv.ops.'  # these are not registered; the hosts find them by their bare names
 
 
 def to_classic(cfg: Config, scope: str) -> Config:
@@ -61,9 +61,8 @@ def registered_name(found: Callable, scope: str) -> str:
             names = (name for name, each in registry.module_dict.items() if each is found)
             if name := next(names, None):
                 return name if host.get(name) is found else f'{registry.scope}.{name}'
-        if found in getattr(
-            root.module_dict.get(found.__name__), '__bases__', ()
-        ):  # replaced, as mmdiffperc does with some hooks
+        replacement = root.module_dict.get(found.__name__)
+        if found in getattr(replacement, '__bases__', ()):  # as the checkpoint hook of mmdiffperc
             return found.__name__
     return full_name
 

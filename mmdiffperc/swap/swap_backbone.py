@@ -60,7 +60,7 @@ def swap_backbone(
     Args:
         config (Config | str | Path): A config of mmseg, mmdet or mmpose, its file, or its name, such as
             ``'mmseg::upernet/upernet_r50_4xb4-80k_ade20k-512x512.py'`` or ``'mmseg::_base_/models/upernet_r50.py'``.
-            Its types can be names, or, in the new style with ``read_base``, classes.
+            Classic and new-style configs are accepted.
         strides (Sequence[int], optional): The stride of each feature. Default: those of the old backbone, which is
             built to find them. The native strides of Stable Diffusion are ``(8, 16, 32, 64)``, and those of SDXL
             ``(8, 16, 32)``.
@@ -72,7 +72,7 @@ def swap_backbone(
             follow from ``strides``.
 
     Returns:
-        Config: A new config of the classic style, which ``Config.dump`` writes to a file. The given config does not
+        Config: A new config in the classic style, which ``Config.dump`` writes to a file. The given config does not
         change.
 
     Raises:
@@ -83,10 +83,10 @@ def swap_backbone(
     """
     cfg = config if isinstance(config, Config) else read_config(config)
     scope = scope or scope_of(cfg, config)
-    cfg = to_classic(cfg, scope)
-    _check_backbone(cfg.get('model') or {})
     with host_imports():
         import_module(f'{scope}.models')
+    cfg = to_classic(cfg, scope)
+    _check_backbone(cfg.get('model') or {})
     import_modules_from_strings(import_names(cfg), allow_failed_imports=True)
     old_features = _features_given(cfg.model, strides) if strides else _features_of(cfg.model, scope)
     strides = replace_unread([feature.stride for feature in old_features], _read(cfg.model, old_features, scope))
@@ -107,7 +107,7 @@ def read_config(name: str | Path) -> Config:
 
     Raises:
         OSError: There is no such file.
-        ValueError: There is no such package. The file is a config of the new style, and one of its bases is missing.
+        ValueError: There is no such package. The file is a new-style config, and one of its bases is missing.
     """
     package, separator, path = str(name).rpartition('::')
     if separator and (not package or find_spec(package) is None):
@@ -117,7 +117,8 @@ def read_config(name: str | Path) -> Config:
         return Config.fromfile(file, import_custom_modules=False)
     except ConfigParsingError as error:
         raise ValueError(
-            f'{file} cannot be read. The wheels of the hosts lack some bases: use a clone. {error}'
+            f'{file} cannot be read: {error}. The wheels of the hosts lack the bases of new-style configs. If one '
+            'is missing, use a clone of the host'
         ) from error
 
 
