@@ -22,6 +22,7 @@ from torch import nn
 from mmdiffperc.models import DiffusionUNet
 from mmdiffperc.models.prompts.base_prompts import SENTENCE
 from mmdiffperc.progress import progress
+from mmdiffperc.registry import class_name
 from mmdiffperc.weights.architectures import build_unet
 
 PROC = Path('/proc/self')
@@ -34,8 +35,8 @@ def build_model(cfg: Config) -> nn.Module:
     Raises:
         ValueError: The backbone is not a DiffusionUNet, or its prompts are sentences.
     """
-    backbone = cfg.get('model', {}).get('backbone', {}).get('type')
-    if backbone not in ('DiffusionUNet', 'mmdiffperc.DiffusionUNet'):
+    backbone = class_name(cfg.get('model', {}).get('backbone', {}).get('type', ''))
+    if backbone != 'DiffusionUNet':
         raise ValueError(f'expected a config whose model.backbone is a DiffusionUNet, got {backbone}')
     init_default_scope(cfg.get('default_scope', 'mmengine'))
     model = revert_sync_batchnorm(MODELS.build(cfg.model))
