@@ -7,6 +7,10 @@ time ratio is the median over the turns.
 
     python tools/benchmark.py configs/vpd/vpd_sd1-5-fpn_8xb2-80k_ade20k-512x512.py --out-file vpd.json
 
+With --flops, the tool counts parameters and multiply-adds of each part instead. This takes neither time nor memory.
+
+    python tools/benchmark.py configs/vpd/vpd_sd1-5-fpn_8xb2-80k_ade20k-512x512.py --flops
+
 The weights are random, so the tool downloads nothing. They stay in float32, and --dtype sets the autocast type, as in
 mmengine's training and testing. Peak memory does not include weights and inputs. On a GPU, it counts allocated tensors.
 On a CPU, it is the resident memory, which the tool measures only on Linux.
@@ -37,6 +41,7 @@ from torch import nn
 from mmdiffperc.command_line import add_shared, one_line_errors, positive, tool_parser
 from mmdiffperc.files import write_whole
 from mmdiffperc.models import DiffusionUNet
+from mmdiffperc.models.complexity import count_parts
 from mmdiffperc.models.prompts.base_prompts import SENTENCE
 from mmdiffperc.weights.architectures import build_unet
 
@@ -50,7 +55,11 @@ def build_parser() -> ArgumentParser:
     add_shared(parser, 'config', help='config of a model with DiffusionUNet as its backbone')
     add_shared(parser, '--size', 'height and width', nargs=2, type=positive, default=[512, 512], metavar=('H', 'W'))
     add_shared(parser, '--batch-size')
-    parser.add_argument('--train', action='store_true', help='also measure a training step of the model (mmseg only)')
+    kind = parser.add_mutually_exclusive_group()
+    kind.add_argument('--train', action='store_true', help='also measure a training step of the model (mmseg only)')
+    kind.add_argument(
+        '--flops', action='store_true', help='count parameters and multiply-adds of each part, and measure no time'
+    )
     add_shared(parser, '--compile')
     add_shared(parser, '--dtype', 'for autocast')
     add_shared(parser, '--device')
@@ -260,6 +269,23 @@ def table(results: dict[str, dict]) -> str:
     return '\n'.join(lines)
 
 
+def count(cfg: Config, args) -> dict[str, dict]:
+    """Count parameters and multiply-adds of a model without weights."""
+    with torch.device('meta'):
+        model = build_model(cfg).eval()
+        images = torch.rand(args.batch_size, 3, *args.size)
+        counts = count_parts(model, without_maps(model.backbone, cfg.model.backbone), images)
+    return {name: complexity._asdict() for name, complexity in counts.items()}
+
+
+def counts_table(results: dict[str, dict]) -> str:
+    """Format counts as a table."""
+    lines = [f'{"":32}{"parameters (M)":>18}{"multiply-adds (G)":>20}']
+    for name, result in results.items():
+        lines.append(f'{name:32}{result["parameters"] / 1e6:>18.3f}{result["multiply_adds"] / 1e9:>20.3f}')
+    return '\n'.join(lines)
+
+
 def benchmark(args) -> dict:
     """Run the measurements that the arguments select, and return the results together with the settings."""
     MMLogger.get_instance('benchmark', log_level='ERROR')  # otherwise the optimizer options fill the screen
@@ -267,13 +293,15 @@ def benchmark(args) -> dict:
     cfg.merge_from_dict(args.cfg_options or {})
     if args.train and (scope := cfg.get('default_scope')) != 'mmseg':
         raise ValueError(f'--train: expected a config of mmseg, got one of {scope}')
+    options = {name: value for name, value in vars(args).items() if name != 'out_file'}
+    if args.flops:
+        return dict(options, results=count(cfg, args))
     model = build_model(cfg).to(args.device)
     inputs = torch.rand(args.batch_size, 3, *args.size, device=args.device) * 2 - 1
     results = measure_inference(model, cfg, inputs, args)
     if args.train:
         results |= measure_training(model, cfg, inputs, args)
     setting = dict(arch=model.backbone.arch, torch=torch.__version__, threads=torch.get_num_threads())
-    options = {name: value for name, value in vars(args).items() if name != 'out_file'}
     return dict(options, **setting, results=results)
 
 
@@ -286,7 +314,7 @@ def main(arguments=None):
     report = benchmark(args)
     if args.out_file:
         write_whole(args.out_file, json.dumps(report, indent=2) + '\n')
-    print(table(report['results']))
+    print((counts_table if args.flops else table)(report['results']))
 
 
 if __name__ == '__main__':
