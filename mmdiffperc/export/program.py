@@ -1,6 +1,7 @@
 """Export a part of a model, and compare the file with PyTorch."""
 
 import json
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
@@ -214,9 +215,23 @@ def write_onnx(part: Part, program: ExportedProgram, path: Path, dynamic: bool, 
             verbose=False,
         )
     except torch.onnx.errors.OnnxExporterError as error:
-        raise ValueError(str(error)) from error
+        raise ValueError(_without_counterpart(program, error)) from error
     converted.model.metadata_props.update(metadata)
     converted.save(path)
+
+
+def _without_counterpart(program: ExportedProgram, error: Exception) -> str:
+    """Return a message that names the operation that could not be converted, and the module that contains it."""
+    text = str(error.__cause__ or error)
+    found = re.search(r'target=torch\.ops\.([\w.]+)', text)
+    operation = found[1] if found else None
+    place = 'The model'
+    for node in program.run_decompositions().graph.nodes:
+        if str(node.target) == operation and node.meta.get('nn_module_stack'):
+            place = list(node.meta['nn_module_stack'].values())[-1][0].removeprefix('model.')
+            break
+    reason = f'ONNX has no counterpart of {operation}' if operation else brief(text, 400)
+    return f'{place} cannot be exported to ONNX: {reason}. Export to a .pt2 file, or export another part'
 
 
 def load_onnx(path: Path, part: Part) -> Callable:

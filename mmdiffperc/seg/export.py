@@ -40,10 +40,10 @@ def whole_part(model: EncoderDecoder) -> Part:
 
 
 class Dense(nn.Module):
-    """A segmentor or depth estimator with tensors only.
+    """A segmentor or depth estimator whose inputs are tensors.
 
     Args:
-        model (EncoderDecoder): The model.
+        model (EncoderDecoder): The model, in which mmseg's ``Upsample`` is replaced by PyTorch's.
     """
 
     def __init__(self, model: EncoderDecoder):
