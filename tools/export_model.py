@@ -16,7 +16,7 @@ import sys
 from argparse import ArgumentParser
 from importlib.util import find_spec
 
-from mmdiffperc.command_line import add_shared, file_name, one_line_errors, positive, tool_parser
+from mmdiffperc.command_line import add_shared, one_line_errors, positive, tool_parser
 
 SUFFIXES = {'onnx': '.onnx', 'torch-export': '.pt2'}
 NEEDED = ('onnx', 'onnxruntime', 'onnxscript')
@@ -28,7 +28,7 @@ def build_parser() -> ArgumentParser:
     parser = tool_parser(__doc__)
     add_shared(parser, 'config')
     add_shared(parser, 'weights', 'or adapter, or diffusers folder')
-    add_shared(parser, '--out-file', required=True, type=file_name(*SUFFIXES.values()))
+    add_shared(parser, '--out-file', 'ending with .onnx or .pt2', required=True)
     parser.add_argument(
         '--format',
         choices=SUFFIXES,
@@ -64,12 +64,10 @@ def check_packages():
 def main(arguments=None):
     """Run the tool, by default with the arguments of the command line."""
     args = build_parser().parse_args(arguments)
-    form = args.format or next(form for form, suffix in SUFFIXES.items() if suffix == args.out_file.suffix.lower())
-    if SUFFIXES[form] != args.out_file.suffix.lower():
-        raise ValueError(
-            f'--format {form}: expected an --out-file with the suffix {SUFFIXES[form]}, got {args.out_file}'
-        )
-    if form == 'onnx':
+    suffixes = [SUFFIXES[args.format]] if args.format else list(SUFFIXES.values())
+    if args.out_file.suffix not in suffixes:
+        raise ValueError(f'--out-file: expected a name that ends with {" or ".join(suffixes)}, got {args.out_file}')
+    if args.out_file.suffix == SUFFIXES['onnx']:
         check_packages()
 
     # Imported here, so that help and wrong arguments are answered at once.

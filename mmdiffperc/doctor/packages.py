@@ -14,7 +14,14 @@ DET = "pip install '{source}[det]'"
 DMP = "pip install '{source}[dmp]'"
 APP = "pip install '{source}[app]'"
 # The requirements of an extra apply if this distribution is installed.
-EXTRAS = {'seg': 'mmsegmentation', 'pose': 'mmpose', 'det': 'mmdet', 'dmp': 'lmdb', 'app': 'gradio'}
+EXTRAS = {
+    'seg': 'mmsegmentation',
+    'pose': 'mmpose',
+    'det': 'mmdet',
+    'dmp': 'lmdb',
+    'app': 'gradio',
+    'export': 'onnxscript',
+}
 
 
 @dataclass(frozen=True)

@@ -63,7 +63,7 @@ def export_part(
         references = [_as_tuple(part.module(*example)) for example in examples]  # before, because this fills the caches
         program = trace(part, examples[0], dynamic)
         with whole_files(path.parent) as folder:
-            write, load = WRITERS[path.suffix.lower()]
+            write, load = WRITERS[path.suffix]
             write(part, program, folder / path.name, dynamic, {**describe(part), **(metadata or {})})
             run = load(folder / path.name, part)
             results = [_as_tuple(run(example)) for example in examples]
@@ -161,7 +161,7 @@ class Watch:
     def _leave(self, module, inputs, output):
         guards = self._shapes.guards if self._shapes else ()
         if not self.fixed and (fixing := next(filter(_fixes_size, guards), None)):
-            self.fixed = f'{self.place} ({fixing.sloc})'
+            self.fixed = f'{self.place} {fixing.sloc}'
         self._running.pop()
 
 
