@@ -33,7 +33,7 @@ def count_parts(model: nn.Module, without_maps: DiffusionUNet, images: torch.Ten
     in refinement passes, counts each time.
 
     Args:
-        model (nn.Module): The model, in evaluation mode; meta tensors are enough.
+        model (nn.Module): The model, in evaluation mode; meta tensors are enough. It is frozen.
         without_maps (DiffusionUNet): The same backbone without cross-attention maps; if it has none, the backbone.
         images (Tensor): ``(B, 3, H, W)`` in [-1, 1].
 
@@ -41,6 +41,8 @@ def count_parts(model: nn.Module, without_maps: DiffusionUNet, images: torch.Ten
         dict[str, Complexity]: The autoencoder, the layers and blocks of the U-Net with their strides, the prompts, the
         cross-attention maps, the other parts of the model, ``'other'`` for what belongs to no part, and ``'total'``.
     """
+    for network in (model, without_maps):
+        network.requires_grad_(False)  # FlopCounterMode would look for the gradient of prompts that are parameters
     whole = _count(lambda: model(images, mode='tensor'))
     plain = _count(lambda: without_maps(images))
     backbone, root = model.backbone, type(model).__name__

@@ -6,7 +6,7 @@ from diffusers.models.attention_processor import Attention
 from torch import nn
 
 from mmdiffperc.models import DiffusionUNet
-from mmdiffperc.models.complexity import _count, count_parts
+from mmdiffperc.models.complexity import _count, _multiply_adds, count_parts
 from mmdiffperc.models.layers.cross_attention import MapAttnProcessor
 from mmdiffperc.models.layers.recorder import Recorder
 
@@ -14,7 +14,7 @@ TOKENS, PROMPTS, WIDTH, PROMPT_WIDTH = 15, 7, 8, 12
 
 
 def multiply_adds(run):
-    return sum(_count(run)['Global'].values()) // 2
+    return _multiply_adds(_count(run), 'Global')
 
 
 @pytest.mark.parametrize(

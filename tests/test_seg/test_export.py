@@ -38,7 +38,8 @@ def test_parts_are_listed(build):
 
 
 def test_random_noise_is_refused(build):
-    model = build(**{'model.backbone.noise': 'random', 'model.backbone.scale_latents': True})
+    model = build()
+    model.backbone.noise.kind = 'random'
     for part in ('model', 'backbone'):
         with pytest.raises(ValueError, match="backbone.noise='random'"):
             find_part(model, part)

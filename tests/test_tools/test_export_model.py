@@ -1,10 +1,13 @@
 """From the command line to ONNX Runtime, as on the page."""
 
+import json
 import sys
 
 import export_model
+import onnx
 import pytest
 import tiny_seg
+import torch
 from mmengine.config import Config
 from pages import ROOT, run_snippet
 from tiny_arch import write_arch
@@ -19,8 +22,8 @@ def small(tmp_path_factory):
     """A config with few layers, and a checkpoint."""
     folder = tmp_path_factory.mktemp('small')
     cfg = Config.fromfile(tiny_seg.write_config(folder))
-    cfg.model.backbone.update(arch=write_arch(folder / 'small', 'two levels'), cross_attention=None)
-    cfg.model.neck.update(in_channels=[8, 16], num_outs=2)
+    cfg.model.backbone.update(arch=write_arch(folder / 'small', 'two levels'), cross_attention=dict(strides=[2]))
+    cfg.model.neck.update(in_channels=[8 + 3, 16], num_outs=2)
     cfg.model.decode_head.update(in_channels=[16] * 2, in_index=[0, 1], feature_strides=[2, 4])
     cfg.dump(folder / 'small.py')
     return str(folder / 'small.py'), tiny_seg.write_checkpoint(str(folder / 'small.py'), folder / 'small.pth')
@@ -31,6 +34,11 @@ def test_from_a_checkpoint_to_labels(small, tmp_path, capsys):
     assert export_model.main([*small, '--out-file', str(out), '--dynamic']) == 0
     printed = capsys.readouterr().out
     assert 'logits' in printed and str(out) in printed and '1 x 32 x 48' in printed
+    metadata = {entry.key: entry.value for entry in onnx.load(out).metadata_props}
+    image = json.loads(metadata['inputs'])['image']
+    assert image['axes'] == ['batch', 3, 'height', 'width'] and 'RGB' in image['meaning']
+    assert '3 classes' in json.loads(metadata['outputs'])['logits'] and json.loads(metadata['std']) == [127.5] * 3
+    assert (metadata['config'], metadata['part'], metadata['torch']) == (small[0], 'model', torch.__version__)
     names = {f"'{name}'": repr(str(folder / name)) for name, folder in {'model.onnx': tmp_path, SCENE: ROOT}.items()}
     labels = run_snippet('run: onnxruntime', **names)['labels']
     found = capsys.readouterr().out
@@ -46,7 +54,7 @@ def test_from_a_checkpoint_to_labels(small, tmp_path, capsys):
     [
         (['--out-file', 'model.onnx', '--part', 'head'], 'model or backbone'),
         (['--out-file', 'model.onnx', '--format', 'torch-export'], '.pt2'),
-        (['--out-file', 'model.pt2', '--cfg-options', 'model.backbone.noise=random'], 'random'),
+        (['--out-file', 'model.txt'], '.onnx or .pt2'),
     ],
 )
 def test_bad_input_is_one_clear_line(small, tmp_path, monkeypatch, capsys, arguments, message):
