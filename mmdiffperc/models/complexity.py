@@ -11,6 +11,7 @@ from .backbones import DiffusionUNet
 
 MAPS, OTHER, TOTAL = 'attention maps', 'other', 'total'
 BACKBONE = 'backbone'
+LAST = ('down_blocks', 'mid_block', 'up_blocks', 'conv_norm_out', 'conv_out')  # what the U-Net computes last, in order
 
 
 class Complexity(NamedTuple):
@@ -65,7 +66,8 @@ def _backbone_parts(backbone: DiffusionUNet) -> Iterator[tuple[str, str]]:
     """Yield label and name of the parts of a backbone."""
     yield 'autoencoder', 'autoencoder'
     levels = len(backbone.unet.config.block_out_channels)
-    for name, child in backbone.unet.named_children():
+    children = sorted(backbone.unet.named_children(), key=lambda child: LAST.index(child[0]) if child[0] in LAST else -1)
+    for name, child in children:
         for index, _ in enumerate(child) if isinstance(child, nn.ModuleList) else ():
             level = index if name == 'down_blocks' else levels - 1 - index
             stride = backbone.autoencoder.stride * 2**level
