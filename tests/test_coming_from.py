@@ -4,18 +4,15 @@ import argparse
 import functools
 import inspect
 import re
-import runpy
 import shlex
 import sys
 from collections import Counter
 from dataclasses import dataclass
-from importlib import import_module
-from importlib.util import find_spec
-from pathlib import Path
 
 import mmseg.registry
 import pytest
 import torch
+from command_lines import CONFIG, parse
 from mmengine.config import Config, DictAction
 from mmengine.dataset import Compose
 from mmengine.registry import METRICS, MODELS, OPTIMIZERS, VISUALIZERS, DefaultScope, Registry
@@ -28,7 +25,6 @@ import mmdiffperc.seg  # noqa: F401  (both register their classes)
 from mmdiffperc.models.config_checks import _LoraOptions as LoraOptions
 
 CODE = re.compile(r'`([^`]+)`')
-CONFIG = re.compile(r'(configs|projects)/\S+\.py')
 PROGRAMS = ('python ', 'mim ')
 NOTHING = 'nothing: '
 # A value, a placeholder, or an environment variable.
@@ -146,31 +142,6 @@ def load(config: str) -> Config:
     return Config.fromfile(ROOT / config)
 
 
-@functools.cache
-def parser_of_host(action: str):
-    """Return the function that parses the command line of mmseg's script."""
-    (folder,) = find_spec('mmseg').submodule_search_locations
-    return runpy.run_path(f'{folder}/.mim/tools/{action}.py')['parse_args']
-
-
-def parse(command: str, config: str):
-    """Parse a command as its program does, in a folder that holds all files of which it gives only the name."""
-    words = [config if word == 'CONFIG' else word for word in shlex.split(command)]
-    program, script, *arguments = [str(ROOT / word) if CONFIG.fullmatch(word) else word for word in words]
-    for word in arguments:
-        if not re.search('[-/=]', word):
-            Path(word).touch()
-    if program == 'python':
-        tool = import_module(Path(script).stem)
-        assert Path(tool.__file__) == ROOT / script
-        task = [tool.find_task(arguments)] if hasattr(tool, 'find_task') else []
-        tool.build_parser(*task).parse_args(arguments)
-    else:
-        mim = import_module(f'mim.commands.{script}').cli.make_context(script, arguments).params
-        sys.argv = [script, mim['config'], *filter(None, [mim.get('checkpoint')]), *mim['other_args']]
-        parser_of_host(script)()
-
-
 def class_of(name: str) -> type | None:
     """Return the class that is registered under a name in a registry of mmseg or of mmengine."""
     return next(filter(None, (registry.get(name) for registry in REGISTRIES)), None)
@@ -220,9 +191,9 @@ def check_settings(text: str, config: str):
 def check(code: str, row: Row, config: str):
     """Check one span of code in what takes the place of something official."""
     if code.startswith(PROGRAMS):
-        parse(code, config)
+        parse(code.replace('CONFIG', config))
     elif code.startswith('--'):
-        parse(f'{row.command} {code}', config)
+        parse(f'{row.command} {code}'.replace('CONFIG', config))
     elif LITERAL.fullmatch(code):
         pass
     elif '=' in code or code.split('.')[0] in {*load(config), *RUNNER}:

@@ -4,19 +4,18 @@ A text holds a table or a number between ``<!-- measured: NAME -->`` and ``<!-- 
 comments where it belongs and its layout under this name into ``LAYOUTS``.
 """
 
-import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
 from statistics import mean
+
+from marked_blocks import blocks, pages, table, with_blocks
 
 from mmdiffperc.files import read_json, write_whole
 
 from .results import Job, jobs_of
 from .tasks import DMP_MODELS, TASKS, VALIDATION
 
-PAGES = ('README.md', 'docs/*.md', 'configs/**/README.md', 'projects/**/README.md', 'mmdiffperc/assets/demo/README.md')
-BLOCK = re.compile(r'(<!-- measured: ([\w-]+) -->)(.*?)(<!-- /measured -->)', re.DOTALL)
+KIND = 'measured'
 
 
 @dataclass(frozen=True)
@@ -104,10 +103,8 @@ class Table:
 
     def render(self) -> str:
         """Return the table in Markdown."""
-        titles = (*self.headings, *self.columns)
         rows = [(*texts, *render_row(values)) for texts, values in zip(self.rows, self.grid, strict=True)]
-        heading, *lines = (f'| {" | ".join(cells)} |\n' for cells in (titles, *rows))
-        return f'\n{heading}|{"---|" * len(titles)}\n{"".join(lines)}'
+        return table((*self.headings, *self.columns), rows)
 
 
 def render_row(values: list[Value]) -> list[str]:
@@ -229,16 +226,6 @@ LAYOUTS = {
 }
 
 
-def pages() -> list[Path]:
-    """Return the pages that may contain results."""
-    return sorted(page for pattern in PAGES for page in Path().glob(pattern))
-
-
-def blocks(text: str) -> list[tuple[str, str]]:
-    """Return the name and the content of each block of results in a page."""
-    return [(name, content) for _, name, content, _ in BLOCK.findall(text)]
-
-
 def obstacle(name: str) -> str:
     """Return why a block cannot be written from the results, or an empty string."""
     needed = [(value, job) for value in LAYOUTS[name].values for job in value.jobs]
@@ -252,12 +239,7 @@ def obstacle(name: str) -> str:
 
 def with_results(text: str) -> str:
     """Return the text of a page in which all blocks are written that can be written."""
-
-    def rewrite(block: re.Match) -> str:
-        opening, name, _, closing = block.groups()
-        return block[0] if obstacle(name) else f'{opening}{LAYOUTS[name].render()}{closing}'
-
-    return BLOCK.sub(rewrite, text)
+    return with_blocks(KIND, text, lambda name, content: content if obstacle(name) else LAYOUTS[name].render())
 
 
 def write_pages() -> dict[str, str]:
@@ -265,7 +247,7 @@ def write_pages() -> dict[str, str]:
     left = {}
     for page in pages():
         text = page.read_text(encoding='utf-8')
-        left |= {name: obstacle(name) for name, _ in blocks(text) if obstacle(name)}
+        left |= {name: obstacle(name) for name, _ in blocks(KIND, text) if obstacle(name)}
         if (new := with_results(text)) != text:
             write_whole(page, new)
     return left

@@ -1,6 +1,6 @@
 """E2E-FT from Stable Diffusion 2: normals."""
 
-_base_ = '../../_base_/models/e2e-ft_published.py'
+_base_ = ['../../_base_/models/e2e-ft_published.py', '../../_base_/zero_shot_normals.py']
 
 model = dict(
     target_mode='normals',

@@ -1,6 +1,6 @@
 """Lotus-D 1.0: affine-invariant depth."""
 
-_base_ = '../../_base_/models/lotus-d_published.py'
+_base_ = ['../../_base_/models/lotus-d_published.py', '../../_base_/zero_shot_depth.py']
 
 model = dict(
     target_mode='F',

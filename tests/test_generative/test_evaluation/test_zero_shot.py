@@ -11,7 +11,10 @@ from pages import ROOT, run_snippet, snippet
 from mmdiffperc.generative import FollowProtocol, ZeroShotDepthMetric
 from mmdiffperc.generative.evaluation.protocols import DEPTH_PROTOCOLS, PROTOCOLS, DepthProtocol
 from mmdiffperc.generative.evaluation.zero_shot import paper_table
+from mmdiffperc.generative.target_inferencer import resized_side
 from mmdiffperc.registry import METRICS, TRANSFORMS
+
+PUBLISHED = sorted((ROOT / 'configs/one_step/published').glob('*.py'))
 
 
 def results_of(height, width):
@@ -178,6 +181,20 @@ def test_published_data_sets(task):
             name
         )
         assert all(callable(TRANSFORMS.build(transform)) for transform in loader.dataset.pipeline)
+
+
+@pytest.mark.parametrize('config', PUBLISHED, ids=lambda path: path.stem)
+def test_published_models_have_a_test(config):
+    """On the data of their target; disparity is aligned as disparity. Prediction does not resize its images."""
+    cfg, task = Config.fromfile(config), 'normals' if 'normals' in config.stem else 'depth'
+    bases = Config.fromfile(ROOT / f'configs/_base_/datasets/zero_shot_{task}.py')
+    assert cfg.test_cfg.type == 'ZeroShotTestLoop' and cfg.test_dataloader == bases.zero_shot_dataloaders
+    evaluators = [METRICS.build(evaluator) for evaluator in cfg.test_evaluator]
+    assert [evaluator.prefix for evaluator in evaluators] == list(bases.zero_shot_lists)
+    if task == 'depth':
+        disparity = cfg.model.get('target_transform') == 'disparity'
+        assert {each.align for each in evaluators} == {'least_squares_disparity' if disparity else 'least_squares'}
+    assert resized_side(cfg) is None
 
 
 def read_snippet(name, folder):

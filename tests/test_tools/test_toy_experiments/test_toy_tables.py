@@ -5,9 +5,10 @@ from collections import Counter
 
 import pytest
 from markdown_it import MarkdownIt
+from marked_blocks import blocks, pages
 from pages import PAGES, ROOT
 from toy_experiments import tables
-from toy_experiments.tables import LAYOUTS, Table, Value, blocks, obstacle, pages, with_results, write_pages
+from toy_experiments.tables import KIND, LAYOUTS, Table, Value, obstacle, with_results, write_pages
 from toy_experiments.tasks import TASKS
 
 from mmdiffperc.files import write_whole
@@ -20,7 +21,7 @@ FIRST_RELEASE = {
     'metaprompts', 'metaprompts-depth', 'pose', 'pose-longer-ap', 'pose-longer-ap50', 'detection', 'dmp',
 }  # fmt: skip
 with_blocks = pytest.mark.parametrize(
-    'page', [page for page in PAGES if blocks(page.read_text())], ids=lambda page: str(page.relative_to(ROOT))
+    'page', [page for page in PAGES if blocks(KIND, page.read_text())], ids=lambda page: str(page.relative_to(ROOT))
 )
 
 
@@ -30,16 +31,16 @@ def in_root(monkeypatch):
 
 
 def test_every_layout_has_a_place(in_root):
-    names = Counter(name for page in pages() for name, _ in blocks(page.read_text()))
+    names = Counter(name for page in pages() for name, _ in blocks(KIND, page.read_text()))
     assert names == Counter([*LAYOUTS]) and FIRST_RELEASE <= {*LAYOUTS}
     assert {page.resolve() for page in pages()} >= {page for page in PAGES if page.parent.name != 'docs'}
     for text in (page.read_text() for page in pages()):
-        assert text.count('<!-- measured: ') == text.count('<!-- /measured') == len(blocks(text))
+        assert text.count('<!-- measured: ') == text.count('<!-- /measured') == len(blocks(KIND, text))
 
 
 @with_blocks
 def test_pages_show_the_results(in_root, page):
-    for name, content in blocks(page.read_text()):
+    for name, content in blocks(KIND, page.read_text()):
         if name in FIRST_RELEASE:
             assert obstacle(name), f'{name} has been measured: run measure_prior.py --write, and shorten FIRST_RELEASE'
         else:
@@ -51,7 +52,7 @@ def test_pages_show_the_results(in_root, page):
 def test_comments_do_not_show(page):
     """A line that begins with a comment ends a paragraph, so only a table may stand below one."""
     text = page.read_text()
-    for name, content in blocks(text):
+    for name, content in blocks(KIND, text):
         begins_line = f'\n<!-- measured: {name} -->' in text
         assert begins_line == content.startswith('\n|') == isinstance(LAYOUTS[name], Table)
     tokens = MarkdownIt('commonmark').enable('table').parse(text)
