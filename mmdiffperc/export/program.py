@@ -57,27 +57,32 @@ def export_part(
         RuntimeError: The file computes something else.
         ValueError: A part of the module cannot be exported.
     """
+    write, load = WRITERS[path.suffix]
     part.module.requires_grad_(False).eval()
     examples = [part.examples(*size) for size in sizes]
     with torch.no_grad():
         references = [_as_tuple(part.module(*example)) for example in examples]  # before, because this fills the caches
         program = trace(part, examples[0], dynamic)
         with whole_files(path.parent) as folder:
-            write, load = WRITERS[path.suffix]
             write(part, program, folder / path.name, dynamic, {**describe(part), **(metadata or {})})
-            run = load(folder / path.name, part)
-            results = [_as_tuple(run(example)) for example in examples]
-            differences = [
-                max(map(_difference, of_file, of_torch))
-                for of_file, of_torch in zip(zip(*results, strict=True), zip(*references, strict=True), strict=True)
-            ]
+            differences = _compare(load(folder / path.name, part), examples, references)
             if not max(differences) <= TOLERANCE:
+                remedy = 'Export a single size with --size' if dynamic else 'Export another part'
                 raise RuntimeError(
                     f'{path}: the exported file differs from PyTorch by up to {max(differences):.2g}, relative to the '
-                    f'largest number; expected at most {TOLERANCE}. '
-                    + ('Export a single size with --size' if dynamic else 'Please report this')
+                    f'largest number; expected at most {TOLERANCE}. {remedy}'
                 )
     return dict(zip(part.outputs, differences, strict=True))
+
+
+def _compare(run: Callable, examples: Sequence[tuple], references: Sequence[tuple]) -> list[float]:
+    """Return the largest difference of each output from PyTorch, over all examples."""
+    try:
+        results = [_as_tuple(run(example)) for example in examples]
+    except Exception as error:  # the errors of ONNX Runtime have no base but this
+        raise RuntimeError(f'The exported file does not run: {brief(str(error), 400)}. Export another part') from error
+    of_outputs = zip(zip(*results, strict=True), zip(*references, strict=True), strict=True)
+    return [max(map(_difference, of_file, of_torch)) for of_file, of_torch in of_outputs]
 
 
 def describe(part: Part) -> dict[str, str]:
@@ -166,8 +171,9 @@ class Watch:
 
 
 def _fixes_size(guard) -> bool:
-    """Return whether what PyTorch has assumed about sizes is that a number of them has a certain value."""
-    return isinstance(guard.expr, sympy.Eq) and any(side.is_Integer for side in guard.expr.args)
+    """Return whether PyTorch has assumed that a size, or a number computed from sizes, has a certain value."""
+    # A remainder or a difference of 0 relates sizes to each other, such as the batches of two inputs.
+    return isinstance(guard.expr, sympy.Eq) and any(side.is_Integer and side != 0 for side in guard.expr.args)
 
 
 class NoAdaptivePooling(TorchFunctionMode):

@@ -66,7 +66,9 @@ def _backbone_parts(backbone: DiffusionUNet) -> Iterator[tuple[str, str]]:
     """Yield label and name of the parts of a backbone."""
     yield 'autoencoder', 'autoencoder'
     levels = len(backbone.unet.config.block_out_channels)
-    children = sorted(backbone.unet.named_children(), key=lambda child: LAST.index(child[0]) if child[0] in LAST else -1)
+    children = sorted(
+        backbone.unet.named_children(), key=lambda child: LAST.index(child[0]) if child[0] in LAST else -1
+    )
     for name, child in children:
         for index, _ in enumerate(child) if isinstance(child, nn.ModuleList) else ():
             level = index if name == 'down_blocks' else levels - 1 - index
