@@ -1,9 +1,10 @@
 """Export a part of a model, and compare the file with PyTorch."""
 
+import io
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr
 from functools import partial
 from pathlib import Path
 
@@ -106,7 +107,8 @@ def trace(part: Part, example: tuple[torch.Tensor, ...], dynamic: bool) -> Expor
             module.num_upsamplers = 31
     dims = tuple(dict.fromkeys(each, Dim.AUTO) for each in axes) if dynamic else None
     watch = Watch(part.module, axes)
-    with watch.watching(), NoAdaptivePooling(dynamic):
+    # PyTorch prints the whole graph if a trace fails.
+    with watch.watching(), NoAdaptivePooling(dynamic), redirect_stderr(io.StringIO()):
         try:
             program = torch.export.export(part.module, example, dynamic_shapes=dims, strict=False)
         except Exception as error:  # the code of the model runs, and may fail in any way without the values of tensors

@@ -69,11 +69,11 @@ def test_torch_export(tmp_path):
     ],
     ids=['values', 'pooling', 'sizes'],
 )
-def test_errors_name_the_part_and_the_reason(tmp_path, function, dynamic, name, reason):
+def test_errors_name_the_part_and_the_reason(tmp_path, capsys, function, dynamic, name, reason):
     part, path = part_of(function), tmp_path / 'model.pt2'
     with pytest.raises(ValueError, match=rf'^{name} .*(?s:.*){reason}'):
         export_part(part, path, check_sizes(part, dynamic, (12, 16), 1), dynamic)
-    assert list(tmp_path.iterdir()) == []
+    assert list(tmp_path.iterdir()) == [] and 'def forward' not in capsys.readouterr().err
 
 
 def test_operations_that_onnx_lacks(tmp_path):
