@@ -63,7 +63,7 @@ def export_part(
     examples = [part.examples(*size) for size in sizes]
     with torch.no_grad():
         references = [_as_tuple(part.module(*example)) for example in examples]  # before, because this fills the caches
-        program = trace(part, examples[0], dynamic)
+        program = trace(part, examples, dynamic)
         with whole_files(path.parent) as folder:
             write(part, program, folder / path.name, dynamic, {**describe(part), **(metadata or {})})
             differences = _compare(load(folder / path.name, part), examples, references)
@@ -93,8 +93,13 @@ def describe(part: Part) -> dict[str, str]:
     return dict(part.metadata, inputs=json.dumps(inputs), outputs=json.dumps(dict(part.outputs)), **versions)
 
 
-def trace(part: Part, example: tuple[torch.Tensor, ...], dynamic: bool) -> ExportedProgram:
+def trace(part: Part, examples: Sequence[tuple[torch.Tensor, ...]], dynamic: bool) -> ExportedProgram:
     """Trace a part with PyTorch.
+
+    Args:
+        part (Part): The part.
+        examples (Sequence): Inputs of several sizes. The first ones are traced.
+        dynamic (bool): Whether the program should work for all sizes.
 
     Raises:
         ValueError: A module of the part cannot be traced, or works only with the sizes of the example.
@@ -106,11 +111,11 @@ def trace(part: Part, example: tuple[torch.Tensor, ...], dynamic: bool) -> Expor
             # 2 ** num_upsamplers. A graph has either way, and this one is right for all sizes.
             module.num_upsamplers = 31
     dims = tuple(dict.fromkeys(each, Dim.AUTO) for each in axes) if dynamic else None
-    watch = Watch(part.module, axes)
+    watch = Watch(part.module, axes, examples[-1])
     # PyTorch prints the whole graph if a trace fails.
     with watch.watching(), NoAdaptivePooling(dynamic), redirect_stderr(io.StringIO()):
         try:
-            program = torch.export.export(part.module, example, dynamic_shapes=dims, strict=False)
+            program = torch.export.export(part.module, examples[0], dynamic_shapes=dims, strict=False)
         except Exception as error:  # the code of the model runs, and may fail in any way without the values of tensors
             raise ValueError(f'{watch.place} cannot be exported: {brief(str(error), 400)}') from error
     if watch.fixed:
@@ -127,17 +132,22 @@ class Watch:
     Args:
         module (nn.Module): The module to trace.
         axes (Sequence[Mapping[int, str]]): Index and name of the dynamic axes of each input.
+        others (Sequence[Tensor]): Inputs of other sizes than the traced ones.
 
     Attributes:
-        fixed (str, optional): Name of the submodule that fixed a size.
+        fixed (str, optional): Name of the submodule with which PyTorch first assumed something about the sizes that is
+            wrong for the other inputs.
     """
 
-    def __init__(self, module: nn.Module, axes: Sequence[Mapping[int, str]]):
+    def __init__(self, module: nn.Module, axes: Sequence[Mapping[int, str]], others: Sequence[torch.Tensor]):
         self.module = module
         self.axes = axes
+        self.others = others
         self.fixed = None
         self._running = []
         self._shapes = None
+        self._lengths = {}
+        self._num_checked = 0
 
     @property
     def place(self) -> str:
@@ -161,21 +171,26 @@ class Watch:
 
     def _enter(self, name, module, inputs):
         if not self._running:
-            lengths = [each.shape[index] for each, axes in zip(inputs, self.axes, strict=False) for index in axes]
-            self._shapes = lengths[0].node.shape_env if lengths else None
+            for traced, other, axes in zip(inputs, self.others, self.axes, strict=False):
+                for index in axes:
+                    self._shapes = traced.shape[index].node.shape_env
+                    self._lengths[traced.shape[index].node.expr] = other.shape[index]
+        self._check_guards()  # those of the module around it, so far
         self._running.append(name)
 
     def _leave(self, module, inputs, output):
-        guards = self._shapes.guards if self._shapes else ()
-        if not self.fixed and (fixing := next(filter(_fixes_size, guards), None)):
-            self.fixed = f'{self.place} {fixing.sloc}'
+        self._check_guards()
         self._running.pop()
 
+    def _check_guards(self):
+        guards = self._shapes.guards[self._num_checked :] if self._shapes else []
+        self._num_checked += len(guards)
+        if not self.fixed and (fixing := next(filter(self._fixes_size, guards), None)):
+            self.fixed = f'{self.place} {fixing.sloc}'
 
-def _fixes_size(guard) -> bool:
-    """Return whether PyTorch has assumed that a size, or a number computed from sizes, has a certain value."""
-    # A remainder or a difference of 0 relates sizes to each other, such as the batches of two inputs.
-    return isinstance(guard.expr, sympy.Eq) and any(side.is_Integer and side != 0 for side in guard.expr.args)
+    def _fixes_size(self, guard) -> bool:
+        # Other guards than equations choose between layouts in memory, with the same result.
+        return isinstance(guard.expr, sympy.Eq) and guard.expr.subs(self._lengths) == sympy.false
 
 
 class NoAdaptivePooling(TorchFunctionMode):
