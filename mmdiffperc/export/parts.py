@@ -92,7 +92,7 @@ def backbone_inputs(backbone: DiffusionUNet) -> dict[str, Input]:
 
 
 def backbone_sizes(backbone: DiffusionUNet) -> dict[str, int]:
-    """Return the arguments of :class:`.Part` that are numbers of pixels."""
+    """Return the arguments of :class:`.export.Part` that are numbers of pixels."""
     levels = len(backbone.unet.down_blocks)
     stride = backbone.autoencoder.stride
     return dict(stride=stride, coarsest=stride * 2 ** (levels - 1))

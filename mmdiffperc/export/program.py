@@ -135,7 +135,7 @@ class Watch:
         others (Sequence[Tensor]): Inputs of other sizes than the traced ones.
 
     Attributes:
-        fixed (str, optional): Name of the submodule with which PyTorch first assumed something about the sizes that is
+        fixed (str | None): Name of the submodule with which PyTorch first assumed something about the sizes that is
             wrong for the other inputs.
     """
 
