@@ -261,7 +261,9 @@ def load_onnx(path: Path, part: Part) -> Callable:
     """Return a function that runs an ONNX file on the CPU."""
     import onnxruntime
 
-    session = onnxruntime.InferenceSession(path, providers=['CPUExecutionProvider'])
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = torch.get_num_threads()
+    session = onnxruntime.InferenceSession(path, options, providers=['CPUExecutionProvider'])
 
     def run(inputs):
         named = zip(part.inputs, inputs, strict=True)
