@@ -20,6 +20,7 @@ EXTRAS = {
     'det': requirements('mmcv', 'mim', 'det'),
     'dmp': requirements('dmp'),
     'app': requirements('app'),
+    'export': requirements('export'),
     'test': requirements('test'),
     'docs': requirements('docs'),
 }

@@ -23,7 +23,14 @@ SUPPORTED = (
     'mmpose>=1.3.2',
 )
 # The requirements of an extra apply if this distribution is installed.
-EXTRAS = {'seg': 'mmsegmentation', 'pose': 'mmpose', 'det': 'mmdet', 'dmp': 'lmdb', 'app': 'gradio'}
+EXTRAS = {
+    'seg': 'mmsegmentation',
+    'pose': 'mmpose',
+    'det': 'mmdet',
+    'dmp': 'lmdb',
+    'app': 'gradio',
+    'export': 'onnxscript',
+}
 
 
 @dataclass(frozen=True)
