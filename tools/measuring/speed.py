@@ -35,8 +35,8 @@ def build_model(cfg: Config) -> nn.Module:
     Raises:
         ValueError: The backbone is not a DiffusionUNet, or its prompts are sentences.
     """
-    backbone = class_name(cfg.get('model', {}).get('backbone', {}).get('type', ''))
-    if backbone != 'DiffusionUNet':
+    backbone = cfg.get('model', {}).get('backbone', {}).get('type')
+    if class_name(backbone or '') != 'DiffusionUNet':
         raise ValueError(f'expected a config whose model.backbone is a DiffusionUNet, got {backbone}')
     init_default_scope(cfg.get('default_scope', 'mmengine'))
     model = revert_sync_batchnorm(MODELS.build(cfg.model))
