@@ -20,6 +20,7 @@ EXTRAS = {
     'det': requirements('mmcv', 'mim', 'det'),
     'dmp': requirements('dmp'),
     'app': requirements('app'),
+    'export': requirements('export'),
     'test': requirements('test'),
     'docs': requirements('docs'),
 }
@@ -37,7 +38,9 @@ setup(
     python_requires='>=3.11',
     packages=find_packages(include=['mmdiffperc', 'mmdiffperc.*', 'mmdiffperc_cli']),
     # `.mim` holds links to the folders of the repository, which are followed.
-    package_data={'mmdiffperc': ['assets/**/*', *(f'.mim/**/*.{suffix}' for suffix in ('md', 'py', 'yml'))]},
+    package_data={
+        'mmdiffperc': ['assets/**/*', 'configs/**/*.py', *(f'.mim/**/*.{suffix}' for suffix in ('md', 'py', 'yml'))]
+    },
     entry_points={'console_scripts': ['mmdiffperc = mmdiffperc_cli.main:main']},
     install_requires=requirements('core'),
     extras_require={**EXTRAS, 'all': sorted({line for lines in EXTRAS.values() for line in lines})},

@@ -95,6 +95,26 @@ def whole_folder(path: str | Path) -> Iterator[Path]:
         shutil.rmtree(partial, ignore_errors=True)
 
 
+@contextmanager
+def whole_files(folder: str | Path) -> Iterator[Path]:
+    """Write several files that belong together, and appear in a folder when all of them are complete.
+
+    Args:
+        folder (str | Path): The folder. It is created if it is missing; files of the same names are replaced.
+
+    Yields:
+        Path: A new, empty folder in it, to write to.
+    """
+    partial = _partial_name(Path(folder) / 'files')
+    partial.mkdir()
+    try:
+        yield partial
+        for file in partial.iterdir():
+            os.replace(file, Path(folder) / file.name)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
 def read_lines(path: str | Path) -> list[str]:
     """Read the lines of a text file in UTF-8, without blank lines.
 

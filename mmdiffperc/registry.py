@@ -73,3 +73,13 @@ def find_dataset(name: str, scope: str | None = None) -> type | None:
 def is_dotted(name: str) -> bool:
     """Return whether a name is the path of an object in Python, such as ``'mmseg.ADE20KDataset'``."""
     return '.' in name and all(part.isidentifier() for part in name.split('.'))
+
+
+def class_name(kind: str | type) -> str:
+    """Return the name of the class for a type in a config: a name with or without scope, an import path, or a class."""
+    return kind.rpartition('.')[2] if isinstance(kind, str) else kind.__name__
+
+
+def is_pretrained(init_cfg: dict) -> bool:
+    """Return whether an ``init_cfg`` has the type ``'Pretrained'``, or the class that mmengine registers so."""
+    return class_name(init_cfg.get('type') or '') in ('Pretrained', 'PretrainedInit')

@@ -40,6 +40,7 @@ COMMANDS = {
     'draw-predictions': Command('draw_predictions', 'draw predictions beside the ground truth'),
     'convert': Command('convert_checkpoint', 'convert an official checkpoint'),
     'import-published': Command('import_published', 'write a config for a published one-step model'),
+    'export': Command('export_model', 'export a model to ONNX or torch.export'),
     'export-marigold': Command('export_marigold', 'export a one-step model for diffusers'),
     'publish': Command('publish_checkpoint', 'make a checkpoint smaller before you share it'),
     # Found without its parent package, because it must run where `import mmdiffperc` fails.

@@ -279,7 +279,7 @@ def one_line_errors(*expected: type[Exception]) -> Callable:
                 with _sigterm_interrupts():
                     main(arguments)
             except expected as error:
-                print(f'{tool}: {error}', file=sys.stderr)
+                print(f'{tool}: {_reason(error)}', file=sys.stderr)
                 return 1
             except KeyboardInterrupt:
                 print(f'{tool}: interrupted', file=sys.stderr)
@@ -289,6 +289,13 @@ def one_line_errors(*expected: type[Exception]) -> Callable:
         return command
 
     return decorate
+
+
+def _reason(error: Exception) -> Exception:
+    """Return the reason why an import of a config failed, which mmengine replaces by a list of ``sys.path``."""
+    while isinstance(error, ImportError) and str(error).startswith('Failed to import '):
+        error = error.__cause__ or error.__context__
+    return error
 
 
 @contextmanager

@@ -26,7 +26,13 @@ def installed(providers=None, requirements=None, **versions):
 
 def machine(**facts):
     """A machine that lacks nothing."""
-    everything = dict(memory=(12 * GIB, 16 * GIB), cache=Path('/cache/hub'), free_in_cache=50 * GIB, free_here=7 * GIB)
-    return Machine(
-        **{**everything, 'hub': 'https://huggingface.co', 'hub_answer': 'reachable', 'has_driver': True, **facts}
-    )
+    space = dict(memory=(12 * GIB, 16 * GIB), cache=Path('/cache/hub'), free_in_cache=50 * GIB, free_here=7 * GIB)
+    access = dict(hub='https://huggingface.co', hub_answer='reachable', has_driver=True, can_install=True)
+    return Machine(**(space | access | facts))
+
+
+def write_distribution(folder, name, version):
+    """The metadata of a distribution in a site folder."""
+    metadata = folder / f'{name.replace("-", "_")}-{version}.dist-info' / 'METADATA'
+    metadata.parent.mkdir()
+    metadata.write_text(f'Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n')

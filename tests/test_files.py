@@ -16,6 +16,7 @@ from mmdiffperc.files import (
     relative_name,
     spread,
     whole_file,
+    whole_files,
     whole_folder,
     write_whole,
 )
@@ -101,6 +102,18 @@ def test_a_folder_with_content_is_not_replaced(tmp_path):
         (partial / 'a.txt').write_text('content')
     assert os.listdir(tmp_path) == ['out']
     assert os.listdir(tmp_path / 'out') == ['mine.txt']
+
+
+def test_files_that_belong_together_appear_when_both_are_whole(tmp_path):
+    (tmp_path / 'a.txt').write_text('old')
+    with pytest.raises(OSError, match='^my own$'), whole_files(tmp_path) as partial:
+        (partial / 'a.txt').write_text('half')
+        raise OSError('my own')
+    assert {file.name: file.read_text() for file in tmp_path.iterdir()} == {'a.txt': 'old'}
+    with whole_files(tmp_path) as partial:
+        (partial / 'a.txt').write_text('new')
+        (partial / 'b.txt').write_text('too')
+    assert {file.name: file.read_text() for file in tmp_path.iterdir()} == {'a.txt': 'new', 'b.txt': 'too'}
 
 
 def test_what_a_killed_process_left_is_removed_by_the_next(tmp_path):

@@ -2,6 +2,7 @@
 
 import pytest
 from mmengine.dataset import BaseDataset
+from mmengine.model import PretrainedInit
 from mmengine.registry import DefaultScope, Registry, root
 
 import mmdiffperc.pose
@@ -76,3 +77,17 @@ def test_nothing_of_a_host_is_replaced():
     assert len(ours) > 50
     assert all(name == built.__name__ for name, built in ours)
     assert not [key for key, classes in found.items() if len(classes) > 1 and {(key[1], one) for one in classes} & ours]
+
+
+@pytest.mark.parametrize(
+    ('kind', 'expected'),
+    [
+        ('Pretrained', True),
+        (PretrainedInit, True),  # in a new-style config
+        ('mmengine.model.PretrainedInit', True),  # in the copy of one that a training writes
+        ('Kaiming', False),
+        (None, False),
+    ],
+)
+def test_names_of_pretrained_weights(kind, expected):
+    assert registry.is_pretrained(dict(type=kind)) is expected

@@ -31,6 +31,7 @@ WRITERS = {
 ALLOWED = {
     'mmdiffperc/files.py': 'the mechanism',
     'mmdiffperc/compat/checkpoint_hook.py': 'saves through a backend that writes whole files',
+    'mmdiffperc/export/program.py': 'writes into a folder of `whole_files`',
     'mmdiffperc/inference/writers.py': 'encodes in memory',
     'mmdiffperc/toy_scenes/writers': 'the data set is a whole folder',
     'mmdiffperc/doctor/child.py': 'writes line by line, so that a crash leaves the lines before it',

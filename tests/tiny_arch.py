@@ -41,6 +41,23 @@ ARCHS = {
             up_block_types=['UpDecoderBlock2D'] * 3,
         ),
     ),
+    # As few layers as possible, for what takes time for each of them.
+    'two levels': (
+        'sd1-5',
+        dict(
+            _SD1,
+            block_out_channels=[8, 16],
+            layers_per_block=1,
+            down_block_types=['CrossAttnDownBlock2D', 'DownBlock2D'],
+            up_block_types=['UpBlock2D', 'CrossAttnUpBlock2D'],
+        ),
+        dict(
+            _VAE,
+            block_out_channels=[4, 8],
+            down_block_types=['DownEncoderBlock2D'] * 2,
+            up_block_types=['UpDecoderBlock2D'] * 2,
+        ),
+    ),
     'one layer': ('sd1-5', dict(_SD1, layers_per_block=1), _VAE),
     'uneven layers': ('sd1-5', dict(_SD1, layers_per_block=[1, 2, 3, 1]), _VAE),
     # Three levels with 1, 2 and 3 layers in a transformer, and two text encoders, 12 and 20 wide.

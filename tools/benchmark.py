@@ -7,6 +7,10 @@ time ratio is the median over the turns.
 
     mmdiffperc benchmark configs/vpd/vpd_sd1-5-fpn_8xb2-80k_ade20k-512x512.py --out-file vpd.json
 
+With --flops, the tool counts parameters and multiply-adds of each part instead. This takes neither time nor memory.
+
+    mmdiffperc benchmark configs/vpd/vpd_sd1-5-fpn_8xb2-80k_ade20k-512x512.py --flops
+
 The weights are random, so the tool downloads nothing. They stay in float32, and --dtype sets the autocast type, as in
 mmengine's training and testing. Peak memory does not include weights and inputs. On a GPU, it counts allocated tensors.
 On a CPU, it is the resident memory, which the tool measures only on Linux.
@@ -25,7 +29,11 @@ def build_parser() -> ArgumentParser:
     add_shared(parser, 'config', help='config of a model with DiffusionUNet as its backbone')
     add_shared(parser, '--size', 'height and width', nargs=2, type=positive, default=[512, 512], metavar=('H', 'W'))
     add_shared(parser, '--batch-size')
-    parser.add_argument('--train', action='store_true', help='also measure a training step of the model (mmseg only)')
+    kind = parser.add_mutually_exclusive_group()
+    kind.add_argument('--train', action='store_true', help='also measure a training step of the model (mmseg only)')
+    kind.add_argument(
+        '--flops', action='store_true', help='count parameters and multiply-adds of each part, and measure no time'
+    )
     add_shared(parser, '--compile')
     add_shared(parser, '--dtype', 'for autocast')
     add_shared(parser, '--device')
@@ -41,16 +49,18 @@ def build_parser() -> ArgumentParser:
 def main(arguments=None):
     """Run the tool, by default with the arguments of the command line."""
     args = build_parser().parse_args(arguments)
-    from measuring.speed import benchmark, table
+    from measuring import flops, speed
 
     from mmdiffperc.files import write_whole
 
+    measuring = flops if args.flops else speed
+
     if args.out_file:
         args.out_file.parent.mkdir(parents=True, exist_ok=True)  # fail before measuring, which takes minutes
-    report = benchmark(args)
+    report = measuring.benchmark(args)
     if args.out_file:
         write_whole(args.out_file, json.dumps(report, indent=2) + '\n')
-    print(table(report['results']))
+    print(measuring.table(report['results']))
 
 
 if __name__ == '__main__':

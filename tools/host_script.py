@@ -37,6 +37,8 @@ def run_host_script(name: str, parser: ArgumentParser, arguments: Sequence[str] 
     script = find_script(host, name)
     if script is None:
         parser.error(f'{args.config}: expected the default_scope of an installed host, such as mmseg, got {host}')
+    import mmdiffperc  # noqa: F401  # mmengine does not import what a config of the new style names
+
     sys.argv = [name, args.config, *map(find_shipped, args.arguments)]
     run_path(str(script), run_name='__main__')
 

@@ -5,15 +5,17 @@ or with ``save_best``, a disk that becomes full in between leaves no checkpoint.
 folder that the resumed checkpoint names as outdated, and replaces a good checkpoint by one whose weights are NaN.
 
 Here a file appears under its name once it is complete, and outdated ones are removed afterwards; the disk needs space
-for one more checkpoint. Only checkpoints in the training's own folder are removed, and only finite weights are saved.
-The hook also locks the folder during the training, and finds the checkpoint to resume from. mmengine's
-``FlexibleRunner`` ignores the backend that the hook chooses for writing, and loads before it calls the first hook, so
-it has a subclass here.
+for one more checkpoint, and the hook checks for that space before the training. Only checkpoints in the training's own
+folder are removed, and only finite weights are saved. The hook also locks the folder during the training, and finds the
+checkpoint to resume from. mmengine's ``FlexibleRunner`` ignores the backend that the hook chooses for writing, and
+loads before it calls the first hook, so it has a subclass here.
 
 Delete when mmengine's ``CheckpointHook`` and ``FlexibleRunner`` do all of this, and ``LocalBackend.put`` replaces files
 atomically.
 """
 
+import errno
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -25,6 +27,7 @@ from mmengine.fileio import FileClient, LocalBackend, get_file_backend, register
 from mmengine.hooks import CheckpointHook
 from mmengine.registry import RUNNERS
 from mmengine.runner import FlexibleRunner
+from torch.nn import Module
 
 from mmdiffperc.files import brief, whole_file
 from mmdiffperc.finite import first_non_finite
@@ -82,12 +85,15 @@ class SafeCheckpointHook(CheckpointHook):
         """Lock the folders, forget checkpoints of other folders, and write local files atomically.
 
         Raises:
+            OSError: The disk has no space for a checkpoint.
             RuntimeError: Another training writes to one of the folders.
         """
         self._folder = folder = self._future_folder(runner)
         if is_main_process():
             folders = dict.fromkeys([runner.work_dir, folder.path] if folder.is_local else [runner.work_dir])
             self._locks = [lock for lock in map(lock_folder, folders) if lock]
+            if folder.is_local and not isinstance(runner, FlexibleRunner):  # which may hold a shard of the model only
+                _check_space(folder.path, runner.model)
         _keep_to_own_checkpoints(runner, folder)
         super().before_train(runner)
         if type(self.file_backend) is LocalBackend and self.file_client_args is None:
@@ -191,6 +197,19 @@ class SafeCheckpointHook(CheckpointHook):
         """Publish a checkpoint of this training, if it has one."""
         if self._folder.owns(ckpt_path):
             super()._publish_model(runner, ckpt_path)
+
+
+def _check_space(folder: str, model: Module):
+    """Raise before the training what would otherwise be raised after its first hours."""
+    needed = sum(tensor.numel() * tensor.element_size() for tensor in model.state_dict().values())
+    free = shutil.disk_usage(folder).free
+    if free < needed:
+        raise OSError(
+            errno.ENOSPC,
+            f'Expected space for a checkpoint, whose weights alone take {needed / 2**20:,.1f} MiB, but the disk has '
+            f'only {free / 2**20:,.1f} MiB left. Free some space, or choose another `work_dir`',
+            folder,
+        )
 
 
 def _keep_to_own_checkpoints(runner, folder: CheckpointFolder) -> None:

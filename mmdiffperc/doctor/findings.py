@@ -17,7 +17,11 @@ FULL_MMCV = (
     "pip uninstall -y mmcv-lite && pip install 'torch<2.14' torchvision 'setuptools<81' wheel ninja psutil && "
     'pip install --no-build-isolation mmcv==2.1.0'
 )
+# For packages that `pip install` would compile, or install with dependencies that do not build.
+INSTALL = {'mmcv': MMCV_LITE, 'mmcv-lite': MMCV_LITE, 'mmpose': 'pip install --no-deps mmpose==1.3.2'}
+REFUSED = r'(mmcv|mmengine)==.* is used but incompatible'  # by the hosts
 SIZE_OF_WEIGHTS = 5 * GIB
+VENV = 'python -m venv --system-site-packages my-env && source my-env/bin/activate'
 # To be run on a machine with internet access, whose cache is then copied.
 DOWNLOAD = 'hf download stable-diffusion-v1-5/stable-diffusion-v1-5'
 
@@ -57,7 +61,7 @@ class Remedy:
 
 REMEDIES = (
     Remedy(
-        'mmcv==.* is used but incompatible',
+        REFUSED,
         'mmsegmentation and mmdetection accept mmcv and mmcv-lite from 2.0 to below 2.2',
         MMCV_LITE,
     ),
@@ -81,7 +85,7 @@ def diagnose(imports: Imports, installed: Installed, machine: Machine) -> list[F
     """Return what is broken, doubtful and missing; an empty list if nothing is wrong."""
     return [
         *_clashes(installed),
-        *_unsupported(installed),
+        *unsupported(installed),
         *_broken(imports, installed),
         *_disagreements(installed),
         *_missing(imports),
@@ -100,9 +104,12 @@ def _clashes(installed: Installed) -> Iterator[Finding]:
         yield Finding(BROKEN, installed.provided('mmcv'), 'one has overwritten files of the other', MMCV_LITE)
 
 
-def _unsupported(installed: Installed) -> Iterator[Finding]:
+def unsupported(installed: Installed) -> Iterator[Finding]:
+    """Find versions that mmdiffperc or the hosts do not support."""
     for requirement, found in installed.unmet('mmdiffperc'):
-        yield Finding(BROKEN, found, f'mmdiffperc needs {requirement}', f"pip install '{requirement}'")
+        name = found.partition(' ')[0]
+        command = INSTALL.get(name, f"pip install '{requirement}'")
+        yield Finding(BROKEN, found, f'mmdiffperc needs {requirement}', command)
 
 
 def _disagreements(installed: Installed) -> Iterator[Finding]:
@@ -116,10 +123,16 @@ def _disagreements(installed: Installed) -> Iterator[Finding]:
 
 
 def _broken(imports: Imports, installed: Installed) -> Iterator[Finding]:
-    """Find packages that fail although nothing is missing. Packages with the same error share a finding."""
+    """Find packages that fail although nothing is missing. Packages with the same error share a finding.
+
+    Hosts that refuse a version are left out if an unsupported version explains that.
+    """
     groups = defaultdict(list)
+    is_explained = any(unsupported(installed))
     for package in PACKAGES:
         error = imports.outcomes[package.module].error
+        if is_explained and re.search(REFUSED, error, re.IGNORECASE):
+            continue
         if error and not imports.is_missing(package.module) and not imports.missing_need(package.module):
             groups[error].append(package)
     for error, packages in groups.items():
@@ -166,6 +179,12 @@ def _lacking(imports: Imports, machine: Machine) -> Iterator[Finding]:
     if machine.free_in_cache < SIZE_OF_WEIGHTS:
         why = f'{SIZE_OF_WEIGHTS // GIB} GiB needed for the weights of Stable Diffusion 1.5'
         yield Finding(MISSING, 'disk space', why, 'export HF_HOME=/path/to/a/larger/disk')
+    if machine.free_here < GIB:
+        why = '1 GiB needed here to train models with tiny-sd; a checkpoint of a full-size model takes 10 GiB'
+        yield Finding(MISSING, 'disk space', why, 'cd /path/to/a/larger/disk')
+    if not machine.can_install:
+        why = 'read-only; needed to install or replace packages; training and prediction do not write to it'
+        yield Finding(MISSING, 'site folder', why, VENV)
     if machine.hub_answer != REACHABLE:
         switches = [name for name in OFFLINE if name in machine.hub_answer]
         why = 'needed for weights given by their id on the hub; local files and folders need no hub'

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import sysconfig
 from collections.abc import Mapping
 from dataclasses import dataclass
 from http.client import HTTPException
@@ -32,6 +33,7 @@ class Machine:
         hub (str): Address of the hub.
         hub_answer (str): ``'reachable'``, or the reason why the hub is not.
         has_driver (bool): Whether an NVIDIA driver is installed.
+        can_install (bool): Whether the folder of the installed packages can be written to.
     """
 
     memory: tuple[int, int] | None
@@ -41,6 +43,7 @@ class Machine:
     hub: str
     hub_answer: str
     has_driver: bool
+    can_install: bool
 
 
 def find_machine(environment: Mapping[str, str]) -> Machine:
@@ -53,6 +56,7 @@ def find_machine(environment: Mapping[str, str]) -> Machine:
         _free(Path.cwd()),
         *ask_hub(environment),
         has_driver=shutil.which('nvidia-smi') is not None,
+        can_install=os.access(sysconfig.get_paths()['purelib'], os.W_OK),
     )
 
 

@@ -13,8 +13,24 @@ POSE = "pip install '{source}[pose]' && pip install --no-deps mmpose==1.3.2"
 DET = "pip install '{source}[det]'"
 DMP = "pip install '{source}[dmp]'"
 APP = "pip install '{source}[app]'"
+# Versions that the hosts or mmdiffperc need although no requirement says so in every environment: full mmcv replaces
+# mmcv-lite, mmpose is installed with --no-deps, and a clone on the PYTHONPATH has no requirements.
+SUPPORTED = (
+    'mmcv>=2.0.0,<2.2.0',
+    'mmcv-lite>=2.0.0,<2.2.0',
+    'mmsegmentation>=1.2.2',
+    'mmdet>=3.3.0',
+    'mmpose>=1.3.2',
+)
 # The requirements of an extra apply if this distribution is installed.
-EXTRAS = {'seg': 'mmsegmentation', 'pose': 'mmpose', 'det': 'mmdet', 'dmp': 'lmdb', 'app': 'gradio'}
+EXTRAS = {
+    'seg': 'mmsegmentation',
+    'pose': 'mmpose',
+    'det': 'mmdet',
+    'dmp': 'lmdb',
+    'app': 'gradio',
+    'export': 'onnxscript',
+}
 
 
 @dataclass(frozen=True)
@@ -90,8 +106,8 @@ class Installed:
     def unmet(self, name: str) -> list[tuple[str, str]]:
         """Return the requirements of a distribution that the installed versions do not meet.
 
-        Packages that are not installed and invalid requirements are left out. The list is empty if the package
-        ``packaging``, a dependency of transformers, is missing.
+        Those of mmdiffperc include ``SUPPORTED``. Packages that are not installed and invalid requirements are left
+        out. The list is empty if the package ``packaging``, a dependency of transformers, is missing.
 
         Args:
             name (str): The normalised name of the distribution.
@@ -102,7 +118,7 @@ class Installed:
         if 'packaging' not in self.versions:
             return []
         found = {}
-        for declared in self.requirements.get(name, []):
+        for declared in (*self.requirements.get(name, ()), *(SUPPORTED if name == 'mmdiffperc' else ())):
             with suppress(ValueError):  # invalid requirement or marker
                 found |= self._compare(declared)
         return list(found.items())
@@ -120,8 +136,9 @@ class Installed:
 
 
 def find_installed() -> Installed:
-    """Read the metadata of all distributions that this Python finds."""
-    found = {normalised(name): each for each in metadata.distributions() if (name := each.metadata['Name'])}
+    """Read the metadata of all distributions that this Python finds; of two with the same name, the first is used."""
+    distributions = reversed([*metadata.distributions()])
+    found = {normalised(name): each for each in distributions if (name := each.metadata['Name'])}
     providers = {
         module: sorted({normalised(name) for name in names} & set(found))
         for module, names in metadata.packages_distributions().items()

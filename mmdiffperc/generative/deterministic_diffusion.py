@@ -130,16 +130,17 @@ class DeterministicDiffusion(TargetGenerator):
     def trace(
         self,
         images: torch.Tensor,
-        captions: Sequence[str] | None = None,
+        captions: Sequence[str] | torch.Tensor | None = None,
         num_steps: int | None = None,
         latents: torch.Tensor | None = None,
     ) -> Iterator[torch.Tensor]:
         """Go from images to targets step by step, see :meth:`.TargetGenerator.trace`."""
         networks = self.networks
         latents = networks.encode(images) if latents is None else latents
-        prompt_embeds = self._embed(captions, len(images))
+        batch_size = images.shape[0]  # len(images) would fix it in an exported graph
+        prompt_embeds = self._embed(captions, batch_size)
         if self.guidance_scale != 1:
-            prompt_embeds = torch.cat([prompt_embeds, self._embed_empty(len(images))])
+            prompt_embeds = torch.cat([prompt_embeds, self._embed_empty(batch_size)])
 
         def predict(latents, timestep):
             if self.guidance_scale == 1:

@@ -69,6 +69,7 @@ class DeterministicProcess:
         self.sampler = sampler
         self.snr_trunc = snr_trunc
         self.snr_gamma = snr_gamma
+        self._schedules = {}
 
     @property
     def num_timesteps(self) -> int:
@@ -136,7 +137,7 @@ class DeterministicProcess:
         Raises:
             ValueError: The schedule has fewer timesteps.
         """
-        return [ONE_PASS_TIMESTEP] if self.sampler == 'one_pass' else self._schedule(num_steps).timesteps.tolist()
+        return [ONE_PASS_TIMESTEP] if self.sampler == 'one_pass' else list(self._schedule(num_steps)[1])
 
     def run(self, predict: Callable, images: torch.Tensor, num_steps: int) -> Iterator[torch.Tensor]:
         """Go from the latents of images to those of their targets.
@@ -152,18 +153,23 @@ class DeterministicProcess:
         if self.sampler == 'one_pass':
             yield predict(images, ONE_PASS_TIMESTEP).float()
             return
-        schedule, latents = self._schedule(num_steps), images
-        for timestep in schedule.timesteps.tolist():
+        latents = images
+        schedule, timesteps = self._schedule(num_steps)
+        for timestep in timesteps:
             latents = self._step(schedule, predict(latents, timestep).float(), timestep, latents, images)
             yield latents
 
     def _schedule(self, num_steps):
-        """Return the noise schedule with the timesteps of a run."""
-        schedule = copy(self.scheduler)  # diffusers keeps the timesteps in it, and runs may overlap
+        """Return the noise schedule of a run, which no step changes, and its timesteps."""
         if isinstance(num_steps, int) and 1 <= num_steps <= self.num_timesteps:
-            schedule.set_timesteps(num_steps)
-            if max(schedule.timesteps) < self.num_timesteps:  # a full schedule plus an offset exceeds the last timestep
-                return schedule
+            # Kept, because a tensor of timesteps that is made while a graph is traced has no values.
+            if num_steps not in self._schedules:
+                schedule = copy(self.scheduler)  # diffusers keeps the timesteps in it, and runs may overlap
+                schedule.set_timesteps(num_steps)
+                self._schedules[num_steps] = schedule, tuple(schedule.timesteps.tolist())
+            schedule, timesteps = self._schedules[num_steps]
+            if max(timesteps) < self.num_timesteps:  # a full schedule plus an offset exceeds the last timestep
+                return schedule, timesteps
         raise ValueError(f'num_steps={num_steps!r}: expected a number from 1 to less than {self.num_timesteps}')
 
     def _step(self, schedule, prediction, timestep, latents, images):

@@ -263,7 +263,7 @@ class OneStepDiffusion(TargetGenerator):
     def trace(
         self,
         images: torch.Tensor,
-        captions: Sequence[str] | None = None,
+        captions: Sequence[str] | torch.Tensor | None = None,
         num_steps: int | None = None,
         latents: torch.Tensor | None = None,
         seed: int = 0,
@@ -286,7 +286,7 @@ class OneStepDiffusion(TargetGenerator):
     def estimate(
         self,
         images: torch.Tensor,
-        captions: Sequence[str] | None = None,
+        captions: Sequence[str] | torch.Tensor | None = None,
         num_steps: int | None = None,
         latents: torch.Tensor | None = None,
         ensemble_size: int | None = None,
@@ -380,7 +380,7 @@ class OneStepDiffusion(TargetGenerator):
 def embed_task(task: Sequence[float], latents: torch.Tensor) -> torch.Tensor:
     """Return the sines and cosines of two numbers ``(B, 4)`` for latents ``(B, C, h, w)``."""
     numbers = latents.new_tensor(task)
-    return torch.cat([numbers.sin(), numbers.cos()]).expand(len(latents), -1)
+    return torch.cat([numbers.sin(), numbers.cos()]).expand(latents.shape[0], -1)
 
 
 def _generators(seed: int, number: int) -> list[torch.Generator]:

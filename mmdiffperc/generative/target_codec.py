@@ -219,8 +219,11 @@ def stretch(maps: torch.Tensor, valid: torch.Tensor | None = None, limits: Calla
         limits (Callable): From the valid values ``(N,)`` of a map to the two values ``(2,)``. Default: their minimum
             and maximum.
     """
-    valid = torch.ones_like(maps, dtype=torch.bool) if valid is None else valid.expand_as(maps)
-    pairs = [limits(each[mask]) if mask.any() else each.new_zeros(2) for each, mask in zip(maps, valid, strict=True)]
+    if valid is None:
+        pairs = [limits(each) for each in maps]
+    else:
+        masked = zip(maps, valid.expand_as(maps), strict=True)
+        pairs = [limits(each[mask]) if mask.any() else each.new_zeros(2) for each, mask in masked]
     low, high = torch.stack(pairs).reshape(-1, 2, 1, 1, 1).unbind(1)
     return (maps - low) / torch.where(high > low, high - low, 1)
 

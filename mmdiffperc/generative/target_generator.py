@@ -137,7 +137,7 @@ class TargetGenerator(BaseModel):
     def trace(
         self,
         images: torch.Tensor,
-        captions: Sequence[str] | None = None,
+        captions: Sequence[str] | torch.Tensor | None = None,
         num_steps: int | None = None,
         latents: torch.Tensor | None = None,
     ) -> Iterator[torch.Tensor]:
@@ -177,7 +177,7 @@ class TargetGenerator(BaseModel):
     def estimate(
         self,
         images: torch.Tensor,
-        captions: Sequence[str] | None = None,
+        captions: Sequence[str] | torch.Tensor | None = None,
         num_steps: int | None = None,
         latents: torch.Tensor | None = None,
     ) -> torch.Tensor:
@@ -185,7 +185,8 @@ class TargetGenerator(BaseModel):
 
         Args:
             images (Tensor): ``(B, 3, H, W)``, RGB in [-1, 1], of any size.
-            captions (Sequence[str], optional): One for each image; needed with ``use_prompts``.
+            captions (Sequence[str] | Tensor, optional): One for each image, or ready prompt embeddings ``(B, 77, C)``;
+                needed with ``use_prompts``.
             num_steps (int, optional): Number of steps. Default: the model's.
             latents (Tensor, optional): Latents of the images, see :meth:`trace`.
 
@@ -209,6 +210,8 @@ class TargetGenerator(BaseModel):
 
     def _embed(self, captions, batch_size):
         """Return prompt embeddings ``(B, 77, C)``."""
+        if isinstance(captions, torch.Tensor):
+            return captions
         if not self.use_prompts:
             return self._embed_empty(batch_size)
         return self.networks.embed(clean_captions(captions, batch_size))

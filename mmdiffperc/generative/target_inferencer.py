@@ -21,9 +21,9 @@ from mmdiffperc.evaluation.alignment import AlignmentError
 from mmdiffperc.inference.controls import Control
 from mmdiffperc.inference.inferencer import ImageInferencer, Result, same_sizes
 from mmdiffperc.inference.inputs import Frame, ImageInput, ImageSource, find_sources
-from mmdiffperc.inference.pipeline import class_name, transforms_for_testing
+from mmdiffperc.inference.pipeline import transforms_for_testing
 from mmdiffperc.inference.writers import add_text, encode_npz, encode_png
-from mmdiffperc.registry import MODELS
+from mmdiffperc.registry import MODELS, class_name
 from mmdiffperc.weights.lora import share_weights
 from mmdiffperc_cli.options import add_shared, bounded, positive, positive_float
 

@@ -4,6 +4,8 @@ from mmengine.config import Config
 from mmengine.dataset import Compose
 from mmengine.registry import DATASETS, DefaultScope
 
+from mmdiffperc.registry import class_name
+
 ANNOTATION_LOADERS = ('LoadAnnotations', 'LoadDepthAnnotation', 'LoadPanopticAnnotations', 'LoadReferringMask')
 
 
@@ -67,8 +69,3 @@ def _inner(dataset):
 def _pipeline_of(dataset):
     inner = _inner(dataset)
     return [*(_pipeline_of(inner) if inner else ()), *(dataset.get('pipeline') or ())]
-
-
-def class_name(kind: str | type) -> str:
-    """Return the name of the class for a type in a config: a name with or without scope, an import path, or a class."""
-    return kind.rpartition('.')[2] if isinstance(kind, str) else kind.__name__

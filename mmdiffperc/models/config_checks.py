@@ -10,6 +10,7 @@ from peft import LoraConfig
 from pydantic import AfterValidator, ConfigDict, Discriminator, Field, Tag
 from typing_extensions import TypedDict  # pydantic asks for this one before Python 3.12
 
+from mmdiffperc.registry import is_pretrained
 from mmdiffperc.validation import (
     STRICT,
     Component,
@@ -164,7 +165,7 @@ class _OpenMMLab(TypedDict):
 
 
 def _kind(init_cfg: Any) -> str:
-    if not isinstance(init_cfg, dict) or init_cfg.get('type') != 'Pretrained':
+    if not isinstance(init_cfg, dict) or not is_pretrained(init_cfg):
         return 'other'
     return 'OpenMMLab' if 'prefix' in init_cfg else 'Stable Diffusion'
 

@@ -1,11 +1,14 @@
 """The parts for mmpose."""
 
-from . import codec_check
-from .checked_coco_dataset import CheckedCocoDataset
-from .checked_coco_metric import CheckedCocoMetric
-from .dataset_check import check_pose_files
-from .inferencer import PoseInferencer
-from .meta_prompts_heatmap_neck import MetaPromptsHeatmapNeck
+from mmdiffperc.compat.host_imports import host_imports
+
+with host_imports():
+    from . import codec_check
+    from .checked_coco_dataset import CheckedCocoDataset
+    from .checked_coco_metric import CheckedCocoMetric
+    from .dataset_check import check_pose_files
+    from .inferencer import PoseInferencer
+    from .meta_prompts_heatmap_neck import MetaPromptsHeatmapNeck
 
 __all__ = [
     'CheckedCocoDataset',

@@ -24,7 +24,7 @@ def set_imports(cfg: Config, old_backbone: str):
         cfg (Config): The config with the new backbone, changed in place.
         old_backbone (str): Type of the old one, such as ``'mmpretrain.ConvNeXt'``.
     """
-    unused = {old_backbone.rpartition('.')[0]} - _packages(cfg.model)
+    unused = {_package(old_backbone)} - _packages(cfg.model)
     others = [name for name in import_names(cfg) if name != 'mmdiffperc' and name.partition('.')[0] not in unused]
     # First, because it makes mmcv.ops importable, which the hosts need.
     cfg.custom_imports = dict(cfg.get('custom_imports') or {}, imports=['mmdiffperc', *others])
@@ -36,13 +36,17 @@ def import_names(cfg: Config) -> list[str]:
     return [names] if isinstance(names, str) else list(names)
 
 
+def _package(name) -> str:
+    return name.partition('.')[0] if '.' in name else ''
+
+
 def _packages(part) -> set[str]:
     """Return the packages that prefix the types."""
     if isinstance(part, (list, tuple)):
         return set().union(*map(_packages, part))
     if not isinstance(part, dict):
         return set()
-    own = {part['type'].rpartition('.')[0]} if isinstance(part.get('type'), str) else set()
+    own = {_package(part['type'])} if isinstance(part.get('type'), str) else set()
     return own.union(*map(_packages, part.values()))
 
 

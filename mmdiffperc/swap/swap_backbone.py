@@ -8,9 +8,11 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from mmengine.config import Config
+from mmengine.config.utils import ConfigParsingError
 from mmengine.logging import print_log
 from mmengine.utils import get_installed_path, import_modules_from_strings
 
+from mmdiffperc.compat.host_imports import host_imports
 from mmdiffperc.files import brief
 from mmdiffperc.models import DiffusionUNet
 from mmdiffperc.models.layers import feature_table
@@ -20,6 +22,7 @@ from mmdiffperc.weights.network_inputs import SERVED_INPUTS
 from .features import Feature, backbone_features, build_empty, neck_features
 from .heads import heads_of, read_by_heads, set_head_channels, set_neck_channels, set_num_classes
 from .levels import choose_levels, replace_unread
+from .new_style import to_classic
 from .settings import drop_layer_decay, drop_old_weights, import_names, set_imports, set_preprocessor
 
 WEIGHTS = {
@@ -57,27 +60,33 @@ def swap_backbone(
     Args:
         config (Config | str | Path): A config of mmseg, mmdet or mmpose, its file, or its name, such as
             ``'mmseg::upernet/upernet_r50_4xb4-80k_ade20k-512x512.py'`` or ``'mmseg::_base_/models/upernet_r50.py'``.
+            Classic and new-style configs are accepted.
         strides (Sequence[int], optional): The stride of each feature. Default: those of the old backbone, which is
             built to find them. The native strides of Stable Diffusion are ``(8, 16, 32, 64)``, and those of SDXL
             ``(8, 16, 32)``.
-        scope (str, optional): The host. Default: ``default_scope`` of the config, or the package in its name.
+        scope (str, optional): The host. Default: ``default_scope`` of the config, or the package in its name, or the
+            package of its model if the type of the model is a class.
         arch (str): As in :class:`.DiffusionUNet`. Defaults to ``'sd1-5'``.
         **backbone: Further arguments of :class:`.DiffusionUNet`. By default, ``init_cfg`` names the published weights
             (those in ``arch`` if that is a folder), and ``out_strides`` and, without ``taps``, ``out_indices``
             follow from ``strides``.
 
     Returns:
-        Config: A new config, which ``Config.dump`` writes to a file. The given config does not change.
+        Config: A new config in the classic style, which ``Config.dump`` writes to a file. The given config does not
+        change.
 
     Raises:
         ValueError: The host is unknown. The config has no backbone. A neck or head does not accept these features, or
             needs more than features. The old backbone does not run here, and ``strides`` is missing. ``arch`` has no
             default weights, and ``init_cfg`` is missing.
+        OSError: The version of the host, or of its mmcv, is not supported.
     """
-    cfg = deepcopy(config) if isinstance(config, Config) else read_config(config)
+    cfg = config if isinstance(config, Config) else read_config(config)
     scope = scope or scope_of(cfg, config)
+    with host_imports():
+        import_module(f'{scope}.models')
+    cfg = to_classic(cfg, scope)
     _check_backbone(cfg.get('model') or {})
-    import_module(f'{scope}.models')
     import_modules_from_strings(import_names(cfg), allow_failed_imports=True)
     old_features = _features_given(cfg.model, strides) if strides else _features_of(cfg.model, scope)
     strides = replace_unread([feature.stride for feature in old_features], _read(cfg.model, old_features, scope))
@@ -98,22 +107,30 @@ def read_config(name: str | Path) -> Config:
 
     Raises:
         OSError: There is no such file.
-        ValueError: There is no such package.
+        ValueError: There is no such package. The file is a new-style config, and one of its bases is missing.
     """
     package, separator, path = str(name).rpartition('::')
     if separator and (not package or find_spec(package) is None):
         raise ValueError(f'{brief(str(name))}: expected the config of an installed package, such as mmseg::pspnet/...')
     file = Path(get_installed_path(package), '.mim', 'configs', path) if separator else name
-    return Config.fromfile(file, import_custom_modules=False)
+    try:
+        return Config.fromfile(file, import_custom_modules=False)
+    except ConfigParsingError as error:
+        raise ValueError(
+            f'{file} cannot be read: {error}. The wheels of the hosts lack the bases of new-style configs. If one '
+            'is missing, use a clone of the host'
+        ) from error
 
 
 def scope_of(cfg: Config, name: Config | str | Path) -> str:
-    """Return the host of a config: its ``default_scope``, or else the package in its name.
+    """Return the host of a config: its ``default_scope``, or else the package in its name or of its model's class.
 
     Raises:
-        ValueError: The config has neither.
+        ValueError: The config has none of them.
     """
-    scope = cfg.get('default_scope') or (str(name).rpartition('::')[0] if not isinstance(name, Config) else '')
+    named = '' if isinstance(name, Config) else str(name).rpartition('::')[0]
+    model = (cfg.get('model') or {}).get('type')
+    scope = cfg.get('default_scope') or named or getattr(model, '__module__', '').partition('.')[0]
     if not scope:
         raise ValueError(
             "The config does not name its host: set default_scope in it, or pass scope='mmseg', for example"
@@ -129,8 +146,7 @@ def _check_backbone(model):
         )
     if not isinstance(model.backbone.get('type'), str):
         raise ValueError(
-            f'model.backbone.type is {model.backbone.get("type")!r}: expected a string. Configs of the new style, with '
-            'classes as types, are not supported: use the equivalent config of the old style'
+            f'model.backbone.type is {model.backbone.get("type")!r}: expected the name of a class, such as "ResNet"'
         )
     for head in heads_of(model):
         if isinstance(part := head.get(TIED_PART), dict):

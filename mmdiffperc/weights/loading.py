@@ -8,6 +8,8 @@ from mmengine.logging import MMLogger
 from mmengine.model import BaseModule
 from torch import nn
 
+from mmdiffperc.registry import is_pretrained
+
 from .assignment import plan_filling
 from .lora import apply_lora
 from .network_inputs import check_same_inputs, check_same_scaling
@@ -43,7 +45,8 @@ def initialise(
         ValueError: The OpenMMLab checkpoint has no weights with the prefix.
     """
     init_cfg = dict(model.init_cfg or {})
-    if init_cfg.pop('type', None) == 'Pretrained' and 'prefix' not in init_cfg:
+    if is_pretrained(init_cfg) and 'prefix' not in init_cfg:
+        del init_cfg['type']
         source = load_weights(**init_cfg, extra=extra, while_filling=while_filling, **modules)
         model._is_init = True
         return source

@@ -86,8 +86,8 @@ def test_guided_run(recorded, images, model, kind, sampler):
 
     def run(predict, start, num_steps):
         before = [start, *steps]
-        schedule = model.process._schedule(num_steps)
-        for step, timestep in enumerate(schedule.timesteps.tolist()):
+        schedule, timesteps = model.process._schedule(num_steps)
+        for step, timestep in enumerate(timesteps):
             yield model.process._step(schedule, predict(before[step], timestep), timestep, before[step], start)
 
     model.process.run = run

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from mmengine.config import Config
 
 from mmdiffperc.files import whole_file
 from mmdiffperc_cli.options import (
@@ -32,6 +33,18 @@ def main(arguments=None):
     if arguments == ['fault']:
         raise KeyError('ours')
     print(arguments)
+
+
+def test_the_reason_why_the_imports_of_a_config_failed(tmp_path, capsys):
+    """mmengine replaces it by a list of `sys.path`."""
+    (tmp_path / 'mine.py').write_text("custom_imports = dict(imports=['nowhere'])")
+
+    @one_line_errors(ImportError)
+    def tool(arguments):
+        Config.fromfile(tmp_path / 'mine.py')
+
+    assert tool() == 1
+    assert capsys.readouterr().err.endswith(": No module named 'nowhere'\n")
 
 
 def test_success(capsys):

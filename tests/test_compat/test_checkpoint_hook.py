@@ -48,6 +48,18 @@ def checkpoints(work_dir):
     return sorted(name for name in files if name.endswith('.pth') or name.startswith('.part-'))
 
 
+def test_no_space_for_a_checkpoint(tmp_path, make_runner, monkeypatch):
+    """64 x 64 weights and 64 biases of four bytes are 16,640 bytes."""
+    monkeypatch.setattr(shutil, 'disk_usage', lambda path: shutil._ntuple_diskusage(2**40, 2**40 - 16639, 16639))
+    runner = make_runner(tmp_path, 1)
+    with pytest.raises(OSError, match=r'0\.0 MiB.*work_dir') as caught:
+        runner.train()
+    assert caught.value.filename == str(tmp_path) and runner.iter == 0 and checkpoints(tmp_path) == []
+    monkeypatch.setattr(shutil, 'disk_usage', lambda path: shutil._ntuple_diskusage(2**40, 2**40 - 16640, 16640))
+    make_runner(tmp_path, 1).train()
+    assert checkpoints(tmp_path) == ['epoch_1.pth']
+
+
 @pytest.mark.parametrize('runner_class', [Runner, SafeFlexibleRunner])
 @pytest.mark.parametrize(
     'checkpoint', [dict(), dict(max_keep_ckpts=1), dict(max_keep_ckpts=1, save_best='score', rule='greater')]

@@ -117,6 +117,25 @@ def test_packages_with_the_same_error_are_one_finding():
     assert found.what == 'mmsegmentation 1.2.2, mmdet 3.3.0'
 
 
+@pytest.mark.parametrize(
+    ('versions', 'command'),
+    [
+        (dict(mmcv='1.7.2'), "pip uninstall -y mmcv mmcv-lite && pip install 'mmcv-lite<2.2'"),
+        (dict(mmcv='2.2.0'), "pip uninstall -y mmcv mmcv-lite && pip install 'mmcv-lite<2.2'"),
+        (dict(mmcv_lite='2.2.0'), "pip uninstall -y mmcv mmcv-lite && pip install 'mmcv-lite<2.2'"),
+        (dict(mmcv_lite='2.1.0', mmdet='2.28.2'), "pip install 'mmdet>=3.3.0'"),
+        (dict(mmcv_lite='2.1.0', mmsegmentation='0.30.0'), "pip install 'mmsegmentation>=1.2.2'"),
+        (dict(mmcv_lite='2.1.0', mmpose='0.29.0'), 'pip install --no-deps mmpose==1.3.2'),
+    ],
+)
+def test_an_unsupported_version_explains_why_hosts_refuse_mmcv(versions, command):
+    """Hosts of different ages refuse each other's mmcv."""
+    error = Outcome('AssertionError: MMCV==2.1.0 is used but incompatible. Please install mmcv>=1.3.17, <=1.8.0.')
+    (found,) = diagnose(imports(mmseg=error, mmdet=error), installed(**versions))
+    name, version = [*versions.items()][-1]
+    assert (found.kind, found.what) == ('broken', f'{name.replace("_", "-")} {version}') and found.command == command
+
+
 def test_long_errors_are_cut():
     (found,) = diagnose(imports(peft=Outcome('ImportError: ' + 'word ' * 1000)), installed())
     assert len(found.why) < 400
@@ -188,6 +207,13 @@ def test_versions_cannot_be_compared_without_packaging():
         (dict(gpus=[]), {}, 'GPU', 'nvidia-smi'),
         (dict(gpus=[], platform=''), {}, 'GPU', 'pip install --force-reinstall torch torchvision'),
         ({}, dict(free_in_cache=4 * GIB), 'disk space', 'export HF_HOME=/path/to/a/larger/disk'),
+        ({}, dict(free_here=GIB - 1), 'disk space', 'cd /path/to/a/larger/disk'),
+        (
+            {},
+            dict(can_install=False),
+            'site folder',
+            'python -m venv --system-site-packages my-env && source my-env/bin/activate',
+        ),
         ({}, dict(hub_answer=OFFLINE), 'hub', 'unset HF_HUB_OFFLINE'),
         ({}, dict(hub_answer='not reachable'), 'hub', 'hf download stable-diffusion-v1-5/stable-diffusion-v1-5'),
     ],

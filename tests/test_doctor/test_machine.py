@@ -1,4 +1,6 @@
+import os
 import socket
+import sysconfig
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
@@ -93,6 +95,15 @@ def test_this_machine(tmp_path):
     free, total = found.memory
     assert 0 < free <= total and found.free_in_cache > 0 and 'HF_HUB_OFFLINE' in found.hub_answer
     assert found.cache == tmp_path / 'not' / 'yet' / 'hub' and not found.cache.exists()
+
+
+@pytest.mark.parametrize('is_writable', [True, False])
+def test_the_folder_of_the_packages(is_writable, monkeypatch):
+    """Root may write to any folder, unless the file system is read-only."""
+    asked = []
+    monkeypatch.setattr(os, 'access', lambda path, mode: asked.append((path, mode)) or is_writable)
+    assert find_machine({'HF_HUB_OFFLINE': '1'}).can_install is is_writable
+    assert (sysconfig.get_paths()['purelib'], os.W_OK) in asked
 
 
 def test_a_cache_that_cannot_exist(tmp_path):

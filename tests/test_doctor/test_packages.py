@@ -1,7 +1,7 @@
 from importlib.metadata import version
 
 import pytest
-from environments import installed
+from environments import installed, write_distribution
 
 from mmdiffperc.doctor.packages import find_installed, normalised
 
@@ -16,6 +16,13 @@ def test_this_environment():
     assert found.provided('mmseg') == f'mmsegmentation {version("mmsegmentation")}'
     assert found.provided('nothing') == ''
     assert any(requirement.startswith('torch') for requirement in found.requirements['mmdiffperc'])
+
+
+def test_of_two_installations_the_first_is_imported(tmp_path, monkeypatch):
+    """For instance one in the user's site folder, and one in the environment."""
+    write_distribution(tmp_path, 'mmdet', '2.28.2')
+    monkeypatch.syspath_prepend(tmp_path)
+    assert find_installed().versions['mmdet'] == '2.28.2'
 
 
 def test_unmet_requirements():

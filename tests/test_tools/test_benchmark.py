@@ -146,3 +146,20 @@ def test_bad_input_is_one_clear_line(tiny_vpd, tmp_path, capsys):
     ):
         assert benchmark.main(arguments) == 1
         assert message in capsys.readouterr().err
+
+
+def test_counts_instead_of_times(tiny_vpd, tmp_path, capsys):
+    out = tmp_path / 'counts.json'
+    assert benchmark.main([tiny_vpd, '--size', '64', '128', '--flops', '--out-file', str(out)]) == 0
+    results = json.loads(out.read_text())['results']
+    assert list(results)[0] == 'autoencoder' and list(results)[-1] == 'total'
+    assert {'U-Net up_blocks.3 (stride 8)', 'attention maps', 'prompts', 'neck', 'decode_head'} <= set(results)
+    # A convolution of 16 channels to 3 classes at stride 8.
+    head = Config.fromfile(tiny_vpd).model.decode_head
+    assert head.num_classes == 3 and results['decode_head']['multiply_adds'] > 8 * 16 * 16 * 3
+    shown = capsys.readouterr().out
+    for name, result in results.items():
+        assert name in shown and f'{result["parameters"] / 1e6:.3f}' in shown
+    assert results['total']['parameters'] == sum(
+        weight.numel() for weight in speed.build_model(Config.fromfile(tiny_vpd)).parameters()
+    )

@@ -35,7 +35,7 @@ SYNONYMS = {
     '--num-steps': {'--steps', '--num-inference-steps'},
     '--guidance-scale': {'--guidance', '--cfg-scale'},
     '--indices': {'--ids'},
-    '--index': {'--rank', '--part'},
+    '--index': {'--rank'},
     '--world-size': {'--num-parts', '--ngpu'},
     '--strides': {'--stride'},
     '--text': {'--prompts', '--caption', '--sentence', '--phrase'},

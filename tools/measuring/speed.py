@@ -22,6 +22,7 @@ from torch import nn
 from mmdiffperc.models import DiffusionUNet
 from mmdiffperc.models.prompts.base_prompts import SENTENCE
 from mmdiffperc.progress import progress
+from mmdiffperc.registry import class_name
 from mmdiffperc.weights.architectures import build_unet
 
 PROC = Path('/proc/self')
@@ -35,7 +36,7 @@ def build_model(cfg: Config) -> nn.Module:
         ValueError: The backbone is not a DiffusionUNet, or its prompts are sentences.
     """
     backbone = cfg.get('model', {}).get('backbone', {}).get('type')
-    if backbone not in ('DiffusionUNet', 'mmdiffperc.DiffusionUNet'):
+    if class_name(backbone or '') != 'DiffusionUNet':
         raise ValueError(f'expected a config whose model.backbone is a DiffusionUNet, got {backbone}')
     init_default_scope(cfg.get('default_scope', 'mmengine'))
     model = revert_sync_batchnorm(MODELS.build(cfg.model))
@@ -228,11 +229,22 @@ def table(results: dict[str, dict]) -> str:
     return '\n'.join(lines)
 
 
-def benchmark(args) -> dict:
-    """Run the measurements that the arguments select, and return the results together with the settings."""
+def read_config(args) -> Config:
+    """Read the config that the arguments name, with their options."""
     MMLogger.get_instance('benchmark', log_level='ERROR')  # otherwise the optimizer options fill the screen
     cfg = Config.fromfile(args.config)
     cfg.merge_from_dict(args.cfg_options or {})
+    return cfg
+
+
+def options_of(args) -> dict:
+    """Return the options of a measurement."""
+    return {name: value for name, value in vars(args).items() if name != 'out_file'}
+
+
+def benchmark(args) -> dict:
+    """Run the measurements that the arguments select, and return the results together with the settings."""
+    cfg = read_config(args)
     if args.train and (scope := cfg.get('default_scope')) != 'mmseg':
         raise ValueError(f'--train: expected a config of mmseg, got one of {scope}')
     model = build_model(cfg).to(args.device)
@@ -241,5 +253,4 @@ def benchmark(args) -> dict:
     if args.train:
         results |= measure_training(model, cfg, inputs, args)
     setting = dict(arch=model.backbone.arch, torch=torch.__version__, threads=torch.get_num_threads())
-    options = {name: value for name, value in vars(args).items() if name != 'out_file'}
-    return dict(options, **setting, results=results)
+    return dict(options_of(args), **setting, results=results)

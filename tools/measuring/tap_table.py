@@ -11,6 +11,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from mmdiffperc.models import DiffusionUNet
 from mmdiffperc.models.layers import Tap, list_taps
+from mmdiffperc.registry import class_name
 from mmdiffperc.weights.architectures import build_unet
 from mmdiffperc.weights.network_inputs import pooled_width
 from mmdiffperc_cli.options import CONFIG_SUFFIXES
@@ -41,7 +42,7 @@ def build_backbone(source: str) -> DiffusionUNet:
         cfg = Config.fromfile(source)
         init_default_scope(cfg.get('default_scope', 'mmengine'))
         config = cfg.get('model', {}).get('backbone', {})
-    if config.get('type') not in ('DiffusionUNet', 'mmdiffperc.DiffusionUNet'):
+    if class_name(config.get('type', '')) != 'DiffusionUNet':
         raise ValueError(f'expected a config whose model.backbone is a DiffusionUNet, got {config.get("type")}')
     with torch.device('meta'):
         return MODELS.build(config)

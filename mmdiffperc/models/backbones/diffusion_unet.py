@@ -334,12 +334,13 @@ class DiffusionUNet(BaseModule):
 
     def _conditions(self, images, condition, step: int) -> dict:
         """Return the conditions of a pass, as arguments of the U-Net."""
-        pooled = self.prompts.embed_pooled(len(images), condition, step)  # (B, P) with SDXL
+        batch_size = images.shape[0]  # len(images) would fix it in an exported graph
+        pooled = self.prompts.embed_pooled(batch_size, condition, step)  # (B, P) with SDXL
         size = self.autoencoder.encoded_size(images.shape[-2:])
-        conditions = self.inputs.conditions(len(images), pooled, size)
+        conditions = self.inputs.conditions(batch_size, pooled, size)
         if self.learned_timesteps:
-            conditions['timestep_cond'] = self.learned_timesteps[step].expand(len(images), -1)
-        return dict(conditions, encoder_hidden_states=self.prompts(len(images), condition, step))  # (B, K, C)
+            conditions['timestep_cond'] = self.learned_timesteps[step].expand(batch_size, -1)
+        return dict(conditions, encoder_hidden_states=self.prompts(batch_size, condition, step))  # (B, K, C)
 
     def _collect_features(self, record: dict) -> tuple[torch.Tensor, ...]:
         collected = {group: self._with_maps(group, record) for group in dict.fromkeys(self.taps)}

@@ -111,9 +111,9 @@ class UNetInputs(nn.Module):
             return latents * self.scaling_factor
         shape = (1, self.num_filled, *latents.shape[-2:])
         if entry == 'zeros':
-            return latents.new_zeros(shape).expand(len(latents), -1, -1, -1)
+            return latents.new_zeros(shape).expand(latents.shape[0], -1, -1, -1)
         noise = torch.randn(shape, generator=torch.Generator().manual_seed(_NOISE_SEED))
-        return noise.to(latents).expand(len(latents), -1, -1, -1)
+        return noise.to(latents).expand(latents.shape[0], -1, -1, -1)
 
     def conditions(
         self, batch_size: int, pooled: torch.Tensor | None, size: Sequence[int]
@@ -134,7 +134,7 @@ class UNetInputs(nn.Module):
     def _added(self, pooled, size):
         # In single precision, because half precision cannot represent every size.
         time_ids = torch.tensor(self.time_ids or (*size, 0, 0, *size), dtype=torch.float32, device=pooled.device)
-        return dict(text_embeds=pooled, time_ids=time_ids.expand(len(pooled), -1))
+        return dict(text_embeds=pooled, time_ids=time_ids.expand(pooled.shape[0], -1))
 
 
 def guidance_embedding(scale: float, width: int) -> torch.Tensor:

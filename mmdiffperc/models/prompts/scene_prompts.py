@@ -56,7 +56,7 @@ class ScenePrompts(ClassPrompts):
         Raises:
             ValueError: A scene class does not exist.
         """
-        if condition is not None:
+        if condition is not None and not torch.compiler.is_exporting():  # an exported graph has no values to check
             self._check(condition)
         return self.adapter(_choose(self.embeddings, condition, batch_size)).unsqueeze(1)
 

@@ -43,12 +43,18 @@ class DiffusionDepthEstimator(DepthEstimator):
         check_inference_mode(test_cfg, TEST_MODES)
         super().__init__(test_cfg=test_cfg, **kwargs)
 
-    def extract_feat(self, inputs: torch.Tensor, batch_img_metas: list[dict] | None = None) -> tuple:
-        """Compute features of images ``(B, 3, H, W)``, which the head prepares if it has ``fit_images``."""
+    def extract_feat(self, inputs: torch.Tensor | tuple, batch_img_metas: list[dict] | None = None) -> tuple:
+        """Compute features of images ``(B, 3, H, W)``, which the head prepares if it has ``fit_images``.
+
+        The images may be followed by their scenes ``(B,)``, as for the backbone; then those of the meta information
+        do not matter.
+        """
         if not hasattr(self.decode_head, 'fit_images'):
             return super().extract_feat(inputs, batch_img_metas)
-        fitted = self.decode_head.fit_images(inputs)
-        return (*super().extract_feat(fitted, batch_img_metas), tuple(inputs.shape[-2:]))
+        images, *scenes = inputs if isinstance(inputs, tuple) else (inputs,)
+        fitted = self.decode_head.fit_images(images)
+        inputs = (fitted, *scenes) if scenes else fitted
+        return (*super().extract_feat(inputs, batch_img_metas), tuple(images.shape[-2:]))
 
     def inference(self, inputs: torch.Tensor, batch_img_metas: list[dict]) -> torch.Tensor:
         """Predict depth ``(B, 1, H, W)`` in the test mode; mmseg's method uses 'whole' for 'slide'."""
