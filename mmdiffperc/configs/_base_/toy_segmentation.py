@@ -72,11 +72,11 @@ val_evaluator = dict(type=IoUMetric, iou_metrics=['mIoU'])
 test_evaluator = val_evaluator
 
 optim_wrapper.paramwise_cfg.custom_keys = {
-    'unet': dict(lr_mult=0.1),
+    'unet': dict(lr_mult=0.5),
     'norm': dict(decay_mult=0.0),
     # As in the official code, 'norm' concerns neither the norms of residual blocks nor the last one of the U-Net.
-    'resnets': dict(lr_mult=0.1),
-    'conv_norm_out': dict(lr_mult=0.1),
+    'resnets': dict(lr_mult=0.5),
+    'conv_norm_out': dict(lr_mult=0.5),
 }
 default_hooks.checkpoint.update(save_best='mIoU')
 default_hooks.visualization = dict(type=SegVisualizationHook)

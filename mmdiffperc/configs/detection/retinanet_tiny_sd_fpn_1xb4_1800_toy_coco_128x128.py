@@ -40,7 +40,7 @@ model = dict(
     # At strides 16 and 32, each class adds a cross-attention map.
     neck=dict(
         type=FPN,
-        in_channels=[64, 96 + num_classes, 96 + num_classes, 96],
+        in_channels=[64, 96 + num_classes, 128 + num_classes, 128],
         out_channels=channels,
         start_level=0,
         add_extra_convs='on_input',

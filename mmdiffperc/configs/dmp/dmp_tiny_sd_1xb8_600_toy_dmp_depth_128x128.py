@@ -25,6 +25,7 @@ model = dict(
 val_evaluator = [
     dict(type=DepthMapMetric, max_depth=model['target_scale']),
     dict(type=DepthMapMetric, normalise=True, prefix='normalised'),
+    dict(type=DepthMapMetric, align='least_squares', max_depth=model['target_scale'], prefix='aligned'),
 ]
 test_evaluator = val_evaluator
 

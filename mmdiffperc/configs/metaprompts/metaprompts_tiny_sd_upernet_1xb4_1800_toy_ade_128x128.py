@@ -40,7 +40,7 @@ model = dict(
         resize_skips=True,
         out_prompts=True,
     ),
-    neck=dict(type=MetaPromptsNeck, in_channels=[64, 96, 96, 96], num_prompts=num_prompts, embed_dims=96),
+    neck=dict(type=MetaPromptsNeck, in_channels=[64, 96, 128, 128], num_prompts=num_prompts, embed_dims=96),
     decode_head=dict(
         type=UPerHead,
         in_channels=[num_prompts] * 4,

@@ -23,7 +23,7 @@ model = dict(
     losses=[dict(type=ScaleShiftInvariantLoss)],
     init_cfg=dict(type=PretrainedInit, checkpoint='tiny-sd'),
 )
-val_evaluator = dict(type=DepthMapMetric, align='least_squares', max_depth=10.0)
+val_evaluator = dict(type=DepthMapMetric, align='least_squares', max_depth=10.0, prefix='aligned')
 test_evaluator = val_evaluator
 
 warmup = 20

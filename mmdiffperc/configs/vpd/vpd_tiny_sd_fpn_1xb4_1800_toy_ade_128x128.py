@@ -33,7 +33,7 @@ model = dict(
         cross_attention=dict(type=CrossAttentionMaps, strides=(16, 32)),
     ),
     # At strides 16 and 32, each class adds a cross-attention map.
-    neck=dict(type=FPN, in_channels=[64, 96 + num_classes, 96 + num_classes, 96], out_channels=channels, num_outs=4),
+    neck=dict(type=FPN, in_channels=[64, 96 + num_classes, 128 + num_classes, 128], out_channels=channels, num_outs=4),
     decode_head=dict(
         type=FPNHead,
         in_channels=[channels] * 4,
