@@ -10,7 +10,7 @@ from mmdiffperc.toy_scenes import caption, render, sample_scene
 from mmdiffperc.weights.architectures import arch_folder
 
 NUM_SCENES, SIZE = 48, 128
-MAX_BYTES = 15_000_000
+MAX_BYTES = 20_000_000
 
 
 @pytest.fixture(scope='module')

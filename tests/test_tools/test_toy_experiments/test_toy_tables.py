@@ -49,6 +49,14 @@ def test_pages_show_the_results(in_root, page):
 
 
 @with_blocks
+def test_pages_say_which_numbers_are_old(page):
+    """A table of the first release, or one of its numbers, is near the note; a page without such numbers has none."""
+    text = page.read_text()
+    tables_of_page = {name for name, content in blocks(KIND, text) if content.startswith('\n|')}
+    assert text.count('belong to the first tiny-sd') == len(tables_of_page & FIRST_RELEASE)
+
+
+@with_blocks
 def test_comments_do_not_show(page):
     """A line that begins with a comment ends a paragraph, so only a table may stand below one."""
     text = page.read_text()
