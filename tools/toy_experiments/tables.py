@@ -127,8 +127,8 @@ START = ('U-Net at the start',)
 MEANS = ('U-Net at the start (means of three seeds)',)
 PRE_TRAINED, RANDOM = 'pre-trained (tiny-sd)', 'random, everything else pre-trained'
 STARTS = {(PRE_TRAINED,): dict(run='pre-trained'), (RANDOM,): dict(run='random')}
-MEAN_ANGLE = {('normals', 'mean angle, degrees'): dict(task='dmp-normals', metric='mean', best=min)}
-DMP_MEASURES = MEAN_ANGLE | {
+DMP_MEASURES = {
+    ('normals', 'mean angle, degrees'): dict(task='dmp-normals', metric='mean', best=min),
     ('normals', 'within 11.25 degrees'): dict(task='dmp-normals', metric='11.25', best=max),
     ('depth', 'RMSE, m'): dict(task='dmp-depth', metric='rmse', best=min),
     ('depth', 'REL'): dict(task='dmp-depth', metric='abs_rel', best=min),
@@ -231,11 +231,6 @@ LAYOUTS = {
         {(f'`{block}`',): dict(block=block) for block in PROBED_BLOCKS},
         {f'timestep {timestep}': dict(timestep=timestep) for timestep in PROBED_TIMESTEPS},
         value=lambda block, timestep: Value('taps', 'probe', probed(block, timestep)),
-    ),
-    'one-step': Table(
-        ('target', 'measure', 'domain'),
-        target_rows(ONE_STEP_MEASURES, 'abcd'),
-        {title: dict(run=run, spread=True) for run, title in ONE_STEP_MODELS.items()},
     ),
 }
 
