@@ -136,8 +136,6 @@ DMP_MEASURES = {
     ('shading', 'MSE'): dict(task='dmp-shading', metric='mse', best=min),
     ('segmentation', 'mIoU'): dict(task='dmp-segmentation', metric='mIoU', best=max),
 }
-ONE_STEP_MEASURES = MEAN_ANGLE | {('aligned depth', 'REL'): dict(task='dmp-depth', metric='aligned/abs_rel', best=min)}
-ONE_STEP_MODELS = {'one-step': 'one step', 'one-step-random': 'one step, random U-Net'} | DMP_MODELS
 NO_MODEL = {('no model: the mean depth of the training images',): dict(task='depth', run='mean-depth')}
 
 LAYOUTS = {
