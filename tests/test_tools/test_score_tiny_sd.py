@@ -21,6 +21,7 @@ from tiny_sd.scene_classifier import (
     shown_in,
 )
 
+from mmdiffperc.files import read_json
 from mmdiffperc.toy_scenes import render, sample_scene
 
 RED, BLUE = COLOURS.index('red'), COLOURS.index('blue')
@@ -149,3 +150,14 @@ def test_the_card_shows_two_models_side_by_side(scored, tmp_path):
     assert len([line for line in lines if line.startswith('| reconstructions')]) == 2
     assert [line for line in lines if line.startswith('## ')] == ['## Captions', '## Size'] and lines[-1] == '1'
     assert f'guidance scale {results["options"]["guidance_scale"]:g} and' in card.read_text().replace('\n', ' ')
+
+
+def test_the_shipped_card_shows_the_stored_scores(tmp_path):
+    root = Path(__file__).parents[2]
+    names = {'this model': 'tiny-sd', 'first release': 'first-release'}
+    scores = {model: read_json(root / 'resources/measured/samples' / f'{name}.json') for model, name in names.items()}
+    shipped = (root / 'mmdiffperc/assets/tiny-sd/README.md').read_text()
+    card = tmp_path / 'README.md'
+    card.write_text(shipped)
+    add_scores(card, scores)
+    assert card.read_text() == shipped
