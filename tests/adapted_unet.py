@@ -24,7 +24,7 @@ def make_unet(arch=TINY_SD, **lora):
 @torch.no_grad()
 def output_of(unet):
     generator = torch.Generator().manual_seed(1)
-    latents, prompts = torch.randn(1, 4, 8, 16, generator=generator), torch.randn(1, 5, 96, generator=generator)
+    latents, prompts = torch.randn(1, 8, 8, 16, generator=generator), torch.randn(1, 5, 96, generator=generator)
     return unet(latents, 300, encoder_hidden_states=prompts).sample
 
 

@@ -46,7 +46,7 @@ def folder(tmp_path, monkeypatch):
 def test_backbone_alone(capsys):
     run_snippet('run: backbone alone')
     printed = capsys.readouterr().out.splitlines()
-    assert printed == ['64 8 (1, 64, 12, 20)', '96 16 (1, 96, 6, 10)', '96 32 (1, 96, 3, 5)', '96 64 (1, 96, 2, 3)']
+    assert printed == ['64 8 (1, 64, 12, 20)', '96 16 (1, 96, 6, 10)', '128 32 (1, 128, 3, 5)', '128 64 (1, 128, 2, 3)']
 
 
 def test_taps(capsys):
@@ -57,7 +57,7 @@ def test_taps(capsys):
 
 def test_timesteps_and_noise(capsys):
     run_snippet('run: timesteps and noise')
-    assert capsys.readouterr().out == '(96,) (288,)\n'
+    assert capsys.readouterr().out == '(128,) (384,)\n'
 
 
 def test_channels_in_the_table_are_those_of_the_backbone():
@@ -294,7 +294,7 @@ def test_a_frozen_backbone_keeps_nothing_for_the_backward_pass(folder):
 def test_features_of_an_image(monkeypatch):
     monkeypatch.chdir(ROOT)
     features = run_snippet('run: features of an image')['features']
-    assert [tuple(feature.shape[1:]) for feature in features] == [(64, 16, 16), (96, 8, 8), (96, 4, 4), (96, 2, 2)]
+    assert [tuple(feature.shape[1:]) for feature in features] == [(64, 16, 16), (96, 8, 8), (128, 4, 4), (128, 2, 2)]
 
 
 def test_learning_rates_in_the_answers_are_those_of_the_recipes():

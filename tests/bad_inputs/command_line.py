@@ -264,7 +264,7 @@ FILES = [
     ('make_toy_scenes', ['--out', 'text.txt', '--num-train', '1'], 'text.txt'),
     ('swap_backbone', ['config.py', '--out-file', 'out.py'], 'default_scope'),
     ('swap_backbone', ['nobody::a', '--out-file', 'out.py'], 'nobody'),
-    ('swap_backbone', ['config.py', '--out-file', 'out.py', '--scope', 'nobody'], 'backbone'),
+    ('swap_backbone', ['config.py', '--out-file', 'out.py', '--scope', 'nobody'], 'nobody'),
     ('check_data', ['config.py'], 'train_dataloader'),
     ('constant_depth', ['config.py'], 'config.py'),
     ('benchmark', ['config.py'], 'backbone'),

@@ -39,7 +39,7 @@ def test_estimate(guided, images):
 
 def test_trace_has_as_many_steps_as_asked_for(guided, images):
     steps = list(guided.trace(images, CAPTIONS, num_steps=3))
-    assert [tuple(latents.shape) for latents in steps] == [(2, 4, 5, 7)] * 3
+    assert [tuple(latents.shape) for latents in steps] == [(2, 8, 5, 7)] * 3
     with pytest.raises(ValueError, match='num_steps=0'):
         guided.estimate(images, CAPTIONS, num_steps=0)
 

@@ -17,7 +17,7 @@ def networks():
 def test_shapes(networks):
     images = torch.rand(2, 3, 37, 52) * 2 - 1
     latents, prompt_embeds = networks.encode(images), networks.embed(['a box', 'two red boxes'])
-    assert latents.shape == (2, 4, 5, 7) and prompt_embeds.shape[:2] == (2, 77)
+    assert latents.shape == (2, 8, 5, 7) and prompt_embeds.shape[:2] == (2, 77)
     predictions = [networks.denoise(latents, timestep, prompt_embeds) for timestep in (3, torch.tensor([3, 3]))]
     torch.testing.assert_close(*predictions)
     assert networks.decode(predictions[0], (37, 52)).shape == (2, 3, 37, 52)

@@ -209,14 +209,14 @@ def test_first_samples(told, photos):
 def test_given_latents(inferencer, photos, image, tmp_path):
     """Those of the image give what the image gives; those of another one give what that gives."""
     latents = inferencer.model.networks.encode(inferencer.pipeline(image[::-1]))[0].numpy()  # 67 x 51, 52 x 40 inside
-    assert latents.shape == (4, 7, 5)
+    assert latents.shape == (8, 7, 5)
     np.savez(tmp_path / 'bed.npz', x=latents)
     found = predict(inferencer, photos / 'bed.png', image_latents=tmp_path)
     np.testing.assert_allclose(found, predict(inferencer, image[::-1]), atol=1e-5)
     with pytest.raises(FileNotFoundError, match='door.npz'):
         inferencer(photos, image_latents=tmp_path, batch_size=2)
     np.savez(tmp_path / 'bed.npz', x=latents[:, 1:])
-    with pytest.raises(ValueError, match=r'bed.npz.*\(4, 7, 5\).*\(52, 40\).*\(4, 6, 5\)'):
+    with pytest.raises(ValueError, match=r'bed.npz.*\(8, 7, 5\).*\(52, 40\).*\(8, 6, 5\)'):
         inferencer(photos / 'bed.png', image_latents=tmp_path)
 
 
@@ -229,7 +229,7 @@ def test_batch_equals_one_by_one(told, image, photos):
     handle = told.model.unet.register_forward_pre_hook(lambda unet, inputs: seen.append(inputs[0].shape))
     batch = [each['target'] for each in told(images, batch_size=4, text=captions, num_steps=2)['predictions']]
     handle.remove()
-    assert seen == [(6, 4, 7, 5)] * 2 + [(2, 4, 5, 6)] * 2  # twice as many, for guidance
+    assert seen == [(6, 8, 7, 5)] * 2 + [(2, 8, 5, 6)] * 2  # twice as many, for guidance
     assert [target.shape for target in batch] == [(67, 51), (45, 51), (134, 102), (67, 51)]
     for target, one, text in zip(batch, images, captions, strict=True):
         np.testing.assert_allclose(target, predict(told, one, text=text, num_steps=2), atol=1e-3)

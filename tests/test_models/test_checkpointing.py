@@ -109,4 +109,4 @@ def test_reentrant_checkpointing_of_an_adapter_is_refused():
     model = DeterministicDiffusion('tiny-sd', use_prompts=False, lora=dict(r=2)).train()
     model.unet.enable_gradient_checkpointing(reentrant)
     with pytest.raises(RuntimeError, match='use_reentrant=False'):
-        model.unet(torch.randn(1, 4, 6, 5), 1, encoder_hidden_states=torch.randn(1, 7, 96))
+        model.unet(torch.randn(1, 8, 6, 5), 1, encoder_hidden_states=torch.randn(1, 7, 96))

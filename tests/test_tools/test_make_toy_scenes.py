@@ -26,10 +26,10 @@ def test_writes_what_is_named(tmp_path, capsys):
 
 
 def test_without_options_it_makes_what_the_configs_read(tmp_path, monkeypatch):
-    """The folders are those that the toy configs name, and each config names the folder that it reads."""
+    """The folders are those that the smaller toy configs name, and each config names the folder that it reads."""
     monkeypatch.chdir(tmp_path)
     assert main(['--num-train', '1', '--num-val', '1', '--size', '32']) == 0
-    configs = [path for path in ROOT.rglob('configs/**/*_toy-*.py') if '_base_' not in path.parts]
+    configs = [path for path in ROOT.rglob('configs/**/*_toy-*-128x*.py') if '_base_' not in path.parts]
     assert len(configs) > 30
     roots = set()
     for path in configs:

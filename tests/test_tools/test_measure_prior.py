@@ -7,35 +7,36 @@ import pytest
 from measure_prior import main
 
 TASK = ['--task', 'segmentation']
+SCENES = ['tools/make_toy_scenes.py'] * 2  # small and large
 
 
 def test_all_that_is_missing_is_measured(clone, programs, capsys):
     assert main([*TASK, '--seeds', '0', '1']) == 0
-    scenes, *commands = programs()
-    assert scenes[0] == 'tools/make_toy_scenes.py'
-    assert [arguments[0] for arguments in commands] == ['train', 'test', 'train', 'train', 'train', 'test', 'train']
+    commands = [arguments[0] for arguments in programs()]
+    first, second = ['train', 'test', 'train', 'train', 'train'], ['train', 'test', 'train', 'train']
+    assert commands == [*SCENES, *first, *second]
     files = sorted(path.name for path in Path('resources/measured/segmentation').iterdir())
     assert files == [
         f'{run}.json'
         for run in (
             'pre-trained-3600-seed0',
-            *(f'{run}-seed{seed}' for run in ('pre-trained', 'random') for seed in (0, 1)),
+            *(f'{run}-seed{seed}' for run in ('pre-trained', 'random', 'tiny-autoencoder') for seed in (0, 1)),
         )
     ]
-    assert 'segmentation/random-seed1: mIoU 8.0' in capsys.readouterr().out
-    assert main([*TASK, '--seeds', '0', '1']) == 0 and len(programs()) == 8  # everything is up to date
+    assert 'segmentation/random-seed1: mIoU 10.0' in capsys.readouterr().out
+    assert main([*TASK, '--seeds', '0', '1']) == 0 and len(programs()) == 11  # everything is up to date
     Path('resources/measured/segmentation/random-seed1.json').write_text('{"metrics": {}}')
     assert main(TASK) == 0
-    assert [arguments[0] for arguments in programs()[8:]] == ['tools/make_toy_scenes.py', 'train', 'test', 'train']
+    assert [arguments[0] for arguments in programs()[11:]] == [*SCENES, 'train', 'test', *['train'] * 3]
 
 
 def test_side_by_side(clone, programs):
     """Each training has its own clone, and the processor cores are shared."""
     assert main([*TASK, '--workers', '3']) == 0
     trainings = [arguments[4] for arguments in programs() if arguments[0] == 'train']
-    assert len(set(trainings)) == len(trainings) == 7
+    assert len(set(trainings)) == len(trainings) == 10
     records = [json.loads(path.read_text()) for path in Path('resources/measured').rglob('*.json')]
-    assert len(records) == 7 and {record['threads'] for record in records} == {max(1, records[0]['cores'] // 3)}
+    assert len(records) == 10 and {record['threads'] for record in records} == {max(1, records[0]['cores'] // 3)}
 
 
 def test_failures_are_named_at_the_end(clone, programs, capsys):
@@ -48,27 +49,30 @@ def test_failures_are_named_at_the_end(clone, programs, capsys):
 
 def test_a_trial_leaves_the_results_alone(clone, programs):
     assert main([*TASK, '--seeds', '1', '--cfg-options', 'model.a=[2,3]', 'b=1']) == 0
-    assert programs()[1][-3:] == ['randomness.seed=1', 'model.a=[2, 3]', 'b=1']
+    assert programs()[2][-3:] == ['randomness.seed=1', 'model.a=[2, 3]', 'b=1']
     assert not Path('resources').exists() and not Path('work_dirs/prior').exists()
-    assert len([*Path('work_dirs/trial/segmentation').glob('*.json')]) == 2
+    assert len([*Path('work_dirs/trial/segmentation').glob('*.json')]) == 3
 
 
 def test_list_of_results(clone, programs, capsys):
     assert main([*TASK, '--list']) == 0
-    assert '0 done, 0 stale, 7 missing' in capsys.readouterr().out and programs() == []
+    assert '0 done, 0 stale, 10 missing' in capsys.readouterr().out and programs() == []
     main([*TASK, '--seeds', '1'])
-    for name, changes in (('pre-trained', dict(seconds=3000)), ('random', dict(seconds=600, toy_scenes=0))):
+    changes_of = {
+        'pre-trained': dict(seconds=3000), 'tiny-autoencoder': dict(seconds=600), 'random': dict(seconds=600, toy_scenes=0),
+    }  # fmt: skip
+    for name, changes in changes_of.items():
         path = Path(f'resources/measured/segmentation/{name}-seed1.json')
         path.write_text(json.dumps(json.loads(path.read_text()) | changes))
     capsys.readouterr()
     assert main([*TASK, '--list', '--workers', '2']) == 0
     lines = capsys.readouterr().out.splitlines()
     assert 'missing segmentation/pre-trained-seed0' in lines
-    states = {line.split()[1].partition('/')[2]: line.split()[0] for line in lines[:7]}
+    states = {line.split()[1].partition('/')[2]: line.split()[0] for line in lines[:10]}
     assert (states['pre-trained-seed1'], states['random-seed1']) == ('done', 'stale')
-    # Two runs of 3000 s, three of 600 s, and one of unknown duration, which counts as the mean of the task.
-    assert lines[-1].startswith('1 done, 1 stale, 5 missing.') and lines[-1].endswith(
-        f'{(6000 + 1800 + 1800) / 2 / 3600:.1f} hours'
+    # Two runs of 3000 s, five of 600 s, and one of unknown duration, which counts as the mean of the task.
+    assert lines[-1].startswith('2 done, 1 stale, 7 missing.') and lines[-1].endswith(
+        f'{(6000 + 3000 + 1400) / 2 / 3600:.1f} hours'
     )
 
 
@@ -80,7 +84,7 @@ def test_pages_are_written(clone, programs, capsys):
     main(TASK)
     capsys.readouterr()
     assert main(['--write']) == 0
-    assert '-->7.7<!-- /measured -->, ' in Path('README.md').read_text()
+    assert '-->9.7<!-- /measured -->, ' in Path('README.md').read_text()
     assert capsys.readouterr().out == 'pose-longer-ap is unchanged: 1 of 1 results are missing\n'
 
 

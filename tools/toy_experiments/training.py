@@ -109,7 +109,7 @@ async def run_tests(job: Job, threads: int) -> dict[str, dict]:
     metrics = {}
     settings = dict(log=job.folder / OUTPUT, threads=threads)
     for test in job.tests:
-        if not existing_metrics(job, test):
+        if job.run.tool or not existing_metrics(job, test):  # a tool adds what its file lacks
             await call(*command(job, test), **settings)
         # A training that was stopped during its validation does not repeat it, because no iteration is left.
         if test == VALIDATION and not existing_metrics(job, test):

@@ -40,7 +40,9 @@ def marigold(kind):
     """A Marigold pipeline of tiny-sd's autoencoder and a random U-Net."""
     torch.manual_seed(0)
     targets = 3 if kind == 'intrinsics' else 1
-    config = dict(build_unet('tiny-sd').config, in_channels=4 + 4 * targets, out_channels=4 * targets)
+    unet = build_unet('tiny-sd')
+    latents = unet.config.in_channels
+    config = dict(unet.config, in_channels=latents * (1 + targets), out_channels=latents * targets)
     text_encoder = build_text_encoder('tiny-sd')
     load_weights('tiny-sd', text_encoder=text_encoder)
     parts = dict(

@@ -99,7 +99,7 @@ def test_noise_is_saved_and_read(tmp_path, arguments, capsys):
     make_images.main([*arguments, '--save-noise', noise])
     files = sorted((tmp_path / 'noise').iterdir())
     assert [file.name for file in files] == ['000000.npz', '000001.npz', '000002.npz']
-    assert np.load(files[0])['x'].shape == (4, 4, 6)
+    assert np.load(files[0])['x'].shape == (8, 4, 6)
     images = read(tmp_path)
     assert make_images.main([*arguments, *other, '--read-noise', noise]) == 0
     for image, file in zip(images, sorted((tmp_path / 'other').glob('*.png')), strict=True):
@@ -109,7 +109,7 @@ def test_noise_is_saved_and_read(tmp_path, arguments, capsys):
 
     arguments[arguments.index('--out') + 1] = str(tmp_path / 'wrong')
     assert make_images.main([*arguments, '--size', '32', '32', '--read-noise', noise]) == 1
-    assert '(4, 4, 4)' in capsys.readouterr().err
+    assert '(8, 4, 4)' in capsys.readouterr().err
     files[0].unlink()
     arguments[arguments.index('--out') + 1] = str(tmp_path / 'few')
     assert make_images.main([*arguments, '--read-noise', noise]) == 1
@@ -160,7 +160,7 @@ def test_saved_latents_decode_to_the_images(tmp_path, arguments):
     files = sorted((tmp_path / 'latents').iterdir())
     assert [file.name for file in files] == ['000000.npz', '000001.npz', '000002.npz']
     latents = torch.tensor(np.stack([np.load(file)['x'] for file in files]))
-    assert latents.shape == (3, 4, 4, 6)
+    assert latents.shape == (3, 8, 4, 6)
     vae = StableDiffusionPipeline.from_pretrained(arch_folder('tiny-sd'), safety_checker=None).vae
     with torch.no_grad():
         decoded = vae.decode(latents / vae.config.scaling_factor).sample
