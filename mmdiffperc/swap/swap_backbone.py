@@ -12,7 +12,7 @@ from mmengine.config.utils import ConfigParsingError
 from mmengine.logging import print_log
 from mmengine.utils import get_installed_path, import_modules_from_strings
 
-from mmdiffperc.compat.host_imports import host_imports
+from mmdiffperc.compat.host_imports import BY_MODULE, host_imports
 from mmdiffperc.files import brief
 from mmdiffperc.models import DiffusionUNet
 from mmdiffperc.models.layers import feature_table
@@ -83,6 +83,8 @@ def swap_backbone(
     """
     cfg = config if isinstance(config, Config) else read_config(config)
     scope = scope or scope_of(cfg, config)
+    if scope not in BY_MODULE and find_spec(scope) is None:
+        raise ValueError(f'scope={scope!r}: expected an installed host, such as mmseg')
     with host_imports():
         import_module(f'{scope}.models')
     cfg = to_classic(cfg, scope)

@@ -77,7 +77,8 @@ def test_model(name):
         assert (
             model.process.target_input == 'zeros' and model.process.scheduler.config.prediction_type == 'v_prediction'
         )
-        assert model.unet.config.in_channels == 2 * model.unet.config.out_channels and model.halve_bias and model.text_encoder.max_length == 77
+        assert model.unet.config.in_channels == 2 * model.unet.config.out_channels
+        assert model.halve_bias and model.text_encoder.max_length == 77
     assert all(weight.requires_grad for weight in model.unet.parameters())
 
 

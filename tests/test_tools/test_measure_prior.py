@@ -27,7 +27,7 @@ def test_all_that_is_missing_is_measured(clone, programs, capsys):
     assert main([*TASK, '--seeds', '0', '1']) == 0 and len(programs()) == 11  # everything is up to date
     Path('resources/measured/segmentation/random-seed1.json').write_text('{"metrics": {}}')
     assert main(TASK) == 0
-    assert [arguments[0] for arguments in programs()[11:]] == [*SCENES, 'train', 'test', *['train'] * 3]
+    assert [arguments[0] for arguments in programs()[11:]] == [*SCENES, 'train', 'test', 'train', 'train']
 
 
 def test_side_by_side(clone, programs):
@@ -59,8 +59,10 @@ def test_list_of_results(clone, programs, capsys):
     assert '0 done, 0 stale, 10 missing' in capsys.readouterr().out and programs() == []
     main([*TASK, '--seeds', '1'])
     changes_of = {
-        'pre-trained': dict(seconds=3000), 'tiny-autoencoder': dict(seconds=600), 'random': dict(seconds=600, toy_scenes=0),
-    }  # fmt: skip
+        'pre-trained': dict(seconds=3000),
+        'tiny-autoencoder': dict(seconds=600),
+        'random': dict(seconds=600, toy_scenes=0),
+    }
     for name, changes in changes_of.items():
         path = Path(f'resources/measured/segmentation/{name}-seed1.json')
         path.write_text(json.dumps(json.loads(path.read_text()) | changes))
