@@ -72,7 +72,7 @@ def test_trains(name, toy_root, tmp_path):
     runner = Runner.from_cfg(cfg)
     runner.train()
     assert runner.iter == 2
-    # The copy in the work folder is a classic config, which imports the package by itself.
+    # The copy in the work folder is a classic config, whose custom_imports import the package.
     copy = Config.fromfile(next(tmp_path.glob('*.py')))
     assert copy.custom_imports == cfg.custom_imports
 
