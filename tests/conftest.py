@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 import tiny_seg
 import torch
+from host_scripts import forget_visualizers
 from mmengine.config import config
 from mmengine.registry import DefaultScope
 from tiny_arch import ARCHS, write_arch
@@ -69,6 +70,12 @@ def no_default_scope():
     """Runners and ``init_default_scope`` set a scope for the whole process; the next test starts without one."""
     yield
     DefaultScope._instance_dict.clear()
+
+
+@pytest.fixture(scope='module', autouse=True)
+def own_visualizer():
+    """The runners of a module share one at most, not that of a module before, which writes into another folder."""
+    forget_visualizers()
 
 
 @pytest.fixture(scope='session')

@@ -2,7 +2,6 @@
 
 import nbformat
 import pytest
-from host_scripts import forget_visualizers
 from pages import ROOT
 
 from mmdiffperc.toy_scenes import TOY_CLASSES
@@ -26,7 +25,6 @@ def run_cells(notebook, parameters):
 @pytest.fixture(scope='module')
 def scope(tmp_path_factory):
     """The variables after a short run in an empty folder."""
-    forget_visualizers()
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(tmp_path_factory.mktemp('notebook'))
         patch.setenv('MPLBACKEND', 'agg')
