@@ -20,6 +20,7 @@ from mmengine.registry import MODELS, init_default_scope
 from torch import nn
 
 from mmdiffperc.models import DiffusionUNet
+from mmdiffperc.models.compilation import compile_blocks
 from mmdiffperc.models.prompts.base_prompts import SENTENCE
 from mmdiffperc.progress import progress
 from mmdiffperc.registry import class_name
@@ -66,14 +67,21 @@ def without_maps(backbone: DiffusionUNet, config: dict) -> DiffusionUNet:
     return plain.eval()
 
 
-def inference_subjects(model: nn.Module, config: dict, inputs: torch.Tensor) -> dict[str, Callable]:
-    """Return the functions to measure, by name. They take no arguments and run one forward pass."""
+def inference_subjects(
+    model: nn.Module, config: dict, inputs: torch.Tensor, compiled: bool = False
+) -> dict[str, Callable]:
+    """Return the functions to measure, by name. They take no arguments and run one forward pass.
+
+    With ``compiled``, the blocks of networks besides the model are compiled, too.
+    """
     backbone = model.backbone
     prompt_embeds = backbone.prompts(len(inputs))
     vae, unet = backbone.autoencoder.vae, stock_unet(backbone)
     size = backbone.autoencoder.encoded_size(inputs.shape[-2:])
     images, pooled = F.interpolate(inputs, size), backbone.prompts.embed_pooled(len(inputs))
     conditions = backbone.inputs.conditions(len(inputs), pooled, size)
+    if compiled:
+        compile_blocks(unet)
 
     def floor():
         encoded = vae.encode(images)
@@ -83,6 +91,8 @@ def inference_subjects(model: nn.Module, config: dict, inputs: torch.Tensor) -> 
     subjects = {'floor': floor, 'backbone': lambda: backbone(inputs), 'model': lambda: model(inputs, mode='tensor')}
     if backbone.cross_attention is not None:
         plain = without_maps(backbone, config)
+        if compiled:
+            compile_blocks(plain)
         subjects['backbone without maps'] = lambda: plain(inputs)
     return subjects
 
@@ -112,9 +122,7 @@ def measure_inference(model, cfg, inputs, args) -> dict[str, dict]:
     """Measure the floor, the backbone and the model in evaluation mode."""
     model.eval()
     with torch.no_grad(), autocast(args):
-        subjects = inference_subjects(model, cfg.model.backbone, inputs)
-        if args.compile:
-            subjects = {name: torch.compile(run) for name, run in subjects.items()}
+        subjects = inference_subjects(model, cfg.model.backbone, inputs, args.compile)
         return with_ratios(measure(subjects, args.repeats, inputs.device))
 
 
@@ -122,8 +130,6 @@ def measure_training(model, cfg, inputs, args) -> dict[str, dict]:
     """Measure a training step: losses, backward pass and optimizer."""
     model.train()
     losses, optim_wrapper = training_losses(model, inputs), optim_wrapper_of(model, cfg)
-    if args.compile:
-        losses = torch.compile(losses)
 
     def step():
         with autocast(args):
@@ -248,6 +254,8 @@ def benchmark(args) -> dict:
     if args.train and (scope := cfg.get('default_scope')) != 'mmseg':
         raise ValueError(f'--train: expected a config of mmseg, got one of {scope}')
     model = build_model(cfg).to(args.device)
+    if args.compile:
+        compile_blocks(model)
     inputs = torch.rand(args.batch_size, 3, *args.size, device=args.device) * 2 - 1
     results = measure_inference(model, cfg, inputs, args)
     if args.train:

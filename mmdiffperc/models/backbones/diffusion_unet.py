@@ -7,6 +7,7 @@ from mmengine.model import BaseModule
 from torch import nn
 
 from mmdiffperc.models.checkpointing import enable_checkpointing, refuse_reentrant_checkpointing
+from mmdiffperc.models.compilation import compile_blocks
 from mmdiffperc.models.config_checks import (
     Arch,
     ExtraLatents,
@@ -296,6 +297,10 @@ class DiffusionUNet(BaseModule):
             self.unet.eval()
             train_dropout(self.unet, mode)
         return self
+
+    def compile_blocks(self, **options) -> int:
+        """Compile the blocks of the U-Net and of the autoencoder, see :func:`.compile_blocks`."""
+        return compile_blocks(self, **options)
 
     @property
     def class_embed_select(self) -> bool:
