@@ -18,7 +18,8 @@ Mode = Literal['default', 'reduce-overhead', 'max-autotune', 'max-autotune-no-cu
 class CompileBlocksHook(Hook):
     """Compile the blocks of the U-Net and of the autoencoder before training or testing, see :func:`.compile_blocks`.
 
-    mmengine's ``compile=True`` compiles the whole model instead, which takes minutes. Do not set both. The names of weights in checkpoints do not change.
+    mmengine's ``compile=True`` compiles the whole model instead, which takes minutes. Do not set both. The names of
+    weights in checkpoints do not change.
 
     Args:
         backend (str): Backend of ``torch.compile``. Defaults to ``'inductor'``, which needs a C++ compiler.

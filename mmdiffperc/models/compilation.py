@@ -22,7 +22,7 @@ def compile_blocks(model: nn.Module, **options) -> int:
 
     Args:
         model (nn.Module): Any model with a U-Net or an autoencoder of diffusers.
-        **options: Arguments of ``torch.compile``. For images of several sizes, set ``dynamic=True``, which compiles each
+        **options: Arguments of ``torch.compile``. For images of several sizes, set ``dynamic=True``: it compiles each
             block once for all of them.
 
     Returns:
