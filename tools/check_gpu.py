@@ -85,7 +85,8 @@ def main(arguments=None):
     from measuring import gpu_parts
 
     if args.one_part:
-        return gpu_parts.run(args.parts[0], args.one_part, args.device, args.tiny)
+        gpu_parts.run(args.parts[0], args.one_part, args.device, args.tiny)
+        return
 
     from mmdiffperc.files import write_whole
 
@@ -101,7 +102,8 @@ def main(arguments=None):
         write_whole(args.out / 'gpu.json', json.dumps(report, indent=2) + '\n')
         write_whole(args.out / 'gpu.md', gpu_parts.table(report))
         print(f'{name}: {report["parts"][name]["error"] or "done"}', flush=True)
-    return int(any(part['error'] for part in report['parts'].values()))
+    if incomplete := [name for name, part in report['parts'].items() if part['error']]:
+        raise RuntimeError(f'not complete: {", ".join(incomplete)}; see {args.out / "gpu.md"}')
 
 
 if __name__ == '__main__':

@@ -3,7 +3,9 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from mmengine.config import Config
 from mmengine.registry import HOOKS
+from pages import write_config
 from torch import nn
 
 from mmdiffperc.engine import CompileBlocksHook
@@ -32,3 +34,9 @@ def test_blocks_are_compiled_before_a_run(archs, caplog):
 def test_a_model_without_blocks():
     with pytest.raises(ValueError, match='Linear'):
         CompileBlocksHook().before_run(runner_of(nn.Linear(2, 3)))
+
+
+def test_the_config_on_the_page(tmp_path):
+    hooks = Config.fromfile(write_config('config: compiled blocks', tmp_path)).custom_hooks
+    assert [hook.type for hook in hooks] == ['RandomStateHook', 'CheckFiniteHook', 'CompileBlocksHook']
+    assert HOOKS.build(hooks[-1]).options == dict(backend='inductor', mode=None, dynamic=True)

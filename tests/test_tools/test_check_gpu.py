@@ -55,7 +55,8 @@ def test_sharding_in_one_process_changes_nothing(tmp_path):
 
 def test_windows_in_batches(tmp_path):
     results = results_of('windows', tmp_path)
-    assert len(results) == 4 and len({entry['flops'] for entry in results.values()}) == 1
+    *_, last = flops = [entry['flops'] for entry in results.values()]
+    assert len(flops) == 4 and flops == [pytest.approx(last, rel=0.01)] * 4
 
 
 def test_report_is_written_whatever_fails(tmp_path, monkeypatch, capsys):

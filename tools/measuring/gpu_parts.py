@@ -2,7 +2,6 @@
 
 import gc
 import json
-import os
 import time
 from collections.abc import Callable
 from contextlib import nullcontext
@@ -91,7 +90,7 @@ class Setting(NamedTuple):
         return 64 if self.tiny else 512
 
 
-def run(part: str, file: Path, device: str, tiny: bool) -> int:
+def run(part: str, file: Path, device: str, tiny: bool):
     """Run a part, and append each result to a file as soon as it is known."""
     MMLogger.get_instance('check_gpu', log_level='ERROR')
 
@@ -104,10 +103,7 @@ def run(part: str, file: Path, device: str, tiny: bool) -> int:
     if part in SYSTEMS:
         measure_system(SYSTEMS[part], setting)
     else:
-        dict(variants=measure_variants, fsdp=measure_fsdp, memory=measure_memory, windows=measure_windows)[part](
-            setting
-        )
-    return 0
+        OTHERS[part](setting)
 
 
 def describe(device: str) -> dict:
@@ -167,7 +163,7 @@ def measure_system(system: System, setting: Setting):
     model = build(system, setting)
     optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=1e-6)
     for number in dict.fromkeys((1, 2 if setting.tiny else system.batch_size)):
-        images = images_of(max(number, 1), setting)
+        images = images_of(number, setting)
         exact = {}
         for dtype in (torch.float32, torch.bfloat16):
             precision = str(dtype).removeprefix('torch.')
@@ -261,8 +257,8 @@ def measure_fsdp(setting: Setting):
 
     images = images_of(2, setting)
     plain = training_loss(build_seeded(setting), images)
-    os.environ.update(MASTER_ADDR='127.0.0.1', MASTER_PORT='0', RANK='0', WORLD_SIZE='1', LOCAL_RANK='0')
-    torch.distributed.init_process_group('nccl' if setting.device.type == 'cuda' else 'gloo')
+    backend = 'nccl' if setting.device.type == 'cuda' else 'gloo'
+    torch.distributed.init_process_group(backend, store=torch.distributed.HashStore(), rank=0, world_size=1)
     model = build_seeded(setting)
     mesh = init_device_mesh(setting.device.type, (1,))
     for module in reversed(list(model.modules())):
@@ -323,6 +319,9 @@ def measure_windows(setting: Setting):
 
         with autocast(setting, torch.bfloat16):
             note_run(f'8 windows, {batch_size} at a time', predict, len(windows), setting)
+
+
+OTHERS = dict(variants=measure_variants, fsdp=measure_fsdp, memory=measure_memory, windows=measure_windows)
 
 
 def table(report: dict) -> str:
