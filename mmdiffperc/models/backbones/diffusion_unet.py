@@ -38,6 +38,7 @@ from mmdiffperc.registry import MODELS
 from mmdiffperc.validation import NonNegativeInt, PositiveFloat, Strides, validated
 from mmdiffperc.weights.architectures import TOKENIZERS, build_unet, text_parts
 from mmdiffperc.weights.completeness import Completeness
+from mmdiffperc.weights.eight_bits import restore_eight_bits
 from mmdiffperc.weights.loading import initialise
 from mmdiffperc.weights.lora import add_lora, train_dropout
 from mmdiffperc.weights.network_inputs import pooled_width
@@ -216,6 +217,7 @@ class DiffusionUNet(BaseModule):
         for tap in different:  # now, because an adapter replaces layers
             tap.attach(self.unet, self.recorder)
         self.register_load_state_dict_pre_hook(complete_autoencoder)
+        self.register_load_state_dict_pre_hook(restore_eight_bits)
         COMPLETENESS.attach(self)
 
     def _select_taps(self, out_indices, taps) -> tuple[tuple[Tap, ...], ...]:
