@@ -30,6 +30,7 @@ from mmdiffperc.models.layers.feature_taps import Tap, feature_table, find_taps
 from mmdiffperc.models.layers.given_time_embedding import GivenTimeEmbedding
 from mmdiffperc.models.layers.latent_autoencoder import LatentAutoencoder
 from mmdiffperc.models.layers.latent_noise import LatentNoise, NoiseKind
+from mmdiffperc.models.layers.on_device import timestep_on
 from mmdiffperc.models.layers.recorder import Recorder
 from mmdiffperc.models.layers.unet_inputs import UNetInputs
 from mmdiffperc.models.layers.untapped import remove_untapped
@@ -328,7 +329,7 @@ class DiffusionUNet(BaseModule):
             latents = self.inputs(self.noise(clean, timestep, index))  # (B, 4 or more, h, w)
             for step in steps:
                 with self.recorder.recording() as record:
-                    output = self.unet(latents, timestep, **conditions[step])
+                    output = self.unet(latents, timestep_on(latents.device, timestep), **conditions[step])
                 latents = output.sample  # (B, 4, h, w), the input of the next pass
             collected.append(self._collect_features(record))
         features = self._fuse(collected, images.shape[-2:])

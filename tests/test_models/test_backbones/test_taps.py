@@ -237,7 +237,7 @@ def test_compiled(arch, images, options):
     backbone = build(**dict(dict(arch=arch), **options)).eval()
     with torch.no_grad():
         expected = backbone(images)
-        for feature, same in zip(torch.compile(backbone, backend='aot_eager')(images), expected, strict=True):
+        for feature, same in zip(torch.compile(backbone, backend='aot_eager', fullgraph=True)(images), expected, strict=True):
             torch.testing.assert_close(feature, same, rtol=1e-4, atol=1e-5)
 
 
