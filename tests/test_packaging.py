@@ -145,7 +145,7 @@ def test_the_wheel_holds_what_the_package_reads(wheel):
         assert files and {f'mmdiffperc/.mim/{file}' for file in files} <= names
     assert {'mmdiffperc/.mim/model-index.yml', 'mmdiffperc/compat/checkpoint.py'} <= names
     assert not [name for name in names if name.endswith('.pyc') or name.startswith('tests/')]
-    assert set(extras) == {'all', 'app', 'det', 'dmp', 'docs', 'export', 'pose', 'seg', 'test'}
+    assert set(extras) == {'all', 'app', 'det', 'dmp', 'docs', 'export', 'memory', 'pose', 'seg', 'test'}
 
 
 FROM_THE_WHEEL = """

@@ -16,6 +16,7 @@ from mmengine.registry import (
     METRICS,
     MODELS,
     OPTIM_WRAPPER_CONSTRUCTORS,
+    OPTIM_WRAPPERS,
     PARAM_SCHEDULERS,
     TRANSFORMS,
 )
@@ -36,6 +37,7 @@ REGISTRIES = (
     METRICS,
     MODELS,
     OPTIM_WRAPPER_CONSTRUCTORS,
+    OPTIM_WRAPPERS,
     PARAM_SCHEDULERS,
     TRANSFORMS,
 )
@@ -58,6 +60,7 @@ GIVEN = {
     'KITTIDepthDataset': dict(ann_file='split.txt'),
     'ListedTargetDataset': dict(ann_file='split.txt'),
     'LoadPublishedTarget': dict(format='nyu_depth'),
+    'LowMemoryOptimWrapper': dict(optimizer=torch.optim.SGD([torch.zeros(2)], lr=0.1)),
     'MaskedCrossEntropyLoss': dict(class_weight=[1.0, 2.0]),
     'MetaPrompts': dict(num_prompts=3, embed_dims=8),
     'MetaPromptsDepthHead': dict(in_channels=3),
