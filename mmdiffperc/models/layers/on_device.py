@@ -51,10 +51,21 @@ class DeviceCopies:
         return copy
 
 
-@torch.compiler.assume_constant_result  # a graph cannot make a generator
 def seeded_noise(shape: Sequence[int], seed: int) -> torch.Tensor:
     """Return Gaussian noise of a shape, drawn on the CPU: the same numbers on all devices."""
+    if torch.compiler.is_dynamo_compiling():
+        return _noise_in_graph(shape, seed)
     return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
+
+
+@torch.library.custom_op('mmdiffperc::seeded_noise', mutates_args=())  # a compiled graph cannot make a generator
+def _noise_in_graph(shape: Sequence[int], seed: int) -> torch.Tensor:
+    return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
+
+
+@_noise_in_graph.register_fake
+def _(shape, seed):
+    return torch.empty(shape)
 
 
 def timestep_on(device: torch.device, timestep: int) -> torch.Tensor:
