@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import torch
 import torch.nn.functional as F
 from diffusers import AutoencoderTiny
+from diffusers.models.autoencoders.vae import DiagonalGaussianDistribution
 from mmengine.logging import MMLogger
 from torch import nn
 
@@ -43,6 +44,7 @@ class LatentAutoencoder(nn.Module):
         scaling_factor (float): Scaled latents are the unscaled ones times this factor.
         vae_stride (int): Pixels of the enlarged image per latent.
         stride (int): Pixels of the image per latent.
+        store (LatentStore | None): Where encoded images are kept, see :class:`.StoreLatentsHook`. Default: nowhere.
 
     Raises:
         ValueError: The stride divided by ``input_scale`` is not a whole number.
@@ -65,6 +67,7 @@ class LatentAutoencoder(nn.Module):
         self.stride = _divide(self.vae_stride, input_scale)
         self.check_images = ImageCheck()
         self._has_warned = False
+        self.store = None
         self.requires_grad_(False)
         self.eval()
 
@@ -111,11 +114,16 @@ class LatentAutoencoder(nn.Module):
             images = F.interpolate(images, size, mode='bilinear', align_corners=False)
         height, width = images.shape[-2:]
         images = F.pad(images, (0, -width % self.vae_stride, 0, -height % self.vae_stride))
-        encoded = self.vae.encode(images)
+        encoded = self.store.encode(images, self._encode) if self.store else self._encode(images)
         if self.is_tiny:
-            return encoded.latents * (self.factor / self.scaling_factor)
-        posterior = encoded.latent_dist
+            return encoded * (self.factor / self.scaling_factor)
+        posterior = DiagonalGaussianDistribution(encoded)
         return (posterior.sample(generator) if sample else posterior.mode()) * self.factor
+
+    def _encode(self, images) -> torch.Tensor:
+        """Return the latents of a tiny autoencoder, or the parameters of the latent distribution."""
+        encoded = self.vae.encode(images)
+        return encoded.latents if self.is_tiny else encoded.latent_dist.parameters
 
     def _warn_of_overflow(self, images, dtype):
         """Warn once if the autoencoder may overflow."""
