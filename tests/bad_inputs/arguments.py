@@ -55,6 +55,7 @@ GIVEN = {
     'DeterministicProcess': dict(scheduler=load_schedule('tiny-sd')),
     'DiffusionUNet': dict(arch='tiny-sd'),
     'FinerLevelNeck': dict(in_channels=[8, 8]),
+    'Float32ExponentialMovingAverage': dict(model=torch.nn.Linear(2, 3)),
     'FollowProtocol': dict(protocol='nyu_depth'),
     'ImageTargetDataset': dict(data_prefix=dict(img_path='images')),
     'KITTIDepthDataset': dict(ann_file='split.txt'),
@@ -85,6 +86,8 @@ MEANT = {
         ('ColourJitterJPEG', name, 'zero')
         for name in ('prob', 'jitter_prob', 'brightness', 'contrast', 'saturation', 'hue', 'jpeg_prob')
     ),
+    ('*', 'begin_epoch', 'zero'),
+    ('*', 'begin_iter', 'zero'),
     ('*', 'cache_size', 'zero'),
     ('*', 'dropout_ratio', 'zero'),
     ('*', 'extra_cells', 'zero'),

@@ -238,6 +238,46 @@ def test_averaged_weights(options, tmp_path):
     assert_equal(run(tmp_path / 'ours', average, **options).model, expected)
 
 
+class Averages(Hook):
+    """Averages by hand, in single precision, and looks at what a validation uses."""
+
+    priority = 'LOWEST'
+
+    def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None):
+        values = {name: value.float().clone() for name, value in runner.model.named_parameters()}
+        if runner.iter == 0:  # the average starts at the weights of the first update
+            self.expected = values
+        for name, value in values.items():
+            self.expected[name] = self.expected[name].lerp(value, 0.01)
+
+    def before_val_iter(self, runner, batch_idx, data_batch=None):
+        self.validated = {name: value.clone() for name, value in runner.model.named_parameters()}
+
+
+def test_bfloat16_weights_are_averaged_in_float32(tmp_path):
+    averages = Averages()
+    runner = run(tmp_path, dict(type='Float32EMAHook', momentum=0.01), averages, **HALF)
+    saved = torch.load(tmp_path / 'iter_8.pth', weights_only=False)
+    for name, expected in averages.expected.items():
+        torch.testing.assert_close(averages.validated[name], expected, rtol=0, atol=1e-6)
+        torch.testing.assert_close(saved['state_dict'][name], expected, rtol=0, atol=1e-6)
+        assert torch.equal(saved['ema_state_dict'][f'module.{name}'].float(), runner.model.get_parameter(name).float())
+    assert runner.model.unet[0].weight.dtype == torch.bfloat16
+    assert not torch.equal(averages.expected['unet.0.weight'], averages.expected['unet.0.weight'].bfloat16().float())
+
+
+def test_resumed_average(tmp_path):
+    average = dict(type='Float32EMAHook', momentum=0.01)
+    run(tmp_path / 'undisturbed', average, **HALF)
+    with pytest.raises(InterruptedError):
+        run(tmp_path / 'stopped', average, Stop(), **HALF)
+    run(tmp_path / 'stopped', average, resume=True, **HALF)
+    states = [torch.load(tmp_path / name / 'iter_8.pth', weights_only=False) for name in ('undisturbed', 'stopped')]
+    for key in ('state_dict', 'ema_state_dict'):
+        for name, value in states[0][key].items():
+            assert torch.equal(value, states[1][key][name]), name
+
+
 class Updates(Hook):
     """Counts the calls of the hook that runs before each update."""
 
