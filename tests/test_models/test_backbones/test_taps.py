@@ -285,7 +285,7 @@ def test_noise_reaches_the_network_at_its_timestep(scheduled, images):
         clean = backbone.autoencoder.encode(images)
     for index, (latents, timestep) in enumerate(seen):
         assert timestep == (1, 700)[index]
-        assert torch.equal(latents, backbone.noise(clean, timestep, index))
+        assert torch.equal(latents, backbone.noise(clean, int(timestep), index))
         assert not torch.allclose(latents, clean, atol=1e-3)
 
 
