@@ -60,11 +60,11 @@ def build_parser() -> ArgumentParser:
 def main(arguments=None):
     """Run the tool, by default with the arguments of the command line."""
     args = build_parser().parse_args(arguments)
-    from measuring import flops, memory, speed
+    from measuring import flops, forward_memory, speed
 
     from mmdiffperc.files import write_whole
 
-    measuring = flops if args.flops else memory if args.memory else speed
+    measuring = flops if args.flops else forward_memory if args.memory else speed
     if args.out_file:
         args.out_file.parent.mkdir(parents=True, exist_ok=True)  # fail before measuring, which takes minutes
     report = measuring.benchmark(args)

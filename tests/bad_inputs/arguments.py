@@ -16,6 +16,7 @@ from mmengine.registry import (
     METRICS,
     MODELS,
     OPTIM_WRAPPER_CONSTRUCTORS,
+    OPTIM_WRAPPERS,
     PARAM_SCHEDULERS,
     TRANSFORMS,
 )
@@ -36,6 +37,7 @@ REGISTRIES = (
     METRICS,
     MODELS,
     OPTIM_WRAPPER_CONSTRUCTORS,
+    OPTIM_WRAPPERS,
     PARAM_SCHEDULERS,
     TRANSFORMS,
 )
@@ -53,11 +55,13 @@ GIVEN = {
     'DeterministicProcess': dict(scheduler=load_schedule('tiny-sd')),
     'DiffusionUNet': dict(arch='tiny-sd'),
     'FinerLevelNeck': dict(in_channels=[8, 8]),
+    'Float32ExponentialMovingAverage': dict(model=torch.nn.Linear(2, 3)),
     'FollowProtocol': dict(protocol='nyu_depth'),
     'ImageTargetDataset': dict(data_prefix=dict(img_path='images')),
     'KITTIDepthDataset': dict(ann_file='split.txt'),
     'ListedTargetDataset': dict(ann_file='split.txt'),
     'LoadPublishedTarget': dict(format='nyu_depth'),
+    'LowMemoryOptimWrapper': dict(optimizer=torch.optim.SGD([torch.zeros(2)], lr=0.1)),
     'MaskedCrossEntropyLoss': dict(class_weight=[1.0, 2.0]),
     'MetaPrompts': dict(num_prompts=3, embed_dims=8),
     'MetaPromptsDepthHead': dict(in_channels=3),
@@ -82,6 +86,8 @@ MEANT = {
         ('ColourJitterJPEG', name, 'zero')
         for name in ('prob', 'jitter_prob', 'brightness', 'contrast', 'saturation', 'hue', 'jpeg_prob')
     ),
+    ('*', 'begin_epoch', 'zero'),
+    ('*', 'begin_iter', 'zero'),
     ('*', 'cache_size', 'zero'),
     ('*', 'dropout_ratio', 'zero'),
     ('*', 'extra_cells', 'zero'),

@@ -1,70 +1,63 @@
-"""Peak memory of the tensors in a forward pass, for ``benchmark.py``."""
+"""Count the memory of a training step of a config, for ``count_memory.py``."""
+
+from functools import partial
 
 import torch
 from mmengine.config import Config
+from mmengine.optim import OptimWrapper, build_optim_wrapper
 from torch import nn
-from torch._subclasses.fake_tensor import FakeTensorMode, unset_fake_temporarily
 
-from mmdiffperc.half_precision import halve
+from mmdiffperc.engine.memory_count import HOST, StepMemory, count_step
+from mmdiffperc.registry import class_name
 
-from .peak import peak_memory
-from .speed import (
-    MIB,
-    autocast,
-    build_model,
-    check_host,
-    inference_subjects,
-    options_of,
-    read_config,
-    run_halved,
-)
+from .speed import build_model, training_losses
+
+GIB = 2**30
+ACCUMULATED = 2  # more batches than this add no memory
+WRAPPERS = ('OptimWrapper', 'LowMemoryOptimWrapper')
 
 
-def benchmark(args) -> dict:
-    """Count the memory of the subjects of a measurement with fake tensors; return it together with the settings."""
-    cfg = read_config(args)
-    check_host(cfg, args)
-    peaks = {}
-    with FakeTensorMode(), torch.no_grad():
-        images = torch.rand(args.batch_size, 3, *args.size) * 2 - 1
-        model = build_fake(cfg)
-        peaks['weights'] = size_of(model)
-        with autocast(args):
-            for name, run in inference_subjects(model, cfg.model.backbone, images, args.test_mode).items():
-                peaks[name] = peak_memory(run)
-        if args.half:
-            model = build_fake(cfg, args.half)
-            peaks[f'weights in {args.half}'] = size_of(model)
-            peaks[f'model in {args.half}'] = peak_memory(lambda: run_halved(model, images, args))
-    return dict(options_of(args), results={name: dict(peak_memory_mib=size / MIB) for name, size in peaks.items()})
+def count(cfg: Config, batch_size: int, size: tuple[int, int]) -> StepMemory:
+    """Count the memory of a training step.
+
+    Args:
+        cfg (Config): Config of a segmentation or depth model in mmseg.
+        batch_size (int): Images in a batch.
+        size (tuple[int, int]): Height and width of the images.
+
+    Raises:
+        ValueError: The config is for another host, or its optimizer wrapper cannot be counted.
+    """
+    if (scope := cfg.get('default_scope')) != 'mmseg':
+        raise ValueError(f'expected a config of mmseg, got one of {scope}')
+    kind = class_name(cfg.optim_wrapper.get('type', WRAPPERS[0]))
+    if kind not in WRAPPERS:
+        raise ValueError(
+            f'expected an optim_wrapper of type {" or ".join(WRAPPERS)}, got {kind}; for autocast, use '
+            "dict(type='LowMemoryOptimWrapper', dtype='bfloat16')"
+        )
+    with torch.device('meta'):
+        model = build_model(cfg).train()
+    return count_step(model, partial(build_wrapper, cfg), partial(build_loss, batch_size, size))
 
 
-def build_fake(cfg: Config, half: str | None = None) -> nn.Module:
-    """Build the model of a config with fake tensors, in the mode that is active."""
-    with unset_fake_temporarily(), torch.device('meta'):
-        model = build_model(cfg).eval().requires_grad_(False)
-        if half:
-            halve(model, half)
-    for module in model.modules():  # to_empty would exchange the tensors in place, which fake ones do not support
-        for name, weight in module._parameters.items():
-            if weight is not None:
-                module._parameters[name] = nn.Parameter(_empty(weight), requires_grad=False)
-        for name, buffer in module._buffers.items():
-            if buffer is not None:
-                module._buffers[name] = _empty(buffer)
-    return model
+def build_wrapper(cfg: Config, model: nn.Module) -> OptimWrapper:
+    """Build the optimizer wrapper of a config; an offloaded optimizer goes to the device that stands for the CPU."""
+    settings = cfg.optim_wrapper.copy()
+    if settings.get('offload'):
+        settings.offload = str(HOST)
+    settings.accumulative_counts = min(settings.get('accumulative_counts', 1), ACCUMULATED)
+    return build_optim_wrapper(model, settings)
 
 
-def _empty(tensor: torch.Tensor) -> torch.Tensor:
-    return torch.empty(tensor.shape, dtype=tensor.dtype, device='cpu')
+def build_loss(batch_size: int, size: tuple[int, int], model: nn.Module):
+    """Return a function that computes the loss of a batch, which is created now."""
+    losses = training_losses(model, torch.empty(batch_size, 3, *size))
+    return lambda: model.parse_losses(losses())[0]
 
 
-def size_of(model: nn.Module) -> int:
-    """Return the size of the weights in bytes."""
-    return sum(weight.nbytes for weight in model.state_dict().values())
-
-
-def table(results: dict[str, dict]) -> str:
-    """Format the results as a table."""
-    lines = [f'{"":32}{"peak memory (MiB)":>20}']
-    return '\n'.join([*lines, *(f'{name:32}{result["peak_memory_mib"]:>20.0f}' for name, result in results.items())])
+def table(counted: StepMemory) -> str:
+    """Format a count as a table."""
+    return '\n'.join(
+        f'{name.replace("_", " "):16}{number / GIB:8.2f} GiB' for name, number in counted._asdict().items()
+    )

@@ -21,6 +21,7 @@ from mmengine.registry import MODELS, init_default_scope
 from torch import nn
 from torch._subclasses.fake_tensor import FakeTensor
 
+from mmdiffperc.compat import config_imports
 from mmdiffperc.half_precision import autocast_for, halve
 from mmdiffperc.models import DiffusionUNet
 from mmdiffperc.models.prompts.base_prompts import SENTENCE
@@ -263,7 +264,7 @@ def table(results: dict[str, dict]) -> str:
 def read_config(args) -> Config:
     """Read the config that the arguments name, with their options."""
     MMLogger.get_instance('benchmark', log_level='ERROR')  # otherwise the optimizer options fill the screen
-    cfg = Config.fromfile(args.config)
+    cfg = config_imports.read_config(args.config)
     cfg.merge_from_dict(args.cfg_options or {})
     return cfg
 

@@ -32,6 +32,7 @@ from mmdiffperc.models.layers.given_time_embedding import GivenTimeEmbedding
 from mmdiffperc.models.layers.latent_autoencoder import TILING, LatentAutoencoder
 from mmdiffperc.models.layers.latent_noise import LatentNoise, NoiseKind
 from mmdiffperc.models.layers.memory_format import best_format
+from mmdiffperc.models.layers.on_device import timestep_on
 from mmdiffperc.models.layers.recorder import Recorder
 from mmdiffperc.models.layers.unet_inputs import UNetInputs
 from mmdiffperc.models.layers.untapped import remove_untapped
@@ -40,6 +41,7 @@ from mmdiffperc.registry import MODELS
 from mmdiffperc.validation import NonNegativeInt, PositiveFloat, PositiveInt, Strides, validated
 from mmdiffperc.weights.architectures import TOKENIZERS, build_unet, text_parts
 from mmdiffperc.weights.completeness import Completeness
+from mmdiffperc.weights.eight_bits import restore_eight_bits
 from mmdiffperc.weights.loading import initialise
 from mmdiffperc.weights.lora import add_lora, train_dropout
 from mmdiffperc.weights.network_inputs import pooled_width
@@ -229,6 +231,7 @@ class DiffusionUNet(BaseModule):
         for tap in different:  # now, because an adapter replaces layers
             tap.attach(self.unet, self.recorder)
         self.register_load_state_dict_pre_hook(complete_autoencoder)
+        self.register_load_state_dict_pre_hook(restore_eight_bits)
         COMPLETENESS.attach(self)
 
     def _select_taps(self, out_indices, taps) -> tuple[tuple[Tap, ...], ...]:
@@ -362,7 +365,7 @@ class DiffusionUNet(BaseModule):
             latents = self.inputs(self.noise(clean, timestep, index))  # (B, 4 or more, h, w)
             for step in steps:
                 with self.recorder.recording() as record:
-                    output = self.unet(latents, timestep, **conditions[step])
+                    output = self.unet(latents, timestep_on(latents.device, timestep), **conditions[step])
                 latents = output.sample  # (B, 4, h, w), the input of the next pass
             collected.append(self._collect_features(record))
         features = self._fuse(collected, images.shape[-2:])

@@ -56,6 +56,7 @@ class LatentAutoencoder(nn.Module):
         scaling_factor (float): Scaled latents are the unscaled ones times this factor.
         vae_stride (int): Pixels of the enlarged image per latent.
         stride (int): Pixels of the image per latent.
+        store (LatentStore | None): Where encoded images are kept, see :class:`.StoreLatentsHook`. Default: nowhere.
 
     Raises:
         ValueError: The stride divided by ``input_scale`` is not a whole number.
@@ -86,6 +87,7 @@ class LatentAutoencoder(nn.Module):
         self.tiling = tiling
         self.check_images = ImageCheck()
         self._has_warned = False
+        self.store = None
         if dtype:
             self.to(getattr(torch, dtype))
         self.requires_grad_(False)
@@ -138,7 +140,8 @@ class LatentAutoencoder(nn.Module):
         height, width = images.shape[-2:]
         images = F.pad(images, (0, -width % self.vae_stride, 0, -height % self.vae_stride))
         with without_autocast(images) if self.has_own_type else nullcontext():
-            latents = self._encode(images.contiguous(memory_format=best_format('autoencoder', images)))
+            images = images.contiguous(memory_format=best_format('autoencoder', images))
+            latents = self.store.encode(images, self._encode) if self.store else self._encode(images)
         if not self.is_tiny:
             posterior = DiagonalGaussianDistribution(latents)
             latents = posterior.sample(generator) if sample else posterior.mode()

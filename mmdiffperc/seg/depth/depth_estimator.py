@@ -53,12 +53,19 @@ class DiffusionDepthEstimator(BatchedWindows, DepthEstimator):
         The images may be followed by their scenes ``(B,)``, as for the backbone; then those of the meta information
         do not matter.
         """
+        self._check_scenes(batch_img_metas)
         if not hasattr(self.decode_head, 'fit_images'):
             return super().extract_feat(inputs, batch_img_metas)
         images, *scenes = inputs if isinstance(inputs, tuple) else (inputs,)
         fitted = self.decode_head.fit_images(images)
         inputs = (fitted, *scenes) if scenes else fitted
         return (*super().extract_feat(inputs, batch_img_metas), tuple(images.shape[-2:]))
+
+    def _check_scenes(self, metas):
+        """Check the scene classes on the host, where mmseg reads them."""
+        prompts = getattr(self.backbone, 'prompts', None)
+        if getattr(self.backbone, 'class_embed_select', False) and metas and 'category_id' in metas[0]:
+            prompts.check_condition([meta['category_id'] for meta in metas])
 
     def inference(self, inputs: torch.Tensor, batch_img_metas: list[dict]) -> torch.Tensor:
         """Predict depth ``(B, 1, H, W)`` in the test mode; mmseg's method uses 'whole' for 'slide'."""
