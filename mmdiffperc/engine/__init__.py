@@ -3,6 +3,7 @@
 from .check_finite_hook import CheckFiniteHook
 from .float32_ema_hook import Float32EMAHook, Float32ExponentialMovingAverage
 from .grouped_constructor import GroupedOptimWrapperConstructor
+from .half_precision_hook import HalfPrecisionHook
 from .low_memory_optim_wrapper import LowMemoryOptimWrapper
 from .mixed_batch_sampler import MixedBatchSampler
 from .random_state_hook import RandomStateHook
@@ -14,6 +15,7 @@ __all__ = [
     'Float32EMAHook',
     'Float32ExponentialMovingAverage',
     'GroupedOptimWrapperConstructor',
+    'HalfPrecisionHook',
     'LowMemoryOptimWrapper',
     'MixedBatchSampler',
     'RandomStateHook',

@@ -1,13 +1,14 @@
 """SiLog loss for batches with depth maps that have no measurement."""
 
 import torch
-from mmengine.logging import MessageHub
 from mmseg.models.losses import SiLogLoss
+from mmseg.models.losses.utils import weight_reduce_loss
 from mmseg.registry import MODELS
+from torch import nn
 
 from mmdiffperc.validation import validated
 
-COUNTER = 'train/maps_without_depth'  # mmengine logs what has this prefix
+COUNTER = 'maps_without_depth'
 
 
 @MODELS.register_module()
@@ -16,8 +17,8 @@ class MaskedSiLogLoss(SiLogLoss):
     """``SiLogLoss`` over the samples of a batch that have depth.
 
     mmseg's loss counts a sample without depth as a perfect prediction, and a single infinite pixel makes it NaN. Here
-    samples without depth are ignored, and so is depth that is not finite. The log shows as ``maps_without_depth`` how
-    many samples have had no depth so far on the main process.
+    samples without depth are ignored, and so is depth that is not finite. The heads of this package report with their
+    losses how many samples have had no depth so far, see :func:`count_of_maps_without_depth`.
 
     Args:
         pooled (bool): Compute the loss over all pixels of the batch, as the official code of VPD and MetaPrompts does,
@@ -28,31 +29,48 @@ class MaskedSiLogLoss(SiLogLoss):
     def __init__(self, pooled: bool = False, **kwargs):
         super().__init__(**kwargs)
         self.pooled = pooled
-        self.num_masked = 0
+        self.register_buffer('num_masked', torch.zeros(()), persistent=False)
 
-    def forward(self, pred: torch.Tensor, target: torch.Tensor, weight: torch.Tensor | None = None, **kwargs):
-        """Compute the loss.
+    def forward(
+        self,
+        pred: torch.Tensor,
+        target: torch.Tensor,
+        weight: torch.Tensor | None = None,
+        avg_factor: float | None = None,
+        reduction_override: str | None = None,
+    ) -> torch.Tensor:
+        """Compute the loss. The host does not wait for the GPU.
 
         Args:
             pred (Tensor): Depth ``(B, 1, H, W)`` in metres.
             target (Tensor): True depth ``(B, 1, H, W)``; 0 where it was not measured.
             weight (Tensor, optional): Weight of each sample, ``(B,)``; not supported with ``pooled``.
-            **kwargs: Further arguments of ``SiLogLoss.forward``.
+            avg_factor (float, optional): Divisor of the mean. Default: the number of samples with depth.
+            reduction_override (str, optional): ``'none'``, ``'mean'`` or ``'sum'`` in place of the ``reduction`` of
+                ``SiLogLoss``.
 
         Returns:
-            Tensor: The loss; 0 if no sample has depth.
+            Tensor: The loss; 0 if no sample has depth. Without a reduction, the loss of each sample ``(B,)``.
         """
-        target = target.nan_to_num(nan=0, posinf=0, neginf=0)
-        has_depth = (target > self.eps).flatten(1).any(dim=1)  # (B,)
-        self._count(len(has_depth) - int(has_depth.sum()))
-        if not has_depth.any():
-            return 0 * pred.sum()  # distributed training expects a graph to all weights
+        target = target.nan_to_num(nan=0, posinf=0, neginf=0).flatten(1)
+        pred, has_depth = pred.flatten(1), (target > self.eps).any(dim=1)  # (B, H * W), (B,)
+        self.num_masked += (~has_depth).sum()
         if self.pooled:
-            return super().forward(pred.reshape(1, -1), target.reshape(1, -1), **kwargs)
-        return super().forward(
-            pred[has_depth], target[has_depth], weight if weight is None else weight[has_depth], **kwargs
-        )
+            pred, target, has_depth, weight = pred.reshape(1, -1), target.reshape(1, -1), has_depth.any()[None], None
+        # Constants in place of samples without depth, and unequal ones: the gradient of the root at 0 is infinite.
+        pred, target = pred.where(has_depth[:, None], 1), target.where(has_depth[:, None], 2)
+        losses = super().forward(pred, target, weight, reduction_override='none').where(has_depth, 0)
+        reduction = reduction_override or self.reduction
+        if reduction == 'mean' and avg_factor is None:
+            return losses.sum() / has_depth.sum().clamp(min=1)
+        return weight_reduce_loss(losses, None, reduction, avg_factor)
 
-    def _count(self, num_masked: int):
-        self.num_masked += num_masked
-        MessageHub.get_current_instance().update_scalar(COUNTER, self.num_masked)
+
+def count_of_maps_without_depth(losses: nn.Module) -> dict[str, torch.Tensor]:
+    """Return the number of samples that have had no depth so far, as an entry of a head's losses for the log.
+
+    Args:
+        losses (nn.Module): The losses of the head; without a :class:`MaskedSiLogLoss`, the result is empty.
+    """
+    counts = [loss.num_masked.clone() for loss in losses.modules() if isinstance(loss, MaskedSiLogLoss)]
+    return {COUNTER: counts[0]} if counts else {}

@@ -5,7 +5,7 @@ from typing import NamedTuple
 from mmdiffperc.toy_scenes.domains import DOMAINS
 
 from .base import SPLITS, Writer
-from .coco import CocoWriter, RefCocoWriter
+from .coco import CocoWriter, RefCocoWriter, SentenceKindsWriter
 from .dmp import DmpWriter
 from .folders import AdeWriter, NyuWriter
 
@@ -33,4 +33,5 @@ FORMATS |= {
     if domain != 'a'
     for name, writer in _WRITERS.items()
 }
+FORMATS['refcoco_kinds'] = Format(SentenceKindsWriter, 'a', ('val',))
 READ_BY_CONFIGS = (*_WRITERS, 'dmp_b')

@@ -207,3 +207,12 @@ def test_heads_that_fit_images_need_an_estimator_that_lets_them(arch, head):
     backbone = dict(type='DiffusionUNet', arch=arch)
     with pytest.raises(ValueError, match=rf"{head['type']}.*DepthEstimator.*type='DiffusionDepthEstimator'"):
         DepthEstimator(backbone=backbone, decode_head=head)
+
+
+@pytest.mark.parametrize('device', ['cpu', 'meta'])
+def test_a_scene_that_does_not_exist_is_noticed_on_the_host(build, device):
+    """Wherever the model is: the host would have to wait for a GPU to look at what has been copied there."""
+    estimator = build().to(device)
+    images = torch.rand(2, 3, 64, 96, device=device)
+    with pytest.raises(ValueError, match=r'1, 3\].*0 to 2'):
+        predict(estimator, images, 1, 3)
