@@ -30,7 +30,7 @@ from mmdiffperc.models.config_checks import (
 from mmdiffperc.models.layers.feature_resize import resize_features, resize_skip_connections
 from mmdiffperc.models.layers.feature_taps import Tap, feature_table, find_taps
 from mmdiffperc.models.layers.given_time_embedding import GivenTimeEmbedding
-from mmdiffperc.models.layers.latent_autoencoder import MEGAPIXEL, LatentAutoencoder
+from mmdiffperc.models.layers.latent_autoencoder import TILING, LatentAutoencoder
 from mmdiffperc.models.layers.latent_noise import LatentNoise, NoiseKind
 from mmdiffperc.models.layers.memory_format import best_format
 from mmdiffperc.models.layers.on_device import timestep_on
@@ -124,7 +124,7 @@ class DiffusionUNet(BaseModule):
             ``'bfloat16'``, ``'float16'`` or ``'float32'``. Checkpoints then hold its weights in this type. Cannot be
             combined with FSDP. Default: that of the model, or of autocast.
         autoencoder_tiling (int): Largest number of pixels that the autoencoder encodes at a time, see
-            :class:`.LatentAutoencoder`. A smaller number needs less memory. Defaults to 2**20.
+            :class:`.LatentAutoencoder`. A smaller number needs less memory. Defaults to 2**18.
         init_cfg (dict, optional): ``dict(type='Pretrained', checkpoint=...)`` with a hub id, a folder or a file, or
             one for each part, ``dict(unet=..., vae=..., text_encoder=...)``, with ``text_encoder_2`` for SDXL; and
             optionally ``variant``, ``use_ema``, ``lora`` and ``components`` of :func:`.load_weights`. The components
@@ -167,7 +167,7 @@ class DiffusionUNet(BaseModule):
         time_ids: TimeIds | None = None,
         input_scale: InputScale = 1.0,
         autoencoder_dtype: DataType | None = None,
-        autoencoder_tiling: PositiveInt = MEGAPIXEL,
+        autoencoder_tiling: PositiveInt = TILING,
         init_cfg: InitCfg | None = None,
     ):
         super().__init__(init_cfg)

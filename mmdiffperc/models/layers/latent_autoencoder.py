@@ -21,7 +21,7 @@ from .image_check import ImageCheck
 from .memory_format import best_format
 from .strips import can_encode_in_strips, encode_in_strips
 
-MEGAPIXEL = 2**20
+TILING = 2**18  # pixels to encode at a time: an image of 512 x 512
 STRIPS = 4  # share of the largest number of pixels that one strip has
 FIXED_VAE = 'madebyollin/sdxl-vae-fp16-fix'
 
@@ -50,7 +50,7 @@ class LatentAutoencoder(nn.Module):
             images must have the type of the weights, which autocast may lower.
         tiling (int): Largest number of pixels to encode at a time. Images of a larger batch are encoded one after the
             other, and larger images in strips, see :func:`.encode_in_strips`. The latents are the same up to
-            rounding. Defaults to 2**20, an image of 1024 x 1024.
+            rounding. Defaults to 2**18, an image of 512 x 512.
 
     Attributes:
         scaling_factor (float): Scaled latents are the unscaled ones times this factor.
@@ -69,7 +69,7 @@ class LatentAutoencoder(nn.Module):
         with_decoder: bool = False,
         input_scale: InputScale = 1.0,
         dtype: DataType | None = None,
-        tiling: PositiveInt = MEGAPIXEL,
+        tiling: PositiveInt = TILING,
     ):
         super().__init__()
         self.vae = build_vae(arch)
