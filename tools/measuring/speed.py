@@ -24,6 +24,7 @@ from torch._subclasses.fake_tensor import FakeTensor
 from mmdiffperc.compat import config_imports
 from mmdiffperc.half_precision import autocast_for, halve
 from mmdiffperc.models import DiffusionUNet
+from mmdiffperc.models.compilation import compile_blocks
 from mmdiffperc.models.prompts.base_prompts import SENTENCE
 from mmdiffperc.progress import progress
 from mmdiffperc.registry import class_name
@@ -73,7 +74,7 @@ def without_maps(backbone: DiffusionUNet, config: dict) -> DiffusionUNet:
 
 
 def inference_subjects(
-    model: nn.Module, config: dict, inputs: torch.Tensor, test_mode: bool = False
+    model: nn.Module, config: dict, inputs: torch.Tensor, test_mode: bool = False, compiled: bool = False
 ) -> dict[str, Callable]:
     """Return the functions to measure, by name. They take no arguments and run one forward pass.
 
@@ -82,6 +83,7 @@ def inference_subjects(
         config (dict): The config of its backbone.
         inputs (Tensor): Images ``(B, 3, H, W)``.
         test_mode (bool): Also run the test mode of the config. Defaults to False.
+        compiled (bool): Also compile the blocks of networks besides the model. Defaults to False.
     """
     backbone = model.backbone
     prompt_embeds = backbone.prompts(len(inputs))
@@ -89,6 +91,8 @@ def inference_subjects(
     size = backbone.autoencoder.encoded_size(inputs.shape[-2:])
     images, pooled = F.interpolate(inputs, size), backbone.prompts.embed_pooled(len(inputs))
     conditions = backbone.inputs.conditions(len(inputs), pooled, size)
+    if compiled:
+        compile_blocks(unet)
 
     def floor():
         encoded = vae.encode(images)
@@ -98,6 +102,8 @@ def inference_subjects(
     subjects = {'floor': floor, 'backbone': lambda: backbone(inputs), 'model': lambda: model(inputs, mode='tensor')}
     if backbone.cross_attention is not None:
         plain = without_maps(backbone, config)
+        if compiled:
+            compile_blocks(plain)
         subjects['backbone without maps'] = lambda: plain(inputs)
     if test_mode:
         subjects['test mode'] = lambda: run_test_mode(model, inputs)
@@ -141,12 +147,12 @@ def measure_inference(model, cfg, inputs, args) -> dict[str, dict]:
     """Measure the floor, the backbone and the model in evaluation mode."""
     model.eval()
     with torch.no_grad(), autocast(args):
-        subjects = inference_subjects(model, cfg.model.backbone, inputs, args.test_mode)
+        subjects = inference_subjects(model, cfg.model.backbone, inputs, args.test_mode, args.compile)
         if args.half:
             halved = halve(copy.deepcopy(model), args.half)
+            if args.compile:
+                compile_blocks(halved)
             subjects[f'model in {args.half}'] = lambda: run_halved(halved, inputs, args)
-        if args.compile:
-            subjects = {name: torch.compile(run) for name, run in subjects.items()}
         return with_ratios(measure(subjects, args.repeats, inputs.device))
 
 
@@ -154,8 +160,6 @@ def measure_training(model, cfg, inputs, args) -> dict[str, dict]:
     """Measure a training step: losses, backward pass and optimizer."""
     model.train()
     losses, optim_wrapper = training_losses(model, inputs), optim_wrapper_of(model, cfg)
-    if args.compile:
-        losses = torch.compile(losses)
 
     def step():
         with autocast(args):
@@ -290,6 +294,8 @@ def benchmark(args) -> dict:
     cfg = read_config(args)
     check_host(cfg, args)
     model = build_model(cfg).to(args.device)
+    if args.compile:
+        compile_blocks(model)
     inputs = torch.rand(args.batch_size, 3, *args.size, device=args.device) * 2 - 1
     results = measure_inference(model, cfg, inputs, args)
     if args.train:

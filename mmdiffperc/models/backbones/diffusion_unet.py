@@ -8,6 +8,7 @@ from torch import nn
 
 from mmdiffperc.half_precision import DataType, HalfType, in_own_precision
 from mmdiffperc.models.checkpointing import enable_checkpointing, refuse_reentrant_checkpointing
+from mmdiffperc.models.compilation import compile_blocks
 from mmdiffperc.models.config_checks import (
     Arch,
     ExtraLatents,
@@ -311,6 +312,10 @@ class DiffusionUNet(BaseModule):
             self.unet.eval()
             train_dropout(self.unet, mode)
         return self
+
+    def compile_blocks(self, **options) -> int:
+        """Compile the blocks of the U-Net and of the autoencoder, see :func:`.compile_blocks`."""
+        return compile_blocks(self, **options)
 
     def halve(self, dtype: HalfType = 'bfloat16'):
         """Freeze the backbone and store its weights in half precision, for inference.

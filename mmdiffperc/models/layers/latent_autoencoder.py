@@ -138,7 +138,7 @@ class LatentAutoencoder(nn.Module):
             size = self.encoded_size(images.shape[-2:])
             images = F.interpolate(images, size, mode='bilinear', align_corners=False)
         height, width = images.shape[-2:]
-        images = F.pad(images, (0, -width % self.vae_stride, 0, -height % self.vae_stride))
+        images = F.pad(images, (0, _missing(width, self.vae_stride), 0, _missing(height, self.vae_stride)))
         with without_autocast(images) if self.has_own_type else nullcontext():
             images = images.contiguous(memory_format=best_format('autoencoder', images))
             latents = self.store.encode(images, self._encode) if self.store else self._encode(images)
@@ -191,6 +191,11 @@ class LatentAutoencoder(nn.Module):
         """
         own = self.scaling_factor if self.is_tiny else 1.0  # what the decoder expects
         return self.vae.decode(latents / (self.factor / own)).sample  # divided as in diffusers, to the last bit
+
+
+def _missing(side: int, stride: int) -> int:
+    """Return how many pixels a side lacks to the next multiple of a stride."""
+    return (stride - side % stride) % stride  # torch.compile does not support -side % stride for dynamic sizes
 
 
 def _divide(stride: int, input_scale: float) -> int:
