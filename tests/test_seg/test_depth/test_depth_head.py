@@ -83,7 +83,7 @@ def test_images_are_padded_with_black():
 
 @torch.no_grad()
 def test_what_is_cut():
-    """Whether the last convolutions see the padding of an image of 96 x 100 shows only at its lower and right border."""
+    """Whether the last convolutions see the padding of an image of 96 x 100 shows only at its two borders."""
     inputs, size = features(128, 128), (96, 100)
     depths = {cut: build(AnySizeDepthHead, cut=cut)([*inputs, size]) for cut in ('joined', 'decoded', 'depth')}
     assert {tuple(depth.shape) for depth in depths.values()} == {(1, 1, *size)}
