@@ -140,4 +140,4 @@ def test_mim_reads_the_index(index, models):
 def test_mim_saves_the_weights_of_each_model_under_another_name(index):
     """Under the last part of the address."""
     names = [model.weights.split('/')[-1] for model in index.models if model.weights]
-    assert len(names) == len(set(names)) == 7 and all(re.fullmatch(r'[\w+-]+\.(pth|ckpt)', name) for name in names)
+    assert len(names) == len(set(names)) == 12 and all(re.fullmatch(r'[\w+-]+\.(pth|ckpt|pt)', name) for name in names)
