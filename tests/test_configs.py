@@ -69,6 +69,7 @@ STOCK_DETECTORS = {
 BIG_TRAINING = {
     strategy: f'vpd/vpd_sd1-5-fpn_{strategy}_8xb2-80k_ade20k-512x512.py' for strategy in ('fsdp', 'deepspeed')
 }
+SMALL_GPU = [name for name in NAMES if name.endswith('gb.py')]
 VPD_REFER = {data: f'vpd/vpd_sd1-5-refer_8xb4-40e_{data}-512x512.py' for data in ('refcoco', 'refcoco+', 'refcocog')}
 
 
@@ -400,6 +401,40 @@ def test_vpd_learning_rate():
     for iteration in (0, 750, 1500, 40000):
         warm_up = min(1, 1e-6 + (1 - 1e-6) * iteration / 1500)
         assert rates[iteration] == pytest.approx(8e-5 * warm_up * (1 - iteration / 80000), rel=1e-6)
+
+
+@pytest.mark.parametrize('name', SMALL_GPU)
+def test_recipe_for_a_small_gpu_updates_as_the_official_one(name):
+    """As many updates of as many images, at the same rates: schedulers step for each batch, updates take several."""
+    official = load(METAPROMPTS['ade20k-512x512'] if name.startswith('metaprompts') else VPD)
+    config = load(name)
+    batches = config.optim_wrapper.accumulative_counts
+    assert config.train_dataloader.batch_size * batches == 8 * official.train_dataloader.batch_size
+    assert f'_1xb{config.train_dataloader.batch_size}-{80 * batches}k_' in name
+    for phase in ('max_iters', 'val_interval'):
+        assert config.train_cfg[phase] == batches * official.train_cfg[phase]
+    assert config.default_hooks.checkpoint.interval == batches * official.default_hooks.checkpoint.interval
+    for ours, theirs in zip(config.param_scheduler, official.param_scheduler, strict=True):
+        assert (ours.end - 1) == batches * (theirs.end - 1) and ours.type == theirs.type
+    rates = learning_rates(config, 2000 * batches)[batches - 1 :: batches]
+    expected = learning_rates(official, 2001)
+    # An update uses the rate of its last batch, which is less than one update later in the schedule.
+    for rate, now, following in zip(rates, expected, expected[1:], strict=False):
+        assert min(now, following) * (1 - 1e-9) <= rate <= max(now, following) * (1 + 1e-9)
+
+
+@pytest.mark.parametrize('name', SMALL_GPU)
+def test_recipe_for_a_small_gpu_trains_all_that_the_official_one_does(name):
+    official = METAPROMPTS['ade20k-512x512'] if name.startswith('metaprompts') else VPD
+    config, model = load(name), model_of(name)
+    assert config.model.backbone.with_cp and type(model) is type(model_of(official))
+    wrapper = build_optim_wrapper(model, config.optim_wrapper)
+    groups = {id(param): group for group in wrapper.optimizer.param_groups for param in group['params']}
+    expected = recipe_of(official)
+    for weight_name, weight in model.named_parameters():
+        if weight.requires_grad:
+            group = groups[id(weight)]
+            assert (group['lr'], group['weight_decay']) == pytest.approx(expected[weight_name]), weight_name
 
 
 def test_vpd_multi_scale_protocol():

@@ -1,15 +1,24 @@
-"""Training: hooks, the optimizer constructor, the sampler of mixed data sets and the sharding policy."""
+"""Training: hooks, the optimizer and its groups, the sampler of mixed data sets and the sharding policy."""
 
 from .check_finite_hook import CheckFiniteHook
+from .float32_ema_hook import Float32EMAHook, Float32ExponentialMovingAverage
 from .grouped_constructor import GroupedOptimWrapperConstructor
+from .half_precision_hook import HalfPrecisionHook
+from .low_memory_optim_wrapper import LowMemoryOptimWrapper
 from .mixed_batch_sampler import MixedBatchSampler
 from .random_state_hook import RandomStateHook
 from .sharding import wrap_diffusion_blocks
+from .store_latents_hook import StoreLatentsHook
 
 __all__ = [
     'CheckFiniteHook',
+    'Float32EMAHook',
+    'Float32ExponentialMovingAverage',
     'GroupedOptimWrapperConstructor',
+    'HalfPrecisionHook',
+    'LowMemoryOptimWrapper',
     'MixedBatchSampler',
     'RandomStateHook',
+    'StoreLatentsHook',
     'wrap_diffusion_blocks',
 ]

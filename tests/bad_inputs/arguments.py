@@ -16,6 +16,7 @@ from mmengine.registry import (
     METRICS,
     MODELS,
     OPTIM_WRAPPER_CONSTRUCTORS,
+    OPTIM_WRAPPERS,
     PARAM_SCHEDULERS,
     TRANSFORMS,
 )
@@ -38,6 +39,7 @@ REGISTRIES = (
     METRICS,
     MODELS,
     OPTIM_WRAPPER_CONSTRUCTORS,
+    OPTIM_WRAPPERS,
     PARAM_SCHEDULERS,
     TRANSFORMS,
 )
@@ -58,6 +60,7 @@ GIVEN = {
     'DeterministicProcess': dict(scheduler=load_schedule('tiny-sd')),
     'DiffusionUNet': dict(arch='tiny-sd'),
     'FinerLevelNeck': dict(in_channels=[8, 8]),
+    'Float32ExponentialMovingAverage': dict(model=torch.nn.Linear(2, 3)),
     'FollowProtocol': dict(protocol='nyu_depth'),
     'ImageClassPrompts': dict(embed_dims=8, classifier=VIT),
     'ImageClassifier': dict(classifier=VIT),
@@ -66,6 +69,7 @@ GIVEN = {
     'KITTIDepthDataset': dict(ann_file='split.txt'),
     'ListedTargetDataset': dict(ann_file='split.txt'),
     'LoadPublishedTarget': dict(format='nyu_depth'),
+    'LowMemoryOptimWrapper': dict(optimizer=torch.optim.SGD([torch.zeros(2)], lr=0.1)),
     'MaskedCrossEntropyLoss': dict(class_weight=[1.0, 2.0]),
     'MetaPrompts': dict(num_prompts=3, embed_dims=8),
     'MetaPromptsDepthHead': dict(in_channels=3),
@@ -91,6 +95,8 @@ MEANT = {
         ('ColourJitterJPEG', name, 'zero')
         for name in ('prob', 'jitter_prob', 'brightness', 'contrast', 'saturation', 'hue', 'jpeg_prob')
     ),
+    ('*', 'begin_epoch', 'zero'),
+    ('*', 'begin_iter', 'zero'),
     ('*', 'cache_size', 'zero'),
     ('*', 'caption', 'empty text'),
     ('*', 'caption', 'blank'),

@@ -19,6 +19,7 @@ from mmengine.optim import OptimWrapper, build_optim_wrapper
 from mmengine.registry import MODELS, init_default_scope
 from torch import nn
 
+from mmdiffperc.compat import config_imports
 from mmdiffperc.models import DiffusionUNet
 from mmdiffperc.models.prompts.base_prompts import SENTENCE
 from mmdiffperc.progress import progress
@@ -232,7 +233,7 @@ def table(results: dict[str, dict]) -> str:
 def read_config(args) -> Config:
     """Read the config that the arguments name, with their options."""
     MMLogger.get_instance('benchmark', log_level='ERROR')  # otherwise the optimizer options fill the screen
-    cfg = Config.fromfile(args.config)
+    cfg = config_imports.read_config(args.config)
     cfg.merge_from_dict(args.cfg_options or {})
     return cfg
 

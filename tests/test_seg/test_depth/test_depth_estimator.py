@@ -261,3 +261,12 @@ def test_windows_cover_the_width(width, overlap):
 def test_windows_that_cannot_be_blended(build, wrong):
     with pytest.raises(ValueError, match='crop_width and overlap'):
         build(dict(mode='blend', **wrong))
+
+
+@pytest.mark.parametrize('device', ['cpu', 'meta'])
+def test_a_scene_that_does_not_exist_is_noticed_on_the_host(build, device):
+    """Wherever the model is: the host would have to wait for a GPU to look at what has been copied there."""
+    estimator = build().to(device)
+    images = torch.rand(2, 3, 64, 96, device=device)
+    with pytest.raises(ValueError, match=r'1, 3\].*0 to 2'):
+        predict(estimator, images, 1, 3)
