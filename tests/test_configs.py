@@ -443,8 +443,8 @@ def test_vpd_multi_scale_protocol():
     resizes, flips = config.tta_pipeline[1].transforms[:2]
     assert [resize.scale for resize in resizes] == [(2048, 512), (2304, 576), (2560, 640), (2816, 704), (3072, 768)]
     assert [flip.prob for flip in flips] == [0.0, 1.0]
-    assert config.tta_model.type.endswith('SegTTAModel')
-    assert config.model.test_cfg == dict(mode='slide', crop_size=(512, 512), stride=(341, 341))
+    assert config.tta_model.type == 'BatchedSegTTAModel'
+    assert config.model.test_cfg == dict(mode='slide', crop_size=(512, 512), stride=(341, 341), window_batch=8)
 
 
 def test_vpd_depth_recipe():
@@ -482,8 +482,8 @@ def test_mmseg_depth_is_the_recipe_of_mmseg(size, stride, resized):
     """Compared with the config that mmseg ships."""
     ours = load(MMSEG_DEPTH[size])
     theirs = get_shipped_config(f'mmseg::vpd/vpd_sd_4xb8-25k_nyu-{size}x{size}.py')
-    assert ours.model.test_cfg == theirs.model.test_cfg
-    assert ours.model.test_cfg == dict(mode='slide_flip', crop_size=(size, size), stride=(stride, stride))
+    windows = dict(mode='slide_flip', crop_size=(size, size), stride=(stride, stride))
+    assert theirs.model.test_cfg == windows and ours.model.test_cfg == dict(windows, window_batch=4)
     for part in ('param_scheduler', 'train_cfg'):
         assert without_scope(ours[part]) == without_scope(theirs[part])
     assert ours.optim_wrapper.optimizer == theirs.optim_wrapper.optimizer
@@ -542,10 +542,11 @@ def test_metaprompts_protocol(data):
     """Three passes, 150 prompts, one image per device; windows as large as the crop; 0.5 to 2.0 times the scale."""
     config = load(METAPROMPTS[data])
     model = model_of(METAPROMPTS[data])
-    crop, stride = {'ade20k-512x512': (512, 341), 'cityscapes-1024x1024': (1024, 512)}[data]
+    crop, stride, batch = {'ade20k-512x512': (512, 341, 8), 'cityscapes-1024x1024': (1024, 512, 2)}[data]
     assert model.backbone.num_refine_steps == len(model.backbone.learned_timesteps) == 3
     assert model.backbone.prompts.num_prompts == 150 and model.neck.out_channels == (150,) * 4
-    assert config.model.test_cfg == dict(mode='slide', crop_size=(crop, crop), stride=(stride, stride))
+    windows = dict(crop_size=(crop, crop), stride=(stride, stride), window_batch=batch)
+    assert config.model.test_cfg == dict(mode='slide', **windows)
     assert config.model.data_preprocessor.size == (crop, crop)
     assert config.train_dataloader.batch_size == 1 and config.train_cfg.max_iters == 80000
     losses = [(loss.type, loss.loss_weight) for loss in config.model.decode_head.loss_decode]
@@ -574,7 +575,9 @@ def test_metaprompts_depth_protocol(data):
     config = load(METAPROMPTS_DEPTH[data])
     model = model_of(METAPROMPTS_DEPTH[data])
     cells, depth, windows, crop = {'nyu-480x480': (1, 10.0, 2, 480), 'kitti-352x352': (2, 80.0, 16, 352)}[data]
-    assert config.model.test_cfg == dict(mode='shift', num_windows=windows, flip=True)
+    test_cfg = dict(config.model.test_cfg)
+    assert test_cfg.pop('window_batch', None) == (8 if windows > 8 else None)
+    assert test_cfg == dict(mode='shift', num_windows=windows, flip=True)
     assert model.decode_head.max_depth == depth
     assert config.model.data_preprocessor.size == (crop, crop)
     enlarged = model.decode_head.fit_images(torch.empty(1, 3, crop, crop, device='meta'))

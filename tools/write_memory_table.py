@@ -33,10 +33,12 @@ def main(arguments=None):
     from mmdiffperc.files import write_whole
 
     MMLogger.get_instance('memory', log_level='ERROR')
-    counts = json.loads(COUNTS.read_text()) if COUNTS.exists() else {}
-    for row, column in tqdm(list(memory_table.cells()), desc='count'):
-        if (name := memory_table.key(row, column)) not in counts:
-            counts[name] = memory_table.count_cell(row, column)
+    stored = json.loads(COUNTS.read_text()) if COUNTS.exists() else {}
+    cells = {memory_table.key(*cell): cell for cell in memory_table.cells()}
+    counts = {name: stored[name] for name in cells if name in stored}
+    for name, cell in tqdm(cells.items(), desc='count'):
+        if name not in counts:
+            counts[name] = memory_table.count_cell(*cell)
             write_whole(COUNTS, json.dumps(counts, indent=1) + '\n')
     text = with_blocks(KIND, PAGE.read_text(), lambda *_: table(memory_table.HEADINGS, memory_table.render(counts)))
     write_whole(PAGE, text)

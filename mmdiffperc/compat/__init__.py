@@ -1,6 +1,5 @@
 """Shims that let the OpenMMLab stack of 2024 run safely on today's torch; each file says when it can be deleted."""
 
-import logging
 import os
 
 from . import (
@@ -16,8 +15,6 @@ from . import (
 
 # mmseg imports albumentations, which would ask the internet for its latest version at each start.
 os.environ.setdefault('NO_ALBUMENTATIONS_UPDATE', '1')
-# mmengine imports bitsandbytes, which advises on some CPUs to install kernels for layers of 4 bits.
-logging.getLogger('bitsandbytes.backends.cpu.ops').setLevel(logging.ERROR)
 
 for _part in (
     mmcv_ops,

@@ -1,6 +1,7 @@
 """Training: hooks, the optimizer and its groups, the sampler of mixed data sets and the sharding policy."""
 
 from .check_finite_hook import CheckFiniteHook
+from .compile_blocks_hook import CompileBlocksHook
 from .float32_ema_hook import Float32EMAHook, Float32ExponentialMovingAverage
 from .grouped_constructor import GroupedOptimWrapperConstructor
 from .half_precision_hook import HalfPrecisionHook
@@ -12,6 +13,7 @@ from .store_latents_hook import StoreLatentsHook
 
 __all__ = [
     'CheckFiniteHook',
+    'CompileBlocksHook',
     'Float32EMAHook',
     'Float32ExponentialMovingAverage',
     'GroupedOptimWrapperConstructor',

@@ -79,7 +79,7 @@ class LowMemoryOptimWrapper(OptimWrapper):
         self._before_step = OrderedDict()
         self._handles = []
         self._copies = move_optimizer(optimizer, torch.device(offload)) if offload else {}
-        self._has_loaded_copies = False
+        self._has_exact_copies = False  # of weights that are rounded in the model
 
     def initialize_count_status(self, model: nn.Module, init_counts: int, max_counts: int):
         """Prepare the model, whose weights are loaded by now, and the counters of mmengine."""
@@ -88,11 +88,11 @@ class LowMemoryOptimWrapper(OptimWrapper):
         for handle in self._handles:
             handle.remove()
         self._handles = []
+        if not self._has_exact_copies:
+            self._copy_weights()  # before these are rounded
         if self.bfloat16_weights:
             to_bfloat16(model, self.bfloat16_weights)
             self._handles += run_under(model, self._autocast)
-        if not self._has_loaded_copies:
-            self._copy_weights()
         self._handles += [each.register_post_accumulate_grad_hook(self._take_gradient) for each in self._copies]
         if self.step_in_backward:
             for group, each in self._trained():
@@ -148,7 +148,7 @@ class LowMemoryOptimWrapper(OptimWrapper):
         if self._keeps_copies and copies is not None:
             for copy, loaded in zip(self._copies.values(), copies, strict=True):
                 copy.detach().copy_(loaded)
-            self._has_loaded_copies = True
+            self._has_exact_copies = True
 
     @property
     def _keeps_copies(self):
@@ -195,6 +195,7 @@ class LowMemoryOptimWrapper(OptimWrapper):
     def _copy_weights(self):
         for parameter, copy in self._copies.items():
             copy.copy_(parameter)
+        self._has_exact_copies = self._keeps_copies
 
     @torch.no_grad()
     def _return_weights(self):

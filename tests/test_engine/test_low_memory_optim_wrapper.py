@@ -111,6 +111,17 @@ def test_offloaded_optimizer_holds_copies_of_the_loaded_weights():
         assert torch.equal(model.state_dict()[name], value), name
 
 
+def test_offloaded_copies_are_not_rounded():
+    model = Model()
+    wrapper = build(model, optimizer=dict(type='SGD', lr=0.0), **HALF, **OFFLOADED)
+    for _ in range(2):  # a second training, too, starts from the exact copies
+        copies = {copy for group in wrapper.param_groups for copy in group['params'] if copy.shape == (40, 3)}
+        assert [torch.equal(copy, trained_before()['unet.0.weight']) for copy in copies] == [True]
+        assert torch.equal(model.unet[0].weight, trained_before()['unet.0.weight'].bfloat16())
+        model.train_step(dict(x=batch(0)), wrapper)
+        wrapper.initialize_count_status(model, 0, -1)
+
+
 @pytest.mark.parametrize('options', [HALF, HALF | IN_BACKWARD, HALF | OFFLOADED])
 def test_half_of_the_weights_in_bfloat16(options):
     model, wrapper = train(**options)

@@ -8,6 +8,7 @@ from torch import nn
 
 from mmdiffperc.half_precision import DataType, HalfType, in_own_precision
 from mmdiffperc.models.checkpointing import enable_checkpointing, refuse_reentrant_checkpointing
+from mmdiffperc.models.compilation import compile_blocks
 from mmdiffperc.models.config_checks import (
     Arch,
     ExtraLatents,
@@ -29,7 +30,7 @@ from mmdiffperc.models.config_checks import (
 from mmdiffperc.models.layers.feature_resize import resize_features, resize_skip_connections
 from mmdiffperc.models.layers.feature_taps import Tap, feature_table, find_taps
 from mmdiffperc.models.layers.given_time_embedding import GivenTimeEmbedding
-from mmdiffperc.models.layers.latent_autoencoder import MEGAPIXEL, LatentAutoencoder
+from mmdiffperc.models.layers.latent_autoencoder import TILING, LatentAutoencoder
 from mmdiffperc.models.layers.latent_noise import LatentNoise, NoiseKind
 from mmdiffperc.models.layers.memory_format import best_format
 from mmdiffperc.models.layers.on_device import timestep_on
@@ -125,7 +126,7 @@ class DiffusionUNet(BaseModule):
             ``'bfloat16'``, ``'float16'`` or ``'float32'``. Checkpoints then hold its weights in this type. Cannot be
             combined with FSDP. Default: that of the model, or of autocast.
         autoencoder_tiling (int): Largest number of pixels that the autoencoder encodes at a time, see
-            :class:`.LatentAutoencoder`. A smaller number needs less memory. Defaults to 2**20.
+            :class:`.LatentAutoencoder`. A smaller number needs less memory. Defaults to 2**18.
         init_cfg (dict, optional): ``dict(type='Pretrained', checkpoint=...)`` with a hub id, a folder or a file, or
             one for each part, ``dict(unet=..., vae=..., text_encoder=...)``, with ``text_encoder_2`` for SDXL; and
             optionally ``variant``, ``use_ema``, ``lora`` and ``components`` of :func:`.load_weights`. The components
@@ -169,7 +170,7 @@ class DiffusionUNet(BaseModule):
         time_ids: TimeIds | None = None,
         input_scale: InputScale = 1.0,
         autoencoder_dtype: DataType | None = None,
-        autoencoder_tiling: PositiveInt = MEGAPIXEL,
+        autoencoder_tiling: PositiveInt = TILING,
         init_cfg: InitCfg | None = None,
     ):
         super().__init__(init_cfg)
@@ -315,6 +316,10 @@ class DiffusionUNet(BaseModule):
             self.unet.eval()
             train_dropout(self.unet, mode)
         return self
+
+    def compile_blocks(self, **options) -> int:
+        """Compile the blocks of the U-Net and of the autoencoder, see :func:`.compile_blocks`."""
+        return compile_blocks(self, **options)
 
     def halve(self, dtype: HalfType = 'bfloat16'):
         """Freeze the backbone and store its weights in half precision, for inference.

@@ -27,8 +27,7 @@ class ImageCheck:
             ValueError: The images have another shape, are empty, contain NaN or infinity, or are pixels from 0 to 255.
         """
         check_form(images)
-        is_converted = dtype is None or torch.is_autocast_enabled(images.device.type)
-        if images.dtype != dtype and not (images.is_floating_point() and is_converted):
+        if images.dtype != dtype and not (images.is_floating_point() and _is_converted(images, dtype)):
             expected = 'floating-point numbers' if dtype is None else f'{dtype}, the type of the weights'
             raise TypeError(
                 f'images: expected {expected}, got {images.dtype}. {REMEDY}, or convert the images to that type'
@@ -36,6 +35,11 @@ class ImageCheck:
         if not torch.compiler.is_compiling() and not self._has_seen_values:
             check_values(images)
             self._has_seen_values = True
+
+
+def _is_converted(images, dtype) -> bool:
+    """Return whether the network or autocast converts the images; autocast does not know the meta device."""
+    return dtype is None or torch.is_autocast_enabled(images.device.type)
 
 
 def check_form(images: torch.Tensor):

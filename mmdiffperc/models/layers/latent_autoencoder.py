@@ -21,7 +21,7 @@ from .image_check import ImageCheck
 from .memory_format import best_format
 from .strips import can_encode_in_strips, encode_in_strips
 
-MEGAPIXEL = 2**20
+TILING = 2**18  # pixels to encode at a time: an image of 512 x 512
 STRIPS = 4  # share of the largest number of pixels that one strip has
 FIXED_VAE = 'madebyollin/sdxl-vae-fp16-fix'
 
@@ -50,7 +50,7 @@ class LatentAutoencoder(nn.Module):
             images must have the type of the weights, which autocast may lower.
         tiling (int): Largest number of pixels to encode at a time. Images of a larger batch are encoded one after the
             other, and larger images in strips, see :func:`.encode_in_strips`. The latents are the same up to
-            rounding. Defaults to 2**20, an image of 1024 x 1024.
+            rounding. Defaults to 2**18, an image of 512 x 512.
 
     Attributes:
         scaling_factor (float): Scaled latents are the unscaled ones times this factor.
@@ -69,7 +69,7 @@ class LatentAutoencoder(nn.Module):
         with_decoder: bool = False,
         input_scale: InputScale = 1.0,
         dtype: DataType | None = None,
-        tiling: PositiveInt = MEGAPIXEL,
+        tiling: PositiveInt = TILING,
     ):
         super().__init__()
         self.vae = build_vae(arch)
@@ -138,7 +138,7 @@ class LatentAutoencoder(nn.Module):
             size = self.encoded_size(images.shape[-2:])
             images = F.interpolate(images, size, mode='bilinear', align_corners=False)
         height, width = images.shape[-2:]
-        images = F.pad(images, (0, -width % self.vae_stride, 0, -height % self.vae_stride))
+        images = F.pad(images, (0, _missing(width, self.vae_stride), 0, _missing(height, self.vae_stride)))
         with without_autocast(images) if self.has_own_type else nullcontext():
             images = images.contiguous(memory_format=best_format('autoencoder', images))
             latents = self.store.encode(images, self._encode) if self.store else self._encode(images)
@@ -191,6 +191,11 @@ class LatentAutoencoder(nn.Module):
         """
         own = self.scaling_factor if self.is_tiny else 1.0  # what the decoder expects
         return self.vae.decode(latents / (self.factor / own)).sample  # divided as in diffusers, to the last bit
+
+
+def _missing(side: int, stride: int) -> int:
+    """Return how many pixels a side lacks to the next multiple of a stride."""
+    return (stride - side % stride) % stride  # torch.compile does not support -side % stride for dynamic sizes
 
 
 def _divide(stride: int, input_scale: float) -> int:
