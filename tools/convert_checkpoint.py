@@ -1,4 +1,4 @@
-"""Convert an official checkpoint of VPD or MetaPrompts, or mmseg's checkpoint of VPD, to a checkpoint of mmdiffperc.
+"""Convert an official checkpoint of VPD, MetaPrompts, TADP or ECoDepth, or mmseg's of VPD, to one of mmdiffperc.
 
 The tool recognises the model by the keys of the checkpoint. It writes nothing if a weight has no counterpart in the
 model or a different shape. The result is an OpenMMLab checkpoint, which you can pass to mim test or load_from.

@@ -4,14 +4,30 @@ from . import checks
 from .backbones import DiffusionUNet
 from .layers import CrossAttentionMaps, LatentAutoencoder, TextAdapter
 from .necks import FinerLevelNeck, MetaPromptsDepthNeck, MetaPromptsNeck
-from .prompts import BasePrompts, ClassPrompts, MetaPrompts, ScenePrompts, TextPrompts
+from .prompts import (
+    BasePrompts,
+    CaptionPrompts,
+    ClassPrompts,
+    ClassTokenPrompts,
+    CombinedPrompts,
+    ImageClassPrompts,
+    ImageTokenPrompts,
+    MetaPrompts,
+    ScenePrompts,
+    TextPrompts,
+)
 
 __all__ = [
     'BasePrompts',
+    'CaptionPrompts',
     'ClassPrompts',
+    'ClassTokenPrompts',
+    'CombinedPrompts',
     'CrossAttentionMaps',
     'DiffusionUNet',
     'FinerLevelNeck',
+    'ImageClassPrompts',
+    'ImageTokenPrompts',
     'LatentAutoencoder',
     'MetaPrompts',
     'MetaPromptsDepthNeck',

@@ -6,6 +6,8 @@ from typing import Any
 
 import torch
 
+from mmdiffperc.models.prompts.sample_sentences import samples_of
+
 Window = tuple[slice, slice]
 
 
@@ -39,6 +41,7 @@ class BatchedWindows:
         windows: Sequence[Window],
         flip: bool = False,
         at_once: int | None = None,
+        weights: torch.Tensor | None = None,
     ) -> torch.Tensor:
         """Average the predictions for windows.
 
@@ -49,22 +52,26 @@ class BatchedWindows:
             flip (bool): Average each window with its mirror image first. Defaults to False.
             at_once (int, optional): Number of windows in a batch if ``test_cfg`` has no ``window_batch``. Default: the
                 number of images.
+            weights (Tensor, optional): Weight of each window in each column of the image ``(S, W)``, for a weighted
+                average. Default: equal weights.
 
         Returns:
             Tensor: ``(B, C, H, W)``, NaN in pixels that are in no window.
         """
-        places = list(product(windows, range(len(inputs))))
+        weights = inputs.new_ones(len(windows), inputs.shape[-1]) if weights is None else weights
+        places = list(product(range(len(windows)), range(len(inputs))))
         at_once = self.test_cfg.get('window_batch') or at_once or len(inputs)
         total = inputs.new_zeros(len(inputs), self.out_channels, *inputs.shape[-2:])
         count = inputs.new_zeros(1, 1, *inputs.shape[-2:])
-        for rows, columns in windows:
-            count[..., rows, columns] += 1
+        for (rows, columns), weight in zip(windows, weights, strict=True):
+            count[..., rows, columns] += weight[columns]
         for start in range(0, len(places), at_once):
             chunk = places[start : start + at_once]
-            for ((rows, columns), index), prediction in zip(
-                chunk, self._predict_places(inputs, batch_img_metas, chunk, flip), strict=True
-            ):
-                total[index, :, rows, columns] += prediction
+            crops = [(windows[window], index) for window, index in chunk]
+            predictions = self._predict_places(inputs, batch_img_metas, crops, flip)
+            for (window, index), prediction in zip(chunk, predictions, strict=True):
+                rows, columns = windows[window]
+                total[index, :, rows, columns] += prediction * weights[window, columns]
         return total.div_(count)
 
     def _predict_places(self, inputs, metas, places, flip) -> torch.Tensor:
@@ -72,8 +79,10 @@ class BatchedWindows:
         crops = torch.stack([inputs[index, :, rows, columns] for (rows, columns), index in places])  # (N, 3, h, w)
         metas = [dict(metas[index], img_shape=crops.shape[-2:]) for _, index in places]
         if not flip:
-            return self.encode_decode(crops, metas)
-        predictions, mirrored = self.encode_decode(torch.cat([crops, crops.flip(3)]), metas * 2).chunk(2)
+            with samples_of(metas):
+                return self.encode_decode(crops, metas)
+        with samples_of(metas * 2):
+            predictions, mirrored = self.encode_decode(torch.cat([crops, crops.flip(3)]), metas * 2).chunk(2)
         return (predictions + mirrored.flip(3)) / 2
 
 

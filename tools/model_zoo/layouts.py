@@ -188,10 +188,18 @@ LAYOUTS = {
     'e2e-ft-normals': rows(
         r'e2e-ft-\w+_normals', {'model': config} | {name: metric('Mean Angle', name) for name in NORMAL_SETS}
     ),
+    'tadp-segmentation': rows(r'tadp.*fpn_\d+xb.*', RECIPE | SEGMENTATION),
+    'tadp-depth': rows(r'tadp.*nyu-.*', RECIPE | DEPTH),
+    'tadp-detection': rows(
+        r'faster-rcnn_tadp.*', RECIPE | {'published AP': published('box AP'), 'AP50': metric('box AP50')}
+    ),
+    'ecodepth': rows(r'ecodepth.*', RECIPE | DEPTH),
     'vpd-checkpoints': checkpoints('VPD'),
     'metaprompts-checkpoints': checkpoints('MetaPrompts'),
     'one-step-checkpoints': checkpoints('Marigold', 'E2E-FT', 'Lotus'),
     'dmp-checkpoints': checkpoints('DMP'),
+    'tadp-checkpoints': checkpoints('TADP'),
+    'ecodepth-checkpoints': checkpoints('ECoDepth'),
     'without-checkpoint': without_checkpoint,
 }
 

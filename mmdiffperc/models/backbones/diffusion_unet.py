@@ -105,6 +105,8 @@ class DiffusionUNet(BaseModule):
             the largest stride, which is larger than ``out_strides`` implies. Cannot be combined with
             ``cross_attention`` or ``out_strides``. Defaults to False.
         scale_latents (bool): Multiply latents by the autoencoder's scaling factor. Defaults to False.
+        sample_latents (bool): Train with samples of the latents' distribution instead of its mode, as in `TADP
+            <https://arxiv.org/abs/2310.00031>`_. Tests use the mode, so that they can be repeated. Defaults to False.
         lora (dict, optional): Train a low-rank adapter instead of the U-Net: arguments of ``peft.LoraConfig``, of which
             ``target_modules`` defaults to all attention projections.
         frozen (bool): Freeze the U-Net, except for its adapter. Defaults to False.
@@ -157,6 +159,7 @@ class DiffusionUNet(BaseModule):
         learned_timesteps: bool = False,
         resize_skips: bool = False,
         scale_latents: bool = False,
+        sample_latents: bool = False,
         lora: Lora | None = None,
         frozen: bool = False,
         with_cp: bool = False,
@@ -176,6 +179,7 @@ class DiffusionUNet(BaseModule):
         self.timestep = timestep
         self.timestep_fusion = timestep_fusion
         self.out_prompts = out_prompts
+        self.sample_latents = sample_latents
         self.half_type = None
         self.autoencoder = LatentAutoencoder(
             arch, scale_latents, input_scale=input_scale, dtype=autoencoder_dtype, tiling=autoencoder_tiling
@@ -362,7 +366,8 @@ class DiffusionUNet(BaseModule):
             ValueError: The images have another shape, or the first batch has values that are not in [-1, 1].
         """
         images, condition = split_inputs(inputs, self.prompts)
-        clean = self._to_own_type(self.autoencoder.encode(images))  # (B, 4, h, w)
+        encoded = self.autoencoder.encode(images, self.sample_latents and self.training)
+        clean = self._to_own_type(encoded)  # (B, 4, h, w)
         steps = range(self.num_refine_steps)
         conditions = [self._conditions(images, condition, step) for step in steps]
         collected = []

@@ -13,7 +13,7 @@ from mmdiffperc.models.backbones import DiffusionUNet
 
 from .dispatcher import model_check
 
-MODES = ('whole', 'slide', 'slide_flip', 'shift')
+MODES = ('whole', 'slide', 'slide_flip', 'shift', 'blend')
 WITH_WINDOWS = ('slide', 'slide_flip', 'auto')
 
 
@@ -22,8 +22,9 @@ def check_inference_mode(test_cfg: Mapping, modes: Sequence[str]):
 
     Args:
         test_cfg (Mapping): Has the ``mode``. Sliding windows need ``crop_size`` and ``stride``, each (height, width)
-            in pixels; shifted windows need ``num_windows``. ``window_batch`` is the number of windows in a batch. The
-            mode ``'auto'`` also needs ``whole_pixels``, the largest number of pixels of an image without windows.
+            in pixels; shifted windows need ``num_windows``, and blended windows ``crop_width`` and ``overlap``.
+            ``window_batch`` is the number of windows in a batch. The mode ``'auto'`` also needs ``whole_pixels``, the
+            largest number of pixels of an image without windows.
         modes (Sequence[str]): The modes that the model supports.
 
     Raises:
@@ -41,6 +42,11 @@ def check_inference_mode(test_cfg: Mapping, modes: Sequence[str]):
             raise ValueError(f'test_cfg: expected {name} to be a positive whole number; got {value!r}')
     if mode == 'shift' and not (_is_count(test_cfg.get('num_windows')) and test_cfg['num_windows'] > 1):
         raise ValueError(f"test_cfg: mode 'shift' needs num_windows of at least 2; got {dict(test_cfg)}")
+    if mode == 'blend' and not (_is_count(test_cfg.get('crop_width')) and _is_overlap(test_cfg)):
+        raise ValueError(
+            "test_cfg: mode 'blend' needs crop_width and overlap in pixels, with overlap no larger than half of "
+            f'crop_width; got {dict(test_cfg)}'
+        )
 
 
 def _check_windows(test_cfg):
@@ -63,6 +69,11 @@ def _is_size(value) -> bool:
 
 def _is_count(value) -> bool:
     return type(value) is int and value > 0
+
+
+def _is_overlap(test_cfg) -> bool:
+    overlap = test_cfg.get('overlap')
+    return type(overlap) is int and 0 <= 2 * overlap <= test_cfg['crop_width']
 
 
 @model_check

@@ -1,6 +1,7 @@
 """A depth estimator for images of any size, with the official test procedure."""
 
 import math
+from itertools import pairwise
 
 import torch
 from mmengine.config import ConfigDict
@@ -13,7 +14,7 @@ from mmdiffperc.models.checks.test_cfg_check import check_inference_mode
 from mmdiffperc.seg.windows import BatchedWindows, find_windows
 from mmdiffperc.validation import validated
 
-TEST_MODES = ('whole', 'slide', 'slide_flip', 'shift')
+TEST_MODES = ('whole', 'slide', 'slide_flip', 'shift', 'blend')
 
 
 @MODELS.register_module()
@@ -30,6 +31,10 @@ class DiffusionDepthEstimator(BatchedWindows, DepthEstimator):
     - ``'slide'``: windows of ``crop_size`` at every ``stride``, the last one moved back into the image.
     - ``'slide_flip'``: like ``'slide'``, with each window averaged with its mirror image.
     - ``'shift'``: ``num_windows`` square windows, the official procedure; see :meth:`shift_inference`.
+    - ``'blend'``: windows of ``crop_width``, blended where they overlap; see :meth:`blend_inference`.
+
+    With ``flip=True``, the depth of ``'whole'`` and ``'blend'`` is averaged with the depth of the mirror image. For
+    ``'shift'``, this is the default.
 
     With ``window_batch=8`` in ``test_cfg``, eight windows go through the network together, with the mirror image of
     each if they are flipped. The result is the same up to rounding.
@@ -71,10 +76,42 @@ class DiffusionDepthEstimator(BatchedWindows, DepthEstimator):
         """Predict depth ``(B, 1, H, W)`` in the test mode; mmseg's method uses 'whole' for 'slide'."""
         return getattr(self, f'{self.test_cfg.mode}_inference')(inputs, batch_img_metas)
 
+    def whole_inference(self, inputs: torch.Tensor, batch_img_metas: list[dict]) -> torch.Tensor:
+        """Predict depth ``(B, 1, H, W)`` of the image at once, averaged with its mirror image if ``flip`` is set."""
+        if not self.test_cfg.get('flip', False):
+            return super().whole_inference(inputs, batch_img_metas)
+        whole = tuple(slice(0, side) for side in inputs.shape[-2:])
+        return self.predict_windows(inputs, batch_img_metas, [whole], flip=True)
+
     def slide_flip_inference(self, inputs: torch.Tensor, batch_img_metas: list[dict]) -> torch.Tensor:
         """Predict depth ``(B, 1, H, W)`` in windows, each averaged with its mirror image."""
         windows = find_windows(inputs.shape[-2:], self.test_cfg['crop_size'], self.test_cfg['stride'])
         return self.predict_windows(inputs, batch_img_metas, windows, flip=True)
+
+    def blend_inference(self, inputs: torch.Tensor, batch_img_metas: list[dict]) -> torch.Tensor:
+        """Predict depth by windows that cover the width and are blended where they overlap: ``test.py`` of ECoDepth.
+
+        The windows have the height of the image and the width ``crop_width``. As few as possible overlap by ``overlap``
+        columns or more, evenly spaced, from the left to the right border. An image that is not wider is one window.
+        Where two windows overlap, their weights change linearly. All windows, or ``window_batch`` of them, go through
+        the network in one batch, with their mirror images if ``flip`` is set.
+
+        Args:
+            inputs (Tensor): Images ``(B, 3, H, W)``.
+            batch_img_metas (list[dict]): Meta information of the images.
+
+        Returns:
+            Tensor: Depth ``(B, 1, H, W)``.
+        """
+        height, width = inputs.shape[-2:]
+        side = min(self.test_cfg['crop_width'], width)
+        starts = window_starts(width, side, self.test_cfg['overlap'])
+        windows = [(slice(0, height), slice(start, start + side)) for start in starts]
+        weights = blending_weights(width, side, starts).to(inputs)  # (S, W)
+        at_once = len(windows) * len(inputs)
+        return self.predict_windows(
+            inputs, batch_img_metas, windows, self.test_cfg.get('flip', False), at_once, weights
+        )
 
     def shift_inference(self, inputs: torch.Tensor, batch_img_metas: list[dict]) -> torch.Tensor:
         """Predict depth by square windows along the longer side: ``test.py`` of VPD, also used by MetaPrompts.
@@ -102,6 +139,27 @@ class DiffusionDepthEstimator(BatchedWindows, DepthEstimator):
         windows = [(whole, span) if width >= height else (span, whole) for span in spans]
         flip = self.test_cfg.get('flip', True)
         return self.predict_windows(inputs, batch_img_metas, windows, flip, at_once=len(windows) * len(inputs))
+
+
+def window_starts(width: int, side: int, overlap: int) -> list[int]:
+    """Return the first columns of windows that cover a width, as few as possible with at least this overlap."""
+    num_windows = 1 + max(0, math.ceil((width - side) / (side - overlap)))
+    return [round(index * (width - side) / max(num_windows - 1, 1)) for index in range(num_windows)]
+
+
+def blending_weights(width: int, side: int, starts: list[int]) -> torch.Tensor:
+    """Return the weight of each window in each column ``(S, W)``; those of a column sum to 1.
+
+    From the first to the last column of an overlap, the weight of a window falls linearly from 1 to 0.
+    """
+    weights = torch.zeros(len(starts), width)
+    for index, start in enumerate(starts):
+        weights[index, start : start + side] = 1
+    for index, (start, following) in enumerate(pairwise(starts)):
+        ramp = torch.linspace(0, 1, start + side - following)
+        weights[index, following : start + side] *= 1 - ramp
+        weights[index + 1, following : start + side] *= ramp
+    return weights / weights.sum(0)
 
 
 @model_check

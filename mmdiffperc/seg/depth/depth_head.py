@@ -1,7 +1,7 @@
 """VPD's depth head for images of any size."""
 
 from collections.abc import Sequence
-from copy import copy
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
@@ -22,9 +22,13 @@ class AnySizeDepthHead(VPDDepthHead):
     The head joins features of strides 8 to 64 at stride 32, for which the image must be padded to a multiple of 64. The
     official code pads 480 pixels to 512 and 352 to 384, and removes the last row and column of the joined features,
     which lie outside the image. This class does so for every size: cells outside the image are removed, and the depth
-    is cropped to the image.
+    is cropped to the image. `ECoDepth <https://arxiv.org/abs/2403.18807>`_, which has the same head, removes no cells.
 
     Args:
+        padding (str): ``'grey'``, or ``'black'``, as in ECoDepth's first version. Defaults to ``'grey'``.
+        cut (str): What is outside the image is removed from the ``'joined'`` features, as in VPD; from the
+            ``'decoded'`` features, before the last two convolutions, as in ECoDepth's second version; or only from the
+            ``'depth'``, as in its first version. Defaults to ``'joined'``.
         **kwargs: Arguments of mmseg's ``VPDDepthHead`` except ``fmap_border``.
 
     Attributes:
@@ -34,10 +38,27 @@ class AnySizeDepthHead(VPDDepthHead):
     size_divisor = 64
     stride = 32
 
+    def __init__(
+        self,
+        padding: Literal['grey', 'black'] = 'grey',
+        cut: Literal['joined', 'decoded', 'depth'] = 'joined',
+        **kwargs,
+    ):
+        super().__init__(**kwargs)
+        self.padding = padding
+        self.cut = cut
+
     def fit_images(self, images: torch.Tensor) -> torch.Tensor:
-        """Pad images ``(B, 3, H, W)`` with mid-grey at the bottom and the right."""
+        """Pad images ``(B, 3, H, W)`` at the bottom and the right."""
         height, width = images.shape[-2:]
-        return F.pad(images, (0, -width % self.size_divisor, 0, -height % self.size_divisor))
+        value = 0 if self.padding == 'grey' else -1
+        return F.pad(images, (0, -width % self.size_divisor, 0, -height % self.size_divisor), value=value)
+
+    def join(self, features: Sequence[torch.Tensor]) -> torch.Tensor:
+        """Join features of strides 8 to 64, finest first, at stride 32 ``(B, F, H/32, W/32)``, as mmseg's head does."""
+        finest, fine, coarse, coarsest = features
+        coarse = torch.cat([coarse, F.interpolate(coarsest, scale_factor=2)], dim=1)
+        return self.conv_aggregation(torch.cat([self.conv1(finest), self.conv2(fine), coarse], dim=1))
 
     def forward(self, inputs: Sequence) -> torch.Tensor:
         """Predict depth.
@@ -50,9 +71,14 @@ class AnySizeDepthHead(VPDDepthHead):
             Tensor: Depth in metres ``(B, 1, H, W)``.
         """
         *features, (height, width) = inputs
-        head = copy(self)  # mmseg's forward reads the border from the head, which other threads may be using
-        head.fmap_border = [-side % self.size_divisor // self.stride for side in (height, width)]
-        return super(AnySizeDepthHead, head).forward(features)[..., :height, :width]
+        joined = self.join(features)
+        if self.cut == 'joined':
+            rows, columns = (-side % self.size_divisor // self.stride for side in (height, width))
+            joined = joined[..., : joined.shape[-2] - rows, : joined.shape[-1] - columns].contiguous()
+        decoded = self.decoder(joined)  # (B, E, H, W), with the padding that is left
+        if self.cut == 'decoded':
+            decoded = decoded[..., :height, :width]
+        return (self.depth_pred_layer(decoded).sigmoid() * self.max_depth)[..., :height, :width]
 
     def loss_by_feat(self, pred_depth_map: torch.Tensor, batch_data_samples: Sequence[SegDataSample]) -> dict:
         """Compute the losses of depth ``(B, 1, H, W)``, and count the maps without depth for the log."""

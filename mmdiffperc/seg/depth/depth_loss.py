@@ -1,14 +1,18 @@
 """SiLog loss for batches with depth maps that have no measurement."""
 
+from typing import Annotated
+
 import torch
 from mmseg.models.losses import SiLogLoss
 from mmseg.models.losses.utils import weight_reduce_loss
 from mmseg.registry import MODELS
+from pydantic import Field
 from torch import nn
 
-from mmdiffperc.validation import validated
+from mmdiffperc.validation import Expected, validated
 
 COUNTER = 'maps_without_depth'
+Focus = Annotated[float, Field(ge=0, lt=1), Expected('a number from 0 to less than 1')]
 
 
 @MODELS.register_module()
@@ -21,13 +25,18 @@ class MaskedSiLogLoss(SiLogLoss):
     losses how many samples have had no depth so far, see :func:`count_of_maps_without_depth`.
 
     Args:
+        variance_focus (float): Weight ``v`` of the squared mean in ``sqrt(mean(d**2) - v * mean(d)**2)``, where ``d``
+            is the difference of the logarithms: 0 counts an error of the scale in full, and 1 would ignore it. VPD and
+            mmseg have 0.5; `ECoDepth <https://arxiv.org/abs/2403.18807>`_ has 0.85, with ``loss_weight=10``. Defaults
+            to 0.5.
         pooled (bool): Compute the loss over all pixels of the batch, as the official code of VPD and MetaPrompts does,
             instead of averaging over samples, as mmseg does. Defaults to False.
         **kwargs: Arguments of mmseg's ``SiLogLoss``.
     """
 
-    def __init__(self, pooled: bool = False, **kwargs):
+    def __init__(self, variance_focus: Focus = 0.5, pooled: bool = False, **kwargs):
         super().__init__(**kwargs)
+        self.variance_focus = variance_focus
         self.pooled = pooled
         self.register_buffer('num_masked', torch.zeros(()), persistent=False)
 
@@ -59,11 +68,21 @@ class MaskedSiLogLoss(SiLogLoss):
             pred, target, has_depth, weight = pred.reshape(1, -1), target.reshape(1, -1), has_depth.any()[None], None
         # Constants in place of samples without depth, and unequal ones: the gradient of the root at 0 is infinite.
         pred, target = pred.where(has_depth[:, None], 1), target.where(has_depth[:, None], 2)
-        losses = super().forward(pred, target, weight, reduction_override='none').where(has_depth, 0)
+        losses = weight_reduce_loss(self._silog(pred, target), weight, 'none') * self.loss_weight
+        losses = losses.where(has_depth, 0)
         reduction = reduction_override or self.reduction
         if reduction == 'mean' and avg_factor is None:
             return losses.sum() / has_depth.sum().clamp(min=1)
         return weight_reduce_loss(losses, None, reduction, avg_factor)
+
+    def _silog(self, pred: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+        """Compute the loss of each row of ``(B, N)`` over its pixels with depth."""
+        difference = target.clamp(min=self.eps).log() - pred.clamp(min=self.eps).log()
+        is_valid = (target > self.eps) & ~difference.isnan()
+        difference = torch.where(is_valid, difference, 0)
+        count = is_valid.sum(dim=1).clamp(min=1)
+        mean, mean_square = difference.sum(dim=1) / count, difference.square().sum(dim=1) / count
+        return (mean_square - self.variance_focus * mean.square()).sqrt()
 
 
 def count_of_maps_without_depth(losses: nn.Module) -> dict[str, torch.Tensor]:

@@ -106,3 +106,17 @@ def test_masked_samples_are_counted(loss, batch):
     assert before == dict(maps_without_depth=2)
     assert count_of_maps_without_depth(loss) == dict(maps_without_depth=4)
     assert count_of_maps_without_depth(SiLogLoss()) == {} == loss.state_dict()
+
+
+@pytest.mark.parametrize('pooled', [False, True])
+def test_variance_focus(batch, pooled):
+    """Near 1, a factor of all depth hardly counts, at 0 in full; ECoDepth multiplies the loss by 10."""
+    _, target = batch
+    scaled = 3 * target
+
+    def of(focus, **options):
+        return MaskedSiLogLoss(variance_focus=focus, pooled=pooled, **options)(scaled, target).item()
+
+    assert of(0.99) == pytest.approx(0.1 * math.log(3), rel=1e-3)
+    assert of(0.0) == pytest.approx(math.log(3), rel=1e-4)
+    assert of(0.85, loss_weight=10.0) == pytest.approx(10 * math.log(3) * math.sqrt(0.15), rel=1e-4)
