@@ -76,7 +76,7 @@ def test_slide_flip_is_the_official_procedure_on_nyu():
     """The stride of mmseg's recipe, 160, is the interval of two windows."""
     official, _ = merged('vpd_nyu_shift2_flip', 0, power=2)
     of_mmseg, batch_sizes = merged('vpd_nyu_shift2_flip', 0, NYU_OF_MMSEG, power=2)
-    assert batch_sizes == [2] * 2
+    assert batch_sizes == [2] * 2  # each window and its mirror image
     torch.testing.assert_close(of_mmseg, official, rtol=1e-6, atol=1e-6)
 
 
