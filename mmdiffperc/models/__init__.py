@@ -3,10 +3,11 @@
 from . import checks
 from .backbones import DiffusionUNet
 from .layers import CrossAttentionMaps, LatentAutoencoder, TextAdapter
-from .necks import FinerLevelNeck, MetaPromptsDepthNeck, MetaPromptsNeck
-from .prompts import BasePrompts, ClassPrompts, MetaPrompts, ScenePrompts, TextPrompts
+from .necks import AttentiveRefinementNeck, FinerLevelNeck, MetaPromptsDepthNeck, MetaPromptsNeck
+from .prompts import BasePrompts, ClassPrompts, MetaPrompts, ScenePrompts, SharedTextPrompts, TextPrompts
 
 __all__ = [
+    'AttentiveRefinementNeck',
     'BasePrompts',
     'ClassPrompts',
     'CrossAttentionMaps',
@@ -17,6 +18,7 @@ __all__ = [
     'MetaPromptsDepthNeck',
     'MetaPromptsNeck',
     'ScenePrompts',
+    'SharedTextPrompts',
     'TextAdapter',
     'TextPrompts',
     'checks',

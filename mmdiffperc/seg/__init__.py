@@ -16,6 +16,7 @@ with host_imports():
     from .depth.inferencer import DepthInferencer
     from .depth.kitti_depth_dataset import KITTIDepthDataset
     from .depth.meta_prompts_depth_head import MetaPromptsDepthHead
+    from .depth.metric_bins_head import MetricBinsDepthHead
     from .depth.poly_rise_fall_lr import PolyRiseFallLR
     from .load_rgb_image import LoadRGBImageFromFile
     from .referring.inferencer import ReferringInferencer
@@ -54,6 +55,7 @@ __all__ = [
     'MaskedCrossEntropyLoss',
     'MaskedSiLogLoss',
     'MetaPromptsDepthHead',
+    'MetricBinsDepthHead',
     'MonocularDepthMetric',
     'PolyRiseFallLR',
     'PolynomialLR',

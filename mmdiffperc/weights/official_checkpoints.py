@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import nn
@@ -23,10 +23,15 @@ class Layout:
         name (str): Name of the method and its task, for messages.
         marks (tuple[str]): Patterns of keys that tell the layout from the others.
         config (str): The shipped config of the same model, below ``configs/``.
-        prefix (str): Prefix of ``UNET`` and ``VAE``, after which the weights have CompVis names.
+        prefix (str): Prefix of ``unet`` and ``vae``.
         renamed (Mapping[str, str]): Prefixes of our names to prefixes of theirs; other names are the same.
         unused (str): Pattern of keys that do not affect predictions.
         absent (str, optional): Prefix of our names that have no counterpart. Default: all names have one.
+        unet (str): Prefix of the U-Net, after which the weights have CompVis names. Default: the one of most
+            repositories.
+        vae (str): Prefix of the autoencoder, likewise.
+        of_diffusers (bool): Whether these weights have the names of diffusers instead. Defaults to False.
+        aliases (Mapping[str, str]): Patterns of the beginning of keys, and what they are read as.
     """
 
     name: str
@@ -36,10 +41,18 @@ class Layout:
     renamed: Mapping[str, str]
     unused: str
     absent: str | None = None
+    unet: str = 'unet.unet.diffusion_model.'
+    vae: str = 'encoder_vq.'
+    of_diffusers: bool = False
+    aliases: Mapping[str, str] = field(default_factory=dict)
+
+    def read(self, key: str) -> str:
+        """Return a key of a checkpoint as this layout reads it."""
+        for pattern, replacement in self.aliases.items():
+            key = re.sub(f'^{pattern}', replacement, key)
+        return key
 
 
-UNET = 'unet.unet.diffusion_model.'
-VAE = 'encoder_vq.'
 # LAVT numbers its fusions 4, 3, 2, by their input level, and the two convolutions of each fusion 1 and 2.
 SIMPLE_DECODING = {
     f'decode_head.fusions.{4 - level}.{number - 1}.{layer}.': f'classifier.{layer}{number}_{level}.'
@@ -50,7 +63,14 @@ SIMPLE_DECODING = {
 DEPTH_DECODER = {'decode_head.decoder.': 'decoder.', 'decode_head.depth_pred_layer.': 'last_layer_depth.'}
 # The noise schedule, an input layer of the autoencoder's decoder, and the U-Net's output layer.
 UNUSED = r'sd_model\.|encoder_vq\.post_quant_conv\.|unet\.unet\.diffusion_model\.out\.'
+COUNTER = 'num_batches_tracked'  # of batch normalisation, which some checkpoints lack and prediction does not need
 MAX_NUMBERED = 9  # more passes or levels than any official model has
+JOINED_LEVELS = {
+    'decode_head.conv1.': 'encoder.layer1.',
+    'decode_head.conv2.': 'encoder.layer2.0.',
+    'decode_head.conv_aggregation.': 'encoder.out_layer.',
+}
+CLIP = {r'(encoder\.)?clip_model\.(transformer\.)?(text_model\.)?': r'\1clip_model.'}
 
 
 def by_number(ours: str, theirs: str) -> dict[str, str]:
@@ -67,7 +87,92 @@ def vpd_prompts(prefix: str) -> dict[str, str]:
     }
 
 
+def evp_neck(prefix: str) -> dict[str, str]:
+    """Pair the names of EVP's refinement: its layers are numbered from 1, reductions and joins in turn."""
+    names = {'neck.first.': f'{prefix}aggregation.layer1.'}
+    for index in range(MAX_NUMBERED):
+        names[f'neck.downs.{index}.'] = f'{prefix}aggregation.layer{2 * index + 2}.'
+        names[f'neck.joins.{index}.'] = f'{prefix}aggregation.layer{2 * index + 3}.conv1.'
+    return names
+
+
+def evp_prompts(prefix: str) -> dict[str, str]:
+    """Pair the names of EVP's text encoder and adapter."""
+    return {**vpd_prompts(prefix), 'backbone.prompts.text_encoder.clip.': f'{prefix}clip_model.'}
+
+
+# Each perceptron of EVP's bins is wrapped in a module of its own.
+BINS = {
+    **{f'decode_head.{name}.': f'{name}._net.' for name in ('seed_bin_regressor', 'seed_projector')},
+    **{
+        f'decode_head.{name}.{index}.': f'{name}.{index}._net.'
+        for name in ('projectors', 'attractors')
+        for index in range(MAX_NUMBERED)
+    },
+    'decode_head.bottle_neck.': 'bottle_neck.',
+    'decode_head.distribution.mlp.': 'conditional_log_binomial.mlp.',
+}
+# What EVP's checkpoints hold in addition; of a mean caption and a text encoder, a model uses one.
+UNUSED_OF_EVP = (
+    r'(encoder\.)?(class_embeddings$|clip_model\.|encoder_vq\.(decoder|post_quant_conv)\.)'
+    r'|conditional_log_binomial\.log_binomial_transform\.'
+)
+SDPOSE_HEAD = ('deconv_layers', 'conv_layers', 'final_layer')
+
 LAYOUTS = (
+    Layout(
+        name='EVP referring segmentation',
+        marks=(r'aggregation\.', r'classifier\.conv1_4\.'),
+        config='evp/evp_sd1-5-refer_2xb3-20e_refcoco-512x512.py',
+        prefix='',
+        renamed={
+            **evp_prompts(''),
+            **evp_neck(''),
+            'decode_head.conv_seg.': 'classifier.conv1_1.',
+            **SIMPLE_DECODING,
+        },
+        unused=rf'{UNUSED}|{UNUSED_OF_EVP}',
+        aliases=CLIP,
+    ),
+    Layout(
+        name='EVP depth',
+        marks=(r'encoder\.aggregation\.', r'conditional_log_binomial\.'),
+        config='evp/evp_sd1-5_2xb2-15e_nyu-480x480.py',
+        prefix='encoder.',
+        renamed={
+            **evp_prompts('encoder.'),
+            **evp_neck('encoder.'),
+            **JOINED_LEVELS,
+            'decode_head.depth_pred_layer.': 'decoder.last_layer_depth.',
+            'decode_head.decoder.': 'decoder.',
+            **BINS,
+        },
+        unused=UNUSED_OF_EVP,
+        aliases=CLIP,
+    ),
+    Layout(
+        name='SDPose',
+        marks=(r'decoder\.deconv_layers\.', r'decoder\.final_layer\.', r'unet\.class_embedding\.'),
+        config='sdpose/td-hm_sdpose-sd2_8xb16-40e_coco-1024x768.py',
+        prefix='',
+        renamed={f'head.{name}.': f'decoder.{name}.' for name in SDPOSE_HEAD},
+        unused=r'vae\.(decoder|post_quant_conv)\.',
+        absent='backbone.prompts.',
+        unet='unet.',
+        vae='vae.',
+        of_diffusers=True,
+    ),
+    Layout(
+        name='SDPose for ComfyUI',
+        marks=(r'heatmap_head\.deconv_layers\.', r'model\.diffusion_model\.label_emb\.'),
+        config='sdpose/td-hm_sdpose-sd2_8xb16-42e_coco-wholebody-1024x768.py',
+        prefix='',
+        renamed={f'head.{name}.': f'heatmap_head.{name}.' for name in SDPOSE_HEAD},
+        unused=r'first_stage_model\.(decoder|post_quant_conv)\.',
+        absent='backbone.prompts.',
+        unet='model.diffusion_model.',
+        vae='first_stage_model.',
+    ),
     Layout(
         name='VPD segmentation',
         marks=(r'class_embeddings$', r'decode_head\.scale_heads\.'),
@@ -109,9 +214,7 @@ LAYOUTS = (
         prefix='encoder.',
         renamed={
             **vpd_prompts('encoder.'),
-            'decode_head.conv1.': 'encoder.layer1.',
-            'decode_head.conv2.': 'encoder.layer2.0.',
-            'decode_head.conv_aggregation.': 'encoder.out_layer.',
+            **JOINED_LEVELS,
             **DEPTH_DECODER,
         },
         unused=r'encoder\.encoder_vq\.post_quant_conv\.',
@@ -164,7 +267,7 @@ def recognise(keys: Iterable[str]) -> Layout:
     """
     keys = list(keys)
     for layout in LAYOUTS:
-        marks = re.escape(layout.prefix + UNET), re.escape(layout.prefix + VAE), *layout.marks
+        marks = *(re.escape(layout.prefix + part) for part in (layout.unet, layout.vae)), *layout.marks
         if all(any(re.match(mark, key) for key in keys) for mark in marks):
             return layout
     known = ', '.join(layout.name for layout in LAYOUTS)
@@ -182,8 +285,13 @@ def convert(weights: Mapping[str, torch.Tensor], layout: Layout, model: nn.Modul
     Raises:
         ValueError: A weight is missing, unexpected, or has another shape.
     """
+    weights = {layout.read(key): weight for key, weight in weights.items()}
     sources = _source_names(layout, model)
-    faults = [f'missing {source} (our {name})' for name, source in sources.items() if source not in weights]
+    faults = [
+        f'missing {source} (our {name})'
+        for name, source in sources.items()
+        if source not in weights and not name.endswith(COUNTER)
+    ]
     left = set(weights) - set(sources.values())
     faults += [f'unexpected {key}' for key in sorted(left) if not re.match(layout.unused, key)]
     targets = model.state_dict()
@@ -200,6 +308,8 @@ def convert(weights: Mapping[str, torch.Tensor], layout: Layout, model: nn.Modul
 
 
 def _reshape(value: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+    if value.shape == (1, *target.shape) and target.dim() == 2:  # the mean caption of EVP
+        return value[0]
     if value.shape == (*target.shape, 1, 1):  # the autoencoder's attention: 1x1 convolutions there, linear here
         return value[..., 0, 0]
     return without_mean(value, len(target)) if target.dim() == 2 else value
@@ -215,14 +325,18 @@ def without_mean(embeddings: torch.Tensor, num_classes: int) -> torch.Tensor:
 
 
 def _source_names(layout: Layout, model: nn.Module) -> dict[str, str]:
-    unet, vae = unet_key_map(model.backbone.unet.config), vae_key_map(model.backbone.autoencoder.vae.config)
+    unet, vae = model.backbone.unet.config, model.backbone.autoencoder.vae.config
+    parts = {
+        'backbone.unet.': (layout.prefix + layout.unet, {} if layout.of_diffusers else unet_key_map(unet)),
+        'backbone.autoencoder.vae.': (layout.prefix + layout.vae, {} if layout.of_diffusers else vae_key_map(vae)),
+    }
     names = [name for name in model.state_dict() if not (layout.absent and name.startswith(layout.absent))]
 
     def source_of(name: str) -> str:
-        if name.startswith('backbone.unet.'):
-            return layout.prefix + UNET + unet[name.removeprefix('backbone.unet.')]
-        if name.startswith('backbone.autoencoder.vae.'):
-            return layout.prefix + VAE + vae[name.removeprefix('backbone.autoencoder.vae.')]
+        for ours, (theirs, renamed) in parts.items():
+            if name.startswith(ours):
+                own = name.removeprefix(ours)
+                return theirs + renamed.get(own, own)
         for ours, theirs in layout.renamed.items():
             if name.startswith(ours):
                 return theirs + name.removeprefix(ours)

@@ -44,6 +44,7 @@ UNREGISTERED = (DatasetSpec, DeterministicProcess, SentenceEncoder, TargetCodec)
 # What a class cannot be built without.
 GIVEN = {
     'AnySizeDepthHead': dict(in_channels=[8, 8, 8, 8]),
+    'AttentiveRefinementNeck': dict(in_channels=[40, 40]),
     'CheckDepth': dict(max_depth=10.0),
     'CheckLabels': dict(num_classes=3),
     'ClassPrompts': dict(classes=['sky'], embed_dims=8),
@@ -55,6 +56,7 @@ GIVEN = {
     'FinerLevelNeck': dict(in_channels=[8, 8]),
     'FollowProtocol': dict(protocol='nyu_depth'),
     'ImageTargetDataset': dict(data_prefix=dict(img_path='images')),
+    'InstanceNormHeatmapHead': dict(in_channels=8, out_channels=3),
     'KITTIDepthDataset': dict(ann_file='split.txt'),
     'ListedTargetDataset': dict(ann_file='split.txt'),
     'LoadPublishedTarget': dict(format='nyu_depth'),
@@ -71,6 +73,7 @@ GIVEN = {
     'ReferringSegDataset': dict(ann_file='instances.json', split_file='refs.p'),
     'ScenePrompts': dict(classes=['sky'], embed_dims=8),
     'SentenceEncoder': dict(arch='tiny-sd', max_length=9),
+    'SharedTextPrompts': dict(arch='tiny-sd', embed_dims=96),
     'SimpleDecodingHead': dict(in_channels=[8, 8]),
     'TextAdapter': dict(embed_dims=8),
     'TextPrompts': dict(arch='tiny-sd', embed_dims=96),

@@ -3,7 +3,15 @@
 from mmdiffperc.compat.binary_tta import mend
 
 # Each module registers its checks.
-from . import channel_check, class_check, complete_model, preprocessor_check, stride_check, test_cfg_check  # noqa: F401
+from . import (  # noqa: F401
+    channel_check,
+    class_check,
+    complete_model,
+    preprocessor_check,
+    reconstruction_loss,
+    stride_check,
+    test_cfg_check,
+)
 from .dispatcher import model_check
 
 model_check(mend)

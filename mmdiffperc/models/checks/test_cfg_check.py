@@ -13,7 +13,7 @@ from mmdiffperc.models.backbones import DiffusionUNet
 
 from .dispatcher import model_check
 
-MODES = ('whole', 'slide', 'slide_flip', 'shift')
+MODES = ('whole', 'slide', 'slide_flip', 'shift', 'squash')
 
 
 def check_inference_mode(test_cfg: Mapping, modes: Sequence[str]):
@@ -21,12 +21,12 @@ def check_inference_mode(test_cfg: Mapping, modes: Sequence[str]):
 
     Args:
         test_cfg (Mapping): Has the ``mode``. Sliding windows need ``crop_size`` and ``stride``, each (height, width)
-            in pixels; shifted windows need ``num_windows``.
+            in pixels; shifted windows need ``num_windows``; squashed images need ``size``.
         modes (Sequence[str]): The modes that the model supports.
 
     Raises:
         ValueError: The mode is unknown; or its windows are missing, not in whole pixels, or further apart than their
-            size.
+            size; or ``batch_size`` is not a positive number.
     """
     mode = test_cfg['mode']
     if mode not in modes:
@@ -35,6 +35,10 @@ def check_inference_mode(test_cfg: Mapping, modes: Sequence[str]):
         _check_windows(test_cfg)
     if mode == 'shift' and not (_is_count(test_cfg.get('num_windows')) and test_cfg['num_windows'] > 1):
         raise ValueError(f"test_cfg: mode 'shift' needs num_windows of at least 2; got {dict(test_cfg)}")
+    if mode == 'squash' and not _is_size(test_cfg.get('size')):
+        raise ValueError(f"test_cfg: mode 'squash' needs size, a (height, width) in pixels; got {dict(test_cfg)}")
+    if mode in ('shift', 'squash') and not _is_count(test_cfg.get('batch_size', 1)):
+        raise ValueError(f'test_cfg: batch_size must be a positive whole number of windows; got {dict(test_cfg)}')
 
 
 def _check_windows(test_cfg):

@@ -1,4 +1,4 @@
-"""The frozen autoencoder in front of the U-Net."""
+"""The autoencoder in front of the U-Net."""
 
 import math
 from collections.abc import Sequence
@@ -10,7 +10,7 @@ from mmengine.logging import MMLogger
 from torch import nn
 
 from mmdiffperc.models.config_checks import Arch, InputScale
-from mmdiffperc.validation import validated
+from mmdiffperc.validation import PositiveFloat, validated
 from mmdiffperc.weights.architectures import build_vae, latent_scaling
 from mmdiffperc.weights.network_inputs import overflows_in_half
 
@@ -23,7 +23,7 @@ FIXED_VAE = 'madebyollin/sdxl-vae-fp16-fix'
 class LatentAutoencoder(nn.Module):
     """Turn images into the latents of a Stable Diffusion U-Net.
 
-    It is frozen: its parameters carry no gradient and it stays in evaluation mode.
+    It is frozen unless ``trained``: its parameters carry no gradient and it stays in evaluation mode.
 
     An ``AutoencoderTiny`` (`TAESD <https://github.com/madebyollin/taesd>`_) imitates the *scaled* latents. Without
     ``scale_latents``, its latents are divided by the scaling factor that the U-Net was trained with, see
@@ -38,6 +38,10 @@ class LatentAutoencoder(nn.Module):
         with_decoder (bool): Keep the half that turns latents into images. Defaults to False.
         input_scale (float): Enlarge the images by this factor before they are encoded, bilinearly. The stride shrinks
             by the same factor, and must stay a whole number. Defaults to 1.
+        latent_std (float, optional): Divide the latents by this number instead, the standard deviation of the latents
+            of a data set, as `EVP <https://arxiv.org/abs/2312.08548>`_ does. Cannot be combined with
+            ``scale_latents``.
+        trained (bool): Train the encoder, so that gradients flow through :meth:`encode`. Defaults to False.
 
     Attributes:
         scaling_factor (float): Scaled latents are the unscaled ones times this factor.
@@ -45,13 +49,23 @@ class LatentAutoencoder(nn.Module):
         stride (int): Pixels of the image per latent.
 
     Raises:
-        ValueError: The stride divided by ``input_scale`` is not a whole number.
+        ValueError: The stride divided by ``input_scale`` is not a whole number, or latents would be scaled twice.
     """
 
     def __init__(
-        self, arch: Arch, scale_latents: bool = False, with_decoder: bool = False, input_scale: InputScale = 1.0
+        self,
+        arch: Arch,
+        scale_latents: bool = False,
+        with_decoder: bool = False,
+        input_scale: InputScale = 1.0,
+        latent_std: PositiveFloat | None = None,
+        trained: bool = False,
     ):
         super().__init__()
+        if latent_std is not None and scale_latents:
+            raise ValueError(
+                f'latent_std={latent_std} cannot be combined with scale_latents=True: both set the scale of the latents'
+            )
         self.vae = build_vae(arch)
         if not with_decoder:
             del self.vae.decoder
@@ -60,17 +74,18 @@ class LatentAutoencoder(nn.Module):
         # A tiny autoencoder imitates scaled latents, so its own factor is 1.
         self.scaling_factor = latent_scaling(arch) if self.is_tiny else self.vae.config.scaling_factor
         self.scale_latents = scale_latents
-        self.factor = self.scaling_factor if scale_latents else 1.0
+        self.factor = self.scaling_factor if scale_latents else 1.0 / (latent_std or 1.0)
         self.vae_stride = 2 ** (len(self.vae.config.block_out_channels) - 1)
         self.stride = _divide(self.vae_stride, input_scale)
         self.check_images = ImageCheck()
         self._has_warned = False
-        self.requires_grad_(False)
+        self.trained = trained
+        self.requires_grad_(trained)
         self.eval()
 
     def train(self, mode: bool = True):
-        """Stay in evaluation mode for any ``mode``."""
-        return super().train(False)
+        """Set the training mode; a frozen autoencoder stays in evaluation mode."""
+        return super().train(mode and self.trained)
 
     def latent_shape(self, size: tuple[int, int]) -> torch.Size:
         """Return the shape ``(4, h, w)`` of the latents of an image of a height and width."""
@@ -80,7 +95,6 @@ class LatentAutoencoder(nn.Module):
         """Return the height and width, without padding, at which an image of a height and width is encoded."""
         return tuple(round(side * self.vae_stride / self.stride) for side in size)
 
-    @torch.no_grad()
     def encode(
         self,
         images: torch.Tensor,
@@ -103,6 +117,10 @@ class LatentAutoencoder(nn.Module):
             TypeError: ``images`` is not a tensor of the weights' type, see :class:`.ImageCheck`.
             ValueError: ``images`` has another shape, or values that are not in [-1, 1].
         """
+        with torch.set_grad_enabled(self.trained and torch.is_grad_enabled()):
+            return self._encode(images, sample, generator)
+
+    def _encode(self, images, sample, generator) -> torch.Tensor:
         first = self.vae.encoder.layers[0] if self.is_tiny else self.vae.encoder.conv_in
         self.check_images(images, first.weight.dtype)
         self._warn_of_overflow(images, first.weight.dtype)

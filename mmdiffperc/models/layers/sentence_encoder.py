@@ -1,4 +1,4 @@
-"""The frozen text side of Stable Diffusion: sentences in, embeddings out."""
+"""The text side of Stable Diffusion: sentences in, embeddings out."""
 
 from pathlib import Path
 from typing import Annotated, NamedTuple
@@ -53,9 +53,9 @@ class SentenceEncoder(nn.Module):
       not define a summary. Here it is the hidden state of the end-of-text token, too, so that it has the distribution
       of the hidden states on which the U-Net was trained.
 
-    The encoders are frozen: their parameters carry no gradient and they stay in evaluation mode. Their weights come
-    from :meth:`load` or from a checkpoint of the model. If that checkpoint holds no text encoder, it is loaded from
-    ``checkpoint`` at the same time.
+    The encoders are frozen until :meth:`unfreeze` is called: their parameters carry no gradient and they stay in
+    evaluation mode. Their weights come from :meth:`load` or from a checkpoint of the model. If that checkpoint holds no
+    text encoder, it is loaded from ``checkpoint`` at the same time.
 
     Args:
         arch (str): Architecture preset or folder, see :func:`.arch_folder`. The tokenizers also come from ``arch``.
@@ -67,6 +67,7 @@ class SentenceEncoder(nn.Module):
     Attributes:
         embed_dims (int): Width ``C`` of the hidden states.
         is_init (bool): Whether the weights have been loaded.
+        trained (bool): Whether the encoder is trained.
 
     Raises:
         ValueError: A text encoder of ``arch`` does not take ``max_length`` tokens.
@@ -93,6 +94,7 @@ class SentenceEncoder(nn.Module):
         self.is_init = False
         self._encoded = {}  # sentence -> its Encoded, without the batch
         self._has_reported = False
+        self.trained = False
         self.requires_grad_(False)
         self.eval()
         self.register_load_state_dict_pre_hook(complete_text_encoder)
@@ -105,8 +107,23 @@ class SentenceEncoder(nn.Module):
         return dict(zip(self.tokenizers, (self.clip, self.clip_2), strict=False))
 
     def train(self, mode: bool = True):
-        """Stay in evaluation mode for any ``mode``."""
-        return super().train(False)
+        """Set the training mode; a frozen encoder stays in evaluation mode."""
+        return super().train(mode and self.trained)
+
+    def unfreeze(self):
+        """Train the encoder: gradients flow through :meth:`encode`, and no encoded sentence is kept.
+
+        Raises:
+            ValueError: There are two encoders, whose last layers the U-Net of SDXL does not use.
+        """
+        if self.clip_2 is not None:
+            raise ValueError(
+                'frozen: the text encoders of SDXL cannot be trained, because its U-Net does not use their last '
+                "layers: add 'text_encoder' to frozen"
+            )
+        self.trained = True
+        self.cache_size = 0
+        self.requires_grad_(True)
 
     def load(self, checkpoint: str | Path | Source, with_tokenizers: bool = False):
         """Load the weights from a Stable Diffusion, see :func:`.load_weights`.
@@ -138,7 +155,7 @@ class SentenceEncoder(nn.Module):
         return self.encode(sentences).states
 
     def encode(self, sentences: list[str]) -> Encoded:
-        """Encode sentences, or look them up if they have been encoded before.
+        """Encode sentences; with a frozen encoder, look them up if they have been encoded before.
 
         Raises:
             RuntimeError: The weights have not been loaded.
@@ -148,6 +165,8 @@ class SentenceEncoder(nn.Module):
                 'The text encoder has no weights: load a checkpoint of the model, or set init_cfg=dict('
                 "type='Pretrained', checkpoint=...) and call init_weights()"
             )
+        if self.trained:
+            return self._compute(sentences, self.clip.get_input_embeddings().weight.device)
         encoded = {sentence: self._encoded.get(sentence) for sentence in sentences}
         weight = self.clip.get_input_embeddings().weight  # replicas of DataParallel have no parameters to ask
         if new := [sentence for sentence, known in encoded.items() if known is None]:
@@ -158,8 +177,11 @@ class SentenceEncoder(nn.Module):
         columns = zip(*(encoded[sentence] for sentence in sentences), strict=True)
         return Encoded(*(torch.stack(column).to(weight.device) for column in columns))
 
-    @torch.no_grad()
     def _compute(self, sentences: list[str], device: torch.device) -> Encoded:
+        with torch.set_grad_enabled(self.trained and torch.is_grad_enabled()):
+            return self._encode_tokens(sentences, device)
+
+    def _encode_tokens(self, sentences: list[str], device: torch.device) -> Encoded:
         tokens = {
             part: torch.tensor([self._tokenize(sentence, tokenizer) for sentence in sentences], device=device)
             for part, tokenizer in self.tokenizers.items()

@@ -1,8 +1,10 @@
 """A depth estimator for images of any size, with the official test procedure."""
 
 import math
+from collections.abc import Sequence
 
 import torch
+import torch.nn.functional as F
 from mmengine.config import ConfigDict
 from mmseg.models import DepthEstimator, EncoderDecoder
 from mmseg.registry import MODELS
@@ -12,7 +14,7 @@ from mmdiffperc.models.checks.dispatcher import model_check
 from mmdiffperc.models.checks.test_cfg_check import check_inference_mode
 from mmdiffperc.validation import validated
 
-TEST_MODES = ('whole', 'slide', 'slide_flip', 'shift')
+TEST_MODES = ('whole', 'slide', 'slide_flip', 'shift', 'squash')
 
 
 @MODELS.register_module()
@@ -29,6 +31,7 @@ class DiffusionDepthEstimator(DepthEstimator):
     - ``'slide'``: windows of ``crop_size`` at every ``stride``, the last one moved back into the image.
     - ``'slide_flip'``: like ``'slide'``, with each window averaged with its mirror image.
     - ``'shift'``: ``num_windows`` square windows, the official procedure; see :meth:`shift_inference`.
+    - ``'squash'``: the image at once, resized to ``size``, and the depth resized back; see :meth:`squash_inference`.
 
     Args:
         test_cfg (dict, optional): The test mode and its windows. Default: ``dict(mode='whole')``.
@@ -65,10 +68,10 @@ class DiffusionDepthEstimator(DepthEstimator):
 
         The sides of the windows equal the shorter side of the image, and the windows are
         ``(longer - shorter) // (num_windows - 1)`` pixels apart. All windows, and their mirror images unless ``flip``
-        is False, go through the network in one batch. Each window is first averaged with its mirror image; then the
-        windows are averaged where they overlap. Because the interval is an integer, the last few columns may not be in
-        any window, and their depth is NaN. For an image so long that the windows would leave gaps, more windows are
-        used.
+        is False, go through the network in one batch, or ``batch_size`` windows at a time. Each window is first
+        averaged with its mirror image; then the windows are averaged where they overlap. Because the interval is an
+        integer, the last few columns may not be in any window, and their depth is NaN. For an image so long that the
+        windows would leave gaps, more windows are used.
 
         Args:
             inputs (Tensor): Images ``(B, 3, H, W)``.
@@ -90,12 +93,37 @@ class DiffusionDepthEstimator(DepthEstimator):
             count.narrow(axis, start, side).add_(1)
         return total / count
 
+    def squash_inference(self, inputs: torch.Tensor, batch_img_metas: list[dict]) -> torch.Tensor:
+        """Predict depth of images resized to ``size``, and resize it back: ``test.py`` of EVP without windows.
+
+        The images, and their mirror images unless ``flip`` is False, are resized bilinearly with aligned corners.
+
+        Args:
+            inputs (Tensor): Images ``(B, 3, H, W)``.
+            batch_img_metas (list[dict]): Meta information of the images.
+
+        Returns:
+            Tensor: Depth ``(B, 1, H, W)``.
+        """
+        squashed = _resize(inputs, self.test_cfg['size'])
+        return _resize(self._window_depths(squashed, batch_img_metas), inputs.shape[2:])
+
     def _window_depths(self, windows: torch.Tensor, metas: list[dict]) -> torch.Tensor:
+        number = self.test_cfg.get('batch_size', len(windows))
+        starts = range(0, len(windows), number)
+        depths = [self._depths(windows[start : start + number], metas[start : start + number]) for start in starts]
+        return torch.cat(depths)
+
+    def _depths(self, windows: torch.Tensor, metas: list[dict]) -> torch.Tensor:
         metas = [dict(meta, img_shape=windows.shape[2:]) for meta in metas]
         if not self.test_cfg.get('flip', True):
             return self.encode_decode(windows, metas)
         depths, mirrored = self.encode_decode(torch.cat([windows, windows.flip(3)]), metas * 2).chunk(2)
         return (depths + mirrored.flip(3)) / 2
+
+
+def _resize(maps: torch.Tensor, size: Sequence[int]) -> torch.Tensor:
+    return F.interpolate(maps, tuple(size), mode='bilinear', align_corners=True)
 
 
 @model_check

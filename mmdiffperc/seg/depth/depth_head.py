@@ -48,8 +48,29 @@ class AnySizeDepthHead(VPDDepthHead):
         """
         *features, (height, width) = inputs
         head = copy(self)  # mmseg's forward reads the border from the head, which other threads may be using
-        head.fmap_border = [-side % self.size_divisor // self.stride for side in (height, width)]
+        head.fmap_border = self._border((height, width))
         return super(AnySizeDepthHead, head).forward(features)[..., :height, :width]
+
+    def _border(self, size: Sequence[int]) -> list[int]:
+        """Return the rows and columns of the joined features that lie outside an image of a height and width."""
+        return [-side % self.size_divisor // self.stride for side in size]
+
+    def join(self, features: Sequence[torch.Tensor], size: Sequence[int]) -> torch.Tensor:
+        """Join features at stride 32, as mmseg's head does, without the cells that lie outside the image.
+
+        Args:
+            features (Sequence[Tensor]): The four features of the padded image, finest first.
+            size (Sequence[int]): Height and width of the image.
+
+        Returns:
+            Tensor: ``(B, feature_dim, h, w)``.
+        """
+        stride8, stride16, stride32, stride64 = features
+        enlarged = F.interpolate(stride64, scale_factor=2)
+        joined = torch.cat([self.conv1(stride8), self.conv2(stride16), stride32, enlarged], dim=1)
+        bottom, right = self._border(size)
+        joined = self.conv_aggregation(joined)
+        return joined[..., : joined.shape[-2] - bottom, : joined.shape[-1] - right].contiguous()
 
     def extra_repr(self) -> str:
         """Describe the head; mmseg's version uses attributes that its depth head does not have."""
