@@ -11,7 +11,7 @@ resources/measured. It skips models whose file is up to date and resumes interru
 any time. A file is out of date if the config, tiny-sd or the renderer of the scenes has changed. The tool does not
 notice changes of other code: to measure a model again, remove its file and its folder in work_dirs/prior.
 
---write copies the results from these files into the README files and guides.
+--write copies the results from these files into the README files and guides, and draws their figures.
 """
 
 import asyncio
@@ -21,6 +21,7 @@ from argparse import ArgumentParser
 from subprocess import CalledProcessError
 
 from toy_experiments.commands import run
+from toy_experiments.figures import write_figures
 from toy_experiments.results import DONE, Job, describe, expected_seconds, select_jobs, state
 from toy_experiments.tables import write_pages
 from toy_experiments.tasks import TASKS
@@ -98,7 +99,7 @@ def main(arguments=None):
     if args.list:
         list_jobs(jobs, args.workers)
     elif args.write:
-        for name, obstacle in write_pages().items():
+        for name, obstacle in (write_pages() | write_figures()).items():
             print(f'{name} is unchanged: {obstacle}')
     else:
         measure(jobs, args.workers, args.time_limit)

@@ -17,7 +17,7 @@ from safetensors.torch import load_file
 from mmdiffperc.models import DiffusionUNet
 
 TOOL = Path(__file__).parents[2] / 'tools' / 'pretrain_tiny_sd.py'
-SCENES, HELD_OUT, STEPS = 2, 1, 2
+SCENES, HELD_OUT, STEPS = 2, 2, 2
 DOMAINS = 'abcd'
 WEIGHTS = 'tiny-sd/unet/diffusion_pytorch_model.safetensors'
 # The files of a work directory, without the export, and whether the next run can do without what one has lost.
@@ -125,11 +125,11 @@ def test_psnr_of_the_autoencoder(tool, whole):
     logged = next(entry['psnr'] for entry in log if 'psnr' in entry)
     vae = AutoencoderKL.from_pretrained(whole / 'tiny-sd/vae', torch_dtype=torch.float32).eval()
     for domain in DOMAINS:
-        image = torch.from_numpy(np.load(whole / f'scenes/held-out-{domain}.npz')['images'])[0].permute(2, 0, 1)
+        images = torch.from_numpy(np.load(whole / f'scenes/held-out-{domain}.npz')['images']).permute(0, 3, 1, 2)
         with torch.no_grad():
-            output = vae(image[None] / 127.5 - 1).sample.clamp(-1, 1)
-        error = (output - (image / 127.5 - 1)).square().mean().item()
-        assert 10 * np.log10(4 / error) == pytest.approx(logged[domain], abs=0.02)
+            output = vae(images / 127.5 - 1).sample.clamp(-1, 1)
+        errors = (output - (images / 127.5 - 1)).square().mean(dim=(1, 2, 3))
+        assert (10 * torch.log10(4 / errors)).mean().item() == pytest.approx(logged[domain], abs=0.02)
 
 
 def test_killed_in_a_stage_it_ends_with_the_same_weights(tool, whole, begun, monkeypatch):
@@ -163,8 +163,9 @@ def test_the_unet_can_be_compiled(tool, whole, begun, monkeypatch):
     monkeypatch.setattr(torch, 'compile', compile_without_compiler)
     assert run(tool, begun, '--compile') == 0
     assert len(compiled) == 1 and len(calls) == STEPS  # only training calls it
+    weights = averages(begun, 'unet')
     for name, value in averages(whole, 'unet').items():
-        assert torch.equal(value, averages(begun, 'unet')[name]), name
+        assert torch.equal(value, weights[name]), name
 
 
 def test_the_unet_trains_the_noisiest_of_several_timesteps(tool, begun, monkeypatch):
@@ -173,8 +174,27 @@ def test_the_unet_trains_the_noisiest_of_several_timesteps(tool, begun, monkeypa
     for draws in ('1', '4'):
         (begun / 'unet.pt').unlink()
         assert run(tool, begun, '--timestep-draws', draws) == 0
-    one, _, _, most, *_ = seen  # of the first steps; the third call of each run is on held-out scenes
+    one, most = seen[0], seen[len(seen) // 2]  # of the first steps of the two runs
     assert (most >= one).all() and (most > one).any()  # the first of the four is the same one
+
+
+def test_the_gain_from_captions_is_logged(tool, begun, monkeypatch):
+    (begun / 'unet.pt').unlink()
+    original, calls = tool.velocity_loss, []
+
+    def recorded(*args):
+        calls.append((args, original(*args)))
+        return calls[-1][1]
+
+    monkeypatch.setattr(tool, 'velocity_loss', recorded)
+    assert run(tool, begun) == 0
+    (_, with_others), (_, with_own) = calls[-2:]
+    (others, own) = (args for args, _ in calls[-2:])
+    assert torch.equal(others[3][1:], own[3][:-1]) and not torch.equal(others[3], own[3])  # tokens
+    assert all(torch.equal(others[n], own[n]) for n in (2, 5)) and set(own[4].tolist()) == {980}
+    log = [json.loads(line) for line in (begun / 'log.jsonl').read_text().splitlines()]
+    (gain,) = [entry['caption_gain'] for entry in log if 'caption_gain' in entry]
+    assert gain == pytest.approx((with_others.mean() - with_own.mean()).item(), abs=1e-5)
 
 
 def test_tiny_autoencoder_learns_the_scaled_latents(tool, whole, begun):
