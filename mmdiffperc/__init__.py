@@ -15,10 +15,21 @@ from mmdiffperc_cli.shipped import find_shipped
 try:
     # ``compat`` comes first: the hosts that the models may touch import only after its shims are in place.
     from mmdiffperc import compat, engine, generative, models
+    from mmdiffperc.captions import LoadCaption, NameClasses
     from mmdiffperc.swap import swap_backbone
 except Exception as error:  # whatever a broken installation raises
     _doctor = shlex.join([sys.executable, str(Path(__file__).with_name('doctor'))])
     error.add_note(f'mmdiffperc could not be imported. This command says what is missing or broken: {_doctor}')
     raise
 
-__all__ = ['__version__', 'compat', 'engine', 'find_shipped', 'generative', 'models', 'swap_backbone']
+__all__ = [
+    'LoadCaption',
+    'NameClasses',
+    '__version__',
+    'compat',
+    'engine',
+    'find_shipped',
+    'generative',
+    'models',
+    'swap_backbone',
+]

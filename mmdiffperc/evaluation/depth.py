@@ -17,7 +17,7 @@ KITTI_CROPS = {
 }
 CROPS = ('nyu_crop', *KITTI_CROPS)
 BENCHMARK_SIZE = (352, 1216)  # of KITTI
-MEASURES = ('d1', 'd2', 'd3', 'abs_rel', 'sq_rel', 'rmse', 'rmse_log', 'log10', 'silog', 'irmse')
+MEASURES = ('d1', 'd2', 'd3', 'abs_rel', 'sq_rel', 'rmse', 'rmse_log', 'log10', 'silog', 'irmse', 'kitti_silog')
 
 
 def crop_mask(height: int, width: int, crop_type: str) -> np.ndarray:
@@ -59,6 +59,7 @@ def depth_measures(pred: Array, gt: Array) -> dict[str, float]:
     ``d1 d2 d3``: share of pixels with ``max(pred / gt, gt / pred)`` below 1.25, 1.25^2, 1.25^3. ``silog``:
     ``sqrt(mean(e^2) - 0.5 mean(e)^2)`` of ``e = log(pred) - log(gt)``, not multiplied by 100. ``irmse``: the root mean
     squared error of the inverse depth, as the KITTI benchmark defines it, in 1 / km if depth is in metres.
+    ``kitti_silog``: ``100 sqrt(mean(e^2) - mean(e)^2)``, which that benchmark and the code of ECoDepth call silog.
 
     Args:
         pred (np.ndarray | torch.Tensor): Predicted depth ``(N,)``, positive.
@@ -70,7 +71,7 @@ def depth_measures(pred: Array, gt: Array) -> dict[str, float]:
     library = library_of(pred)
     ratio = library.maximum(pred / gt, gt / pred)
     error, log_error = pred - gt, library.log(pred) - library.log(gt)
-    mean_square_of_log = float((log_error**2).mean())
+    mean_square_of_log, square_of_mean_log = float((log_error**2).mean()), float(log_error.mean()) ** 2
     return dict(
         d1=share_of(ratio < 1.25),
         d2=share_of(ratio < 1.25**2),
@@ -80,8 +81,9 @@ def depth_measures(pred: Array, gt: Array) -> dict[str, float]:
         rmse=float((error**2).mean()) ** 0.5,
         rmse_log=mean_square_of_log**0.5,
         log10=float(abs(log_error).mean()) / math.log(10),
-        silog=(mean_square_of_log - 0.5 * float(log_error.mean()) ** 2) ** 0.5,
+        silog=(mean_square_of_log - 0.5 * square_of_mean_log) ** 0.5,
         irmse=1000 * float(((1 / pred - 1 / gt) ** 2).mean()) ** 0.5,
+        kitti_silog=100 * max(mean_square_of_log - square_of_mean_log, 0) ** 0.5,
     )
 
 

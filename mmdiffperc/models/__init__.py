@@ -4,15 +4,32 @@ from . import checks
 from .backbones import DiffusionUNet
 from .layers import CrossAttentionMaps, LatentAutoencoder, TextAdapter
 from .necks import AttentiveRefinementNeck, FinerLevelNeck, MetaPromptsDepthNeck, MetaPromptsNeck
-from .prompts import BasePrompts, ClassPrompts, MetaPrompts, ScenePrompts, SharedTextPrompts, TextPrompts
+from .prompts import (
+    BasePrompts,
+    CaptionPrompts,
+    ClassPrompts,
+    ClassTokenPrompts,
+    CombinedPrompts,
+    ImageClassPrompts,
+    ImageTokenPrompts,
+    MetaPrompts,
+    ScenePrompts,
+    SharedTextPrompts,
+    TextPrompts,
+)
 
 __all__ = [
     'AttentiveRefinementNeck',
     'BasePrompts',
+    'CaptionPrompts',
     'ClassPrompts',
+    'ClassTokenPrompts',
+    'CombinedPrompts',
     'CrossAttentionMaps',
     'DiffusionUNet',
     'FinerLevelNeck',
+    'ImageClassPrompts',
+    'ImageTokenPrompts',
     'LatentAutoencoder',
     'MetaPrompts',
     'MetaPromptsDepthNeck',

@@ -1,7 +1,7 @@
 """Read the checkpoints of research repositories: recognise their layout and rename their weights."""
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 import torch
@@ -10,6 +10,9 @@ from torch import nn
 from mmdiffperc.files import brief
 
 from .compvis import unet_key_map, vae_key_map
+
+UNET = 'unet.unet.diffusion_model.'
+VAE = 'encoder_vq.'
 
 
 @dataclass(frozen=True)
@@ -23,15 +26,16 @@ class Layout:
         name (str): Name of the method and its task, for messages.
         marks (tuple[str]): Patterns of keys that tell the layout from the others.
         config (str): The shipped config of the same model, below ``configs/``.
-        prefix (str): Prefix of ``unet`` and ``vae``.
+        prefix (str): Prefix of ``unet`` and ``vae``, after which the weights have CompVis names by default.
         renamed (Mapping[str, str]): Prefixes of our names to prefixes of theirs; other names are the same.
         unused (str): Pattern of keys that do not affect predictions.
         absent (str, optional): Prefix of our names that have no counterpart. Default: all names have one.
-        unet (str): Prefix of the U-Net, after which the weights have CompVis names. Default: the one of most
-            repositories.
-        vae (str): Prefix of the autoencoder, likewise.
-        of_diffusers (bool): Whether these weights have the names of diffusers instead. Defaults to False.
-        aliases (Mapping[str, str]): Patterns of the beginning of keys, and what they are read as.
+        unet (str): Prefix of the U-Net. Defaults to ``UNET``.
+        vae (tuple[str]): Possible prefixes of the autoencoder. Defaults to ``VAE`` alone.
+        respelled (Mapping[str, str]): Patterns in their names, after ``renamed``, to what replaces them.
+        aliases (Mapping[str, str]): Patterns of the beginning of keys of a checkpoint, and what they are read as.
+        of_diffusers (bool): Whether the U-Net and the autoencoder have the names of diffusers. Defaults to False.
+        edit (Callable, optional): From one of our names and its weight to the weight in our order. Default: unchanged.
     """
 
     name: str
@@ -41,10 +45,12 @@ class Layout:
     renamed: Mapping[str, str]
     unused: str
     absent: str | None = None
-    unet: str = 'unet.unet.diffusion_model.'
-    vae: str = 'encoder_vq.'
-    of_diffusers: bool = False
+    unet: str = UNET
+    vae: tuple[str, ...] = (VAE,)
+    respelled: Mapping[str, str] = field(default_factory=dict)
+    edit: Callable[[str, torch.Tensor], torch.Tensor] | None = None
     aliases: Mapping[str, str] = field(default_factory=dict)
+    of_diffusers: bool = False
 
     def read(self, key: str) -> str:
         """Return a key of a checkpoint as this layout reads it."""
@@ -65,12 +71,56 @@ DEPTH_DECODER = {'decode_head.decoder.': 'decoder.', 'decode_head.depth_pred_lay
 UNUSED = r'sd_model\.|encoder_vq\.post_quant_conv\.|unet\.unet\.diffusion_model\.out\.'
 COUNTER = 'num_batches_tracked'  # of batch normalisation, which some checkpoints lack and prediction does not need
 MAX_NUMBERED = 9  # more passes or levels than any official model has
-JOINED_LEVELS = {
+DEPTH_NECK = {
     'decode_head.conv1.': 'encoder.layer1.',
     'decode_head.conv2.': 'encoder.layer2.0.',
     'decode_head.conv_aggregation.': 'encoder.out_layer.',
+    **DEPTH_DECODER,
 }
-CLIP = {r'(encoder\.)?clip_model\.(transformer\.)?(text_model\.)?': r'\1clip_model.'}
+# Names of transformers 5 to those of older versions, in which ECoDepth's checkpoints hold their ViT.
+OLD_VIT = {
+    r'\.vit\.layers\.': '.vit.encoder.layer.',
+    r'\.attention\.q_proj\.': '.attention.attention.query.',
+    r'\.attention\.k_proj\.': '.attention.attention.key.',
+    r'\.attention\.v_proj\.': '.attention.attention.value.',
+    r'\.attention\.o_proj\.': '.attention.output.dense.',
+    r'(vit_model\..*)\.mlp\.fc1\.': r'\1.intermediate.dense.',
+    r'(vit_model\..*)\.mlp\.fc2\.': r'\1.output.dense.',
+}
+CIDE = {
+    'backbone.prompts.adapter.gamma': 'encoder.cide_module.gamma',
+    'backbone.prompts.adapter.mlp.': 'encoder.cide_module.embedding_adapter.fc.',
+    'backbone.prompts.embeddings': 'encoder.cide_module.embeddings',
+    'backbone.prompts.mlp.': 'encoder.cide_module.fc.',
+    'backbone.prompts.classifier.vit.': 'encoder.cide_module.vit_model.',
+}
+NOT_FOR_DEPTH = r'encoder\.encoder_vq\.(decoder|post_quant_conv)\.|encoder\.(unet\.)+(diffusion_model\.)?out\.'
+# TADP keeps the whole of Stable Diffusion, of which a model uses the encoder of its autoencoder.
+LATENT_DIFFUSION = 'sd_model.first_stage_model.'
+NOT_THE_ENCODER = r'sd_model\.(?!first_stage_model\.(encoder|quant_conv)\.)'
+NOT_FOR_TADP = (
+    rf'(encoder\.|model\.)?({NOT_THE_ENCODER}|encoder_vq\.(decoder|post_quant_conv)\.|{re.escape(UNET)}out\.)'
+)
+TEXT_ENCODER = 'backbone.prompts.text_encoder.'
+# torchvision's Faster R-CNN to mmdetection's.
+TORCHVISION_DETECTOR = {
+    **{f'neck.lateral_convs.{level}.conv.': f'fpn.inner_blocks.{level}.0.' for level in range(4)},
+    **{f'neck.fpn_convs.{level}.conv.': f'fpn.layer_blocks.{level}.0.' for level in range(4)},
+    'rpn_head.rpn_conv.': 'decode_head.rpn.head.conv.0.0.',
+    'rpn_head.rpn_cls.': 'decode_head.rpn.head.cls_logits.',
+    'rpn_head.rpn_reg.': 'decode_head.rpn.head.bbox_pred.',
+    'roi_head.bbox_head.shared_fcs.0.': 'decode_head.roi_heads.box_head.fc6.',
+    'roi_head.bbox_head.shared_fcs.1.': 'decode_head.roi_heads.box_head.fc7.',
+    'roi_head.bbox_head.fc_cls.': 'decode_head.roi_heads.box_predictor.cls_score.',
+    'roi_head.bbox_head.fc_reg.': 'decode_head.roi_heads.box_predictor.bbox_pred.',
+}
+
+
+def background_last(name: str, weight: torch.Tensor) -> torch.Tensor:
+    """Move the background, torchvision's first class, behind the others, and leave out its box."""
+    if '.fc_cls.' in name:
+        return weight.roll(-1, dims=0)
+    return weight[4:] if '.fc_reg.' in name else weight
 
 
 def by_number(ours: str, theirs: str) -> dict[str, str]:
@@ -85,6 +135,9 @@ def vpd_prompts(prefix: str) -> dict[str, str]:
         'backbone.prompts.adapter.gamma': f'{prefix}gamma',
         'backbone.prompts.adapter.mlp.': f'{prefix}text_adapter.fc.',
     }
+
+
+CLIP = {r'(encoder\.)?clip_model\.(transformer\.)?(text_model\.)?': r'\1clip_model.'}
 
 
 def evp_neck(prefix: str) -> dict[str, str]:
@@ -142,9 +195,8 @@ LAYOUTS = (
         renamed={
             **evp_prompts('encoder.'),
             **evp_neck('encoder.'),
-            **JOINED_LEVELS,
+            **DEPTH_NECK,
             'decode_head.depth_pred_layer.': 'decoder.last_layer_depth.',
-            'decode_head.decoder.': 'decoder.',
             **BINS,
         },
         unused=UNUSED_OF_EVP,
@@ -159,7 +211,7 @@ LAYOUTS = (
         unused=r'vae\.(decoder|post_quant_conv)\.',
         absent='backbone.prompts.',
         unet='unet.',
-        vae='vae.',
+        vae=('vae.',),
         of_diffusers=True,
     ),
     Layout(
@@ -171,7 +223,7 @@ LAYOUTS = (
         unused=r'first_stage_model\.(decoder|post_quant_conv)\.',
         absent='backbone.prompts.',
         unet='model.diffusion_model.',
-        vae='first_stage_model.',
+        vae=('first_stage_model.',),
     ),
     Layout(
         name='VPD segmentation',
@@ -214,8 +266,7 @@ LAYOUTS = (
         prefix='encoder.',
         renamed={
             **vpd_prompts('encoder.'),
-            **JOINED_LEVELS,
-            **DEPTH_DECODER,
+            **DEPTH_NECK,
         },
         unused=r'encoder\.encoder_vq\.post_quant_conv\.',
     ),
@@ -242,6 +293,67 @@ LAYOUTS = (
         renamed=vpd_prompts('backbone.'),
         unused=r'backbone\.(encoder_vq\.(decoder|post_quant_conv)|unet\.unet\.diffusion_model\.out)\.',
     ),
+    Layout(
+        name='ECoDepth',
+        marks=(r'encoder\.cide_module\.embeddings$', r'last_layer_depth\.'),
+        config='ecodepth/ecodepth_sd1-5_8xb4-25e_nyu-480x640.py',
+        prefix='encoder.',
+        renamed={**CIDE, **DEPTH_NECK},
+        unused=NOT_FOR_DEPTH,
+        respelled=OLD_VIT,
+    ),
+    Layout(
+        name='ECoDepth of 2025',
+        marks=(r'encoder\.cide_module\.embeddings$', r'last_layer_depth\.'),
+        config='ecodepth/ecodepth_sd1-5_8xb4-25e_nyu-480x640.py',
+        prefix='encoder.',
+        renamed={**CIDE, **DEPTH_NECK},
+        unused=NOT_FOR_DEPTH,
+        unet='unet.',
+        respelled=OLD_VIT,
+    ),
+    Layout(
+        name='ECoDepth v2',
+        marks=(r'encoder\.cide_module\.vit_model\.', r'last_layer_depth\.'),
+        config='ecodepth/ecodepth-v2_sd1-5_8xb4-25e_nyu-480x640.py',
+        prefix='encoder.',
+        renamed={'backbone.prompts.classifier.vit.': 'encoder.cide_module.vit_model.vit.', **DEPTH_NECK},
+        # No gradient reaches its final norm and its classification layer.
+        unused=rf'{NOT_FOR_DEPTH}|encoder\.cide_module\.vit_model\.(vit\.layernorm|classifier)\.',
+        unet='unet.',
+        respelled=OLD_VIT,
+    ),
+    Layout(
+        name='TADP segmentation',
+        marks=(r'decode_head\.scale_heads\.', r'neck\.lateral_convs\.'),
+        config='tadp/tadp_sd1-5-fpn_2xb8-80k_ade20k-512x512.py',
+        prefix='',
+        renamed={},
+        unused=NOT_FOR_TADP,
+        absent=TEXT_ENCODER,
+        vae=(LATENT_DIFFUSION, VAE),
+    ),
+    Layout(
+        name='TADP depth',
+        marks=(r'encoder\.out_layer\.', r'last_layer_depth\.'),
+        config='tadp/tadp_sd1-5_8xb3-25e_nyu-480x480.py',
+        prefix='encoder.',
+        renamed=DEPTH_NECK,
+        unused=NOT_FOR_TADP,
+        absent=TEXT_ENCODER,
+        vae=(LATENT_DIFFUSION, VAE),
+    ),
+    Layout(
+        name='TADP detection',
+        marks=(r'fpn\.inner_blocks\.', r'decode_head\.roi_heads\.'),
+        config='tadp/faster-rcnn_tadp-sd1-5-fpn_1xb2-100e_voc0712-512x512.py',
+        prefix='model.',
+        renamed=TORCHVISION_DETECTOR,
+        unused=NOT_FOR_TADP,
+        absent=TEXT_ENCODER,
+        vae=(LATENT_DIFFUSION, VAE),
+        edit=background_last,
+    ),
 )
 
 
@@ -267,7 +379,8 @@ def recognise(keys: Iterable[str]) -> Layout:
     """
     keys = list(keys)
     for layout in LAYOUTS:
-        marks = *(re.escape(layout.prefix + part) for part in (layout.unet, layout.vae)), *layout.marks
+        vae = '|'.join(re.escape(layout.prefix + vae) for vae in layout.vae)
+        marks = re.escape(layout.prefix + layout.unet), vae, *layout.marks
         if all(any(re.match(mark, key) for key in keys) for mark in marks):
             return layout
     known = ', '.join(layout.name for layout in LAYOUTS)
@@ -286,7 +399,7 @@ def convert(weights: Mapping[str, torch.Tensor], layout: Layout, model: nn.Modul
         ValueError: A weight is missing, unexpected, or has another shape.
     """
     weights = {layout.read(key): weight for key, weight in weights.items()}
-    sources = _source_names(layout, model)
+    sources = _source_names(layout, model, weights)
     faults = [
         f'missing {source} (our {name})'
         for name, source in sources.items()
@@ -295,7 +408,10 @@ def convert(weights: Mapping[str, torch.Tensor], layout: Layout, model: nn.Modul
     left = set(weights) - set(sources.values())
     faults += [f'unexpected {key}' for key in sorted(left) if not re.match(layout.unused, key)]
     targets = model.state_dict()
-    converted = {name: _reshape(weights[key], targets[name]) for name, key in sources.items() if key in weights}
+    edit = layout.edit or (lambda name, weight: weight)
+    converted = {
+        name: _reshape(edit(name, weights[key]), targets[name]) for name, key in sources.items() if key in weights
+    }
     faults += [
         f'{sources[name]} is {tuple(value.shape)}, expected {tuple(targets[name].shape)} (our {name})'
         for name, value in converted.items()
@@ -324,22 +440,30 @@ def without_mean(embeddings: torch.Tensor, num_classes: int) -> torch.Tensor:
     return embeddings
 
 
-def _source_names(layout: Layout, model: nn.Module) -> dict[str, str]:
+def _source_names(layout: Layout, model: nn.Module, keys: Iterable[str]) -> dict[str, str]:
     unet, vae = model.backbone.unet.config, model.backbone.autoencoder.vae.config
-    parts = {
-        'backbone.unet.': (layout.prefix + layout.unet, {} if layout.of_diffusers else unet_key_map(unet)),
-        'backbone.autoencoder.vae.': (layout.prefix + layout.vae, {} if layout.of_diffusers else vae_key_map(vae)),
-    }
+    unet, vae = ({}, {}) if layout.of_diffusers else (unet_key_map(unet), vae_key_map(vae))
     names = [name for name in model.state_dict() if not (layout.absent and name.startswith(layout.absent))]
+    keys = list(keys)
+    starts = (layout.prefix + start for start in layout.vae)
+    vae_start = next((start for start in starts if any(key.startswith(start) for key in keys)), layout.prefix + VAE)
 
     def source_of(name: str) -> str:
-        for ours, (theirs, renamed) in parts.items():
-            if name.startswith(ours):
-                own = name.removeprefix(ours)
-                return theirs + renamed.get(own, own)
+        if name.startswith('backbone.unet.'):
+            own = name.removeprefix('backbone.unet.')
+            return layout.prefix + layout.unet + unet.get(own, own)
+        if name.startswith('backbone.autoencoder.vae.'):
+            own = name.removeprefix('backbone.autoencoder.vae.')
+            return vae_start + vae.get(own, own)
         for ours, theirs in layout.renamed.items():
             if name.startswith(ours):
-                return theirs + name.removeprefix(ours)
+                return _respell(theirs + name.removeprefix(ours), layout.respelled)
         return name
 
     return {name: source_of(name) for name in names}
+
+
+def _respell(name: str, respelled: Mapping[str, str]) -> str:
+    for pattern, replacement in respelled.items():
+        name = re.sub(pattern, replacement, name)
+    return name

@@ -61,6 +61,7 @@ def test_measures_by_hand():
         log10=np.abs(np.log10([1, 1.25, 2, 4])).mean(),
         silog=np.sqrt((logs**2).mean() - 0.5 * logs.mean() ** 2),
         irmse=1000 * np.sqrt((0 + (1 / 4 - 1 / 5) ** 2 + (1 / 2 - 1 / 4) ** 2 + (1 - 1 / 4) ** 2) / 4),
+        kitti_silog=100 * logs.std(),
     )
     assert measures == pytest.approx(expected)
 

@@ -9,6 +9,7 @@ from . import (  # noqa: F401
     complete_model,
     preprocessor_check,
     reconstruction_loss,
+    share_sentences,
     stride_check,
     test_cfg_check,
 )

@@ -13,7 +13,7 @@ from mmdiffperc.models.backbones import DiffusionUNet
 
 from .dispatcher import model_check
 
-MODES = ('whole', 'slide', 'slide_flip', 'shift', 'squash')
+MODES = ('whole', 'slide', 'slide_flip', 'shift', 'blend', 'squash')
 
 
 def check_inference_mode(test_cfg: Mapping, modes: Sequence[str]):
@@ -21,7 +21,8 @@ def check_inference_mode(test_cfg: Mapping, modes: Sequence[str]):
 
     Args:
         test_cfg (Mapping): Has the ``mode``. Sliding windows need ``crop_size`` and ``stride``, each (height, width)
-            in pixels; shifted windows need ``num_windows``; squashed images need ``size``.
+            in pixels; shifted windows need ``num_windows``, blended windows ``crop_width`` and ``overlap``, and
+            squashed images ``size``.
         modes (Sequence[str]): The modes that the model supports.
 
     Raises:
@@ -37,8 +38,13 @@ def check_inference_mode(test_cfg: Mapping, modes: Sequence[str]):
         raise ValueError(f"test_cfg: mode 'shift' needs num_windows of at least 2; got {dict(test_cfg)}")
     if mode == 'squash' and not _is_size(test_cfg.get('size')):
         raise ValueError(f"test_cfg: mode 'squash' needs size, a (height, width) in pixels; got {dict(test_cfg)}")
-    if mode in ('shift', 'squash') and not _is_count(test_cfg.get('batch_size', 1)):
+    if not _is_count(test_cfg.get('batch_size', 1)):
         raise ValueError(f'test_cfg: batch_size must be a positive whole number of windows; got {dict(test_cfg)}')
+    if mode == 'blend' and not (_is_count(test_cfg.get('crop_width')) and _is_overlap(test_cfg)):
+        raise ValueError(
+            "test_cfg: mode 'blend' needs crop_width and overlap in pixels, with overlap no larger than half of "
+            f'crop_width; got {dict(test_cfg)}'
+        )
 
 
 def _check_windows(test_cfg):
@@ -61,6 +67,11 @@ def _is_size(value) -> bool:
 
 def _is_count(value) -> bool:
     return type(value) is int and value > 0
+
+
+def _is_overlap(test_cfg) -> bool:
+    overlap = test_cfg.get('overlap')
+    return type(overlap) is int and 0 <= 2 * overlap <= test_cfg['crop_width']
 
 
 @model_check

@@ -1,14 +1,16 @@
 """The text side of Stable Diffusion: sentences in, embeddings out."""
 
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated, NamedTuple
 
 import torch
-from mmengine.logging import MMLogger
+from mmengine.logging import MessageHub, MMLogger
 from pydantic import Field
 from torch import nn
 from transformers import CLIPTokenizer
 
+from mmdiffperc.files import quoted
 from mmdiffperc.models.config_checks import Arch
 from mmdiffperc.validation import Expected, Location, NonNegativeInt, PositiveInt, validated
 from mmdiffperc.weights.architectures import TOKENIZERS, build_text_encoder, build_tokenizer, text_parts
@@ -16,9 +18,12 @@ from mmdiffperc.weights.completeness import Completeness
 from mmdiffperc.weights.loading import load_weights
 from mmdiffperc.weights.sources import Source
 
+from .token_embeddings import NewTokens, TokenEmbeddings, plain_table
+
 EMPTY = 2  # tokens of an empty sentence: those that mark beginning and end
 SHORTEST = 3  # one token between them
 LONGEST = 77  # positions of CLIP's text encoders, in all versions of Stable Diffusion
+COUNTER = 'train/cut_sentences'  # mmengine logs what has this prefix
 MaxLength = Annotated[int, Field(ge=SHORTEST, le=LONGEST), Expected(f'{SHORTEST} to {LONGEST} tokens')]
 COMPLETENESS = Completeness(
     'Official checkpoints of VPD hold no text encoder, and neither do checkpoints converted from them: set '
@@ -63,18 +68,26 @@ class SentenceEncoder(nn.Module):
         checkpoint (str, optional): Source of the weights if a checkpoint of the model lacks them, see
             :func:`.load_weights`.
         cache_size (int): Number of encoded sentences to keep in main memory. Defaults to 0.
+        new_tokens (dict, optional): Tokens learned by textual inversion and their files, see :class:`TokenEmbeddings`;
+            not for SDXL. The files are read when weights are loaded. Default: none.
 
     Attributes:
         embed_dims (int): Width ``C`` of the hidden states.
         is_init (bool): Whether the weights have been loaded.
         trained (bool): Whether the encoder is trained.
+        num_cut (int): Number of sentences that have been cut. The log shows it as ``cut_sentences``.
 
     Raises:
-        ValueError: A text encoder of ``arch`` does not take ``max_length`` tokens.
+        ValueError: A text encoder of ``arch`` does not take ``max_length`` tokens; or there are new tokens for SDXL.
     """
 
     def __init__(
-        self, arch: Arch, max_length: PositiveInt, checkpoint: Location | None = None, cache_size: NonNegativeInt = 0
+        self,
+        arch: Arch,
+        max_length: PositiveInt,
+        checkpoint: Location | None = None,
+        cache_size: NonNegativeInt = 0,
+        new_tokens: NewTokens | None = None,
     ):
         super().__init__()
         self.arch = arch
@@ -92,8 +105,10 @@ class SentenceEncoder(nn.Module):
         self.checkpoint = checkpoint
         self.cache_size = cache_size
         self.is_init = False
+        self.num_cut = 0
+        if new_tokens:
+            self._extend(new_tokens)
         self._encoded = {}  # sentence -> its Encoded, without the batch
-        self._has_reported = False
         self.trained = False
         self.requires_grad_(False)
         self.eval()
@@ -134,12 +149,36 @@ class SentenceEncoder(nn.Module):
                 them, so this is for embeddings that are computed only once. Defaults to False.
         """
         extra = [TOKENIZERS[part] for part in self.tokenizers] if with_tokenizers else []
-        source = load_weights(checkpoint, extra=extra, **self.encoders)
+        with plain_table(self.clip) if self.token_embeddings else nullcontext():
+            source = load_weights(checkpoint, extra=extra, **self.encoders)
         if with_tokenizers:
             self.tokenizers = {
                 part: build_tokenizer(self.arch, source.tokenizer(part), part) for part in self.tokenizers
             }
+        if self.token_embeddings:
+            self.token_embeddings.load()
+            if with_tokenizers:
+                self._add_tokens()
         self.note_weights()
+
+    @property
+    def token_embeddings(self) -> TokenEmbeddings | None:
+        """The embedding table with the new tokens, if there are any."""
+        table = self.clip.get_input_embeddings()
+        return table if isinstance(table, TokenEmbeddings) else None
+
+    def _extend(self, new_tokens: dict):
+        if self.clip_2 is not None:
+            raise ValueError(
+                f'new_tokens={list(new_tokens)}: SDXL is not supported; expected arch with one text encoder'
+            )
+        self.clip.set_input_embeddings(TokenEmbeddings(self.clip.get_input_embeddings(), new_tokens))
+        self._add_tokens()
+
+    def _add_tokens(self):
+        names = self.token_embeddings.all_names
+        if self.tokenizers['text_encoder'].add_tokens(names) != len(names):
+            raise ValueError(f'new_tokens: {quoted(names)} are in the vocabulary; choose other names, such as <night>')
 
     def note_weights(self, *args):
         """Record that weights have been loaded, and clear the cache, which other weights have filled."""
@@ -186,10 +225,14 @@ class SentenceEncoder(nn.Module):
             part: torch.tensor([self._tokenize(sentence, tokenizer) for sentence in sentences], device=device)
             for part, tokenizer in self.tokenizers.items()
         }
+        rows = torch.arange(len(sentences), device=device)
         if self.clip_2 is None:
-            states, summary = self.clip(*tokens.values()).to_tuple()
+            (ids,) = tokens.values()
+            states, summary = self.clip(ids).to_tuple()
+            if self.token_embeddings:  # whose ids are higher than the one for which CLIP's pooling may look
+                summary = states[rows, _end_of_text(ids, self.tokenizers['text_encoder'].eos_token_id)]
             return Encoded(states, summary, summary[:, :0])
-        states, summaries, rows = [], [], torch.arange(len(sentences), device=device)
+        states, summaries = [], []
         for part, encoder in self.encoders.items():
             output = encoder(tokens[part], output_hidden_states=True)
             states.append(output.hidden_states[-2])
@@ -204,16 +247,22 @@ class SentenceEncoder(nn.Module):
 
     def _tokenize(self, sentence: str, tokenizer: CLIPTokenizer) -> list[int]:
         # Cut and pad here, because the tokenizer stores such options, where they would affect other threads.
+        if self.token_embeddings:
+            sentence = self.token_embeddings.expand(sentence)
         tokens = tokenizer(sentence, verbose=False).input_ids
-        if len(tokens) > self.max_length and not self._has_reported:
-            self._has_reported = True
-            MMLogger.get_current_instance().warning(
-                f'A sentence has {len(tokens)} tokens; only the first {self.max_length} (max_length) are used. Further '
-                f'sentences that are too long will not be reported: {sentence:.200}'
-            )
         if len(tokens) > self.max_length:
+            self._count_cut(sentence, len(tokens))
             tokens = [*tokens[: self.max_length - 1], tokens[-1]]
         return tokens + [tokenizer.pad_token_id] * (self.max_length - len(tokens))
+
+    def _count_cut(self, sentence: str, num_tokens: int):
+        if not self.num_cut:
+            MMLogger.get_current_instance().warning(
+                f'A sentence has {num_tokens} tokens; only the first {self.max_length} (max_length) are used. Further '
+                f'sentences that are too long are counted in the log (cut_sentences): {sentence:.200}'
+            )
+        self.num_cut += 1
+        MessageHub.get_current_instance().update_scalar(COUNTER, self.num_cut)
 
 
 def _end_of_text(tokens: torch.Tensor, eos_token_id: int) -> torch.Tensor:
@@ -228,10 +277,13 @@ def complete_text_encoder(encoder: SentenceEncoder, state_dict: dict[str, torch.
 
     For ``encoder.register_load_state_dict_pre_hook``.
 
+    Vectors of new tokens that a checkpoint lacks come from their files, so that they can be added for a test.
+
     Raises:
         RuntimeError: The weights cannot be loaded from ``encoder.checkpoint``.
     """
     if any(name.startswith(prefix) for name in state_dict):
+        _complete_tokens(encoder, state_dict, prefix)
         return
     if not encoder.is_init and encoder.checkpoint:
         try:
@@ -245,3 +297,13 @@ def complete_text_encoder(encoder: SentenceEncoder, state_dict: dict[str, torch.
         logger.info(f'The checkpoint holds no text encoder; it was loaded from {encoder.checkpoint}')
     if encoder.is_init:
         state_dict.update(encoder.state_dict(prefix=prefix))  # so that no weight is reported as missing
+
+
+def _complete_tokens(encoder: SentenceEncoder, state_dict: dict[str, torch.Tensor], prefix: str):
+    table = encoder.token_embeddings
+    if table is None:
+        return
+    (name,) = (name for name, buffer in encoder.named_buffers() if buffer is table.added)
+    if prefix + name not in state_dict:
+        table.load()
+        state_dict[prefix + name] = table.added

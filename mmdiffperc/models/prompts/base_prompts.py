@@ -11,8 +11,11 @@ from torch import nn
 from mmdiffperc.registry import MODELS
 from mmdiffperc.weights.sources import Source
 
+from .sample_sentences import current_sentences
+
 CATEGORY = 'category ids'
 SENTENCE = 'sentences'
+IMAGE = 'images'
 
 
 class BasePrompts(nn.Module):
@@ -40,7 +43,8 @@ class BasePrompts(nn.Module):
         num_prompts (int): Number ``K`` of prompts.
         needs_text_encoder (bool): Whether :meth:`init_embeddings` loads a text encoder.
         condition (str | None): The input from which :meth:`forward` makes the prompts of an image:
-            ``'category ids'``, ``'sentences'`` or another name. Default: all images have the same prompts.
+            ``'category ids'``, ``'sentences'``, ``'images'``, which are the images of the backbone, or another name.
+            Default: all images have the same prompts.
         class_names (tuple[str]): The class of each prompt; empty if prompts do not stand for classes.
     """
 
@@ -122,12 +126,16 @@ def build_adapter(config: dict | None, embed_dims: int) -> nn.Module:
 def split_inputs(inputs: torch.Tensor | tuple, prompts: BasePrompts) -> tuple[torch.Tensor, Any]:
     """Split the inputs of a backbone into the images and the condition for the prompts, which may be None.
 
+    If the images come alone, prompts that read sentences get those of the data samples with which a host called the
+    model, see :mod:`.sample_sentences`.
+
     Args:
         inputs (Tensor | tuple): The images, or a tuple of the images and a condition.
         prompts (BasePrompts): The backbone's prompts.
 
     Raises:
-        ValueError: The tuple has more than two entries, or the prompts take no condition.
+        ValueError: The tuple has more than two entries, the prompts take no condition, or a data sample has no
+            sentence.
     """
     images, *conditions = inputs if isinstance(inputs, tuple) and inputs else [inputs]
     if len(conditions) > 1:
@@ -135,9 +143,13 @@ def split_inputs(inputs: torch.Tensor | tuple, prompts: BasePrompts) -> tuple[to
             'inputs: expected images, or a tuple of images and one condition for the prompts (category ids or '
             f'sentences), got a tuple of {1 + len(conditions)}'
         )
-    if conditions and not prompts.condition:
+    if conditions and prompts.condition in (None, IMAGE):
         raise ValueError(
             f'inputs: expected images alone, since {type(prompts).__name__} takes no condition, got a tuple of images '
             'and a condition. Leave it out, or choose prompts such as ScenePrompts or TextPrompts'
         )
+    if prompts.condition == IMAGE:
+        return images, images
+    if prompts.condition == SENTENCE and not conditions:
+        return images, current_sentences(len(images))
     return images, conditions[0] if conditions else None

@@ -14,8 +14,8 @@ def clean(sentence: str) -> str:
     return html.unescape(html.unescape(ftfy.fix_text(sentence))).strip()
 
 
-def check_sentences(sentences: Sequence[str] | None, batch_size: int):
-    """Check that there is a sentence for each image.
+def check_sentences(sentences: Sequence[str] | None, batch_size: int, takes_empty: bool = False):
+    """Check that there is a sentence for each image, which may only be empty with ``takes_empty``.
 
     Raises:
         TypeError: The sentences are not a list of strings.
@@ -24,12 +24,14 @@ def check_sentences(sentences: Sequence[str] | None, batch_size: int):
     if not isinstance(sentences, (list, tuple)):
         raise TypeError(
             f'Expected a list of sentences, one for each of {batch_size} images, got {sentences!r:.100}. Call the '
-            'backbone with (images, sentences), as ReferringSegmentor does'
+            'backbone with (images, sentences), as ReferringSegmentor does, or the model with data samples that have '
+            '`text`'
         )
     if len(sentences) != batch_size:
         raise ValueError(f'Expected {batch_size} sentences, one for each image, got {len(sentences)}')
     for sentence in sentences:
-        check_sentence(sentence)
+        if not (takes_empty and sentence == ''):
+            check_sentence(sentence)
 
 
 def check_sentence(sentence: str):

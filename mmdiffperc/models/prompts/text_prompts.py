@@ -7,6 +7,7 @@ import torch
 
 from mmdiffperc.models.config_checks import Arch
 from mmdiffperc.models.layers.sentence_encoder import MaxLength, SentenceEncoder
+from mmdiffperc.models.layers.token_embeddings import NewTokens
 from mmdiffperc.registry import MODELS
 from mmdiffperc.validation import Component, Location, NonNegativeInt, Width, validated
 from mmdiffperc.weights.sources import Source
@@ -37,6 +38,7 @@ class TextPrompts(BasePrompts):
             :func:`.load_weights`.
         cache_size (int): Number of encoded sentences to keep in main memory: 120 kB each with SD 1.x and 40 tokens, and
             330 kB with SDXL, which encodes each sentence twice without this memory. Defaults to 4096.
+        new_tokens (dict, optional): Tokens learned by textual inversion, see :class:`.TokenEmbeddings`. Default: none.
 
     Raises:
         ValueError: ``max_length`` is out of range, or the text encoder is not ``embed_dims`` wide.
@@ -44,6 +46,7 @@ class TextPrompts(BasePrompts):
 
     condition = SENTENCE
     needs_text_encoder = True
+    takes_empty = False
 
     def __init__(
         self,
@@ -53,9 +56,10 @@ class TextPrompts(BasePrompts):
         adapter: Component | None = None,
         checkpoint: Location | None = None,
         cache_size: NonNegativeInt = 4096,
+        new_tokens: NewTokens | None = None,
     ):
         super().__init__()
-        self.text_encoder = SentenceEncoder(arch, max_length, checkpoint, cache_size)
+        self.text_encoder = SentenceEncoder(arch, max_length, checkpoint, cache_size, new_tokens)
         if self.text_encoder.embed_dims != embed_dims:
             raise ValueError(
                 f'The text encoder of {arch} is {self.text_encoder.embed_dims} wide, but its U-Net takes prompts of '
@@ -98,7 +102,7 @@ class TextPrompts(BasePrompts):
             if condition.shape != expected:
                 raise ValueError(f'Expected hidden states of shape {expected}, got {tuple(condition.shape)}')
             return self.adapter(condition)
-        return self.adapter(self.text_encoder(_check(condition, batch_size)))
+        return self.adapter(self.text_encoder(self._clean(condition, batch_size)))
 
     def embed_pooled(
         self, batch_size: int, condition: Sequence[str] | torch.Tensor | None = None, step: int = 0
@@ -109,10 +113,9 @@ class TextPrompts(BasePrompts):
             TypeError: A sentence is missing, or the condition is ready hidden states.
         """
         if self.text_encoder.clip_2 is not None:
-            return self.text_encoder.encode(_check(condition, batch_size)).pooled
+            return self.text_encoder.encode(self._clean(condition, batch_size)).pooled
 
-
-def _check(sentences, batch_size) -> list[str]:
-    """Return cleaned sentences after a check that there is one for each image."""
-    check_sentences(sentences, batch_size)
-    return [clean(sentence) for sentence in sentences]
+    def _clean(self, sentences, batch_size) -> list[str]:
+        """Return cleaned sentences after a check that there is one for each image."""
+        check_sentences(sentences, batch_size, self.takes_empty)
+        return [clean(sentence) for sentence in sentences]

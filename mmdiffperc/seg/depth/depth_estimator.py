@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from itertools import pairwise
 
 import torch
 import torch.nn.functional as F
@@ -14,7 +15,7 @@ from mmdiffperc.models.checks.dispatcher import model_check
 from mmdiffperc.models.checks.test_cfg_check import check_inference_mode
 from mmdiffperc.validation import validated
 
-TEST_MODES = ('whole', 'slide', 'slide_flip', 'shift', 'squash')
+TEST_MODES = ('whole', 'slide', 'slide_flip', 'shift', 'blend', 'squash')
 
 
 @MODELS.register_module()
@@ -31,7 +32,12 @@ class DiffusionDepthEstimator(DepthEstimator):
     - ``'slide'``: windows of ``crop_size`` at every ``stride``, the last one moved back into the image.
     - ``'slide_flip'``: like ``'slide'``, with each window averaged with its mirror image.
     - ``'shift'``: ``num_windows`` square windows, the official procedure; see :meth:`shift_inference`.
+    - ``'blend'``: windows of ``crop_width``, blended where they overlap; see :meth:`blend_inference`.
     - ``'squash'``: the image at once, resized to ``size``, and the depth resized back; see :meth:`squash_inference`.
+
+    With ``flip=True``, the depth of ``'whole'`` and ``'blend'`` is averaged with the depth of the mirror image. For
+    ``'shift'`` and ``'squash'``, this is the default. With ``batch_size``, only as many windows go through the network
+    at a time.
 
     Args:
         test_cfg (dict, optional): The test mode and its windows. Default: ``dict(mode='whole')``.
@@ -63,15 +69,45 @@ class DiffusionDepthEstimator(DepthEstimator):
         """Predict depth ``(B, 1, H, W)`` in the test mode; mmseg's method uses 'whole' for 'slide'."""
         return getattr(self, f'{self.test_cfg.mode}_inference')(inputs, batch_img_metas)
 
+    def whole_inference(self, inputs: torch.Tensor, batch_img_metas: list[dict]) -> torch.Tensor:
+        """Predict depth ``(B, 1, H, W)`` of the image at once, averaged with its mirror image if ``flip`` is set."""
+        return self._window_depths(inputs, batch_img_metas, self.test_cfg.get('flip', False))
+
+    def blend_inference(self, inputs: torch.Tensor, batch_img_metas: list[dict]) -> torch.Tensor:
+        """Predict depth by windows that cover the width and are blended where they overlap: ``test.py`` of ECoDepth.
+
+        The windows have the height of the image and the width ``crop_width``. As few as possible overlap by ``overlap``
+        columns or more, evenly spaced, from the left to the right border. An image that is not wider is one window.
+        Where two windows overlap, their weights change linearly. All windows, and their mirror images if ``flip`` is
+        set, go through the network in one batch.
+
+        Args:
+            inputs (Tensor): Images ``(B, 3, H, W)``.
+            batch_img_metas (list[dict]): Meta information of the images.
+
+        Returns:
+            Tensor: Depth ``(B, 1, H, W)``.
+        """
+        width, side = inputs.shape[3], min(self.test_cfg['crop_width'], inputs.shape[3])
+        starts = window_starts(width, side, self.test_cfg['overlap'])
+        windows = torch.cat([inputs.narrow(3, start, side) for start in starts])  # (S * B, 3, H, side)
+        flip = self.test_cfg.get('flip', False)
+        depths = self._window_depths(windows, batch_img_metas * len(starts), flip).split(len(inputs))
+        weights = blending_weights(width, side, starts).to(inputs)  # (S, W)
+        blended = inputs.new_zeros(len(inputs), 1, *inputs.shape[2:])
+        for start, depth, weight in zip(starts, depths, weights, strict=True):
+            blended.narrow(3, start, side).add_(depth * weight[start : start + side])
+        return blended
+
     def shift_inference(self, inputs: torch.Tensor, batch_img_metas: list[dict]) -> torch.Tensor:
         """Predict depth by square windows along the longer side: ``test.py`` of VPD, also used by MetaPrompts.
 
         The sides of the windows equal the shorter side of the image, and the windows are
         ``(longer - shorter) // (num_windows - 1)`` pixels apart. All windows, and their mirror images unless ``flip``
-        is False, go through the network in one batch, or ``batch_size`` windows at a time. Each window is first
-        averaged with its mirror image; then the windows are averaged where they overlap. Because the interval is an
-        integer, the last few columns may not be in any window, and their depth is NaN. For an image so long that the
-        windows would leave gaps, more windows are used.
+        is False, go through the network in one batch. Each window is first averaged with its mirror image; then the
+        windows are averaged where they overlap. Because the interval is an integer, the last few columns may not be in
+        any window, and their depth is NaN. For an image so long that the windows would leave gaps, more windows are
+        used.
 
         Args:
             inputs (Tensor): Images ``(B, 3, H, W)``.
@@ -86,7 +122,8 @@ class DiffusionDepthEstimator(DepthEstimator):
         interval = (longer - side) // (num_windows - 1)
         starts = [index * interval for index in range(num_windows)]
         windows = torch.cat([inputs.narrow(axis, start, side) for start in starts])  # (S * B, 3, side, side)
-        depths = self._window_depths(windows, batch_img_metas * len(starts)).split(len(inputs))
+        flip = self.test_cfg.get('flip', True)
+        depths = self._window_depths(windows, batch_img_metas * len(starts), flip).split(len(inputs))
         total, count = (inputs.new_zeros(len(inputs), 1, *inputs.shape[2:]) for _ in range(2))
         for start, depth in zip(starts, depths, strict=True):
             total.narrow(axis, start, side).add_(depth)
@@ -106,17 +143,20 @@ class DiffusionDepthEstimator(DepthEstimator):
             Tensor: Depth ``(B, 1, H, W)``.
         """
         squashed = _resize(inputs, self.test_cfg['size'])
-        return _resize(self._window_depths(squashed, batch_img_metas), inputs.shape[2:])
+        depth = self._window_depths(squashed, batch_img_metas, self.test_cfg.get('flip', True))
+        return _resize(depth, inputs.shape[2:])
 
-    def _window_depths(self, windows: torch.Tensor, metas: list[dict]) -> torch.Tensor:
+    def _window_depths(self, windows: torch.Tensor, metas: list[dict], flip: bool) -> torch.Tensor:
         number = self.test_cfg.get('batch_size', len(windows))
         starts = range(0, len(windows), number)
-        depths = [self._depths(windows[start : start + number], metas[start : start + number]) for start in starts]
+        depths = [
+            self._depths(windows[start : start + number], metas[start : start + number], flip) for start in starts
+        ]
         return torch.cat(depths)
 
-    def _depths(self, windows: torch.Tensor, metas: list[dict]) -> torch.Tensor:
+    def _depths(self, windows: torch.Tensor, metas: list[dict], flip: bool) -> torch.Tensor:
         metas = [dict(meta, img_shape=windows.shape[2:]) for meta in metas]
-        if not self.test_cfg.get('flip', True):
+        if not flip:
             return self.encode_decode(windows, metas)
         depths, mirrored = self.encode_decode(torch.cat([windows, windows.flip(3)]), metas * 2).chunk(2)
         return (depths + mirrored.flip(3)) / 2
@@ -124,6 +164,27 @@ class DiffusionDepthEstimator(DepthEstimator):
 
 def _resize(maps: torch.Tensor, size: Sequence[int]) -> torch.Tensor:
     return F.interpolate(maps, tuple(size), mode='bilinear', align_corners=True)
+
+
+def window_starts(width: int, side: int, overlap: int) -> list[int]:
+    """Return the first columns of windows that cover a width, as few as possible with at least this overlap."""
+    num_windows = 1 + max(0, math.ceil((width - side) / (side - overlap)))
+    return [round(index * (width - side) / max(num_windows - 1, 1)) for index in range(num_windows)]
+
+
+def blending_weights(width: int, side: int, starts: list[int]) -> torch.Tensor:
+    """Return the weight of each window in each column ``(S, W)``; those of a column sum to 1.
+
+    From the first to the last column of an overlap, the weight of a window falls linearly from 1 to 0.
+    """
+    weights = torch.zeros(len(starts), width)
+    for index, start in enumerate(starts):
+        weights[index, start : start + side] = 1
+    for index, (start, following) in enumerate(pairwise(starts)):
+        ramp = torch.linspace(0, 1, start + side - following)
+        weights[index, following : start + side] *= 1 - ramp
+        weights[index + 1, following : start + side] *= ramp
+    return weights / weights.sum(0)
 
 
 @model_check

@@ -45,8 +45,8 @@ class MonocularDepthMetric(BaseMetric):
     a prediction of 0, for example, has no logarithm. A warning names the image.
 
     Args:
-        depth_metrics (Sequence[str], optional): Some of d1, d2, d3, abs_rel, sq_rel, rmse, rmse_log, log10, silog and
-            irmse, see :func:`.depth_measures`. Default: all.
+        depth_metrics (Sequence[str], optional): Some of d1, d2, d3, abs_rel, sq_rel, rmse, rmse_log, log10, silog,
+            irmse and kitti_silog, see :func:`.depth_measures`. Default: all.
         min_depth_eval (float): Lower limit in metres. Defaults to 0.001.
         max_depth_eval (float): Upper limit in metres; 80 for KITTI. Defaults to 10.
         crop_type (str, optional): 'nyu_crop', 'garg_crop' or 'eigen_crop', see :func:`.crop_mask`. Default: none.

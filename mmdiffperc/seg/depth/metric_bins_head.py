@@ -101,7 +101,7 @@ class MetricBinsDepthHead(AnySizeDepthHead):
             Tensor: Depth in metres ``(B, 1, H, W)``.
         """
         *features, size = inputs
-        joined = self.join(features, size)  # (B, feature_dim, H / 32, W / 32)
+        joined = self.join_inside(features, size)  # (B, feature_dim, H / 32, W / 32)
         *decoded, finest = self._decode(joined)
         relative = self.depth_pred_layer(finest).sigmoid() * self.max_depth
         centres, embedding = self._refine_bins(self.bottle_neck(joined), decoded)

@@ -74,6 +74,26 @@ def test_threads_with_images_of_several_sizes(head):
             torch.testing.assert_close(depth, expected)
 
 
+def test_images_are_padded_with_black():
+    images = torch.full((1, 3, 60, 70), 0.5)
+    fitted = build(AnySizeDepthHead, padding='black').fit_images(images)
+    assert fitted.shape == (1, 3, 64, 128) and (fitted[..., :60, :70] == 0.5).all()
+    assert (fitted[..., 60:, :] == -1).all() and (fitted[..., 70:] == -1).all()
+
+
+@torch.no_grad()
+def test_what_is_cut():
+    """Whether the last convolutions see the padding of an image of 96 x 100 shows only at its two borders."""
+    inputs, size = features(128, 128), (96, 100)
+    depths = {cut: build(AnySizeDepthHead, cut=cut)([*inputs, size]) for cut in ('joined', 'decoded', 'depth')}
+    assert {tuple(depth.shape) for depth in depths.values()} == {(1, 1, *size)}
+    torch.testing.assert_close(depths['decoded'][..., :94, :98], depths['depth'][..., :94, :98])
+    assert (depths['decoded'] - depths['depth'])[..., 94:, :].abs().max() > 0.01
+    assert (depths['decoded'] - depths['depth'])[..., 98:].abs().max() > 0.01
+    torch.testing.assert_close(depths['depth'], build(VPDDepthHead)(inputs)[..., :96, :100])
+    assert (depths['joined'] - depths['depth']).abs().max() > 0.01
+
+
 def test_the_head_describes_itself(head):
     """mmseg's version of this raises an error."""
     assert 'max_depth=7.0' in repr(head)

@@ -92,3 +92,17 @@ def test_masked_samples_are_counted_in_the_log(loss, batch):
     loss(pred, target)
     loss(pred, target)
     assert MessageHub.get_current_instance().get_scalar(COUNTER).current() == 4
+
+
+@pytest.mark.parametrize('pooled', [False, True])
+def test_variance_focus(batch, pooled):
+    """1 ignores a factor of all depth, 0 counts it in full; ECoDepth multiplies the loss by 10."""
+    _, target = batch
+    scaled = 3 * target
+
+    def of(focus, **options):
+        return MaskedSiLogLoss(variance_focus=focus, pooled=pooled, **options)(scaled, target).item()
+
+    assert of(1.0) == pytest.approx(0, abs=2e-3)
+    assert of(0.0) == pytest.approx(math.log(3), rel=1e-4)
+    assert of(0.85, loss_weight=10.0) == pytest.approx(10 * math.log(3) * math.sqrt(0.15), rel=1e-4)

@@ -35,7 +35,7 @@ def test_joined_features_are_those_of_the_plain_head(head):
     kept = []
     plain.decoder.register_forward_pre_hook(lambda module, args: kept.append(args[0]))
     plain([*inputs, (90, 150)])
-    torch.testing.assert_close(plain.join(inputs, (90, 150)), kept[0])
+    torch.testing.assert_close(plain.join_inside(inputs, (90, 150)), kept[0])
     assert kept[0].shape == (2, 48, 3, 5)
 
 
