@@ -31,6 +31,7 @@ COMMANDS = {
     'test': Command('test', 'evaluate a model on a data set'),
     'demo': Command('demo', 'train a small model on toy scenes, and draw its predictions'),
     'toy-scenes': Command('make_toy_scenes', 'write data sets of toy scenes'),
+    'caption': Command('caption_images', 'caption images with an image-to-text model'),
     'check-data': Command('check_data', 'check the data sets that a config reads'),
     'swap': Command('swap_backbone', 'replace the backbone in a config'),
     'list-taps': Command('list_taps', 'list the places in a U-Net that can become features'),

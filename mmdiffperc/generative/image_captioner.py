@@ -22,12 +22,15 @@ class ImageCaptioner:
         device (str): Device to compute on. Defaults to ``'cpu'``.
         dtype (str): Type of the weights. Defaults to ``'float32'``.
         max_tokens (int): Maximum number of tokens in a caption. Defaults to 40.
+        min_tokens (int): Minimum number of tokens in a caption. Defaults to 0.
 
     Raises:
         OSError: The model cannot be found, or is not an image-to-text model.
     """
 
-    def __init__(self, model: str | Path, device: str = 'cpu', dtype: str = 'float32', max_tokens: int = 40):
+    def __init__(
+        self, model: str | Path, device: str = 'cpu', dtype: str = 'float32', max_tokens: int = 40, min_tokens: int = 0
+    ):
         try:
             network = AutoModelForImageTextToText.from_pretrained(model, dtype=getattr(torch, dtype))
             processor = AutoProcessor.from_pretrained(model)
@@ -38,7 +41,9 @@ class ImageCaptioner:
                 f'downloaded ({reason})'
             ) from error
         self.model = network.to(device).eval()
-        self.max_tokens = max_tokens
+        self.lengths = dict(max_new_tokens=max_tokens)
+        if min_tokens:
+            self.lengths['min_new_tokens'] = min_tokens
         self.chat_processor = processor if getattr(processor, 'chat_template', None) else None
         if self.chat_processor:
             self.tokenizer = processor.tokenizer
@@ -53,7 +58,7 @@ class ImageCaptioner:
         pictures = [Image.fromarray(image[..., ::-1]) for image in images]
         inputs = self._request(pictures) if self.chat_processor else self._encode(pictures)
         inputs = inputs.to(self.model.device, self.model.dtype)  # integers keep their type
-        tokens = self.model.generate(**inputs, max_new_tokens=self.max_tokens, do_sample=False, num_beams=1)
+        tokens = self.model.generate(**inputs, **self.lengths, do_sample=False, num_beams=1)
         if self.chat_processor:
             tokens = tokens[:, inputs['input_ids'].shape[1] :]
         return [' '.join(text.split()) for text in self.tokenizer.batch_decode(tokens, skip_special_tokens=True)]

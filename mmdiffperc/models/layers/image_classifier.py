@@ -145,7 +145,7 @@ def read_vit_config(classifier: str | Path | dict) -> ViTConfig:
         ValueError: It does not exist, or describes another model.
     """
     if isinstance(classifier, dict) or classifier in PRESETS:
-        return _build_config(PRESETS.get(classifier) if isinstance(classifier, str) else classifier)
+        return _build_config(classifier if isinstance(classifier, dict) else PRESETS[classifier])
     try:
         config, _ = ViTConfig.get_config_dict(classifier)
     except (OSError, ValueError) as error:
@@ -155,7 +155,7 @@ def read_vit_config(classifier: str | Path | dict) -> ViTConfig:
         ) from error
     if (kind := config.get('model_type')) != ViTConfig.model_type:
         raise ValueError(f'classifier={str(classifier)!r}: expected a ViT, got model_type={brief(kind)}')
-    return ViTConfig.from_dict(config)
+    return _checked(ViTConfig.from_dict(config))
 
 
 def _build_config(arguments: dict) -> ViTConfig:
@@ -164,11 +164,21 @@ def _build_config(arguments: dict) -> ViTConfig:
             f'classifier: no argument {brief(sorted(unknown)[0])}; expected arguments of ViTConfig, such as image_size'
         )
     try:
-        config = ViTConfig(**arguments)
+        config = _checked(ViTConfig(**arguments))
         with torch.device('meta'):
             ViTForImageClassification(config)
     except Exception as error:  # transformers has no common error for a wrong config
         raise ValueError(f'classifier={brief(arguments)}: expected a valid ViTConfig ({_first_line(error)})') from error
+    return config
+
+
+def _checked(config: ViTConfig) -> ViTConfig:
+    if not isinstance(config.image_size, int):
+        raise ValueError(f'image_size={config.image_size}: expected the side of square images')
+    if config.hidden_size % config.num_attention_heads:
+        raise ValueError(
+            f'hidden_size={config.hidden_size}: expected a multiple of num_attention_heads={config.num_attention_heads}'
+        )
     return config
 
 

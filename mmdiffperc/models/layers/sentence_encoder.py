@@ -176,9 +176,10 @@ class SentenceEncoder(nn.Module):
         self._add_tokens()
 
     def _add_tokens(self):
-        names = self.token_embeddings.all_names
-        if self.tokenizers['text_encoder'].add_tokens(names) != len(names):
-            raise ValueError(f'new_tokens: {quoted(names)} are in the vocabulary; choose other names, such as <night>')
+        names, tokenizer = self.token_embeddings.all_names, self.tokenizers['text_encoder']
+        if known := set(names) & set(tokenizer.get_vocab()):
+            raise ValueError(f'new_tokens: {quoted(known)} are in the vocabulary; choose other names, such as <night>')
+        tokenizer.add_tokens(names)
 
     def note_weights(self, *args):
         """Record that weights have been loaded, and clear the cache, which other weights have filled."""

@@ -5,6 +5,7 @@ from typing import NamedTuple
 from mmdiffperc.toy_scenes.domains import DOMAINS
 
 from .base import SPLITS, Writer
+from .captions import CaptionWriter
 from .coco import CocoWriter, RefCocoWriter
 from .dmp import DmpWriter
 from .folders import AdeWriter, NyuWriter
@@ -24,7 +25,14 @@ class Format(NamedTuple):
     splits: tuple
 
 
-_WRITERS = {'ade': AdeWriter, 'nyu': NyuWriter, 'coco': CocoWriter, 'refcoco': RefCocoWriter, 'dmp': DmpWriter}
+_WRITERS = {
+    'ade': AdeWriter,
+    'nyu': NyuWriter,
+    'coco': CocoWriter,
+    'refcoco': RefCocoWriter,
+    'dmp': DmpWriter,
+    'captions': CaptionWriter,
+}
 FORMATS = {name: Format(writer, None, SPLITS) for name, writer in _WRITERS.items()}
 # The other domains test models that were trained on domain a.
 FORMATS |= {

@@ -13,7 +13,7 @@ from argparse import ArgumentParser
 from pathlib import Path
 
 import numpy as np
-from generation import PALETTES, check_settings, in_batches
+from generation import PALETTES
 
 from mmdiffperc.files import write_whole
 from mmdiffperc.generative.data.target_files import decode_target
@@ -24,6 +24,7 @@ from mmdiffperc.generative.evaluation.coloured_segmentation import (
     resolve_palette,
 )
 from mmdiffperc.inference import TolerantReader
+from mmdiffperc.inference.batched_lines import check_settings, in_batches
 from mmdiffperc.inference.metadata import visible_files
 from mmdiffperc.inference.writers import encode_png
 from mmdiffperc_cli.options import add_shared, one_line_errors, tool_parser

@@ -16,16 +16,7 @@ from argparse import ArgumentParser
 from collections.abc import Sequence
 
 import torch
-from generation import (
-    add_options,
-    check_settings,
-    generator_of,
-    make_lines,
-    model_errors,
-    parse_options,
-    parts_folder,
-    settings_of,
-)
+from generation import add_options, generator_of, model_errors, parse_options, settings_of
 from transformers import (
     AutoModelForCausalLM,
     AutoTokenizer,
@@ -36,6 +27,7 @@ from transformers import (
 )
 
 from mmdiffperc.files import read_lines
+from mmdiffperc.inference.batched_lines import check_settings, make_lines, parts_folder
 from mmdiffperc_cli.options import add_shared, bounded, one_line_errors, positive, positive_float, tool_parser
 
 MODEL = 'Qwen/Qwen2.5-0.5B-Instruct'

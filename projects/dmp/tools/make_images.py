@@ -21,20 +21,12 @@ from pathlib import Path
 import numpy as np
 import torch
 from diffusers import AutoPipelineForText2Image, DDIMScheduler, PNDMScheduler
-from generation import (
-    add_options,
-    check_settings,
-    generator_of,
-    in_batches,
-    model_errors,
-    parse_options,
-    settings_of,
-    shard,
-)
+from generation import add_options, generator_of, model_errors, parse_options, settings_of
 
 from mmdiffperc.files import write_whole
 from mmdiffperc.generative.captions import read_captions
 from mmdiffperc.generative.data.target_files import ARRAY_NAME, decode_target
+from mmdiffperc.inference.batched_lines import check_settings, in_batches, shard
 from mmdiffperc.inference.metadata import METADATA, metadata_line, visible_files
 from mmdiffperc.inference.writers import encode_npz, encode_png
 from mmdiffperc.weights.architectures import arch_folder

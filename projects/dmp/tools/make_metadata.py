@@ -13,12 +13,13 @@ import sys
 from argparse import ArgumentParser
 from pathlib import Path
 
-from generation import add_options, check_settings, make_lines, parse_options, parts_folder, settings_of
+from generation import add_options, parse_options, settings_of
 
 from mmdiffperc.files import write_whole
 from mmdiffperc.generative.captions import read_captions
 from mmdiffperc.generative.image_captioner import ImageCaptioner
 from mmdiffperc.inference import TolerantReader
+from mmdiffperc.inference.batched_lines import check_settings, make_lines, parts_folder
 from mmdiffperc.inference.metadata import METADATA, image_files, metadata_line
 from mmdiffperc.nearest import what_is_there
 from mmdiffperc_cli.options import add_shared, existing_file, one_line_errors, positive, tool_parser

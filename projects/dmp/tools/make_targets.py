@@ -20,23 +20,12 @@ from argparse import ArgumentParser
 from itertools import groupby
 
 import numpy as np
-from generation import (
-    PALETTES,
-    add_keys,
-    add_options,
-    check_settings,
-    generator_of,
-    in_batches,
-    open_images,
-    parse_options,
-    select,
-    settings_of,
-    shard,
-)
+from generation import PALETTES, add_keys, add_options, generator_of, open_images, parse_options, select, settings_of
 from target_predictors import MARIGOLD, ZOEDEPTH, Marigold, Segmentor, TransformersDepth
 
 from mmdiffperc.files import write_whole
 from mmdiffperc.inference import TolerantReader
+from mmdiffperc.inference.batched_lines import check_settings, in_batches, shard
 from mmdiffperc.inference.writers import encode_npz, encode_png
 from mmdiffperc_cli.options import add_shared, bounded, one_line_errors, tool_parser
 

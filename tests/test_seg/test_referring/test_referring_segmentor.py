@@ -177,5 +177,8 @@ def test_the_test_mode_is_the_whole_image_if_nothing_is_said(test_cfg):
 def test_plain_segmentor_tells_that_sentences_are_missing(images):
     model = build(type='EncoderDecoder')
     assert not isinstance(model, ReferringSegmentor)
+    nameless = [SegDataSample(metainfo=dict(img_path='a.png')) for _ in samples()]
+    with pytest.raises(ValueError, match=r'a\.png.*LoadCaption'):
+        model(images, nameless, mode='loss')
     with pytest.raises(TypeError, match=r'\(images, sentences\).*ReferringSegmentor'):
-        model(images, samples(), mode='loss')
+        model(images)
