@@ -15,7 +15,7 @@ class KeepCleanImage:
     those that disturb the image, and add ``'clean_img'`` to ``meta_keys`` of the last transform, which packs the
     sample::
 
-        dict(type='TopdownAffine', ...), dict(type='KeepCleanImage'), dict(type='Albumentation', ...),
+        dict(type='TopdownAffine', ...), dict(type='KeepCleanImage'), dict(type='DisturbImage'),
         dict(type='PackPoseInputs', meta_keys=('clean_img', ...))
 
     Added key: ``clean_img``, a copy of ``img``.

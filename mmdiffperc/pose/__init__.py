@@ -10,6 +10,7 @@ with host_imports():
     from .inferencer import PoseInferencer
     from .instance_norm_heatmap_head import InstanceNormHeatmapHead
     from .meta_prompts_heatmap_neck import MetaPromptsHeatmapNeck
+    from .require_keypoints import RequireKeypoints
 
 __all__ = [
     'CheckedCocoDataset',
@@ -17,6 +18,7 @@ __all__ = [
     'InstanceNormHeatmapHead',
     'MetaPromptsHeatmapNeck',
     'PoseInferencer',
+    'RequireKeypoints',
     'check_pose_files',
     'codec_check',
 ]
