@@ -3,7 +3,7 @@
 _base_ = [
     '../_base_/models/evp_sd1-5_depth.py',
     '../_base_/models/tiny-sd_unet.py',
-    '../_base_/datasets/evp_toy_nyu_128x128.py',
+    '../_base_/datasets/toy_nyu_captions_128x128.py',
     '../_base_/schedules/toy_1800.py',
     'mmseg::_base_/default_runtime.py',
 ]

@@ -9,14 +9,14 @@ from mmdet.visualization import DetLocalVisualizer
 from mmengine.config import Config
 from mmengine.structures import InstanceData
 
+from mmdiffperc.inference.captioned import CaptionedInferencer
 from mmdiffperc.inference.controls import Control
-from mmdiffperc.inference.inferencer import ImageInferencer
 from mmdiffperc.inference.inputs import Frame
 from mmdiffperc.inference.writers import encode_json
 from mmdiffperc_cli.options import add_shared
 
 
-class DetectionInferencer(ImageInferencer):
+class DetectionInferencer(CaptionedInferencer):
     """Detect objects with one of mmdet's detectors, and segment them if the model does instance segmentation.
 
     The model, its pipeline and the drawing are mmdet's. (mmdet's own inferencer reads no videos, and writes images of
@@ -29,6 +29,7 @@ class DetectionInferencer(ImageInferencer):
 
     Options of a call:
 
+    - ``text`` (str, optional): A caption, see :class:`.CaptionedInferencer`.
     - ``threshold`` (float): The lowest score of an object in the picture. Defaults to 0.3.
 
     Raises:
@@ -50,13 +51,17 @@ class DetectionInferencer(ImageInferencer):
 
     @classmethod
     def add_options(cls, parser: argparse.ArgumentParser):
-        """Add ``--threshold``."""
+        """Add ``--text`` and ``--threshold``."""
+        super().add_options(parser)
         add_shared(parser, '--threshold', 'of an object; default: 0.3')
 
     @property
     def controls(self) -> tuple[Control, ...]:
-        """The threshold."""
-        return (Control('threshold', 'score', 'Threshold', 'The lowest score of an object in the picture.', 0.3),)
+        """The caption, if the model reads one, and the threshold."""
+        return (
+            *super().controls,
+            Control('threshold', 'score', 'Threshold', 'The lowest score of an object in the picture.', 0.3),
+        )
 
     def to_prediction(self, result: DetDataSample, frame: Frame) -> dict:
         """Return boxes, labels, scores and masks."""

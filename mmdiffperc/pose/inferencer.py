@@ -14,8 +14,8 @@ from mmpose.structures import PoseDataSample, merge_data_samples
 from mmpose.visualization import PoseLocalVisualizer
 
 from mmdiffperc.inference.builder import build_inferencer
+from mmdiffperc.inference.captioned import CaptionedInferencer
 from mmdiffperc.inference.controls import Control
-from mmdiffperc.inference.inferencer import ImageInferencer
 from mmdiffperc.inference.inputs import Frame
 from mmdiffperc.inference.writers import encode_json
 from mmdiffperc_cli.options import add_shared, bounded, config_file
@@ -27,7 +27,7 @@ LEAST_SCORE = 0.3
 GREATEST_OVERLAP = 0.3
 
 
-class PoseInferencer(ImageInferencer):
+class PoseInferencer(CaptionedInferencer):
     """Estimate the poses of persons with one of mmpose's top-down estimators.
 
     (mmpose's own inferencer ignores the boxes it receives.) Each person needs a box: give the boxes, or one of
@@ -42,6 +42,7 @@ class PoseInferencer(ImageInferencer):
 
     - ``boxes`` (Sequence, optional): A box x1, y1, x2, y2 in pixels around each person, the same for all images. It may
       extend beyond the image.
+    - ``text`` (str, optional): A caption, see :class:`.CaptionedInferencer`.
     - ``threshold`` (float): The lowest score of a keypoint in the picture. Defaults to 0.3.
 
     Args:
@@ -56,7 +57,7 @@ class PoseInferencer(ImageInferencer):
         ValueError: ``detector_weights`` without ``detector``. In a call: a box is empty or lies outside the image.
     """
 
-    preprocess_kwargs = {'boxes'}
+    preprocess_kwargs = {'boxes', 'text'}
     visualize_kwargs = {'threshold'}
     endings = ('_pose.json',)
     picture_ending = '_pose'
@@ -80,7 +81,8 @@ class PoseInferencer(ImageInferencer):
 
     @classmethod
     def add_options(cls, parser: argparse.ArgumentParser):
-        """Add ``--box``, ``--detector``, ``--detector-weights``, ``--person`` and ``--threshold``."""
+        """Add ``--text``, ``--box``, ``--detector``, ``--detector-weights``, ``--person`` and ``--threshold``."""
+        super().add_options(parser)
         boxes = parser.add_mutually_exclusive_group()
         boxes.add_argument(
             '--box',
@@ -98,17 +100,23 @@ class PoseInferencer(ImageInferencer):
 
     @property
     def controls(self) -> tuple[Control, ...]:
-        """The boxes and the threshold."""
+        """The caption, if the model reads one, the boxes and the threshold."""
         return (
+            *super().controls,
             Control('boxes', 'boxes', 'Boxes'),
             Control('threshold', 'score', 'Threshold', 'The lowest score of a keypoint in the picture.', 0.3),
         )
 
-    def predict(self, frames: Sequence[Frame], boxes: Sequence[Sequence[float]] | None = None) -> list[dict]:
+    def predict(
+        self, frames: Sequence[Frame], boxes: Sequence[Sequence[float]] | None = None, text: str | None = None
+    ) -> list[dict]:
         """Estimate the poses in a batch of images; all persons go through the model together."""
         boxes_of_frames = self._find_boxes(frames, boxes)
         samples = [
-            self.pipeline(dict(img=frame.pixels, bbox=box[None, :4], bbox_score=box[4:], **self.dataset_meta))
+            self.pipeline(
+                dict(img=frame.pixels, bbox=box[None, :4], bbox_score=box[4:], **self.dataset_meta)
+                | self.describe(frame, text)
+            )
             for frame, boxes in zip(frames, boxes_of_frames, strict=True)
             for box in boxes
         ]

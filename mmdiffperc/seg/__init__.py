@@ -18,6 +18,7 @@ with host_imports():
     from .depth.meta_prompts_depth_head import MetaPromptsDepthHead
     from .depth.metric_bins_head import MetricBinsDepthHead
     from .depth.poly_rise_fall_lr import PolyRiseFallLR
+    from .depth.target_as_depth_map import TargetAsDepthMap
     from .load_rgb_image import LoadRGBImageFromFile
     from .referring.inferencer import ReferringInferencer
     from .referring.input_size_visualizer import InputSizeVisualizer
@@ -65,6 +66,7 @@ __all__ = [
     'ReferringSegmentor',
     'SemanticInferencer',
     'SimpleDecodingHead',
+    'TargetAsDepthMap',
     'ToyScenesDataset',
     'check_seg_dataset',
 ]

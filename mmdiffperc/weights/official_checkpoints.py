@@ -346,7 +346,7 @@ LAYOUTS = (
     Layout(
         name='TADP detection',
         marks=(r'fpn\.inner_blocks\.', r'decode_head\.roi_heads\.'),
-        config='tadp/faster-rcnn_tadp-sd1-5-fpn_1xb2-100e_voc0712-512x512.py',
+        config='tadp/faster-rcnn_tadp-sd1-5-fpn_1xb2-100e_voc0712-watercolor-512x512.py',
         prefix='model.',
         renamed=TORCHVISION_DETECTOR,
         unused=NOT_FOR_TADP,

@@ -139,6 +139,15 @@ def ibims_depth(content: bytes, name: str, size: Size | None = None) -> np.ndarr
         return np.where(data['mask_invalid'] * data['mask_transp'] > 0, data['depth'], np.nan)
 
 
+def sun_depth(content: bytes, name: str, size: Size | None = None) -> np.ndarray:
+    """Read depth in millimetres, whose 16 bits SUN RGB-D rotates by three."""
+    depth = decode_target(content, name)
+    _expect(
+        depth.dtype == np.uint16 and depth.ndim == 2, f'16-bit depth (height, width), got {_described(depth)}', name
+    )
+    return ((depth >> 3) | (depth << 13)) * MILLIMETRE
+
+
 def read_hdf5(content: bytes, name: str) -> np.ndarray:
     """Read the array ``dataset`` of one of Hypersim's files.
 
@@ -197,6 +206,7 @@ FORMATS = {
     'nyu_depth': partial(integer_depth, unit=MILLIMETRE),
     'scannet_depth': partial(integer_depth, unit=MILLIMETRE),
     'sintel_depth': sintel_depth,
+    'sun_depth': sun_depth,
     'virtual_kitti_depth': virtual_kitti_depth,
     'virtual_kitti_normals': virtual_kitti_normals,
 }
@@ -224,6 +234,7 @@ class LoadPublishedTarget:
     - ``'marigold_normals'``: NYUv2, ScanNet, iBims-1, DIODE, OASIS and Sintel as distributed by Marigold, npy.
     - ``'nyu_depth'`` and ``'scannet_depth'``: NYUv2 and ScanNet, 16-bit png in millimetres.
     - ``'sintel_depth'``: Sintel, dpt in metres.
+    - ``'sun_depth'``: SUN RGB-D, 16-bit png in millimetres, whose bits are rotated by three.
     - ``'virtual_kitti_depth'``: Virtual KITTI 2, 16-bit png in centimetres; 65535 is the sky.
     - ``'virtual_kitti_normals'``: Virtual KITTI 2, the same files, see :func:`.normals_from_depth`. Or png as
       ``tools/dataset_converters/virtual_kitti.py`` writes them.

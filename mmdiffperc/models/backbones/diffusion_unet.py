@@ -110,8 +110,9 @@ class DiffusionUNet(BaseModule):
         latent_std (float, optional): Divide latents by this number, the standard deviation of the latents of a data
             set, as `EVP <https://arxiv.org/abs/2312.08548>`_ does. Cannot be combined with ``scale_latents`` or
             ``extra_latents``.
-        sample_latents (bool): Draw a sample of the latents of an image instead of taking their mode. Predictions then
-            vary slightly. Defaults to False.
+        sample_latents (bool): Train with samples of the latents' distribution instead of its mode, as in `TADP
+            <https://arxiv.org/abs/2310.00031>`_ and SDPose. Tests use the mode, so that they can be repeated. Defaults
+            to False.
         lora (dict, optional): Train a low-rank adapter instead of the U-Net: arguments of ``peft.LoraConfig``, of which
             ``target_modules`` defaults to all attention projections.
         frozen (bool | Sequence[str]): True freezes the U-Net, except for its adapter. The autoencoder and the text
@@ -371,7 +372,7 @@ class DiffusionUNet(BaseModule):
             ValueError: The images have another shape, or the first batch has values that are not in [-1, 1].
         """
         images, condition = split_inputs(inputs, self.prompts)
-        clean = self.autoencoder.encode(images, self.sample_latents)  # (B, 4, h, w)
+        clean = self.autoencoder.encode(images, self.sample_latents and self.training)  # (B, 4, h, w)
         steps = range(self.num_refine_steps)
         conditions = [self._conditions(images, condition, step) for step in steps]
         collected = []

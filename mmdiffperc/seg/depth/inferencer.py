@@ -5,8 +5,8 @@ import argparse
 import numpy as np
 from mmseg.structures import SegDataSample
 
+from mmdiffperc.inference.captioned import CaptionedInferencer
 from mmdiffperc.inference.controls import Control
-from mmdiffperc.inference.inferencer import ImageInferencer
 from mmdiffperc.inference.inputs import Frame
 from mmdiffperc.inference.pipeline import dataset_for_testing
 from mmdiffperc.inference.writers import encode_npz, encode_png
@@ -16,7 +16,7 @@ from mmdiffperc_cli.options import AUTO, positive_float
 from .checked_nyu_dataset import UNKNOWN_SCENE, find_scene
 
 
-class DepthInferencer(ImageInferencer):
+class DepthInferencer(CaptionedInferencer):
     """Predict depth with one of mmseg's depth estimators.
 
     An image passes the test pipeline of the config and is tested in the config's test mode. (mmseg's own inferencer
@@ -32,20 +32,22 @@ class DepthInferencer(ImageInferencer):
     - ``scene`` (str, optional): One of the scene classes with which the model was trained, such as ``'kitchen'``; or
       ``'auto'`` to find it in the name of each image, as the test data of the config do (:func:`.find_scene`).
       Default: unknown, for which the model uses the mean prompt of all scenes.
+    - ``text`` (str, optional): A caption, see :class:`.CaptionedInferencer`.
     - ``png_scale`` (float): Units of ``NAME_depth.png`` per metre. Defaults to 1000, for millimetres.
 
     Raises:
         ValueError: In a call: an unknown scene; a depth does not fit into 16 bits.
     """
 
-    preprocess_kwargs = {'scene'}
+    preprocess_kwargs = {'scene', 'text'}
     postprocess_kwargs = {'png_scale'}
     endings = ('_depth.npz', '_depth.png')
     picture_ending = '_colour'
 
     @classmethod
     def add_options(cls, parser: argparse.ArgumentParser):
-        """Add ``--scene`` and ``--png-scale``."""
+        """Add ``--scene``, ``--text`` and ``--png-scale``."""
+        super().add_options(parser)
         parser.add_argument(
             '--scene',
             help='scene class of the images, such as kitchen, or auto to find it in their names (default: unknown)',
@@ -59,17 +61,18 @@ class DepthInferencer(ImageInferencer):
 
     @property
     def controls(self) -> tuple[Control, ...]:
-        """The scene, if the model takes one."""
-        return (Control('scene', 'choice', 'Scene', choices=self._scenes),) if self._scenes else ()
+        """The scene or the caption, if the model takes one."""
+        scene = (Control('scene', 'choice', 'Scene', choices=self._scenes),) if self._scenes else ()
+        return (*scene, *super().controls)
 
     @property
     def _scenes(self) -> tuple[str, ...]:
         backbone = self.model.backbone
         return tuple(backbone.prompts.classes) if getattr(backbone, 'class_embed_select', False) else ()
 
-    def describe(self, frame: Frame, scene: str | None = None) -> dict:
-        """Return the number of the scene class."""
-        return dict(category_id=self._scene_index(frame, scene))
+    def describe(self, frame: Frame, scene: str | None = None, text: str | None = None) -> dict:
+        """Return the number of the scene class, and the caption if the model reads one."""
+        return super().describe(frame, text) | dict(category_id=self._scene_index(frame, scene))
 
     def to_prediction(self, result: SegDataSample, frame: Frame) -> dict:
         """Return the depth in metres."""

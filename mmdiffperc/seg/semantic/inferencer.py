@@ -3,13 +3,13 @@
 import numpy as np
 from mmseg.structures import SegDataSample
 
-from mmdiffperc.inference.inferencer import ImageInferencer
+from mmdiffperc.inference.captioned import CaptionedInferencer
 from mmdiffperc.inference.inputs import Frame
 from mmdiffperc.inference.writers import encode_png
 from mmdiffperc.visualization.mask import label_overlay
 
 
-class SemanticInferencer(ImageInferencer):
+class SemanticInferencer(CaptionedInferencer):
     """Segment images into classes with one of mmseg's segmentors.
 
     (mmseg's own inferencer requires the image loader of the config to have a certain name, numbers its files instead of
@@ -18,6 +18,8 @@ class SemanticInferencer(ImageInferencer):
 
     For each image, ``NAME_labels.png`` holds this array, in 16 bits if there are more than 256 classes, and
     ``NAME_overlay.png`` shows the classes as colours on the image.
+
+    The option ``text`` of a call is that of :class:`.CaptionedInferencer`.
     """
 
     endings = ('_labels.png',)

@@ -1,0 +1,10 @@
+"""TADP at laptop scale, told the classes in each scene: tiny-sd and toy scenes."""
+
+_base_ = [
+    '../_base_/models/tadp_tiny-sd_fpn.py',
+    '../_base_/datasets/toy_ade_oracle_128x128.py',
+    '../_base_/schedules/toy_1800.py',
+    'mmseg::_base_/default_runtime.py',
+]
+
+model = dict(data_preprocessor=dict(size=(128, 128)))
