@@ -77,7 +77,9 @@ def attach_loss(model: nn.Module, name: str, backbone: nn.Module):
         name (str): Name of the backbone inside.
         backbone (nn.Module): A :class:`.DiffusionUNet` with a reconstruction.
     """
-    if isinstance(model, BaseModel):
+    # A part is added again when a runner converts the batch normalisations inside.
+    if isinstance(model, BaseModel) and not hasattr(model, 'part_with_reconstruction'):
+        model.part_with_reconstruction = name
         model.register_forward_hook(partial(add_loss, name), with_kwargs=True)
 
 

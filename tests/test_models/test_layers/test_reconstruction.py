@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from mmengine.model import revert_sync_batchnorm
 from mmengine.registry import init_default_scope
 from mmengine.structures import InstanceData, PixelData
 from tiny_arch import write_diffusers_folder
@@ -190,6 +191,13 @@ def test_copies_and_pickles_add_their_own_loss(arch):
             other.backbone.unet.conv_out.bias.add_(1.0)
         losses = [each(inputs, samples, mode='loss')['loss_reconstruction'] for each in (model, other)]
         assert losses[1] > losses[0]
+
+
+def test_a_runner_adds_the_backbone_again(arch):
+    """It converts batch normalisations, which replaces every module by the result."""
+    model = revert_sync_batchnorm(pose_model(arch)).train()
+    losses = model(to_rgb(bgr_images()), pose_samples([{}, {}]), mode='loss')
+    assert losses['loss_reconstruction'] > 0 and len(model._forward_hooks) == 1
 
 
 def test_a_loss_without_a_pass(arch):
