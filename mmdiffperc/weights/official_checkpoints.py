@@ -3,10 +3,14 @@
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 
+import safetensors.torch
 import torch
+from safetensors import SafetensorError
 from torch import nn
 
+from mmdiffperc.compat.checkpoint import load_file
 from mmdiffperc.files import brief
 
 from .compvis import unet_key_map, vae_key_map
@@ -355,6 +359,42 @@ LAYOUTS = (
         edit=background_last,
     ),
 )
+
+
+FOLDERS = ('unet', 'vae', 'decoder')  # of SDPose, with the weights of the U-Net, the autoencoder and the head
+
+
+def read_checkpoint(path: str | Path) -> dict[str, torch.Tensor]:
+    """Read the weights of a research checkpoint: a file of PyTorch or safetensors, or the folder of SDPose.
+
+    In a folder, ``unet``, ``vae`` and ``decoder`` hold one file each. Their names become the beginning of the keys.
+
+    Args:
+        path (str | Path): The file or folder.
+
+    Raises:
+        FileNotFoundError: It does not exist, or a folder lacks a part.
+        ValueError: The file is damaged, or does not map names to weights.
+    """
+    path = Path(path).expanduser()
+    if path.is_dir():
+        return {f'{part}.{key}': weight for part in FOLDERS for key, weight in _read_part(path, part).items()}
+    if path.suffix == '.safetensors':
+        try:
+            return unwrap(safetensors.torch.load_file(path))
+        except SafetensorError as error:
+            raise ValueError(f'{path}: damaged, or not a file of safetensors ({error}): get it again') from error
+    return unwrap(load_file(path))
+
+
+def _read_part(folder: Path, part: str) -> dict[str, torch.Tensor]:
+    files = [file for suffix in ('safetensors', 'bin') for file in sorted((folder / part).glob(f'*.{suffix}'))]
+    if not files:
+        raise FileNotFoundError(
+            f'{folder / part} holds no weights: expected a .safetensors file there. A folder of SDPose has the parts '
+            f'{", ".join(FOLDERS)}'
+        )
+    return read_checkpoint(files[0])
 
 
 def unwrap(checkpoint: Mapping) -> dict[str, torch.Tensor]:
