@@ -1,6 +1,7 @@
 """EVP and SDPose: their toy configs train and test through the scripts that ``mim`` runs, and predict."""
 
 import json
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -8,7 +9,10 @@ import pytest
 import torch
 from host_scripts import read_log, run, train
 from mmengine.config import Config
-from test_configs import CONFIGS
+from mmengine.dataset import Compose
+from mmengine.optim import build_optim_wrapper
+from mmengine.registry import MODELS, init_default_scope
+from pages import write_config as write_snippet
 
 from mmdiffperc.compat.checkpoint import load_file
 from mmdiffperc.inference import build_inferencer
@@ -17,6 +21,7 @@ from mmdiffperc.weights.architectures import build_text_encoder, build_vae
 from mmdiffperc.weights.loading import load_weights
 
 ITERATIONS = 3
+CONFIGS = Path(__file__).parents[1] / 'configs'
 FORMATS = {'nyu': ('nyu', 'captions'), 'refcoco': ('refcoco',), 'coco': ('coco',)}
 HEADS = {
     'nyu': dict(embed_dim=4, feature_dim=32, num_deconv_filters=(12, 8, 4), bottleneck_dims=8, bin_dims=6),
@@ -109,3 +114,57 @@ def test_prediction(trained, tmp_path):
         assert prediction['depth'].shape == (50, 70) and (prediction['depth'] > 0).all()
     else:
         assert next(iter(prediction.values())).shape == (50, 70)
+
+
+def test_second_task_with_a_head_of_mmseg(tmp_path):
+    """The config on the page of SDPose: the clean image reaches the model, and its loss is added."""
+    cfg = Config.fromfile(write_snippet('config: reconstruction', tmp_path))
+    types = [transform.type for transform in cfg.train_dataloader.dataset.pipeline]
+    assert types[-3:] == ['KeepCleanImage', 'DisturbImage', 'PackSegInputs'] and types.count('PackSegInputs') == 1
+    init_default_scope('mmseg')
+    import mmseg.models  # noqa: F401
+
+    model = MODELS.build(cfg.model).train()
+    image = np.random.default_rng(0).integers(0, 256, (128, 128, 3), np.uint8)
+    results = dict(img=image, img_path='a.png', gt_seg_map=np.zeros((128, 128), np.uint8), seg_fields=['gt_seg_map'])
+    packed = Compose(cfg.train_dataloader.dataset.pipeline[-3:])(results)
+    assert not np.array_equal(packed['inputs'].numpy().transpose(1, 2, 0), image)
+    assert np.array_equal(packed['data_samples'].clean_img, image)
+    data = model.data_preprocessor(dict(inputs=[packed['inputs']], data_samples=[packed['data_samples']]), True)
+    losses = model(**data, mode='loss')
+    assert losses['loss_reconstruction'] > 0 and losses['decode.loss_ce'] > 0
+
+
+def test_parts_trained_by_name(tmp_path):
+    """The config on the training page: the text encoder is trained, at a rate of its own."""
+    cfg = Config.fromfile(write_snippet('config: trained by name', tmp_path))
+    init_default_scope('mmseg')
+    import mmseg.models  # noqa: F401
+
+    model = MODELS.build(cfg.model)
+    assert model.backbone.frozen == ('autoencoder',)
+    optimizer = build_optim_wrapper(model, cfg.optim_wrapper).optimizer
+    rates = {id(weight): group['lr'] for group in optimizer.param_groups for weight in group['params']}
+    found = {rates[id(weight)] for weight in model.backbone.prompts.text_encoder.parameters()}
+    assert found == {cfg.optim_wrapper.optimizer.lr * 0.001}
+    assert not any(weight.requires_grad for weight in model.backbone.autoencoder.parameters())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    'name', ['evp/evp_sd1-5_2xb2-15e_nyu-480x480.py', 'sdpose/td-hm_sdpose-sd2_8xb16-42e_coco-wholebody-1024x768.py']
+)
+def test_full_width(name):
+    """A forward pass with random weights; 8 GB of memory, a few minutes."""
+    cfg = Config.fromfile(CONFIGS / name)
+    init_default_scope(cfg.default_scope)
+    cfg.model.backbone.init_cfg = None
+    model = MODELS.build(cfg.model).eval()
+    with torch.no_grad():
+        if name.startswith('evp'):
+            images, states = torch.rand(1, 3, 480, 480) * 2 - 1, torch.randn(1, 40, 768)
+            depth = model.decode_head(model.extract_feat((images, states)))
+            assert depth.shape == (1, 1, 480, 480) and depth.isfinite().all() and (depth > 0).all()
+        else:
+            heatmaps = model.head(model.extract_feat(torch.rand(1, 3, 1024, 768) * 2 - 1))
+            assert heatmaps.shape == (1, 133, 256, 192) and heatmaps.isfinite().all()

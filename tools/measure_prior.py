@@ -86,7 +86,7 @@ def measure(jobs: list[Job], workers: int, minutes: float | None):
 def make_scenes(workers: int):
     """Render the toy scenes that the experiments need."""
     tool = ('python', 'tools/make_toy_scenes.py', '--workers', str(workers))
-    run(*tool, '--formats', *READ_BY_CONFIGS, 'dmp_c', 'dmp_d')
+    run(*tool, '--formats', *READ_BY_CONFIGS, 'dmp_c', 'dmp_d', 'refcoco_kinds')
     run(*tool, '--out', 'data/toy_192', '--formats', 'ade', '--size', '192')
 
 

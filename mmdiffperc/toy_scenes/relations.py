@@ -1,6 +1,6 @@
 """Structured descriptions of objects, and their evaluation: which instances match."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -95,6 +95,24 @@ def evaluate(expression, instances, width, strictness=0.0):
 def is_unambiguous(expression, instances, width, index):
     """Return whether an expression clearly matches the instance ``index`` and nearly matches no other."""
     return all(evaluate(expression, instances, width, strictness) == {index} for strictness in (-1, 0, 1))
+
+
+def decisive_part(expression, instances, width):
+    """Return which part of an expression singles out its object: without it, the expression matches others, too.
+
+    Returns:
+        str | None: ``'relation'``, ``'superlative'`` or ``'colour'``; ``'class'`` if the class alone suffices; None for
+        a relation that is not necessary.
+    """
+    if expression.relation:
+        return 'relation' if _is_shared(expression, instances, width, relation=None, anchor=None) else None
+    if expression.superlative:
+        return 'superlative'
+    return 'colour' if _is_shared(expression, instances, width, colour=None) else 'class'
+
+
+def _is_shared(expression, instances, width, **without):
+    return len(evaluate(replace(expression, **without), instances, width)) > 1
 
 
 def _margin(order, width, strictness):

@@ -1,6 +1,6 @@
 import numpy as np
 
-from mmdiffperc.toy_scenes.relations import Expression, evaluate, is_unambiguous
+from mmdiffperc.toy_scenes.relations import Expression, decisive_part, evaluate, is_unambiguous
 from mmdiffperc.toy_scenes.render import Instance
 
 WIDTH = 100
@@ -48,6 +48,22 @@ def test_superlatives():
     assert fits(superlative='nearest') == {0} and fits(superlative='farthest') == {3}
     assert fits(superlative='largest') == {0} and fits(superlative='smallest') == {1}
     assert fits(class_name='sphere', superlative='rightmost') == {1}
+
+
+def test_the_part_that_singles_out_an_object():
+    cone = Expression('cone')
+    expected = {
+        Expression('box'): 'class',
+        Expression('box', 'red'): 'class',  # it is the only box
+        Expression('sphere', 'red'): 'colour',
+        Expression(None, 'green'): 'colour',
+        Expression('sphere', superlative='rightmost'): 'superlative',
+        Expression('sphere', relation='behind', anchor=Expression('sphere', 'red')): 'relation',
+        Expression(None, 'red', relation='front', anchor=Expression('sphere', 'blue')): 'relation',
+        Expression('box', relation='left', anchor=cone): None,
+        Expression('sphere', 'red', relation='left', anchor=cone): None,
+    }
+    assert {one: decisive_part(one, SCENE, WIDTH) for one in expected} == expected
 
 
 def test_close_calls_count_only_loosely():

@@ -110,6 +110,12 @@ TOY_ADE = f'{VPD}-fpn_1xb4-1800_toy-ade-128x128.py'
 PROBED_TIMESTEPS = ('1', '50', '100', '261')
 PROBED_BLOCKS = (*(f'down_blocks.{level}' for level in range(4)), 'mid_block', *(f'up_blocks.{n}' for n in range(4)))
 SHUFFLED = {'shuffled': FurtherTest({'test_dataloader.dataset.shuffle_seed': 0})}
+SENTENCE_KINDS = {  # by the part that singles out the object
+    kind: FurtherTest(
+        {'test_dataloader.dataset.data_root': 'data/toy/refcoco_kinds', 'test_dataloader.dataset.split': kind}
+    )
+    for kind in ('class', 'colour', 'superlative', 'relation')
+}
 
 TASKS = {
     'segmentation': Task(
@@ -131,8 +137,8 @@ TASKS = {
     ),
     'referring': Task(
         {
-            'pre-trained': Run(f'{VPD}-refer_1xb4-1800_toy-refcoco-128x128.py', tests=SHUFFLED),
-            'random': Run(f'{VPD}-refer-random_1xb4-1800_toy-refcoco-128x128.py', tests=SHUFFLED),
+            'pre-trained': Run(f'{VPD}-refer_1xb4-1800_toy-refcoco-128x128.py', tests=SHUFFLED | SENTENCE_KINDS),
+            'random': Run(f'{VPD}-refer-random_1xb4-1800_toy-refcoco-128x128.py', tests=SHUFFLED | SENTENCE_KINDS),
         },
         {'oIoU': '.1f', 'mIoU': '.1f', 'precision@0.5': '.1f'},
     ),

@@ -22,8 +22,8 @@ class Sample:
         name (str): File name without suffix: the scene category, as in NYU, and the index.
         rendering (Rendering): The scene with its ground truth.
         captions (tuple[str]): Sentences that describe the whole scene.
-        references (tuple[tuple[int, str]]): Sentences that refer to one object each, see
-            :func:`.referring_expressions`.
+        references (tuple[tuple[int, Expression, str]]): Sentences that refer to one object each, see
+            :func:`.described_objects`.
     """
 
     split: str

@@ -6,6 +6,7 @@ import pickle
 import numpy as np
 
 from mmdiffperc.toy_scenes.figure import KEYPOINTS, SKELETON
+from mmdiffperc.toy_scenes.relations import decisive_part
 from mmdiffperc.toy_scenes.vocabulary import OBJECT_CLASSES
 
 from .base import SPLITS, Writer, write_file
@@ -77,18 +78,27 @@ class RefCocoWriter(Writer):
         self.refs = []
         self.num_sentences = 0
 
-    @staticmethod
-    def write_scene(root, sample):
+    @classmethod
+    def write_scene(cls, root, sample):
         """Write the image; return its entry, those of its objects, and the sentences that refer to each."""
         image = _image_entry(sample, f'{sample.split}/{sample.file_name}')
         write_file(root / 'images' / image['file_name'], sample.png)
         objects = _object_entries(sample)
         refs = []
         for instance, entry in zip(sample.rendering.instances, objects, strict=True):
-            sentences = [sentence for index, sentence in sample.references if index == instance.index]
-            if sentences:
-                refs.append((_refcoco_split(sample), entry['id'], entry['category_id'], sentences))
+            splits = {}
+            for index, expression, sentence in sample.references:
+                if index == instance.index and (split := cls.split_of(sample, expression)):
+                    splits.setdefault(split, []).append(sentence)
+            refs += [(split, entry['id'], entry['category_id'], sentences) for split, sentences in splits.items()]
         return image, objects, refs
+
+    @staticmethod
+    def split_of(sample, expression):
+        """Return the split of a sentence, which does not depend on what the sentence says, or None to leave it out."""
+        if sample.split == 'train' or sample.index % 2 == 0:
+            return sample.split
+        return 'testA' if any(one.keypoints is not None for one in sample.rendering.instances) else 'testB'
 
     def add(self, record):
         """Collect the entries of one scene and number its sentences."""
@@ -119,6 +129,19 @@ class RefCocoWriter(Writer):
         # Pickle abbreviates objects that it has met, so equal content may give unequal bytes; json gives new objects.
         refs = json.loads(json.dumps(self.refs))
         write_file(self.root / 'refs(unc).p', pickle.dumps(refs, protocol=4))
+
+
+class SentenceKindsWriter(RefCocoWriter):
+    """The files of RefCOCO with other splits, which show what a trained model understands.
+
+    The split of a sentence is the part of it that singles out the object: ``class``, ``colour``, ``superlative`` or
+    ``relation``, see :func:`.decisive_part`. Sentences with a relation that is not necessary are left out.
+    """
+
+    @staticmethod
+    def split_of(sample, expression):
+        """Return the part of the sentence that singles out its object."""
+        return decisive_part(expression, sample.rendering.instances, sample.rendering.image.shape[1])
 
 
 def run_lengths(mask):
@@ -155,12 +178,6 @@ def _person_entry(entry, instance):
     return entry | dict(
         category_id=PERSON['id'], keypoints=keypoints, num_keypoints=int((instance.keypoints[:, 2] > 0).sum())
     )
-
-
-def _refcoco_split(sample):
-    if sample.split == 'train' or sample.index % 2 == 0:
-        return sample.split
-    return 'testA' if any(one.keypoints is not None for one in sample.rendering.instances) else 'testB'
 
 
 def _compact(content):

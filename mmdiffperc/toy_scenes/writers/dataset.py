@@ -15,7 +15,7 @@ from tqdm import tqdm
 from mmdiffperc.files import whole_folder
 from mmdiffperc.processes import end_with_parent
 from mmdiffperc.toy_scenes.domains import DOMAINS
-from mmdiffperc.toy_scenes.language import caption, referring_expressions
+from mmdiffperc.toy_scenes.language import caption, described_objects
 from mmdiffperc.toy_scenes.render import MIN_SIZE, render
 from mmdiffperc.toy_scenes.sampling import sample_scene
 from mmdiffperc.validation import Expected, Listed, NonNegativeInt, PositiveInt, validated
@@ -114,7 +114,7 @@ def make_sample(spec, split, index, domain=None):
         name=f'{rendering.scene.category}_{index:06d}',
         rendering=rendering,
         captions=tuple(caption(rendering, rng) for _ in range(CAPTIONS_PER_SCENE)),
-        references=tuple(referring_expressions(rendering, rng)),
+        references=tuple(described_objects(rendering, rng)),
     )
 
 

@@ -6,7 +6,7 @@ from mmdiffperc.toy_scenes.domains import DOMAINS
 
 from .base import SPLITS, Writer
 from .captions import CaptionWriter
-from .coco import CocoWriter, RefCocoWriter
+from .coco import CocoWriter, RefCocoWriter, SentenceKindsWriter
 from .dmp import DmpWriter
 from .folders import AdeWriter, NyuWriter
 
@@ -41,4 +41,5 @@ FORMATS |= {
     if domain != 'a'
     for name, writer in _WRITERS.items()
 }
+FORMATS['refcoco_kinds'] = Format(SentenceKindsWriter, 'a', ('val',))
 READ_BY_CONFIGS = (*_WRITERS, 'dmp_b')

@@ -214,7 +214,7 @@ def expected_masks(spec, samples):
     return {
         (Path(sample.file_name).name, sentence): sample.rendering.instance_map == index + 1
         for sample in samples
-        for index, sentence in sample.references
+        for index, _, sentence in sample.references
     }
 
 

@@ -1,5 +1,7 @@
 import json
 import pickle
+import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +11,8 @@ from mmdet.datasets import RefCocoDataset
 from mmpose.datasets.datasets import CocoDataset as PoseDataset
 from pycocotools import mask as coco_mask
 
-from mmdiffperc.toy_scenes.writers import make_sample
+from mmdiffperc.toy_scenes.relations import decisive_part
+from mmdiffperc.toy_scenes.writers import make_sample, write_dataset
 from mmdiffperc.toy_scenes.writers.coco import COCO_CLASSES, run_lengths
 
 LOAD_MASKS = [
@@ -125,9 +128,9 @@ def test_refcoco_dataset_reads_it(toy_root, toy_spec, split):
         sample = expected[Path(data['img_path']).name]
         assert (data['img'][..., ::-1] == sample.rendering.image).all()
         # mmdet reads `raw` and converts it to lower case; the full stop remains.
-        assert data['text'] == [f'{sentence}.' for _, sentence in sample.references]
+        assert data['text'] == [f'{sentence}.' for *_, sentence in sample.references]
         assert len(data['text']) == len(data['gt_masks']) >= 6
-        for mask, (index, _) in zip(data['gt_masks'].masks, sample.references, strict=True):
+        for mask, (index, *_) in zip(data['gt_masks'].masks, sample.references, strict=True):
             assert (mask == (sample.rendering.instance_map == index + 1)).all()
 
 
@@ -135,8 +138,24 @@ def test_refcoco_sentences_cleaned_and_as_typed(toy_root, toy_spec):
     refs = pickle.loads((toy_root / 'refcoco/refs(unc).p').read_bytes())
     sentences = [sentence for ref in refs for sentence in ref['sentences'] if ref['split'] == 'train']
     texts = [
-        text for index in range(toy_spec.num_train) for _, text in make_sample(toy_spec, 'train', index).references
+        text for index in range(toy_spec.num_train) for *_, text in make_sample(toy_spec, 'train', index).references
     ]
     assert [one['sent'] for one in sentences] == [' '.join(one['tokens']) for one in sentences] == texts
     assert all(text.replace(' ', '').isalpha() and text.islower() for text in texts)
     assert [one['raw'] for one in sentences] == [f'T{text[1:]}.' for text in texts]
+
+
+def test_sentences_by_what_singles_out_their_object(toy_spec, tmp_path):
+    write_dataset(tmp_path, replace(toy_spec, formats=('refcoco_kinds',)))
+    refs = pickle.loads((tmp_path / 'refcoco_kinds/refs(unc).p').read_bytes())
+    found = {(ref['ann_id'], sentence['sent']): ref['split'] for ref in refs for sentence in ref['sentences']}
+    expected = {}
+    for index in range(toy_spec.num_val):
+        sample = make_sample(toy_spec, 'val', index)
+        instances = sample.rendering.instances
+        for number, expression, sentence in sample.references:
+            if part := decisive_part(expression, instances, sample.rendering.image.shape[1]):
+                expected[100 * sample.image_id + number, sentence] = part
+    assert found == expected and set(found.values()) == {'class', 'colour', 'superlative', 'relation'}
+    for (_, text), split in found.items():
+        assert bool(re.search('(left|right|front) of|behind|nearer|away', text)) == (split == 'relation')

@@ -1,0 +1,140 @@
+"""The toy configs of TADP and ECoDepth, from training to test and prediction, at a tiny width."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from host_scripts import read_log, run, train
+from mmengine.config import Config
+from pages import write_config as write_snippet
+from tiny_arch import write_arch
+
+from mmdiffperc.inference import build_inferencer
+from mmdiffperc.toy_scenes.writers import DatasetSpec, write_dataset
+
+CONFIGS = Path(__file__).parents[1] / 'configs'
+SIZE = (128, 128)  # that of the toy configs
+ITERATIONS = 2
+# config -> host, format of its scenes, a measure of its test
+TOYS = {
+    'tadp/tadp_tiny-sd-fpn_1xb4-1800_toy-ade-128x128.py': ('mmseg', 'ade', 'mIoU'),
+    'tadp/tadp-oracle_tiny-sd-fpn_1xb4-1800_toy-ade-128x128.py': ('mmseg', 'ade', 'mIoU'),
+    'tadp/tadp_tiny-sd_1xb4-1800_toy-nyu-128x128.py': ('mmseg', 'nyu', 'rmse'),
+    'tadp/faster-rcnn_tadp-tiny-sd-fpn_1xb4-1800_toy-coco-128x128.py': ('mmdet', 'coco', 'coco/bbox_mAP'),
+    'ecodepth/ecodepth_tiny-sd_1xb4-1800_toy-nyu-128x128.py': ('mmseg', 'nyu', 'rmse'),
+    'ecodepth/ecodepth-v2_tiny-sd_1xb4-1800_toy-nyu-128x128.py': ('mmseg', 'nyu', 'rmse'),
+}
+
+
+@pytest.fixture(scope='module')
+def scenes(tmp_path_factory):
+    folder = tmp_path_factory.mktemp('scenes')
+    write_dataset(folder, DatasetSpec(4, 3, SIZE, seed=2, formats=('ade', 'nyu', 'coco', 'captions')))
+    return folder
+
+
+def write_config(toy, scenes, folder):
+    """Write a toy config with features of 16, 24, 32 and 40 channels."""
+    cfg = Config.fromfile(CONFIGS / toy)
+    arch = write_arch(folder / 'arch', 'sd2')
+    prompts = cfg.model.backbone.prompts
+    if prompts.type == 'CaptionPrompts':
+        prompts.update(checkpoint=None, max_length=9)
+    else:
+        prompts.classifier.update(hidden_size=20, intermediate_size=16, num_hidden_layers=1)
+    cfg.model.backbone.update(arch=arch, init_cfg=None)
+    maps = 9 if 'cross_attention' in cfg.model.backbone else 0
+    widths = [16, 24 + maps, 32 + maps, 40]
+    if 'neck' in cfg.model:
+        cfg.model.neck.in_channels = widths
+    else:
+        cfg.model.decode_head.update(in_channels=widths, embed_dim=4, feature_dim=32, num_deconv_filters=(12, 8, 4))
+    path = folder / 'toy.py'
+    path.write_text(cfg.pretty_text.replace('data/toy', str(scenes)))
+    return str(path)
+
+
+@pytest.fixture(scope='module', params=TOYS, ids=lambda toy: Path(toy).stem)
+def trained(request, scenes, tmp_path_factory):
+    """The toy config, its tiny version, and the folder of its training."""
+    folder = tmp_path_factory.mktemp('trained')
+    config = write_config(request.param, scenes, folder)
+    host = TOYS[request.param][0]
+    options = ['train_dataloader.batch_size=2', f'load_from={start_of(config, folder)}']
+    train(host, config, folder / 'work', ITERATIONS, *options)
+    return request.param, config, folder / 'work'
+
+
+def start_of(config, folder):
+    """A checkpoint of random weights, which holds the text encoder."""
+    from mmengine.registry import MODELS, init_default_scope
+
+    cfg = Config.fromfile(config)
+    init_default_scope(cfg.default_scope)
+    import mmdet.models  # noqa: F401
+    import mmseg.models  # noqa: F401
+
+    torch.manual_seed(0)
+    model = MODELS.build(cfg.model)
+    torch.save(dict(state_dict=model.state_dict(), meta={}), folder / 'start.pth')
+    return folder / 'start.pth'
+
+
+def test_training(trained):
+    toy, _, work = trained
+    *training, validation = read_log(work)
+    assert len(training) == ITERATIONS and all(np.isfinite(line['loss']) and line['loss'] > 0 for line in training)
+    assert TOYS[toy][2] in validation
+
+
+def test_test(trained, tmp_path):
+    toy, config, work = trained
+    host, _, measure = TOYS[toy]
+    validated = read_log(work)[-1][measure]
+    checkpoint = work / f'iter_{ITERATIONS}.pth'
+    for tta in (False, True) if host == 'mmseg' else (False,):
+        folder = tmp_path / str(tta)
+        run(host, 'test.py', config, checkpoint, '--work-dir', folder, *(['--tta'] if tta else []))
+        found = json.loads(next(folder.glob('*/*.json')).read_text())[measure]
+        assert found == pytest.approx(validated, rel=0.5 if tta else 1e-4, abs=30 if tta else 1e-4)
+
+
+def test_prediction(trained, scenes, tmp_path):
+    toy, config, work = trained
+    inferencer = build_inferencer(config, str(work / f'iter_{ITERATIONS}.pth'), device='cpu', dtype='float32')
+    image = next((scenes / 'ade/images/validation').glob('*.png'))
+    if 'tadp' not in toy:
+        with pytest.raises(ValueError, match='text='):
+            inferencer(str(image), text='a red sphere')
+        assert inferencer(str(image))['predictions'][0]['depth'].shape == SIZE
+        return
+    with pytest.raises(ValueError, match=f'{image.name}.*caption'):
+        inferencer(str(image))
+    first, other = (inferencer(str(image), text=text)['predictions'][0] for text in ('a red sphere', 'two boxes'))
+    for name in {'depth', 'scores'} & set(first):
+        assert first[name].shape != other[name].shape or (first[name] != other[name]).any()
+    assert [control.name for control in inferencer.controls][0] == 'text'
+
+
+def build_snippet(name, folder):
+    """The model of a config on a page, without its weights; the snippet has a file of learned tokens."""
+    from mmengine.registry import MODELS, init_default_scope
+
+    cfg = Config.fromfile(write_snippet(f'config: {name}', folder))
+    init_default_scope(cfg.default_scope)
+    with torch.device('meta'):
+        return cfg, MODELS.build(cfg.model)
+
+
+def test_style_of_another_domain(tmp_path):
+    cfg, model = build_snippet('night style', tmp_path)
+    load = next(one for one in cfg.test_dataloader.dataset.pipeline if one.type == 'LoadCaption')
+    assert load.template == 'a dark <night> photo of a {}' and 'nighttimedriving' in load.ann_file
+    assert model.backbone.prompts.text_encoder.token_embeddings.all_names == ['<night>']
+
+
+def test_captions_and_meta_prompts(tmp_path):
+    _, model = build_snippet('captions and meta prompts', tmp_path)
+    assert model.backbone.prompts.num_prompts == 77 + 8
