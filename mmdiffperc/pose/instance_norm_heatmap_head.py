@@ -1,5 +1,8 @@
 """A heatmap head that normalises every sample on its own."""
 
+from collections.abc import Sequence
+
+import torch
 from mmpose.models.heads import HeatmapHead
 from mmpose.registry import MODELS
 from torch import nn
@@ -21,6 +24,22 @@ class InstanceNormHeatmapHead(HeatmapHead):
     Args:
         **kwargs: Arguments of mmpose's ``HeatmapHead``.
     """
+
+    def loss(
+        self, feats: tuple[torch.Tensor, ...], batch_data_samples: Sequence, train_cfg: dict | None = None
+    ) -> dict:
+        """Compute the losses, as mmpose's head does.
+
+        Raises:
+            ValueError: The data have another number of keypoints than the head.
+        """
+        number = len(batch_data_samples[0].gt_fields.heatmaps)
+        if number != self.out_channels:
+            raise ValueError(
+                f'The data have {number} keypoints, but the head {type(self).__name__} has out_channels='
+                f'{self.out_channels}: set out_channels={number}, or choose another data set'
+            )
+        return super().loss(feats, batch_data_samples, train_cfg or {})
 
     @property
     def default_init_cfg(self) -> list[dict]:

@@ -1,7 +1,9 @@
 import pytest
 import torch
+from mmengine.structures import PixelData
 from mmpose.models.heads import HeatmapHead
 from mmpose.registry import MODELS
+from mmpose.structures import PoseDataSample
 from torch import nn
 
 from mmdiffperc.pose import InstanceNormHeatmapHead
@@ -46,3 +48,10 @@ def test_initialisation(head):
 def test_it_has_a_name_in_configs():
     built = MODELS.build(dict(type='InstanceNormHeatmapHead', in_channels=4, out_channels=3, deconv_out_channels=None))
     assert isinstance(built.deconv_layers, nn.Identity) and isinstance(built.conv_layers, nn.Identity)
+
+
+def test_data_with_another_number_of_keypoints(head):
+    sample = PoseDataSample()
+    sample.gt_fields = PixelData(heatmaps=torch.rand(17, 24, 36))
+    with pytest.raises(ValueError, match='17 keypoints.*out_channels=5'):
+        head.loss((torch.randn(1, 12, 6, 9),), [sample])
