@@ -36,7 +36,7 @@ from mmseg.apis import MMSegInferencer
 from torch import nn
 
 from mmdiffperc.engine import CheckFiniteHook, RandomStateHook
-from mmdiffperc.models import CaptionPrompts, MetaPrompts
+from mmdiffperc.models import CaptionPrompts, CombinedPrompts, MetaPrompts, ScenePrompts
 
 CONFIGS = Path(__file__).parents[1] / 'configs'
 # tests/test_generative/test_configs.py covers the models without a backbone.
@@ -55,9 +55,11 @@ METAPROMPTS = {
     for data in ('ade20k-512x512', 'cityscapes-1024x1024')
 }
 MMSEG_DEPTH = {size: f'vpd/vpd_sd1-5_4xb8-25k_nyu-{size}x{size}.py' for size in (480, 512)}
-DETECTION = [name for name in NAMES if name.startswith('detection/')]
+DETECTION = [name for name in NAMES if name.startswith(('detection/', 'tadp/faster-rcnn'))]
+CAPTIONED = [name for name in NAMES if name.startswith('tadp/') and 'tadp-meta' not in name]
+ZERO_SHOT = [name for name in NAMES if 'zero-shot' in name]
 SEGMENTATION = [name for name in NAMES if ('fpn' in name or 'upernet' in name) and name not in DETECTION]
-DEPTH = [name for name in NAMES if 'nyu' in name or 'kitti' in name]
+DEPTH = [name for name in NAMES if ('nyu' in name or 'kitti' in name) and 'zero-shot' not in name]
 POSE = [name for name in NAMES if '/td-hm_' in name]
 REFERRING = [name for name in NAMES if 'refer' in name]
 STOCK_DETECTORS = {
@@ -149,12 +151,12 @@ def test_model_builds(name):
 def test_data_resolve(name):
     config = load(name)
     for phase in ('train', 'val', 'test'):
-        loader = config[f'{phase}_dataloader']
-        resolve(DATASETS, loader.dataset)
-        resolve(DATA_SAMPLERS, loader.sampler)
-        for part in parts_of(loader.dataset):
-            resolve(DATASETS, part)
-            assert all(callable(TRANSFORMS.build(transform)) for transform in part.pipeline)
+        for loader in as_list(config[f'{phase}_dataloader']):
+            resolve(DATASETS, loader.dataset)
+            resolve(DATA_SAMPLERS, loader.sampler)
+            for part in parts_of(loader.dataset):
+                resolve(DATASETS, part)
+                assert all(callable(TRANSFORMS.build(transform)) for transform in part.pipeline)
     assert all(callable(TRANSFORMS.build(transform)) for transform in config.get('tta_pipeline', []))
     for phase in ('val', 'test'):
         for metric in as_list(config[f'{phase}_evaluator']):
@@ -172,7 +174,8 @@ def test_inferencer_of_mmseg_takes_the_pipeline(name):
 def test_classes_agree(name):
     config = load(name)
     prompts = model_of(name).backbone.prompts
-    assert isinstance(prompts, MetaPrompts) or prompts.num_prompts == config.model.decode_head.num_classes
+    is_free = isinstance(prompts, (CaptionPrompts, CombinedPrompts, MetaPrompts))
+    assert is_free or prompts.num_prompts == config.model.decode_head.num_classes
     for phase in ('train', 'val', 'test'):
         for part in parts_of(config[f'{phase}_dataloader'].dataset):
             assert len(resolve(DATASETS, part).METAINFO['classes']) == config.model.decode_head.num_classes
@@ -194,12 +197,11 @@ def test_scenes_and_depths_agree(name):
     config = load(name)
     model = model_of(name)
     assert config.val_evaluator.max_depth_eval == model.decode_head.max_depth
+    prompts = model.backbone.prompts
     if name.startswith('evp/'):
-        with_captions = isinstance(model.backbone.prompts, CaptionPrompts)
         packs = [config[f'{phase}_dataloader'].dataset.pipeline[-1] for phase in ('train', 'val', 'test')]
-        assert [('text' in pack.meta_keys) for pack in packs] == [with_captions] * 3
-        return
-    if isinstance(model.backbone.prompts, MetaPrompts):
+        assert [('text' in pack.meta_keys) for pack in packs] == [isinstance(prompts, CaptionPrompts)] * 3
+    if not isinstance(prompts, ScenePrompts):
         return
     for phase in ('train', 'val', 'test'):
         dataset = config[f'{phase}_dataloader'].dataset
@@ -225,6 +227,91 @@ def test_sentences_reach_the_model(name):
         assert resolve(DATASETS, dataset).METAINFO['classes'] == ('background', 'referred object')
     assert config.val_evaluator.type == 'ReferringSegMetric'
     assert config.default_hooks.checkpoint.save_best == 'oIoU' and config.default_hooks.checkpoint.rule == 'greater'
+
+
+@pytest.mark.parametrize('name', CAPTIONED)
+def test_captions_reach_the_model(name):
+    """They are set in every pipeline and handed on by its last transform; the maps belong to their 77 tokens."""
+    config = load(name)
+    prompts = config.model.backbone.prompts
+    assert prompts.type == 'CaptionPrompts' and prompts.checkpoint == config.model.backbone.init_cfg.checkpoint
+    assert model_of(name).backbone.prompts.num_prompts == 77
+    pipelines = [
+        part.pipeline for phase in ('train', 'val', 'test') for part in parts_of(config[f'{phase}_dataloader'].dataset)
+    ]
+    if 'tta_pipeline' in config:
+        pipelines.append([*chain(*config.tta_pipeline[1].transforms)])
+    for pipeline in pipelines:
+        kinds = [transform.type for transform in pipeline]
+        assert sum(kind in ('LoadCaption', 'NameClasses') for kind in kinds) == 1
+        assert 'text' in pipeline[-1].meta_keys
+        if 'NameClasses' in kinds:
+            assert kinds.index('LoadAnnotations') < kinds.index('NameClasses')
+            assert 'RandomCrop' not in kinds[: kinds.index('NameClasses')]
+
+
+def test_tadp_protocol():
+    """Weight decay 5e-3, 16 images; the fast schedule has twice the rate and 75 iterations of warm-up."""
+    long, fast = (load(f'tadp/tadp_sd1-5-fpn_2xb8-{length}_ade20k-512x512.py') for length in ('80k', '4k'))
+    for config, lr, warm_up in ((long, 8e-5, 1500), (fast, 1.6e-4, 75)):
+        assert config.optim_wrapper.optimizer.weight_decay == 5e-3 and config.optim_wrapper.optimizer.lr == lr
+        assert config.param_scheduler[0].end == warm_up + 1 and config.train_dataloader.batch_size == 8
+        assert config.model.backbone.scale_latents and config.model.backbone.sample_latents
+    voc = load('tadp/tadp_sd1-5-fpn_1xb2-15e_voc12aug-512x512.py')
+    assert voc.optim_wrapper.accumulative_counts == 4 and voc.train_dataloader.batch_size == 2
+    recipe = recipe_of('tadp/tadp_sd1-5-fpn_1xb2-15e_voc12aug-512x512.py')
+    assert set(recipe.values()) == {(1e-5, 1e-2)}
+
+
+def test_tadp_detector_is_that_of_torchvision():
+    """Sizes of anchors, boxes and pooling, which a converted checkpoint needs."""
+    model = load('tadp/faster-rcnn_tadp-sd1-5-fpn_1xb2-100e_voc0712-watercolor-512x512.py').model
+    anchors = model.rpn_head.anchor_generator
+    assert [anchors.scales[0] * stride for stride in anchors.strides] == [32, 64, 128, 256]
+    layer = model.roi_head.bbox_roi_extractor.roi_layer
+    assert layer.sampling_ratio == 2 and layer.aligned is False
+
+
+ECODEPTH = [name for name in NAMES if name.startswith('ecodepth/ecodepth') and '_8xb4-25e_' in name]
+
+
+@pytest.mark.parametrize('name', ECODEPTH)
+def test_ecodepth_recipe(name):
+    """AdamW 5e-4; the U-Net a hundredth, what is called embeddings ten times; no decay of weights of one axis."""
+    recipe, model = recipe_of(name), model_of(name)
+    shapes = {weight: value.shape for weight, value in model.named_parameters()}
+    assert not any('autoencoder' in weight for weight in recipe)
+    for weight, found in recipe.items():
+        lr = 5e-6 if weight.startswith('backbone.unet.') else 5e-3 if 'embeddings' in weight else 5e-4
+        assert found == pytest.approx((lr, 0 if len(shapes[weight]) == 1 else 0.1)), weight
+    has_vit = any('classifier.vit' in weight for weight in recipe)
+    assert has_vit == ('-v2' in name) and any('embeddings' in weight for weight in recipe)
+
+
+@pytest.mark.parametrize('name', ECODEPTH)
+def test_ecodepth_protocol(name):
+    config = load(name)
+    head, is_second = config.model.decode_head, '-v2' in name
+    assert (head.padding, head.cut) == (('grey', 'decoded') if is_second else ('black', 'depth'))
+    assert head.loss_decode.loss_weight == (1.0 if is_second else 10.0) and head.loss_decode.variance_focus == 0.85
+    assert config.train_dataloader.batch_size == 4 and config.train_cfg.max_epochs == 25
+    assert config.model.backbone.scale_latents and config.model.test_cfg.flip
+    kinds = [transform.type for transform in config.train_dataloader.dataset.pipeline]
+    if 'kitti' in name:
+        assert config.model.test_cfg == dict(mode='blend', crop_width=640, overlap=64, flip=True)
+        assert 'RandomDepthMix' not in kinds and 'RandomCrop' in kinds
+    else:
+        assert config.model.test_cfg == dict(mode='whole', flip=True)
+        assert 'RandomDepthMix' in kinds and 'RandomCrop' not in kinds
+    if name not in ZERO_SHOT:
+        assert config.val_evaluator.clamp and config.val_evaluator.crop_type in ('nyu_crop', 'garg_crop')
+
+
+@pytest.mark.parametrize('name', ZERO_SHOT)
+def test_zero_shot_tests(name):
+    config = load(name)
+    assert len(config.test_dataloader) == len(config.test_evaluator) == 4
+    assert all(metric.clamp and 'align' not in metric for metric in config.test_evaluator)
 
 
 def build_unmapped(config):
@@ -547,15 +634,16 @@ def test_crop_and_flip_test_go_with_the_codec(name):
 
 @pytest.mark.parametrize('name', DETECTION)
 def test_detected_classes_agree(name):
-    """The prompts have the names of the data set, in its order; every head has as many classes."""
+    """Prompts of classes have the names of the data set, in its order; every head has as many classes."""
     config = load(name)
     model = model_of(name)
     heads = [module for part, module in model.named_modules() if hasattr(module, 'num_classes') and part != 'rpn_head']
     for phase in ('train', 'val', 'test'):
-        dataset = config[f'{phase}_dataloader'].dataset
-        classes = dataset.get('metainfo', resolve(DATASETS, dataset).METAINFO)['classes']
-        assert tuple(classes) == model.backbone.prompts.classes
-        assert {head.num_classes for head in heads} == {len(classes)}
+        for dataset in parts_of(config[f'{phase}_dataloader'].dataset):
+            classes = dataset.get('metainfo', resolve(DATASETS, dataset).METAINFO)['classes']
+            if name not in CAPTIONED:
+                assert tuple(classes) == model.backbone.prompts.classes
+            assert {head.num_classes for head in heads} == {len(classes)}
     assert 'NumClassCheckHook' in [hook.type for hook in config.custom_hooks]
 
 

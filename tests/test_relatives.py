@@ -1,8 +1,10 @@
 """The toy configs of TADP and ECoDepth, from training to test and prediction, at a tiny width."""
 
 import json
+import shutil
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -10,8 +12,10 @@ from host_scripts import read_log, run, train
 from mmengine.config import Config
 from pages import write_config as write_snippet
 from tiny_arch import write_arch
+from tiny_vit import VIT
 
 from mmdiffperc.inference import build_inferencer
+from mmdiffperc.inference.writers import encode_png
 from mmdiffperc.toy_scenes.writers import DatasetSpec, write_dataset
 
 CONFIGS = Path(__file__).parents[1] / 'configs'
@@ -116,6 +120,39 @@ def test_prediction(trained, scenes, tmp_path):
     for name in {'depth', 'scores'} & set(first):
         assert first[name].shape != other[name].shape or (first[name] != other[name]).any()
     assert [control.name for control in inferencer.controls][0] == 'text'
+
+
+def test_zero_shot(scenes, tmp_path):
+    """Two data sets in the formats that the config reads, with a tiny model; one result for each."""
+    cfg = Config.fromfile(CONFIGS / 'ecodepth/ecodepth_sd1-5_8xb4-25e_nyu-480x640_zero-shot.py')
+    cfg.model.backbone.update(arch=write_arch(tmp_path / 'arch', 'sd2'), init_cfg=None)
+    cfg.model.backbone.prompts.update(classifier=VIT, num_scenes=5)
+    cfg.model.decode_head.update(
+        in_channels=[16, 24, 32, 40], embed_dim=4, feature_dim=32, num_deconv_filters=(12, 8, 4)
+    )
+    folder, (first, *_) = scenes / 'nyu', sorted((scenes / 'nyu/annotations/test').iterdir())
+    depth = cv2.imread(str(first), cv2.IMREAD_UNCHANGED)
+    (tmp_path / 'sun.png').write_bytes(encode_png((depth << 3) | (depth >> 13)))
+    np.save(tmp_path / 'diode.npy', (depth / 1000).astype(np.float32))
+    np.save(tmp_path / 'mask.npy', np.ones(depth.shape, np.float32))
+    shutil.copy(folder / 'images/test' / first.name, tmp_path / 'image.png')
+    (tmp_path / 'sun.txt').write_text('image.png sun.png')
+    (tmp_path / 'diode.txt').write_text('image.png diode.npy mask.npy')
+    for part in ('test_dataloader', 'test_evaluator'):
+        cfg[part] = [cfg[part][index] for index in (0, 2)]
+    for loader, name in zip(cfg.test_dataloader, ('sun', 'diode'), strict=True):
+        loader.num_workers = 0
+        loader.dataset.update(ann_file=str(tmp_path / f'{name}.txt'))
+        loader.dataset.data_prefix = dict(img_path=str(tmp_path), target_path=str(tmp_path))
+    cfg.test_evaluator[0].crop_type = None
+    cfg.dump(tmp_path / 'zero.py')
+    checkpoint = start_of(tmp_path / 'zero.py', tmp_path)
+    run('mmseg', 'test.py', tmp_path / 'zero.py', checkpoint, '--work-dir', tmp_path / 'work')
+    found = json.loads(next((tmp_path / 'work').glob('*/*.json')).read_text())
+    assert set(found) - {'time', 'data_time'} == {
+        f'{name}/{measure}' for name in ('sun', 'diode') for measure in ('d1', 'abs_rel', 'rmse')
+    }
+    assert found['sun/rmse'] == pytest.approx(found['diode/rmse'], rel=1e-4) and found['sun/rmse'] > 0
 
 
 def build_snippet(name, folder):

@@ -15,7 +15,7 @@ from mmdiffperc_cli.options import add_shared, bounded, one_line_errors, positiv
 # Those of the package, whose import takes seconds.
 DOMAINS = ('a', 'b', 'c', 'd')
 KINDS = ('ade', 'nyu', 'coco', 'refcoco', 'dmp', 'captions')
-FORMATS = (*KINDS, *(f'{kind}_{domain}' for domain in DOMAINS[1:] for kind in KINDS))
+FORMATS = (*KINDS, *(f'{kind}_{domain}' for domain in DOMAINS[1:] for kind in KINDS), 'refcoco_kinds')
 READ_BY_CONFIGS = (*KINDS, 'dmp_b')
 
 

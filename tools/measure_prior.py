@@ -33,6 +33,9 @@ from mmdiffperc_cli.options import add_shared, bounded, one_line_errors, tool_pa
 
 SEEDS = {seed for task in TASKS.values() for run in task.runs.values() for seed in run.seeds}
 
+# In which models with captions are tested.
+OTHER_DOMAINS = tuple(f'{kind}_{domain}' for kind in ('ade', 'captions') for domain in 'bcd')
+
 
 def build_parser() -> ArgumentParser:
     """Return the command-line parser."""
@@ -86,7 +89,7 @@ def measure(jobs: list[Job], workers: int, minutes: float | None):
 def make_scenes(workers: int):
     """Render the toy scenes that the experiments need."""
     tool = ('python', 'tools/make_toy_scenes.py', '--workers', str(workers))
-    run(*tool, '--formats', *READ_BY_CONFIGS, 'dmp_c', 'dmp_d', 'refcoco_kinds')
+    run(*tool, '--formats', *READ_BY_CONFIGS, 'dmp_c', 'dmp_d', 'refcoco_kinds', *OTHER_DOMAINS)
     run(*tool, '--out', 'data/toy_192', '--formats', 'ade', '--size', '192')
 
 

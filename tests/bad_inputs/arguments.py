@@ -19,8 +19,10 @@ from mmengine.registry import (
     PARAM_SCHEDULERS,
     TRANSFORMS,
 )
+from tiny_vit import VIT
 
 from mmdiffperc.generative import DeterministicProcess, TargetCodec
+from mmdiffperc.models.layers.image_classifier import ImageClassifier
 from mmdiffperc.models.layers.sentence_encoder import SentenceEncoder
 from mmdiffperc.toy_scenes.writers.dataset import DatasetSpec
 from mmdiffperc.weights.noise_schedule import load_schedule
@@ -28,7 +30,7 @@ from mmdiffperc.weights.noise_schedule import load_schedule
 from .case import Case
 from .values import bad_values
 
-PARTS = ('engine', 'generative', 'models', 'pose', 'seg')
+PARTS = ('captions', 'engine', 'generative', 'models', 'pose', 'seg')
 REGISTRIES = (
     DATA_SAMPLERS,
     DATASETS,
@@ -39,24 +41,30 @@ REGISTRIES = (
     PARAM_SCHEDULERS,
     TRANSFORMS,
 )
-UNREGISTERED = (DatasetSpec, DeterministicProcess, SentenceEncoder, TargetCodec)
+UNREGISTERED = (DatasetSpec, DeterministicProcess, ImageClassifier, SentenceEncoder, TargetCodec)
 
 # What a class cannot be built without.
 GIVEN = {
     'AnySizeDepthHead': dict(in_channels=[8, 8, 8, 8]),
     'AttentiveRefinementNeck': dict(in_channels=[40, 40]),
+    'CaptionPrompts': dict(arch='tiny-sd', embed_dims=96),
     'CheckDepth': dict(max_depth=10.0),
     'CheckLabels': dict(num_classes=3),
     'ClassPrompts': dict(classes=['sky'], embed_dims=8),
+    'ClassTokenPrompts': dict(classes=['sky'], arch='tiny-sd', embed_dims=96),
     'ColouredSegMetric': dict(palette=[[1, 2, 3]]),
+    'CombinedPrompts': dict(parts=[dict(type='MetaPrompts', num_prompts=3)], arch='tiny-sd', embed_dims=96),
     'DatasetSpec': dict(num_train=1, num_val=1),
     'DeterministicDiffusion': dict(arch='tiny-sd'),
     'DeterministicProcess': dict(scheduler=load_schedule('tiny-sd')),
     'DiffusionUNet': dict(arch='tiny-sd'),
     'FinerLevelNeck': dict(in_channels=[8, 8]),
     'FollowProtocol': dict(protocol='nyu_depth'),
+    'ImageClassPrompts': dict(embed_dims=8, classifier=VIT),
+    'ImageClassifier': dict(classifier=VIT),
     'ImageTargetDataset': dict(data_prefix=dict(img_path='images')),
     'InstanceNormHeatmapHead': dict(in_channels=8, out_channels=3),
+    'ImageTokenPrompts': dict(embed_dims=12, classifier=VIT),
     'KITTIDepthDataset': dict(ann_file='split.txt'),
     'ListedTargetDataset': dict(ann_file='split.txt'),
     'LoadPublishedTarget': dict(format='nyu_depth'),
@@ -67,6 +75,7 @@ GIVEN = {
     'MetaPromptsHeatmapNeck': dict(in_channels=[8, 8], num_prompts=3, embed_dims=16),
     'MetaPromptsNeck': dict(in_channels=[8, 8], num_prompts=3, embed_dims=16),
     'MixedBatchSampler': dict(sampler=InfiniteSampler([1, 2], seed=0), batch_size=1, weights=[1]),
+    'NameClasses': dict(classes=['sky']),
     'OneStepDiffusion': dict(arch='tiny-sd'),
     'OneStepProcess': dict(scheduler=load_schedule('tiny-sd')),
     'PixelRegression': dict(arch='tiny-sd'),
@@ -86,6 +95,10 @@ MEANT = {
         for name in ('prob', 'jitter_prob', 'brightness', 'contrast', 'saturation', 'hue', 'jpeg_prob')
     ),
     ('*', 'cache_size', 'zero'),
+    ('*', 'caption', 'empty text'),
+    ('*', 'caption', 'blank'),
+    ('*', 'recall', 'zero'),
+    ('*', 'variance_focus', 'zero'),
     ('*', 'dropout_ratio', 'zero'),
     ('*', 'extra_cells', 'zero'),
     ('*', 'gamma', 'zero'),

@@ -15,8 +15,10 @@ import lmdb
 import numpy as np
 from pickles import Call
 
+from mmdiffperc.captions import LoadCaption
 from mmdiffperc.generative import ImageTargetDataset, LoadTarget
 from mmdiffperc.inference.image_files import read_image
+from mmdiffperc.models.layers.token_embeddings import read_vectors
 from mmdiffperc.pose import CheckedCocoDataset
 from mmdiffperc.seg import CheckedNYUDataset, KITTIDepthDataset, LoadRGBImageFromFile, ReferringSegDataset
 from mmdiffperc.seg.referring.refer_transforms import LoadReferringMask
@@ -84,7 +86,7 @@ def spoilt(entry: dict, **kinds: dict[str, object]) -> Iterator[tuple[str, dict]
 
 def cases() -> Iterator[Case]:
     """Of metadata, targets, RefCOCO, COCO, lists of depth, and images."""
-    for area in (_metadata, _targets, _lmdb, _refer, _segmentations, _pose, _boxes, _depth, _images):
+    for area in (_metadata, _captions, _targets, _lmdb, _refer, _segmentations, _pose, _boxes, _depth, _images):
         yield from area()
 
 
@@ -150,6 +152,44 @@ def _metadata():
 def _of_metadata(title, content):
     files = {'images/metadata.jsonl': content, 'images/a.png': _png(IMAGE), 'targets/a.png': _png(IMAGE)}
     return _case('metadata.jsonl', title, _load_targets, files, 'metadata.jsonl', 'missing in')
+
+
+CAPTIONS = {
+    'of another data set': '{"ADE_val_00000001": {"captions": ["a room"]}}',
+    'broken JSON': '{',
+    'deep nesting': DEEP,
+    'nothing in it': '{}',
+    'a list': '[]',
+    'an entry without captions': '{"a": {"class_label": 3}}',
+    'an empty list': '{"a": {"captions": []}}',
+    'a number': '{"a": {"captions": 3}}',
+    'a list of numbers': '{"a": [3]}',
+    'null': '{"a": null}',
+    'another encoding': '{"a": "café"}'.encode('latin-1'),
+}
+TOKENS = {
+    'a web page': b'<!doctype html>',
+    'nothing in it': b'',
+    'a list': pickle.dumps([1, 2]),
+    'a pickle that runs code': pickle.dumps(Call(print)),
+}
+
+
+def _captions():
+    for title, content in CAPTIONS.items():
+        yield _case('captions.json', title, _load_caption, {'captions.json': content}, 'captions.json')
+    yield _case('captions.json', 'no file', _load_caption, {}, 'captions.json')
+    for title, content in TOKENS.items():
+        yield _case('learned_embeds.bin', title, _load_token, {'learned_embeds.bin': content}, 'learned_embeds.bin')
+    yield _case('learned_embeds.bin', 'no file', _load_token, {}, 'learned_embeds.bin')
+
+
+def _load_caption(folder: Path):
+    return LoadCaption(ann_file=folder / 'captions.json')(dict(img_path='a.png'))
+
+
+def _load_token(folder: Path):
+    return read_vectors(folder / 'learned_embeds.bin', '<a>')
 
 
 def load_written(files: dict[str, bytes | str], mode: str = 'RGB') -> object:

@@ -220,7 +220,9 @@ def test_field_of_the_json_that_is_missing(load, tmp_path, table, field, name):
 
 
 WHOLE_BODY = dict(foot_kpts=6, face_kpts=68, lefthand_kpts=21, righthand_kpts=21)
-WHOLE_FIGURE = FIGURE | {part: [20.0, 30.0, 2.0] * number for part, number in WHOLE_BODY.items()}
+WHOLE_FIGURE = (
+    FIGURE | dict(segmentation=[]) | {part: [20.0, 30.0, 2.0] * number for part, number in WHOLE_BODY.items()}
+)
 
 
 def test_whole_bodies(load):

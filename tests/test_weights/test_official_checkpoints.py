@@ -1,10 +1,8 @@
-import re
-
 import pytest
 import torch
+from compvis_names import in_compvis_names
 from mmengine.registry import MODELS, init_default_scope
 
-from mmdiffperc.weights.compvis import unet_key_map, vae_key_map
 from mmdiffperc.weights.official_checkpoints import convert, recognise, unwrap, without_mean
 
 PROMPTS = dict(type='ClassPrompts', classes=['a', 'b', 'c'], adapter=dict(type='TextAdapter'))
@@ -42,24 +40,6 @@ def depth_model(archs):
             decode_head=dict(type='AnySizeDepthHead', **head),
         )
     )
-
-
-def in_compvis_names(model, prefix, renamed):
-    """The weights of `model` in the names and shapes of CompVis below `prefix`, but for the beginnings in `renamed`."""
-    unet, vae = unet_key_map(model.backbone.unet.config), vae_key_map(model.backbone.autoencoder.vae.config)
-    weights = {}
-    for name, weight in model.state_dict().items():
-        part, _, rest = name.removeprefix('backbone.').partition('.')
-        if part == 'unet':
-            name = f'{prefix}unet.unet.diffusion_model.{unet[rest]}'
-        elif part == 'autoencoder':
-            name = f'{prefix}encoder_vq.{vae[rest.removeprefix("vae.")]}'
-            if '.mid.attn_1.' in name and weight.dim() == 2:
-                weight = weight[..., None, None]
-        for ours, theirs in renamed.items():
-            name = re.sub(f'^{ours}', theirs, name)
-        weights[name] = weight.clone()
-    return weights
 
 
 def of_prompts(prefix):

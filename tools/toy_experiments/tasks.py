@@ -100,7 +100,45 @@ def probed(block: str, timestep: str) -> str:
     return f'results/{block} at {timestep}/mIoU'
 
 
+def of_all_splits(place: int, train_place: int | None = None, **settings) -> dict:
+    """Return settings of the transform at a place in the pipelines of a config, which may be another in training."""
+    places = dict(train=place if train_place is None else train_place, val=place, test=place)
+    return {
+        f'{split}_dataloader.dataset.pipeline.{index}.{name}': value
+        for split, index in places.items()
+        for name, value in settings.items()
+    }
+
+
+def captioned(**settings) -> dict:
+    """Return settings of ``LoadCaption`` in the toy config of TADP for segmentation."""
+    return of_all_splits(3, train_place=6, **settings)
+
+
+def in_domain(domain: str, template: str) -> FurtherTest:
+    """Return a test of TADP in another domain, whose captions have this form."""
+    caption = 'test_dataloader.dataset.pipeline.3'
+    return FurtherTest(
+        {
+            'test_dataloader.dataset.data_root': f'data/toy/ade_{domain}',
+            f'{caption}.ann_file': f'data/toy/captions_{domain}/val.json',
+            f'{caption}.template': template,
+        }
+    )
+
+
+# Captions that name the styles of domains b, c and d, or none. Options on the command line may not contain spaces.
+STYLES = {'plain': '{}', 'warm': 'warm:{}', 'outdoors': 'outdoors:{}', 'drawing': 'drawing:{}'}
+IN_STYLES = {
+    f'domain-{domain}-{style}': in_domain(domain, template) for domain in 'bcd' for style, template in STYLES.items()
+}
 VPD = 'configs/vpd/vpd_tiny-sd'
+TADP = 'configs/tadp/tadp_tiny-sd'
+TADP_ADE = f'{TADP}-fpn_1xb4-1800_toy-ade-128x128.py'
+ORACLE = 'configs/tadp/tadp-oracle_tiny-sd-fpn_1xb4-1800_toy-ade-128x128.py'
+ECODEPTH = 'configs/ecodepth/ecodepth'
+EVP = 'configs/evp/evp_tiny-sd_1xb4-1800_toy-nyu-128x128.py'
+SDPOSE = 'configs/sdpose/td-hm_sdpose-tiny-sd'
 META_PROMPTS = 'configs/metaprompts/metaprompts_tiny-sd'
 POSE = 'configs/metaprompts/td-hm_metaprompts-tiny-sd'
 DETECTION = 'configs/detection'
@@ -117,6 +155,9 @@ SENTENCE_KINDS = {  # by the part that singles out the object
     for kind in ('class', 'colour', 'superlative', 'relation')
 }
 
+POSES_IN_DOMAINS = {
+    f'domain-{name}': FurtherTest({'test_dataloader.dataset.data_root': f'data/toy/coco_{name}'}) for name in 'bcd'
+}
 TASKS = {
     'segmentation': Task(
         {
@@ -132,6 +173,43 @@ TASKS = {
             'pre-trained': Run(DEPTH_CONFIG, tests={'mirrored': FurtherTest(tta=True)}),
             'random': Run(f'{VPD}-random_1xb4-1800_toy-nyu-128x128.py'),
             'mean-depth': Run(DEPTH_CONFIG, tool=('tools/constant_depth.py', DEPTH_CONFIG)),
+        },
+        DEPTH,
+    ),
+    # What TADP says about captions: exact ones, and names of classes with a share that is right or there.
+    'captions': Task(
+        {
+            'captions': Run(TADP_ADE, tests=IN_STYLES),
+            'class-averages': Run(TOY_ADE),
+            'all-names': Run(ORACLE, options=of_all_splits(3, present_only=False)),
+            'empty-text': Run(TADP_ADE, options=captioned(ann_file=None, caption='')),
+            'unscaled': Run(TADP_ADE, options={'model.backbone.scale_latents': False}),
+            'with-adapter': Run(TADP_ADE, options={'model.backbone.prompts.adapter.type': 'TextAdapter'}),
+            'with-meta-prompts': Run('configs/tadp/tadp-meta_tiny-sd-fpn_1xb4-1800_toy-ade-128x128.py'),
+            **{
+                f'names-p{precision}-r{recall}': Run(
+                    ORACLE, options=of_all_splits(3, precision=precision / 100, recall=recall / 100)
+                )
+                for precision in (50, 75, 100)
+                for recall in (50, 75, 100)
+            },
+        },
+        {'mIoU': '.1f'},
+    ),
+    'conditions': Task(
+        {
+            'scenes': Run(DEPTH_CONFIG),
+            'image-captions': Run(f'{TADP}_1xb4-1800_toy-nyu-128x128.py'),
+            'image-classes': Run(f'{ECODEPTH}_tiny-sd_1xb4-1800_toy-nyu-128x128.py'),
+            'image-token': Run(f'{ECODEPTH}-v2_tiny-sd_1xb4-1800_toy-nyu-128x128.py'),
+            'nothing': Run(DEPTH_CONFIG, options={'model.backbone.prompts': None}),
+            'evp': Run(EVP),
+            'evp-frozen-encoders': Run(EVP, options={'model.backbone.frozen': False}),
+            'metric-bins': Run(DEPTH_CONFIG, options={'model.decode_head.type': 'MetricBinsDepthHead'}),
+            'image-classes-metric-bins': Run(
+                f'{ECODEPTH}_tiny-sd_1xb4-1800_toy-nyu-128x128.py',
+                options={'model.decode_head.type': 'MetricBinsDepthHead'},
+            ),
         },
         DEPTH,
     ),
@@ -164,6 +242,19 @@ TASKS = {
             'pre-trained': Run(f'{POSE}_1xb4-1800_toy-coco-128x96.py'),
             'random': Run(f'{POSE}-random_1xb4-1800_toy-coco-128x96.py'),
             'pre-trained-7200': Run(f'{POSE}_1xb4-1800_toy-coco-128x96.py', seeds=(0,), options=longer(7200)),
+        },
+        {'coco/AP': '.3f', 'coco/AP .5': '.3f'},
+        host='mmpose',
+    ),
+    # The ablation of SDPose, in domain and out of it.
+    'reconstruction': Task(
+        {
+            'reconstruction': Run(f'{SDPOSE}_1xb4-1800_toy-coco-128x96.py', tests=POSES_IN_DOMAINS),
+            'no-reconstruction': Run(
+                f'{SDPOSE}-no-reconstruction_1xb4-1800_toy-coco-128x96.py', tests=POSES_IN_DOMAINS
+            ),
+            'random': Run(f'{SDPOSE}-random_1xb4-1800_toy-coco-128x96.py', tests=POSES_IN_DOMAINS),
+            'refinement-passes': Run(f'{SDPOSE}-2pass_1xb4-1800_toy-coco-128x96.py', tests=POSES_IN_DOMAINS),
         },
         {'coco/AP': '.3f', 'coco/AP .5': '.3f'},
         host='mmpose',

@@ -5,6 +5,7 @@ import struct
 import sys
 from dataclasses import replace
 
+import cv2
 import h5py
 import numpy as np
 import pytest
@@ -87,6 +88,12 @@ def dpt(depth):
     return b'PIEH' + struct.pack('<2i', *depth.shape[::-1]) + depth.astype('<f4').tobytes()
 
 
+def rotated(scene):
+    """Millimetres whose three highest bits are written as the lowest."""
+    millimetres = cv2.imdecode(np.frombuffer(integers(scene.depth, 1e-3), np.uint8), cv2.IMREAD_UNCHANGED)
+    return encode_png((millimetres << 3) | (millimetres >> 13))
+
+
 # The content of a file, and how exact it is: metres, or degrees.
 FILES = {
     'diode_depth': (lambda scene: npy(hidden(scene.depth, 0)[..., None]), 1e-6),
@@ -100,6 +107,7 @@ FILES = {
     'nyu_depth': (lambda scene: integers(scene.depth, 1e-3), 5.1e-4),
     'scannet_depth': (lambda scene: integers(scene.depth, 1e-3), 5.1e-4),
     'sintel_depth': (lambda scene: dpt(hidden(scene.depth, -1)), 1e-6),
+    'sun_depth': (rotated, 5.1e-4),
     'virtual_kitti_depth': (lambda scene: integers(scene.depth, 1e-2, 65535), 5.1e-3),
     'virtual_kitti_normals': (lambda scene: integers(scene.depth, 1e-2, 65535), None),
 }

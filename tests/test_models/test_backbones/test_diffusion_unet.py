@@ -500,3 +500,18 @@ def test_bad_configuration_does_not_build(arch, options, message):
 def test_no_architecture():
     with pytest.raises(ValueError, match="arch=None.*'sd1-4'"):
         DiffusionUNet(arch=None)
+
+
+@torch.no_grad()
+def test_latents_are_sampled_in_training_only(arch):
+    images = torch.rand(1, 3, 64, 64) * 2 - 1
+    torch.manual_seed(0)
+    backbone = DiffusionUNet(arch, sample_latents=True)
+    backbone.train()
+    first, second = backbone(images), backbone(images)
+    assert all((one != other).any() for one, other in zip(first, second, strict=True))
+    backbone.eval()
+    plain = DiffusionUNet(arch).eval()
+    plain.load_state_dict(backbone.state_dict())
+    for tested, again, expected in zip(backbone(images), backbone(images), plain(images), strict=True):
+        assert torch.equal(tested, again) and torch.equal(tested, expected)

@@ -10,6 +10,7 @@ from mmseg.structures import SegDataSample
 from tiny_arch import write_arch
 
 from mmdiffperc.seg import DiffusionDepthEstimator
+from mmdiffperc.seg.depth.depth_estimator import blending_weights, window_starts
 
 CONFIGS = Path(__file__).parents[3] / 'configs' / 'vpd'
 SCENES = ['kitchen', 'cafe', 'office']
@@ -21,6 +22,9 @@ MODES = {
     'slide_flip': dict(mode='slide_flip', crop_size=(96, 96), stride=(64, 64)),
     'shift': dict(mode='shift', num_windows=3),
     'squash': dict(mode='squash', size=(96, 96)),
+    'blend': dict(mode='blend', crop_width=64, overlap=16),
+    'blend, flip': dict(mode='blend', crop_width=64, overlap=16, flip=True),
+    'whole, flip': dict(mode='whole', flip=True),
 }
 
 
@@ -232,3 +236,53 @@ def test_heads_that_fit_images_need_an_estimator_that_lets_them(arch, head):
     backbone = dict(type='DiffusionUNet', arch=arch)
     with pytest.raises(ValueError, match=rf"{head['type']}.*DepthEstimator.*type='DiffusionDepthEstimator'"):
         DepthEstimator(backbone=backbone, decode_head=head)
+
+
+@torch.no_grad()
+def test_whole_image_with_its_mirror_image(build):
+    images = torch.rand(2, 3, 83, 120) * 2 - 1
+    plain, mirrored = predict(build(), images), predict(build(), images.flip(3)).flip(3)
+    torch.testing.assert_close(predict(build(MODES['whole, flip']), images), (plain + mirrored) / 2)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize('flip', [False, True])
+def test_blended_windows(build, flip):
+    """Two windows of 100 columns of 160, which overlap in 40, where their weights change linearly."""
+    images = torch.rand(2, 3, 64, 160) * 2 - 1
+    whole = build(dict(mode='whole', flip=flip))
+    left, right = (predict(whole, images[..., start : start + 100]) for start in (0, 60))
+    depth = predict(build(dict(mode='blend', crop_width=100, overlap=40, flip=flip)), images)
+    ramp = torch.linspace(0, 1, 40)
+    torch.testing.assert_close(depth[..., :60], left[..., :60])
+    torch.testing.assert_close(depth[..., 60:100], left[..., 60:] * (1 - ramp) + right[..., :40] * ramp)
+    torch.testing.assert_close(depth[..., 100:], right[..., 40:])
+
+
+@torch.no_grad()
+def test_narrow_image_is_one_window(build):
+    images = torch.rand(1, 3, 64, 90) * 2 - 1
+    depth = predict(build(dict(mode='blend', crop_width=100, overlap=10)), images)
+    torch.testing.assert_close(depth, predict(build(), images))
+
+
+@pytest.mark.parametrize('width', [100, 101, 139, 200, 333])
+@pytest.mark.parametrize('overlap', [0, 1, 30, 50])
+def test_windows_cover_the_width(width, overlap):
+    starts = window_starts(width, 100, overlap)
+    assert starts[0] == 0 and starts[-1] == width - 100
+    assert all(following - start <= 100 - overlap for start, following in zip(starts, starts[1:], strict=False))
+    weights = blending_weights(width, 100, starts)
+    torch.testing.assert_close(weights.sum(0), torch.ones(width))
+    assert weights.min() >= 0
+    for row, start in zip(weights, starts, strict=True):
+        assert row[:start].sum() == row[start + 100 :].sum() == 0
+
+
+@pytest.mark.parametrize(
+    'wrong',
+    [{}, dict(crop_width=64), dict(crop_width=64, overlap=40), dict(crop_width=64.0, overlap=4), dict(overlap=4)],
+)
+def test_windows_that_cannot_be_blended(build, wrong):
+    with pytest.raises(ValueError, match='crop_width and overlap'):
+        build(dict(mode='blend', **wrong))
