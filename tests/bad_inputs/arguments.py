@@ -94,6 +94,8 @@ MEANT = {
         ('ColourJitterJPEG', name, 'zero')
         for name in ('prob', 'jitter_prob', 'brightness', 'contrast', 'saturation', 'hue', 'jpeg_prob')
     ),
+    *(('DisturbImage', name, 'zero') for name in ('blur_prob', 'median_prob', 'hole_prob')),
+    *(('SharedTextPrompts', 'text', text) for text in ('blank', 'empty text')),
     ('*', 'cache_size', 'zero'),
     ('*', 'caption', 'empty text'),
     ('*', 'caption', 'blank'),
