@@ -8,7 +8,7 @@ CONSTRAINTS ?= constraints.txt
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.mmdiffperc-installed
 
-.PHONY: install demo test smoke test-mmcv sweep lint lint-repository docs linkcheck
+.PHONY: install demo test smoke test-mmcv check-gpu sweep lint lint-repository docs linkcheck
 
 install: $(STAMP)
 
@@ -22,6 +22,10 @@ test: $(STAMP)
 # A minute that shows whether an environment works: `make smoke VENV=/tmp/other PYTHON=python3.13`.
 smoke: $(STAMP)
 	$(BIN)/python tests/smoke.py
+
+# Eight minutes on a GPU: `make check-gpu PYTHON=python3` uses an environment that exists, and installs nothing.
+check-gpu:
+	PYTHONPATH=. $(firstword $(PYTHON)) tools/check_gpu.py
 
 # All stock configs of configs/README.md, a few minutes; the page must say what is found.
 sweep: $(STAMP)

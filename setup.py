@@ -21,6 +21,7 @@ EXTRAS = {
     'dmp': requirements('dmp'),
     'app': requirements('app'),
     'export': requirements('export'),
+    'memory': requirements('memory'),
     'test': requirements('test'),
     'docs': requirements('docs'),
 }

@@ -14,6 +14,7 @@ from mmengine.registry import (
     METRICS,
     MODELS,
     OPTIM_WRAPPER_CONSTRUCTORS,
+    OPTIM_WRAPPERS,
     TRANSFORMS,
     Registry,
 )
@@ -26,6 +27,7 @@ __all__ = [
     'LOOPS',
     'METRICS',
     'MODELS',
+    'OPTIM_WRAPPERS',
     'OPTIM_WRAPPER_CONSTRUCTORS',
     'TRANSFORMS',
 ]
@@ -39,6 +41,7 @@ for _root in (
     METRICS,
     MODELS,
     OPTIM_WRAPPER_CONSTRUCTORS,
+    OPTIM_WRAPPERS,
     TRANSFORMS,
 ):
     # ``locations`` may only name core modules: a look-up must never need a host that is not installed.

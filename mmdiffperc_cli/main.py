@@ -37,6 +37,7 @@ COMMANDS = {
     'list-taps': Command('list_taps', 'list the places in a U-Net that can become features'),
     'probe-taps': Command('probe_taps', 'compare these places by linear probing'),
     'benchmark': Command('benchmark', 'measure the time and memory of a model'),
+    'count-memory': Command('count_memory', 'count the memory of a training step, without a GPU'),
     'visualize-attention': Command('visualize_attention', 'draw cross-attention maps'),
     'draw-predictions': Command('draw_predictions', 'draw predictions beside the ground truth'),
     'convert': Command('convert_checkpoint', 'convert an official checkpoint'),

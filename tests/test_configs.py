@@ -69,6 +69,7 @@ STOCK_DETECTORS = {
 BIG_TRAINING = {
     strategy: f'vpd/vpd_sd1-5-fpn_{strategy}_8xb2-80k_ade20k-512x512.py' for strategy in ('fsdp', 'deepspeed')
 }
+SMALL_GPU = [name for name in NAMES if name.endswith('gb.py')]
 VPD_REFER = {data: f'vpd/vpd_sd1-5-refer_8xb4-40e_{data}-512x512.py' for data in ('refcoco', 'refcoco+', 'refcocog')}
 
 
@@ -407,14 +408,48 @@ def test_vpd_learning_rate():
         assert rates[iteration] == pytest.approx(8e-5 * warm_up * (1 - iteration / 80000), rel=1e-6)
 
 
+@pytest.mark.parametrize('name', SMALL_GPU)
+def test_recipe_for_a_small_gpu_updates_as_the_official_one(name):
+    """As many updates of as many images, at the same rates: schedulers step for each batch, updates take several."""
+    official = load(METAPROMPTS['ade20k-512x512'] if name.startswith('metaprompts') else VPD)
+    config = load(name)
+    batches = config.optim_wrapper.accumulative_counts
+    assert config.train_dataloader.batch_size * batches == 8 * official.train_dataloader.batch_size
+    assert f'_1xb{config.train_dataloader.batch_size}-{80 * batches}k_' in name
+    for phase in ('max_iters', 'val_interval'):
+        assert config.train_cfg[phase] == batches * official.train_cfg[phase]
+    assert config.default_hooks.checkpoint.interval == batches * official.default_hooks.checkpoint.interval
+    for ours, theirs in zip(config.param_scheduler, official.param_scheduler, strict=True):
+        assert (ours.end - 1) == batches * (theirs.end - 1) and ours.type == theirs.type
+    rates = learning_rates(config, 2000 * batches)[batches - 1 :: batches]
+    expected = learning_rates(official, 2001)
+    # An update uses the rate of its last batch, which is less than one update later in the schedule.
+    for rate, now, following in zip(rates, expected, expected[1:], strict=False):
+        assert min(now, following) * (1 - 1e-9) <= rate <= max(now, following) * (1 + 1e-9)
+
+
+@pytest.mark.parametrize('name', SMALL_GPU)
+def test_recipe_for_a_small_gpu_trains_all_that_the_official_one_does(name):
+    official = METAPROMPTS['ade20k-512x512'] if name.startswith('metaprompts') else VPD
+    config, model = load(name), model_of(name)
+    assert config.model.backbone.with_cp and type(model) is type(model_of(official))
+    wrapper = build_optim_wrapper(model, config.optim_wrapper)
+    groups = {id(param): group for group in wrapper.optimizer.param_groups for param in group['params']}
+    expected = recipe_of(official)
+    for weight_name, weight in model.named_parameters():
+        if weight.requires_grad:
+            group = groups[id(weight)]
+            assert (group['lr'], group['weight_decay']) == pytest.approx(expected[weight_name]), weight_name
+
+
 def test_vpd_multi_scale_protocol():
     """Scales of (2048, 512) and a flip, each in both directions: ten views."""
     config = load(VPD)
     resizes, flips = config.tta_pipeline[1].transforms[:2]
     assert [resize.scale for resize in resizes] == [(2048, 512), (2304, 576), (2560, 640), (2816, 704), (3072, 768)]
     assert [flip.prob for flip in flips] == [0.0, 1.0]
-    assert config.tta_model.type.endswith('SegTTAModel')
-    assert config.model.test_cfg == dict(mode='slide', crop_size=(512, 512), stride=(341, 341))
+    assert config.tta_model.type == 'BatchedSegTTAModel'
+    assert config.model.test_cfg == dict(mode='slide', crop_size=(512, 512), stride=(341, 341), window_batch=8)
 
 
 def test_vpd_depth_recipe():
@@ -452,8 +487,8 @@ def test_mmseg_depth_is_the_recipe_of_mmseg(size, stride, resized):
     """Compared with the config that mmseg ships."""
     ours = load(MMSEG_DEPTH[size])
     theirs = get_shipped_config(f'mmseg::vpd/vpd_sd_4xb8-25k_nyu-{size}x{size}.py')
-    assert ours.model.test_cfg == theirs.model.test_cfg
-    assert ours.model.test_cfg == dict(mode='slide_flip', crop_size=(size, size), stride=(stride, stride))
+    windows = dict(mode='slide_flip', crop_size=(size, size), stride=(stride, stride))
+    assert theirs.model.test_cfg == windows and ours.model.test_cfg == dict(windows, window_batch=4)
     for part in ('param_scheduler', 'train_cfg'):
         assert without_scope(ours[part]) == without_scope(theirs[part])
     assert ours.optim_wrapper.optimizer == theirs.optim_wrapper.optimizer
@@ -512,10 +547,11 @@ def test_metaprompts_protocol(data):
     """Three passes, 150 prompts, one image per device; windows as large as the crop; 0.5 to 2.0 times the scale."""
     config = load(METAPROMPTS[data])
     model = model_of(METAPROMPTS[data])
-    crop, stride = {'ade20k-512x512': (512, 341), 'cityscapes-1024x1024': (1024, 512)}[data]
+    crop, stride, batch = {'ade20k-512x512': (512, 341, 8), 'cityscapes-1024x1024': (1024, 512, 2)}[data]
     assert model.backbone.num_refine_steps == len(model.backbone.learned_timesteps) == 3
     assert model.backbone.prompts.num_prompts == 150 and model.neck.out_channels == (150,) * 4
-    assert config.model.test_cfg == dict(mode='slide', crop_size=(crop, crop), stride=(stride, stride))
+    windows = dict(crop_size=(crop, crop), stride=(stride, stride), window_batch=batch)
+    assert config.model.test_cfg == dict(mode='slide', **windows)
     assert config.model.data_preprocessor.size == (crop, crop)
     assert config.train_dataloader.batch_size == 1 and config.train_cfg.max_iters == 80000
     losses = [(loss.type, loss.loss_weight) for loss in config.model.decode_head.loss_decode]
@@ -544,7 +580,9 @@ def test_metaprompts_depth_protocol(data):
     config = load(METAPROMPTS_DEPTH[data])
     model = model_of(METAPROMPTS_DEPTH[data])
     cells, depth, windows, crop = {'nyu-480x480': (1, 10.0, 2, 480), 'kitti-352x352': (2, 80.0, 16, 352)}[data]
-    assert config.model.test_cfg == dict(mode='shift', num_windows=windows, flip=True)
+    test_cfg = dict(config.model.test_cfg)
+    assert test_cfg.pop('window_batch', None) == (8 if windows > 8 else None)
+    assert test_cfg == dict(mode='shift', num_windows=windows, flip=True)
     assert model.decode_head.max_depth == depth
     assert config.model.data_preprocessor.size == (crop, crop)
     enlarged = model.decode_head.fit_images(torch.empty(1, 3, crop, crop, device='meta'))

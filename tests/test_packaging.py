@@ -1,9 +1,11 @@
 """The package installs what it needs, ships what it reads, and imports without what it does not need."""
 
+import ctypes
 import os
 import subprocess
 import sys
 import zipfile
+from collections.abc import Iterable
 from email import message_from_bytes
 from pathlib import Path
 
@@ -14,6 +16,7 @@ from packaging.version import Version
 
 ROOT = Path(__file__).parents[1]
 HOSTS = ('mmcv', 'mmseg', 'mmdet', 'mmpose')
+DROP_CAPABILITY, IGNORE_PERMISSIONS = 24, 1  # PR_CAPBSET_DROP and CAP_DAC_OVERRIDE of Linux
 HOST_OF = dict(seg='mmseg', pose='mmpose')  # a part of the package needs
 WITHOUT_HOSTS = f"""
 import sys
@@ -102,12 +105,25 @@ def wheel(sdist):
 
 @pytest.fixture(scope='module')
 def site(wheel, tmp_path_factory):
-    """A folder of packages in which nothing else is installed."""
+    """A folder of packages in which nothing else is installed, and which nobody may write to."""
     site = tmp_path_factory.mktemp('site')
     options = ('--no-deps', '--no-index', '--disable-pip-version-check', '--quiet')
     result = run('-m', 'pip', 'install', *options, '--target', site, wheel)
     assert result.returncode == 0, result.stderr
-    return site
+    everything = [site, *site.rglob('*')]
+    set_writable(everything, False)
+    yield site
+    set_writable(everything, True)
+
+
+def set_writable(paths: Iterable[Path], writable: bool):
+    for path in paths:
+        path.chmod(path.stat().st_mode | 0o200 if writable else path.stat().st_mode & ~0o222)
+
+
+def obey_permissions():
+    """As root, no longer ignore the permissions of files."""
+    ctypes.CDLL(None).prctl(DROP_CAPABILITY, IGNORE_PERMISSIONS)
 
 
 def shipped(folder, suffixes):
@@ -129,7 +145,7 @@ def test_the_wheel_holds_what_the_package_reads(wheel):
         assert files and {f'mmdiffperc/.mim/{file}' for file in files} <= names
     assert {'mmdiffperc/.mim/model-index.yml', 'mmdiffperc/compat/checkpoint.py'} <= names
     assert not [name for name in names if name.endswith('.pyc') or name.startswith('tests/')]
-    assert set(extras) == {'all', 'app', 'det', 'dmp', 'docs', 'export', 'pose', 'seg', 'test'}
+    assert set(extras) == {'all', 'app', 'det', 'dmp', 'docs', 'export', 'memory', 'pose', 'seg', 'test'}
 
 
 FROM_THE_WHEEL = """
@@ -139,6 +155,7 @@ import mmdiffperc
 from mmdiffperc_cli.main import main
 
 config = 'vpd_tiny-sd-fpn_1xb4-1800_toy-ade-128x128.py'
+print(os.access(os.path.dirname(mmdiffperc.__file__), os.W_OK))
 options = ['train_cfg.max_iters=2', 'train_cfg.val_interval=2', 'default_hooks.checkpoint.interval=2']
 print(mmdiffperc.__file__)
 print(config.removesuffix('.py') in get_model_info('mmdiffperc').index)
@@ -149,15 +166,19 @@ print(main(['predict', config, 'trained/iter_2.pth', 'data/toy/ade/images/valida
 
 
 def test_an_empty_folder_and_the_wheel_are_enough(site, toy_root, tmp_path):
-    """mim finds the index, a config by its name, and the script that trains; the command does the rest."""
+    """mim finds the index, a config by its name, and the script that trains; the command does the rest.
+
+    All of it works although the folder of the packages is read-only.
+    """
     (tmp_path / 'data').mkdir()
     (tmp_path / 'data' / 'toy').symlink_to(toy_root)
     environment = dict(os.environ, PYTHONPATH=str(site), PATH=f'{site}/bin{os.pathsep}{os.environ["PATH"]}')
     command = [sys.executable, '-W', 'ignore', '-c', FROM_THE_WHEEL]
-    result = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
+    streams = dict(capture_output=True, text=True)
+    result = subprocess.run(command, cwd=tmp_path, env=environment, preexec_fn=obey_permissions, **streams)
     assert result.returncode == 0, result.stderr
     lines = result.stdout.splitlines()
-    assert lines[:2] == [str(site / 'mmdiffperc' / '__init__.py'), 'True'] and lines[-1] == '0'
+    assert lines[:3] == ['False', str(site / 'mmdiffperc' / '__init__.py'), 'True'] and lines[-1] == '0'
     assert list(tmp_path.glob('tested/*/*.json')) and len(list(tmp_path.glob('predicted/*_labels.png'))) == 8
     help_text = subprocess.run(['mmdiffperc', '--help'], env=environment, capture_output=True, text=True).stdout
     assert 'toy-scenes' in help_text

@@ -159,19 +159,19 @@ def build_snippet(name, folder):
     """The model of a config on a page, without its weights; the snippet has a file of learned tokens."""
     from mmengine.registry import MODELS, init_default_scope
 
-    cfg = Config.fromfile(write_snippet(f'config: {name}', folder))
+    cfg = Config.fromfile(write_snippet(name, folder))
     init_default_scope(cfg.default_scope)
     with torch.device('meta'):
         return cfg, MODELS.build(cfg.model)
 
 
 def test_style_of_another_domain(tmp_path):
-    cfg, model = build_snippet('night style', tmp_path)
+    cfg, model = build_snippet('config: night style', tmp_path)
     load = next(one for one in cfg.test_dataloader.dataset.pipeline if one.type == 'LoadCaption')
     assert load.template == 'a dark <night> photo of a {}' and 'nighttimedriving' in load.ann_file
     assert model.backbone.prompts.text_encoder.token_embeddings.all_names == ['<night>']
 
 
 def test_captions_and_meta_prompts(tmp_path):
-    _, model = build_snippet('captions and meta prompts', tmp_path)
+    _, model = build_snippet('config: captions and meta prompts', tmp_path)
     assert model.backbone.prompts.num_prompts == 77 + 8

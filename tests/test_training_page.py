@@ -24,6 +24,7 @@ TRAINED = (
     'config: early stopping',
     'config: averaged weights',
     'config: gradient accumulation',
+    'config: stored latents',
     'config: frozen by name',
     'config: profiler',
 )
@@ -97,6 +98,12 @@ def test_the_optimizer_steps_after_all_accumulated_batches(training):
     initial, first, second, third, fourth = (weights[UP] for weights in training[2])
     assert torch.equal(initial, first) and torch.equal(second, third)
     assert not torch.equal(first, second) and not torch.equal(third, fourth)
+
+
+def test_latents_are_stored(folder, training):
+    """Those of the training, whose images are new ones each time, and of two validations of the same images."""
+    validated = len([*Path(training[1].val_dataloader.dataset.data_root).glob('images/validation/*')])
+    assert len([*Path('work_dirs/latents').rglob('*.safetensors')]) == 4 * 2 + validated > 8
 
 
 def test_weights_frozen_by_name_do_not_change(training):

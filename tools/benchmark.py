@@ -11,16 +11,22 @@ With --flops, the tool counts parameters and multiply-adds of each part instead.
 
     mmdiffperc benchmark configs/vpd/vpd_sd1-5-fpn_8xb2-80k_ade20k-512x512.py --flops
 
+With --memory, it counts the peak memory of the tensors in a forward pass, without computing anything. This works for
+images of any size on any machine.
+
+    mmdiffperc benchmark configs/vpd/vpd_sd1-5-fpn_8xb2-80k_ade20k-512x512.py --memory --size 1024 2048 --test-mode
+
 The weights are random, so the tool downloads nothing. They stay in float32, and --dtype sets the autocast type, as in
-mmengine's training and testing. Peak memory does not include weights and inputs. On a GPU, it counts allocated tensors.
-On a CPU, it is the resident memory, which the tool measures only on Linux.
+mmengine's training. With --half, the tool also measures the model with the weights that `mmdiffperc predict --dtype`
+uses. Peak memory does not include weights and inputs. On a GPU, it counts allocated tensors. On a CPU, it is the
+resident memory, which the tool measures only on Linux.
 """
 
 import json
 import sys
 from argparse import ArgumentParser
 
-from mmdiffperc_cli.options import add_shared, one_line_errors, positive, tool_parser
+from mmdiffperc_cli.options import DTYPES, add_shared, one_line_errors, positive, tool_parser
 
 
 def build_parser() -> ArgumentParser:
@@ -34,6 +40,11 @@ def build_parser() -> ArgumentParser:
     kind.add_argument(
         '--flops', action='store_true', help='count parameters and multiply-adds of each part, and measure no time'
     )
+    kind.add_argument('--memory', action='store_true', help='count peak memory, and measure no time')
+    parser.add_argument(
+        '--test-mode', action='store_true', help='also run the test mode of the config, such as windows (mmseg only)'
+    )
+    parser.add_argument('--half', choices=DTYPES[1:], help='also measure the model with weights in half precision')
     add_shared(parser, '--compile')
     add_shared(parser, '--dtype', 'for autocast')
     add_shared(parser, '--device')
@@ -49,12 +60,11 @@ def build_parser() -> ArgumentParser:
 def main(arguments=None):
     """Run the tool, by default with the arguments of the command line."""
     args = build_parser().parse_args(arguments)
-    from measuring import flops, speed
+    from measuring import flops, forward_memory, speed
 
     from mmdiffperc.files import write_whole
 
-    measuring = flops if args.flops else speed
-
+    measuring = flops if args.flops else forward_memory if args.memory else speed
     if args.out_file:
         args.out_file.parent.mkdir(parents=True, exist_ok=True)  # fail before measuring, which takes minutes
     report = measuring.benchmark(args)

@@ -12,7 +12,6 @@ import sys
 from argparse import ArgumentParser
 from pathlib import Path
 
-from mmengine.config import Config
 from mmengine.registry import DATASETS, MODELS, init_default_scope
 
 from mmdiffperc_cli.options import add_shared, one_line_errors, tool_parser
@@ -31,8 +30,10 @@ def build_parser() -> ArgumentParser:
 
 def dataset_meta(dataset_cfg):
     """Return the class names and colours that inference tools expect."""
-    with DATASETS.switch_scope_and_registry(None) as registry:
-        dataset = registry.get(dataset_cfg.type)
+    dataset = dataset_cfg.type  # a class in new-style configs
+    if isinstance(dataset, str):
+        with DATASETS.switch_scope_and_registry(None) as registry:
+            dataset = registry.get(dataset)
     meta = {**dataset.METAINFO, **dataset_cfg.get('metainfo', {})}
     if 'from_file' not in meta:
         return meta
@@ -55,12 +56,13 @@ def main(arguments=None):
     import torch
     from mmengine.runner import save_checkpoint
 
+    from mmdiffperc.compat.config_imports import read_config
     from mmdiffperc.files import whole_file
     from mmdiffperc.weights.official_checkpoints import convert, read_checkpoint, recognise
 
     weights = read_checkpoint(args.weights)
     layout = recognise(weights)
-    cfg = Config.fromfile(args.config or CONFIGS / layout.config)
+    cfg = read_config(args.config or CONFIGS / layout.config)
     init_default_scope(cfg.default_scope)
     with torch.device('meta'):
         model = MODELS.build(cfg.model)

@@ -13,3 +13,4 @@ _base_ = [
 
 model = dict(backbone=dict(num_refine_steps=1))
 train_dataloader = dict(batch_size=1)
+tta_model = dict(type='BatchedSegTTAModel')

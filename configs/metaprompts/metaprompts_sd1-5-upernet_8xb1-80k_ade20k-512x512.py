@@ -13,3 +13,4 @@ resizes = [
     for ratio in (0.5, 0.75, 1.0, 1.25, 1.5, 1.75, 2.0)
 ]
 tta_pipeline = [dict(type='LoadImageFromFile'), dict(type='TestTimeAug', transforms=[resizes, *_base_.views])]
+tta_model = dict(type='BatchedSegTTAModel')

@@ -8,3 +8,4 @@ _base_ = [
 ]
 
 train_dataloader = dict(batch_size=1)
+tta_model = dict(type='BatchedSegTTAModel')

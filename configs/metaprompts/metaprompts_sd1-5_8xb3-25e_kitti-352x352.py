@@ -10,7 +10,7 @@ _base_ = [
 model = dict(
     data_preprocessor=dict(size=(352, 352)),
     decode_head=dict(max_depth=80.0, extra_cells=2),
-    test_cfg=dict(num_windows=16),
+    test_cfg=dict(num_windows=16, window_batch=8),
 )
 train_dataloader = dict(batch_size=3, drop_last=True, sampler=dict(type='DefaultSampler'))
 tta_model = dict(type='DepthTTAModel')

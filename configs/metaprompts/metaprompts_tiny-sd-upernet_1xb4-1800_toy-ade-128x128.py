@@ -22,3 +22,4 @@ model = dict(
     auxiliary_head=dict(in_channels=num_prompts, **small_head),
     test_cfg=dict(_delete_=True, mode='whole'),
 )
+tta_model = dict(type='BatchedSegTTAModel')

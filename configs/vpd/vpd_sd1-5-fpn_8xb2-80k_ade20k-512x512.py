@@ -6,3 +6,4 @@ _base_ = [
     '../_base_/schedules/vpd_80k.py',
     'mmseg::_base_/default_runtime.py',
 ]
+tta_model = dict(type='BatchedSegTTAModel')

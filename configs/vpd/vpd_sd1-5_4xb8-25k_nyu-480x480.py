@@ -10,6 +10,6 @@ _base_ = [
 crop_size = (_base_.crop, _base_.crop)
 
 model = dict(
-    test_cfg=dict(_delete_=True, mode='slide_flip', crop_size=crop_size, stride=(160, 160)),
+    test_cfg=dict(_delete_=True, mode='slide_flip', crop_size=crop_size, stride=(160, 160), window_batch=4),
 )
 tta_model = dict(type='DepthTTAModel')

@@ -12,7 +12,7 @@ crop_size = (crop, crop)
 
 model = dict(
     data_preprocessor=dict(size=crop_size),
-    test_cfg=dict(_delete_=True, mode='slide_flip', crop_size=crop_size, stride=(128, 128)),
+    test_cfg=dict(_delete_=True, mode='slide_flip', crop_size=crop_size, stride=(128, 128), window_batch=4),
 )
 tta_model = dict(type='DepthTTAModel')
 

@@ -23,3 +23,4 @@ model = dict(
         feature_strides=[4, 8, 16],
     ),
 )
+tta_model = dict(type='BatchedSegTTAModel')

@@ -8,3 +8,4 @@ _base_ = [
 ]
 
 model = dict(data_preprocessor=dict(size=(192, 192)))
+tta_model = dict(type='BatchedSegTTAModel')

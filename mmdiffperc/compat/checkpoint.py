@@ -172,8 +172,12 @@ def _check_plain(content, where, map_location):
 
 
 def load_from_local(filename: str, map_location: Any = None) -> Any:
-    """Load a local file for mmengine, which logs the last part of this function's name."""
-    return _read(filename, map_location)
+    """Load a local file for mmengine, which logs the last part of this function's name.
+
+    To resume, mmengine asks for the tensors on the GPU, where weights and optimizer state would exist twice. They are
+    loaded onto the CPU, from where they are copied tensor by tensor.
+    """
+    return _read(filename, map_location if str(map_location) == 'meta' else 'cpu')
 
 
 class BareWeights(OrderedDict):

@@ -36,7 +36,8 @@ def nms(boxes: Tensor, scores: Tensor, iou_threshold: float, offset: int) -> Ten
     from torchvision.ops import nms as torchvision_nms
 
     # Moving the far corner by ``offset`` is the same as adding it to every width, height and overlap.
-    return torchvision_nms(boxes + boxes.new_tensor([0, 0, offset, offset]), scores, iou_threshold)
+    boxes = torch.cat([boxes[:, :2], boxes[:, 2:] + offset], dim=1)
+    return torchvision_nms(boxes, scores, iou_threshold)
 
 
 def roi_align_forward(inputs: Tensor, rois: Tensor, output: Tensor, *argmax: Tensor, pool_mode: int, **options):

@@ -30,6 +30,7 @@ EXTRAS = {
     'dmp': 'lmdb',
     'app': 'gradio',
     'export': 'onnxscript',
+    'memory': 'bitsandbytes',
 }
 
 

@@ -42,7 +42,8 @@ class CheckFiniteHook(Hook):
 
     With gradient accumulation, every batch is checked. With a loss scaler (``AmpOptimWrapper``), a step that the scaler
     skips is not an error; the log has a warning if the loss is not finite either. All processes stop together. Under
-    DeepSpeed, whose engine performs the step, only the loss is checked.
+    DeepSpeed, whose engine performs the step, and with ``step_in_backward`` of :class:`.LowMemoryOptimWrapper`, only
+    the loss is checked.
 
     Args:
         action (str): ``'stop'``, or ``'skip'``, which drops the update, restores the running statistics of batch norm,
@@ -75,13 +76,20 @@ class CheckFiniteHook(Hook):
                 f"CheckFiniteHook: action='skip' needs a PyTorch optimizer, but {type(wrappers[0]).__name__} has none; "
                 "use action='stop'"
             )
+        if self.action == 'skip' and any(getattr(each, 'step_in_backward', False) for each in wrappers):
+            raise ValueError(
+                "CheckFiniteHook: action='skip' cannot be combined with step_in_backward=True, because some weights "
+                "are already updated when a gradient turns out not to be finite; use action='stop'"
+            )
         self._scaled = any(hasattr(each, 'loss_scaler') for each in wrappers)
         model = unwrap(runner.model)
         self._statistics = []
         if self._scaled or self.action == 'skip':
             self._statistics = [buffer for name, buffer in model.named_buffers() if name.endswith(RUNNING_STATISTICS)]
         before_step = partial(self._before_step, runner)
-        self._handles = [each.register_step_pre_hook(before_step) for each in self._optimizers]
+        steps = [each if hasattr(each, 'register_step_pre_hook') else each.optimizer for each in wrappers]
+        steps = [each for each in steps if hasattr(each, 'register_step_pre_hook')]
+        self._handles = [each.register_step_pre_hook(before_step) for each in steps]
         self._handles.append(model.register_forward_hook(self._keep_losses))
 
     def after_train(self, runner: Runner):

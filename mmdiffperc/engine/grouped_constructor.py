@@ -6,7 +6,8 @@ from contextlib import contextmanager
 from logging import LogRecord
 
 from mmengine.logging import MMLogger, print_log
-from mmengine.optim import DefaultOptimWrapperConstructor
+from mmengine.optim import DefaultOptimWrapperConstructor, OptimWrapper
+from mmengine.registry import OPTIMIZERS
 from torch import nn
 
 from mmdiffperc.parameter_names import common_modules
@@ -15,6 +16,7 @@ from mmdiffperc.validation import validated
 
 # The lines that mmengine's constructor logs for each parameter.
 LINE_PER_PARAMETER = re.compile(r'paramwise_options -- |.* is skipped since its requires_grad=False')
+EIGHT_BIT = re.compile(r'8bit$')
 HEADER = ('lr', 'weight_decay', 'tensors', 'weights', 'custom_keys', 'part')
 
 
@@ -47,13 +49,34 @@ class GroupedOptimWrapperConstructor(LogsGroups, DefaultOptimWrapperConstructor)
     hundreds of them, and the optimizer and the schedulers iterate over groups; a PyTorch optimizer updates the
     parameters of a group at once. The trained weights are the same. The optimizer state of a checkpoint can be resumed
     only with the same constructor.
+
+    Raises:
+        ValueError: When the optimizer is built: its name is that of an 8-bit optimizer, but bitsandbytes, which has
+            these, is not installed or has none of this name.
     """
+
+    def __call__(self, model: nn.Module) -> OptimWrapper:
+        """Build the optimizer and its wrapper."""
+        check_optimizer(self.optimizer_cfg['type'])
+        return super().__call__(model)
 
     def add_params(self, params: list[dict], module: nn.Module, prefix: str = '', is_dcn_module=None):
         """Add the parameters of ``module`` to ``params``, as in mmengine; merge the groups of the whole model."""
         super().add_params(params, module, prefix, is_dcn_module)
         if not prefix:
             params[:] = merge_groups(params)
+
+
+def check_optimizer(kind: str | type):
+    """Refuse an 8-bit optimizer that mmengine has not found.
+
+    Raises:
+        ValueError: The message names the package and its optimizers.
+    """
+    if isinstance(kind, str) and EIGHT_BIT.search(kind) and kind not in OPTIMIZERS:
+        found = ', '.join(sorted(filter(EIGHT_BIT.search, OPTIMIZERS.module_dict)))
+        advice = f'expected one of {found}' if found else "install it with pip install 'mmdiffperc[memory]'"
+        raise ValueError(f'optimizer type={kind!r}: this is not an optimizer of an installed bitsandbytes; {advice}')
 
 
 def merge_groups(groups: list[dict]) -> list[dict]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from copy import copy
+from types import SimpleNamespace
 from typing import Annotated, Literal
 
 import torch
@@ -9,6 +10,7 @@ import torch.nn.functional as F
 from diffusers import DDIMScheduler
 from diffusers.training_utils import compute_snr
 
+from mmdiffperc.models.layers.on_device import DeviceCopies, timestep_on
 from mmdiffperc.validation import Expected, PositiveFloat, PositiveInt, validated
 
 from .losses import masked_mean
@@ -70,6 +72,7 @@ class DeterministicProcess:
         self.snr_trunc = snr_trunc
         self.snr_gamma = snr_gamma
         self._schedules = {}
+        self._copies = DeviceCopies()
 
     @property
     def num_timesteps(self) -> int:
@@ -105,8 +108,12 @@ class DeterministicProcess:
 
     def _coefficients(self, timesteps):
         r""":math:`\sqrt{\bar\alpha_t}` and :math:`\sqrt{1 - \bar\alpha_t}`, each ``(B, 1, 1, 1)``."""
-        alphas = self.scheduler.alphas_cumprod.to(timesteps.device)[timesteps].reshape(-1, 1, 1, 1)
+        alphas = self._alphas(timesteps.device)[timesteps].reshape(-1, 1, 1, 1)
         return alphas.sqrt(), (1 - alphas).sqrt()
+
+    def _alphas(self, device):
+        r""":math:`\bar\alpha` of all timesteps."""
+        return self._copies.get('alphas', lambda: self.scheduler.alphas_cumprod, device)
 
     def loss(
         self, prediction: torch.Tensor, expected: torch.Tensor, timesteps: torch.Tensor, valid: torch.Tensor
@@ -127,7 +134,7 @@ class DeterministicProcess:
         """Return the weight of the loss at each timestep ``(B,)``."""
         if self.snr_trunc is None and self.snr_gamma is None:
             return torch.ones_like(timesteps, dtype=torch.float)
-        snr = compute_snr(self.scheduler, timesteps)
+        snr = compute_snr(SimpleNamespace(alphas_cumprod=self._alphas(timesteps.device)), timesteps)
         of_sample = snr.clamp(self.snr_trunc, self.snr_gamma)
         return of_sample / dict(v_prediction=snr + 1, epsilon=snr, sample=1)[self.prediction_type]
 
@@ -180,4 +187,4 @@ class DeterministicProcess:
         before = timestep - self.num_timesteps // schedule.num_inference_steps  # as DDIM counts
         if before < 0 and schedule.config.set_alpha_to_one:
             return targets
-        return self.mix(images, targets, torch.tensor([max(before, 0)], device=images.device))
+        return self.mix(images, targets, timestep_on(images.device, max(before, 0)))

@@ -9,11 +9,12 @@ from diffusers import UNet2DConditionModel
 from mmdiffperc.models.checkpointing import enable_checkpointing, refuse_reentrant_checkpointing
 from mmdiffperc.models.layers.image_check import REMEDY, check_form
 from mmdiffperc.models.layers.latent_autoencoder import LatentAutoencoder
+from mmdiffperc.models.layers.on_device import timestep_on
 from mmdiffperc.models.layers.sentence_encoder import LONGEST, SentenceEncoder
 from mmdiffperc.weights.architectures import build_unet, unet_inputs
 from mmdiffperc.weights.lora import add_attention_lora
 
-CACHED_SENTENCES = 1024
+CACHED_SENTENCES = 256
 
 
 @dataclass(frozen=True)
@@ -113,6 +114,8 @@ class DiffusionNetworks:
             task (Tensor, optional): Task embedding ``(B, 4)``, if the U-Net takes one.
         """
         dtype = self.unet.dtype
+        if isinstance(timesteps, int):
+            timesteps = timestep_on(latents.device, timesteps)
         task = None if task is None else task.to(dtype)
         return self.unet(
             latents.to(dtype), timesteps, encoder_hidden_states=prompt_embeds.to(dtype), class_labels=task

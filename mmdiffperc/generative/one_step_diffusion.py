@@ -379,7 +379,7 @@ class OneStepDiffusion(TargetGenerator):
 
 def embed_task(task: Sequence[float], latents: torch.Tensor) -> torch.Tensor:
     """Return the sines and cosines of two numbers ``(B, 4)`` for latents ``(B, C, h, w)``."""
-    numbers = latents.new_tensor(task)
+    numbers = torch.stack([latents.new_full((), number) for number in task])  # not a copy from the host
     return torch.cat([numbers.sin(), numbers.cos()]).expand(latents.shape[0], -1)
 
 

@@ -48,10 +48,17 @@ def published_settings(folder: str | Path, modality: Modality | None = None) -> 
             else the path of the folder says.
 
     Raises:
+        FileNotFoundError: There is no such folder.
         ValueError: The folder holds another model, such as Marigold's intrinsic decomposition, or another modality, or
             does not tell its modality.
     """
+    named = folder
     folder = Path(folder).expanduser().absolute()  # a config may be used in another folder
+    if not folder.is_dir():
+        raise FileNotFoundError(
+            f'{named}: expected the folder of a model, which does not exist. To download a model from the hub, run '
+            f'"hf download {named} --local-dir {folder.name}", and give that folder'
+        )
     weights = dict(arch=str(folder), init_cfg=dict(type='Pretrained', checkpoint=str(folder)))
     index = read_index(folder)
     if (folder / SETTINGS).is_file():

@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as F
 from mmengine.structures import BaseDataElement
 
+from mmdiffperc.models.layers.on_device import DeviceCopies
 from mmdiffperc.validation import Expected, PositiveFloat, validated
 
 from .normal_axes import INSIDE, Axes, to_inside
@@ -73,6 +74,7 @@ class TargetCodec:
             raise ValueError(
                 f'axes={axes!r} and full_z_range={full_z_range} are for target_mode="normals", got {mode!r}'
             )
+        self._copies = DeviceCopies()
         self.mode = mode
         self.axes = axes
         self.full_z_range = full_z_range
@@ -110,8 +112,9 @@ class TargetCodec:
             Tensor: Finite images ``(B, 3, H, W)``, in [-1, 1] if the targets are within the scale.
 
         Raises:
-            ValueError: The maps have the channels of another mode, or integers; or valid targets are not positive and
-                there is a transform.
+            ValueError: The maps have the channels of another mode, or integers; or, on the CPU, valid targets are not
+                positive and there is a transform. On a GPU, such targets become NaN: :class:`.CheckFiniteHook` stops
+                the training and names the images.
         """
         self._check(targets)
         if valid is None:
@@ -179,7 +182,7 @@ class TargetCodec:
         return F.normalize(torch.einsum('ij,bjhw->bihw', self._to_inside(images), images), dim=1)
 
     def _to_inside(self, maps):
-        return torch.from_numpy(to_inside(self.axes)).to(maps)
+        return self._copies.get(self.axes, lambda: torch.from_numpy(to_inside(self.axes)), maps.device, maps.dtype)
 
     def _to_unit_range(self, targets, valid):
         if self.mode == 'RGB':
@@ -194,7 +197,9 @@ class TargetCodec:
     def _transform(self, values):
         if self.transform is None:
             return values
-        if not (smallest := values.min()) > 0:
+        if values.device.type != 'cpu':  # the host would have to wait for the GPU to look at the values
+            values = values.where(values > 0, torch.nan)
+        elif not (smallest := values.min()) > 0:
             raise ValueError(
                 f'transform={self.transform!r} expects positive targets, got {smallest:.4g}: if such values mean that '
                 "the target is unknown, set invalid='mask' and valid_range in LoadTarget"
@@ -202,12 +207,13 @@ class TargetCodec:
         return 1 / values if self.transform == 'disparity' else values.log()
 
 
-def _extremes(values):
-    return torch.stack(values.aminmax())
+def _extremes(values, valid):
+    return values.where(valid, torch.inf).amin(1), values.where(valid, -torch.inf).amax(1)
 
 
-def _quantiles(values):
-    return values.quantile(values.new_tensor([LOW_QUANTILE, HIGH_QUANTILE]))
+def _quantiles(values, valid):
+    shares = torch.stack([values.new_full((), share) for share in (LOW_QUANTILE, HIGH_QUANTILE)])
+    return values.where(valid, torch.nan).nanquantile(shares, dim=1)
 
 
 def stretch(maps: torch.Tensor, valid: torch.Tensor | None = None, limits: Callable = _extremes) -> torch.Tensor:
@@ -216,15 +222,12 @@ def stretch(maps: torch.Tensor, valid: torch.Tensor | None = None, limits: Calla
     Args:
         maps (Tensor): ``(B, C, H, W)``.
         valid (Tensor, optional): The pixels that determine the two values, boolean ``(B, 1, H, W)``. Default: all.
-        limits (Callable): From the valid values ``(N,)`` of a map to the two values ``(2,)``. Default: their minimum
-            and maximum.
+        limits (Callable): From the values ``(B, N)`` of each map, and which of them are valid, to the two values, each
+            ``(B,)``. Default: their minimum and maximum.
     """
-    if valid is None:
-        pairs = [limits(each) for each in maps]
-    else:
-        masked = zip(maps, valid.expand_as(maps), strict=True)
-        pairs = [limits(each[mask]) if mask.any() else each.new_zeros(2) for each, mask in masked]
-    low, high = torch.stack(pairs).reshape(-1, 2, 1, 1, 1).unbind(1)
+    valid = torch.ones_like(maps, dtype=torch.bool) if valid is None else valid.expand_as(maps)
+    pair = torch.stack(list(limits(maps.flatten(1), valid.flatten(1))))  # (2, B)
+    low, high = pair.where(valid.flatten(1).any(1), 0).reshape(2, -1, 1, 1, 1)
     return (maps - low) / torch.where(high > low, high - low, 1)
 
 

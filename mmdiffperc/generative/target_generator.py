@@ -166,7 +166,8 @@ class TargetGenerator(BaseModel):
         sizes = [tuple(sample.get('img_shape', inputs.shape[-2:])[:2]) for sample in samples]
         for height, width in dict.fromkeys(sizes):
             group = [index for index, size in enumerate(sizes) if size == (height, width)]
-            maps = self.estimate(inputs[group, :, :height, :width], captions and [captions[index] for index in group])
+            images = torch.stack([inputs[index, :, :height, :width] for index in group])
+            maps = self.estimate(images, captions and [captions[index] for index in group])
             for index, prediction in zip(group, maps, strict=True):
                 size = tuple(samples[index].get('ori_shape', (height, width))[:2])
                 if size != (height, width):

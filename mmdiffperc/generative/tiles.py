@@ -28,7 +28,7 @@ def predict_in_tiles(
     total = predicted[0].new_zeros(*predicted[0].shape[:2], *images.shape[-2:])
     weights = total.new_zeros(images.shape[-2:])
     for (rows, columns), maps in zip(places, predicted, strict=True):
-        ramp = torch.outer(*(_ramp(side, overlap) for side in maps.shape[-2:])).to(maps)
+        ramp = torch.outer(*(_ramp(side, overlap, maps.device) for side in maps.shape[-2:])).to(maps)
         total[..., rows, columns] += ramp * maps
         weights[rows, columns] += ramp
     return total / weights
@@ -43,7 +43,8 @@ def _spans(side: int, size: int, overlap: int) -> Iterator[slice]:
     yield slice(max(side - size, 0), side)
 
 
-def _ramp(side: int, overlap: int) -> torch.Tensor:
+def _ramp(side: int, overlap: int, device: torch.device) -> torch.Tensor:
     """Return weights that rise through the overlap at the beginning of a tile, and fall through the one at its end."""
-    to_border = torch.minimum(torch.arange(1, side + 1), torch.arange(side, 0, -1))
+    ascending = torch.arange(1, side + 1, device=device)
+    to_border = torch.minimum(ascending, ascending.flip(0))
     return to_border.clamp(max=overlap + 1)

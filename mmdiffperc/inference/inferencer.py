@@ -22,6 +22,7 @@ from mmengine.visualization import Visualizer
 from torch import nn
 from tqdm import tqdm
 
+from mmdiffperc.half_precision import autocast_for, halve
 from mmdiffperc_cli.options import DTYPES
 
 from .controls import Control
@@ -66,7 +67,8 @@ class ImageInferencer(BaseInferencer):
         model (str | Path | Config): A config.
         weights (str | Path, optional): A checkpoint of a model trained with it.
         device (str, optional): The device. Default: a GPU if available, or else the CPU.
-        dtype (str): ``'float32'``, or ``'bfloat16'`` or ``'float16'`` for mixed precision. Defaults to ``'float32'``.
+        dtype (str): Type of the weights of the diffusion model: ``'float32'``, ``'bfloat16'`` or ``'float16'``, see
+            :func:`.halve`. Defaults to ``'float32'``.
         show_progress (bool): Whether to show a progress bar. Defaults to True.
 
     Raises:
@@ -93,6 +95,8 @@ class ImageInferencer(BaseInferencer):
         self.scope = config.get('default_scope', 'mmengine')
         with DefaultScope.overwrite_default_scope(self.scope):
             super().__init__(config, weights and str(weights), device, self.scope, show_progress)
+        if self.dtype != torch.float32:
+            halve(self.model, dtype)
 
     @classmethod
     def add_options(cls, parser: argparse.ArgumentParser):
@@ -243,7 +247,7 @@ class ImageInferencer(BaseInferencer):
     @torch.no_grad()
     def forward(self, inputs: dict) -> list:
         """Return the model's results for a collated batch."""
-        with torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32):
+        with autocast_for(self.device, self.dtype):
             return self.model.test_step(inputs)
 
     def describe(self, frame: Frame, **options) -> dict:

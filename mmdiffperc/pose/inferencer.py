@@ -9,7 +9,6 @@ import numpy as np
 from mmengine.config import Config
 from mmengine.structures import InstanceData
 from mmpose.evaluation.functional import nms
-from mmpose.models.heads import HeatmapHead
 from mmpose.structures import PoseDataSample, merge_data_samples
 from mmpose.visualization import PoseLocalVisualizer
 
@@ -74,8 +73,6 @@ class PoseInferencer(CaptionedInferencer):
         if detector_weights and not detector:
             raise ValueError('detector_weights need the config of the detector: give it as detector')
         super().__init__(model, weights, **settings)
-        if isinstance(self.model.head, HeatmapHead):  # which decodes heatmaps with NumPy, and NumPy has no bfloat16
-            self.model.head.final_layer.register_forward_hook(lambda layer, inputs, heatmaps: heatmaps.float())
         self.detector = detector and build_inferencer(detector, detector_weights, **settings)
         self.person = person
 

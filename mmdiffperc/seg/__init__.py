@@ -4,6 +4,7 @@ from mmdiffperc.compat import mmcv_loading
 from mmdiffperc.compat.host_imports import host_imports
 
 with host_imports():
+    from .batched_views import BatchedSegTTAModel
     from .dataset_check import check_seg_dataset
     from .depth.brief_force_default_constructor import BriefForceDefaultOptimWrapperConstructor
     from .depth.checked_nyu_dataset import CheckedNYUDataset
@@ -31,6 +32,7 @@ with host_imports():
     from .referring.simple_decoding_head import SimpleDecodingHead
     from .semantic.check_labels import CheckLabels
     from .semantic.checked_seg_dataset import CheckedSegDataset
+    from .semantic.diffusion_segmentor import DiffusionSegmentor
     from .semantic.inferencer import SemanticInferencer
     from .semantic.mapillary_as_cityscapes import MapillaryAsCityscapesDataset
     from .semantic.toy_scenes_dataset import ToyScenesDataset
@@ -39,6 +41,7 @@ mmcv_loading.install()
 
 __all__ = [
     'AnySizeDepthHead',
+    'BatchedSegTTAModel',
     'BriefForceDefaultOptimWrapperConstructor',
     'CheckDepth',
     'CheckLabels',
@@ -47,6 +50,7 @@ __all__ = [
     'DepthInferencer',
     'DepthTTAModel',
     'DiffusionDepthEstimator',
+    'DiffusionSegmentor',
     'EvaluateAtInputSize',
     'InputSizeVisualizer',
     'KITTIDepthDataset',

@@ -244,8 +244,8 @@ class Formula(DiffusionDepthEstimator):
 
 
 WINDOWS = {
-    'nyu': ((480, 640), 10.0, dict(mode='shift', num_windows=8, batch_size=1), 'nyu_crop'),
-    'kitti': ((352, 1216), 80.0, dict(mode='shift', num_windows=20, batch_size=1), 'garg_crop'),
+    'nyu': ((480, 640), 10.0, dict(mode='shift', num_windows=8, window_batch=1), 'nyu_crop'),
+    'kitti': ((352, 1216), 80.0, dict(mode='shift', num_windows=20, window_batch=1), 'garg_crop'),
     'nyu_noshift': ((480, 640), 10.0, dict(mode='squash', size=(480, 480)), 'nyu_crop'),
 }
 

@@ -14,7 +14,7 @@ from mmdiffperc.toy_scenes.writers import DatasetSpec, write_dataset
 ROOT = Path(__file__).parents[2]
 CHECKPOINT = ROOT / 'mmdiffperc' / 'assets' / 'demo' / 'vpd_toy.pth'
 CONFIG = ROOT / 'configs' / 'vpd' / 'vpd_tiny-sd-fpn_1xb4-1400_toy-ade-192x192.py'
-MAX_BYTES = 16_500_000
+MAX_BYTES = 12_000_000
 NUM_SCENES = 24
 
 
@@ -42,4 +42,4 @@ def test_it_segments_scenes_it_has_not_seen(model, tmp_path):
     for sample in dataset:
         batch = dict(inputs=[sample['inputs']], data_samples=[sample['data_samples']])
         metric.process(batch, [result.to_dict() for result in model.test_step(batch)])
-    assert metric.evaluate(NUM_SCENES)['mIoU'] > 70  # measured: 71.2; of all 200 validation scenes, 72.9
+    assert metric.evaluate(NUM_SCENES)['mIoU'] > 70  # measured: 71.2; of all 200 validation scenes, 72.8

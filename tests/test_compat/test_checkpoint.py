@@ -120,6 +120,13 @@ def test_map_location_is_passed_on(tmp_path):
     assert load_file(path, map_location='meta').device.type == 'meta'
 
 
+@pytest.mark.parametrize(('map_location', 'device'), [('cuda:1', 'cpu'), (None, 'cpu'), ('meta', 'meta')])
+def test_resumed_checkpoint_stays_off_the_gpu(map_location, device, tmp_path):
+    """A runner asks for the device of the model, which has no room for a second copy of everything."""
+    path = save(torch.ones(2), tmp_path / 'a.pth')
+    assert CheckpointLoader.load_checkpoint(str(path), map_location=map_location).device.type == device
+
+
 # ------------------------------------------------------------------------------------------- what must not execute
 
 PYTHON = '__import__("os").system({!r})'

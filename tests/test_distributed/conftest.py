@@ -31,6 +31,15 @@ def halve(path, target):
     return str(target)
 
 
+def with_low_memory(path, target):
+    """Write a config whose optimizer updates all weights at once, in a wrapper that saves memory."""
+    cfg = Config.fromfile(path)
+    cfg.optim_wrapper.type = 'LowMemoryOptimWrapper'
+    cfg.optim_wrapper.optimizer.fused = True
+    cfg.dump(target)
+    return str(target)
+
+
 @pytest.fixture(scope='session')
 def halves_folder(tmp_path_factory):
     return tmp_path_factory.mktemp('halves')
@@ -41,6 +50,7 @@ def halves(configs, halves_folder):
     """What each of two processes found, with half of the batch; VPD also sharded, and resumed when half done."""
     halved = {name: halve(path, halves_folder / f'{name}.py') for name, path in configs.items()}
     halved['sharded'] = sharded(halved['vpd'], halves_folder / 'sharded.py')
+    halved['low_memory'] = with_low_memory(halved['vpd'], halves_folder / 'low_memory.py')
     checkpoint = halves_folder / 'sharded' / f'iter_{ITERATIONS // 2}.pth'
     halved['resumed'] = sharded(halved['vpd'], halves_folder / 'resumed.py', resume=True, load_from=str(checkpoint))
     return run_processes(2, halves_folder, halved)

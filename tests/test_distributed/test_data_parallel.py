@@ -9,7 +9,11 @@ from mmdiffperc.compat.checkpoint import load_file
 from .tiny_configs import BUILDERS, ITERATIONS
 
 METRICS = dict(vpd='mIoU', metaprompts='mIoU', retinanet='coco/AR@100')
-RUNS = {**{name: name for name in BUILDERS}, 'sharded': 'vpd'}  # and the run of one process that it equals
+RUNS = {
+    **{name: name for name in BUILDERS},
+    'sharded': 'vpd',
+    'low_memory': 'vpd',
+}  # and the run of one process that it equals
 
 
 @pytest.mark.parametrize('name', RUNS)

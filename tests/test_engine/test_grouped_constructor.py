@@ -114,3 +114,10 @@ def test_the_longest_key_in_a_name_wins():
 
 def test_keys_of_one_length_are_tried_alphabetically():
     assert matching_keys(['unet.norm.bias'], ['unet', 'norm']) == ['norm']
+
+
+def test_eight_bit_optimizer_that_is_not_there():
+    with pytest.raises(ValueError, match='AdamX8bit.*bitsandbytes.*(AdamW8bit|mmdiffperc.memory)'):
+        build_optim_wrapper(
+            Model(), dict(constructor='GroupedOptimWrapperConstructor', optimizer=dict(type='AdamX8bit', lr=0.1))
+        )

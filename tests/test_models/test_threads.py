@@ -133,7 +133,7 @@ def test_compiled(archs):
     backbone = build(archs['one layer'], 'maps')
     images = [torch.rand(1, 3, 32, 24) for _ in range(CALLERS)]  # of one size: each further one compiles again
     alone = [backbone(one) for one in images]
-    compiled = torch.compile(backbone, backend='eager', fullgraph=True)  # a break of the graph would slow it down
+    compiled = torch.compile(backbone, backend='aot_eager', fullgraph=True)  # a break of the graph would slow it down
     compiled(images[0])
     with ThreadPoolExecutor(CALLERS) as pool:
         assert_equal(pool.map(compiled, images), alone)

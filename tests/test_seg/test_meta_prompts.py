@@ -61,5 +61,5 @@ def test_segmentation(build):
 def test_depth(build):
     model = build('metaprompts_tiny-sd_1xb4-1800_toy-nyu-128x128.py')
     losses = train_on(model, gt_depth_map=lambda: torch.rand(1, *SIZE) * 9)
-    assert set(losses) == {'decode.loss_silog'}
+    assert set(losses) == {'decode.loss_silog', 'decode.maps_without_depth'}
     assert_all_is_reached(model)

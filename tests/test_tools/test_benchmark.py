@@ -20,7 +20,8 @@ def test_json_holds_circumstances_and_results(tiny_vpd, tmp_path, capsys, monkey
     monkeypatch.setattr('mmdiffperc.progress.DELAY', 0)
     out = tmp_path / 'speed.json'
     arguments = ['--size', '64', '128', '--batch-size', '2', '--repeats', '3', '--device', 'cpu']
-    assert benchmark.main([tiny_vpd, *arguments, '--train', '--out-file', str(out)]) == 0
+    more = ['--train', '--test-mode', '--half', 'bfloat16']
+    assert benchmark.main([tiny_vpd, *arguments, *more, '--out-file', str(out)]) == 0
     report = json.loads(out.read_text())
     assert (report['size'], report['batch_size'], report['dtype'], report['config']) == (
         [64, 128],
@@ -31,7 +32,9 @@ def test_json_holds_circumstances_and_results(tiny_vpd, tmp_path, capsys, monkey
     assert report['torch'] == torch.__version__ and report['threads'] >= 1
     results, (shown, progress) = report['results'], capsys.readouterr()
     assert 'measure: 100%' in progress
-    assert set(results) == {'floor', 'backbone', 'backbone without maps', 'model', 'training step'}
+    assert set(results) == {
+        *('floor', 'backbone', 'backbone without maps', 'model', 'test mode', 'model in bfloat16', 'training step')
+    }
     for name, result in results.items():
         assert name in shown and f'{result["seconds"]:.3f}' in shown
         assert len(result['turns']) == 3 and min(result['turns']) > 0
@@ -163,3 +166,28 @@ def test_counts_instead_of_times(tiny_vpd, tmp_path, capsys):
     assert results['total']['parameters'] == sum(
         weight.numel() for weight in speed.build_model(Config.fromfile(tiny_vpd)).parameters()
     )
+
+
+def test_memory_instead_of_times(tiny_vpd, tmp_path, capsys):
+    out = tmp_path / 'memory.json'
+    options = ['--memory', '--test-mode', '--half', 'bfloat16', '--out-file', str(out)]
+    strips = ['--cfg-options', 'model.backbone.autoencoder_tiling=2048']
+    assert benchmark.main([tiny_vpd, '--size', '64', '128', *options, *strips]) == 0
+    results = {name: row['peak_memory_mib'] * 2**20 for name, row in json.loads(out.read_text())['results'].items()}
+    shown = capsys.readouterr().out
+    assert all(name in shown for name in results)
+    model = speed.build_model(Config.fromfile(tiny_vpd))
+    assert results['weights'] == sum(weight.nbytes for weight in model.state_dict().values())
+    backbone = sum(weight.nbytes for weight in model.backbone.state_dict().values())
+    assert results['weights in bfloat16'] == results['weights'] - backbone / 2
+    finest = 64 * 128 * 8 * 4  # a tensor of the autoencoder's first level, of 8 channels
+    assert 3 * finest < results['floor'] < 5 * finest
+    assert results['backbone'] < 0.8 * results['floor']
+    assert results['model in bfloat16'] < results['test mode']
+
+
+def test_the_test_mode_needs_mmseg(tiny_vpd, capsys):
+    for option in ([], ['--memory']):
+        arguments = ['--test-mode', *option, '--size', '64', '64', '--device', 'cpu']
+        assert benchmark.main([tiny_vpd, *arguments, '--cfg-options', 'default_scope=mmdet']) == 1
+        assert '--test-mode' in capsys.readouterr().err

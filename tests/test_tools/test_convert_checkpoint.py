@@ -60,6 +60,16 @@ def test_writes_a_checkpoint_of_openmmlab(tmp_path, config, weights, capsys):
     assert len(meta['palette']) == 150
 
 
+def test_a_config_of_the_new_style(tmp_path, config, weights):
+    """Its types are classes."""
+    torch.save(dict(state_dict=weights), tmp_path / 'official.pth')
+    text = f"{config.read_text()}\ntest_dataloader['dataset']['type'] = ADE20KDataset\n"
+    (tmp_path / 'new.py').write_text(f'from mmseg.datasets import ADE20KDataset\n\n{text}')
+    assert convert(tmp_path / 'official.pth', '--out-file', tmp_path / 'ours.pth', '--config', tmp_path / 'new.py') == 0
+    meta = load_file(tmp_path / 'ours.pth')['meta']['dataset_meta']
+    assert list(meta['classes']) == [f'class {index}' for index in range(7)] and len(meta['palette']) == 150
+
+
 def test_writes_nothing_when_a_weight_is_missing(tmp_path, config, weights, capsys):
     partial = {key: value for key, value in weights.items() if key != 'gamma'}
     torch.save(dict(state_dict=partial), tmp_path / 'official.pth')

@@ -9,6 +9,7 @@ import pytest
 from export_marigold import main as export
 from import_published import main as import_published
 from mmengine.config import Config
+from pages import ROOT
 from predict import main as predict
 from tiny_published import write_published
 
@@ -40,6 +41,23 @@ def test_there_and_back(folder, image, tmp_path, capsys, monkeypatch):
     np.testing.assert_allclose(found[1], found[0], atol=1e-5)
     np.testing.assert_array_equal(found[2], found[1])  # mim test loads the same file
     assert 'affine' in capsys.readouterr().out
+
+
+def test_a_written_config_is_tested_with_the_shared_data_sets(folder, tmp_path):
+    """The config holds only the model; a second base brings the data, and names the host that tests it."""
+    assert import_published([folder, '--out-file', str(tmp_path / 'model.py')]) == 0
+    shared = ROOT / 'configs' / '_base_' / 'zero_shot_depth.py'
+    (tmp_path / 'test.py').write_text(f'_base_ = ["model.py", "{shared}"]\n')
+    config = Config.fromfile(tmp_path / 'test.py')
+    assert config.default_scope == 'mmseg' and config.model.type == 'OneStepDiffusion'
+    assert len(config.test_dataloader) == len(config.test_evaluator) >= 5
+
+
+def test_a_model_of_the_hub_must_be_downloaded_first(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert import_published(['prs-eth/marigold', '--out-file', 'new.py']) == 1
+    assert 'hf download prs-eth/marigold --local-dir marigold"' in (error := capsys.readouterr().err)
+    assert error.count('\n') == 1 and list(tmp_path.iterdir()) == []
 
 
 def test_other_configs_and_folders(folder, tmp_path, capsys):

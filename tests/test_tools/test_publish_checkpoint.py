@@ -47,6 +47,22 @@ def test_a_weight_that_is_too_large(tmp_path, capsys, dtype, status):
     assert not status or {'head:', 'float16', '--dtype'} <= set(capsys.readouterr().err.split())
 
 
+def test_eight_bits(tiny_vpd, tiny_checkpoint, tmp_path, capsys):
+    """The file is smaller than one in single precision, and its features are nearly the same."""
+    files = {option: tmp_path / f'{option}.pth' for option in ('--dtype=float32', '--eight-bits')}
+    for option, file in files.items():
+        assert publish([tiny_checkpoint, '--out-file', str(file), option]) == 0
+    assert f'{len(load_file(tiny_checkpoint)["state_dict"])} weights in float16 and 8 bits' in capsys.readouterr().out
+    large, small = (file.stat().st_size for file in files.values())
+    assert small < 0.6 * large
+    whole, small = (init_model(tiny_vpd, str(file), device='cpu') for file in files.values())
+    image = torch.rand(1, 3, 40, 64)
+    with torch.no_grad():
+        expected, found = whole.backbone(image)[0], small.backbone(image)[0]
+    assert not torch.equal(found, expected)
+    assert (found - expected).norm() < 0.05 * expected.norm()
+
+
 def test_the_shipped_autoencoder_is_left_out(tmp_path):
     weights = {f'backbone.{name}': weight for name, weight in shipped_autoencoder().items()}
     src = save(tmp_path / 'src.pth', **weights, **{'decode_head.weight': torch.ones(2, 3)})

@@ -1,5 +1,6 @@
 """Time and memory of a model, and their floor in plain diffusers."""
 
+import copy
 import ctypes
 import gc
 import time
@@ -18,8 +19,12 @@ from mmengine.model import revert_sync_batchnorm
 from mmengine.optim import OptimWrapper, build_optim_wrapper
 from mmengine.registry import MODELS, init_default_scope
 from torch import nn
+from torch._subclasses.fake_tensor import FakeTensor
 
+from mmdiffperc.compat import config_imports
+from mmdiffperc.half_precision import autocast_for, halve
 from mmdiffperc.models import DiffusionUNet
+from mmdiffperc.models.compilation import compile_blocks
 from mmdiffperc.models.prompts.base_prompts import SENTENCE
 from mmdiffperc.progress import progress
 from mmdiffperc.registry import class_name
@@ -48,6 +53,8 @@ def build_model(cfg: Config) -> nn.Module:
 
 def stock_unet(backbone: DiffusionUNet) -> UNet2DConditionModel:
     """Return the stock U-Net of diffusers, which shares the weights of the backbone to save memory."""
+    if isinstance(backbone.unet.conv_in.weight, FakeTensor):  # which need no memory
+        return build_unet(backbone.arch).eval()
     with torch.device('meta'):
         unet = build_unet(backbone.arch)
     shared = {name.replace('.base_layer', ''): weight for name, weight in backbone.unet.state_dict().items()}
@@ -66,14 +73,26 @@ def without_maps(backbone: DiffusionUNet, config: dict) -> DiffusionUNet:
     return plain.eval()
 
 
-def inference_subjects(model: nn.Module, config: dict, inputs: torch.Tensor) -> dict[str, Callable]:
-    """Return the functions to measure, by name. They take no arguments and run one forward pass."""
+def inference_subjects(
+    model: nn.Module, config: dict, inputs: torch.Tensor, test_mode: bool = False, compiled: bool = False
+) -> dict[str, Callable]:
+    """Return the functions to measure, by name. They take no arguments and run one forward pass.
+
+    Args:
+        model (nn.Module): The model, in evaluation mode.
+        config (dict): The config of its backbone.
+        inputs (Tensor): Images ``(B, 3, H, W)``.
+        test_mode (bool): Also run the test mode of the config. Defaults to False.
+        compiled (bool): Also compile the blocks of networks besides the model. Defaults to False.
+    """
     backbone = model.backbone
     prompt_embeds = backbone.prompts(len(inputs))
     vae, unet = backbone.autoencoder.vae, stock_unet(backbone)
     size = backbone.autoencoder.encoded_size(inputs.shape[-2:])
     images, pooled = F.interpolate(inputs, size), backbone.prompts.embed_pooled(len(inputs))
     conditions = backbone.inputs.conditions(len(inputs), pooled, size)
+    if compiled:
+        compile_blocks(unet)
 
     def floor():
         encoded = vae.encode(images)
@@ -83,8 +102,24 @@ def inference_subjects(model: nn.Module, config: dict, inputs: torch.Tensor) -> 
     subjects = {'floor': floor, 'backbone': lambda: backbone(inputs), 'model': lambda: model(inputs, mode='tensor')}
     if backbone.cross_attention is not None:
         plain = without_maps(backbone, config)
+        if compiled:
+            compile_blocks(plain)
         subjects['backbone without maps'] = lambda: plain(inputs)
+    if test_mode:
+        subjects['test mode'] = lambda: run_test_mode(model, inputs)
     return subjects
+
+
+def run_test_mode(model: nn.Module, inputs: torch.Tensor) -> torch.Tensor:
+    """Predict in the test mode of an mmseg model, which may divide the images into windows."""
+    size = tuple(inputs.shape[-2:])
+    return model.inference(inputs, [dict(ori_shape=size, img_shape=size, pad_shape=size) for _ in inputs])
+
+
+def run_halved(model: nn.Module, inputs: torch.Tensor, args) -> torch.Tensor:
+    """Run a model in half precision, in its test mode if the options say so."""
+    with autocast_for(inputs.device, getattr(torch, args.half)):
+        return run_test_mode(model, inputs) if args.test_mode else model(inputs, mode='tensor')
 
 
 def training_losses(model: nn.Module, inputs: torch.Tensor) -> Callable:
@@ -112,9 +147,12 @@ def measure_inference(model, cfg, inputs, args) -> dict[str, dict]:
     """Measure the floor, the backbone and the model in evaluation mode."""
     model.eval()
     with torch.no_grad(), autocast(args):
-        subjects = inference_subjects(model, cfg.model.backbone, inputs)
-        if args.compile:
-            subjects = {name: torch.compile(run) for name, run in subjects.items()}
+        subjects = inference_subjects(model, cfg.model.backbone, inputs, args.test_mode, args.compile)
+        if args.half:
+            halved = halve(copy.deepcopy(model), args.half)
+            if args.compile:
+                compile_blocks(halved)
+            subjects[f'model in {args.half}'] = lambda: run_halved(halved, inputs, args)
         return with_ratios(measure(subjects, args.repeats, inputs.device))
 
 
@@ -122,8 +160,6 @@ def measure_training(model, cfg, inputs, args) -> dict[str, dict]:
     """Measure a training step: losses, backward pass and optimizer."""
     model.train()
     losses, optim_wrapper = training_losses(model, inputs), optim_wrapper_of(model, cfg)
-    if args.compile:
-        losses = torch.compile(losses)
 
     def step():
         with autocast(args):
@@ -232,9 +268,20 @@ def table(results: dict[str, dict]) -> str:
 def read_config(args) -> Config:
     """Read the config that the arguments name, with their options."""
     MMLogger.get_instance('benchmark', log_level='ERROR')  # otherwise the optimizer options fill the screen
-    cfg = Config.fromfile(args.config)
+    cfg = config_imports.read_config(args.config)
     cfg.merge_from_dict(args.cfg_options or {})
     return cfg
+
+
+def check_host(cfg: Config, args):
+    """Refuse ``--train`` and ``--test-mode`` for a model of another host than mmseg.
+
+    Raises:
+        ValueError: The config belongs to another host.
+    """
+    for option in ('train', 'test_mode'):
+        if getattr(args, option) and (scope := cfg.get('default_scope')) != 'mmseg':
+            raise ValueError(f'--{option.replace("_", "-")}: expected a config of mmseg, got one of {scope}')
 
 
 def options_of(args) -> dict:
@@ -245,9 +292,10 @@ def options_of(args) -> dict:
 def benchmark(args) -> dict:
     """Run the measurements that the arguments select, and return the results together with the settings."""
     cfg = read_config(args)
-    if args.train and (scope := cfg.get('default_scope')) != 'mmseg':
-        raise ValueError(f'--train: expected a config of mmseg, got one of {scope}')
+    check_host(cfg, args)
     model = build_model(cfg).to(args.device)
+    if args.compile:
+        compile_blocks(model)
     inputs = torch.rand(args.batch_size, 3, *args.size, device=args.device) * 2 - 1
     results = measure_inference(model, cfg, inputs, args)
     if args.train:

@@ -5,10 +5,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 import torch
-from mmengine.config import Config
 from mmengine.registry import MODELS, init_default_scope
 from torch.utils.flop_counter import FlopCounterMode
 
+from mmdiffperc.compat.config_imports import read_config
 from mmdiffperc.models import DiffusionUNet
 from mmdiffperc.models.layers import Tap, list_taps
 from mmdiffperc.registry import class_name
@@ -39,7 +39,7 @@ def build_backbone(source: str) -> DiffusionUNet:
     """
     config = dict(type='DiffusionUNet', arch=source)
     if Path(source).suffix in CONFIG_SUFFIXES:
-        cfg = Config.fromfile(source)
+        cfg = read_config(source)
         init_default_scope(cfg.get('default_scope', 'mmengine'))
         config = cfg.get('model', {}).get('backbone', {})
     if class_name(config.get('type', '')) != 'DiffusionUNet':

@@ -63,6 +63,16 @@ def published(name: str) -> Callable:
     return column
 
 
+def headline(model: Model, page: Path) -> str:
+    """Return the main metrics, each with its numbers for all data sets."""
+    shared = set.intersection(*(set(metrics) for metrics in model.results.values()))
+    return '; '.join(
+        f'{label} {", ".join(model.metric(name, dataset) for dataset in model.results)}'
+        for name, label in HEADLINES.items()
+        if name in shared
+    )
+
+
 def rows(names: str, columns: dict[str, Callable]) -> Callable:
     """Return the layout of a table with a row for each config.
 
@@ -110,6 +120,12 @@ def section(model: Model, page: Path) -> str:
     )
 
 
+def results(models: dict[str, Model], page: Path) -> str:
+    """Return a table of all published results, with a row for each checkpoint."""
+    names = '|'.join(re.escape(name) for name, model in models.items() if model.results)
+    return rows(names, RESULTS)(models, page)
+
+
 def without_checkpoint(models: dict[str, Model], page: Path) -> str:
     """Return a table of the full-size configs without an official checkpoint, with the reasons."""
     chosen = (model for model in models.values() if 'No Weights' in model)
@@ -132,20 +148,27 @@ POSE = {'published AP': published('AP'), 'AR': metric('AR')}
 REFERRING = {'published oIoU (val)': published('oIoU'), 'mIoU': metric('mIoU')}
 DEPTH_SETS = ('NYU', 'KITTI', 'ETH3D', 'ScanNet', 'DIODE')
 NORMAL_SETS = ('NYU', 'ScanNet', 'iBims-1', 'Sintel')
+HEADLINES = {
+    'oIoU': 'oIoU',
+    'mIoU': 'mIoU',
+    'mIoU(ms+flip)': 'with multi-scale + flip',
+    'RMSE': 'RMSE (m)',
+    'd1': 'd1',
+    'AbsRel(%)': 'AbsRel (%)',
+    'Mean Angle': 'mean angle (°)',
+}
+RESULTS = {
+    'method': lambda model, page: f'[{model["In Collection"]}]({os.path.relpath(model["Config"], page.parent)})',
+    'benchmark': lambda model, page: ', '.join(model.results),
+    'result': headline,
+    'note': metadata('Note'),
+    'source': source,
+}
 VPD = 'vpd_sd1-5-fpn_8xb2-80k_ade20k-512x512'
 
 LAYOUTS = {
     'vpd-miou': number(VPD, 'mIoU'),
-    'vpd': rows(
-        VPD,
-        {
-            'system': lambda model, page: model['In Collection'],
-            'benchmark': metadata('Training Data'),
-            'mIoU': metric('mIoU'),
-            'multi-scale + flip': metric('mIoU(ms+flip)'),
-            'source': source,
-        },
-    ),
+    'results': results,
     'vpd-segmentation': rows(r'vpd_[^_]+_\d+xb[^_]+_(ade20k|toy-ade)-.*', RECIPE | SEGMENTATION),
     'vpd-depth': rows(r'vpd_.*nyu-.*', RECIPE | DEPTH | {'source': source}),
     'vpd-referring': rows(r'vpd_.*refcoco.*', RECIPE | REFERRING),

@@ -23,5 +23,5 @@ model = dict(
         in_channels=channels,
         loss_decode=dict(type='MaskedSiLogLoss', pooled=True),
     ),
-    test_cfg=dict(mode='shift', flip=True, batch_size=1),
+    test_cfg=dict(mode='shift', flip=True, window_batch=1),
 )

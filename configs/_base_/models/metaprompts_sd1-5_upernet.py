@@ -7,7 +7,7 @@ num_classes = 150
 norm_cfg = dict(type='SyncBN', requires_grad=True)
 
 model = dict(
-    type='EncoderDecoder',
+    type='DiffusionSegmentor',
     backbone=dict(
         prompts=dict(type='MetaPrompts', num_prompts=num_prompts),
         num_refine_steps=3,
@@ -46,5 +46,5 @@ model = dict(
         align_corners=False,
         loss_decode=dict(type='CrossEntropyLoss', use_sigmoid=False, loss_weight=0.4),
     ),
-    test_cfg=dict(mode='slide', crop_size=(512, 512), stride=(341, 341)),
+    test_cfg=dict(mode='slide', crop_size=(512, 512), stride=(341, 341), window_batch=8),
 )

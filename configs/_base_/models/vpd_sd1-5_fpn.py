@@ -7,7 +7,7 @@ fpn_channels = 256
 norm_cfg = dict(type='SyncBN', requires_grad=True)
 
 model = dict(
-    type='EncoderDecoder',
+    type='DiffusionSegmentor',
     backbone=dict(
         prompts=dict(
             type='ClassPrompts',
@@ -36,5 +36,5 @@ model = dict(
         align_corners=False,
         loss_decode=dict(type='CrossEntropyLoss', use_sigmoid=False, loss_weight=1.0),
     ),
-    test_cfg=dict(mode='slide', crop_size=(512, 512), stride=(341, 341)),
+    test_cfg=dict(mode='slide', crop_size=(512, 512), stride=(341, 341), window_batch=8),
 )

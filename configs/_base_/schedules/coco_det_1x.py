@@ -6,7 +6,7 @@ optim_wrapper = dict(
     _delete_=True,
     type='OptimWrapper',
     constructor='GroupedOptimWrapperConstructor',
-    optimizer=dict(type='AdamW', lr=1e-4, betas=(0.9, 0.999), weight_decay=1e-2),
+    optimizer=dict(type='AdamW', lr=1e-4, betas=(0.9, 0.999), weight_decay=1e-2, fused=True),
     paramwise_cfg=dict(custom_keys={'unet': dict(lr_mult=0.1)}),
     clip_grad=dict(max_norm=1.0, norm_type=2),
 )

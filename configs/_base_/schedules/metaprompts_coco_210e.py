@@ -5,7 +5,7 @@ _base_ = 'mmpose::_base_/default_runtime.py'
 optim_wrapper = dict(
     type='OptimWrapper',
     constructor='GroupedOptimWrapperConstructor',
-    optimizer=dict(type='AdamW', lr=5e-4, betas=(0.9, 0.999), weight_decay=1e-3),
+    optimizer=dict(type='AdamW', lr=5e-4, betas=(0.9, 0.999), weight_decay=1e-3, fused=True),
     paramwise_cfg=dict(custom_keys={'unet': dict(lr_mult=0.1)}),
     clip_grad=dict(max_norm=1.0, norm_type=2),
 )

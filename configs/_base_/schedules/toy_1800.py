@@ -4,7 +4,7 @@ _base_ = './vpd_80k.py'
 
 max_iters = 1800
 optim_wrapper = dict(
-    optimizer=dict(lr=2e-3, weight_decay=1e-2, fused=True),
+    optimizer=dict(lr=2e-3, weight_decay=1e-2),
     # The U-Net learns at half the rate of the head, not at a tenth: the schedule is short.
     paramwise_cfg=dict(custom_keys={name: dict(lr_mult=0.5) for name in ('unet', 'resnets', 'conv_norm_out')}),
 )

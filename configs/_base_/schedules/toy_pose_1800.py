@@ -3,7 +3,7 @@
 _base_ = './metaprompts_coco_210e.py'
 
 max_iters = 1800
-optim_wrapper = dict(optimizer=dict(lr=2e-3, weight_decay=1e-2, fused=True))
+optim_wrapper = dict(optimizer=dict(lr=2e-3, weight_decay=1e-2))
 param_scheduler = [
     dict(type='LinearLR', start_factor=1e-3, begin=0, end=50, by_epoch=False),
     dict(type='PolyLR', power=1.0, eta_min=0.0, begin=0, end=max_iters, by_epoch=False),

@@ -3,7 +3,7 @@
 optim_wrapper = dict(
     type='OptimWrapper',
     constructor='GroupedOptimWrapperConstructor',
-    optimizer=dict(type='AdamW', lr=8e-5, betas=(0.9, 0.999), weight_decay=1e-3),
+    optimizer=dict(type='AdamW', lr=8e-5, betas=(0.9, 0.999), weight_decay=1e-3, fused=True),
     paramwise_cfg=dict(
         custom_keys={
             'unet': dict(lr_mult=0.1),

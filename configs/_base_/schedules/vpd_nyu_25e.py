@@ -2,7 +2,7 @@
 
 optim_wrapper = dict(
     type='OptimWrapper',
-    optimizer=dict(type='AdamW', lr=5e-4, betas=(0.9, 0.999), weight_decay=0.1),
+    optimizer=dict(type='AdamW', lr=5e-4, betas=(0.9, 0.999), weight_decay=0.1, fused=True),
     constructor='BriefForceDefaultOptimWrapperConstructor',
     # "Flat" parameters have one axis: biases, norms, and the vector of the text adapter.
     paramwise_cfg=dict(

@@ -3,7 +3,7 @@
 optim_wrapper = dict(
     type='OptimWrapper',
     constructor='GroupedOptimWrapperConstructor',
-    optimizer=dict(type='AdamW', lr=5e-5, betas=(0.9, 0.999), weight_decay=1e-2),
+    optimizer=dict(type='AdamW', lr=5e-5, betas=(0.9, 0.999), weight_decay=1e-2, fused=True),
     paramwise_cfg=dict(
         custom_keys={
             'norm': dict(decay_mult=0.0),

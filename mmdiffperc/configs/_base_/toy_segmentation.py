@@ -7,10 +7,9 @@ from mmengine.visualization import LocalVisBackend
 from mmseg.datasets.transforms import LoadAnnotations, PackSegInputs, RandomCrop, RandomFlip, Resize
 from mmseg.engine.hooks import SegVisualizationHook
 from mmseg.evaluation import IoUMetric
-from mmseg.models import SegTTAModel
 from mmseg.visualization import SegLocalVisualizer
 
-from mmdiffperc.seg import CheckLabels, LoadRGBImageFromFile, ToyScenesDataset
+from mmdiffperc.seg import BatchedSegTTAModel, CheckLabels, LoadRGBImageFromFile, ToyScenesDataset
 
 with read_base():
     from .toy_1800 import *
@@ -44,7 +43,7 @@ tta_pipeline = [
         ],
     ),
 ]
-tta_model = dict(type=SegTTAModel)
+tta_model = dict(type=BatchedSegTTAModel)
 train_dataloader = dict(
     batch_size=4,
     num_workers=0,

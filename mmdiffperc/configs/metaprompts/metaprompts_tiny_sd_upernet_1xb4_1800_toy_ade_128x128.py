@@ -2,10 +2,11 @@
 
 from mmengine.config import read_base
 from mmengine.model import PretrainedInit
-from mmseg.models import CrossEntropyLoss, EncoderDecoder, FCNHead, LovaszLoss, SegDataPreProcessor, UPerHead
+from mmseg.models import CrossEntropyLoss, FCNHead, LovaszLoss, SegDataPreProcessor, UPerHead
 from torch.nn import BatchNorm2d
 
 from mmdiffperc.models import DiffusionUNet, MetaPrompts, MetaPromptsNeck
+from mmdiffperc.seg import DiffusionSegmentor
 
 with read_base():
     from .._base_.toy_segmentation import *
@@ -19,7 +20,7 @@ head = dict(
     align_corners=False,
 )
 model = dict(
-    type=EncoderDecoder,
+    type=DiffusionSegmentor,
     data_preprocessor=dict(
         type=SegDataPreProcessor,
         mean=[127.5] * 3,

@@ -2,17 +2,18 @@
 
 from mmengine.config import read_base
 from mmengine.model import PretrainedInit
-from mmseg.models import FPN, CrossEntropyLoss, EncoderDecoder, FPNHead, SegDataPreProcessor
+from mmseg.models import FPN, CrossEntropyLoss, FPNHead, SegDataPreProcessor
 from torch.nn import BatchNorm2d
 
 from mmdiffperc.models import ClassPrompts, CrossAttentionMaps, DiffusionUNet, TextAdapter
+from mmdiffperc.seg import DiffusionSegmentor
 
 with read_base():
     from .._base_.toy_segmentation import *
 
 channels = 64
 model = dict(
-    type=EncoderDecoder,
+    type=DiffusionSegmentor,
     data_preprocessor=dict(
         type=SegDataPreProcessor,
         mean=[127.5] * 3,

@@ -7,7 +7,9 @@ import torch
 from mmengine.model import BaseModule
 from torch import nn
 
+from mmdiffperc.half_precision import DataType, HalfType, in_own_precision
 from mmdiffperc.models.checkpointing import checkpoint_autoencoder, enable_checkpointing, refuse_reentrant_checkpointing
+from mmdiffperc.models.compilation import compile_blocks
 from mmdiffperc.models.config_checks import (
     Arch,
     ExtraLatents,
@@ -32,8 +34,10 @@ from mmdiffperc.models.config_checks import (
 from mmdiffperc.models.layers.feature_resize import resize_features, resize_skip_connections
 from mmdiffperc.models.layers.feature_taps import Tap, feature_table, find_taps
 from mmdiffperc.models.layers.given_time_embedding import GivenTimeEmbedding
-from mmdiffperc.models.layers.latent_autoencoder import LatentAutoencoder
+from mmdiffperc.models.layers.latent_autoencoder import TILING, LatentAutoencoder
 from mmdiffperc.models.layers.latent_noise import LatentNoise, NoiseKind
+from mmdiffperc.models.layers.memory_format import best_format
+from mmdiffperc.models.layers.on_device import timestep_on
 from mmdiffperc.models.layers.reconstruction import Reconstruction
 from mmdiffperc.models.layers.recorder import Recorder
 from mmdiffperc.models.layers.sentence_encoder import SentenceEncoder
@@ -41,9 +45,10 @@ from mmdiffperc.models.layers.unet_inputs import UNetInputs
 from mmdiffperc.models.layers.untapped import remove_untapped
 from mmdiffperc.models.prompts.base_prompts import CATEGORY, build_prompts, split_inputs
 from mmdiffperc.registry import MODELS
-from mmdiffperc.validation import NonNegativeFloat, NonNegativeInt, PositiveFloat, Strides, validated
+from mmdiffperc.validation import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, Strides, validated
 from mmdiffperc.weights.architectures import TOKENIZERS, build_unet, text_parts
 from mmdiffperc.weights.completeness import Completeness
+from mmdiffperc.weights.eight_bits import restore_eight_bits
 from mmdiffperc.weights.extended_inputs import plain_task
 from mmdiffperc.weights.loading import initialise
 from mmdiffperc.weights.lora import add_lora, train_dropout
@@ -137,6 +142,11 @@ class DiffusionUNet(BaseModule):
             :class:`.UNetInputs`. Default: the size of each batch of images after ``input_scale``, without a crop.
         input_scale (float): Enlarge the images by this factor before the autoencoder encodes them. All strides shrink
             by the same factor: with 2, they are 4, 8, ... SDXL was trained on images of 1024 pixels. Defaults to 1.
+        autoencoder_dtype (str, optional): Type of the frozen autoencoder in a model of any other precision:
+            ``'bfloat16'``, ``'float16'`` or ``'float32'``. Checkpoints then hold its weights in this type. Cannot be
+            combined with FSDP. Default: that of the model, or of autocast.
+        autoencoder_tiling (int): Largest number of pixels that the autoencoder encodes at a time, see
+            :class:`.LatentAutoencoder`. A smaller number needs less memory. Defaults to 2**18.
         init_cfg (dict, optional): ``dict(type='Pretrained', checkpoint=...)`` with a hub id, a folder or a file, or
             one for each part, ``dict(unet=..., vae=..., text_encoder=...)``, with ``text_encoder_2`` for SDXL; and
             optionally ``variant``, ``use_ema``, ``lora`` and ``components`` of :func:`.load_weights`. The components
@@ -146,6 +156,7 @@ class DiffusionUNet(BaseModule):
     Attributes:
         out_channels (tuple[int]): Channels of each returned feature.
         out_strides (tuple[int]): Pixels per cell of each returned feature.
+        half_type (torch.dtype | None): Type of the weights after :meth:`halve`.
 
     Raises:
         ValueError: ``arch`` is unknown, the U-Net lacks a level, place or stride, several passes lack the last up
@@ -180,6 +191,8 @@ class DiffusionUNet(BaseModule):
         reconstruction_weight: NonNegativeFloat = 0.0,
         time_ids: TimeIds | None = None,
         input_scale: InputScale = 1.0,
+        autoencoder_dtype: DataType | None = None,
+        autoencoder_tiling: PositiveInt = TILING,
         init_cfg: InitCfg | None = None,
     ):
         super().__init__(init_cfg)
@@ -197,11 +210,14 @@ class DiffusionUNet(BaseModule):
         self.timestep_fusion = timestep_fusion
         self.out_prompts = out_prompts
         self.sample_latents = sample_latents
+        self.half_type = None
         self.frozen = frozen_parts(frozen)
         self.autoencoder = LatentAutoencoder(
             arch,
             scale_latents,
             input_scale=input_scale,
+            dtype=autoencoder_dtype,
+            tiling=autoencoder_tiling,
             latent_std=latent_std,
             trained='autoencoder' not in self.frozen,
         )
@@ -260,6 +276,7 @@ class DiffusionUNet(BaseModule):
         for tap in different:  # now, because an adapter replaces layers
             tap.attach(self.unet, self.recorder)
         self.register_load_state_dict_pre_hook(complete_autoencoder)
+        self.register_load_state_dict_pre_hook(restore_eight_bits)
         COMPLETENESS.attach(self)
 
     def _select_taps(self, out_indices, taps) -> tuple[tuple[Tap, ...], ...]:
@@ -350,11 +367,38 @@ class DiffusionUNet(BaseModule):
             train_dropout(self.unet, mode)
         return self
 
+    def compile_blocks(self, **options) -> int:
+        """Compile the blocks of the U-Net and of the autoencoder, see :func:`.compile_blocks`."""
+        return compile_blocks(self, **options)
+
+    def halve(self, dtype: HalfType = 'bfloat16'):
+        """Freeze the backbone and store its weights in half precision, for inference.
+
+        It then computes in this type, inside autocast too, which would keep norms and softmax in single precision. The
+        images keep their type, and the features are returned in it. The attention maps are the softmax in single
+        precision. If ``autoencoder_dtype`` is set, the autoencoder keeps it.
+
+        Args:
+            dtype (str): ``'bfloat16'`` or ``'float16'``. Defaults to ``'bfloat16'``.
+
+        Returns:
+            DiffusionUNet: The backbone itself.
+        """
+        self.half_type = getattr(torch, dtype)
+        self.requires_grad_(False).eval()
+        for part in self.children():
+            if part is not self.autoencoder or not part.has_own_type:
+                nn.Module.to(part, self.half_type)  # that of diffusers would log a warning
+        self.autoencoder.has_own_type = True
+        self.unet.to(memory_format=best_format('unet', self.unet.conv_in.weight))
+        return self
+
     @property
     def class_embed_select(self) -> bool:
         """Whether the prompts depend on category ids; mmseg's ``DepthEstimator`` reads this attribute."""
         return self.prompts.condition == CATEGORY
 
+    @in_own_precision
     def forward(self, inputs: torch.Tensor | tuple) -> tuple[torch.Tensor, ...]:
         """Compute features.
 
@@ -368,11 +412,12 @@ class DiffusionUNet(BaseModule):
             ``out_indices``; then the prompt embeddings, if ``out_prompts``.
 
         Raises:
-            TypeError: The images are not a tensor of the weights' type.
+            TypeError: The images are not a tensor of the weights' type, or, after :meth:`halve`, of any floating type.
             ValueError: The images have another shape, or the first batch has values that are not in [-1, 1].
         """
         images, condition = split_inputs(inputs, self.prompts)
-        clean = self.autoencoder.encode(images, self.sample_latents and self.training)  # (B, 4, h, w)
+        encoded = self.autoencoder.encode(images, self.sample_latents and self.training)
+        clean = self._to_own_type(encoded)  # (B, 4, h, w)
         steps = range(self.num_refine_steps)
         conditions = [self._conditions(images, condition, step) for step in steps]
         collected = []
@@ -380,13 +425,19 @@ class DiffusionUNet(BaseModule):
             latents = self.inputs(self.noise(clean, timestep, index))  # (B, 4 or more, h, w)
             for step in steps:
                 with self.recorder.recording() as record:
-                    output = self.unet(latents, timestep, **conditions[step])
+                    output = self.unet(latents, timestep_on(latents.device, timestep), **conditions[step])
                 latents = output.sample  # (B, 4, h, w), the input of the next pass
             collected.append(self._collect_features(record))
         if self.reconstruction and self.training:
             self.reconstruction.run(self.unet, clean, self.timesteps[0], conditions[0])
         features = self._fuse(collected, images.shape[-2:])
         return (*features, conditions[-1]['encoder_hidden_states']) if self.out_prompts else features
+
+    def _to_own_type(self, latents: torch.Tensor) -> torch.Tensor:
+        if self.half_type is None:
+            return latents
+        latents = latents.to(self.half_type)
+        return latents.contiguous(memory_format=best_format('unet', latents))
 
     def _conditions(self, images, condition, step: int) -> dict:
         """Return the conditions of a pass, as arguments of the U-Net."""

@@ -42,7 +42,7 @@ def check_data_preprocessor(model: nn.Module, name: str, part: nn.Module | None)
 
 
 def _check(key: str, values: torch.Tensor):
-    if values.is_meta:
+    if not _has_values(values):
         return
     values = values.flatten().tolist()
     limit = 0 if key == 'std' else -float('inf')
@@ -58,7 +58,11 @@ def _differences(preprocessor, statistics) -> list[str]:
 
 
 def _is_half(values) -> bool:
-    return values is not None and (values.is_meta or bool((values == HALF).all()))
+    return values is not None and (not _has_values(values) or bool((values == HALF).all()))
+
+
+def _has_values(tensor) -> bool:
+    return type(tensor) is torch.Tensor and not tensor.is_meta  # fake tensors have none either
 
 
 def _shown(values):

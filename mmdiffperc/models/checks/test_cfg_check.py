@@ -14,6 +14,7 @@ from mmdiffperc.models.backbones import DiffusionUNet
 from .dispatcher import model_check
 
 MODES = ('whole', 'slide', 'slide_flip', 'shift', 'blend', 'squash')
+WITH_WINDOWS = ('slide', 'slide_flip', 'auto')
 
 
 def check_inference_mode(test_cfg: Mapping, modes: Sequence[str]):
@@ -22,24 +23,27 @@ def check_inference_mode(test_cfg: Mapping, modes: Sequence[str]):
     Args:
         test_cfg (Mapping): Has the ``mode``. Sliding windows need ``crop_size`` and ``stride``, each (height, width)
             in pixels; shifted windows need ``num_windows``, blended windows ``crop_width`` and ``overlap``, and
-            squashed images ``size``.
+            squashed images ``size``. ``window_batch`` is the number of windows in a batch. The mode ``'auto'`` also
+            needs ``whole_pixels``, the largest number of pixels of an image without windows.
         modes (Sequence[str]): The modes that the model supports.
 
     Raises:
         ValueError: The mode is unknown; or its windows are missing, not in whole pixels, or further apart than their
-            size; or ``batch_size`` is not a positive number.
+            size; or a number is not a positive integer.
     """
     mode = test_cfg['mode']
     if mode not in modes:
         raise ValueError(f'test_cfg: expected mode to be one of {", ".join(modes)}; got {mode!r}')
-    if mode in ('slide', 'slide_flip'):
+    if mode in WITH_WINDOWS:
         _check_windows(test_cfg)
+    for name, needed in (('window_batch', False), ('whole_pixels', mode == 'auto')):
+        value = test_cfg.get(name)
+        if (needed or value is not None) and not _is_count(value):
+            raise ValueError(f'test_cfg: expected {name} to be a positive whole number; got {value!r}')
     if mode == 'shift' and not (_is_count(test_cfg.get('num_windows')) and test_cfg['num_windows'] > 1):
         raise ValueError(f"test_cfg: mode 'shift' needs num_windows of at least 2; got {dict(test_cfg)}")
     if mode == 'squash' and not _is_size(test_cfg.get('size')):
         raise ValueError(f"test_cfg: mode 'squash' needs size, a (height, width) in pixels; got {dict(test_cfg)}")
-    if not _is_count(test_cfg.get('batch_size', 1)):
-        raise ValueError(f'test_cfg: batch_size must be a positive whole number of windows; got {dict(test_cfg)}')
     if mode == 'blend' and not (_is_count(test_cfg.get('crop_width')) and _is_overlap(test_cfg)):
         raise ValueError(
             "test_cfg: mode 'blend' needs crop_width and overlap in pixels, with overlap no larger than half of "
@@ -85,4 +89,10 @@ def _check_model(model, args):
     if torch.compiler.is_compiling():
         return
     test_cfg = dict(mode='whole') | dict(model.test_cfg or {})
-    check_inference_mode(test_cfg, [mode for mode in MODES if hasattr(model, f'{mode}_inference')])
+    modes = [mode for mode in MODES if hasattr(model, f'{mode}_inference')]
+    check_inference_mode(test_cfg, getattr(model, 'test_modes', modes))
+    if test_cfg.get('window_batch') and not hasattr(model, 'predict_windows'):
+        raise ValueError(
+            f'test_cfg: {type(model).__name__} has no window_batch={test_cfg["window_batch"]}: use type='
+            "'DiffusionSegmentor' instead of EncoderDecoder, or leave it out"
+        )

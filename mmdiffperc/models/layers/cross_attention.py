@@ -23,6 +23,8 @@ MapBlocks = Annotated[
     Listed[Literal['down', 'mid', 'up']], Distinct, Expected("a list of 'down', 'mid' and 'up', without repetition")
 ]
 
+MAX_SCORES = 2**24  # attention probabilities to hold at a time: 64 MiB in single precision
+
 
 class MapAttnProcessor(AttnProcessor2_0):
     """Fused attention that also records the attention probabilities ``(B, h * w, K)``, averaged over the heads.
@@ -48,10 +50,16 @@ class MapAttnProcessor(AttnProcessor2_0):
 
     def _probabilities(self, attn, hidden_states, encoder_hidden_states) -> torch.Tensor:
         with torch.set_grad_enabled(self.with_grad and torch.is_grad_enabled()), uncached_autocast(hidden_states):
-            query = attn.head_to_batch_dim(attn.to_q(hidden_states))
-            key = attn.head_to_batch_dim(attn.to_k(encoder_hidden_states))
-            scores = attn.get_attention_scores(query, key)  # (B * heads, h * w, K)
-            return scores.unflatten(0, (-1, attn.heads)).mean(1)
+            query = attn.to_q(hidden_states)  # (B, h * w, C)
+            key = attn.head_to_batch_dim(attn.to_k(encoder_hidden_states))  # (B * heads, K, C / heads)
+            at_once = max(1, MAX_SCORES // key[..., 0].numel())
+            if torch.compiler.is_compiling() or query.shape[1] <= at_once:
+                return self._average_heads(attn, query, key)
+            return torch.cat([self._average_heads(attn, chunk, key) for chunk in query.split(at_once, dim=1)], dim=1)
+
+    def _average_heads(self, attn, query, key) -> torch.Tensor:
+        scores = attn.get_attention_scores(attn.head_to_batch_dim(query), key)  # (B * heads, h * w, K)
+        return scores.unflatten(0, (-1, attn.heads)).mean(1)
 
 
 def uncached_autocast(tensor: torch.Tensor):
@@ -113,6 +121,9 @@ class CrossAttentionMaps:
             available.add(stride)
             if stride in self._layers:
                 processors[name] = MapAttnProcessor(name, recorder, self.with_grad)
+                unet.get_submodule(
+                    name.removesuffix('.processor')
+                ).upcast_softmax = True  # for weights in half precision
                 self._layers[stride].append(name)
         if missing := set(self.strides) - available:
             raise ValueError(

@@ -14,26 +14,32 @@ class ImageCheck:
     def __init__(self):
         self._has_seen_values = False
 
-    def __call__(self, images: torch.Tensor, dtype: torch.dtype):
+    def __call__(self, images: torch.Tensor, dtype: torch.dtype | None):
         """Check a batch.
 
         Args:
             images (Tensor): ``(B, 3, H, W)``, RGB in [-1, 1].
-            dtype (torch.dtype): Type of the network's weights.
+            dtype (torch.dtype, optional): Type of the network's weights; None if it converts the images to it.
 
         Raises:
-            TypeError: The images are not a tensor, or their type differs from the weights while autocast is off.
+            TypeError: The images are not a tensor of floating-point numbers, or their type differs from the weights
+                while autocast is off.
             ValueError: The images have another shape, are empty, contain NaN or infinity, or are pixels from 0 to 255.
         """
         check_form(images)
-        if images.dtype != dtype and not (images.is_floating_point() and torch.is_autocast_enabled(images.device.type)):
+        if images.dtype != dtype and not (images.is_floating_point() and _is_converted(images, dtype)):
+            expected = 'floating-point numbers' if dtype is None else f'{dtype}, the type of the weights'
             raise TypeError(
-                f'images: expected {dtype}, the type of the weights, got {images.dtype}. {REMEDY}, or convert the '
-                'images to the type of the weights'
+                f'images: expected {expected}, got {images.dtype}. {REMEDY}, or convert the images to that type'
             )
         if not torch.compiler.is_compiling() and not self._has_seen_values:
             check_values(images)
             self._has_seen_values = True
+
+
+def _is_converted(images, dtype) -> bool:
+    """Return whether the network or autocast converts the images; autocast does not know the meta device."""
+    return dtype is None or torch.is_autocast_enabled(images.device.type)
 
 
 def check_form(images: torch.Tensor):

@@ -8,6 +8,8 @@ from mmengine.logging import MMLogger
 from mmdiffperc.models.config_checks import NUM_TIMESTEPS
 from mmdiffperc.weights.noise_schedule import load_schedule
 
+from .on_device import DeviceCopies, seeded_noise, timestep_on
+
 NoiseKind = Literal['none', 'fixed', 'random']
 
 
@@ -31,6 +33,7 @@ class LatentNoise:
     def __init__(self, arch: str, kind: NoiseKind = 'none', seed: int = 0, scaled: bool = True):
         self.kind = kind
         self.seed = seed
+        self._copies = DeviceCopies()
         self.schedule = None if kind == 'none' else load_schedule(arch)
         if self.schedule and (steps := self.schedule.config.num_train_timesteps) != NUM_TIMESTEPS:
             raise ValueError(
@@ -54,8 +57,8 @@ class LatentNoise:
             return latents
         clean = latents.float()  # half precision cannot distinguish the first timesteps
         noise = torch.randn_like(clean) if self.kind == 'random' else self._fixed(clean, index)
-        return self.schedule.add_noise(clean, noise, torch.tensor([timestep])).to(latents.dtype)
+        return self.schedule.add_noise(clean, noise, timestep_on(clean.device, timestep)).to(latents.dtype)
 
     def _fixed(self, latents, index):
-        generator = torch.Generator().manual_seed(self.seed + index)  # of the CPU: the same numbers on all devices
-        return torch.randn(1, *latents.shape[1:], generator=generator).to(latents.device)
+        shape = (1, *latents.shape[1:])
+        return self._copies.get((shape, index), lambda: seeded_noise(shape, self.seed + index), latents.device)

@@ -67,7 +67,7 @@ class SentenceEncoder(nn.Module):
         max_length (int): Sentences are cut and padded to this many tokens.
         checkpoint (str, optional): Source of the weights if a checkpoint of the model lacks them, see
             :func:`.load_weights`.
-        cache_size (int): Number of encoded sentences to keep in main memory. Defaults to 0.
+        cache_size (int): Number of encoded sentences to keep in the memory of the device. Defaults to 0.
         new_tokens (dict, optional): Tokens learned by textual inversion and their files, see :class:`TokenEmbeddings`;
             not for SDXL. The files are read when weights are loaded. Default: none.
 
@@ -108,7 +108,7 @@ class SentenceEncoder(nn.Module):
         self.num_cut = 0
         if new_tokens:
             self._extend(new_tokens)
-        self._encoded = {}  # sentence -> its Encoded, without the batch
+        self._encoded = {}  # device and sentence -> its Encoded, without the batch
         self.trained = False
         self.requires_grad_(False)
         self.eval()
@@ -207,15 +207,15 @@ class SentenceEncoder(nn.Module):
             )
         if self.trained:
             return self._compute(sentences, self.clip.get_input_embeddings().weight.device)
-        encoded = {sentence: self._encoded.get(sentence) for sentence in sentences}
         weight = self.clip.get_input_embeddings().weight  # replicas of DataParallel have no parameters to ask
+        encoded = {sentence: self._encoded.get((weight.device, sentence)) for sentence in sentences}
         if new := [sentence for sentence, known in encoded.items() if known is None]:
             computed = self._compute(new, weight.device)
-            rows = (each.to('cpu', weight.dtype) for each in computed)  # autocast may have lowered the dtype
+            rows = (each.to(weight.dtype) for each in computed)  # autocast may have lowered the dtype
             encoded.update(zip(new, map(Encoded, *rows), strict=True))
-            self._remember(encoded)
+            self._remember(encoded, weight.device)
         columns = zip(*(encoded[sentence] for sentence in sentences), strict=True)
-        return Encoded(*(torch.stack(column).to(weight.device) for column in columns))
+        return Encoded(*map(torch.stack, columns))
 
     def _compute(self, sentences: list[str], device: torch.device) -> Encoded:
         with torch.set_grad_enabled(self.trained and torch.is_grad_enabled()):
@@ -223,9 +223,10 @@ class SentenceEncoder(nn.Module):
 
     def _encode_tokens(self, sentences: list[str], device: torch.device) -> Encoded:
         tokens = {
-            part: torch.tensor([self._tokenize(sentence, tokenizer) for sentence in sentences], device=device)
+            part: torch.tensor([self._tokenize(sentence, tokenizer) for sentence in sentences])
             for part, tokenizer in self.tokenizers.items()
         }
+        tokens = {part: ids.to(device, non_blocking=True) for part, ids in tokens.items()}
         rows = torch.arange(len(sentences), device=device)
         if self.clip_2 is None:
             (ids,) = tokens.values()
@@ -240,11 +241,11 @@ class SentenceEncoder(nn.Module):
             summaries.append(states[-1][rows, _end_of_text(tokens[part], encoder.config.eos_token_id)])
         return Encoded(torch.cat(states, dim=-1), torch.cat(summaries, dim=-1), output.text_embeds)
 
-    def _remember(self, encoded: dict[str, Encoded]):
+    def _remember(self, encoded: dict[str, Encoded], device: torch.device):
         # Other threads may do the same meanwhile: each step is atomic, and `encoded` keeps what this thread needs.
-        self._encoded.update(encoded)
-        for sentence in list(self._encoded)[: -self.cache_size or None]:  # the oldest
-            self._encoded.pop(sentence, None)
+        self._encoded.update({(device, sentence): each for sentence, each in encoded.items()})
+        for oldest in list(self._encoded)[: -self.cache_size or None]:
+            self._encoded.pop(oldest, None)
 
     def _tokenize(self, sentence: str, tokenizer: CLIPTokenizer) -> list[int]:
         # Cut and pad here, because the tokenizer stores such options, where they would affect other threads.

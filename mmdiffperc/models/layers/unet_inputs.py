@@ -10,6 +10,8 @@ from mmdiffperc.models.config_checks import EXTRA_LATENTS, ExtraLatents, TaskEmb
 from mmdiffperc.validation import PositiveFloat, validated
 from mmdiffperc.weights.network_inputs import SERVED_INPUTS, WITH_DEFAULT, additional_inputs
 
+from .on_device import DeviceCopies, seeded_noise
+
 FILLERS = ('noise', 'zeros')
 _NOISE_SEED = 0
 _HINTS = {
@@ -63,6 +65,7 @@ class UNetInputs(nn.Module):
             extra_latents=extra_latents, guidance_scale=guidance_scale, task_embedding=task_embedding, time_ids=time_ids
         )
         _compare(needed, given)
+        self._copies = DeviceCopies()
         self.time_ids = tuple(time_ids or ())
         self.has_sizes = 'time_ids' in needed
         entries = EXTRA_LATENTS.get(extra_latents, extra_latents) if isinstance(extra_latents, str) else extra_latents
@@ -111,8 +114,8 @@ class UNetInputs(nn.Module):
         shape = (1, self.num_filled, *latents.shape[-2:])
         if entry == 'zeros':
             return latents.new_zeros(shape).expand(latents.shape[0], -1, -1, -1)
-        noise = torch.randn(shape, generator=torch.Generator().manual_seed(_NOISE_SEED))
-        return noise.to(latents).expand(latents.shape[0], -1, -1, -1)
+        noise = self._copies.get(shape, lambda: seeded_noise(shape, _NOISE_SEED), latents.device, latents.dtype)
+        return noise.expand(latents.shape[0], -1, -1, -1)
 
     def conditions(
         self, batch_size: int, pooled: torch.Tensor | None, size: Sequence[int]
@@ -131,8 +134,9 @@ class UNetInputs(nn.Module):
         )
 
     def _added(self, pooled, size):
+        numbers = self.time_ids or (*size, 0, 0, *size)
         # In single precision, because half precision cannot represent every size.
-        time_ids = torch.tensor(self.time_ids or (*size, 0, 0, *size), dtype=torch.float32, device=pooled.device)
+        time_ids = self._copies.get(numbers, lambda: torch.tensor(numbers, dtype=torch.float32), pooled.device)
         return dict(text_embeds=pooled, time_ids=time_ids.expand(pooled.shape[0], -1))
 
 

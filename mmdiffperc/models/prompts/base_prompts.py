@@ -62,6 +62,13 @@ class BasePrompts(nn.Module):
                 :func:`.load_weights`. Default: none is loaded.
         """
 
+    def check_condition(self, condition: Sequence | torch.Tensor):
+        """Check the condition of a batch, while its values are on the host; by default, everything is right.
+
+        Args:
+            condition (Sequence | Tensor): One entry per image, see the attribute ``condition``.
+        """
+
     def forward(self, batch_size: int, condition: Sequence | torch.Tensor | None = None, step: int = 0) -> torch.Tensor:
         """Return prompt embeddings ``(batch_size, K, C)``.
 

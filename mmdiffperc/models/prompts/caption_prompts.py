@@ -30,7 +30,8 @@ class CaptionPrompts(TextPrompts):
             Default: none, as in TADP.
         checkpoint (str, optional): Source of the text encoder if a checkpoint of the model lacks it, see
             :func:`.load_weights`.
-        cache_size (int): Number of encoded captions to keep in main memory, 240 kB each with SD 1.x. Defaults to 4096.
+        cache_size (int): Number of encoded captions to keep in the memory of the device, 240 kB each with SD 1.x.
+            Defaults to 512.
         new_tokens (dict, optional): Tokens learned by textual inversion, see :class:`.TokenEmbeddings`:
             ``{'<watercolor>': 'learned_embeds.bin'}``. Default: none.
 
@@ -47,7 +48,7 @@ class CaptionPrompts(TextPrompts):
         max_length: MaxLength = LONGEST,
         adapter: Component | None = None,
         checkpoint: Location | None = None,
-        cache_size: NonNegativeInt = 4096,
+        cache_size: NonNegativeInt = 512,
         new_tokens: NewTokens | None = None,
     ):
         super().__init__(arch, embed_dims, max_length, adapter, checkpoint, cache_size, new_tokens)

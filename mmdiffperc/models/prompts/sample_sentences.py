@@ -5,7 +5,8 @@ Hosts pass data samples to a model, but only images to its backbone: a detector,
 and the prompts read them here. Windows, crops and mirror images of an image thus get its sentence, in any host.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import NamedTuple
 
@@ -27,6 +28,16 @@ def leave_call():
     """Forget the data samples of the innermost call."""
     if call := _call.get():
         _call.set(call.outer)
+
+
+@contextmanager
+def samples_of(samples: Sequence) -> Iterator[None]:
+    """Note the samples, or their meta information, of the images that go through the network in this context."""
+    enter_call(samples)
+    try:
+        yield
+    finally:
+        leave_call()
 
 
 def current_sentences(num_images: int) -> list[str] | None:

@@ -54,10 +54,13 @@ class ScenePrompts(ClassPrompts):
             Tensor: Prompt embeddings ``(B, 1, C)``.
 
         Raises:
-            ValueError: A scene class does not exist.
+            ValueError: A scene class does not exist. On a GPU, PyTorch raises an error that does not name it: callers
+                use :meth:`check_condition` before they copy the scene classes there, as
+                :class:`.DiffusionDepthEstimator` does.
         """
-        if condition is not None and not torch.compiler.is_exporting():  # an exported graph has no values to check
-            self._check(condition)
+        # A graph has no values to check, and the host would wait for those of a GPU.
+        if condition is not None and not (_is_on_gpu(condition) or torch.compiler.is_compiling()):
+            self.check_condition(condition)
         return self.adapter(_choose(self.embeddings, condition, batch_size)).unsqueeze(1)
 
     def embed_pooled(
@@ -68,8 +71,16 @@ class ScenePrompts(ClassPrompts):
             return super().embed_pooled(batch_size)
         return _choose(self.pooled_embeddings, condition, batch_size)
 
-    def _check(self, category_ids):
-        category_ids = torch.as_tensor(category_ids).tolist()
+    def check_condition(self, condition: Sequence[int] | torch.Tensor):
+        """Check that the scene class of each image exists, and warn once of unknown scenes.
+
+        Args:
+            condition (Sequence[int] | Tensor): Scene class of each image ``(B,)``.
+
+        Raises:
+            ValueError: A scene class does not exist.
+        """
+        category_ids = torch.as_tensor(condition).tolist()
         if not all(UNKNOWN <= index < len(self.classes) for index in category_ids):
             raise ValueError(
                 f'category ids {category_ids}: expected 0 to {len(self.classes) - 1}, or {UNKNOWN} for an unknown '
@@ -83,7 +94,13 @@ class ScenePrompts(ClassPrompts):
             )
 
 
+def _is_on_gpu(condition) -> bool:
+    return isinstance(condition, torch.Tensor) and condition.device.type != 'cpu'
+
+
 def _choose(embeddings, category_ids, batch_size) -> torch.Tensor:
     """Return the row of each category id, which is the mean of all rows if the scene is unknown."""
-    table = torch.cat([embeddings, embeddings.mean(0, keepdim=True)])  # the mean has index -1
-    return table[[UNKNOWN] * batch_size if category_ids is None else category_ids]
+    mean = embeddings.mean(0, keepdim=True)
+    if category_ids is None:
+        return mean.expand(batch_size, -1)
+    return torch.cat([embeddings, mean])[category_ids]  # the mean has index -1

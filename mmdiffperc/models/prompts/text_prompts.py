@@ -36,8 +36,8 @@ class TextPrompts(BasePrompts):
         adapter (dict, optional): Config of a module that refines the prompts, such as ``dict(type='TextAdapter')``.
         checkpoint (str, optional): Source of the text encoder if a checkpoint of the model lacks it, see
             :func:`.load_weights`.
-        cache_size (int): Number of encoded sentences to keep in main memory: 120 kB each with SD 1.x and 40 tokens, and
-            330 kB with SDXL, which encodes each sentence twice without this memory. Defaults to 4096.
+        cache_size (int): Number of encoded sentences to keep in the memory of the device: 120 kB each with SD 1.x and
+            40 tokens, and 330 kB with SDXL, which encodes each sentence twice without this memory. Defaults to 512.
         new_tokens (dict, optional): Tokens learned by textual inversion, see :class:`.TokenEmbeddings`. Default: none.
 
     Raises:
@@ -55,7 +55,7 @@ class TextPrompts(BasePrompts):
         max_length: MaxLength = 40,
         adapter: Component | None = None,
         checkpoint: Location | None = None,
-        cache_size: NonNegativeInt = 4096,
+        cache_size: NonNegativeInt = 512,
         new_tokens: NewTokens | None = None,
     ):
         super().__init__()

@@ -13,6 +13,7 @@ from torch import nn
 
 from mmdiffperc.models.checks.dispatcher import model_check
 from mmdiffperc.models.checks.test_cfg_check import check_inference_mode
+from mmdiffperc.seg.windows import BatchedWindows, find_windows
 from mmdiffperc.validation import validated
 
 TEST_MODES = ('whole', 'slide', 'slide_flip', 'shift', 'blend', 'squash')
@@ -20,7 +21,7 @@ TEST_MODES = ('whole', 'slide', 'slide_flip', 'shift', 'blend', 'squash')
 
 @MODELS.register_module()
 @validated
-class DiffusionDepthEstimator(DepthEstimator):
+class DiffusionDepthEstimator(BatchedWindows, DepthEstimator):
     """mmseg's ``DepthEstimator`` for images of any size, with the official test procedure of VPD and MetaPrompts.
 
     A head with a method ``fit_images`` prepares the images for the network, for example by padding. It receives the
@@ -36,8 +37,10 @@ class DiffusionDepthEstimator(DepthEstimator):
     - ``'squash'``: the image at once, resized to ``size``, and the depth resized back; see :meth:`squash_inference`.
 
     With ``flip=True``, the depth of ``'whole'`` and ``'blend'`` is averaged with the depth of the mirror image. For
-    ``'shift'`` and ``'squash'``, this is the default. With ``batch_size``, only as many windows go through the network
-    at a time.
+    ``'shift'`` and ``'squash'``, this is the default.
+
+    With ``window_batch=8`` in ``test_cfg``, eight windows go through the network together, with the mirror image of
+    each if they are flipped. The result is the same up to rounding.
 
     Args:
         test_cfg (dict, optional): The test mode and its windows. Default: ``dict(mode='whole')``.
@@ -58,6 +61,7 @@ class DiffusionDepthEstimator(DepthEstimator):
         The images may be followed by their scenes ``(B,)``, as for the backbone; then those of the meta information
         do not matter.
         """
+        self._check_scenes(batch_img_metas)
         if not hasattr(self.decode_head, 'fit_images'):
             return super().extract_feat(inputs, batch_img_metas)
         images, *scenes = inputs if isinstance(inputs, tuple) else (inputs,)
@@ -65,21 +69,35 @@ class DiffusionDepthEstimator(DepthEstimator):
         inputs = (fitted, *scenes) if scenes else fitted
         return (*super().extract_feat(inputs, batch_img_metas), tuple(images.shape[-2:]))
 
+    def _check_scenes(self, metas):
+        """Check the scene classes on the host, where mmseg reads them."""
+        prompts = getattr(self.backbone, 'prompts', None)
+        if getattr(self.backbone, 'class_embed_select', False) and metas and 'category_id' in metas[0]:
+            prompts.check_condition([meta['category_id'] for meta in metas])
+
     def inference(self, inputs: torch.Tensor, batch_img_metas: list[dict]) -> torch.Tensor:
         """Predict depth ``(B, 1, H, W)`` in the test mode; mmseg's method uses 'whole' for 'slide'."""
         return getattr(self, f'{self.test_cfg.mode}_inference')(inputs, batch_img_metas)
 
     def whole_inference(self, inputs: torch.Tensor, batch_img_metas: list[dict]) -> torch.Tensor:
         """Predict depth ``(B, 1, H, W)`` of the image at once, averaged with its mirror image if ``flip`` is set."""
-        return self._window_depths(inputs, batch_img_metas, self.test_cfg.get('flip', False))
+        if not self.test_cfg.get('flip', False):
+            return super().whole_inference(inputs, batch_img_metas)
+        whole = tuple(slice(0, side) for side in inputs.shape[-2:])
+        return self.predict_windows(inputs, batch_img_metas, [whole], flip=True)
+
+    def slide_flip_inference(self, inputs: torch.Tensor, batch_img_metas: list[dict]) -> torch.Tensor:
+        """Predict depth ``(B, 1, H, W)`` in windows, each averaged with its mirror image."""
+        windows = find_windows(inputs.shape[-2:], self.test_cfg['crop_size'], self.test_cfg['stride'])
+        return self.predict_windows(inputs, batch_img_metas, windows, flip=True)
 
     def blend_inference(self, inputs: torch.Tensor, batch_img_metas: list[dict]) -> torch.Tensor:
         """Predict depth by windows that cover the width and are blended where they overlap: ``test.py`` of ECoDepth.
 
         The windows have the height of the image and the width ``crop_width``. As few as possible overlap by ``overlap``
         columns or more, evenly spaced, from the left to the right border. An image that is not wider is one window.
-        Where two windows overlap, their weights change linearly. All windows, and their mirror images if ``flip`` is
-        set, go through the network in one batch.
+        Where two windows overlap, their weights change linearly. All windows, or ``window_batch`` of them, go through
+        the network in one batch, with their mirror images if ``flip`` is set.
 
         Args:
             inputs (Tensor): Images ``(B, 3, H, W)``.
@@ -88,26 +106,25 @@ class DiffusionDepthEstimator(DepthEstimator):
         Returns:
             Tensor: Depth ``(B, 1, H, W)``.
         """
-        width, side = inputs.shape[3], min(self.test_cfg['crop_width'], inputs.shape[3])
+        height, width = inputs.shape[-2:]
+        side = min(self.test_cfg['crop_width'], width)
         starts = window_starts(width, side, self.test_cfg['overlap'])
-        windows = torch.cat([inputs.narrow(3, start, side) for start in starts])  # (S * B, 3, H, side)
-        flip = self.test_cfg.get('flip', False)
-        depths = self._window_depths(windows, batch_img_metas * len(starts), flip).split(len(inputs))
+        windows = [(slice(0, height), slice(start, start + side)) for start in starts]
         weights = blending_weights(width, side, starts).to(inputs)  # (S, W)
-        blended = inputs.new_zeros(len(inputs), 1, *inputs.shape[2:])
-        for start, depth, weight in zip(starts, depths, weights, strict=True):
-            blended.narrow(3, start, side).add_(depth * weight[start : start + side])
-        return blended
+        at_once = len(windows) * len(inputs)
+        return self.predict_windows(
+            inputs, batch_img_metas, windows, self.test_cfg.get('flip', False), at_once, weights
+        )
 
     def shift_inference(self, inputs: torch.Tensor, batch_img_metas: list[dict]) -> torch.Tensor:
         """Predict depth by square windows along the longer side: ``test.py`` of VPD, also used by MetaPrompts.
 
         The sides of the windows equal the shorter side of the image, and the windows are
-        ``(longer - shorter) // (num_windows - 1)`` pixels apart. All windows, and their mirror images unless ``flip``
-        is False, go through the network in one batch. Each window is first averaged with its mirror image; then the
-        windows are averaged where they overlap. Because the interval is an integer, the last few columns may not be in
-        any window, and their depth is NaN. For an image so long that the windows would leave gaps, more windows are
-        used.
+        ``(longer - shorter) // (num_windows - 1)`` pixels apart. All windows, or ``window_batch`` of them, go through
+        the network in one batch, with their mirror images unless ``flip`` is False. Each window is first averaged with
+        its mirror image; then the windows are averaged where they overlap. Because the interval is an integer, the last
+        few columns may not be in any window, and their depth is NaN. For an image so long that the windows would leave
+        gaps, more windows are used.
 
         Args:
             inputs (Tensor): Images ``(B, 3, H, W)``.
@@ -116,24 +133,20 @@ class DiffusionDepthEstimator(DepthEstimator):
         Returns:
             Tensor: Depth ``(B, 1, H, W)``.
         """
-        axis = 3 if inputs.shape[3] >= inputs.shape[2] else 2
-        side, longer = inputs.shape[5 - axis], inputs.shape[axis]
+        height, width = inputs.shape[-2:]
+        side, longer = sorted((height, width))
         num_windows = max(self.test_cfg['num_windows'], math.ceil(longer / side))
         interval = (longer - side) // (num_windows - 1)
-        starts = [index * interval for index in range(num_windows)]
-        windows = torch.cat([inputs.narrow(axis, start, side) for start in starts])  # (S * B, 3, side, side)
+        spans = [slice(index * interval, index * interval + side) for index in range(num_windows)]
+        whole = slice(0, side)
+        windows = [(whole, span) if width >= height else (span, whole) for span in spans]
         flip = self.test_cfg.get('flip', True)
-        depths = self._window_depths(windows, batch_img_metas * len(starts), flip).split(len(inputs))
-        total, count = (inputs.new_zeros(len(inputs), 1, *inputs.shape[2:]) for _ in range(2))
-        for start, depth in zip(starts, depths, strict=True):
-            total.narrow(axis, start, side).add_(depth)
-            count.narrow(axis, start, side).add_(1)
-        return total / count
+        return self.predict_windows(inputs, batch_img_metas, windows, flip, at_once=len(windows) * len(inputs))
 
     def squash_inference(self, inputs: torch.Tensor, batch_img_metas: list[dict]) -> torch.Tensor:
         """Predict depth of images resized to ``size``, and resize it back: ``test.py`` of EVP without windows.
 
-        The images, and their mirror images unless ``flip`` is False, are resized bilinearly with aligned corners.
+        The images, with their mirror images unless ``flip`` is False, are resized bilinearly with aligned corners.
 
         Args:
             inputs (Tensor): Images ``(B, 3, H, W)``.
@@ -142,24 +155,10 @@ class DiffusionDepthEstimator(DepthEstimator):
         Returns:
             Tensor: Depth ``(B, 1, H, W)``.
         """
+        whole = tuple(slice(0, side) for side in self.test_cfg['size'])
         squashed = _resize(inputs, self.test_cfg['size'])
-        depth = self._window_depths(squashed, batch_img_metas, self.test_cfg.get('flip', True))
+        depth = self.predict_windows(squashed, batch_img_metas, [whole], self.test_cfg.get('flip', True))
         return _resize(depth, inputs.shape[2:])
-
-    def _window_depths(self, windows: torch.Tensor, metas: list[dict], flip: bool) -> torch.Tensor:
-        number = self.test_cfg.get('batch_size', len(windows))
-        starts = range(0, len(windows), number)
-        depths = [
-            self._depths(windows[start : start + number], metas[start : start + number], flip) for start in starts
-        ]
-        return torch.cat(depths)
-
-    def _depths(self, windows: torch.Tensor, metas: list[dict], flip: bool) -> torch.Tensor:
-        metas = [dict(meta, img_shape=windows.shape[2:]) for meta in metas]
-        if not flip:
-            return self.encode_decode(windows, metas)
-        depths, mirrored = self.encode_decode(torch.cat([windows, windows.flip(3)]), metas * 2).chunk(2)
-        return (depths + mirrored.flip(3)) / 2
 
 
 def _resize(maps: torch.Tensor, size: Sequence[int]) -> torch.Tensor:

@@ -7,8 +7,11 @@ import torch
 import torch.nn.functional as F
 from mmseg.models.decode_heads import VPDDepthHead
 from mmseg.registry import MODELS
+from mmseg.structures import SegDataSample
 
 from mmdiffperc.validation import validated
+
+from .depth_loss import count_of_maps_without_depth
 
 
 @MODELS.register_module()
@@ -81,6 +84,11 @@ class AnySizeDepthHead(VPDDepthHead):
         if self.cut == 'decoded':
             decoded = decoded[..., :height, :width]
         return (self.depth_pred_layer(decoded).sigmoid() * self.max_depth)[..., :height, :width]
+
+    def loss_by_feat(self, pred_depth_map: torch.Tensor, batch_data_samples: Sequence[SegDataSample]) -> dict:
+        """Compute the losses of depth ``(B, 1, H, W)``, and count the maps without depth for the log."""
+        losses = super().loss_by_feat(pred_depth_map, batch_data_samples)
+        return losses | count_of_maps_without_depth(self.loss_decode)
 
     def extra_repr(self) -> str:
         """Describe the head; mmseg's version uses attributes that its depth head does not have."""

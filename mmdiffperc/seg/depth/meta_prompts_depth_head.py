@@ -7,10 +7,13 @@ import torch.nn.functional as F
 from mmseg.models.decode_heads import VPDDepthHead
 from mmseg.models.decode_heads.decode_head import BaseDecodeHead
 from mmseg.registry import MODELS
+from mmseg.structures import SegDataSample
 from torch import nn
 
 from mmdiffperc.models.layers.deconv_tower import DeconvTower
 from mmdiffperc.validation import Component, Initialisation, NonNegativeInt, PositiveFloat, Width, Widths, validated
+
+from .depth_loss import count_of_maps_without_depth
 
 STRIDE = 8
 DIVISOR = 64
@@ -77,6 +80,11 @@ class MetaPromptsDepthHead(VPDDepthHead):
         feature = resize(feature, [max(1, side // STRIDE) for side in size])
         depth = self.depth_pred_layer(self.decoder(feature)).sigmoid() * self.max_depth
         return depth if depth.shape[-2:] == size else resize(depth, size)
+
+    def loss_by_feat(self, pred_depth_map: torch.Tensor, batch_data_samples: Sequence[SegDataSample]) -> dict:
+        """Compute the losses of depth ``(B, 1, H, W)``, and count the maps without depth for the log."""
+        losses = super().loss_by_feat(pred_depth_map, batch_data_samples)
+        return losses | count_of_maps_without_depth(self.loss_decode)
 
     def extra_repr(self) -> str:
         """Describe the head; mmseg's version uses attributes that its depth head does not have."""

@@ -27,6 +27,7 @@ class MaskedCrossEntropyLoss(CrossEntropyLoss):
 
     def __init__(self, class_weight: ClassWeights, loss_weight: NonNegativeFloat = 1.0, loss_name: Text = 'loss_ce'):
         super().__init__(class_weight=class_weight, loss_weight=loss_weight, loss_name=loss_name, avg_non_ignore=True)
+        self.register_buffer('weights', torch.tensor(class_weight, dtype=torch.float32), persistent=False)
 
     def forward(
         self,
@@ -35,7 +36,7 @@ class MaskedCrossEntropyLoss(CrossEntropyLoss):
         weight: torch.Tensor | None = None,
         ignore_index: int = -100,
     ) -> torch.Tensor:
-        """Compute the loss.
+        """Compute the loss. The host does not wait for the GPU.
 
         Args:
             cls_score (Tensor): Logits ``(B, C, H, W)``.
@@ -46,5 +47,15 @@ class MaskedCrossEntropyLoss(CrossEntropyLoss):
         Returns:
             Tensor: The loss; 0 if all pixels are ignored.
         """
-        total = cls_score.new_tensor(self.class_weight)[label[label != ignore_index]].sum()
-        return super().forward(cls_score, label, weight, avg_factor=total, ignore_index=ignore_index)
+        class_weight, counts = self.weights.to(cls_score), label != ignore_index
+        total = class_weight[label.where(counts, 0)].where(counts, 0).sum()
+        loss = self.cls_criterion(
+            cls_score,
+            label,
+            weight,
+            class_weight=class_weight,
+            reduction=self.reduction,
+            avg_factor=total,
+            ignore_index=ignore_index,
+        )
+        return self.loss_weight * loss

@@ -10,6 +10,7 @@ from mmseg.structures import SegDataSample
 
 from mmdiffperc.models.checks.test_cfg_check import check_inference_mode
 from mmdiffperc.models.prompts.base_prompts import SENTENCE, BasePrompts
+from mmdiffperc.seg.windows import BatchedWindows
 from mmdiffperc.validation import validated
 
 TEST_MODES = ('whole', 'slide')
@@ -17,7 +18,7 @@ TEST_MODES = ('whole', 'slide')
 
 @MODELS.register_module()
 @validated
-class ReferringSegmentor(EncoderDecoder):
+class ReferringSegmentor(BatchedWindows, EncoderDecoder):
     """mmseg's ``EncoderDecoder``, whose backbone receives the sentence of each sample with its image.
 
     The sentence is ``data_sample.text``, which ``ReferringSegDataset`` and ``PackSegInputs`` set. Class 1 is the object
@@ -25,7 +26,8 @@ class ReferringSegmentor(EncoderDecoder):
 
     Args:
         test_cfg (dict, optional): The test mode and its windows: ``dict(mode='slide', crop_size=..., stride=...)`` or
-            ``dict(mode='whole')``, which is the default.
+            ``dict(mode='whole')``, which is the default. With ``window_batch=8``, eight windows go through the network
+            together.
         **kwargs: Arguments of mmseg's ``EncoderDecoder``. The backbone's prompts read sentences: ``TextPrompts``.
 
     Raises:

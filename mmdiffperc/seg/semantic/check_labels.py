@@ -68,14 +68,15 @@ class CheckLabels(BaseTransform):
         return results
 
     def _check_labels(self, results):
-        labels = occurring_labels(results['gt_seg_map'])
-        beyond = labels[((labels < 0) | (labels >= self.num_classes)) & (labels != self.ignore_index)]
-        if len(beyond):
+        labels = results['gt_seg_map']
+        # Comparisons of whole maps, which take a tenth of the time of finding the different labels.
+        beyond = ((labels < 0) | (labels >= self.num_classes)) & (labels != self.ignore_index)
+        if beyond.any():
             raise ValueError(
-                f'{results.get("seg_map_path")}: labels {beyond.tolist()[:10]}, but there are {self.num_classes} '
-                f'classes (0 to {self.num_classes - 1}; {self.ignore_index} is ignored). Check num_classes and '
-                "reduce_zero_label, or use the data set type='CheckedSegDataset' and map the labels with its "
-                'label_map={...}'
+                f'{results.get("seg_map_path")}: labels {np.unique(labels[beyond]).tolist()[:10]}, but there are '
+                f'{self.num_classes} classes (0 to {self.num_classes - 1}; {self.ignore_index} is ignored). Check '
+                "num_classes and reduce_zero_label, or use the data set type='CheckedSegDataset' and map the labels "
+                'with its label_map={...}'
             )
 
 
@@ -83,9 +84,8 @@ def occurring_labels(labels: np.ndarray) -> np.ndarray:
     """Return the different labels of a map, in ascending order."""
     if labels.dtype != np.uint8:
         return np.unique(labels)
-    occurs = np.zeros(HIGHEST_BYTE + 1, bool)  # ten times as fast as sorting all pixels
-    occurs[labels] = True
-    return np.flatnonzero(occurs)
+    pixels = Image.fromarray(labels.reshape(len(labels), -1))
+    return np.flatnonzero(pixels.histogram())  # much faster than sorting all pixels
 
 
 def size_advice(shape: tuple[int, ...], size: tuple[int, int]) -> str:

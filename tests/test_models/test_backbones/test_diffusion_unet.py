@@ -184,7 +184,9 @@ def test_compiled(arch, backend):
     images = torch.rand(IMAGES)
     with torch.no_grad():
         expected = backbone(images)
-        for feature, same in zip(torch.compile(backbone, backend=backend)(images), expected, strict=True):
+        for feature, same in zip(
+            torch.compile(backbone, backend=backend, fullgraph=True)(images), expected, strict=True
+        ):
             torch.testing.assert_close(feature, same, rtol=1e-4, atol=1e-5)
 
 

@@ -237,7 +237,9 @@ def test_compiled(arch, images, options):
     backbone = build(**dict(dict(arch=arch), **options)).eval()
     with torch.no_grad():
         expected = backbone(images)
-        for feature, same in zip(torch.compile(backbone, backend='aot_eager')(images), expected, strict=True):
+        for feature, same in zip(
+            torch.compile(backbone, backend='aot_eager', fullgraph=True)(images), expected, strict=True
+        ):
             torch.testing.assert_close(feature, same, rtol=1e-4, atol=1e-5)
 
 
@@ -283,7 +285,7 @@ def test_noise_reaches_the_network_at_its_timestep(scheduled, images):
         clean = backbone.autoencoder.encode(images)
     for index, (latents, timestep) in enumerate(seen):
         assert timestep == (1, 700)[index]
-        assert torch.equal(latents, backbone.noise(clean, timestep, index))
+        assert torch.equal(latents, backbone.noise(clean, int(timestep), index))
         assert not torch.allclose(latents, clean, atol=1e-3)
 
 

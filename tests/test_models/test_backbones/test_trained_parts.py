@@ -106,7 +106,7 @@ def test_no_sentence_is_kept_of_a_text_encoder_that_changes():
     assert not encoder._encoded
     frozen = build(False).prompts.text_encoder
     frozen(SENTENCES)
-    assert set(frozen._encoded) == set(SENTENCES)
+    assert {sentence for _, sentence in frozen._encoded} == set(SENTENCES)
 
 
 def test_prediction_without_gradients():
@@ -157,6 +157,7 @@ def test_text_encoder_is_the_one_of_transformers():
         (dict(frozen=[], prompts=None), r'frozen=\[\].*ClassPrompts.*text_encoder'),
         (dict(latent_std=5.0, scale_latents=True), r'latent_std=5.0.*scale_latents'),
         (dict(latent_std=0.0), 'latent_std'),
+        (dict(frozen=['text_encoder'], autoencoder_dtype='bfloat16'), "dtype='bfloat16'.*trained=True"),
     ],
 )
 def test_bad_arguments(arguments, words):

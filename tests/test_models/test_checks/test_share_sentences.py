@@ -8,7 +8,8 @@ from mmengine.model import BaseModel
 from mmengine.structures import BaseDataElement
 
 from mmdiffperc.models import DiffusionUNet
-from mmdiffperc.models.prompts.sample_sentences import current_sentences, enter_call, leave_call
+from mmdiffperc.models.prompts.sample_sentences import current_sentences, enter_call, leave_call, samples_of
+from mmdiffperc.seg.windows import BatchedWindows
 
 CAPTIONS = ['a red sphere', 'a blue box and a cone']
 
@@ -95,3 +96,35 @@ def test_calls_inside_of_calls():
 def test_other_prompts_have_no_hooks(arch):
     model = Model(DiffusionUNet(arch))
     assert not model._forward_hooks
+
+
+def test_samples_of_a_batch_of_windows():
+    """Which images of a call go through the network may be said for each batch."""
+    enter_call(samples('a', 'b'))
+    with samples_of([dict(text='b'), dict(text='a'), dict(text='b')]):
+        assert current_sentences(3) == ['b', 'a', 'b']
+    assert current_sentences(2) == ['a', 'b']
+    leave_call()
+
+
+@torch.no_grad()
+@pytest.mark.parametrize('window_batch', [1, 3, 4])
+def test_windows_keep_the_captions_of_their_images(backbone, window_batch):
+    """Of two images, three windows each, in batches that mix the images."""
+
+    class Windows(BatchedWindows, Model):
+        out_channels = 128
+
+        def encode_decode(self, inputs, metas):
+            (feature,) = self.backbone(inputs)
+            return feature.mean((2, 3), keepdim=True).expand(-1, -1, *inputs.shape[-2:])
+
+        def forward(self, inputs, data_samples=None, mode='tensor'):
+            return self.slide_inference(inputs, [sample.metainfo for sample in data_samples])
+
+    model = Windows(backbone)
+    model.test_cfg = dict(crop_size=(64, 64), stride=(64, 64), window_batch=window_batch)
+    images = torch.rand(2, 3, 64, 192) * 2 - 1
+    together = model(images, samples(*CAPTIONS))
+    alone = [model(images[index : index + 1], samples(CAPTIONS[index])) for index in range(2)]
+    torch.testing.assert_close(together, torch.cat(alone), rtol=1e-3, atol=1e-3)

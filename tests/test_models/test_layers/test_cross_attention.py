@@ -97,6 +97,28 @@ def test_maps_of_both_sides_are_the_weighted_mean_of_each_side(arch):
         assert not torch.allclose(down, up, rtol=1e-3)
 
 
+@pytest.mark.parametrize('at_once', [1, 2 * 2 * 5 * 4, 10**6])
+def test_few_probabilities_at_a_time(arch, at_once, monkeypatch):
+    """Of two images and five prompts: those of one place, of a few, and of all."""
+    unet, sizes, scores_of = build_unet(arch).eval(), [], Attention.get_attention_scores
+    torch.manual_seed(0)
+    with torch.no_grad():
+        expected = collect(CrossAttentionMaps((8,)), unet)[8]
+
+    def scores(*args):
+        sizes.append(args[1].shape[1])
+        return scores_of(*args)
+
+    monkeypatch.setattr(Attention, 'get_attention_scores', scores)
+    monkeypatch.setattr('mmdiffperc.models.layers.cross_attention.MAX_SCORES', at_once)
+    torch.manual_seed(0)
+    with torch.no_grad():
+        torch.testing.assert_close(collect(CrossAttentionMaps((8,)), unet)[8], expected)
+    heads = unet.get_submodule(f'{LAYERS[8][0]}.transformer_blocks.0.attn2').heads
+    rows = min(max(1, at_once // (2 * heads * 5)), 66)
+    assert sizes == [min(rows, 66 - start) for start in range(0, 66, rows)] * len(LAYERS[8])
+
+
 def test_only_the_wanted_layers_compute_probabilities(arch):
     unet = build_unet(arch)
     CrossAttentionMaps((16, 32)).attach(unet, 8, Recorder())

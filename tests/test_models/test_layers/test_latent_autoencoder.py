@@ -90,3 +90,39 @@ def test_preset_of_the_tiny_autoencoder():
     assert sum(weight.numel() for weight in autoencoder.parameters()) == 1_222_532
     with pytest.raises(ValueError, match='taesd'):
         LatentAutoencoder('taesd')
+
+
+@pytest.mark.parametrize('autocast', [False, True])
+@pytest.mark.parametrize(('dtype', 'bound'), [('bfloat16', 0.05), ('float16', 0.005), ('float32', 1e-6)])
+def test_own_type(dtype, bound, autocast):
+    """In a model of any precision and in autocast, the autoencoder computes in its own type."""
+    single = LatentAutoencoder('tiny-sd')
+    load_weights('tiny-sd', vae=single.vae)
+    own = LatentAutoencoder('tiny-sd', dtype=dtype)
+    own.load_state_dict(single.state_dict())
+    images, used = torch.rand(2, 3, 24, 40) * 2 - 1, []
+    own.vae.encoder.conv_norm_out.register_forward_hook(lambda module, args, output: used.append(output.dtype))
+    with torch.autocast('cpu', torch.bfloat16, enabled=autocast):
+        latents = own.encode(images)
+        halved = own.encode(images.half())
+    expected = single.encode(images)
+    assert {weight.dtype for weight in own.parameters()} == {getattr(torch, dtype)} == set(used)
+    assert latents.dtype == torch.float32 and halved.dtype == torch.float16
+    assert latents.is_contiguous()
+    error = (latents - expected).norm() / expected.norm()
+    assert bound / 100 < error < bound or dtype == 'float32' and error == 0
+
+
+def test_own_type_of_a_tiny_autoencoder(tiny_autoencoder):
+    autoencoder = LatentAutoencoder(tiny_autoencoder[1], dtype='bfloat16')
+    single = LatentAutoencoder(tiny_autoencoder[1], tiling=1)
+    single.load_state_dict(autoencoder.state_dict())
+    images = torch.rand(2, 3, 24, 40) * 2 - 1
+    latents, expected = autoencoder.encode(images), single.encode(images)
+    assert latents.dtype == torch.float32
+    assert (latents - expected).norm() < 0.05 * expected.norm()
+
+
+def test_own_type_takes_floating_point_numbers_only(arch):
+    with pytest.raises(TypeError, match='floating-point.*uint8'):
+        LatentAutoencoder(arch, dtype='bfloat16').encode(torch.zeros(1, 3, 8, 8, dtype=torch.uint8))

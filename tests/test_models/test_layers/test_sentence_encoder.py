@@ -68,7 +68,7 @@ def test_a_sentence_is_encoded_once(encoder):
 
 def test_the_oldest_are_forgotten(encoder):
     encoder(['a', 'b', 'c', 'd', 'e'])
-    assert list(encoder._encoded) == ['c', 'd', 'e']
+    assert [sentence for _, sentence in encoder._encoded] == ['c', 'd', 'e']
     assert not encoder.state_dict().keys() & {'_encoded'}
 
 

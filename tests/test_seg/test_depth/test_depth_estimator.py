@@ -154,7 +154,7 @@ def test_shift_of_a_tall_image_moves_down(build):
 def test_windows_in_several_batches(build, batch_size):
     images = torch.rand(2, 3, 64, 130) * 2 - 1
     at_once, one_by_one = (
-        build(dict(mode='shift', num_windows=3, **options)) for options in ({}, dict(batch_size=batch_size))
+        build(dict(mode='shift', num_windows=3, **options)) for options in ({}, dict(window_batch=batch_size))
     )
     torch.testing.assert_close(predict(one_by_one, images, 2, 0), predict(at_once, images, 2, 0), equal_nan=True)
 
@@ -215,7 +215,7 @@ def test_shift_of_a_long_image_leaves_no_gap(build):
         (dict(mode='shift'), r'num_windows.*\b2\b'),
         (dict(mode='shift', num_windows=1), r'num_windows.*\b2\b'),
         (dict(mode='shift', num_windows='2'), r"num_windows.*\b2\b.*'2'"),
-        (dict(mode='shift', num_windows=2, batch_size=0), 'batch_size'),
+        (dict(mode='shift', num_windows=2, window_batch=0), 'window_batch'),
         (dict(mode='squash'), "'squash'.*size"),
         (dict(mode='squash', size=480), r"'squash'.*\(height, width\).*480"),
         (dict(mode='slide'), "'slide'.*crop_size"),
@@ -286,3 +286,12 @@ def test_windows_cover_the_width(width, overlap):
 def test_windows_that_cannot_be_blended(build, wrong):
     with pytest.raises(ValueError, match='crop_width and overlap'):
         build(dict(mode='blend', **wrong))
+
+
+@pytest.mark.parametrize('device', ['cpu', 'meta'])
+def test_a_scene_that_does_not_exist_is_noticed_on_the_host(build, device):
+    """Wherever the model is: the host would have to wait for a GPU to look at what has been copied there."""
+    estimator = build().to(device)
+    images = torch.rand(2, 3, 64, 96, device=device)
+    with pytest.raises(ValueError, match=r'1, 3\].*0 to 2'):
+        predict(estimator, images, 1, 3)

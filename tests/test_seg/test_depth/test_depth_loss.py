@@ -2,12 +2,11 @@ import math
 
 import pytest
 import torch
-from mmengine.logging import MessageHub
 from mmengine.registry import init_default_scope
 from mmseg.models.losses import SiLogLoss
 from mmseg.registry import MODELS
 
-from mmdiffperc.seg.depth.depth_loss import COUNTER, MaskedSiLogLoss
+from mmdiffperc.seg.depth.depth_loss import MaskedSiLogLoss, count_of_maps_without_depth
 
 
 @pytest.fixture
@@ -81,28 +80,43 @@ def test_weights_stay_with_their_samples(loss, batch):
     target[0] = 0
     weighted = loss(pred, target, torch.tensor([7.0, 2.0, 3.0]), reduction_override='none')
     plain = SiLogLoss(reduction='none')(pred[1:], target[1:])
-    torch.testing.assert_close(weighted, plain * torch.tensor([2.0, 3.0]))
+    torch.testing.assert_close(weighted[1:], plain * torch.tensor([2.0, 3.0]))
+    assert weighted.shape == (3,) and weighted[0] == 0
 
 
-def test_masked_samples_are_counted_in_the_log(loss, batch):
+@pytest.mark.parametrize(
+    ('reduction', 'avg_factor', 'factor'), [('sum', None, 1), ('mean', 8.0, 1 / 8), ('mean', None, 0.5)]
+)
+def test_reductions_leave_samples_without_depth_out(loss, batch, reduction, avg_factor, factor):
+    pred, target = batch
+    target[0] = 0
+    total = SiLogLoss(reduction='sum')(pred[1:], target[1:])
+    reduced = loss(pred, target, avg_factor=avg_factor, reduction_override=reduction)
+    torch.testing.assert_close(reduced, total * factor)
+
+
+def test_masked_samples_are_counted(loss, batch):
     pred, target = batch
     loss(pred, target)
-    assert MessageHub.get_current_instance().get_scalar(COUNTER).current() == 0
+    assert count_of_maps_without_depth(loss)['maps_without_depth'] == 0
     target[:2] = 0
     loss(pred, target)
+    before = count_of_maps_without_depth(torch.nn.ModuleList([SiLogLoss(), loss]))
     loss(pred, target)
-    assert MessageHub.get_current_instance().get_scalar(COUNTER).current() == 4
+    assert before == dict(maps_without_depth=2)
+    assert count_of_maps_without_depth(loss) == dict(maps_without_depth=4)
+    assert count_of_maps_without_depth(SiLogLoss()) == {} == loss.state_dict()
 
 
 @pytest.mark.parametrize('pooled', [False, True])
 def test_variance_focus(batch, pooled):
-    """1 ignores a factor of all depth, 0 counts it in full; ECoDepth multiplies the loss by 10."""
+    """Near 1, a factor of all depth hardly counts, at 0 in full; ECoDepth multiplies the loss by 10."""
     _, target = batch
     scaled = 3 * target
 
     def of(focus, **options):
         return MaskedSiLogLoss(variance_focus=focus, pooled=pooled, **options)(scaled, target).item()
 
-    assert of(1.0) == pytest.approx(0, abs=2e-3)
+    assert of(0.99) == pytest.approx(0.1 * math.log(3), rel=1e-3)
     assert of(0.0) == pytest.approx(math.log(3), rel=1e-4)
     assert of(0.85, loss_weight=10.0) == pytest.approx(10 * math.log(3) * math.sqrt(0.15), rel=1e-4)

@@ -36,7 +36,7 @@ def test_training_is_logged(log):
     *training, validation = log
     assert [line['step'] for line in training] == [1, 2, 3]
     assert all(np.isfinite(line['loss']) and line['loss'] > 0 for line in training)
-    assert [line['maps_without_depth'] for line in training] == [1, 2, 3]
+    assert [line['decode.maps_without_depth'] for line in training] == [1, 2, 3]
     assert 0 < validation['abs_rel'] < 3 and 0 < validation['rmse'] < 10
 
 

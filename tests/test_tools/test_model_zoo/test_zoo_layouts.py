@@ -9,9 +9,11 @@ from model_zoo.layouts import (
     LAYOUTS,
     RECIPE,
     checkpoints,
+    headline,
     metric,
     number,
     published,
+    results,
     rows,
     source,
     with_results,
@@ -65,6 +67,18 @@ def test_cells():
     assert metric('mIoU', 'Cityscapes')(MODELS['a_ade'], PAGE) == ''
     assert source(MODELS['a_ade'], PAGE) == (
         '[vpd](https://github.com/me/vpd), [vpd/refer](https://github.com/me/vpd/tree/main/refer#results)'
+    )
+
+
+def test_all_results_in_one_table():
+    """Numbers for several data sets share the name of their metric, which all of them must have."""
+    metrics = [('NYU', {'AbsRel(%)': '5.40', 'd1': '0.9'}), ('DIODE', {'AbsRel(%)': '30.3', 'mAcc': '1'})]
+    several = model('f', Results=[{'Dataset': dataset, 'Metrics': each} for dataset, each in metrics])
+    assert headline(several, PAGE) == 'AbsRel (%) 5.40, 30.3'
+    assert results(MODELS, PAGE) == (
+        '\n| method | benchmark | result | note | source |\n'
+        '|---|---|---|---|---|\n'
+        f'| [VPD](../configs/vpd/a_ade.py) | ADE20K | mIoU 50.0 | one | {source(MODELS["a_ade"], PAGE)} |\n'
     )
 
 
