@@ -49,6 +49,23 @@ def test_backbone_alone(capsys):
     assert printed == ['64 8 (1, 64, 12, 20)', '96 16 (1, 96, 6, 10)', '128 32 (1, 128, 3, 5)', '128 64 (1, 128, 2, 3)']
 
 
+def test_half_precision():
+    backbone = run_snippet('run: halve')['backbone']
+    assert {weight.dtype for weight in backbone.parameters()} == {torch.bfloat16}
+
+
+def test_autoencoder_in_half_precision(folder):
+    backbone = build_on_meta(Config.fromfile(write_config('config: autoencoder in half precision', folder))).backbone
+    assert backbone.autoencoder.vae.dtype == torch.bfloat16 and backbone.unet.dtype == torch.float32
+
+
+def test_windows_for_large_images(folder):
+    model = build_on_meta(Config.fromfile(write_config('config: windows for large images', folder)))
+    assert model.test_cfg == dict(
+        mode='auto', whole_pixels=2**22, crop_size=(512, 512), stride=(341, 341), window_batch=8
+    )
+
+
 def test_taps(capsys):
     features = run_snippet('run: taps')['features']
     assert capsys.readouterr().out == '(128, 128, 128, 192) (64, 32, 32, 16)\n'

@@ -21,6 +21,8 @@ from mmdiffperc.version import __version__
 from .part import Part
 
 TOLERANCE = 1e-3  # largest difference, relative to the largest number of an output
+# At the end of the place of a guard: PyTorch's functions that choose between layouts in memory.
+LAYOUT = re.compile(r' in \w*contiguous\w*')
 Sizes = Sequence[tuple[int, Sequence[int]]]  # batch size, and height and width of the images
 
 
@@ -189,8 +191,9 @@ class Watch:
             self.fixed = f'{self.place} {fixing.sloc}'
 
     def _fixes_size(self, guard) -> bool:
-        # Other guards than equations choose between layouts in memory, with the same result.
-        return isinstance(guard.expr, sympy.Eq) and guard.expr.subs(self._lengths) == sympy.false
+        # Guards about the layout in memory do not change the result. All guards other than equations are of this kind.
+        is_equation = isinstance(guard.expr, sympy.Eq) and not LAYOUT.search(str(guard.sloc))
+        return is_equation and guard.expr.subs(self._lengths) == sympy.false
 
 
 class NoAdaptivePooling(TorchFunctionMode):

@@ -1,6 +1,7 @@
 """Small modules, and the backbone: tracing takes time for each layer."""
 
 import json
+from dataclasses import replace
 
 import pytest
 import torch
@@ -58,6 +59,20 @@ def test_torch_export(tmp_path):
     assert json.loads(files['metadata.json'])['mean'] == '[1.0]'
     image = torch.rand(5, 3, 9, 30)
     torch.testing.assert_close(program.module(check_guards=False)(image), part.module(image))
+
+
+def test_padding_that_is_cropped_does_not_fix_the_size(tmp_path):
+    """PyTorch compares the layout in memory with the example's, which needs no padding."""
+
+    def halve_and_double(image):
+        height, width = image.shape[2:]
+        padded = F.pad(image, (0, -width % 2, 0, -height % 2))
+        return F.interpolate(F.avg_pool2d(padded, 2), scale_factor=2.0)[..., :height, :width].mean(1, keepdim=True)
+
+    part = replace(part_of(nn.Identity()), module=Function(halve_and_double), stride=2, fixed=('batch',))
+    sizes = check_sizes(part, dynamic=True, size=None, batch_size=1)
+    assert {(height % 2, width % 2) for _, (height, width) in sizes} == {(0, 0), (1, 1)}
+    assert export_part(part, tmp_path / 'model.pt2', sizes, dynamic=True)['output'] < 1e-6
 
 
 @pytest.mark.parametrize(

@@ -96,6 +96,13 @@ def test_rows_of_the_table_are_configs():
     assert 'unet' in cfg.optim_wrapper.paramwise_cfg.custom_keys
 
 
+@pytest.mark.slow
+def test_table_is_current(monkeypatch):
+    monkeypatch.chdir(ROOT)
+    cell = ('all', 'bfloat16 weights', '8-bit AdamW'), '2, checkpointing'
+    assert memory_table.count_cell(*cell) == PUBLISHED[memory_table.key(*cell)]
+
+
 def test_there_are_recipes():
     assert len(RECIPES) == 5
 

@@ -8,7 +8,8 @@ import numpy as np
 import torch
 from mmengine.logging import MMLogger
 from safetensors import SafetensorError
-from safetensors.torch import load, save
+from safetensors.torch import load
+from safetensors.torch import save as to_bytes
 from torch import nn
 
 from mmdiffperc.files import write_whole
@@ -66,7 +67,7 @@ class LatentStore:
     def _write(self, path, encoded):
         if self.num_bytes >= self.max_bytes:
             return
-        content = save({ENTRY: encoded.detach().cpu().contiguous()})
+        content = to_bytes({ENTRY: encoded.detach().cpu().contiguous()})
         write_whole(path, content)
         self.num_bytes += len(content)
         if self.num_bytes >= self.max_bytes:
