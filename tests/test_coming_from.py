@@ -9,6 +9,7 @@ import sys
 from collections import Counter
 from dataclasses import dataclass
 
+import mmpose.registry
 import mmseg.registry
 import pytest
 import torch
@@ -21,7 +22,8 @@ from pages import ROOT
 from torch.utils.data import DataLoader
 
 import mmdiffperc.generative
-import mmdiffperc.seg  # noqa: F401  (both register their classes)
+import mmdiffperc.pose
+import mmdiffperc.seg  # noqa: F401  (all register their classes)
 from mmdiffperc.models.config_checks import _LoraOptions as LoraOptions
 
 CODE = re.compile(r'`([^`]+)`')
@@ -29,7 +31,12 @@ PROGRAMS = ('python ', 'mim ')
 NOTHING = 'nothing: '
 # A value, a placeholder, or an environment variable.
 LITERAL = re.compile(r"'.*'|-?[\d.]+(e-\d+)?|[A-Z_]+(=\S*)?|None|True|False")
-REGISTRIES = [registry for registry in vars(mmseg.registry).values() if isinstance(registry, Registry)]
+REGISTRIES = [
+    registry
+    for host in (mmseg.registry, mmpose.registry)
+    for registry in vars(host).values()
+    if isinstance(registry, Registry)
+]
 # The keys of dicts without a type that a config may lack.
 RUNNER = inspect.signature(Runner).parameters
 KEYS = {
@@ -132,7 +139,7 @@ ROWS = rows()
 
 @pytest.fixture(autouse=True)
 def scope():
-    """Configs of this page are those of mmseg."""
+    """Configs of this page are those of mmseg, unless a section is about poses."""
     DefaultScope.get_instance('coming_from', scope_name='mmseg')
 
 
@@ -143,7 +150,7 @@ def load(config: str) -> Config:
 
 
 def class_of(name: str) -> type | None:
-    """Return the class that is registered under a name in a registry of mmseg or of mmengine."""
+    """Return the class that is registered under a name in a registry of mmseg, mmpose or mmengine."""
     return next(filter(None, (registry.get(name) for registry in REGISTRIES)), None)
 
 
@@ -209,6 +216,8 @@ def test_what_takes_the_place_exists(row, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, 'argv', ['pytest'])
     monkeypatch.setenv('LOCAL_RANK', '0')
+    if '/td-hm_' in row.config:
+        DefaultScope.get_instance('coming_from poses', scope_name='mmpose')
     if row.here.startswith(NOTHING):
         assert len(row.here.split()) > 4, 'a reason'
     else:

@@ -140,8 +140,9 @@ def test_there_are_configs():
 def test_model_builds(name):
     config = load(name)
     model = model_of(name)
-    first = model.neck if model.with_neck else model.decode_head
-    in_channels = tuple((first[0] if isinstance(first, nn.Sequential) else first).in_channels)
+    first = model.neck if model.with_neck else getattr(model, 'decode_head', None) or model.head
+    in_channels = (first[0] if isinstance(first, nn.Sequential) else first).in_channels
+    in_channels = tuple(as_list(in_channels))
     assert model.backbone.out_channels[: len(in_channels)] == in_channels
     if 'tta_model' in config:
         resolve(MODELS, config.tta_model)
@@ -197,7 +198,11 @@ def test_scenes_and_depths_agree(name):
     config = load(name)
     model = model_of(name)
     assert config.val_evaluator.max_depth_eval == model.decode_head.max_depth
-    if not isinstance(model.backbone.prompts, ScenePrompts):
+    prompts = model.backbone.prompts
+    if name.startswith('evp/'):
+        packs = [config[f'{phase}_dataloader'].dataset.pipeline[-1] for phase in ('train', 'val', 'test')]
+        assert [('text' in pack.meta_keys) for pack in packs] == [isinstance(prompts, CaptionPrompts)] * 3
+    if not isinstance(prompts, ScenePrompts):
         return
     for phase in ('train', 'val', 'test'):
         dataset = config[f'{phase}_dataloader'].dataset
@@ -652,7 +657,7 @@ def test_metaprompts_on_mapillary():
 def test_crop_and_flip_test_go_with_the_codec(name):
     """UDP crops by the distance between pixel centres and needs no shift of the mirrored heatmaps; sigma by size."""
     config = load(name)
-    is_udp = 'udp' in name or 'tiny' in name
+    is_udp = 'udp' in name or 'tiny' in name or 'sdpose' in name
     codec = config.model.head.decoder
     assert codec.type == ('UDPHeatmap' if is_udp else 'MSRAHeatmap') and config.codec == codec
     assert config.model.test_cfg.flip_test and config.model.test_cfg.shift_heatmap is not is_udp
@@ -661,7 +666,8 @@ def test_crop_and_flip_test_go_with_the_codec(name):
         assert [(crop.input_size, crop.get('use_udp', False)) for crop in crops] == [(codec.input_size, is_udp)]
     height, width = map(int, re.search(r'(\d+)x(\d+)\.py', name).groups())
     assert tuple(codec.input_size) == (width, height)
-    assert codec.sigma == {256: 2, 384: 3, 128: 1.5}[height]
+    sigmas = {1024: 6, 512: 3, 256: 1.5, 128: 1.5} if 'sdpose' in name else {256: 2, 384: 3, 128: 1.5}
+    assert codec.sigma == sigmas[height]
 
 
 @pytest.mark.parametrize('name', DETECTION)

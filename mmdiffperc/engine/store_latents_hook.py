@@ -38,6 +38,11 @@ class StoreLatentsHook(Hook):
         self._stores = []
         for module in runner.model.modules():
             if isinstance(module, LatentAutoencoder):
+                if module.trained:
+                    raise ValueError(
+                        'StoreLatentsHook: the autoencoder is trained, so that its latents change: remove the hook, or '
+                        "add 'autoencoder' to frozen"
+                    )
                 module.store = LatentStore(self.folder, module.vae, int(self.max_gigabytes * 1e9))
                 self._stores.append(module.store)
         if not self._stores:

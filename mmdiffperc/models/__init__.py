@@ -3,7 +3,7 @@
 from . import checks
 from .backbones import DiffusionUNet
 from .layers import CrossAttentionMaps, LatentAutoencoder, TextAdapter
-from .necks import FinerLevelNeck, MetaPromptsDepthNeck, MetaPromptsNeck
+from .necks import AttentiveRefinementNeck, FinerLevelNeck, MetaPromptsDepthNeck, MetaPromptsNeck
 from .prompts import (
     BasePrompts,
     CaptionPrompts,
@@ -14,10 +14,12 @@ from .prompts import (
     ImageTokenPrompts,
     MetaPrompts,
     ScenePrompts,
+    SharedTextPrompts,
     TextPrompts,
 )
 
 __all__ = [
+    'AttentiveRefinementNeck',
     'BasePrompts',
     'CaptionPrompts',
     'ClassPrompts',
@@ -33,6 +35,7 @@ __all__ = [
     'MetaPromptsDepthNeck',
     'MetaPromptsNeck',
     'ScenePrompts',
+    'SharedTextPrompts',
     'TextAdapter',
     'TextPrompts',
     'checks',

@@ -3,7 +3,7 @@
 import threading
 
 import torch
-from diffusers import UNet2DConditionModel
+from diffusers import ModelMixin, UNet2DConditionModel
 from diffusers.models.attention import BasicTransformerBlock
 from torch import nn
 from torch.utils.checkpoint import checkpoint
@@ -14,9 +14,15 @@ def checkpoint_block(block: nn.Module, *args):
     return checkpoint(block, *args, use_reentrant=False)
 
 
-def enable_checkpointing(unet: UNet2DConditionModel):
+def enable_checkpointing(network: ModelMixin):
     """Turn on gradient checkpointing so that the network can still be pickled (diffusers would store a closure)."""
-    unet.enable_gradient_checkpointing(checkpoint_block)
+    network.enable_gradient_checkpointing(checkpoint_block)
+
+
+def checkpoint_autoencoder(autoencoder: nn.Module):
+    """Turn on gradient checkpointing for a :class:`.LatentAutoencoder`, if it is trained and not a tiny one."""
+    if autoencoder.trained and not autoencoder.is_tiny:
+        enable_checkpointing(autoencoder.vae)
 
 
 class _GradMode(threading.local):

@@ -14,6 +14,7 @@ from mmdiffperc.registry import is_pretrained
 from mmdiffperc.validation import (
     STRICT,
     Component,
+    Distinct,
     Expected,
     Fraction,
     Listed,
@@ -62,6 +63,11 @@ TimeIds = Annotated[
     ),
 ]
 InputScale = Annotated[float, Field(ge=1, le=8), Expected('a scale from 1 to 8')]
+FROZEN_PARTS = ('unet', 'autoencoder', 'text_encoder')
+Frozen = Annotated[
+    bool | Annotated[Sequence[Literal[FROZEN_PARTS]], Distinct],
+    Expected(f'True, False, or a list of the frozen parts, some of {", ".join(FROZEN_PARTS)}'),
+]
 Timestep = Annotated[int, Field(ge=0, lt=NUM_TIMESTEPS), Expected(f'a whole number from 0 to {NUM_TIMESTEPS - 1}')]
 Passes = Annotated[int, Field(ge=1, le=100), Expected('a number of passes from 1 to 100')]
 Timesteps = Annotated[
@@ -209,6 +215,35 @@ def check_extra_latents(
             f'num_refine_steps={num_refine_steps} cannot be combined with extra_latents={extra_latents!r}: the output '
             'of such a U-Net is no input for the next pass. Set num_refine_steps=1'
         )
+
+
+def frozen_parts(frozen: bool | Sequence[str]) -> tuple[str, ...]:
+    """Return the names of the frozen parts of a backbone: without a list, the autoencoder and the text encoder are."""
+    if isinstance(frozen, bool):
+        return FROZEN_PARTS if frozen else FROZEN_PARTS[1:]
+    return tuple(frozen)
+
+
+def check_reconstruction(weight: float, task_embedding: Sequence[float] | None, **others):
+    """Raise ``ValueError`` if a backbone cannot learn to reconstruct images as a second task.
+
+    Args:
+        weight (float): Weight of the loss; 0 for no reconstruction.
+        task_embedding (Sequence[float], optional): The first task.
+        **others: Arguments of the backbone, each with a pair of its value and the only value that is possible.
+    """
+    if not weight:
+        return
+    if task_embedding is None:
+        raise ValueError(
+            f'reconstruction_weight={weight} needs task_embedding, such as (1, 0), which tells the U-Net which of the '
+            'two tasks it performs'
+        )
+    for name, (value, possible) in others.items():
+        if value != possible:
+            raise ValueError(
+                f'{name}={value!r} cannot be combined with reconstruction_weight={weight}: set {name}={possible!r}'
+            )
 
 
 def check_out_strides(out_strides: Sequence[int] | None, own: Sequence[int]) -> tuple[int, ...]:

@@ -18,25 +18,26 @@ def check_heatmap_head(model: nn.Module, name: str, part: nn.Module | None):
             message gives the right value.
     """
     backbone, neck = model._modules.get('backbone'), model._modules.get('neck')
-    if (
-        name == 'head'
-        and isinstance(backbone, DiffusionUNet)
-        and isinstance(neck, MetaPromptsHeatmapNeck)
-        and isinstance(part, HeatmapHead)
-    ):
-        _check_in_channels(part, neck)
-        if part.decoder is not None:
-            finest = backbone.out_strides[0]
-            _check_input_size(part.decoder, finest)
-            _check_heatmap_size(part, finest // 2)  # the neck doubles the size
+    if name != 'head' or not isinstance(backbone, DiffusionUNet) or not isinstance(part, HeatmapHead):
+        return
+    if isinstance(neck, MetaPromptsHeatmapNeck):
+        feeder, needed, stride = neck, backbone.out_strides[0], backbone.out_strides[0] // 2  # it doubles the size
+    elif neck is None:
+        feeder, needed, stride = backbone, backbone.out_strides[-1], backbone.out_strides[-1]
+    else:
+        return
+    _check_in_channels(part, feeder)
+    if part.decoder is not None:
+        _check_input_size(part.decoder, needed)
+        _check_heatmap_size(part, stride)
 
 
-def _check_in_channels(head, neck):
-    (wanted,) = neck.out_channels
+def _check_in_channels(head, feeder):
+    wanted = feeder.out_channels[-1]  # of the last feature, which the head reads
     if head.in_channels != wanted:
         raise ValueError(
             f'head {type(head).__name__} has in_channels={head.in_channels}, but the feature from '
-            f'{type(neck).__name__} has {wanted} channels: set in_channels={wanted}'
+            f'{type(feeder).__name__} has {wanted} channels: set in_channels={wanted}'
         )
 
 
@@ -46,7 +47,7 @@ def _check_input_size(codec, stride):
         nearest = tuple(max(1, round(side / stride)) * stride for side in codec.input_size)
         raise ValueError(
             f'codec {type(codec).__name__} has input_size={tuple(codec.input_size)} (width, height): both must be '
-            f'multiples of {stride}, the stride of the finest feature; {nearest} is the nearest such size'
+            f'multiples of {stride}, the stride of the feature; {nearest} is the nearest such size'
         )
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from mmengine import fileio
 from mmengine.dataset import BaseDataset
 from mmengine.logging import print_log
-from mmpose.datasets.datasets import CocoDataset
+from mmpose.datasets.datasets import CocoDataset, CocoWholeBodyDataset
 
 from mmdiffperc.coco import (
     CocoImage,
@@ -34,6 +34,8 @@ ENTRIES = dict(
 # Share of the labelled keypoints. People at the edge of an image are sometimes labelled beyond it.
 SHARE_OUTSIDE = 0.1
 DETECTIONS = 'expected a list of objects with image_id, category_id, bbox [x, y, width, height] in pixels, and score'
+# Keypoints of the whole body by their entry in an annotation.
+WHOLE_BODY = dict(keypoints=17, foot_kpts=6, face_kpts=68, lefthand_kpts=21, righthand_kpts=21)
 PERSON = 1  # the only category of which mmpose reads detections
 
 
@@ -42,8 +44,9 @@ def check_pose_files(dataset: BaseDataset):
     """Check the annotation file, the detections and the images of a COCO keypoint data set.
 
     Data sets of other classes than mmpose's ``CocoDataset``, and subclasses that parse annotations differently, are
-    left alone. A warning is given if more than a tenth of the labelled keypoints lie outside their images. The number
-    of boxes that mmpose leaves out because they lie outside their images is logged.
+    left alone, except that every annotation of a ``CocoWholeBodyDataset`` must have all parts of the body. A warning is
+    given if more than a tenth of the labelled keypoints lie outside their images. The number of boxes that mmpose
+    leaves out because they lie outside their images is logged.
 
     Args:
         dataset (BaseDataset): A data set that has not read its files yet.
@@ -55,6 +58,10 @@ def check_pose_files(dataset: BaseDataset):
             in size from the file's entry; boxes or keypoints are not in pixels; no annotation or detection can be used;
             ``bbox_file`` is not a ``.json`` file.
     """
+    if isinstance(dataset, CocoWholeBodyDataset):
+        check_exists(dataset.ann_file)
+        _check_whole_bodies(dataset.ann_file)
+        return
     if not isinstance(dataset, CocoDataset) or type(dataset).parse_data_info is not CocoDataset.parse_data_info:
         return
     # mmpose would also read a pickle or YAML file, which can execute code.
@@ -72,6 +79,21 @@ def check_pose_files(dataset: BaseDataset):
         used = {one['image_id'] for one in objects}
     described = [CocoImage(_path(dataset, images[number]), number, _size(images[number])) for number in sorted(used)]
     check_images(described, dataset.ann_file, dataset.data_prefix['img'], dataset.pipeline.transforms)
+
+
+def _check_whole_bodies(file):
+    """Check that all annotations have the parts of a whole body, which mmpose reads without a check."""
+    for annotation in _read_tables(file)['annotations']:
+        for part, number in WHOLE_BODY.items():
+            values = annotation.get(part)
+            if not isinstance(values, list) or len(values) != 3 * number:
+                found = f'{len(values)} values' if isinstance(values, list) else brief(values)
+                raise ValueError(
+                    f'{file}: annotation {annotation["id"]} has {found} as {part}, expected x, y and visibility of '
+                    f'{number}, {3 * number} values. Whole bodies have {sum(WHOLE_BODY.values())} keypoints, in a file '
+                    'like coco_wholebody_train_v1.0.json of COCO-WholeBody; person_keypoints_train2017.json has the '
+                    f'{WHOLE_BODY["keypoints"]} of the body only'
+                )
 
 
 def _read_tables(file):

@@ -17,6 +17,7 @@ with host_imports():
     from .depth.inferencer import DepthInferencer
     from .depth.kitti_depth_dataset import KITTIDepthDataset
     from .depth.meta_prompts_depth_head import MetaPromptsDepthHead
+    from .depth.metric_bins_head import MetricBinsDepthHead
     from .depth.poly_rise_fall_lr import PolyRiseFallLR
     from .depth.target_as_depth_map import TargetAsDepthMap
     from .load_rgb_image import LoadRGBImageFromFile
@@ -59,6 +60,7 @@ __all__ = [
     'MaskedCrossEntropyLoss',
     'MaskedSiLogLoss',
     'MetaPromptsDepthHead',
+    'MetricBinsDepthHead',
     'MonocularDepthMetric',
     'PolyRiseFallLR',
     'PolynomialLR',

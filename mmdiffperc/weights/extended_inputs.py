@@ -12,7 +12,7 @@ from .families import unet_inputs
 from .sources import Source
 from .weight_file import WeightFile
 
-EXTENDED = ('in_channels', 'class_embed_type', 'projection_class_embeddings_input_dim')  # entries of its config
+TASK = ('class_embed_type', 'projection_class_embeddings_input_dim')  # entries of its config
 
 
 @contextmanager
@@ -35,27 +35,50 @@ def plain_inputs(unet: UNet2DConditionModel, source: Source, halve_bias: bool = 
     if 'unet' not in source.files:  # it keeps its random weights
         yield
         return
-    shapes = {key: shape for path in source.files['unet'] for key, shape in WeightFile(path).shapes.items()}
-    channels, has_task = unet_inputs(shapes)
-    wide, task, kept = unet.conv_in, unet.class_embedding, dict(unet.config)
+    channels, has_task = _inputs_of(source)
+    wide = unet.conv_in
     _check_lacking(source, unet, channels, has_task)
     is_narrow = channels is not None and 2 * channels == wide.in_channels
-    lacks_task = task is not None and not has_task
     if is_narrow:
         unet.conv_in = nn.Conv2d(channels, wide.out_channels, wide.kernel_size, padding=wide.padding).to(wide.weight)
         unet.register_to_config(in_channels=channels)
-    if lacks_task:
-        unet.class_embedding = None
-        unet.register_to_config(class_embed_type=None, projection_class_embeddings_input_dim=None)
     try:
-        yield
+        with plain_task(unet, source):
+            yield
         if is_narrow:
             _widen(unet.conv_in, wide, halve_bias)
-        if lacks_task:
-            _start_at_zero(task)
     finally:
-        unet.conv_in, unet.class_embedding = wide, task
-        unet.register_to_config(**{name: kept[name] for name in EXTENDED})
+        unet.conv_in = wide
+        unet.register_to_config(in_channels=wide.in_channels)
+
+
+@contextmanager
+def plain_task(unet: UNet2DConditionModel, source: Source) -> Iterator[None]:
+    """Take the task embedding away from a U-Net while it is filled with weights that lack it.
+
+    Afterwards it starts at zero, so that it changes nothing at first.
+
+    Args:
+        unet (UNet2DConditionModel): The U-Net.
+        source (Source): The checkpoint to fill it from.
+    """
+    task, kept = unet.class_embedding, {name: unet.config[name] for name in TASK}
+    if task is None or 'unet' not in source.files or _inputs_of(source)[1]:
+        yield
+        return
+    unet.class_embedding = None
+    unet.register_to_config(**dict.fromkeys(TASK))
+    try:
+        yield
+        _start_at_zero(task)
+    finally:
+        unet.class_embedding = task
+        unet.register_to_config(**kept)
+
+
+def _inputs_of(source: Source) -> tuple[int | None, bool]:
+    """Return the input channels of the U-Net of a checkpoint, if known, and whether it has a task embedding."""
+    return unet_inputs({key: shape for path in source.files['unet'] for key, shape in WeightFile(path).shapes.items()})
 
 
 def _check_lacking(source: Source, unet: UNet2DConditionModel, channels: int | None, has_task: bool):

@@ -3,10 +3,14 @@
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 
+import safetensors.torch
 import torch
+from safetensors import SafetensorError
 from torch import nn
 
+from mmdiffperc.compat.checkpoint import load_file
 from mmdiffperc.files import brief
 
 from .compvis import unet_key_map, vae_key_map
@@ -26,13 +30,15 @@ class Layout:
         name (str): Name of the method and its task, for messages.
         marks (tuple[str]): Patterns of keys that tell the layout from the others.
         config (str): The shipped config of the same model, below ``configs/``.
-        prefix (str): Prefix of ``unet`` and ``vae``, after which the weights have CompVis names.
+        prefix (str): Prefix of ``unet`` and ``vae``, after which the weights have CompVis names by default.
         renamed (Mapping[str, str]): Prefixes of our names to prefixes of theirs; other names are the same.
         unused (str): Pattern of keys that do not affect predictions.
         absent (str, optional): Prefix of our names that have no counterpart. Default: all names have one.
         unet (str): Prefix of the U-Net. Defaults to ``UNET``.
         vae (tuple[str]): Possible prefixes of the autoencoder. Defaults to ``VAE`` alone.
         respelled (Mapping[str, str]): Patterns in their names, after ``renamed``, to what replaces them.
+        aliases (Mapping[str, str]): Patterns of the beginning of keys of a checkpoint, and what they are read as.
+        of_diffusers (bool): Whether the U-Net and the autoencoder have the names of diffusers. Defaults to False.
         edit (Callable, optional): From one of our names and its weight to the weight in our order. Default: unchanged.
     """
 
@@ -47,6 +53,14 @@ class Layout:
     vae: tuple[str, ...] = (VAE,)
     respelled: Mapping[str, str] = field(default_factory=dict)
     edit: Callable[[str, torch.Tensor], torch.Tensor] | None = None
+    aliases: Mapping[str, str] = field(default_factory=dict)
+    of_diffusers: bool = False
+
+    def read(self, key: str) -> str:
+        """Return a key of a checkpoint as this layout reads it."""
+        for pattern, replacement in self.aliases.items():
+            key = re.sub(f'^{pattern}', replacement, key)
+        return key
 
 
 # LAVT numbers its fusions 4, 3, 2, by their input level, and the two convolutions of each fusion 1 and 2.
@@ -59,6 +73,7 @@ SIMPLE_DECODING = {
 DEPTH_DECODER = {'decode_head.decoder.': 'decoder.', 'decode_head.depth_pred_layer.': 'last_layer_depth.'}
 # The noise schedule, an input layer of the autoencoder's decoder, and the U-Net's output layer.
 UNUSED = r'sd_model\.|encoder_vq\.post_quant_conv\.|unet\.unet\.diffusion_model\.out\.'
+COUNTER = 'num_batches_tracked'  # of batch normalisation, which some checkpoints lack and prediction does not need
 MAX_NUMBERED = 9  # more passes or levels than any official model has
 DEPTH_NECK = {
     'decode_head.conv1.': 'encoder.layer1.',
@@ -126,7 +141,94 @@ def vpd_prompts(prefix: str) -> dict[str, str]:
     }
 
 
+CLIP = {r'(encoder\.)?clip_model\.(transformer\.)?(text_model\.)?': r'\1clip_model.'}
+
+
+def evp_neck(prefix: str) -> dict[str, str]:
+    """Pair the names of EVP's refinement: its layers are numbered from 1, reductions and joins in turn."""
+    names = {'neck.first.': f'{prefix}aggregation.layer1.'}
+    for index in range(MAX_NUMBERED):
+        names[f'neck.downs.{index}.'] = f'{prefix}aggregation.layer{2 * index + 2}.'
+        names[f'neck.joins.{index}.'] = f'{prefix}aggregation.layer{2 * index + 3}.conv1.'
+    return names
+
+
+def evp_prompts(prefix: str) -> dict[str, str]:
+    """Pair the names of EVP's text encoder and adapter."""
+    return {**vpd_prompts(prefix), 'backbone.prompts.text_encoder.clip.': f'{prefix}clip_model.'}
+
+
+# Each perceptron of EVP's bins is wrapped in a module of its own.
+BINS = {
+    **{f'decode_head.{name}.': f'{name}._net.' for name in ('seed_bin_regressor', 'seed_projector')},
+    **{
+        f'decode_head.{name}.{index}.': f'{name}.{index}._net.'
+        for name in ('projectors', 'attractors')
+        for index in range(MAX_NUMBERED)
+    },
+    'decode_head.bottle_neck.': 'bottle_neck.',
+    'decode_head.distribution.mlp.': 'conditional_log_binomial.mlp.',
+}
+# What EVP's checkpoints hold in addition; of a mean caption and a text encoder, a model uses one.
+UNUSED_OF_EVP = (
+    r'(encoder\.)?(class_embeddings$|clip_model\.|encoder_vq\.(decoder|post_quant_conv)\.)'
+    r'|conditional_log_binomial\.log_binomial_transform\.'
+)
+SDPOSE_HEAD = ('deconv_layers', 'conv_layers', 'final_layer')
+
 LAYOUTS = (
+    Layout(
+        name='EVP referring segmentation',
+        marks=(r'aggregation\.', r'classifier\.conv1_4\.'),
+        config='evp/evp_sd1-5-refer_2xb3-20e_refcoco-512x512.py',
+        prefix='',
+        renamed={
+            **evp_prompts(''),
+            **evp_neck(''),
+            'decode_head.conv_seg.': 'classifier.conv1_1.',
+            **SIMPLE_DECODING,
+        },
+        unused=rf'{UNUSED}|{UNUSED_OF_EVP}',
+        aliases=CLIP,
+    ),
+    Layout(
+        name='EVP depth',
+        marks=(r'encoder\.aggregation\.', r'conditional_log_binomial\.'),
+        config='evp/evp_sd1-5_2xb2-15e_nyu-480x480.py',
+        prefix='encoder.',
+        renamed={
+            **evp_prompts('encoder.'),
+            **evp_neck('encoder.'),
+            **DEPTH_NECK,
+            'decode_head.depth_pred_layer.': 'decoder.last_layer_depth.',
+            **BINS,
+        },
+        unused=UNUSED_OF_EVP,
+        aliases=CLIP,
+    ),
+    Layout(
+        name='SDPose',
+        marks=(r'decoder\.deconv_layers\.', r'decoder\.final_layer\.', r'unet\.class_embedding\.'),
+        config='sdpose/td-hm_sdpose-sd2_8xb16-40e_coco-1024x768.py',
+        prefix='',
+        renamed={f'head.{name}.': f'decoder.{name}.' for name in SDPOSE_HEAD},
+        unused=r'vae\.(decoder|post_quant_conv)\.',
+        absent='backbone.prompts.',
+        unet='unet.',
+        vae=('vae.',),
+        of_diffusers=True,
+    ),
+    Layout(
+        name='SDPose for ComfyUI',
+        marks=(r'heatmap_head\.deconv_layers\.', r'model\.diffusion_model\.label_emb\.'),
+        config='sdpose/td-hm_sdpose-sd2_8xb16-42e_coco-wholebody-1024x768.py',
+        prefix='',
+        renamed={f'head.{name}.': f'heatmap_head.{name}.' for name in SDPOSE_HEAD},
+        unused=r'first_stage_model\.(decoder|post_quant_conv)\.',
+        absent='backbone.prompts.',
+        unet='model.diffusion_model.',
+        vae=('first_stage_model.',),
+    ),
     Layout(
         name='VPD segmentation',
         marks=(r'class_embeddings$', r'decode_head\.scale_heads\.'),
@@ -259,6 +361,42 @@ LAYOUTS = (
 )
 
 
+FOLDERS = ('unet', 'vae', 'decoder')  # of SDPose, with the weights of the U-Net, the autoencoder and the head
+
+
+def read_checkpoint(path: str | Path) -> dict[str, torch.Tensor]:
+    """Read the weights of a research checkpoint: a file of PyTorch or safetensors, or the folder of SDPose.
+
+    In a folder, ``unet``, ``vae`` and ``decoder`` hold one file each. Their names become the beginning of the keys.
+
+    Args:
+        path (str | Path): The file or folder.
+
+    Raises:
+        FileNotFoundError: It does not exist, or a folder lacks a part.
+        ValueError: The file is damaged, or does not map names to weights.
+    """
+    path = Path(path).expanduser()
+    if path.is_dir():
+        return {f'{part}.{key}': weight for part in FOLDERS for key, weight in _read_part(path, part).items()}
+    if path.suffix == '.safetensors':
+        try:
+            return unwrap(safetensors.torch.load_file(path))
+        except SafetensorError as error:
+            raise ValueError(f'{path}: damaged, or not a file of safetensors ({error}): get it again') from error
+    return unwrap(load_file(path))
+
+
+def _read_part(folder: Path, part: str) -> dict[str, torch.Tensor]:
+    files = [file for suffix in ('safetensors', 'bin') for file in sorted((folder / part).glob(f'*.{suffix}'))]
+    if not files:
+        raise FileNotFoundError(
+            f'{folder / part} holds no weights: expected a .safetensors file there. A folder of SDPose has the parts '
+            f'{", ".join(FOLDERS)}'
+        )
+    return read_checkpoint(files[0])
+
+
 def unwrap(checkpoint: Mapping) -> dict[str, torch.Tensor]:
     """Return the weights of a checkpoint file: under ``state_dict`` or ``model`` if wrapped, without ``module.``.
 
@@ -300,8 +438,13 @@ def convert(weights: Mapping[str, torch.Tensor], layout: Layout, model: nn.Modul
     Raises:
         ValueError: A weight is missing, unexpected, or has another shape.
     """
+    weights = {layout.read(key): weight for key, weight in weights.items()}
     sources = _source_names(layout, model, weights)
-    faults = [f'missing {source} (our {name})' for name, source in sources.items() if source not in weights]
+    faults = [
+        f'missing {source} (our {name})'
+        for name, source in sources.items()
+        if source not in weights and not name.endswith(COUNTER)
+    ]
     left = set(weights) - set(sources.values())
     faults += [f'unexpected {key}' for key in sorted(left) if not re.match(layout.unused, key)]
     targets = model.state_dict()
@@ -321,6 +464,8 @@ def convert(weights: Mapping[str, torch.Tensor], layout: Layout, model: nn.Modul
 
 
 def _reshape(value: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+    if value.shape == (1, *target.shape) and target.dim() == 2:  # the mean caption of EVP
+        return value[0]
     if value.shape == (*target.shape, 1, 1):  # the autoencoder's attention: 1x1 convolutions there, linear here
         return value[..., 0, 0]
     return without_mean(value, len(target)) if target.dim() == 2 else value
@@ -336,7 +481,8 @@ def without_mean(embeddings: torch.Tensor, num_classes: int) -> torch.Tensor:
 
 
 def _source_names(layout: Layout, model: nn.Module, keys: Iterable[str]) -> dict[str, str]:
-    unet, vae = unet_key_map(model.backbone.unet.config), vae_key_map(model.backbone.autoencoder.vae.config)
+    unet, vae = model.backbone.unet.config, model.backbone.autoencoder.vae.config
+    unet, vae = ({}, {}) if layout.of_diffusers else (unet_key_map(unet), vae_key_map(vae))
     names = [name for name in model.state_dict() if not (layout.absent and name.startswith(layout.absent))]
     keys = list(keys)
     starts = (layout.prefix + start for start in layout.vae)
@@ -344,9 +490,11 @@ def _source_names(layout: Layout, model: nn.Module, keys: Iterable[str]) -> dict
 
     def source_of(name: str) -> str:
         if name.startswith('backbone.unet.'):
-            return layout.prefix + layout.unet + unet[name.removeprefix('backbone.unet.')]
+            own = name.removeprefix('backbone.unet.')
+            return layout.prefix + layout.unet + unet.get(own, own)
         if name.startswith('backbone.autoencoder.vae.'):
-            return vae_start + vae[name.removeprefix('backbone.autoencoder.vae.')]
+            own = name.removeprefix('backbone.autoencoder.vae.')
+            return vae_start + vae.get(own, own)
         for ours, theirs in layout.renamed.items():
             if name.startswith(ours):
                 return _respell(theirs + name.removeprefix(ours), layout.respelled)

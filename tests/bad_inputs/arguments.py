@@ -48,6 +48,7 @@ UNREGISTERED = (DatasetSpec, DeterministicProcess, ImageClassifier, SentenceEnco
 # What a class cannot be built without.
 GIVEN = {
     'AnySizeDepthHead': dict(in_channels=[8, 8, 8, 8]),
+    'AttentiveRefinementNeck': dict(in_channels=[40, 40]),
     'CaptionPrompts': dict(arch='tiny-sd', embed_dims=96),
     'CheckDepth': dict(max_depth=10.0),
     'CheckLabels': dict(num_classes=3),
@@ -65,6 +66,7 @@ GIVEN = {
     'ImageClassPrompts': dict(embed_dims=8, classifier=VIT),
     'ImageClassifier': dict(classifier=VIT),
     'ImageTargetDataset': dict(data_prefix=dict(img_path='images')),
+    'InstanceNormHeatmapHead': dict(in_channels=8, out_channels=3),
     'ImageTokenPrompts': dict(embed_dims=12, classifier=VIT),
     'KITTIDepthDataset': dict(ann_file='split.txt'),
     'ListedTargetDataset': dict(ann_file='split.txt'),
@@ -84,6 +86,7 @@ GIVEN = {
     'ReferringSegDataset': dict(ann_file='instances.json', split_file='refs.p'),
     'ScenePrompts': dict(classes=['sky'], embed_dims=8),
     'SentenceEncoder': dict(arch='tiny-sd', max_length=9),
+    'SharedTextPrompts': dict(arch='tiny-sd', embed_dims=96),
     'SimpleDecodingHead': dict(in_channels=[8, 8]),
     'TextAdapter': dict(embed_dims=8),
     'TextPrompts': dict(arch='tiny-sd', embed_dims=96),
@@ -95,6 +98,8 @@ MEANT = {
         ('ColourJitterJPEG', name, 'zero')
         for name in ('prob', 'jitter_prob', 'brightness', 'contrast', 'saturation', 'hue', 'jpeg_prob')
     ),
+    *(('DisturbImage', name, 'zero') for name in ('blur_prob', 'median_prob', 'hole_prob')),
+    *(('SharedTextPrompts', 'text', text) for text in ('blank', 'empty text')),
     ('*', 'begin_epoch', 'zero'),
     ('*', 'begin_iter', 'zero'),
     ('*', 'cache_size', 'zero'),

@@ -37,7 +37,10 @@ BACKBONE = {
     ],
     'extra_latents': ['marigolds', 'noise', [], ['image', 'mask'], 4, ['scaled image', 'noise']],
     'guidance_scale': [0, -1, NAN, '8', 8.0],
-    'task_embedding': [(1,), (1, NAN), 'depth', (1, 0)],
+    'task_embedding': [(1,), (1, NAN), 'depth'],
+    'reconstruction_weight': [1.0, -1.0, NAN, '1'],
+    'latent_std': [0, -5.0, NAN, '5'],
+    'sample_latents': ['yes', 1],
     'out_indices': [(0, 4), (-1,), (0.0,), ('0',), (True,), {0: 1}, (BIG,)],
     'taps': [
         ['up_blok.1'],

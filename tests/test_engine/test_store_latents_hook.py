@@ -85,3 +85,10 @@ def test_training_is_the_same(arch, tmp_path):
 def test_model_without_autoencoder(tmp_path):
     with pytest.raises(ValueError, match='StoreLatentsHook.*Plain'):
         train(tmp_path, Plain(), StoreLatentsHook(folder=tmp_path))
+
+
+def test_a_trained_autoencoder_has_no_fixed_latents(arch, tmp_path):
+    model = Model(arch)
+    model.autoencoder = LatentAutoencoder(arch, trained=True)
+    with pytest.raises(ValueError, match='StoreLatentsHook.*trained.*autoencoder'):
+        train(tmp_path, model, StoreLatentsHook(str(tmp_path / 'latents')))

@@ -74,3 +74,26 @@ def test_multiples_of_the_stride_work(config, size):
     config.model.head.decoder.update(input_size=size, heatmap_size=(size[0] // 4, size[1] // 4))
     heatmaps = build(config).eval()(torch.zeros(1, 3, size[1], size[0]), None)
     assert heatmaps.shape == (1, 17, size[1] // 4, size[0] // 4)
+
+
+@pytest.fixture
+def direct(config):
+    """A head that reads the last feature of the backbone, of stride 16 and 24 channels."""
+    config.model.pop('neck')
+    config.model.backbone.update(out_indices=(0, 1), num_refine_steps=1, out_prompts=False)
+    config.model.head.update(in_channels=24)
+    config.model.head.decoder.update(input_size=(96, 128), heatmap_size=(6, 8))
+    return config
+
+
+def test_head_without_a_neck(direct):
+    assert build(direct).eval()(torch.zeros(1, 3, 128, 96), None).shape == (1, 17, 8, 6)
+    direct.model.head.in_channels = 16
+    assert_fails(direct, 'in_channels=16.*DiffusionUNet has 24 channels')
+
+
+def test_codec_of_a_head_without_a_neck(direct):
+    direct.model.head.decoder.update(heatmap_size=(24, 32))
+    assert_fails(direct, r'set heatmap_size=\(6, 8\)')
+    direct.model.head.decoder.update(input_size=(72, 96), heatmap_size=(9, 12))
+    assert_fails(direct, r'\(72, 96\).*\b16\b.*\(64, 96\)')

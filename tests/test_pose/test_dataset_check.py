@@ -6,7 +6,7 @@ from warnings import catch_warnings
 import numpy as np
 import pytest
 from logs import heard
-from mmpose.datasets.datasets import CocoDataset
+from mmpose.datasets.datasets import CocoDataset, CocoWholeBodyDataset
 from PIL import ExifTags, Image
 
 from mmdiffperc.pose.dataset_check import overlaps
@@ -217,3 +217,28 @@ def test_field_of_the_json_that_is_missing(load, tmp_path, table, field, name):
     (tmp_path / 'people.json').write_text(json.dumps(content))
     with pytest.raises(ValueError, match=rf'people\.json.*{name}.*{field}'):
         CocoDataset(ann_file=str(tmp_path / 'people.json'), data_prefix=dict(img=str(tmp_path)))
+
+
+WHOLE_BODY = dict(foot_kpts=6, face_kpts=68, lefthand_kpts=21, righthand_kpts=21)
+WHOLE_FIGURE = (
+    FIGURE | dict(segmentation=[]) | {part: [20.0, 30.0, 2.0] * number for part, number in WHOLE_BODY.items()}
+)
+
+
+def test_whole_bodies(load):
+    (sample,) = load(WHOLE_FIGURE, kind=CocoWholeBodyDataset)
+    assert sample['keypoints'].shape == (1, 133, 2)
+
+
+@pytest.mark.parametrize(
+    ('change', 'words'),
+    [
+        (dict(foot_kpts=None), 'None as foot_kpts.* 18 values.*133.*coco_wholebody.*17 of the body'),
+        (dict(face_kpts=[1.0] * 9), '9 values as face_kpts.* 204 values'),
+    ],
+)
+def test_keypoints_of_a_body_for_a_whole_body(load, change, words):
+    with pytest.raises(ValueError, match=f'people.json: annotation .*{words}'):
+        load(WHOLE_FIGURE, WHOLE_FIGURE | change, kind=CocoWholeBodyDataset)
+    with pytest.raises(ValueError, match='foot_kpts'):
+        load(FIGURE, kind=CocoWholeBodyDataset)

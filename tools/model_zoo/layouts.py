@@ -144,6 +144,7 @@ RECIPE = {
 }
 SEGMENTATION = {'published mIoU': published('mIoU'), 'multi-scale + flip': metric('mIoU(ms+flip)')}
 DEPTH = {'published RMSE (m)': published('RMSE'), 'd1': metric('d1'), 'REL': metric('REL')}
+POSE = {'published AP': published('AP'), 'AR': metric('AR')}
 REFERRING = {'published oIoU (val)': published('oIoU'), 'mIoU': metric('mIoU')}
 DEPTH_SETS = ('NYU', 'KITTI', 'ETH3D', 'ScanNet', 'DIODE')
 NORMAL_SETS = ('NYU', 'ScanNet', 'iBims-1', 'Sintel')
@@ -197,6 +198,11 @@ LAYOUTS = {
     'vpd-checkpoints': checkpoints('VPD'),
     'metaprompts-checkpoints': checkpoints('MetaPrompts'),
     'one-step-checkpoints': checkpoints('Marigold', 'E2E-FT', 'Lotus'),
+    'evp-depth': rows(r'evp.*(nyu|kitti)-.*', RECIPE | DEPTH),
+    'evp-referring': rows(r'evp.*refcoco.*', RECIPE | REFERRING),
+    'sdpose': rows(r'td-hm_sdpose-.*', RECIPE | POSE),
+    'evp-checkpoints': checkpoints('EVP'),
+    'sdpose-checkpoints': checkpoints('SDPose'),
     'dmp-checkpoints': checkpoints('DMP'),
     'tadp-checkpoints': checkpoints('TADP'),
     'ecodepth-checkpoints': checkpoints('ECoDepth'),

@@ -137,6 +137,8 @@ TADP = 'configs/tadp/tadp_tiny-sd'
 TADP_ADE = f'{TADP}-fpn_1xb4-1800_toy-ade-128x128.py'
 ORACLE = 'configs/tadp/tadp-oracle_tiny-sd-fpn_1xb4-1800_toy-ade-128x128.py'
 ECODEPTH = 'configs/ecodepth/ecodepth'
+EVP = 'configs/evp/evp_tiny-sd_1xb4-1800_toy-nyu-128x128.py'
+SDPOSE = 'configs/sdpose/td-hm_sdpose-tiny-sd'
 META_PROMPTS = 'configs/metaprompts/metaprompts_tiny-sd'
 POSE = 'configs/metaprompts/td-hm_metaprompts-tiny-sd'
 DETECTION = 'configs/detection'
@@ -153,6 +155,9 @@ SENTENCE_KINDS = {  # by the part that singles out the object
     for kind in ('class', 'colour', 'superlative', 'relation')
 }
 
+POSES_IN_DOMAINS = {
+    f'domain-{name}': FurtherTest({'test_dataloader.dataset.data_root': f'data/toy/coco_{name}'}) for name in 'bcd'
+}
 TASKS = {
     'segmentation': Task(
         {
@@ -198,6 +203,13 @@ TASKS = {
             'image-classes': Run(f'{ECODEPTH}_tiny-sd_1xb4-1800_toy-nyu-128x128.py'),
             'image-token': Run(f'{ECODEPTH}-v2_tiny-sd_1xb4-1800_toy-nyu-128x128.py'),
             'nothing': Run(DEPTH_CONFIG, options={'model.backbone.prompts': None}),
+            'evp': Run(EVP),
+            'evp-frozen-encoders': Run(EVP, options={'model.backbone.frozen': False}),
+            'metric-bins': Run(DEPTH_CONFIG, options={'model.decode_head.type': 'MetricBinsDepthHead'}),
+            'image-classes-metric-bins': Run(
+                f'{ECODEPTH}_tiny-sd_1xb4-1800_toy-nyu-128x128.py',
+                options={'model.decode_head.type': 'MetricBinsDepthHead'},
+            ),
         },
         DEPTH,
     ),
@@ -230,6 +242,19 @@ TASKS = {
             'pre-trained': Run(f'{POSE}_1xb4-1800_toy-coco-128x96.py'),
             'random': Run(f'{POSE}-random_1xb4-1800_toy-coco-128x96.py'),
             'pre-trained-7200': Run(f'{POSE}_1xb4-1800_toy-coco-128x96.py', seeds=(0,), options=longer(7200)),
+        },
+        {'coco/AP': '.3f', 'coco/AP .5': '.3f'},
+        host='mmpose',
+    ),
+    # The ablation of SDPose, in domain and out of it.
+    'reconstruction': Task(
+        {
+            'reconstruction': Run(f'{SDPOSE}_1xb4-1800_toy-coco-128x96.py', tests=POSES_IN_DOMAINS),
+            'no-reconstruction': Run(
+                f'{SDPOSE}-no-reconstruction_1xb4-1800_toy-coco-128x96.py', tests=POSES_IN_DOMAINS
+            ),
+            'random': Run(f'{SDPOSE}-random_1xb4-1800_toy-coco-128x96.py', tests=POSES_IN_DOMAINS),
+            'refinement-passes': Run(f'{SDPOSE}-2pass_1xb4-1800_toy-coco-128x96.py', tests=POSES_IN_DOMAINS),
         },
         {'coco/AP': '.3f', 'coco/AP .5': '.3f'},
         host='mmpose',

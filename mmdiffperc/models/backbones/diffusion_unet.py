@@ -1,5 +1,6 @@
 """A text-to-image diffusion model as a backbone."""
 
+from functools import partial
 from typing import Literal
 
 import torch
@@ -7,11 +8,12 @@ from mmengine.model import BaseModule
 from torch import nn
 
 from mmdiffperc.half_precision import DataType, HalfType, in_own_precision
-from mmdiffperc.models.checkpointing import enable_checkpointing, refuse_reentrant_checkpointing
+from mmdiffperc.models.checkpointing import checkpoint_autoencoder, enable_checkpointing, refuse_reentrant_checkpointing
 from mmdiffperc.models.compilation import compile_blocks
 from mmdiffperc.models.config_checks import (
     Arch,
     ExtraLatents,
+    Frozen,
     InitCfg,
     InputScale,
     Levels,
@@ -24,8 +26,10 @@ from mmdiffperc.models.config_checks import (
     Timesteps,
     check_extra_latents,
     check_out_strides,
+    check_reconstruction,
     check_refine_steps,
     check_text_encoder,
+    frozen_parts,
 )
 from mmdiffperc.models.layers.feature_resize import resize_features, resize_skip_connections
 from mmdiffperc.models.layers.feature_taps import Tap, feature_table, find_taps
@@ -34,15 +38,18 @@ from mmdiffperc.models.layers.latent_autoencoder import TILING, LatentAutoencode
 from mmdiffperc.models.layers.latent_noise import LatentNoise, NoiseKind
 from mmdiffperc.models.layers.memory_format import best_format
 from mmdiffperc.models.layers.on_device import timestep_on
+from mmdiffperc.models.layers.reconstruction import Reconstruction
 from mmdiffperc.models.layers.recorder import Recorder
+from mmdiffperc.models.layers.sentence_encoder import SentenceEncoder
 from mmdiffperc.models.layers.unet_inputs import UNetInputs
 from mmdiffperc.models.layers.untapped import remove_untapped
 from mmdiffperc.models.prompts.base_prompts import CATEGORY, build_prompts, split_inputs
 from mmdiffperc.registry import MODELS
-from mmdiffperc.validation import NonNegativeInt, PositiveFloat, PositiveInt, Strides, validated
+from mmdiffperc.validation import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, Strides, validated
 from mmdiffperc.weights.architectures import TOKENIZERS, build_unet, text_parts
 from mmdiffperc.weights.completeness import Completeness
 from mmdiffperc.weights.eight_bits import restore_eight_bits
+from mmdiffperc.weights.extended_inputs import plain_task
 from mmdiffperc.weights.loading import initialise
 from mmdiffperc.weights.lora import add_lora, train_dropout
 from mmdiffperc.weights.network_inputs import pooled_width
@@ -105,19 +112,32 @@ class DiffusionUNet(BaseModule):
             the largest stride, which is larger than ``out_strides`` implies. Cannot be combined with
             ``cross_attention`` or ``out_strides``. Defaults to False.
         scale_latents (bool): Multiply latents by the autoencoder's scaling factor. Defaults to False.
+        latent_std (float, optional): Divide latents by this number, the standard deviation of the latents of a data
+            set, as `EVP <https://arxiv.org/abs/2312.08548>`_ does. Cannot be combined with ``scale_latents`` or
+            ``extra_latents``.
         sample_latents (bool): Train with samples of the latents' distribution instead of its mode, as in `TADP
-            <https://arxiv.org/abs/2310.00031>`_. Tests use the mode, so that they can be repeated. Defaults to False.
+            <https://arxiv.org/abs/2310.00031>`_ and SDPose. Tests use the mode, so that they can be repeated. Defaults
+            to False.
         lora (dict, optional): Train a low-rank adapter instead of the U-Net: arguments of ``peft.LoraConfig``, of which
             ``target_modules`` defaults to all attention projections.
-        frozen (bool): Freeze the U-Net, except for its adapter. Defaults to False.
-        with_cp (bool): Save memory in training by gradient checkpointing. Defaults to False.
+        frozen (bool | Sequence[str]): True freezes the U-Net, except for its adapter. The autoencoder and the text
+            encoder are frozen in any case; to train them too, list the frozen parts, some of ``'unet'``,
+            ``'autoencoder'`` and ``'text_encoder'``. Their learning rates are set by ``paramwise_cfg``. Defaults to
+            False.
+        with_cp (bool): Save memory in training by gradient checkpointing of the U-Net, and of the autoencoder if it is
+            trained. Defaults to False.
         out_prompts (bool): Append the prompt embeddings ``(B, K, C)`` to the returned tuple. Defaults to False.
         extra_latents (str | Sequence[str], optional): What a U-Net with more input channels reads: ``'marigold'``,
             ``'e2e-ft'``, ``'instruct-pix2pix'``, ``'inpainting'``, or a list, see :class:`.UNetInputs`. It also says
             which latents are scaled, and allows one pass only.
         guidance_scale (float, optional): Guidance scale that a latent consistency model embeds.
         task_embedding (Sequence[float], optional): Two numbers for the task of a U-Net that embeds it: with Lotus,
-            ``(1, 0)`` is depth or normals.
+            ``(1, 0)`` is depth or normals, with SDPose poses. A U-Net without such an input gets one, which changes
+            nothing at first.
+        reconstruction_weight (float): Weight of a second loss in training: with the task (0, 1), the U-Net should
+            return the latents of the image, as in `SDPose <https://arxiv.org/abs/2509.24980>`_. It takes a second pass
+            of the U-Net, and needs ``task_embedding``. See :class:`.KeepCleanImage` for images that are disturbed on
+            purpose. Defaults to 0, no second task.
         time_ids (Sequence[int], optional): Sizes that SDXL embeds, such as ``(1024, 1024, 0, 0, 1024, 1024)``, see
             :class:`.UNetInputs`. Default: the size of each batch of images after ``input_scale``, without a crop.
         input_scale (float): Enlarge the images by this factor before the autoencoder encodes them. All strides shrink
@@ -159,14 +179,16 @@ class DiffusionUNet(BaseModule):
         learned_timesteps: bool = False,
         resize_skips: bool = False,
         scale_latents: bool = False,
+        latent_std: PositiveFloat | None = None,
         sample_latents: bool = False,
         lora: Lora | None = None,
-        frozen: bool = False,
+        frozen: Frozen = False,
         with_cp: bool = False,
         out_prompts: bool = False,
         extra_latents: ExtraLatents | None = None,
         guidance_scale: PositiveFloat | None = None,
         task_embedding: TaskEmbedding | None = None,
+        reconstruction_weight: NonNegativeFloat = 0.0,
         time_ids: TimeIds | None = None,
         input_scale: InputScale = 1.0,
         autoencoder_dtype: DataType | None = None,
@@ -174,18 +196,34 @@ class DiffusionUNet(BaseModule):
         init_cfg: InitCfg | None = None,
     ):
         super().__init__(init_cfg)
-        check_extra_latents(extra_latents, scale_latents, noise, num_refine_steps)
+        check_extra_latents(extra_latents, scale_latents or latent_std is not None, noise, num_refine_steps)
+        check_reconstruction(
+            reconstruction_weight,
+            task_embedding,
+            extra_latents=(extra_latents, None),
+            noise=(noise, 'none'),
+            num_refine_steps=(num_refine_steps, 1),
+            timestep=(timestep, timestep if isinstance(timestep, int) else timestep[0]),
+        )
         self.arch = arch
         self.timestep = timestep
         self.timestep_fusion = timestep_fusion
         self.out_prompts = out_prompts
         self.sample_latents = sample_latents
         self.half_type = None
+        self.frozen = frozen_parts(frozen)
         self.autoencoder = LatentAutoencoder(
-            arch, scale_latents, input_scale=input_scale, dtype=autoencoder_dtype, tiling=autoencoder_tiling
+            arch,
+            scale_latents,
+            input_scale=input_scale,
+            dtype=autoencoder_dtype,
+            tiling=autoencoder_tiling,
+            latent_std=latent_std,
+            trained='autoencoder' not in self.frozen,
         )
-        self.noise = LatentNoise(arch, noise, noise_seed, scale_latents)
-        self.unet = build_unet(arch)
+        self.noise = LatentNoise(arch, noise, noise_seed, scale_latents or latent_std is not None)
+        self.unet = build_unet(arch, task_input=task_embedding is not None)
+        self.reconstruction = Reconstruction(reconstruction_weight) if reconstruction_weight else None
         refuse_reentrant_checkpointing(self.unet)
         self.inputs = UNetInputs(
             self.unet.config,
@@ -210,7 +248,7 @@ class DiffusionUNet(BaseModule):
             num_refine_steps=num_refine_steps,
             pooled_dims=pooled_width(self.unet.config),
         )
-        if num_refine_steps == 1:
+        if num_refine_steps == 1 and not self.reconstruction:
             remove_untapped(self.unet, different)
         if resize_skips:
             if cross_attention or out_strides:  # maps of the down and of the up blocks would differ in size
@@ -223,13 +261,15 @@ class DiffusionUNet(BaseModule):
         self.out_strides = check_out_strides(out_strides, self._own_strides)
         self.out_channels = tuple(self._num_channels(group) for group in self.taps)
 
-        self.frozen = frozen
-        if frozen:
+        if 'unet' in self.frozen:
             self.unet.requires_grad_(False)
+        if 'text_encoder' not in self.frozen:
+            self._train_text_encoder()
         if lora is not None:
             add_lora(self.unet, **lora)
         if with_cp:
             enable_checkpointing(self.unet)
+            checkpoint_autoencoder(self.autoencoder)
         if not out_prompts and not any('.attn2.' in name for name in self.unet.attn_processors):
             for name, weight in self.prompts.named_parameters():  # no tap depends on the prompts
                 weight.requires_grad_('pooled_embeddings' in name)  # all taps depend on these
@@ -273,6 +313,15 @@ class DiffusionUNet(BaseModule):
         self.unet.time_embedding = GivenTimeEmbedding()
         return nn.ParameterList(torch.randn(1, width) for _ in range(self.num_refine_steps))
 
+    def _train_text_encoder(self):
+        encoder = getattr(self.prompts, 'text_encoder', None)
+        if not isinstance(encoder, SentenceEncoder):
+            raise ValueError(
+                f'frozen={list(self.frozen)}: {type(self.prompts).__name__} has no text encoder to train: '
+                "add 'text_encoder' to frozen, or choose prompts such as TextPrompts"
+            )
+        encoder.unfreeze()
+
     def _build_cross_attention(self, config):
         if config is None:
             return None
@@ -295,7 +344,8 @@ class DiffusionUNet(BaseModule):
         """
         parts = text_parts(self.arch) if self.prompts.needs_text_encoder else ()
         text_side = [*parts, *(TOKENIZERS[part] for part in parts)]
-        source = initialise(self, dict(unet=self.unet, vae=self.autoencoder.vae), extra=text_side)
+        networks = dict(unet=self.unet, vae=self.autoencoder.vae)
+        source = initialise(self, networks, extra=text_side, while_filling=partial(plain_task, self.unet))
         if source and 'unet' in source.files:
             self._warn_of_other_settings(source.files['unet'][0])
         if 'prefix' not in (self.init_cfg or {}):
@@ -312,7 +362,7 @@ class DiffusionUNet(BaseModule):
     def train(self, mode: bool = True):
         """Set the training mode; frozen parts stay in evaluation mode."""
         super().train(mode)
-        if self.frozen:
+        if 'unet' in self.frozen:
             self.unet.eval()
             train_dropout(self.unet, mode)
         return self
@@ -378,6 +428,8 @@ class DiffusionUNet(BaseModule):
                     output = self.unet(latents, timestep_on(latents.device, timestep), **conditions[step])
                 latents = output.sample  # (B, 4, h, w), the input of the next pass
             collected.append(self._collect_features(record))
+        if self.reconstruction and self.training:
+            self.reconstruction.run(self.unet, clean, self.timesteps[0], conditions[0])
         features = self._fuse(collected, images.shape[-2:])
         return (*features, conditions[-1]['encoder_hidden_states']) if self.out_prompts else features
 

@@ -8,6 +8,7 @@ from . import (  # noqa: F401
     class_check,
     complete_model,
     preprocessor_check,
+    reconstruction_loss,
     share_sentences,
     stride_check,
     test_cfg_check,

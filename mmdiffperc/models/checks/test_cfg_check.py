@@ -13,7 +13,7 @@ from mmdiffperc.models.backbones import DiffusionUNet
 
 from .dispatcher import model_check
 
-MODES = ('whole', 'slide', 'slide_flip', 'shift', 'blend')
+MODES = ('whole', 'slide', 'slide_flip', 'shift', 'blend', 'squash')
 WITH_WINDOWS = ('slide', 'slide_flip', 'auto')
 
 
@@ -22,9 +22,9 @@ def check_inference_mode(test_cfg: Mapping, modes: Sequence[str]):
 
     Args:
         test_cfg (Mapping): Has the ``mode``. Sliding windows need ``crop_size`` and ``stride``, each (height, width)
-            in pixels; shifted windows need ``num_windows``, and blended windows ``crop_width`` and ``overlap``.
-            ``window_batch`` is the number of windows in a batch. The mode ``'auto'`` also needs ``whole_pixels``, the
-            largest number of pixels of an image without windows.
+            in pixels; shifted windows need ``num_windows``, blended windows ``crop_width`` and ``overlap``, and
+            squashed images ``size``. ``window_batch`` is the number of windows in a batch. The mode ``'auto'`` also
+            needs ``whole_pixels``, the largest number of pixels of an image without windows.
         modes (Sequence[str]): The modes that the model supports.
 
     Raises:
@@ -42,6 +42,8 @@ def check_inference_mode(test_cfg: Mapping, modes: Sequence[str]):
             raise ValueError(f'test_cfg: expected {name} to be a positive whole number; got {value!r}')
     if mode == 'shift' and not (_is_count(test_cfg.get('num_windows')) and test_cfg['num_windows'] > 1):
         raise ValueError(f"test_cfg: mode 'shift' needs num_windows of at least 2; got {dict(test_cfg)}")
+    if mode == 'squash' and not _is_size(test_cfg.get('size')):
+        raise ValueError(f"test_cfg: mode 'squash' needs size, a (height, width) in pixels; got {dict(test_cfg)}")
     if mode == 'blend' and not (_is_count(test_cfg.get('crop_width')) and _is_overlap(test_cfg)):
         raise ValueError(
             "test_cfg: mode 'blend' needs crop_width and overlap in pixels, with overlap no larger than half of "

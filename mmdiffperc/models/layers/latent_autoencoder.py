@@ -1,4 +1,4 @@
-"""The frozen autoencoder in front of the U-Net."""
+"""The autoencoder in front of the U-Net."""
 
 import math
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ from torch import nn
 
 from mmdiffperc.half_precision import DataType, without_autocast
 from mmdiffperc.models.config_checks import Arch, InputScale
-from mmdiffperc.validation import PositiveInt, validated
+from mmdiffperc.validation import PositiveFloat, PositiveInt, validated
 from mmdiffperc.weights.architectures import build_vae, latent_scaling
 from mmdiffperc.weights.network_inputs import overflows_in_half
 
@@ -30,7 +30,7 @@ FIXED_VAE = 'madebyollin/sdxl-vae-fp16-fix'
 class LatentAutoencoder(nn.Module):
     """Turn images into the latents of a Stable Diffusion U-Net.
 
-    It is frozen: its parameters carry no gradient and it stays in evaluation mode.
+    It is frozen unless ``trained``: its parameters carry no gradient and it stays in evaluation mode.
 
     An ``AutoencoderTiny`` (`TAESD <https://github.com/madebyollin/taesd>`_) imitates the *scaled* latents. Without
     ``scale_latents``, its latents are divided by the scaling factor that the U-Net was trained with, see
@@ -50,7 +50,12 @@ class LatentAutoencoder(nn.Module):
             images must have the type of the weights, which autocast may lower.
         tiling (int): Largest number of pixels to encode at a time. Images of a larger batch are encoded one after the
             other, and larger images in strips, see :func:`.encode_in_strips`. The latents are the same up to
-            rounding. Defaults to 2**18, an image of 512 x 512.
+            rounding. A training of the autoencoder does without. Defaults to 2**18, an image of 512 x 512.
+        latent_std (float, optional): Divide the latents by this number instead, the standard deviation of the latents
+            of a data set, as `EVP <https://arxiv.org/abs/2312.08548>`_ does. Cannot be combined with
+            ``scale_latents``.
+        trained (bool): Train the encoder, so that gradients flow through :meth:`encode`. Cannot be combined with a
+            ``dtype`` of 16 bits. Defaults to False.
 
     Attributes:
         scaling_factor (float): Scaled latents are the unscaled ones times this factor.
@@ -59,7 +64,7 @@ class LatentAutoencoder(nn.Module):
         store (LatentStore | None): Where encoded images are kept, see :class:`.StoreLatentsHook`. Default: nowhere.
 
     Raises:
-        ValueError: The stride divided by ``input_scale`` is not a whole number.
+        ValueError: The stride divided by ``input_scale`` is not a whole number, or latents would be scaled twice.
     """
 
     def __init__(
@@ -70,8 +75,18 @@ class LatentAutoencoder(nn.Module):
         input_scale: InputScale = 1.0,
         dtype: DataType | None = None,
         tiling: PositiveInt = TILING,
+        latent_std: PositiveFloat | None = None,
+        trained: bool = False,
     ):
         super().__init__()
+        if latent_std is not None and scale_latents:
+            raise ValueError(
+                f'latent_std={latent_std} cannot be combined with scale_latents=True: both set the scale of the latents'
+            )
+        if trained and dtype not in (None, 'float32'):
+            raise ValueError(
+                f'dtype={dtype!r} cannot be combined with trained=True: weights that are trained need float32'
+            )
         self.vae = build_vae(arch)
         if not with_decoder:
             del self.vae.decoder
@@ -80,7 +95,7 @@ class LatentAutoencoder(nn.Module):
         # A tiny autoencoder imitates scaled latents, so its own factor is 1.
         self.scaling_factor = latent_scaling(arch) if self.is_tiny else self.vae.config.scaling_factor
         self.scale_latents = scale_latents
-        self.factor = self.scaling_factor if scale_latents else 1.0
+        self.factor = self.scaling_factor if scale_latents else 1.0 / (latent_std or 1.0)
         self.vae_stride = 2 ** (len(self.vae.config.block_out_channels) - 1)
         self.stride = _divide(self.vae_stride, input_scale)
         self.has_own_type = dtype is not None
@@ -88,14 +103,15 @@ class LatentAutoencoder(nn.Module):
         self.check_images = ImageCheck()
         self._has_warned = False
         self.store = None
+        self.trained = trained
         if dtype:
             self.to(getattr(torch, dtype))
-        self.requires_grad_(False)
+        self.requires_grad_(trained)
         self.eval()
 
     def train(self, mode: bool = True):
-        """Stay in evaluation mode for any ``mode``."""
-        return super().train(False)
+        """Set the training mode; a frozen autoencoder stays in evaluation mode."""
+        return super().train(mode and self.trained)
 
     def latent_shape(self, size: tuple[int, int]) -> torch.Size:
         """Return the shape ``(4, h, w)`` of the latents of an image of a height and width."""
@@ -105,7 +121,6 @@ class LatentAutoencoder(nn.Module):
         """Return the height and width, without padding, at which an image of a height and width is encoded."""
         return tuple(round(side * self.vae_stride / self.stride) for side in size)
 
-    @torch.no_grad()
     def encode(
         self,
         images: torch.Tensor,
@@ -128,6 +143,10 @@ class LatentAutoencoder(nn.Module):
             TypeError: ``images`` is not a tensor of the right type, see :class:`.ImageCheck`.
             ValueError: ``images`` has another shape, or values that are not in [-1, 1].
         """
+        with torch.set_grad_enabled(self.trained and torch.is_grad_enabled()):
+            return self._to_latents(images, sample, generator)
+
+    def _to_latents(self, images, sample, generator) -> torch.Tensor:
         weight = (self.vae.encoder.layers[0] if self.is_tiny else self.vae.encoder.conv_in).weight
         self.check_images(images, None if self.has_own_type else weight.dtype)
         self._warn_of_overflow(images, weight.dtype)
@@ -150,7 +169,8 @@ class LatentAutoencoder(nn.Module):
 
     def _encode(self, images) -> torch.Tensor:
         """Return the latents of a tiny autoencoder, or the parameters of the latent distribution."""
-        if torch.compiler.is_compiling() or images.is_meta:  # a graph holds for one size, and meta needs no memory
+        # A graph holds for one size, meta needs no memory, and strips overwrite what a backward pass needs.
+        if torch.compiler.is_compiling() or images.is_meta or torch.is_grad_enabled():
             return self._encode_whole(images)
         at_once = max(1, self.tiling // images[0, 0].numel())
         return torch.cat([self._encode_chunk(chunk) for chunk in images.split(at_once)])

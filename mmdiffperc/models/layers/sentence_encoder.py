@@ -1,4 +1,4 @@
-"""The frozen text side of Stable Diffusion: sentences in, embeddings out."""
+"""The text side of Stable Diffusion: sentences in, embeddings out."""
 
 from contextlib import nullcontext
 from pathlib import Path
@@ -58,9 +58,9 @@ class SentenceEncoder(nn.Module):
       not define a summary. Here it is the hidden state of the end-of-text token, too, so that it has the distribution
       of the hidden states on which the U-Net was trained.
 
-    The encoders are frozen: their parameters carry no gradient and they stay in evaluation mode. Their weights come
-    from :meth:`load` or from a checkpoint of the model. If that checkpoint holds no text encoder, it is loaded from
-    ``checkpoint`` at the same time.
+    The encoders are frozen until :meth:`unfreeze` is called: their parameters carry no gradient and they stay in
+    evaluation mode. Their weights come from :meth:`load` or from a checkpoint of the model. If that checkpoint holds no
+    text encoder, it is loaded from ``checkpoint`` at the same time.
 
     Args:
         arch (str): Architecture preset or folder, see :func:`.arch_folder`. The tokenizers also come from ``arch``.
@@ -74,6 +74,7 @@ class SentenceEncoder(nn.Module):
     Attributes:
         embed_dims (int): Width ``C`` of the hidden states.
         is_init (bool): Whether the weights have been loaded.
+        trained (bool): Whether the encoder is trained.
         num_cut (int): Number of sentences that have been cut. The log shows it as ``cut_sentences``.
 
     Raises:
@@ -108,6 +109,7 @@ class SentenceEncoder(nn.Module):
         if new_tokens:
             self._extend(new_tokens)
         self._encoded = {}  # device and sentence -> its Encoded, without the batch
+        self.trained = False
         self.requires_grad_(False)
         self.eval()
         self.register_load_state_dict_pre_hook(complete_text_encoder)
@@ -120,8 +122,23 @@ class SentenceEncoder(nn.Module):
         return dict(zip(self.tokenizers, (self.clip, self.clip_2), strict=False))
 
     def train(self, mode: bool = True):
-        """Stay in evaluation mode for any ``mode``."""
-        return super().train(False)
+        """Set the training mode; a frozen encoder stays in evaluation mode."""
+        return super().train(mode and self.trained)
+
+    def unfreeze(self):
+        """Train the encoder: gradients flow through :meth:`encode`, and no encoded sentence is kept.
+
+        Raises:
+            ValueError: There are two encoders, whose last layers the U-Net of SDXL does not use.
+        """
+        if self.clip_2 is not None:
+            raise ValueError(
+                'frozen: the text encoders of SDXL cannot be trained, because its U-Net does not use their last '
+                "layers: add 'text_encoder' to frozen"
+            )
+        self.trained = True
+        self.cache_size = 0
+        self.requires_grad_(True)
 
     def load(self, checkpoint: str | Path | Source, with_tokenizers: bool = False):
         """Load the weights from a Stable Diffusion, see :func:`.load_weights`.
@@ -178,7 +195,7 @@ class SentenceEncoder(nn.Module):
         return self.encode(sentences).states
 
     def encode(self, sentences: list[str]) -> Encoded:
-        """Encode sentences, or look them up if they have been encoded before.
+        """Encode sentences; with a frozen encoder, look them up if they have been encoded before.
 
         Raises:
             RuntimeError: The weights have not been loaded.
@@ -188,6 +205,8 @@ class SentenceEncoder(nn.Module):
                 'The text encoder has no weights: load a checkpoint of the model, or set init_cfg=dict('
                 "type='Pretrained', checkpoint=...) and call init_weights()"
             )
+        if self.trained:
+            return self._compute(sentences, self.clip.get_input_embeddings().weight.device)
         weight = self.clip.get_input_embeddings().weight  # replicas of DataParallel have no parameters to ask
         encoded = {sentence: self._encoded.get((weight.device, sentence)) for sentence in sentences}
         if new := [sentence for sentence, known in encoded.items() if known is None]:
@@ -198,8 +217,11 @@ class SentenceEncoder(nn.Module):
         columns = zip(*(encoded[sentence] for sentence in sentences), strict=True)
         return Encoded(*map(torch.stack, columns))
 
-    @torch.no_grad()
     def _compute(self, sentences: list[str], device: torch.device) -> Encoded:
+        with torch.set_grad_enabled(self.trained and torch.is_grad_enabled()):
+            return self._encode_tokens(sentences, device)
+
+    def _encode_tokens(self, sentences: list[str], device: torch.device) -> Encoded:
         tokens = {
             part: torch.tensor([self._tokenize(sentence, tokenizer) for sentence in sentences])
             for part, tokenizer in self.tokenizers.items()

@@ -76,8 +76,7 @@ class UNetInputs(nn.Module):
         if guidance_scale is not None:
             guidance = guidance_embedding(guidance_scale, unet_config.time_cond_proj_dim)
         if task_embedding is not None:
-            numbers = torch.tensor(task_embedding, dtype=torch.float32)
-            task = torch.cat([numbers.sin(), numbers.cos()])[None]  # (1, 4)
+            task = task_numbers(task_embedding)
         self.register_buffer('guidance', guidance, persistent=False)
         self.register_buffer('task', task, persistent=False)
 
@@ -139,6 +138,12 @@ class UNetInputs(nn.Module):
         # In single precision, because half precision cannot represent every size.
         time_ids = self._copies.get(numbers, lambda: torch.tensor(numbers, dtype=torch.float32), pooled.device)
         return dict(text_embeds=pooled, time_ids=time_ids.expand(pooled.shape[0], -1))
+
+
+def task_numbers(task: Sequence[float]) -> torch.Tensor:
+    """Return the sines and then the cosines of the two numbers of a task ``(1, 4)``."""
+    numbers = torch.tensor(task, dtype=torch.float32)
+    return torch.cat([numbers.sin(), numbers.cos()])[None]
 
 
 def guidance_embedding(scale: float, width: int) -> torch.Tensor:

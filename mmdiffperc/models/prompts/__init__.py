@@ -9,6 +9,7 @@ from .image_class_prompts import ImageClassPrompts
 from .image_token_prompts import ImageTokenPrompts
 from .meta_prompts import MetaPrompts
 from .scene_prompts import ScenePrompts
+from .shared_text_prompts import SharedTextPrompts
 from .text_prompts import TextPrompts
 
 __all__ = [
@@ -21,5 +22,6 @@ __all__ = [
     'ImageTokenPrompts',
     'MetaPrompts',
     'ScenePrompts',
+    'SharedTextPrompts',
     'TextPrompts',
 ]

@@ -1,9 +1,11 @@
 """A depth estimator for images of any size, with the official test procedure."""
 
 import math
+from collections.abc import Sequence
 from itertools import pairwise
 
 import torch
+import torch.nn.functional as F
 from mmengine.config import ConfigDict
 from mmseg.models import DepthEstimator, EncoderDecoder
 from mmseg.registry import MODELS
@@ -14,7 +16,7 @@ from mmdiffperc.models.checks.test_cfg_check import check_inference_mode
 from mmdiffperc.seg.windows import BatchedWindows, find_windows
 from mmdiffperc.validation import validated
 
-TEST_MODES = ('whole', 'slide', 'slide_flip', 'shift', 'blend')
+TEST_MODES = ('whole', 'slide', 'slide_flip', 'shift', 'blend', 'squash')
 
 
 @MODELS.register_module()
@@ -32,9 +34,10 @@ class DiffusionDepthEstimator(BatchedWindows, DepthEstimator):
     - ``'slide_flip'``: like ``'slide'``, with each window averaged with its mirror image.
     - ``'shift'``: ``num_windows`` square windows, the official procedure; see :meth:`shift_inference`.
     - ``'blend'``: windows of ``crop_width``, blended where they overlap; see :meth:`blend_inference`.
+    - ``'squash'``: the image at once, resized to ``size``, and the depth resized back; see :meth:`squash_inference`.
 
     With ``flip=True``, the depth of ``'whole'`` and ``'blend'`` is averaged with the depth of the mirror image. For
-    ``'shift'``, this is the default.
+    ``'shift'`` and ``'squash'``, this is the default.
 
     With ``window_batch=8`` in ``test_cfg``, eight windows go through the network together, with the mirror image of
     each if they are flipped. The result is the same up to rounding.
@@ -139,6 +142,27 @@ class DiffusionDepthEstimator(BatchedWindows, DepthEstimator):
         windows = [(whole, span) if width >= height else (span, whole) for span in spans]
         flip = self.test_cfg.get('flip', True)
         return self.predict_windows(inputs, batch_img_metas, windows, flip, at_once=len(windows) * len(inputs))
+
+    def squash_inference(self, inputs: torch.Tensor, batch_img_metas: list[dict]) -> torch.Tensor:
+        """Predict depth of images resized to ``size``, and resize it back: ``test.py`` of EVP without windows.
+
+        The images, with their mirror images unless ``flip`` is False, are resized bilinearly with aligned corners.
+
+        Args:
+            inputs (Tensor): Images ``(B, 3, H, W)``.
+            batch_img_metas (list[dict]): Meta information of the images.
+
+        Returns:
+            Tensor: Depth ``(B, 1, H, W)``.
+        """
+        whole = tuple(slice(0, side) for side in self.test_cfg['size'])
+        squashed = _resize(inputs, self.test_cfg['size'])
+        depth = self.predict_windows(squashed, batch_img_metas, [whole], self.test_cfg.get('flip', True))
+        return _resize(depth, inputs.shape[2:])
+
+
+def _resize(maps: torch.Tensor, size: Sequence[int]) -> torch.Tensor:
+    return F.interpolate(maps, tuple(size), mode='bilinear', align_corners=True)
 
 
 def window_starts(width: int, side: int, overlap: int) -> list[int]:

@@ -60,6 +60,14 @@ class AnySizeDepthHead(VPDDepthHead):
         coarse = torch.cat([coarse, F.interpolate(coarsest, scale_factor=2)], dim=1)
         return self.conv_aggregation(torch.cat([self.conv1(finest), self.conv2(fine), coarse], dim=1))
 
+    def join_inside(self, features: Sequence[torch.Tensor], size: Sequence[int]) -> torch.Tensor:
+        """Join features as :meth:`join` does; with ``cut='joined'``, only the cells inside an image of a size."""
+        joined = self.join(features)
+        if self.cut != 'joined':
+            return joined
+        rows, columns = (-side % self.size_divisor // self.stride for side in size)
+        return joined[..., : joined.shape[-2] - rows, : joined.shape[-1] - columns].contiguous()
+
     def forward(self, inputs: Sequence) -> torch.Tensor:
         """Predict depth.
 
@@ -71,10 +79,7 @@ class AnySizeDepthHead(VPDDepthHead):
             Tensor: Depth in metres ``(B, 1, H, W)``.
         """
         *features, (height, width) = inputs
-        joined = self.join(features)
-        if self.cut == 'joined':
-            rows, columns = (-side % self.size_divisor // self.stride for side in (height, width))
-            joined = joined[..., : joined.shape[-2] - rows, : joined.shape[-1] - columns].contiguous()
+        joined = self.join_inside(features, (height, width))
         decoded = self.decoder(joined)  # (B, E, H, W), with the padding that is left
         if self.cut == 'decoded':
             decoded = decoded[..., :height, :width]

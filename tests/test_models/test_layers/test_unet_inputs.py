@@ -149,7 +149,6 @@ def test_a_generator_cannot_be_sdxl(tmp_path):
     [
         ({}, dict(extra_latents='marigold'), "extra_latents='marigold'.*in_channels"),
         ({}, dict(guidance_scale=8.0), 'guidance_scale=8.0.*time_cond_proj_dim'),
-        ({}, dict(task_embedding=(1, 0)), r'task_embedding=\(1, 0\).*class_embed_type'),
         (dict(in_channels=8), dict(extra_latents='inpainting'), "'scaled image', 'zeros', .* 8 input"),
         (dict(in_channels=9), dict(extra_latents=['image', 'image']), "'image', 'image'.* 9 input"),
         (dict(in_channels=12), dict(extra_latents=['noise', 'image', 'zeros']), "'noise', 'image', 'zeros'"),

@@ -21,6 +21,7 @@ MODES = {
     'slide': dict(mode='slide', crop_size=(96, 96), stride=(64, 64)),
     'slide_flip': dict(mode='slide_flip', crop_size=(96, 96), stride=(64, 64)),
     'shift': dict(mode='shift', num_windows=3),
+    'squash': dict(mode='squash', size=(96, 96)),
     'blend': dict(mode='blend', crop_width=64, overlap=16),
     'blend, flip': dict(mode='blend', crop_width=64, overlap=16, flip=True),
     'whole, flip': dict(mode='whole', flip=True),
@@ -149,6 +150,27 @@ def test_shift_of_a_tall_image_moves_down(build):
     torch.testing.assert_close(depth[:, :, 64:], predict(whole, images[:, :, 36:])[:, :, 28:])
 
 
+@pytest.mark.parametrize('batch_size', [1, 2, 5, 99])
+def test_windows_in_several_batches(build, batch_size):
+    images = torch.rand(2, 3, 64, 130) * 2 - 1
+    at_once, one_by_one = (
+        build(dict(mode='shift', num_windows=3, **options)) for options in ({}, dict(window_batch=batch_size))
+    )
+    torch.testing.assert_close(predict(one_by_one, images, 2, 0), predict(at_once, images, 2, 0), equal_nan=True)
+
+
+@pytest.mark.parametrize('flip', [True, False])
+def test_squash(build, flip):
+    estimator, whole = build(dict(mode='squash', size=(96, 72), flip=flip)), build()
+    images = torch.rand(2, 3, 60, 100) * 2 - 1
+    squashed = F.interpolate(images, (96, 72), mode='bilinear', align_corners=True)
+    expected = predict(whole, squashed, 2, 0)
+    if flip:
+        expected = (expected + predict(whole, squashed.flip(3), 2, 0).flip(3)) / 2
+    expected = F.interpolate(expected, (60, 100), mode='bilinear', align_corners=True)
+    torch.testing.assert_close(predict(estimator, images, 2, 0), expected)
+
+
 def test_training(build):
     """An image of odd size: the loss compares pixel by pixel, and gradients reach all that trains."""
     estimator = build(data_preprocessor=None).train()
@@ -193,6 +215,9 @@ def test_shift_of_a_long_image_leaves_no_gap(build):
         (dict(mode='shift'), r'num_windows.*\b2\b'),
         (dict(mode='shift', num_windows=1), r'num_windows.*\b2\b'),
         (dict(mode='shift', num_windows='2'), r"num_windows.*\b2\b.*'2'"),
+        (dict(mode='shift', num_windows=2, window_batch=0), 'window_batch'),
+        (dict(mode='squash'), "'squash'.*size"),
+        (dict(mode='squash', size=480), r"'squash'.*\(height, width\).*480"),
         (dict(mode='slide'), "'slide'.*crop_size"),
         (dict(mode='slide_flip', crop_size=(96, 96)), "'slide_flip'.*crop_size"),
         (dict(mode='slide', crop_size=96, stride=64), r'\(height, width\).*\b96\b'),

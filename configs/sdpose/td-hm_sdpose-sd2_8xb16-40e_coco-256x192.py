@@ -1,0 +1,25 @@
+"""SDPose on COCO at 256 x 192, the usual size of heatmap models."""
+
+_base_ = [
+    '../_base_/models/sdpose_sd2.py',
+    '../_base_/datasets/sdpose_coco.py',
+    '../_base_/schedules/sdpose_40e.py',
+]
+
+codec = dict(type='UDPHeatmap', input_size=(192, 256), heatmap_size=(48, 64), sigma=1.5)
+crop = dict(type='TopdownAffine', input_size=codec['input_size'], use_udp=True)
+target = dict(type='GenerateTarget', encoder=codec)
+train_pipeline = [
+    *_base_.loading,
+    *_base_.augmentation,
+    crop,
+    *_base_.disturbance,
+    target,
+    _base_.require,
+    _base_.pack_clean,
+]
+
+model = dict(head=dict(decoder=codec))
+train_dataloader = dict(dataset=dict(pipeline=train_pipeline))
+val_dataloader = dict(dataset=dict(pipeline=[*_base_.loading, crop, _base_.pack]))
+test_dataloader = val_dataloader
