@@ -156,6 +156,9 @@ HEADLINES = {
     'd1': 'd1',
     'AbsRel(%)': 'AbsRel (%)',
     'Mean Angle': 'mean angle (°)',
+    'AP': 'AP',
+    'AR': 'AR',
+    'box AP': 'box AP',
 }
 RESULTS = {
     'method': lambda model, page: f'[{model["In Collection"]}]({os.path.relpath(model["Config"], page.parent)})',
