@@ -28,8 +28,9 @@ TOY = {
 # Half of the configs; the models of the others are equal.
 SAME = re.compile(r'^(?!dmp).*-random|^(dmp|regression).*-(normals|segmentation|shading)-')
 NAMES = [name for name in TOY if not SAME.search(name)]
-# The tokens of a new sentence and constants of the model are copied to the GPU, once.
-ONCE = ('models/layers/sentence_encoder.py', 'models/layers/on_device.py')
+# The tokens of a new sentence and constants of the model are copied to the GPU, once, and so is each clean image, which
+# is data like the images.
+ONCE = ('models/layers/sentence_encoder.py', 'models/layers/on_device.py', 'models/layers/reconstruction.py to_input')
 
 
 @cache

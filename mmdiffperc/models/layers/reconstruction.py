@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from mmengine.model import BaseModel
 from torch import nn
 
+from .on_device import timestep_on
 from .unet_inputs import task_numbers
 
 IMAGE_TASK = (0, 1)
@@ -49,7 +50,8 @@ class Reconstruction(nn.Module):
             conditions (Mapping): The other arguments of the U-Net's first pass.
         """
         conditions = dict(conditions, class_labels=self.task.to(latents).expand(latents.shape[0], -1))
-        self._pending = unet(latents, timestep, **conditions).sample, latents.detach()
+        prediction = unet(latents, timestep_on(latents.device, timestep), **conditions).sample
+        self._pending = prediction, latents.detach()
 
     def loss(self, targets: Mapping[int, torch.Tensor]) -> torch.Tensor:
         """Compute the loss of the last pass.
@@ -135,5 +137,6 @@ def to_input(image: np.ndarray, inputs: torch.Tensor, flip: bool) -> torch.Tenso
             f'{width}: put KeepCleanImage after the transforms that change the size'
         )
     rgb = image[..., ::-1] if flip else image
-    tensor = torch.from_numpy(np.ascontiguousarray(rgb.transpose(2, 0, 1))).to(inputs) / 127.5 - 1
+    tensor = torch.from_numpy(np.ascontiguousarray(rgb.transpose(2, 0, 1)))
+    tensor = tensor.to(inputs.device, inputs.dtype, non_blocking=True) / 127.5 - 1
     return F.pad(tensor, (0, width - image.shape[1], 0, height - image.shape[0]))

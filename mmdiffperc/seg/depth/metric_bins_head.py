@@ -174,7 +174,7 @@ def log_binomial_softmax(probability: torch.Tensor, temperature: torch.Tensor, n
         Tensor: ``(B, num_bins, H, W)``.
     """
     outcomes = torch.arange(num_bins, device=probability.device, dtype=probability.dtype)[:, None, None]
-    trials = outcomes.new_tensor(float(num_bins - 1))
+    trials = torch.full_like(outcomes[:1], num_bins - 1)
     success = probability[:, None].clamp(EPSILON, 1)
     failure = (1 - probability[:, None]).clamp(EPSILON, 1)
     logarithms = log_binomial(trials, outcomes) + outcomes * success.log() + (trials - outcomes) * failure.log()
