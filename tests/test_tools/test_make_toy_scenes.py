@@ -39,7 +39,7 @@ def test_without_options_it_makes_what_the_configs_read(tmp_path, monkeypatch):
         cfg = Config.fromfile(path, import_custom_modules=False)
         train, *others = (Path(cfg[f'{phase}_dataloader'].dataset.data_root) for phase in ('train', 'val', 'test'))
         assert train == Path('data/toy', format_of(path.name))
-        roots |= {train, *others}
+        roots |= {train, *others, *([Path(cfg.captions_root)] if 'captions_root' in cfg else [])}
     assert roots == set(Path('data/toy').iterdir())
 
 

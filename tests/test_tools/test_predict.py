@@ -94,9 +94,9 @@ def test_wrong_command_lines(tmp_path, capsys):
             predict.main(arguments)
         return capsys.readouterr().err.splitlines()[-1]
 
-    assert '--text' in error([POSE, 'a.pth', 'a.png', '--text', 'a box'])
+    assert '--scene' in error([POSE, 'a.pth', 'a.png', '--scene', 'kitchen'])
     assert 'WEIGHTS' in error([POSE])
-    assert '--text' in error(['--out', 'out', POSE, 'a.pth', 'a.png', '--text', 'a box'])
+    assert '--scene' in error(['--out', 'out', POSE, 'a.pth', 'a.png', '--scene', 'kitchen'])
     assert 'WEIGHTS' in error(['--box', *'1234', POSE])  # an option of the task
     Config(dict(model=dict(type='Nothing'))).dump(tmp_path / 'config.py')
     assert predict.main([str(tmp_path / 'config.py'), 'a.pth', 'a.png']) == 1
