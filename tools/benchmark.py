@@ -17,9 +17,10 @@ images of any size on any machine.
     mmdiffperc benchmark configs/vpd/vpd_sd1-5-fpn_8xb2-80k_ade20k-512x512.py --memory --size 1024 2048 --test-mode
 
 The weights are random, so the tool downloads nothing. They stay in float32, and --dtype sets the autocast type, as in
-mmengine's training. With --half, the tool also measures the model with the weights that `mmdiffperc predict --dtype`
-uses. Peak memory does not include weights and inputs. On a GPU, it counts allocated tensors. On a CPU, it is the
-resident memory, which the tool measures only on Linux.
+mmengine's training. With --half, the tool also measures the model in half precision, as --dtype of predict does.
+
+Peak memory does not include weights and inputs. On a GPU, it counts allocated tensors. On a CPU, it is the resident
+memory, which the tool measures only on Linux.
 """
 
 import json

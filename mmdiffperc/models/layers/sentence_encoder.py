@@ -68,7 +68,7 @@ class SentenceEncoder(nn.Module):
         checkpoint (str, optional): Source of the weights if a checkpoint of the model lacks them, see
             :func:`.load_weights`.
         cache_size (int): Number of encoded sentences to keep in the memory of the device. Defaults to 0.
-        new_tokens (dict, optional): Tokens learned by textual inversion and their files, see :class:`TokenEmbeddings`;
+        new_tokens (dict, optional): Tokens learned by textual inversion and their files, see :class:`.TokenEmbeddings`;
             not for SDXL. The files are read when weights are loaded. Default: none.
 
     Attributes:

@@ -1,7 +1,7 @@
 """The sentences of the data samples that a model is processing.
 
 Hosts pass data samples to a model, but only images to its backbone: a detector, for example, calls
-``extract_feat(images)``. :mod:`mmdiffperc.models.checks.share_sentences` notes the sentences when a model is called,
+``extract_feat(images)``. ``share_sentences``, one of the checks of models, notes the sentences when a model is called,
 and the prompts read them here. Windows, crops and mirror images of an image thus get its sentence, in any host.
 """
 

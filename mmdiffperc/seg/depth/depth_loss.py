@@ -22,7 +22,7 @@ class MaskedSiLogLoss(SiLogLoss):
 
     mmseg's loss counts a sample without depth as a perfect prediction, and a single infinite pixel makes it NaN. Here
     samples without depth are ignored, and so is depth that is not finite. The heads of this package report with their
-    losses how many samples have had no depth so far, see :func:`count_of_maps_without_depth`.
+    losses how many samples have had no depth so far, see ``count_of_maps_without_depth``.
 
     Args:
         variance_focus (float): Weight ``v`` of the squared mean in ``sqrt(mean(d**2) - v * mean(d)**2)``, where ``d``
