@@ -17,7 +17,7 @@ images of any size on any machine.
     mmdiffperc benchmark configs/vpd/vpd_sd1-5-fpn_8xb2-80k_ade20k-512x512.py --memory --size 1024 2048 --test-mode
 
 The weights are random, so the tool downloads nothing. They stay in float32, and --dtype sets the autocast type, as in
-mmengine's training. With --half, the tool also measures the model in half precision, as --dtype of predict does.
+mmengine's training. With --weights-dtype, the tool also measures the model in half precision, as predict --dtype does.
 
 Peak memory does not include weights and inputs. On a GPU, it counts allocated tensors. On a CPU, it is the resident
 memory, which the tool measures only on Linux.
@@ -45,7 +45,7 @@ def build_parser() -> ArgumentParser:
     parser.add_argument(
         '--test-mode', action='store_true', help='also run the test mode of the config, such as windows (mmseg only)'
     )
-    parser.add_argument('--half', choices=DTYPES[1:], help='also measure the model with weights in half precision')
+    parser.add_argument('--weights-dtype', choices=DTYPES[1:], help='also measure the model with weights of this type')
     add_shared(parser, '--compile')
     add_shared(parser, '--dtype', 'for autocast')
     add_shared(parser, '--device')

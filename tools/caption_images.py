@@ -1,7 +1,7 @@
 """Caption the images of a folder with any image-to-text model of transformers, for models with CaptionPrompts.
 
     mmdiffperc caption data/ade/images/training --model Salesforce/blip2-opt-2.7b --out-file captions.json
-    mmdiffperc caption --captions captions.json --nouns --out-file nouns.json
+    mmdiffperc caption --caption-file captions.json --nouns --out-file nouns.json
 
 A file that ends in .json has the format of TADP, and a file that ends in .jsonl that of Hugging Face's ImageFolder. The
 name of an image is its path below INPUT. With --nouns, a caption becomes the list of its nouns, which NLTK finds. To
@@ -24,7 +24,7 @@ def build_parser() -> ArgumentParser:
     add_shared(parser, 'input', nargs='?', help='folder of images, with its subfolders')
     source = parser.add_mutually_exclusive_group(required=True)
     add_shared(source, '--model', 'image-to-text model that writes the captions')
-    source.add_argument('--captions', type=existing_file, metavar='FILE', help='captions to use instead of a model')
+    source.add_argument('--caption-file', type=existing_file, metavar='FILE', help='captions to use instead of a model')
     add_shared(parser, '--out-file', ' or '.join(FORMATS), required=True)
     parser.add_argument('--nouns', action='store_true', help='write the nouns of each caption')
     parser.add_argument(
@@ -50,7 +50,7 @@ def parse_args(arguments=None) -> Namespace:
     parser = build_parser()
     args = parser.parse_args(arguments)
     if (args.input is None) == (args.model is not None):
-        parser.error('expected INPUT with --model, and no INPUT with --captions')
+        parser.error('expected INPUT with --model, and no INPUT with --caption-file')
     if args.out_file.suffix not in FORMATS:
         parser.error(f'--out-file: expected a name that ends in {" or ".join(FORMATS)}, got {str(args.out_file)!r}')
     if args.min_tokens > args.max_tokens:
@@ -105,7 +105,7 @@ def caption_images(args: Namespace) -> int:
     from mmdiffperc.captions.caption_texts import noun_text, tag_words
     from mmdiffperc.files import write_whole
 
-    source = args.captions
+    source = args.caption_file
     if args.model:
         is_final = args.out_file.suffix == LINES and not args.nouns
         source = args.out_file if is_final else args.out_file.with_suffix('.captions.jsonl')

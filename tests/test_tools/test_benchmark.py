@@ -20,7 +20,7 @@ def test_json_holds_circumstances_and_results(tiny_vpd, tmp_path, capsys, monkey
     monkeypatch.setattr('mmdiffperc.progress.DELAY', 0)
     out = tmp_path / 'speed.json'
     arguments = ['--size', '64', '128', '--batch-size', '2', '--repeats', '3', '--device', 'cpu']
-    more = ['--train', '--test-mode', '--half', 'bfloat16']
+    more = ['--train', '--test-mode', '--weights-dtype', 'bfloat16']
     assert benchmark.main([tiny_vpd, *arguments, *more, '--out-file', str(out)]) == 0
     report = json.loads(out.read_text())
     assert (report['size'], report['batch_size'], report['dtype'], report['config']) == (
@@ -170,7 +170,7 @@ def test_counts_instead_of_times(tiny_vpd, tmp_path, capsys):
 
 def test_memory_instead_of_times(tiny_vpd, tmp_path, capsys):
     out = tmp_path / 'memory.json'
-    options = ['--memory', '--test-mode', '--half', 'bfloat16', '--out-file', str(out)]
+    options = ['--memory', '--test-mode', '--weights-dtype', 'bfloat16', '--out-file', str(out)]
     strips = ['--cfg-options', 'model.backbone.autoencoder_tiling=2048']
     assert benchmark.main([tiny_vpd, '--size', '64', '128', *options, *strips]) == 0
     results = {name: row['peak_memory_mib'] * 2**20 for name, row in json.loads(out.read_text())['results'].items()}

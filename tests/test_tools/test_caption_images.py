@@ -61,7 +61,7 @@ def test_lengths_and_the_last_character(tmp_path, arguments):
 
 def test_captions_from_a_file(tmp_path):
     (tmp_path / 'a.json').write_text('{"x": {"captions": ["a room", "two"]}}')
-    arguments = ['--captions', str(tmp_path / 'a.json'), '--out-file', str(tmp_path / 'b.jsonl')]
+    arguments = ['--caption-file', str(tmp_path / 'a.json'), '--out-file', str(tmp_path / 'b.jsonl')]
     assert caption_images.main(arguments) == 0
     assert CaptionFile(tmp_path / 'b.jsonl').captions == {'x': 'a room'}
 
@@ -79,7 +79,7 @@ def test_unreadable_images_are_left_out(tmp_path, folder, arguments, capsys):
     [
         ['--out-file', 'a.txt'],
         ['--out-file', 'a.json', '--min-tokens', '6'],
-        ['--out-file', 'a.json', '--captions', __file__],
+        ['--out-file', 'a.json', '--caption-file', __file__],
     ],
 )
 def test_wrong_command_line(arguments, wrong, capsys):

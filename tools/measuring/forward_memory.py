@@ -32,10 +32,10 @@ def benchmark(args) -> dict:
         with autocast(args):
             for name, run in inference_subjects(model, cfg.model.backbone, images, args.test_mode).items():
                 peaks[name] = peak_memory(run)
-        if args.half:
-            model = build_fake(cfg, args.half)
-            peaks[f'weights in {args.half}'] = size_of(model)
-            peaks[f'model in {args.half}'] = peak_memory(lambda: run_halved(model, images, args))
+        if args.weights_dtype:
+            model = build_fake(cfg, args.weights_dtype)
+            peaks[f'weights in {args.weights_dtype}'] = size_of(model)
+            peaks[f'model in {args.weights_dtype}'] = peak_memory(lambda: run_halved(model, images, args))
     return dict(options_of(args), results={name: dict(peak_memory_mib=size / MIB) for name, size in peaks.items()})
 
 

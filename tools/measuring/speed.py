@@ -118,7 +118,7 @@ def run_test_mode(model: nn.Module, inputs: torch.Tensor) -> torch.Tensor:
 
 def run_halved(model: nn.Module, inputs: torch.Tensor, args) -> torch.Tensor:
     """Run a model in half precision, in its test mode if the options say so."""
-    with autocast_for(inputs.device, getattr(torch, args.half)):
+    with autocast_for(inputs.device, getattr(torch, args.weights_dtype)):
         return run_test_mode(model, inputs) if args.test_mode else model(inputs, mode='tensor')
 
 
@@ -148,11 +148,11 @@ def measure_inference(model, cfg, inputs, args) -> dict[str, dict]:
     model.eval()
     with torch.no_grad(), autocast(args):
         subjects = inference_subjects(model, cfg.model.backbone, inputs, args.test_mode, args.compile)
-        if args.half:
-            halved = halve(copy.deepcopy(model), args.half)
+        if args.weights_dtype:
+            halved = halve(copy.deepcopy(model), args.weights_dtype)
             if args.compile:
                 compile_blocks(halved)
-            subjects[f'model in {args.half}'] = lambda: run_halved(halved, inputs, args)
+            subjects[f'model in {args.weights_dtype}'] = lambda: run_halved(halved, inputs, args)
         return with_ratios(measure(subjects, args.repeats, inputs.device))
 
 
