@@ -174,7 +174,8 @@ def _scene_records(roots, spec, scenes, workers):
         return
     pool = ProcessPoolExecutor(workers, initializer=end_with_parent)
     try:
-        yield pool.map(work, scenes)
+        # In chunks, so that all are soon submitted: an interrupt in `submit` can leave the pool waiting for ever.
+        yield pool.map(work, scenes, chunksize=8)
     finally:
         pool.shutdown(cancel_futures=True)
 
