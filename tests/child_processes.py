@@ -5,6 +5,9 @@ import sys
 import time
 import traceback
 from collections.abc import Callable
+from threading import RLock
+
+from tqdm import tqdm
 
 PATIENCE = 60  # seconds
 OPENMMLAB = ('mmcv', 'mmdet', 'mmdiffperc', 'mmengine', 'mmpose', 'mmseg', 'xtcocotools')  # this package included
@@ -14,6 +17,7 @@ def fork(work: Callable[[], int]) -> int:
     """Do some work in a copy of this process, which need not import anything; return the number of the process."""
     if process := os.fork():
         return process
+    tqdm.set_lock(RLock())  # of its own: killed while it holds the common one, it would stop all progress bars
     status = 1
     try:
         status = work()
