@@ -121,9 +121,8 @@ class CrossAttentionMaps:
             available.add(stride)
             if stride in self._layers:
                 processors[name] = MapAttnProcessor(name, recorder, self.with_grad)
-                unet.get_submodule(
-                    name.removesuffix('.processor')
-                ).upcast_softmax = True  # for weights in half precision
+                attention = unet.get_submodule(name.removesuffix('.processor'))
+                attention.upcast_softmax = True  # for weights in half precision
                 self._layers[stride].append(name)
         if missing := set(self.strides) - available:
             raise ValueError(

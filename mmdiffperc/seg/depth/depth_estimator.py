@@ -1,11 +1,9 @@
 """A depth estimator for images of any size, with the official test procedure."""
 
 import math
-from collections.abc import Sequence
 from itertools import pairwise
 
 import torch
-import torch.nn.functional as F
 from mmengine.config import ConfigDict
 from mmseg.models import DepthEstimator, EncoderDecoder
 from mmseg.registry import MODELS
@@ -15,6 +13,8 @@ from mmdiffperc.models.checks.dispatcher import model_check
 from mmdiffperc.models.checks.test_cfg_check import check_inference_mode
 from mmdiffperc.seg.windows import BatchedWindows, find_windows
 from mmdiffperc.validation import validated
+
+from .metric_bins_head import resize_aligned
 
 TEST_MODES = ('whole', 'slide', 'slide_flip', 'shift', 'blend', 'squash')
 
@@ -156,13 +156,9 @@ class DiffusionDepthEstimator(BatchedWindows, DepthEstimator):
             Tensor: Depth ``(B, 1, H, W)``.
         """
         whole = tuple(slice(0, side) for side in self.test_cfg['size'])
-        squashed = _resize(inputs, self.test_cfg['size'])
+        squashed = resize_aligned(inputs, self.test_cfg['size'])
         depth = self.predict_windows(squashed, batch_img_metas, [whole], self.test_cfg.get('flip', True))
-        return _resize(depth, inputs.shape[2:])
-
-
-def _resize(maps: torch.Tensor, size: Sequence[int]) -> torch.Tensor:
-    return F.interpolate(maps, tuple(size), mode='bilinear', align_corners=True)
+        return resize_aligned(depth, inputs.shape[2:])
 
 
 def window_starts(width: int, side: int, overlap: int) -> list[int]:

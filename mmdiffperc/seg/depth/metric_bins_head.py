@@ -105,7 +105,7 @@ class MetricBinsDepthHead(AnySizeDepthHead):
         *decoded, finest = self._decode(joined)
         relative = self.depth_pred_layer(finest).sigmoid() * self.max_depth
         centres, embedding = self._refine_bins(self.bottle_neck(joined), decoded)
-        embedding, centres = (enlarge(each, finest.shape[-2:]) for each in (embedding, centres))
+        embedding, centres = (resize_aligned(each, finest.shape[-2:]) for each in (embedding, centres))
         shares = self.distribution(torch.cat([finest, relative, embedding], dim=1))
         depth = (shares * centres).sum(1, keepdim=True)
         return depth[..., : size[0], : size[1]]
@@ -127,8 +127,8 @@ class MetricBinsDepthHead(AnySizeDepthHead):
         embedding = self.seed_projector(feature)
         for projector, attractor, finer in zip(self.projectors, self.attractors, decoded, strict=True):
             own, size = projector(finer), finer.shape[-2:]
-            pulls = F.softplus(attractor(own + enlarge(embedding, size)))  # (B, attractors, h, w)
-            centres = attract(enlarge(centres, size), pulls, self.attractor_strength)
+            pulls = F.softplus(attractor(own + resize_aligned(embedding, size)))  # (B, attractors, h, w)
+            centres = attract(resize_aligned(centres, size), pulls, self.attractor_strength)
             embedding = own
         return centres, embedding
 
@@ -202,6 +202,6 @@ def two_layers(in_channels: int, hidden: int, out_channels: int) -> nn.Sequentia
     return nn.Sequential(nn.Conv2d(in_channels, hidden, 1), nn.ReLU(), nn.Conv2d(hidden, out_channels, 1))
 
 
-def enlarge(feature: torch.Tensor, size: Sequence[int]) -> torch.Tensor:
+def resize_aligned(feature: torch.Tensor, size: Sequence[int]) -> torch.Tensor:
     """Resize bilinearly, with aligned corners."""
     return F.interpolate(feature, tuple(size), mode='bilinear', align_corners=True)
