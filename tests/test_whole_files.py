@@ -9,12 +9,12 @@ import pytest
 import torch
 from diffusers import UNet2DConditionModel
 from full_disk import full_disk
-from generation import check_settings
 from mmengine.config import Config
 from pretrain_tiny_sd import Run
 from safetensors import SafetensorError
 
 from mmdiffperc.files import whole_file, write_whole
+from mmdiffperc.inference.batched_lines import check_settings
 from mmdiffperc.inference.videos import video_writer
 from mmdiffperc.seg.depth.depth_metric import MonocularDepthMetric
 from mmdiffperc.seg.referring.refer_metric import ReferringSegMetric
@@ -35,6 +35,7 @@ ALLOWED = {
     'mmdiffperc/inference/writers.py': 'encodes in memory',
     'mmdiffperc/toy_scenes/writers': 'the data set is a whole folder',
     'mmdiffperc/doctor/child.py': 'writes line by line, so that a crash leaves the lines before it',
+    'tools/measuring/gpu_parts.py': 'the same, for a part that is stopped at its time limit',
     'tools/dataset_converters': 'gets the name of a partial file',
     'tools/measuring/speed.py': 'asks the kernel to reset a peak',
     'tools/tiny_sd/training.py': 'appends to the log',
