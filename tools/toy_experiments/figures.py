@@ -106,7 +106,7 @@ FIGURES = {
     'resources/few_labels.png': Curves('few-labels', 'mIoU', 'labelled images'),
     'resources/named_classes.png': Curves('named-classes', 'mIoU', 'recall of the named classes'),
     'resources/dmp_controls.png': Curves('dmp-controls', 'mean angle (degrees)', over_columns=True),
-    'resources/dmp_losses.png': Losses('dmp-controls', 'dmp-controls', kind_of_control, tuple(CONTROLS)),
+    'resources/dmp_losses.png': Losses('dmp-controls', 'normals-controls', kind_of_control, tuple(CONTROLS)),
 }
 
 

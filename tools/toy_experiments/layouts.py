@@ -150,7 +150,7 @@ def control(run: str) -> tuple[str, ...]:
 
 CONTROL_RUNS = (*(f'{name}-short' for name in MAIN_CONTROLS), *CONTROLS)
 CONTROL_HEADINGS = ('model', 'trained weights', 'initial U-Net', 'iterations')
-CONTROL_COMMON = dict(task='dmp-controls', metric='mean')
+CONTROL_COMMON = dict(task='normals-controls', metric='mean')
 DMP_CONTROLS = Table(
     CONTROL_HEADINGS,
     {control(run): dict(run=run) for run in CONTROL_RUNS},

@@ -346,7 +346,7 @@ TASKS = {
         dmp('depth', {'rmse': '.3f', 'abs_rel': '.3f', 'aligned/abs_rel': '.3f'}, IN_ALL_DOMAINS), 'depth'
     ),
     # {process, regression} x {pre-trained, random} x {adapter, all weights}, long enough to converge.
-    'dmp-controls': Task(
+    'normals-controls': Task(
         {name: dmp_control(*settings, CONTROL_ITERS) for name, settings in CONTROLS.items()}
         | {f'{name}-short': dmp_control(*CONTROLS[name], CONTROL_ITERS // 4) for name in MAIN_CONTROLS},
         {'mean': '.1f', '11.25': '.3f'},

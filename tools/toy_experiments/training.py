@@ -137,7 +137,7 @@ def details(job: Job) -> dict:
 
 def measures_of_images(job: Job, test: str) -> dict[str, list[float | None]]:
     """Return the measures of each image in a test, in the order of the data set; None where one is undefined."""
-    rows = read_json(job.folder / test / IMAGES)
+    rows = json.loads((job.folder / test / IMAGES).read_text())
     return {
         name: [row[name] if row[name] is None else round(row[name], 4) for row in rows]
         for name in job.run.tests[test].per_image

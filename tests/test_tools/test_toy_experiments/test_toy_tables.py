@@ -51,8 +51,8 @@ def test_a_metric_that_a_run_does_not_have(store):
 def test_the_gap_between_two_tests(store):
     for seed in (0, 1, 2):
         tests = {'domain-a': dict(mean=10 + seed), 'domain-c': dict(mean=15 + 2 * seed)}
-        store('dmp-controls', RUNS[0], seed, tests=tests, mean=0)
-    gap = Value('dmp-controls', RUNS[0], 'mean', 'domain-c', beyond='domain-a', spread=True)
+        store('normals-controls', RUNS[0], seed, tests=tests, mean=0)
+    gap = Value('normals-controls', RUNS[0], 'mean', 'domain-c', beyond='domain-a', spread=True)
     assert gap.by_seed() == {0: 5, 1: 6, 2: 7} and gap.render() == '6.0 (5.0 to 7.0)'
 
 
@@ -76,24 +76,24 @@ def errors(store):
             images = {test: dict(mean=(base[test] + factor * changes[test]).tolist()) for test in base}
             if factor:
                 images['domain-c']['mean'][7] = None
-            store('dmp-controls', run, seed, images=images, mean=20)
+            store('normals-controls', run, seed, images=images, mean=20)
 
 
 def test_differences_are_those_of_the_same_images(errors):
-    here = Difference('dmp-controls', *RUNS, 'mean', 'domain-c')
+    here = Difference('normals-controls', *RUNS, 'mean', 'domain-c')
     assert here.differences('domain-c').shape == (3, 199)
     assert here.render() == '-2.0 (-2.1 to -1.9), p < 0.001'
-    assert Difference('dmp-controls', *RUNS, 'mean', 'domain-a').render() == '+1.0 (+0.9 to +1.1), p < 0.001'
-    growth = Difference('dmp-controls', *RUNS, 'mean', 'domain-c', beyond='domain-a')
+    assert Difference('normals-controls', *RUNS, 'mean', 'domain-a').render() == '+1.0 (+0.9 to +1.1), p < 0.001'
+    growth = Difference('normals-controls', *RUNS, 'mean', 'domain-c', beyond='domain-a')
     assert growth.render().startswith('-3.0 (-3.1 to -2.9)')
-    assert Difference('dmp-controls', *RUNS, 'mean', 'domain-d').render() == NOT_MEASURED
+    assert Difference('normals-controls', *RUNS, 'mean', 'domain-d').render() == NOT_MEASURED
 
 
 def test_the_interval_of_a_difference_knows_the_seeds(store):
     """Seeds that disagree make it wide, however many images there are."""
     for seed, change in ((0, -1.0), (1, 0.0), (2, 1.0)):
         for run, factor in zip(RUNS, (1, 0), strict=True):
-            store('dmp-controls', run, seed, images={'domain-c': dict(mean=[5 + factor * change] * 50)}, mean=5)
-    text = Difference('dmp-controls', *RUNS, 'mean', 'domain-c').render()
+            store('normals-controls', run, seed, images={'domain-c': dict(mean=[5 + factor * change] * 50)}, mean=5)
+    text = Difference('normals-controls', *RUNS, 'mean', 'domain-c').render()
     low, high = (float(word) for word in text.partition('(')[2].partition(')')[0].split(' to '))
     assert text.startswith('+0.0') and low <= -0.7 and high >= 0.7
