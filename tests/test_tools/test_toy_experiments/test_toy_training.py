@@ -36,7 +36,9 @@ def test_a_real_training(clone):
         run_here(*command(job, test))
     run_here(*validation_command(job))
     record = asyncio.run(measure(job, 1))  # everything is there
-    assert json.loads(Path('work_dirs/trial/normals-controls/regression-adapter-random-seed3.json').read_text()) == record
+    assert (
+        json.loads(Path('work_dirs/trial/normals-controls/regression-adapter-random-seed3.json').read_text()) == record
+    )
     metrics, images = record['metrics'], record['images']
     domains = {f'domain-{name}' for name in 'abcde'}
     assert metrics.keys() == {'validation', *domains} and images.keys() == domains
