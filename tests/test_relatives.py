@@ -168,7 +168,7 @@ def build_snippet(name, folder):
 
 
 def test_style_of_another_domain(tmp_path):
-    """The snippet as it stands; and with a small network, from an image and its caption to the classes of the pixels."""
+    """The snippet as it stands; and with a small network, from an image and its caption to the labels."""
     cfg, model = build_snippet('config: night style', tmp_path)
     pipeline = cfg.test_dataloader.dataset.pipeline
     load = next(one for one in pipeline if one.type == 'LoadCaption')

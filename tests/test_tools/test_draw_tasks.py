@@ -16,7 +16,7 @@ from pages import ROOT
 @pytest.fixture
 def trained(clone, monkeypatch):
     """A clone in which each model of the figure has a checkpoint, whose weights are those at the start."""
-    import mmpose.models
+    import mmpose.models  # noqa: F401
     import mmseg.models  # noqa: F401
 
     for folder in ('configs', 'projects'):
