@@ -151,20 +151,18 @@ DEPTH_CONFIG = f'{VPD}_1xb4-1800_toy-nyu-128x128.py'
 DEPTH = {'rmse': '.3f', 'abs_rel': '.3f', 'd1': '.3f'}
 TOY_ADE = f'{VPD}-fpn_1xb4-1800_toy-ade-128x128.py'
 PROBED_TIMESTEPS = ('1', '50', '100', '261')
-TRANSFORMER = 'up_blocks.3.attentions.{}.transformer_blocks.0'  # at the stride of the best blocks
-PROBED_KINDS = {
-    'residual layer': 'up_blocks.3.resnets.{}',
-    'queries of self-attention': f'{TRANSFORMER}.attn1.to_q',
-    'keys of self-attention': f'{TRANSFORMER}.attn1.to_k',
-    'values of self-attention': f'{TRANSFORMER}.attn1.to_v',
-    'self-attention': f'{TRANSFORMER}.attn1',
-    'queries of cross-attention': f'{TRANSFORMER}.attn2.to_q',
-    'cross-attention': f'{TRANSFORMER}.attn2',
-    'hidden layer of the feed-forward network': f'{TRANSFORMER}.ff.net.0',
-    'feed-forward network': f'{TRANSFORMER}.ff',
-    'transformer': 'up_blocks.3.attentions.{}',
-}
-KIND_NAMES = [name.format(layer) for name in PROBED_KINDS.values() for layer in (0, 1)]
+TRANSFORMER = 'up_blocks.3.attentions.{}.transformer_blocks.0'
+PROBED_KINDS = (  # of features, at the stride of the best blocks, in both layers of the block
+    'up_blocks.3.resnets.{}',
+    *(f'{TRANSFORMER}.attn1.{name}' for name in ('to_q', 'to_k', 'to_v')),
+    f'{TRANSFORMER}.attn1',
+    f'{TRANSFORMER}.attn2.to_q',
+    f'{TRANSFORMER}.attn2',
+    f'{TRANSFORMER}.ff.net.0',
+    f'{TRANSFORMER}.ff',
+    'up_blocks.3.attentions.{}',
+)
+KIND_NAMES = [name.format(layer) for name in PROBED_KINDS for layer in (0, 1)]
 PROBED_BLOCKS = (*(f'down_blocks.{level}' for level in range(4)), 'mid_block', *(f'up_blocks.{n}' for n in range(4)))
 SHUFFLED = {'shuffled': FurtherTest({'test_dataloader.dataset.shuffle_seed': 0})}
 SENTENCE_KINDS = {  # by the part that singles out the object
