@@ -171,7 +171,10 @@ SENTENCE_KINDS = {  # by the part that singles out the object
     )
     for kind in ('class', 'colour', 'superlative', 'relation')
 }
-
+IN_HALF_PRECISION = {
+    'autoencoder-bfloat16': FurtherTest({'model.backbone.autoencoder_dtype': 'bfloat16'}),
+    'bfloat16': FurtherTest({'custom_hooks': "[dict(type='HalfPrecisionHook',dtype='bfloat16')]"}),
+}
 POSES_IN_DOMAINS = {
     f'domain-{name}': FurtherTest({'test_dataloader.dataset.data_root': f'data/toy/coco_{name}'}) for name in 'bcd'
 }
@@ -187,14 +190,14 @@ TASKS = {
     ),
     'depth': Task(
         {
-            'pre-trained': Run(DEPTH_CONFIG, tests={'mirrored': FurtherTest(tta=True)}),
+            'pre-trained': Run(DEPTH_CONFIG, tests={'mirrored': FurtherTest(tta=True)} | IN_HALF_PRECISION),
             'random': Run(f'{VPD}-random_1xb4-1800_toy-nyu-128x128.py'),
             'mean-depth': Run(DEPTH_CONFIG, tool=('tools/constant_depth.py', DEPTH_CONFIG)),
         },
         DEPTH,
     ),
     # The model that several tables compare with.
-    'segmentation-128': Task({'pre-trained': Run(TOY_ADE)}, {'mIoU': '.1f'}),
+    'segmentation-128': Task({'pre-trained': Run(TOY_ADE, tests=IN_HALF_PRECISION)}, {'mIoU': '.1f'}),
     # What TADP says about captions: exact ones, and names of classes with a share that is right or there.
     'captions': Task(
         {
