@@ -29,6 +29,6 @@ val_evaluator = [
 ]
 test_evaluator = val_evaluator
 
-optim_wrapper = dict(optimizer=dict(type=AdamW, lr=3e-3, weight_decay=1e-2), clip_grad=dict(max_norm=1.0))
+optim_wrapper = dict(optimizer=dict(type=AdamW, lr=3e-3, weight_decay=1e-2, fused=True), clip_grad=dict(max_norm=1.0))
 param_scheduler = [dict(type=CosineAnnealingLR, T_max=max_iters, eta_min=0.0, by_epoch=False)]
 custom_hooks.append(dict(type=SaveLoRAHook))

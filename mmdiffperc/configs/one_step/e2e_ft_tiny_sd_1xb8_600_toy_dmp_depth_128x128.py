@@ -29,7 +29,7 @@ test_evaluator = val_evaluator
 warmup = 20
 optim_wrapper = dict(
     type=OptimWrapper,
-    optimizer=dict(type=AdamW, lr=1e-3, betas=(0.9, 0.999), weight_decay=1e-2),
+    optimizer=dict(type=AdamW, lr=1e-3, betas=(0.9, 0.999), weight_decay=1e-2, fused=True),
     clip_grad=dict(max_norm=1.0),
     accumulative_counts=1,
 )
