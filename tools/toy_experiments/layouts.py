@@ -16,6 +16,7 @@ from .tasks import (
     LABELS,
     MAIN_CONTROLS,
     PROBED_BLOCKS,
+    PROBED_KINDS,
     PROBED_TIMESTEPS,
     STYLES,
     VALIDATION,
@@ -63,7 +64,7 @@ PAPERS = {
 }
 DOMAIN_NAMES = {'a': 'rooms', 'b': 'other materials and light', 'c': 'outdoors', 'd': 'drawings', 'e': 'at night'}
 
-COMPLETE = dict(task='captions', run='class-averages')  # VPD at 128 pixels, which several tables share
+COMPLETE = dict(task='segmentation-128', run='pre-trained')  # VPD at 128 pixels, which several tables share
 
 
 def few_labels(start: str, count: int) -> Value:
@@ -217,7 +218,7 @@ RELATIVES_TABLES = {
         ('prompts',),
         {
             ('captions',): dict(run='captions'),
-            ('class names, each with its mean embedding (VPD)',): dict(run='class-averages'),
+            ('class names, each with its mean embedding (VPD)',): COMPLETE,
             ('all class names in one sentence',): dict(run='all-names'),
             ('the empty sentence',): dict(run='empty-text'),
             ('captions; latents that are not scaled',): dict(run='unscaled'),
@@ -225,7 +226,7 @@ RELATIVES_TABLES = {
             ('captions and 20 learned prompts',): dict(run='with-meta-prompts'),
         },
         SEEDS | {'mean': {}},
-        dict(task='captions', metric='mIoU'),
+        value=lambda task='captions', **settings: Value(task, metric='mIoU', **settings),
     ),
     'named-classes': NAMED_CLASSES,
     'named-classes-figure': Picture(
@@ -332,15 +333,15 @@ EVIDENCE = {
             ),
             claim(
                 'VPD', 'The adapter of the text embeddings helps.',
-                ('captions', 'class-averages'), ('vpd-ablation', 'no-adapter'), **MIOU,
+                ('segmentation-128', 'pre-trained'), ('vpd-ablation', 'no-adapter'), **MIOU,
             ),
             claim(
                 'VPD', 'The cross-attention maps help.',
-                ('captions', 'class-averages'), ('vpd-ablation', 'no-maps'), **MIOU,
+                ('segmentation-128', 'pre-trained'), ('vpd-ablation', 'no-maps'), **MIOU,
             ),
             claim(
                 'VPD', 'The meaning of the class names helps.',
-                ('captions', 'class-averages'), ('vpd-ablation', 'meaningless-names'), **MIOU,
+                ('segmentation-128', 'pre-trained'), ('vpd-ablation', 'meaningless-names'), **MIOU,
             ),
             *(
                 claim(
@@ -430,7 +431,7 @@ EVIDENCE = {
         (
             claim(
                 'TADP', 'Captions are better prompts than the mean embeddings of all class names.',
-                ('captions', 'captions'), ('captions', 'class-averages'), **MIOU,
+                ('captions', 'captions'), ('segmentation-128', 'pre-trained'), **MIOU,
             ),
             claim(
                 'TADP', 'Captions are better than the empty sentence.',
@@ -582,6 +583,12 @@ LAYOUTS = {
         {(f'`{block}`',): dict(block=block) for block in PROBED_BLOCKS},
         {f'timestep {timestep}': dict(timestep=timestep) for timestep in PROBED_TIMESTEPS},
         value=lambda block, timestep: Value('taps', 'probe', probed(block, timestep)),
+    ),
+    'tap-kinds': Table(
+        ('features in `up_blocks.3` at timestep 100',),
+        {(f'`{name.removeprefix("up_blocks.3.").format("N")}`',): dict(name=name) for name in PROBED_KINDS},
+        {'N = 0': dict(layer=0), 'N = 1': dict(layer=1)},
+        value=lambda name, layer: Value('tap-kinds', 'probe', probed(name.format(layer), '100')),
     ),
     **VPD_TABLES,
     **METAPROMPTS_TABLES,
