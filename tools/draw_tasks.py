@@ -20,6 +20,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from mmengine.config import Config
 from toy_experiments.results import Job, jobs_of
+from toy_experiments.training import last_checkpoint
 
 from mmdiffperc.files import whole_file
 from mmdiffperc.inference import ImageInferencer, build_inferencer
@@ -206,13 +207,13 @@ def load(row: Row, seed: int, device: str) -> ImageInferencer:
         ValueError: The model has not been trained.
     """
     job = job_of(row, seed)
-    if not (pointer := job.folder / 'last_checkpoint').is_file():
+    if not (job.folder / 'last_checkpoint').is_file():
         raise ValueError(
             f'{job.folder}: no checkpoint; run python tools/measure_prior.py --task {row.task} --seeds {job.seed}'
         )
     config = Config.fromfile(job.run.config)
     config.merge_from_dict(job.run.options)
-    return build_inferencer(config, job.folder / Path(pointer.read_text()).name, device=device, show_progress=False)
+    return build_inferencer(config, last_checkpoint(job.folder), device=device, show_progress=False)
 
 
 def job_of(row: Row, seed: int) -> Job:
