@@ -99,7 +99,7 @@ def pose(axes: list[Axes], inferencer: ImageInferencer, view: View):
     truth = figure_of(view.shown).keypoints
     for ax, keypoints in ((axes[1], truth[:, :2]), (axes[2], found)):
         ax.imshow(view.shown.image)
-        for link in inferencer.dataset_meta['skeleton_links']:
+        for link in map(list, inferencer.dataset_meta['skeleton_links']):
             if (truth[link, 2] > 0).all():  # both ends are in the image
                 for colour, width in (('black', 1.6), ('white', 0.8)):
                     ax.plot(*keypoints[link].T, color=colour, linewidth=width)

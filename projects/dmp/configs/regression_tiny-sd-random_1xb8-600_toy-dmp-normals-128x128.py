@@ -1,4 +1,4 @@
-"""Control experiment: plain regression without the prior. The U-Net starts from random weights, which are all trained."""
+"""Control experiment: plain regression without the prior. All weights of the U-Net are trained, from random ones."""
 
 _base_ = './regression_tiny-sd_1xb8-600_toy-dmp-normals-128x128.py'
 
