@@ -158,7 +158,7 @@ class TargetInferencer(ImageInferencer):
         add_shared(parser, '--seed', 'of noise and samples; default: 0', default=None)
         depth = dict(type=Path, metavar='FOLDER')
         parser.add_argument('--fit-depth', **depth, help='measured depth to fit to (NAME.npz or NAME.png)')
-        parser.add_argument('--depth-unit', type=positive_float, metavar='METRES', help='unit of the 16-bit PNG files of --fit-depth')
+        parser.add_argument('--depth-unit', type=positive_float, metavar='METRES', help='unit of 16-bit depth PNG')
 
     @property
     def controls(self) -> tuple[Control, ...]:
