@@ -13,9 +13,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import count, islice
 from pathlib import Path
+from textwrap import fill
 
 import cv2
 import numpy as np
+from draw_predictions import LEGEND_INCHES, add_legend
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from mmengine.config import Config
@@ -35,6 +37,7 @@ from mmdiffperc_cli.options import FIGURE_SUFFIXES, add_shared, bounded, file_na
 
 SHOWN_SIZE = 384  # pixels
 PANEL_INCHES = 1.5
+LINE_LENGTH = 30  # of a sentence below an image, in letters
 NUM_SCENES = 2
 TITLES = ('image', 'truth', 'prediction')
 
@@ -88,7 +91,7 @@ def referring(axes: list[Axes], inferencer: ImageInferencer, view: View):
     axes[0].imshow(view.shown.image)
     axes[1].imshow(mask_overlay(view.shown.image, view.shown.instance_map == index + 1))
     axes[2].imshow(mask_overlay(view.shown.image, enlarged(mask.astype(np.float32)) > 0.5))
-    axes[0].set_xlabel(sentence, fontsize=7)
+    axes[0].set_xlabel(fill(sentence, LINE_LENGTH), fontsize=7)
 
 
 def pose(axes: list[Axes], inferencer: ImageInferencer, view: View):
@@ -223,9 +226,9 @@ def job_of(row: Row, seed: int) -> Job:
 
 
 def figure_with_rows(rows: tuple[Row, ...], indices: list[int], seed: int, device: str) -> Figure:
-    """Draw all rows."""
+    """Draw all rows, and a legend of the classes."""
     columns = len(TITLES) * len(indices)
-    size = (columns * PANEL_INCHES + 0.4, len(rows) * (PANEL_INCHES + 0.1) + 0.2)
+    size = (columns * PANEL_INCHES + 0.4, len(rows) * (PANEL_INCHES + 0.1) + LEGEND_INCHES)
     figure = Figure(figsize=size, dpi=150, layout='constrained')
     grid = figure.subplots(len(rows), columns, squeeze=False)
     large = [sample_of(index, SHOWN_SIZE) for index in indices]
@@ -239,6 +242,7 @@ def figure_with_rows(rows: tuple[Row, ...], indices: list[int], seed: int, devic
         ax.set(xticks=[], yticks=[])
     for ax, title in zip(grid[0], TITLES * len(indices), strict=True):
         ax.set_title(title, fontsize=9)
+    add_legend(figure, set(range(len(TOY_CLASSES))), TOY_CLASSES, TOY_PALETTE)
     return figure
 
 

@@ -12,6 +12,8 @@ from mmengine.config import Config
 from mmengine.registry import MODELS, init_default_scope
 from pages import ROOT
 
+from mmdiffperc.toy_scenes.vocabulary import TOY_CLASSES
+
 
 @pytest.fixture
 def trained(clone, monkeypatch):
@@ -21,7 +23,7 @@ def trained(clone, monkeypatch):
 
     for folder in ('configs', 'projects'):
         (clone / folder).symlink_to(ROOT / folder)
-    for job in {job_of(row, 0) for row in ROWS}:
+    for job in {job.name: job for job in (job_of(row, 0) for row in ROWS)}.values():
         cfg = Config.fromfile(job.run.config)
         cfg.merge_from_dict(job.run.options)
         init_default_scope(cfg.default_scope)
@@ -44,7 +46,8 @@ def test_a_row_for_each_task(trained, capsys):
     assert all(picture.tobytes() != image for row in (0, 1, 2, 4, 5) for picture in pictures[row][1:])
     truth, found = (len(ax.lines) for ax in grid[3, 1:])  # of the pose
     assert truth == found > 10
-    assert grid[2, 0].get_xlabel().startswith('the ') and grid[5, 0].get_xlabel()
+    assert grid[2, 0].get_xlabel().startswith('the ') and grid[5, 0].get_xlabel() in TOY_CLASSES
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == [*TOY_CLASSES]
     out = Path('tasks.png')
     figure.savefig(out)
     height, width = cv2.imread(str(out)).shape[:2]

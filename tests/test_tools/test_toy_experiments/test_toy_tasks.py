@@ -136,11 +136,6 @@ def test_few_labels():
     compare_starts(config_of('segmentation-128', 'pre-trained'), complete_config('few-labels', 'random-1000'))
 
 
-def is_nested(value):
-    """Whether an option is a text that mmengine reads as nested lists and dicts."""
-    return isinstance(value, str) and value.startswith('[')
-
-
 @pytest.mark.parametrize('task', TASKS)
 def test_options_survive_the_command_line(task):
     """mmengine reads numbers, lists and strings without spaces from ``--cfg-options``."""
@@ -148,9 +143,9 @@ def test_options_survive_the_command_line(task):
     parser.add_argument('--cfg-options', nargs='+', action=DictAction)
     for run in TASKS[task].runs.values():
         for options in (run.options, *(test.options for test in run.tests.values())):
-            if options:
-                parsed = parser.parse_args(options_of(options)).cfg_options
-                assert parsed == {name: parsed[name] if is_nested(value) else value for name, value in options.items()}
+            # Only the parser of `mmdiffperc.compat` reads nested dicts.
+            if plain := {name: value for name, value in options.items() if 'dict(' not in str(value)}:
+                assert parser.parse_args(options_of(plain)).cfg_options == plain
 
 
 @pytest.mark.parametrize('target', ['normals', 'depth'])
