@@ -590,6 +590,29 @@ LAYOUTS = {
         {'N = 0': dict(layer=0), 'N = 1': dict(layer=1)},
         value=lambda name, layer: Value('tap-kinds', 'probe', probed(name.format(layer), '100')),
     ),
+    'tap-recipes': Table(
+        ('model',),
+        {
+            ('default pyramid',): COMPLETE,
+            ('finest level from `up_blocks.2` and `up_blocks.3`',): dict(task='tap-recipes', run='two-blocks'),
+            ('default pyramid at timestep 100, with fixed noise',): dict(task='tap-recipes', run='timestep-100'),
+        },
+        SEEDS | {'mean': {}},
+        dict(metric='mIoU'),
+    ),
+    'half-precision': Table(
+        ('precision',),
+        {
+            ('float32',): {},
+            ("`autoencoder_dtype='bfloat16'`",): dict(test='autoencoder-bfloat16'),
+            ('`HalfPrecisionHook` with bfloat16',): dict(test='bfloat16'),
+        },
+        {
+            'segmentation, mIoU': dict(task='segmentation-128', metric='mIoU', spread=True),
+            'depth, RMSE (m)': dict(task='depth', metric='rmse', spread=True),
+        },
+        dict(run='pre-trained'),
+    ),
     **VPD_TABLES,
     **METAPROMPTS_TABLES,
     **DMP_TABLES,
