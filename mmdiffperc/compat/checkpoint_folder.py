@@ -24,6 +24,7 @@ from mmengine.fileio import LocalBackend
 from mmdiffperc.files import brief, whole_file
 
 from .checkpoint import checked_checkpoint, find_damage, load_file, verified
+from .sharded_checkpoint import STATE, is_sharded, read_index
 
 POINTER = 'last_checkpoint'
 
@@ -83,7 +84,7 @@ class CheckpointFolder:
             return 'the file does not exist'
         if not self.is_local:
             return None
-        if not self.backend.isdir(path):
+        if not self.backend.isdir(path) or is_sharded(path):
             return find_fault(path)
         shards = sorted(Path(path).rglob('*.pt*'))
         return next(filter(None, map(find_damage, shards)), None) if shards else 'the folder is empty'
@@ -93,8 +94,11 @@ class CheckpointFolder:
 
 
 def find_fault(path: str) -> str | None:
-    """Return why a training could not resume from a local file, or None if it could."""
+    """Return why a training could not resume from a local file or sharded folder, or None if it could."""
     try:
+        if is_sharded(path):
+            read_index(path)
+            path = str(Path(path, STATE))
         with verified(path):
             content = checked_checkpoint(load_file(path, mmap=True), path)
     except (OSError, RuntimeError, ValueError, pickle.UnpicklingError) as error:

@@ -110,3 +110,11 @@ def sharded(config: str, target: Path, **changes) -> str:
     cfg.update(runner_type=fsdp.runner_type, strategy=fsdp.strategy, **changes)
     cfg.dump(target)
     return str(target)
+
+
+def fully_sharded(config: str, target: Path, **changes) -> str:
+    """Write a config with a strategy that shards by ``fully_shard``."""
+    cfg = Config.fromfile(config)
+    cfg.update(runner_type='FlexibleRunner', strategy=dict(type='FullyShardedStrategy'), **changes)
+    cfg.dump(target)
+    return str(target)
