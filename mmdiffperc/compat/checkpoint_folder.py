@@ -24,7 +24,7 @@ from mmengine.fileio import LocalBackend
 from mmdiffperc.files import brief, whole_file
 
 from .checkpoint import checked_checkpoint, find_damage, load_file, verified
-from .sharded_checkpoint import STATE, is_sharded, read_index
+from .sharded_checkpoint import is_sharded, read_state
 
 POINTER = 'last_checkpoint'
 
@@ -97,10 +97,10 @@ def find_fault(path: str) -> str | None:
     """Return why a training could not resume from a local file or sharded folder, or None if it could."""
     try:
         if is_sharded(path):
-            read_index(path)
-            path = str(Path(path, STATE))
-        with verified(path):
-            content = checked_checkpoint(load_file(path, mmap=True), path)
+            content, _ = read_state(path, load_file)
+        else:
+            with verified(path):
+                content = checked_checkpoint(load_file(path, mmap=True), path)
     except (OSError, RuntimeError, ValueError, pickle.UnpicklingError) as error:
         return f'{type(error).__name__}: {brief(str(error), 300)}'
     meta = content.get('meta', {}) if isinstance(content, dict) else {}

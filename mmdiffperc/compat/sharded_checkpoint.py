@@ -30,7 +30,7 @@ from torch.distributed.checkpoint.metadata import TensorStorageMetadata
 
 from mmdiffperc.files import brief, whole_folder
 
-STATE = 'state.pth'
+STATE, SIZES = 'state.pth', 'sizes'
 WEIGHTS, OPTIMIZER = 'state_dict', 'optimizer'
 SEPARATOR = '/'
 
@@ -58,10 +58,21 @@ def save_shards(folder: str | Path, tensors: dict[str, Tensor], state: dict) -> 
     with whole_folder(folder) if is_main_process() else nullcontext() as partial:
         names = [str(partial)]
         broadcast_object_list(names)
-        detached = {name: tensor.detach() for name, tensor in tensors.items()}
-        dcp.save(detached, storage_writer=writer(names[0], save_distributed=True), planner=planner)
+        dcp.save(_separate(tensors), storage_writer=writer(names[0], save_distributed=True), planner=planner)
+        state = state | {SIZES: {name: list(tensor.shape) for name, tensor in tensors.items()}}
         call_together(lambda: _finish(folder, names[0], state) if is_main_process() else None)
     barrier()
+
+
+def _separate(tensors):
+    """Copy tied weights, which safetensors files cannot hold."""
+    separate, seen = {}, set()
+    for name, tensor in tensors.items():
+        local = tensor.to_local() if hasattr(tensor, 'to_local') else tensor
+        storage = local.untyped_storage().data_ptr()
+        separate[name] = tensor.detach().clone() if storage in seen else tensor.detach()
+        seen.add(storage)
+    return separate
 
 
 def _finish(folder, partial, state):
@@ -74,21 +85,37 @@ def read_index(folder: str | Path) -> dict[str, TensorStorageMetadata]:
     """Return size, type and parts of each tensor of a sharded checkpoint.
 
     Raises:
-        RuntimeError: A file is missing or damaged, or PyTorch is too old.
+        RuntimeError: A file is damaged, or PyTorch is too old.
     """
     _, reader = _storage()
     try:
-        index = reader(str(folder)).read_metadata().state_dict_metadata
+        return reader(str(folder)).read_metadata().state_dict_metadata
     except (SafetensorError, OSError, ValueError, KeyError, TypeError, IndexError) as error:
         raise RuntimeError(f'{folder} is damaged: {type(error).__name__}: {brief(str(error))}') from error
-    for name, entry in index.items():
-        stored = sum(math.prod(chunk.sizes) for chunk in entry.chunks)
-        if stored != math.prod(entry.size):
+
+
+def read_state(folder: str | Path, load: Callable[[Path], dict]) -> tuple[dict, dict[str, TensorStorageMetadata]]:
+    """Read everything but the tensors, and check that these are complete.
+
+    Args:
+        folder (str | Path): The folder of a sharded checkpoint.
+        load (Callable): Loads the file ``state.pth``.
+
+    Returns:
+        tuple[dict, dict]: The rest of the checkpoint, and the index of :func:`read_index`.
+
+    Raises:
+        RuntimeError: A file is missing or damaged, or PyTorch is too old.
+    """
+    state, index = load(Path(folder, STATE)), read_index(folder)
+    for name, size in state.pop(SIZES).items():
+        stored = sum(math.prod(chunk.sizes) for chunk in index[name].chunks) if name in index else 0
+        if stored != math.prod(size):
             raise RuntimeError(
-                f'{folder} is incomplete: of {brief(name)}, {stored} of {math.prod(entry.size)} numbers are there. '
-                'Copy all of its files, or use another checkpoint.'
+                f'{folder} is incomplete: of {brief(name)}, {stored} of {math.prod(size)} numbers are there. Copy all '
+                'of its files, or use another checkpoint.'
             )
-    return index
+    return state, index
 
 
 def load_shards(folder: str | Path, part: str, tensors: dict[str, Tensor], is_alone: bool = False) -> None:
@@ -111,29 +138,28 @@ def load_shards(folder: str | Path, part: str, tensors: dict[str, Tensor], is_al
         dcp.load(_named(part, tensors), storage_reader=reader(str(folder)), no_dist=is_alone)
 
 
-def load_whole(folder: str | Path, load_state: Callable[[Path], dict]) -> dict:
+def load_whole(folder: str | Path, load: Callable[[Path], dict]) -> dict:
     """Read a sharded checkpoint in this process; it then equals one that was saved in a file.
 
     Args:
         folder (str | Path): The folder.
-        load_state (Callable): Loads the file with everything else.
+        load (Callable): Loads the file ``state.pth``.
 
     Raises:
         RuntimeError: A file is missing or damaged, or PyTorch is too old.
     """
-    content = load_state(Path(folder, STATE))
-    index = read_index(folder)
+    content, index = read_state(folder, load)
 
-    def load(part):
+    def load_part(part):
         tensors = {
             name: torch.empty(each.size, dtype=each.properties.dtype) for name, each in pick(index, part).items()
         }
         load_shards(folder, part, tensors, is_alone=True)
         return tensors
 
-    content[WEIGHTS].update(load(WEIGHTS))
+    content[WEIGHTS].update(load_part(WEIGHTS))
     if OPTIMIZER in content:
-        join_optimizer(content[OPTIMIZER], load(OPTIMIZER))
+        join_optimizer(content[OPTIMIZER], load_part(OPTIMIZER))
     return content
 
 

@@ -4,7 +4,6 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 from itertools import zip_longest
-from pathlib import Path
 from typing import Any, Literal
 
 import mmengine
@@ -80,8 +79,8 @@ class FullyShardedStrategy(DDPStrategy):
         **kwargs: Arguments of mmengine's strategies, such as ``work_dir``, which the runner sets.
 
     Raises:
-        ValueError: When the training starts: the policy is not registered, ``shard_size`` does not divide the number of
-            processes, the optimizer cannot be sharded, or a hook cannot be used.
+        ValueError: The policy is not registered; or, when the training starts, ``shard_size`` does not divide the
+            number of processes, the optimizer cannot be sharded, or a hook cannot be used.
     """
 
     def __init__(
@@ -95,8 +94,10 @@ class FullyShardedStrategy(DDPStrategy):
         sync_bn: Text | None = None,
         **kwargs: Any,
     ):
+        self.policy = FUNCTIONS.get(auto_wrap_policy)
+        if self.policy is None:
+            raise ValueError(f'auto_wrap_policy: expected a registered function, got {auto_wrap_policy!r}')
         super().__init__(sync_bn=sync_bn, **kwargs)
-        self.auto_wrap_policy = auto_wrap_policy
         self.dtype = getattr(torch, dtype)
         self.offload = offload
         self.shard_size = shard_size
@@ -145,12 +146,7 @@ class FullyShardedStrategy(DDPStrategy):
         for module in model.modules():
             if isinstance(module, BaseDataPreprocessor):
                 module.to(device)  # which it remembers
-        policy = FUNCTIONS.get(self.auto_wrap_policy)
-        if policy is None:
-            raise ValueError(
-                f'auto_wrap_policy: expected the name of a registered function, got {self.auto_wrap_policy}'
-            )
-        shard(model, device_mesh(device.type, self.shard_size), policy, self.dtype, self.offload)
+        shard(model, device_mesh(device.type, self.shard_size), self.policy, self.dtype, self.offload)
         return model
 
     # Checkpoints
@@ -212,10 +208,9 @@ class FullyShardedStrategy(DDPStrategy):
         if not shards.is_sharded(filename):
             return super().load_checkpoint(filename, callback=callback, **kwargs)
         self.logger.info(f'Load checkpoint from {filename}')
-        checkpoint = load_file(Path(filename, shards.STATE))
+        checkpoint, index = shards.read_state(filename, load_file)
         own = self.model.state_dict()
-        stored = [name for name in shards.pick(shards.read_index(filename), shards.WEIGHTS) if name in own]
-        weights = {name: own[name] for name in stored}
+        weights = {name: own[name] for name in shards.pick(index, shards.WEIGHTS) if name in own}
         shards.load_shards(filename, shards.WEIGHTS, weights)
         checkpoint['state_dict'].update(weights)
         shards.call_together(lambda: check_parts(checkpoint, filename))
