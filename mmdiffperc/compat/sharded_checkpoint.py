@@ -108,12 +108,14 @@ def read_state(folder: str | Path, load: Callable[[Path], dict]) -> tuple[dict, 
         RuntimeError: A file is missing or damaged, or PyTorch is too old.
     """
     state, index = load(Path(folder, STATE)), read_index(folder)
-    for name, size in state.pop(SIZES).items():
+    sizes = {name: tuple(size) for name, size in state.pop(SIZES, {}).items()}
+    for name in sizes | index:
         stored = sum(math.prod(chunk.sizes) for chunk in index[name].chunks) if name in index else 0
-        if stored != math.prod(size):
+        size = tuple(index[name].size) if name in index else None
+        if size != sizes.get(name) or stored != math.prod(size):
             raise RuntimeError(
-                f'{folder} is incomplete: of {brief(name)}, {stored} of {math.prod(size)} numbers are there. Copy all '
-                'of its files, or use another checkpoint.'
+                f'{folder} is incomplete: of {brief(name)}, {stored} numbers of a tensor of size {sizes.get(name)} are '
+                'there. Copy all of its files, or use another checkpoint.'
             )
     return state, index
 
