@@ -12,7 +12,7 @@ import torch
 from mmengine.config import ConfigDict
 from mmengine.hooks import EMAHook
 from mmengine.logging import MessageHub
-from mmengine.model import BaseModel
+from mmengine.model import BaseModel, MMDistributedDataParallel
 from mmengine.optim import OptimWrapper, build_optim_wrapper
 from mmengine.registry import FUNCTIONS, STRATEGIES
 from torch import distributed, nn
@@ -22,7 +22,9 @@ from mmdiffperc.compat.checkpoint import load_file
 from mmdiffperc.compat.checkpoint_folder import find_fault
 from mmdiffperc.compat.sharded_checkpoint import STATE, call_together
 from mmdiffperc.engine import CheckFiniteHook, FullyShardedStrategy, StoreLatentsHook
-from mmdiffperc.engine.fully_sharded_strategy import units_of
+from mmdiffperc.engine.communication_count import SentBytes, pretend_processes
+from mmdiffperc.engine.fully_sharded_strategy import device_mesh, shard, units_of
+from mmdiffperc.engine.memory_count import count_step
 
 from .processes import fork
 
@@ -164,6 +166,23 @@ def meet_nan(folder, rank):
             return str(error)
 
 
+def measure(model, wrapper, rank):
+    """What a process sends in an update."""
+    with SentBytes() as sent:
+        train(model, wrapper, 0, 1, rank, 2)
+    return sent.by_kind()
+
+
+def measure_all(folder, rank):
+    strategy = prepare(folder)
+    replica = MMDistributedDataParallel(build(), broadcast_buffers=False)
+    wrapper = build_optim_wrapper(replica, ConfigDict(deepcopy(WRAPPER)))
+    wrapper.initialize_count_status(replica, 0, UPDATES * ACCUMULATED)
+    return dict(
+        sharded=measure(strategy.model, strategy.optim_wrapper, rank), replicated=measure(replica, wrapper, rank)
+    )
+
+
 def work(rank, world_size, folder, source, has_launcher):
     torch.set_num_threads(1)
     if has_launcher:
@@ -179,6 +198,7 @@ def work(rank, world_size, folder, source, has_launcher):
     found = {name: run(folder / name, rank, world_size, **options) for name, options in runs.items()}
     if world_size == 2:
         found['failed'], found['nan'] = fail_in_one(rank), meet_nan(folder / 'nan', rank)
+        found['sent'] = measure_all(folder / 'sent', rank)
     torch.save(found, folder / f'{rank}.pth')
     with suppress(Exception):
         distributed.destroy_process_group()
@@ -341,6 +361,32 @@ def test_failure_of_one_process_ends_the_others(found):
 def test_nan_in_one_process_is_reported_by_all(found):
     first, second = (each['nan'] for each in found['two'])
     assert first == second and 'Process 1: loss = nan' in first and 'Process 0' in first
+
+
+def test_bytes_sent_are_those_predicted(found, expected):
+    """Those of a step with fake tensors, in one of two processes that do not exist."""
+
+    def build_wrapper(model):
+        shard(model, mesh, is_block)
+        return build_optim_wrapper(model, ConfigDict(deepcopy(WRAPPER)))
+
+    with torch.device('meta'):
+        model = Model()
+    sent = SentBytes()
+    with pretend_processes(2):
+        mesh = device_mesh('cpu')
+        counted = count_step(model, build_wrapper, lambda model: lambda: model(torch.empty(2, 3))['loss'], [sent])
+    predicted = sent.by_kind()
+    for each in found['two']:
+        assert each['sent']['sharded'] == {
+            kind: size if kind == 'all-reduce' else ACCUMULATED * size for kind, size in predicted.items()
+        }
+        # Half of the gradients twice, once for each update.
+        trained = sum(weight.nbytes for weight in expected.model.parameters() if weight.requires_grad)
+        assert each['sent']['replicated'] == {'all-reduce': trained}
+    assert predicted['all-gather'] > predicted['reduce-scatter'] > 0
+    parts = found['two'][0]['plain']['parts'], dict(expected.model.named_parameters())
+    assert counted.weights == sum(number * parts[1][name].element_size() for name, number in parts[0].items()) + 4
 
 
 def test_modules_that_share_a_weight_are_no_units():

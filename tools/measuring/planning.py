@@ -3,6 +3,7 @@
 import re
 from collections import Counter
 from collections.abc import Iterator
+from copy import deepcopy
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
@@ -129,7 +130,7 @@ def replicate(cfg: Config, batch_size: int, size, machine: Machine) -> Step:
 
 def divide_state(cfg: Config, batch_size: int, size, machine: Machine) -> Step:
     """Count DistributedDataParallel with the optimizer's state divided over the GPUs (ZeRO, stage 1)."""
-    settings = cfg.copy()
+    settings = deepcopy(cfg)
     optimizer = settings.optim_wrapper.optimizer
     optimizer.update(type='ZeroRedundancyOptimizer', optimizer_type=optimizer.type)
     memory, sent, flops = count(settings, batch_size, size, build_wrapper)
@@ -137,20 +138,19 @@ def divide_state(cfg: Config, batch_size: int, size, machine: Machine) -> Step:
     return Step(memory, memory.peak + memory.gradients, memory.host, Counter(), sent + reduced, 0, flops)
 
 
-def divide_gradients(cfg: Config, batch_size: int, size, machine: Machine) -> Step:
+def divide_gradients(step: Step, machine: Machine) -> Step:
     """Derive DeepSpeed with gradients and state divided over the GPUs (ZeRO, stage 2) from the count without it."""
-    step = replicate(cfg, batch_size, size, machine)
     divided = step.memory.gradients + step.memory.optimizer_state
     peak = step.memory.peak - divided + divided // machine.gpus
     sent = _ring('reduce-scatter', step.memory.gradients, machine) + _ring('all-gather', step.memory.gradients, machine)
     return step._replace(peak=peak, per_update=sent)
 
 
-def divide_all(cfg: Config, batch_size: int, size, machine: Machine, shard_size: int | None = None) -> Step:
+def divide_all(cfg: Config, batch_size: int, size, machine: Machine) -> Step:
     """Count FullyShardedStrategy: weights, gradients and state are divided over the GPUs."""
     options = cfg.get('strategy', {})
     dtype = getattr(torch, options.get('dtype', 'float32'))
-    mesh = device_mesh(DEVICE.type, shard_size)
+    mesh = device_mesh(DEVICE.type)
 
     def build(cfg, model):
         shard(model, mesh, wrap_diffusion_blocks, dtype)
@@ -160,9 +160,8 @@ def divide_all(cfg: Config, batch_size: int, size, machine: Machine, shard_size:
     return Step(memory, memory.peak, memory.host, sent, Counter(), 0, flops)
 
 
-def divide_and_offload(cfg: Config, batch_size: int, size, machine: Machine) -> Step:
-    """Count FullyShardedStrategy with ``offload=True``, from the count without it."""
-    step = divide_all(cfg, batch_size, size, machine)
+def offload(step: Step, machine: Machine) -> Step:
+    """Derive FullyShardedStrategy with ``offload=True`` from the count without it."""
     weights, state, gradients = step.memory.weights, step.memory.optimizer_state, step.memory.gradients
     # At the peak, some of the gradients may be on the GPU in the count, so this is an upper bound.
     peak, host = step.peak - weights - state, weights + state + gradients
@@ -183,18 +182,14 @@ def _ring(kind, size, machine) -> Counter:
     return Counter({(kind, tuple(range(machine.gpus))): sent})
 
 
-def strategies(machine: Machine) -> dict:
-    """Return the functions that count each strategy that is installed, by name; those that send least come first."""
-    known = {'DDP': replicate, 'DDP with ZeroRedundancyOptimizer (ZeRO-1)': divide_state}
+def strategies() -> dict:
+    """Return the installed strategies by name: the function that counts each, and the one that derives it from that."""
+    known = {'DDP': (replicate, None), 'DDP with ZeroRedundancyOptimizer (ZeRO-1)': (divide_state, None)}
     if find_spec('deepspeed'):
-        known['DeepSpeedStrategy, stage 2 (ZeRO-2)'] = divide_gradients
-    if machine.nodes > 1 and machine.per_node > 1:
-        in_node = partial(divide_all, shard_size=machine.per_node)
-        known[f'FullyShardedStrategy, shard_size={machine.per_node}'] = in_node
-    return known | {
-        'FullyShardedStrategy (ZeRO-3)': divide_all,
-        'FullyShardedStrategy, offload=True': divide_and_offload,
-    }
+        known['DeepSpeedStrategy, stage 2 (ZeRO-2)'] = replicate, divide_gradients
+    known['FullyShardedStrategy (ZeRO-3)'] = divide_all, None
+    known['FullyShardedStrategy, offload=True'] = divide_all, offload
+    return known
 
 
 def plan(cfg: Config, total: int, size: tuple[int, int], machine: Machine) -> Iterator[Plan]:
@@ -213,15 +208,18 @@ def plan(cfg: Config, total: int, size: tuple[int, int], machine: Machine) -> It
     each, rest = divmod(total, machine.gpus)
     if rest or not each:
         raise ValueError(
-            f'--total-batch-size: expected a multiple of the {machine.gpus} GPUs, got {total}: choose another total, or a '
-            f'number of GPUs that divides it evenly'
+            f'--total-batch-size: expected a multiple of the {machine.gpus} GPUs, got {total}: choose another one, or '
+            'a number of GPUs that divides it evenly'
         )
-    cfg = cfg.copy()
+    cfg, steps = deepcopy(cfg), {}
     with pretend_processes(machine.gpus):
-        for name, count_it in strategies(machine).items():
+        for name, (count_it, derive) in strategies().items():
             for batch_size in (number for number in range(each, 0, -1) if each % number == 0):
                 cfg.optim_wrapper.accumulative_counts = each // batch_size
-                step = count_it(cfg, batch_size, size, machine)
+                if (count_it, batch_size) not in steps:
+                    steps[count_it, batch_size] = count_it(cfg, batch_size, size, machine)
+                step = steps[count_it, batch_size]
+                step = derive(step, machine) if derive else step
                 fits = step.peak <= (1 - SPARE) * machine.memory
                 if fits:
                     break

@@ -1,0 +1,125 @@
+"""What the plan of a config says is what is counted; times follow from it."""
+
+import json
+from collections import Counter
+
+import plan
+import pytest
+from measuring import memory, planning
+from measuring.planning import Machine, Step, predict, total_batch_size
+from mmengine.config import Config
+
+SIZE = (64, 128)
+MACHINE = Machine(
+    gpus=8, nodes=2, memory=16e9, bandwidth=20e9, node_bandwidth=10e9, host_bandwidth=25e9, flops=1e14
+)  # 2.5 GB/s for each GPU of a node to other nodes
+
+
+def step(**values):
+    defaults = dict(
+        memory=None, peak=10**9, host=0, per_batch=Counter(), per_update=Counter(), to_host=0, flops=2 * 10**14
+    )
+    return Step(**defaults | values)
+
+
+@pytest.fixture(scope='module')
+def report(tiny_vpd, tmp_path_factory):
+    """For two GPUs with much memory."""
+    out = tmp_path_factory.mktemp('plan') / 'plan.json'
+    machine = ['--gpus', '2', '--memory', '1', '--bandwidth', '10', '--tflops', '1', '--total-batch-size', '4']
+    assert plan.main([tiny_vpd, *machine, '--size', *map(str, SIZE), '--out-file', str(out)]) == 0
+    return json.loads(out.read_text())
+
+
+@pytest.fixture(scope='module')
+def counted(tiny_vpd):
+    return memory.count(Config.fromfile(tiny_vpd), 2, SIZE)
+
+
+def test_strategies(report, counted):
+    plans = {
+        each['strategy'].partition(' ')[0].rstrip(',') + ('+' if 'offload' in each['strategy'] else ''): each
+        for each in report['plans']
+        if 'Zero' not in each['strategy']
+    }
+    assert report['total_batch_size'] == 4 and report['size'] == list(SIZE)
+    assert all((each['fits'], each['batch_size'], each['accumulated']) == (True, 2, 1) for each in report['plans'])
+    replicated, sharded, offloaded = (plans[name] for name in ('DDP', 'FullyShardedStrategy', 'FullyShardedStrategy+'))
+    assert replicated['peak'] == counted.peak + counted.gradients  # in buckets
+    assert replicated['sent'] == counted.gradients  # half of them, twice
+    (divided,) = (each for each in report['plans'] if 'Zero' in each['strategy'])
+    assert 0.4 * counted.optimizer_state < replicated['peak'] - divided['peak'] < 0.6 * counted.optimizer_state
+    assert divided['sent'] == pytest.approx(1.5 * replicated['sent'], rel=0.01)
+    resident = counted.weights + counted.optimizer_state + counted.gradients
+    # A process has half of everything that is not an activation, and at times some whole units.
+    assert counted.peak - resident / 2 < sharded['peak'] < counted.peak
+    # Half of the weights before the forward pass, of most again before the backward pass, and of the gradients.
+    assert 1.4 * counted.gradients < sharded['sent'] < 1.6 * counted.gradients
+    assert offloaded['peak'] < sharded['peak'] and offloaded['sent'] == sharded['sent']
+    assert offloaded['host'] == pytest.approx(resident, rel=0.01)  # of both processes
+
+
+def test_batch_that_fits(tiny_vpd, counted, monkeypatch):
+    """Accumulation makes up for it."""
+    monkeypatch.setattr(planning, 'strategies', lambda: {'DDP': (planning.replicate, None)})
+    cfg, enough = Config.fromfile(tiny_vpd), (counted.peak + counted.gradients) / 0.9
+    for memory_size, expected in [(enough, (True, 2, 1)), (0.99 * enough, (True, 1, 2)), (0.5 * enough, (False, 1, 2))]:
+        (made,) = planning.plan(cfg, 4, SIZE, MACHINE._replace(gpus=2, nodes=1, memory=memory_size))
+        assert (made.fits, made.batch_size, made.accumulated) == expected
+    assert cfg.optim_wrapper.get('accumulative_counts') is None  # the config is as before
+
+
+def test_time_of_replicas():
+    """A batch takes 2 s; the last backward pass, two thirds of one, hides that much of the sum of the gradients."""
+    sent = Counter({('all-reduce', tuple(range(8))): 5 * 10**9})
+    made = predict('DDP', True, 4, 3, step(per_update=sent), MACHINE)
+    assert (made.sent, made.computing, made.sending) == (5 * 10**9, 6.0, 2.0)
+    assert made.seconds == pytest.approx(3 * 2 + 2 - 2 * 2 / 3)
+    assert predict('DDP', True, 4, 3, step(per_update=sent), MACHINE._replace(flops=None)).seconds is None
+
+
+def test_time_of_shards():
+    """Each batch takes as long as it computes, or as it sends, within a node and across; the CPU sends as well."""
+    within, across = ('all-gather', (4, 5, 6, 7)), ('all-reduce', (0, 4))
+    sent = Counter({within: 20 * 10**9, across: 5 * 10**9})
+    made = predict('sharded', True, 1, 2, step(per_batch=sent, to_host=25 * 10**9), MACHINE)
+    assert made.sending == 2 * (1 + 2 + 1) and made.seconds == 2 * 4 and made.sent == 50 * 10**9
+    faster = MACHINE._replace(bandwidth=100e9, node_bandwidth=400e9)
+    assert predict('sharded', True, 1, 2, step(per_batch=sent), faster).seconds == 2 * 2
+
+
+@pytest.mark.parametrize(
+    ('name', 'settings', 'expected'),
+    [
+        ('vpd_sd1-5-fpn_8xb2-80k_ade20k-512x512.py', {}, 16),
+        ('vpd_sd1-5-fpn_1xb2-640k_ade20k-512x512_12gb.py', dict(optim_wrapper=dict(accumulative_counts=8)), 16),
+        ('mine.py', {}, 4 * 3),
+        ('mine_8xb2-80k.py', dict(auto_scale_lr=dict(base_batch_size=64)), 64),
+    ],
+)
+def test_images_in_an_update(name, settings, expected):
+    cfg = Config(dict(optim_wrapper={}, train_dataloader=dict(batch_size=3)) | settings)
+    assert total_batch_size(cfg, f'configs/{name}', 4) == expected
+
+
+@pytest.mark.parametrize(
+    ('options', 'expected'),
+    [
+        (['--gpus', '3', '--total-batch-size', '4'], '--total-batch-size'),
+        (['--gpus', '8', '--total-batch-size', '4'], '--total-batch-size'),
+        (['--gpus', '3', '--nodes', '2'], '--gpus'),
+    ],
+)
+def test_wrong_numbers(options, expected, tiny_vpd, capsys):
+    assert plan.main([tiny_vpd, '--memory', '8', '--bandwidth', '10', *options]) == 1
+    assert expected in capsys.readouterr().err
+
+
+def test_advice():
+    plans = [
+        planning.Plan('slow', True, 1, 4, 1, 0, 1, None, 9.0, None),
+        planning.Plan('large', False, 4, 1, 1, 0, 1, None, 1.0, None),
+        planning.Plan('best', True, 2, 2, 1, 0, 1, None, 3.0, None),
+    ]
+    assert planning.advice(plans).startswith('best') and 'batch_size=2' in planning.advice(plans)
+    assert 'with_cp' in planning.advice(plans[1:2])
