@@ -46,9 +46,9 @@ class FullyShardedStrategy(DDPStrategy):
     and released after it. Each process keeps and updates its part of every weight. Losses and gradients are those of
     ``DistributedDataParallel``.
 
-    Unlike mmengine's ``FSDPStrategy``, trained and frozen weights may have different types, gradients are clipped by
-    the norm of all processes, and a training resumes with another number of processes. Checkpoints of both
-    formats load into any model and any strategy; only folders need this package.
+    Unlike with mmengine's ``FSDPStrategy``, trained and frozen weights may have different types, gradients are clipped by
+    the norm of all processes, and a training resumes with another number of processes. Any model and any strategy can
+    load the checkpoints.
 
     - **Accumulation**: gradients are reduced after each batch and accumulated in sharded form, which takes no memory
       beyond that of one batch.
@@ -97,9 +97,9 @@ class FullyShardedStrategy(DDPStrategy):
         self.policy = FUNCTIONS.get(auto_wrap_policy)
         if self.policy is None:
             raise ValueError(f'auto_wrap_policy: expected a registered function, got {auto_wrap_policy!r}')
+        self.offload = offload
         super().__init__(sync_bn=sync_bn, **kwargs)
         self.dtype = getattr(torch, dtype)
-        self.offload = offload
         self.shard_size = shard_size
         self.checkpoints = checkpoints
 
@@ -126,7 +126,7 @@ class FullyShardedStrategy(DDPStrategy):
         """Build the optimizer wrapper of the sharded model.
 
         Raises:
-            ValueError: There are several optimizers, or the optimizer does not update each number independently.
+            ValueError: There are several optimizers, or the optimizer is not one of PyTorch.
         """
         built = super().build_optim_wrapper(optim_wrapper, model)
         optimizer = getattr(built, 'optimizer', None)
@@ -136,6 +136,11 @@ class FullyShardedStrategy(DDPStrategy):
                 f'{type(optimizer or built).__name__}, which cannot update sharded weights: use AdamW'
             )
         return built
+
+    def _setup_distributed(self, launcher: str = 'pytorch', backend: str = 'nccl', **kwargs: Any) -> None:
+        if self.offload and backend == 'nccl':
+            backend = 'cpu:gloo,cuda:nccl'  # the norm of gradients on the CPU is that of all processes, too
+        super()._setup_distributed(launcher, backend, **kwargs)
 
     def _wrap_model(self, model: nn.Module) -> nn.Module:
         if not is_distributed():

@@ -9,12 +9,13 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from mmengine.config import ConfigDict
+from mmengine.config import Config, ConfigDict
 from mmengine.hooks import EMAHook
 from mmengine.logging import MessageHub
 from mmengine.model import BaseModel, MMDistributedDataParallel
 from mmengine.optim import OptimWrapper, build_optim_wrapper
 from mmengine.registry import FUNCTIONS, STRATEGIES
+from pages import run_snippet, write_config
 from torch import distributed, nn
 from torch.distributed.tensor import DTensor
 
@@ -306,6 +307,15 @@ def test_folder_is_read_like_a_file(found, folder):
             assert torch.equal(whole['optimizer']['state'][number][key], value), key
 
 
+def test_folder_becomes_a_file(found, folder, tmp_path, monkeypatch):
+    """By the snippet in ``docs/scale.md``."""
+    monkeypatch.chdir(tmp_path)
+    Path('iter_8000.pth').symlink_to(folder / 'two/plain/middle.pth')
+    run_snippet('run: file from shards')
+    expected = load_file(folder / 'two/full/middle.pth')['state_dict']
+    assert all(torch.equal(value, expected[name]) for name, value in load_file('vpd.pth')['state_dict'].items())
+
+
 def test_damaged_folder(found, folder, tmp_path):
     source = folder / 'two/plain/middle.pth'
     assert find_fault(str(source)) is None
@@ -407,6 +417,12 @@ def test_optimizers_that_cannot_be_sharded(tmp_path):
         strategy.build_optim_wrapper(ConfigDict(optimizer=dict(type='AdamW8bit', lr=0.1)), model)
     wrapper = OptimWrapper(torch.optim.SGD(model.parameters(), lr=0.1))
     assert strategy.build_optim_wrapper(wrapper, model) is wrapper
+
+
+def test_config_in_the_page(tmp_path):
+    cfg = Config.fromfile(write_config('config: fully sharded', tmp_path))
+    assert cfg.runner_type == 'FlexibleRunner' and cfg.model.backbone.type == 'DiffusionUNet'
+    assert type(STRATEGIES.build(cfg.strategy | dict(work_dir=str(tmp_path)))) is FullyShardedStrategy
 
 
 def test_unknown_policy(tmp_path):

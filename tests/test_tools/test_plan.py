@@ -2,13 +2,17 @@
 
 import json
 from collections import Counter
+from pathlib import Path
 
 import plan
 import pytest
+from marked_blocks import blocks, table
 from measuring import memory, planning
 from measuring.planning import Machine, Step, predict, total_batch_size
 from mmengine.config import Config
 
+ROOT = Path(__file__).parents[2]
+PAGE, PUBLISHED = ROOT / 'docs/scale.md', json.loads((ROOT / 'resources/plan.json').read_text())
 SIZE = (64, 128)
 MACHINE = Machine(
     gpus=8, nodes=2, memory=16e9, bandwidth=20e9, node_bandwidth=10e9, host_bandwidth=25e9, flops=1e14
@@ -113,6 +117,22 @@ def test_images_in_an_update(name, settings, expected):
 def test_wrong_numbers(options, expected, tiny_vpd, capsys):
     assert plan.main([tiny_vpd, '--memory', '8', '--bandwidth', '10', *options]) == 1
     assert expected in capsys.readouterr().err
+
+
+def test_example_in_the_page():
+    (block,) = blocks('counted', PAGE.read_text())
+    plans = [planning.Plan(**each) for each in PUBLISHED['plans']]
+    assert block == ('plan', table(planning.HEADINGS, planning.rows(plans)))
+    assert {each.fits for each in plans} == {True, False}
+
+
+@pytest.mark.slow
+def test_example_is_current(tmp_path, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    (command,) = (line for line in PAGE.read_text().splitlines() if line.startswith('mmdiffperc plan '))
+    out = tmp_path / 'plan.json'
+    assert plan.main([*command.split()[2:], '--out-file', str(out)]) == 0
+    assert json.loads(out.read_text()) == PUBLISHED
 
 
 def test_advice():
