@@ -46,9 +46,9 @@ class FullyShardedStrategy(DDPStrategy):
     and released after it. Each process keeps and updates its part of every weight. Losses and gradients are those of
     ``DistributedDataParallel``.
 
-    Unlike with mmengine's ``FSDPStrategy``, trained and frozen weights may have different types, gradients are clipped by
-    the norm of all processes, and a training resumes with another number of processes. Any model and any strategy can
-    load the checkpoints.
+    Unlike with mmengine's ``FSDPStrategy``, trained and frozen weights may have different types, gradients are clipped
+    by the norm of all processes, and a training resumes with another number of processes. Any model and any strategy
+    can load the checkpoints.
 
     - **Accumulation**: gradients are reduced after each batch and accumulated in sharded form, which takes no memory
       beyond that of one batch.
