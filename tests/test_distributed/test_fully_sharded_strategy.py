@@ -196,6 +196,7 @@ def work(rank, world_size, folder, source, has_launcher):
     if world_size == 2:
         runs |= OPTIONS
         runs['bfloat16'] = dict(dtype='bfloat16')
+        runs['from_file'] = dict(resume_from=folder / 'full/middle.pth')
     found = {name: run(folder / name, rank, world_size, **options) for name, options in runs.items()}
     if world_size == 2:
         found['failed'], found['nan'] = fail_in_one(rank), meet_nan(folder / 'nan', rank)
@@ -238,10 +239,8 @@ def expected():
 
 RUNS = [
     ('one', 'plain'),
-    ('two', 'plain'),
-    *(('two', name) for name in OPTIONS),
-    ('two', 'resumed'),
     ('merged', 'resumed'),
+    *(('two', name) for name in ('plain', 'resumed', 'from_file', *OPTIONS)),
 ]
 
 
@@ -251,7 +250,7 @@ def test_losses_and_gradients_are_those_of_plain_training(group, name, found, ex
     of_processes = [each[name] for each in found[group]]
     losses = torch.tensor([each['losses'] for each in of_processes]).mean(0)
     assert losses.tolist() == pytest.approx(expected.losses[-len(losses) :], rel=1e-5)
-    assert len(losses) == ACCUMULATED * (UPDATES - HALF if name == 'resumed' else UPDATES)
+    assert len(losses) == ACCUMULATED * (UPDATES if name in ('plain', *OPTIONS) else UPDATES - HALF)
     assert all(each['norm'] == pytest.approx(expected.norm, rel=1e-5) for each in of_processes)
 
 
@@ -275,7 +274,6 @@ def test_last_checkpoint_is_a_file_as_without_sharding(group, name, found, expec
 
 
 def test_plain_training_resumes_from_the_file(found, folder, expected):
-    """And a sharded one from a file: the runs with full checkpoints are resumed by the next test."""
     model = build()
     wrapper = build_optim_wrapper(model, ConfigDict(deepcopy(WRAPPER)))
     checkpoint = load_file(folder / 'two/full/middle.pth')
