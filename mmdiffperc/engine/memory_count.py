@@ -6,6 +6,7 @@ are computed, values are not. The count needs neither a GPU nor the memory that 
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack
+from functools import partial
 from typing import Any, NamedTuple
 
 import torch
@@ -79,7 +80,7 @@ def count_step(
     with ExitStack() as stack:
         stack.enter_context(FakeTensorMode())
         stack.enter_context(_WorstCase())
-        model._apply(lambda tensor: torch.empty(tensor.shape, dtype=tensor.dtype, device=DEVICE))
+        _materialise(model)
         wrapper = build_wrapper(model)
         _choose_as_on_gpu(wrapper.optimizer)
         wrapper.initialize_count_status(model, 0, -1)
@@ -89,6 +90,23 @@ def count_step(
         tracker.track_external(model, *_offloaded(wrapper.optimizer))
         stack.enter_context(tracker)
         return _count(model, wrapper, build_loss(model), tracker, watchers)
+
+
+def _materialise(model):
+    """Replace weights on the meta device; tied ones stay tied, which ``Module._apply`` would not ensure."""
+    made = {}
+
+    def replace(tensors, kind):
+        for name, tensor in tensors.items():
+            if tensor is not None:
+                if tensor not in made:
+                    made[tensor] = kind(torch.empty(tensor.shape, dtype=tensor.dtype, device=DEVICE))
+                    made[tensor].requires_grad_(tensor.requires_grad)
+                tensors[name] = made[tensor]
+
+    for module in model.modules():
+        replace(module._parameters, partial(nn.Parameter, requires_grad=False))
+        replace(module._buffers, lambda empty: empty)
 
 
 def _count(model, wrapper, loss, tracker, watchers) -> StepMemory:
