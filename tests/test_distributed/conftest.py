@@ -45,42 +45,15 @@ def halves_folder(tmp_path_factory):
     return tmp_path_factory.mktemp('halves')
 
 
-def middle(folder):
-    return str(folder / f'iter_{ITERATIONS // 2}.pth')
-
-
 @pytest.fixture(scope='session')
-def alone_folder(tmp_path_factory):
-    return tmp_path_factory.mktemp('alone')
-
-
-@pytest.fixture(scope='session')
-def alone(configs, alone_folder):
-    """What one process found that shards by itself, with the whole batch."""
-    return run_processes(1, alone_folder, dict(alone=fully_sharded(configs['vpd'], alone_folder / 'alone.py')))
-
-
-@pytest.fixture(scope='session')
-def merged(configs, halves, halves_folder, tmp_path_factory):
-    """What one process found that goes on where two were half done."""
-    folder = tmp_path_factory.mktemp('merged')
-    checkpoint = middle(halves_folder / 'fully_sharded')
-    config = fully_sharded(configs['vpd'], folder / 'merged.py', resume=True, load_from=checkpoint)
-    (found,) = run_processes(1, folder, dict(merged=config))['merged']
-    return found, folder / 'merged'
-
-
-@pytest.fixture(scope='session')
-def halves(configs, halves_folder, alone, alone_folder):
+def halves(configs, halves_folder):
     """What each of two processes found, with half of the batch; VPD also sharded, and resumed when half done."""
     halved = {name: halve(path, halves_folder / f'{name}.py') for name, path in configs.items()}
     halved['sharded'] = sharded(halved['vpd'], halves_folder / 'sharded.py')
     halved['low_memory'] = with_low_memory(halved['vpd'], halves_folder / 'low_memory.py')
-    again = dict(resume=True, load_from=middle(halves_folder / 'sharded'))
-    halved['resumed'] = sharded(halved['vpd'], halves_folder / 'resumed.py', **again)
+    checkpoint = halves_folder / 'sharded' / f'iter_{ITERATIONS // 2}.pth'
+    halved['resumed'] = sharded(halved['vpd'], halves_folder / 'resumed.py', resume=True, load_from=str(checkpoint))
     halved['fully_sharded'] = fully_sharded(halved['vpd'], halves_folder / 'fully_sharded.py')
-    again['load_from'] = middle(alone_folder / 'alone')
-    halved['divided'] = fully_sharded(halved['vpd'], halves_folder / 'divided.py', **again)
     return run_processes(2, halves_folder, halved)
 
 

@@ -112,9 +112,10 @@ def sharded(config: str, target: Path, **changes) -> str:
     return str(target)
 
 
-def fully_sharded(config: str, target: Path, **changes) -> str:
-    """Write a config with a strategy that shards by ``fully_shard``."""
+def fully_sharded(config: str, target: Path) -> str:
+    """Write a config with a strategy that shards by ``fully_shard``, and with gradient checkpointing."""
     cfg = Config.fromfile(config)
-    cfg.update(runner_type='FlexibleRunner', strategy=dict(type='FullyShardedStrategy'), **changes)
+    cfg.update(runner_type='FlexibleRunner', strategy=dict(type='FullyShardedStrategy'))
+    cfg.model.backbone.with_cp = True
     cfg.dump(target)
     return str(target)

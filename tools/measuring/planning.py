@@ -254,11 +254,11 @@ def rows(plans: list[Plan]) -> Iterator[tuple[str, ...]]:
             'yes' if each.fits else 'no',
             str(each.batch_size),
             str(each.accumulated),
-            f'{each.peak / GIB:.1f}',
-            f'{each.host / GIB:.1f}' if each.host else '',
-            f'{each.sent / 1e9:.2f}',
+            f'{each.peak / GIB:.3g}',
+            f'{each.host / GIB:.3g}' if each.host else '',
+            f'{each.sent / 1e9:.3g}',
             *(
-                f'{number:.2f} s' if number is not None else ''
+                f'{number:.3g} s' if number is not None else ''
                 for number in (each.computing, each.sending, each.seconds)
             ),
         )
