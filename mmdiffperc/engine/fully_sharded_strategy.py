@@ -295,7 +295,7 @@ def shard(
     fully_shard(model, **options)
     for module in model.modules():
         module.register_load_state_dict_pre_hook(shard_loaded)
-    model.register_forward_pre_hook(GatherForEvaluation(), prepend=True)
+    model.register_forward_pre_hook(_GatherForEvaluation(), prepend=True)
     if dtype != torch.float32:
         run_under(model, lambda device: torch.autocast(mesh.device_type, dtype))
 
@@ -319,7 +319,7 @@ def units_of(model: nn.Module, policy: Callable[..., bool]) -> list[nn.Module]:
     return [module for module in model.modules() if is_unit(module)]
 
 
-class GatherForEvaluation:
+class _GatherForEvaluation:
     """A hook before the forward pass: in evaluation, gather all weights once and keep them until training goes on.
 
     Processes evaluate different images, perhaps in different numbers of windows, so they cannot gather the weights of a

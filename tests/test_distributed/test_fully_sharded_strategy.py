@@ -22,7 +22,7 @@ from torch.distributed.tensor import DTensor
 from mmdiffperc.compat.checkpoint import load_file
 from mmdiffperc.compat.checkpoint_folder import find_fault
 from mmdiffperc.compat.sharded_checkpoint import STATE, call_together
-from mmdiffperc.engine import CheckFiniteHook, FullyShardedStrategy, StoreLatentsHook
+from mmdiffperc.engine import CheckFiniteHook, FullyShardedStrategy, LowMemoryOptimWrapper, StoreLatentsHook
 from mmdiffperc.engine.communication_count import SentBytes, pretend_processes
 from mmdiffperc.engine.fully_sharded_strategy import device_mesh, shard, units_of
 from mmdiffperc.engine.memory_count import count_step
@@ -167,6 +167,15 @@ def meet_nan(folder, rank):
             return str(error)
 
 
+def refused_option(model):
+    """What the wrapper says whose option works in one process only."""
+    wrapper = LowMemoryOptimWrapper(torch.optim.SGD(model.parameters(), lr=1.0), step_in_backward=True)
+    try:
+        wrapper.initialize_count_status(model, 0, 1)
+    except ValueError as error:
+        return str(error)
+
+
 def measure(model, wrapper, rank):
     """What a process sends in an update."""
     with SentBytes() as sent:
@@ -179,9 +188,8 @@ def measure_all(folder, rank):
     replica = MMDistributedDataParallel(build(), broadcast_buffers=False)
     wrapper = build_optim_wrapper(replica, ConfigDict(deepcopy(WRAPPER)))
     wrapper.initialize_count_status(replica, 0, UPDATES * ACCUMULATED)
-    return dict(
-        sharded=measure(strategy.model, strategy.optim_wrapper, rank), replicated=measure(replica, wrapper, rank)
-    )
+    sharded = measure(strategy.model, strategy.optim_wrapper, rank)
+    return dict(sharded=sharded, replicated=measure(replica, wrapper, rank), refused=refused_option(strategy.model))
 
 
 def work(rank, world_size, folder, source, has_launcher):
@@ -395,6 +403,11 @@ def test_bytes_sent_are_those_predicted(found, expected):
     assert predicted['all-gather'] > predicted['reduce-scatter'] > 0
     parts = found['two'][0]['plain']['parts'], dict(expected.model.named_parameters())
     assert counted.weights == sum(number * parts[1][name].element_size() for name, number in parts[0].items()) + 4
+
+
+def test_options_for_one_process(found):
+    assert all('step_in_backward' in each['sent']['refused'] for each in found['two'])
+    assert all('FSDPModel' in each['sent']['refused'] for each in found['two'])
 
 
 def test_modules_that_share_a_weight_are_no_units():
