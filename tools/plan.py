@@ -3,7 +3,7 @@
 The tool counts a training step of each strategy, without a GPU: the memory of each GPU, exactly; the bytes that it
 sends; and its floating-point operations. This takes one or two minutes for each strategy.
 
-    mmdiffperc plan configs/vpd/vpd_sd1-5-fpn_8xb2-80k_ade20k-512x512.py --gpus 8 --memory 24 --bandwidth 20
+    mmdiffperc plan configs/vpd/vpd_sd1-5-fpn_8xb2-80k_ade20k-512x512.py --gpus 8 --gpu-memory 24 --bandwidth 20
 
 docs/scale.md explains the table and how times are predicted.
 """
@@ -20,7 +20,7 @@ def build_parser() -> ArgumentParser:
     add_shared(parser, 'config', help='config of a segmentation or depth model in mmseg')
     parser.add_argument('--gpus', type=positive, required=True, metavar='N', help='number of GPUs on all nodes')
     parser.add_argument('--nodes', type=positive, default=1, metavar='N', help='number of nodes (default: 1)')
-    parser.add_argument('--memory', type=positive_float, required=True, metavar='GB', help='memory of a GPU')
+    parser.add_argument('--gpu-memory', type=positive_float, required=True, metavar='GB', help='memory of a GPU')
     parser.add_argument(
         '--bandwidth', type=positive_float, required=True, metavar='GB/S', help='what a GPU sends to others in its node'
     )
@@ -73,7 +73,7 @@ def main(arguments=None):
     machine = planning.Machine(
         gpus=args.gpus,
         nodes=args.nodes,
-        memory=args.memory * 1e9,
+        memory=args.gpu_memory * 1e9,
         bandwidth=args.bandwidth * 1e9,
         node_bandwidth=args.node_bandwidth * 1e9,
         host_bandwidth=args.host_bandwidth * 1e9,
