@@ -10,6 +10,7 @@ import pytest
 import torch
 from host_scripts import read_log, run, train
 from mmengine.config import Config
+from mmengine.dataset import Compose
 from pages import write_config as write_snippet
 from tiny_arch import write_arch
 from tiny_vit import VIT
@@ -21,6 +22,7 @@ from mmdiffperc.toy_scenes.writers import DatasetSpec, write_dataset
 CONFIGS = Path(__file__).parents[1] / 'configs'
 SIZE = (128, 128)  # that of the toy configs
 ITERATIONS = 2
+UNNEEDED = ('LoadAnnotations', 'CheckLabels', 'Resize')
 # config -> host, format of its scenes, a measure of its test
 TOYS = {
     'tadp/tadp_tiny-sd-fpn_1xb4-1800_toy-ade-128x128.py': ('mmseg', 'ade', 'mIoU'),
@@ -166,10 +168,33 @@ def build_snippet(name, folder):
 
 
 def test_style_of_another_domain(tmp_path):
+    """The snippet as it stands; and with a small network, from an image and its caption to the labels."""
     cfg, model = build_snippet('config: night style', tmp_path)
-    load = next(one for one in cfg.test_dataloader.dataset.pipeline if one.type == 'LoadCaption')
+    pipeline = cfg.test_dataloader.dataset.pipeline
+    load = next(one for one in pipeline if one.type == 'LoadCaption')
     assert load.template == 'a dark <night> photo of a {}' and 'nighttimedriving' in load.ann_file
-    assert model.backbone.prompts.text_encoder.token_embeddings.all_names == ['<night>']
+    prompts = cfg.model.backbone.prompts
+    assert model.backbone.prompts.text_encoder.token_embeddings.all_names == [*prompts.new_tokens] == ['<night>']
+
+    torch.manual_seed(0)
+    cfg.model.backbone.update(arch=write_arch(tmp_path / 'arch', 'sd2'), init_cfg=None)
+    torch.save({'<night>': torch.randn(20)}, tmp_path / 'learned_embeds.bin')
+    prompts.update(checkpoint=None, max_length=9, new_tokens={'<night>': str(tmp_path / 'learned_embeds.bin')})
+    cfg.model.neck.in_channels = [16, 24 + 9, 32 + 9, 40]
+    cfg.model.test_cfg = dict(mode='whole')
+    (tmp_path / 'captions.json').write_text(json.dumps({'street.png': {'captions': ['bus on a road']}}))
+    load.ann_file = str(tmp_path / 'captions.json')
+    cv2.imwrite(str(tmp_path / 'street.png'), np.random.default_rng(0).integers(0, 256, (64, 128, 3), np.uint8))
+    cfg.test_dataloader.dataset.pipeline = [one for one in pipeline if one.type not in UNNEEDED]
+    cfg.dump(tmp_path / 'night.py')
+    checkpoint = start_of(tmp_path / 'night.py', tmp_path)
+    inferencer = build_inferencer(str(tmp_path / 'night.py'), str(checkpoint), device='cpu', show_progress=False)
+    first, other = (
+        inferencer(str(tmp_path / 'street.png'), text=text)['predictions'][0]['labels'] for text in ('bus', 'two cars')
+    )
+    assert first.shape == (64, 128) and (first != other).any()
+    packed = Compose(cfg.test_dataloader.dataset.pipeline)(dict(img_path=str(tmp_path / 'street.png')))
+    assert packed['data_samples'].text == 'a dark <night> photo of a bus on a road'
 
 
 def test_captions_and_meta_prompts(tmp_path):

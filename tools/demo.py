@@ -37,6 +37,10 @@ def main(arguments=None):
     run('mmdiffperc', 'draw-predictions', CONFIG, checkpoint, '--indices', *SCENES, '--out-file', FIGURE)
     single, multi = last_validation(WORK_DIR), latest_results(f'{WORK_DIR}/multi-scale')
     print(f'\nmIoU {single["mIoU"]:.1f} single-scale, {multi["mIoU"]:.1f} multi-scale + flip. Look at {FIGURE}')
+    print(
+        'You have turned a network that draws scenes from captions into one that names the class of each pixel. '
+        f'Segment an image of your own: mmdiffperc predict {CONFIG} {checkpoint} YOUR_IMAGE.png'
+    )
 
 
 if __name__ == '__main__':

@@ -13,7 +13,7 @@ from pathlib import Path
 from mmdiffperc_cli.options import add_shared, bounded, one_line_errors, positive, tool_parser
 
 # Those of the package, whose import takes seconds.
-DOMAINS = ('a', 'b', 'c', 'd')
+DOMAINS = ('a', 'b', 'c', 'd', 'e')
 KINDS = ('ade', 'nyu', 'coco', 'refcoco', 'dmp', 'captions')
 FORMATS = (*KINDS, *(f'{kind}_{domain}' for domain in DOMAINS[1:] for kind in KINDS), 'refcoco_kinds')
 READ_BY_CONFIGS = (*KINDS, 'dmp_b')
@@ -25,13 +25,14 @@ def build_parser() -> ArgumentParser:
     add_shared(parser, '--out', default=Path('data/toy'))
     parser.add_argument(
         '--formats', nargs='+', choices=FORMATS, default=list(READ_BY_CONFIGS), metavar='FORMAT',
-        help=f'some of: {", ".join(FORMATS)} (default: {" ".join(READ_BY_CONFIGS)}). Formats that end in _b, _c or _d '
-        'contain validation scenes of that domain. The dmp formats need the extra "dmp".',
+        help=f'some of: {", ".join(FORMATS)} (default: {" ".join(READ_BY_CONFIGS)}). Formats that end in _b, _c, _d or '
+        '_e contain validation scenes of that domain. The dmp formats need the extra "dmp".',
     )  # fmt: skip
     parser.add_argument(
         '--domain', choices=DOMAINS, default='a',
         help='domain of the other formats, which contain training and validation scenes: rooms (a), rooms with other '
-        'textures, colours and light (b), outdoors (c), or line drawings of rooms (d) (default: %(default)s)',
+        'textures, colours and light (b), outdoors (c), line drawings of rooms (d), or rooms at night (e) (default: '
+        '%(default)s)',
     )  # fmt: skip
     number = dict(type=bounded(int, 0), metavar='N')
     parser.add_argument('--num-train', **number, default=1000, help='number of training scenes (default: %(default)s)')

@@ -22,8 +22,8 @@ from subprocess import CalledProcessError
 
 from toy_experiments.commands import run
 from toy_experiments.figures import write_figures
+from toy_experiments.layouts import write_pages
 from toy_experiments.results import DONE, Job, describe, expected_seconds, select_jobs, state
-from toy_experiments.tables import write_pages
 from toy_experiments.tasks import TASKS
 from toy_experiments.training import OUTPUT, measure_all
 
@@ -33,8 +33,8 @@ from mmdiffperc_cli.options import add_shared, bounded, one_line_errors, tool_pa
 
 SEEDS = {seed for task in TASKS.values() for run in task.runs.values() for seed in run.seeds}
 
-# In which models with captions are tested.
-OTHER_DOMAINS = tuple(f'{kind}_{domain}' for kind in ('ade', 'captions') for domain in 'bcd')
+# In which models with captions and models for pose are tested.
+OTHER_DOMAINS = tuple(f'{kind}_{domain}' for kind in ('ade', 'captions', 'coco') for domain in 'bcd')
 
 
 def build_parser() -> ArgumentParser:
@@ -89,7 +89,7 @@ def measure(jobs: list[Job], workers: int, minutes: float | None):
 def make_scenes(workers: int):
     """Render the toy scenes that the experiments need."""
     tool = ('python', 'tools/make_toy_scenes.py', '--workers', str(workers))
-    run(*tool, '--formats', *READ_BY_CONFIGS, 'dmp_c', 'dmp_d', 'refcoco_kinds', *OTHER_DOMAINS)
+    run(*tool, '--formats', *READ_BY_CONFIGS, *(f'dmp_{domain}' for domain in 'cde'), 'refcoco_kinds', *OTHER_DOMAINS)
     run(*tool, '--out', 'data/toy_192', '--formats', 'ade', '--size', '192')
 
 

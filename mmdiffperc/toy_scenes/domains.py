@@ -3,7 +3,10 @@
 - a: rooms;
 - b: rooms with other patterns, warmer colours, and a lower, harder light;
 - c: outdoors, under a sky and sometimes in fog, among trees, bushes, houses, rocks and posts;
-- d: rooms as in a, as line drawings.
+- d: rooms as in a, as line drawings;
+- e: rooms as in a, as noisy photos at night, in coloured light.
+
+tiny-sd was pre-trained on domains a to d only, so that e is new to it as well.
 """
 
 from dataclasses import dataclass, replace
@@ -29,6 +32,8 @@ class Domain:
         repetition (float): Probability that some of the objects have the same class. Defaults to 0.
         outdoors (bool): Ground and sky instead of a room. Defaults to False.
         drawn (bool): Line drawings. Defaults to False.
+        lamp_saturation (float): How coloured the lamp may be, from 0 to 1. Defaults to 0.
+        noise (tuple[float], optional): Range of the standard deviation of the camera's noise. Default: none.
     """
 
     object_patterns: tuple
@@ -44,6 +49,8 @@ class Domain:
     repetition: float = 0.0
     outdoors: bool = False
     drawn: bool = False
+    lamp_saturation: float = 0.0
+    noise: tuple | None = None
 
 
 _A = Domain(
@@ -81,4 +88,5 @@ DOMAINS = {
         outdoors=True,
     ),
     'd': replace(_A, repetition=0.45, drawn=True),
+    'e': replace(_A, lamp_strength=(0.45, 0.75), ambient=(0.05, 0.12), lamp_saturation=0.85, noise=(0.02, 0.05)),
 }

@@ -54,8 +54,8 @@ class Rendering:
             (H, W, 3), float32.
         albedo (np.ndarray): Albedo (H, W, 3), float32 in [0, 1].
         shading (np.ndarray): Irradiance (H, W, 3), float32; may exceed 1.
-        unexplained (np.ndarray): Pixels with a highlight or clipped values, and those that fog or drawing changes
-            (H, W), bool.
+        unexplained (np.ndarray): Pixels with a highlight or clipped values, and those that fog, drawing or noise
+            changes (H, W), bool.
         shadow (np.ndarray): Pixels that the lamp does not reach (H, W), bool; False for the sky.
         instance_map (np.ndarray): The index of the object + 1, or 0 for everything else (H, W), uint8.
         instances (tuple[Instance]): The visible objects.
@@ -115,6 +115,8 @@ def render(scene, size):
         picture = scene.sky.behind_fog(radiance, scene.sky.path_lengths(depth, directions, scene.camera.height))
     if scene.pen:
         picture = _drawing(scene, surface, maps)
+    if scene.noise:
+        picture = scene.noise.add_to(radiance)
     return Rendering(
         scene=scene,
         image=np.round(255 * picture.clip(0, 1)).astype(np.uint8),

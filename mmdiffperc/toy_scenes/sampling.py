@@ -9,7 +9,7 @@ from .drawing import draw_pen
 from .figure import make_figure
 from .outdoors import BACK, draw_camera, draw_ground, draw_scenery, draw_sky, draw_sun
 from .raycast import trace
-from .scene import Camera, Light, Part, Plane, Scene, SceneObject
+from .scene import Camera, Light, Noise, Part, Plane, Scene, SceneObject
 from .textures import Material
 from .vocabulary import OBJECT_CLASSES, OBJECT_COLOURS, ROOM_COLOURS, SCENE_CATEGORIES, jittered
 
@@ -75,7 +75,8 @@ def _draw_indoors(rng, name):
     light = _light(rng, back, sides, domain)
     objects, _ = _objects(rng, camera, back, sides, domain)
     pen = draw_pen(rng) if domain.drawn else None
-    return Scene(camera, light, planes, objects, category, wall_colour, floor_colour, name, pen=pen)
+    noise = Noise(rng.uniform(*domain.noise), int(rng.integers(2**32))) if domain.noise else None
+    return Scene(camera, light, planes, objects, category, wall_colour, floor_colour, name, pen=pen, noise=noise)
 
 
 def _draw_outdoors(rng, name):
@@ -125,6 +126,9 @@ def _light(rng, back, sides, domain):
     position[0] = np.clip(position[0], sides[0] + 0.4, sides[1] - 0.4)
     strength, ambient = rng.uniform(*domain.lamp_strength), rng.uniform(*domain.ambient)
     colour = strength * domain.tint * rng.normal(1, 0.04, 3)
+    if domain.lamp_saturation:
+        hue = 1 - domain.lamp_saturation * rng.random(3)
+        colour *= hue / hue.max()
     return Light(position.astype(np.float32), colour.astype(np.float32), np.full(3, ambient, np.float32))
 
 

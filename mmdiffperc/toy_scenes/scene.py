@@ -185,6 +185,24 @@ class Light:
 
 
 @dataclass(frozen=True)
+class Noise:
+    """The noise of a camera.
+
+    Args:
+        strength (float): Its standard deviation; the brightest value is 1.
+        seed (int): Its seed.
+    """
+
+    strength: float
+    seed: int
+
+    def add_to(self, radiance):
+        """Return a noisy image (H, W, 3)."""
+        noise = np.random.default_rng(self.seed).normal(0, self.strength, radiance.shape)
+        return (radiance + noise).astype(np.float32)
+
+
+@dataclass(frozen=True)
 class Scene:
     """Everything that is rendered, and the words that describe it.
 
@@ -201,6 +219,7 @@ class Scene:
         sky (Sky, optional): The sky and the fog of a scene outdoors.
         scenery (tuple[SceneObject]): Trees and other things that belong to no class.
         pen (Pen, optional): Draws the scene. Default: None, which means a photo.
+        noise (Noise, optional): Noise of the camera. Default: none.
     """
 
     camera: Camera
@@ -215,6 +234,7 @@ class Scene:
     sky: Sky | None = None
     scenery: tuple = ()
     pen: Pen | None = None
+    noise: Noise | None = None
 
     @property
     def things(self):

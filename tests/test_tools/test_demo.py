@@ -21,4 +21,9 @@ def test_the_demo_works_without_a_clone(programs, capsys):
     for name, *arguments in programs():
         args = import_module(COMMANDS[name].module).build_parser().parse_args(arguments)
         assert name == 'toy-scenes' or args.config.endswith(demo.CONFIG)
-    assert 'mIoU 2.0 single-scale, 3.0 multi-scale' in capsys.readouterr().out
+    *_, results, end = capsys.readouterr().out.splitlines()
+    assert 'mIoU 2.0 single-scale, 3.0 multi-scale' in results
+    program, name, *arguments = end.partition(': ')[2].split()
+    assert program == 'mmdiffperc'
+    args = import_module(COMMANDS[name].module).build_parser().parse_args(arguments)
+    assert args.config.endswith(demo.CONFIG)

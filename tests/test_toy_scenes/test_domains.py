@@ -3,10 +3,11 @@ import pytest
 
 from mmdiffperc.toy_scenes.domains import DOMAINS
 from mmdiffperc.toy_scenes.outdoors import GROUNDS
+from mmdiffperc.toy_scenes.sampling import sample_scene
 from mmdiffperc.toy_scenes.textures import PATTERNS
 from mmdiffperc.toy_scenes.vocabulary import OBJECT_COLOURS
 
-A, B = DOMAINS['a'], DOMAINS['b']
+A, B, E = (DOMAINS[name] for name in 'abe')
 GROUND_PATTERNS = {ground.pattern for ground in GROUNDS.values()}
 SURFACES = ('object_patterns', 'floor_patterns', 'wall_patterns')
 
@@ -23,6 +24,12 @@ def test_light_of_domain_b_is_lower_and_harder():
     assert np.mean(B.lamp_height) < np.mean(A.lamp_height)
     ranges = [getattr(domain, name) for domain in (A, B) for name in ('lamp_height', 'lamp_strength', 'ambient')]
     assert all(0 < low < high for low, high in ranges)
+
+
+def test_rooms_at_night_are_dark_and_their_lamps_coloured():
+    assert E.ambient[1] < B.ambient[0] / 1.5
+    hues = [scene.light.colour / scene.light.colour.max() for scene in (sample_scene([6, n], 'e') for n in range(20))]
+    assert np.mean([hue.min() for hue in hues]) < 0.55 and len({int(hue.argmax()) for hue in hues}) == 3
 
 
 @pytest.mark.parametrize('name', OBJECT_COLOURS)

@@ -73,6 +73,17 @@ def test_drawings_have_the_ground_truth_of_their_scene(seed):
     assert drawing.image[:, :-1][edge].mean() < 0.6 * drawing.image.mean()
 
 
+@pytest.mark.parametrize('seed', SEEDS[:3])
+def test_noise_changes_the_image_only(seed):
+    scene = sample_scene([4, seed], 'e')
+    noisy, clean = render(scene, (64, 80)), render(replace(scene, noise=None), (64, 80))
+    for name in ('semantic', 'depth', 'normals', 'albedo', 'shading', 'shadow', 'instance_map'):
+        assert (getattr(noisy, name) == getattr(clean, name)).all()
+    difference = (noisy.image / 255 - clean.image / 255)[(clean.image > 50) & (clean.image < 200)]
+    assert abs(difference.mean()) < 0.005 and difference.std() == pytest.approx(scene.noise.strength, rel=0.1)
+    assert noisy.unexplained.all()
+
+
 def test_highlight_is_marked():
     shiny, matt = (single('sphere', [0, 0.6, -3], [0.6] * 3, material=grey(specular=s)) for s in (0.5, 0.0))
     with_highlight, without = render(room(shiny), (72, 64)), render(room(matt), (72, 64))

@@ -53,6 +53,16 @@ def latest_results(work_dir: str | Path) -> dict:
     return json.loads(max(Path(work_dir).glob('*/*.json')).read_text())
 
 
+def loss_curve(work_dir: str | Path, points: int = 24) -> dict[str, float]:
+    """Return the logged training loss by iteration, thinned to about this many points, without those of restarts."""
+    losses = {}
+    for log in sorted(Path(work_dir).glob('*/vis_data/scalars.json')):
+        entries = [json.loads(line) for line in log.read_text().splitlines()]
+        losses |= {entry['step']: entry['loss'] for entry in entries if 'loss' in entry}
+    steps = sorted(losses)
+    return {str(step): round(losses[step], 5) for step in steps[:: -(-len(steps) // points) or 1]}
+
+
 def last_validation(work_dir: str | Path) -> dict | None:
     """Return the metrics at the end of a training, or None if it has not finished: training lines contain a loss."""
     logs = sorted(Path(work_dir).glob('*/vis_data/scalars.json'))

@@ -16,10 +16,13 @@ class FurtherTest:
     Args:
         options (dict): Settings that replace those of the config, such as ``{'model.test_cfg.mode': 'slide'}``.
         tta (bool): Use the test-time augmentation of the config. Defaults to False.
+        per_image (tuple[str, ...]): Measures that are also stored for each image, for paired tests. Only the metrics of
+            target maps have such measures. Default: none.
     """
 
     options: dict = field(default_factory=dict)
     tta: bool = False
+    per_image: tuple = ()
 
 
 @dataclass(frozen=True)
@@ -64,15 +67,22 @@ class Task:
         return 'mmpose' if self.host == 'mmpose' else 'mmseg'
 
 
-def longer(max_iters: int) -> dict:
-    """Return the options that extend a toy schedule to this number of iterations."""
-    return dict.fromkeys(('train_cfg.max_iters', 'train_cfg.val_interval', 'param_scheduler.1.end'), max_iters)
+def longer(max_iters: int, decay: str = 'param_scheduler.1.end') -> dict:
+    """Return the options that extend a toy schedule to this number of iterations. ``decay`` ends with it."""
+    return dict.fromkeys(('train_cfg.max_iters', 'train_cfg.val_interval', decay), max_iters)
+
+
+def in_domains(task: str, domains: str, per_image: tuple = ()) -> dict[str, FurtherTest]:
+    """Return tests in other domains than a, in a format of toy scenes, such as ``'coco'``."""
+    roots = {name: f'data/toy/{task}' if name == 'a' else f'data/toy/{task}_{name}' for name in domains}
+    return {
+        f'domain-{name}': FurtherTest({'test_dataloader.dataset.data_root': root}, per_image=per_image)
+        for name, root in roots.items()
+    }
 
 
 IN_DOMAIN_B = {'domain-b': FurtherTest()}
-IN_ALL_DOMAINS = IN_DOMAIN_B | {
-    f'domain-{name}': FurtherTest({'test_dataloader.dataset.data_root': f'data/toy/dmp_{name}'}) for name in 'cd'
-}
+IN_ALL_DOMAINS = IN_DOMAIN_B | in_domains('dmp', 'cd')
 IN_DOMAIN_A = {'test_dataloader.dataset.data_root': 'data/toy/dmp'}
 
 
@@ -95,6 +105,27 @@ def with_one_step(task: Task, target: str) -> Task:
     return replace(task, runs=task.runs | {name: Run(config, tests=IN_ALL_DOMAINS) for name, config in configs.items()})
 
 
+def dmp_control(model: str, weights: str, start: str, max_iters: int) -> Run:
+    """Return a run of the fair controls of DMP.
+
+    Args:
+        model (str): ``'process'``, DMP's deterministic process, or ``'regression'``, of pixels in one pass.
+        weights (str): ``'adapter'``, which trains a wide adapter, or ``'all'``.
+        start (str): ``'pre-trained'`` or ``'random'``.
+        max_iters (int): Length of the training.
+    """
+    prefix = {'process': 'dmp_tiny-sd', 'regression': 'regression_tiny-sd'}[model]
+    suffix = {'adapter': '', 'all': '-random'}[weights]
+    components = ['vae', 'text_encoder'] if start == 'random' else ['unet', 'vae', 'text_encoder']
+    return Run(
+        f'projects/dmp/configs/{prefix}{suffix}_1xb8-600_toy-dmp-normals-128x128.py',
+        options=longer(max_iters, 'param_scheduler.0.T_max')
+        | {'model.init_cfg.components': components}
+        | (WIDE_ADAPTER if weights == 'adapter' else {}),
+        tests=in_domains('dmp', 'abcde', per_image=('mean',)),
+    )
+
+
 def probe(*arguments: str) -> Run:
     """Return a run of ``tools/probe_taps.py``, on noised latents."""
     return Run(TOY_ADE, tool=('tools/probe_taps.py', 'data/toy/ade', '--noise', 'fixed', *arguments))
@@ -113,6 +144,11 @@ def of_all_splits(place: int, train_place: int | None = None, **settings) -> dic
         for split, index in places.items()
         for name, value in settings.items()
     }
+
+
+def labelled(count: int) -> dict:
+    """Return the options that train with this number of the 1,000 toy scenes, evenly spaced in their order."""
+    return {} if count == 1000 else {'train_dataloader.dataset.indices': list(range(0, 1000, 1000 // count))}
 
 
 def captioned(**settings) -> dict:
@@ -150,6 +186,26 @@ DETECTION = 'configs/detection'
 DEPTH_CONFIG = f'{VPD}_1xb4-1800_toy-nyu-128x128.py'
 DEPTH = {'rmse': '.3f', 'abs_rel': '.3f', 'd1': '.3f'}
 TOY_ADE = f'{VPD}-fpn_1xb4-1800_toy-ade-128x128.py'
+# An adapter of all convolutions and linear layers within the blocks, with 4 % of the weights of the U-Net.
+WIDE_ADAPTER = {
+    'model.lora.r': 4,
+    'model.lora.target_modules': [
+        *('to_q', 'to_k', 'to_v', 'to_out.0', 'proj_in', 'proj_out', 'ff.net.0.proj', 'ff.net.2'),
+        *('conv1', 'conv2', 'conv_shortcut', 'conv'),
+    ],
+}  # fmt: skip
+CONTROLS = {
+    f'{model}-{weights}-{start}': (model, weights, start)
+    for model in ('process', 'regression')
+    for start in ('pre-trained', 'random')
+    for weights in ('adapter', 'all')
+}
+MAIN_CONTROLS = ('process-adapter-pre-trained', 'regression-adapter-pre-trained')  # also with a quarter of the budget
+CONTROL_ITERS = 2400  # when the training loss is flat, see the figure of the loss
+LABELS = (10, 50, 200, 1000)
+NONSENSE = ['blick', 'dax', 'fep', 'gazzer', 'kiki', 'lorp', 'modi', 'norp', 'toma', 'wug', 'zav']
+NO_ADAPTER = {'model.backbone.prompts.adapter': None}
+NO_MAPS = {'model.backbone.cross_attention': None, 'model.neck.in_channels': [64, 96, 128, 128]}
 PROBED_TIMESTEPS = ('1', '50', '100', '261')
 TRANSFORMER = 'up_blocks.3.attentions.{}.transformer_blocks.0'
 PROBED_KINDS = (  # of features, at the stride of the best blocks, in both layers of the block
@@ -175,9 +231,7 @@ IN_HALF_PRECISION = {
     'autoencoder-bfloat16': FurtherTest({'model.backbone.autoencoder_dtype': 'bfloat16'}),
     'bfloat16': FurtherTest({'default_hooks.half.type': 'HalfPrecisionHook', 'default_hooks.half.dtype': 'bfloat16'}),
 }
-POSES_IN_DOMAINS = {
-    f'domain-{name}': FurtherTest({'test_dataloader.dataset.data_root': f'data/toy/coco_{name}'}) for name in 'bcd'
-}
+POSES_IN_DOMAINS = in_domains('coco', 'bcd')
 TASKS = {
     'segmentation': Task(
         {
@@ -198,6 +252,26 @@ TASKS = {
     ),
     # The model that several tables compare with.
     'segmentation-128': Task({'pre-trained': Run(TOY_ADE, tests=IN_HALF_PRECISION)}, {'mIoU': '.1f'}),
+    # VPD's ablation. The complete model is segmentation-128/pre-trained, and its random U-Net few-labels/random-1000.
+    'vpd-ablation': Task(
+        {
+            'no-adapter': Run(TOY_ADE, options=NO_ADAPTER),
+            'no-maps': Run(TOY_ADE, options=NO_MAPS),
+            'no-adapter-no-maps': Run(TOY_ADE, options=NO_ADAPTER | NO_MAPS),
+            'meaningless-names': Run(TOY_ADE, options={'model.backbone.prompts.classes': NONSENSE}),
+            'learned-prompts': Run(f'{VPD}-learned-fpn_1xb4-1800_toy-ade-128x128.py'),
+        },
+        {'mIoU': '.1f'},
+    ),
+    # With all 1,000 images, the pre-trained model is segmentation-128/pre-trained.
+    'few-labels': Task(
+        {f'pre-trained-{count}': Run(TOY_ADE, options=labelled(count)) for count in LABELS[:-1]}
+        | {
+            f'random-{count}': Run(f'{VPD}-random-fpn_1xb4-1800_toy-ade-128x128.py', options=labelled(count))
+            for count in LABELS
+        },
+        {'mIoU': '.1f'},
+    ),
     # What TADP says about captions: exact ones, and names of classes with a share that is right or there.
     'captions': Task(
         {
@@ -248,6 +322,13 @@ TASKS = {
             'one-pass': Run(f'{META_PROMPTS}-upernet-1pass_1xb4-1800_toy-ade-128x128.py'),
             'class-names': Run(f'{META_PROMPTS}-upernet-classes_1xb4-1800_toy-ade-128x128.py'),
             'random': Run(f'{META_PROMPTS}-random-upernet_1xb4-1800_toy-ade-128x128.py'),
+            # As long as 1,800 iterations with three passes take.
+            **{
+                f'{name}-equal-time': Run(
+                    f'{META_PROMPTS}-upernet-{passes}pass_1xb4-1800_toy-ade-128x128.py', options=longer(max_iters)
+                )
+                for name, passes, max_iters in (('one-pass', 1, 3300), ('two-passes', 2, 2400))
+            },
         },
         {'mIoU': '.1f'},
     ),
@@ -262,7 +343,8 @@ TASKS = {
         {
             'pre-trained': Run(f'{POSE}_1xb4-1800_toy-coco-128x96.py'),
             'random': Run(f'{POSE}-random_1xb4-1800_toy-coco-128x96.py'),
-            'pre-trained-7200': Run(f'{POSE}_1xb4-1800_toy-coco-128x96.py', seeds=(0,), options=longer(7200)),
+            'pre-trained-7200': Run(f'{POSE}_1xb4-1800_toy-coco-128x96.py', options=longer(7200)),
+            'random-7200': Run(f'{POSE}-random_1xb4-1800_toy-coco-128x96.py', options=longer(7200)),
         },
         {'coco/AP': '.3f', 'coco/AP .5': '.3f'},
         host='mmpose',
@@ -283,6 +365,13 @@ TASKS = {
     'dmp-normals': with_one_step(dmp('normals', {'mean': '.1f', '11.25': '.3f'}, IN_ALL_DOMAINS), 'normals'),
     'dmp-depth': with_one_step(
         dmp('depth', {'rmse': '.3f', 'abs_rel': '.3f', 'aligned/abs_rel': '.3f'}, IN_ALL_DOMAINS), 'depth'
+    ),
+    # {process, regression} x {pre-trained, random} x {adapter, all weights}, long enough to converge.
+    'normals-controls': Task(
+        {name: dmp_control(*settings, CONTROL_ITERS) for name, settings in CONTROLS.items()}
+        | {f'{name}-short': dmp_control(*CONTROLS[name], CONTROL_ITERS // 4) for name in MAIN_CONTROLS},
+        {'mean': '.1f', '11.25': '.3f'},
+        validation_options=IN_DOMAIN_A,
     ),
     'dmp-albedo': dmp('albedo', {'mse': '.4f', 'psnr': '.1f'}),
     'dmp-shading': dmp('shading', {'mse': '.4f', 'psnr': '.1f'}),

@@ -16,13 +16,14 @@ import torch
 
 from mmdiffperc.files import read_json, write_whole
 
-from .commands import call, last_validation, latest_results
+from .commands import call, last_validation, latest_results, loss_curve
 from .results import Job, code_version, describe, identity
 from .tasks import VALIDATION, FurtherTest
 
 NOTES = 'measuring.json'
 OUTPUT = 'output.log'
 TOOL_RESULTS = 'results.json'
+IMAGES = 'images.json'  # the measures of each image, in the folder of a test
 NOT_METRICS = ('step', 'time', 'data_time')  # mmengine logs them together with the metrics
 
 
@@ -70,7 +71,7 @@ async def measure(job: Job, threads: int) -> dict:
     if not identity(job).items() <= notes.items():
         raise ValueError('the config or tiny-sd has changed during the training; run the same command again')
     commands = {test: shlex.join(map(str, command(job, test))) for test in job.tests}
-    record = notes | dict(threads=threads, commands=commands, metrics=metrics)
+    record = notes | dict(threads=threads, commands=commands, metrics=metrics) | details(job)
     write_whole(job.file, json.dumps(record, indent=1) + '\n')
     remove_outdated_checkpoints(job.folder)
     return record
@@ -127,6 +128,22 @@ def existing_metrics(job: Job, test: str) -> dict | None:
     return latest_results(job.folder / test) if list((job.folder / test).glob('*/*.json')) else None
 
 
+def details(job: Job) -> dict:
+    """Return what a record holds besides the metrics: the loss during the training, and measures of single images."""
+    images = {name: measures_of_images(job, name) for name, test in job.run.tests.items() if test.per_image}
+    found = dict(losses=loss_curve(job.folder), images=images)
+    return {name: value for name, value in found.items() if value}
+
+
+def measures_of_images(job: Job, test: str) -> dict[str, list[float | None]]:
+    """Return the measures of each image in a test, in the order of the data set; None where one is undefined."""
+    rows = json.loads((job.folder / test / IMAGES).read_text())
+    return {
+        name: [row[name] if row[name] is None else round(row[name], 4) for row in rows]
+        for name in job.run.tests[test].per_image
+    }
+
+
 def flat(results: dict, prefix: str = '') -> dict:
     """Return nested results as one dict, with names such as ``'results/mid_block at 1/mIoU'``."""
     flattened = {}
@@ -155,7 +172,9 @@ def test_command(job: Job, name: str, test: FurtherTest) -> tuple:
     """Return the command that tests the trained model."""
     files = ('--checkpoint', last_checkpoint(job.folder), '--work-dir', job.folder / name)
     tta = ('--tta',) if test.tta else ()
-    return 'mim', 'test', job.task.test_host, job.run.config, *files, *tta, *options_of(job.options | test.options)
+    images = {'test_evaluator.per_image_file': job.folder / name / IMAGES} if test.per_image else {}
+    options = options_of(job.options | test.options | images)
+    return 'mim', 'test', job.task.test_host, job.run.config, *files, *tta, *options
 
 
 def options_of(settings: dict) -> tuple[str, ...]:

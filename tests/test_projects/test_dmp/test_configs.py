@@ -42,6 +42,7 @@ NAMES = {
     for task in PAPER
 }
 VARIANTS = 'dmp_tiny-sd-random', 'regression_tiny-sd'
+RANDOM_REGRESSION = 'regression_tiny-sd-random'  # a control of normals only
 PHASES = 'train', 'val', 'test'
 EACH = pytest.mark.parametrize(('data', 'task'), NAMES)
 
@@ -66,7 +67,7 @@ def as_list(config):
 
 
 def test_five_tasks_each():
-    variants = {variant(task, name) for task in PAPER for name in VARIANTS}
+    variants = {variant(task, name) for task in PAPER for name in VARIANTS} | {variant('normals', RANDOM_REGRESSION)}
     assert {path.name for path in CONFIGS.glob('*.py')} == {*NAMES.values(), *variants}
 
 
@@ -196,7 +197,7 @@ def test_baselines_differ_in_the_model_alone(task, name):
     for key in set(config) - {'model', 'custom_hooks'}:
         assert other[key] == config[key], key
     hooks = ['RandomStateHook', 'CheckFiniteHook'] + ['SaveLoRAHook'] * (name == 'regression_tiny-sd')
-    assert [hook.type for hook in other.custom_hooks] == hooks
+    assert [hook.type for hook in other.custom_hooks] == [*hooks, 'StoreLatentsHook']
 
 
 def test_random_unet_is_trained_as_a_whole():
@@ -208,6 +209,14 @@ def test_random_unet_is_trained_as_a_whole():
     plain.init_weights()
     assert not torch.equal(model.unet.conv_in.weight, plain.unet.conv_in.weight)
     torch.testing.assert_close(model.autoencoder.state_dict(), plain.autoencoder.state_dict())
+
+
+def test_regression_from_random_weights_differs_from_dmp_in_the_model_alone():
+    regression, dmp = (
+        Config.fromfile(CONFIGS / variant('normals', name)) for name in (RANDOM_REGRESSION, 'dmp_tiny-sd-random')
+    )
+    assert all(regression[key] == dmp[key] for key in {*dmp} - {'model'})
+    assert regression.model.init_cfg == dmp.model.init_cfg and regression.model.lora is dmp.model.lora is None
 
 
 def test_regression_has_the_same_adapter():

@@ -1,35 +1,39 @@
-"""Figures show the stored results, and a page shows each figure."""
+"""Figures show the stored results, and a page shows each figure that has been drawn."""
 
-import json
 from pathlib import Path
 
 import pytest
+from marked_blocks import pages
 from PIL import Image
-from toy_experiments import figures, tables
-from toy_experiments.figures import FIGURES, Curves, write_figures
-from toy_experiments.tables import LAYOUTS, Table, pages
+from toy_experiments import figures
+from toy_experiments.figures import FIGURES, Curves, Losses, write_figures
+from toy_experiments.layouts import LAYOUTS, missing
+from toy_experiments.tables import Picture, Table
 from toy_experiments.tasks import TASKS
-
-from mmdiffperc.files import write_whole
 
 ROOT = Path(__file__).parents[3]
 CURVES = Curves('depth-by-start', 'RMSE (m)')
 
 
 @pytest.fixture
-def results(clone, monkeypatch):
+def results(store, monkeypatch):
     """Results of the task depth with an RMSE of 0.5, 0.7 and 0.6 m, and twice as much from a random U-Net."""
-    rows = {('trained', '`pre`'): dict(run='pre-trained'), ('', 'random'): dict(run='random')}
+    rows = {('`pre`',): dict(run='pre-trained'), ('random',): dict(run='random')}
     columns = {'whole': {}, 'seed 1': dict(seed=1)}
-    monkeypatch.setitem(
-        LAYOUTS, 'depth-by-start', Table(('', 'start'), rows, columns, dict(task='depth', metric='rmse'))
-    )
+    table = Table(('start',), rows, columns, dict(task='depth', metric='rmse'))
+    monkeypatch.setitem(LAYOUTS, 'depth-by-start', table)
     for run, factor in {'pre-trained': 1, 'random': 2}.items():
-        for job in tables.jobs_of('depth', run):
-            metrics = dict(rmse=factor * (0.5, 0.7, 0.6)[job.seed])
-            write_whole(
-                job.file, json.dumps(dict(tiny_sd='x', toy_scenes=1, metrics=dict.fromkeys(job.tests, metrics)))
-            )
+        for seed, rmse in enumerate((0.5, 0.7, 0.6)):
+            store('depth', run, seed, rmse=factor * rmse, losses={'50': factor * rmse, '100': factor * rmse / 10})
+
+
+def lines_of(figure):
+    """The title, the labels of the points and the values of each line."""
+    (ax,) = figure.axes
+    labels = [label.get_text() for label in ax.get_xticklabels()]
+    titles = [text.get_text() for text in ax.get_legend().get_texts()]
+    lines = [container.lines[0].get_ydata().tolist() for container in ax.containers]
+    return titles, labels, lines
 
 
 def test_a_line_for_each_column(results):
@@ -43,6 +47,21 @@ def test_a_line_for_each_column(results):
     assert ranges[1] == [pytest.approx([0.7, 0.7]), pytest.approx([1.4, 1.4])]
 
 
+def test_a_line_for_each_row(results):
+    titles, labels, lines = lines_of(Curves('depth-by-start', 'RMSE (m)', over_columns=True).draw())
+    assert (titles, labels) == (['pre', 'random'], ['whole', 'seed 1'])
+    assert lines == [pytest.approx([0.6, 0.7]), pytest.approx([1.2, 1.4])]
+
+
+def test_losses_are_means_of_the_seeds(results):
+    figure = Losses('depth-by-start', 'depth', lambda run: run[:3], ('pre-trained', 'random')).draw()
+    assert [ax.get_title() for ax in figure.axes] == ['pre', 'ran']
+    for ax, factor in zip(figure.axes, (1, 2), strict=True):
+        (line,) = ax.lines
+        assert line.get_xdata().tolist() == [50, 100]
+        assert line.get_ydata().tolist() == pytest.approx([0.6 * factor, 0.06 * factor])
+
+
 def test_figures_are_drawn_from_complete_results(results, clone, monkeypatch):
     monkeypatch.setattr(figures, 'FIGURES', {'resources/a.png': CURVES, 'resources/b.png': Curves('referring', 'oIoU')})
     assert write_figures() == {'resources/b.png': '6 of 6 results are missing'}
@@ -53,7 +72,13 @@ def test_figures_are_drawn_from_complete_results(results, clone, monkeypatch):
 
 @pytest.mark.parametrize('name', FIGURES)
 def test_a_page_shows_each_figure(name, monkeypatch):
+    """If there is none yet, a page has a place for it."""
     monkeypatch.chdir(ROOT)
-    assert (ROOT / name).is_file() and isinstance(LAYOUTS[FIGURES[name].table], Table)
+    assert isinstance(LAYOUTS[FIGURES[name].table], Table)
     assert {value.task for value in LAYOUTS[FIGURES[name].table].values} <= TASKS.keys()
-    assert any(f'{name})' in page.read_text() for page in pages())
+    shown = any(f'{name})' in page.read_text() for page in pages())
+    if missing(FIGURES[name].table):
+        assert not shown
+        assert any(layout.path.endswith(name) for layout in LAYOUTS.values() if isinstance(layout, Picture))
+    else:
+        assert shown and (ROOT / name).is_file()

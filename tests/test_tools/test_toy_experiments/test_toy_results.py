@@ -24,7 +24,7 @@ def test_jobs_of_some_seeds():
         f'depth/{name}'
         for name in ('pre-trained-seed0', 'random-seed0', 'mean-depth', 'pre-trained-seed2', 'random-seed2')
     ]
-    assert [job.seed for job in jobs_of('pose', 'pre-trained-7200')] == [0]
+    assert [job.seed for job in jobs_of('segmentation', 'pre-trained-3600')] == [0]
 
 
 def test_a_trial_is_stored_elsewhere():

@@ -1,107 +1,25 @@
-"""Pages and results agree; how a table is written."""
+"""How a table is written: from all results, from some of them, and from none."""
 
-import json
-from collections import Counter
-
+import numpy as np
 import pytest
-from markdown_it import MarkdownIt
-from marked_blocks import blocks, pages
-from pages import PAGES, ROOT
-from toy_experiments import tables
-from toy_experiments.tables import KIND, LAYOUTS, Table, Value, obstacle, with_results, write_pages
-from toy_experiments.tasks import TASKS
+from toy_experiments.tables import NOT_MEASURED, Difference, Picture, Table, Value
 
-from mmdiffperc.files import write_whole
-
-# These tables still hold the numbers of the first release, whose results were not stored. Measure them again, run
-# `python tools/measure_prior.py --write`, and remove them from the list.
-FIRST_RELEASE = {
-    'depth', 'depth-mirrored-rmse', 'depth-mirrored-rel', 'referring',
-    'metaprompts', 'metaprompts-depth', 'pose', 'pose-longer-ap', 'pose-longer-ap50', 'detection', 'dmp',
-}  # fmt: skip
-with_blocks = pytest.mark.parametrize(
-    'page', [page for page in PAGES if blocks(KIND, page.read_text())], ids=lambda page: str(page.relative_to(ROOT))
+DEPTH = Table(
+    ('start', 'text'),
+    {
+        ('a', 'b'): dict(run='pre-trained', best=min),
+        ('c', ''): dict(run='random', spread=True, best=max),
+        ('none', 'e'): dict(run='mean-depth', spread=True),
+    },
+    {'RMSE': dict(metric='rmse'), 'seed 1': dict(metric='rmse', seed=1), 'd1': dict(metric='d1')},
+    dict(task='depth'),
 )
+RUNS = ('process-all-pre-trained', 'regression-all-pre-trained')
 
 
-@pytest.fixture
-def in_root(monkeypatch):
-    monkeypatch.chdir(ROOT)
-
-
-def test_every_layout_has_a_place(in_root):
-    names = Counter(name for page in pages() for name, _ in blocks(KIND, page.read_text()))
-    assert names == Counter([*LAYOUTS]) and FIRST_RELEASE <= {*LAYOUTS}
-    assert {page.resolve() for page in pages()} >= {page for page in PAGES if page.parent.name != 'docs'}
-    for text in (page.read_text() for page in pages()):
-        assert text.count('<!-- measured: ') == text.count('<!-- /measured') == len(blocks(KIND, text))
-
-
-@with_blocks
-def test_pages_show_the_results(in_root, page):
-    for name, content in blocks(KIND, page.read_text()):
-        if name in FIRST_RELEASE:
-            assert obstacle(name), f'{name} has been measured: run measure_prior.py --write, and shorten FIRST_RELEASE'
-        else:
-            assert obstacle(name) == ''
-            assert content == LAYOUTS[name].render()
-
-
-@with_blocks
-def test_pages_say_which_numbers_are_old(page):
-    """A table of the first release, or one of its numbers, is near the note; a page without such numbers has none."""
-    text = page.read_text()
-    tables_of_page = {name for name, content in blocks(KIND, text) if content.startswith('\n|')}
-    assert text.count('belong to the first tiny-sd') == len(tables_of_page & FIRST_RELEASE)
-
-
-@with_blocks
-def test_comments_do_not_show(page):
-    """A line that begins with a comment ends a paragraph, so only a table may stand below one."""
-    text = page.read_text()
-    for name, content in blocks(KIND, text):
-        begins_line = f'\n<!-- measured: {name} -->' in text
-        assert begins_line == content.startswith('\n|') == isinstance(LAYOUTS[name], Table)
-    tokens = MarkdownIt('commonmark').enable('table').parse(text)
-    shown = [child.content for token in tokens for child in token.children or () if child.type == 'text']
-    assert shown and not any('measured:' in words for words in shown)
-
-
-@pytest.mark.parametrize('name', LAYOUTS)
-def test_layouts_show_what_is_measured(name):
-    for value in LAYOUTS[name].values:
-        run = TASKS[value.task].runs[value.run]
-        assert value.metric in TASKS[value.task].metrics and value.test in ('validation', *run.tests)
-        assert value.seed is None or value.seed in run.seeds
-    assert LAYOUTS[name].values[0].jobs
-
-
-def store(task, run, seed, tiny_sd='x', **metrics):
-    (job,) = [job for job in tables.jobs_of(task, run) if job.seed == seed]
-    record = dict(tiny_sd=tiny_sd, toy_scenes=1, metrics=dict.fromkeys(job.tests, metrics))
-    write_whole(job.file, json.dumps(record))
-
-
-def store_depth(tiny_sd='x'):
-    for seed in (0, 1, 2):
-        store('depth', 'pre-trained', seed, tiny_sd, rmse=0.5 + seed / 10, abs_rel=0.25, d1=0.75)
-        store('depth', 'random', seed, tiny_sd, rmse=1.0004, abs_rel=0.5, d1=0.25)
-    store('depth', 'mean-depth', None, tiny_sd, rmse=2, abs_rel=0.75, d1=0)
-
-
-def test_a_table_by_hand(clone):
+def test_a_table_by_hand(store_depth):
     store_depth()
-    table = Table(
-        ('start', 'text'),
-        {
-            ('a', 'b'): dict(run='pre-trained', best=min),
-            ('c', ''): dict(run='random', spread=True, best=max),
-            ('none', 'e'): dict(run='mean-depth', spread=True),
-        },
-        {'RMSE': dict(metric='rmse'), 'seed 1': dict(metric='rmse', seed=1), 'd1': dict(metric='d1')},
-        dict(task='depth'),
-    )
-    assert table.render() == (
+    assert DEPTH.render() == (
         '\n| start | text | RMSE | seed 1 | d1 |\n'
         '|---|---|---|---|---|\n'
         '| a | b | **0.600** | 0.600 | 0.750 |\n'
@@ -110,45 +28,72 @@ def test_a_table_by_hand(clone):
     )
 
 
-def test_a_metric_that_a_run_does_not_have(clone):
+def test_a_table_without_results(clone):
+    text = DEPTH.render()
+    assert 'Not measured' in text and '`python tools/measure_prior.py --task depth`' in text and '|' not in text
+
+
+def test_a_table_of_some_results(store):
+    store('depth', 'pre-trained', 0, rmse=0.5, abs_rel=1, d1=0.5)
+    store('depth', 'random', 1, rmse=0.25, abs_rel=1, d1=0.75)
+    first, second, third = DEPTH.render().splitlines()[3:]
+    assert first == f'| a | b | 0.500 (1 of 3 seeds) | {NOT_MEASURED} | 0.500 (1 of 3 seeds) |'
+    assert second == '| c |  | 0.250 (1 of 3 seeds) | 0.250 | 0.750 (1 of 3 seeds) |'
+    assert third == f'| none | e | {NOT_MEASURED} |  | {NOT_MEASURED} |'
+
+
+def test_a_metric_that_a_run_does_not_have(store):
     store('detection', 'random', 0, **{'coco/bbox_mAP': 0.25})
     assert Value('detection', 'random', 'coco/segm_mAP', seed=0).render() == ''
-    with pytest.raises(FileNotFoundError, match='random-seed1'):
-        Value('detection', 'random', 'coco/segm_mAP').render()
+    assert Value('detection', 'random', 'coco/segm_mAP', seed=1).render() == NOT_MEASURED
 
 
-def test_a_test_that_has_been_added(clone):
-    store('segmentation', 'pre-trained', 0, mIoU=40)
-    (job,) = LAYOUTS['demo-multi-scale'].jobs
-    assert obstacle('demo-multi-scale') == ''
-    record = json.loads(job.file.read_text())
-    del record['metrics']['multi-scale']
-    write_whole(job.file, json.dumps(record))
-    assert obstacle('demo-multi-scale') == '1 of 1 results are missing'
+def test_the_gap_between_two_tests(store):
+    for seed in (0, 1, 2):
+        tests = {'domain-a': dict(mean=10 + seed), 'domain-c': dict(mean=15 + 2 * seed)}
+        store('normals-controls', RUNS[0], seed, tests=tests, mean=0)
+    gap = Value('normals-controls', RUNS[0], 'mean', 'domain-c', beyond='domain-a', spread=True)
+    assert gap.by_seed() == {0: 5, 1: 6, 2: 7} and gap.render() == '6.0 (5.0 to 7.0)'
 
 
-PAGE = """Before
-<!-- measured: depth -->
-old
-<!-- /measured -->
-RMSE of <!-- measured: depth-mirrored-rmse -->0.1<!-- /measured --> m,
-mIoU <!-- measured: demo-checkpoint -->56.6<!-- /measured -->.
-"""
-
-
-def test_pages_are_written_from_complete_results(clone):
-    (clone / 'docs').mkdir()
-    page = clone / 'docs' / 'a.md'
-    page.write_text(PAGE)
-    assert write_pages().keys() == {'depth', 'depth-mirrored-rmse', 'demo-checkpoint'} and page.read_text() == PAGE
+def test_a_figure_is_shown_with_all_of_its_results(store_depth):
+    picture = Picture(DEPTH, '../a.png', 'Depth')
+    assert picture.render() == '\n'
     store_depth()
-    store('depth', 'random', 1, tiny_sd='another', rmse=9, abs_rel=9, d1=9)
-    left = write_pages()
-    assert 'tiny-sd' in left['depth'] and left['demo-checkpoint'] == '1 of 1 results are missing'
-    assert page.read_text() == PAGE.replace('0.1<', '0.600<')
-    store_depth()
-    assert write_pages().keys() == {'demo-checkpoint'}
-    lines = page.read_text().splitlines()
-    assert lines[:2] == ['Before', '<!-- measured: depth -->'] and lines[7] == '<!-- /measured -->'
-    assert lines[4].endswith('| 0.600 | 0.250 | 0.750 |') and lines[6].endswith('| 2.000 | 0.750 | 0.000 |')
-    assert with_results(page.read_text()) == page.read_text()
+    assert picture.render() == '\n![Depth](../a.png)\n'
+
+
+@pytest.fixture
+def errors(store):
+    """Errors of two models for 200 images in two domains. In domain a, the first is worse by 1 degree, in domain c
+    better by 2; an image of domain c has no error in one of the models.
+    """
+    rng = np.random.default_rng(5)
+    for seed in (0, 1, 2):
+        base = {test: rng.normal(20, 5, 200) for test in ('domain-a', 'domain-c')}
+        changes = {'domain-a': rng.normal(1, 0.5, 200), 'domain-c': rng.normal(-2, 0.5, 200)}
+        for run, factor in zip(RUNS, (1, 0), strict=True):
+            images = {test: dict(mean=(base[test] + factor * changes[test]).tolist()) for test in base}
+            if factor:
+                images['domain-c']['mean'][7] = None
+            store('normals-controls', run, seed, images=images, mean=20)
+
+
+def test_differences_are_those_of_the_same_images(errors):
+    here = Difference('normals-controls', *RUNS, 'mean', 'domain-c')
+    assert here.differences('domain-c').shape == (3, 199)
+    assert here.render() == '-2.0 (-2.1 to -1.9), p < 0.001'
+    assert Difference('normals-controls', *RUNS, 'mean', 'domain-a').render() == '+1.0 (+0.9 to +1.1), p < 0.001'
+    growth = Difference('normals-controls', *RUNS, 'mean', 'domain-c', beyond='domain-a')
+    assert growth.render().startswith('-3.0 (-3.1 to -2.9)')
+    assert Difference('normals-controls', *RUNS, 'mean', 'domain-d').render() == NOT_MEASURED
+
+
+def test_the_interval_of_a_difference_knows_the_seeds(store):
+    """Seeds that disagree make it wide, however many images there are."""
+    for seed, change in ((0, -1.0), (1, 0.0), (2, 1.0)):
+        for run, factor in zip(RUNS, (1, 0), strict=True):
+            store('normals-controls', run, seed, images={'domain-c': dict(mean=[5 + factor * change] * 50)}, mean=5)
+    text = Difference('normals-controls', *RUNS, 'mean', 'domain-c').render()
+    low, high = (float(word) for word in text.partition('(')[2].partition(')')[0].split(' to '))
+    assert text.startswith('+0.0') and low <= -0.7 and high >= 0.7

@@ -5,12 +5,14 @@ import json
 from pathlib import Path
 
 import host_scripts
+import numpy as np
 import pytest
 from pages import ROOT
-from toy_experiments import results, training
+from toy_experiments import commands, results, training
 from toy_experiments.results import Job
 from toy_experiments.training import begin, command, measure, measure_all, validation_command
 
+from mmdiffperc.files import write_whole
 from mmdiffperc.toy_scenes.writers import DatasetSpec, write_dataset
 
 JOB = Job('segmentation', 'pre-trained', 1)
@@ -24,24 +26,45 @@ def run_here(program, action, host, *arguments):
 
 
 def test_a_real_training(clone):
-    """The validation is of domain a, the further test of domain b; a test can repeat the validation."""
+    """The validation is of domain a, further tests are of all domains; a test can repeat the validation."""
     (clone / 'projects').symlink_to(ROOT / 'projects')
-    write_dataset('data/toy', DatasetSpec(4, 2, (48, 64), seed=1, formats=('dmp', 'dmp_b')))
-    job = Job('dmp-albedo', 'regression', 3, {'train_cfg.max_iters': 2, 'train_cfg.val_interval': 2})
+    write_dataset('data/toy', DatasetSpec(4, 2, (48, 64), seed=1, formats=('dmp', *(f'dmp_{name}' for name in 'bcde'))))
+    trial = {'train_cfg.max_iters': 2, 'train_cfg.val_interval': 2, 'default_hooks.logger.interval': 1}
+    job = Job('normals-controls', 'regression-adapter-random', 3, trial)
     begin(job)
     for test in job.tests:
         run_here(*command(job, test))
     run_here(*validation_command(job))
     record = asyncio.run(measure(job, 1))  # everything is there
-    assert json.loads(Path('work_dirs/trial/dmp-albedo/regression-seed3.json').read_text()) == record
-    metrics = record['metrics']
-    assert metrics.keys() == {'validation', 'domain-b'} and metrics['validation'].keys() == metrics['domain-b'].keys()
-    assert {'mse', 'psnr'} < metrics['validation'].keys() and not {'step', 'time', 'loss'} & {*metrics['validation']}
-    assert metrics['validation']['mse'] != metrics['domain-b']['mse']
+    assert (
+        json.loads(Path('work_dirs/trial/normals-controls/regression-adapter-random-seed3.json').read_text()) == record
+    )
+    metrics, images = record['metrics'], record['images']
+    domains = {f'domain-{name}' for name in 'abcde'}
+    assert metrics.keys() == {'validation', *domains} and images.keys() == domains
+    assert {'mean', '11.25'} < metrics['validation'].keys() and not {'step', 'time', 'loss'} & {*metrics['validation']}
+    assert len({metrics[name]['mean'] for name in domains}) == 5
+    for name in domains:
+        assert len(images[name]['mean']) == 2 and set(images[name]) == {'mean'}
+        assert np.mean(images[name]['mean']) == pytest.approx(metrics[name]['mean'], rel=1e-4)
+    assert metrics['domain-a']['mean'] == pytest.approx(metrics['validation']['mean'], rel=1e-4)
     repeated = training.latest_results(job.folder / 'validation')
-    assert repeated['mse'] == pytest.approx(metrics['validation']['mse'], rel=1e-4)
+    assert repeated['mean'] == pytest.approx(metrics['validation']['mean'], rel=1e-4)
+    assert record['losses'].keys() == {'1', '2'} and min(record['losses'].values()) > 0
     assert [path.name for path in job.folder.glob('*.pth')] == ['iter_2.pth']
     assert '--resume' in record['commands']['validation'] and 'randomness.seed=3' in record['commands']['domain-b']
+
+
+def test_the_loss_of_a_resumed_training(tmp_path):
+    """What is trained again counts once. The curve is thinned."""
+    for folder, steps in (('a', range(10, 510, 10)), ('b', range(400, 1010, 10))):
+        file = tmp_path / folder / 'vis_data' / 'scalars.json'
+        entries = [dict(step=step, loss=step / 1000 + (folder == 'a')) for step in steps]
+        write_whole(file, '\n'.join(map(json.dumps, [*entries, dict(step=1000, mIoU=5)])))
+    curve = commands.loss_curve(tmp_path, points=24)
+    assert [*curve][:3] == ['10', '60', '110'] and len(curve) == 20
+    assert curve['10'] == 1.01 and curve['410'] == 0.41
+    assert commands.loss_curve(tmp_path / 'none') == {}
 
 
 def test_a_job_is_trained_and_tested(clone, programs):

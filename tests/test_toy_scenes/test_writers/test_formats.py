@@ -9,7 +9,7 @@ BASES = [*ROOT.glob('configs/_base_/datasets/toy_*.py'), *ROOT.glob('projects/*/
 
 
 def test_formats_of_each_domain():
-    names, domains = ('ade', 'nyu', 'coco', 'refcoco', 'dmp', 'captions'), ('', '_b', '_c', '_d')
+    names, domains = ('ade', 'nyu', 'coco', 'refcoco', 'dmp', 'captions'), ('', '_b', '_c', '_d', '_e')
     assert set(FORMATS) == {name + domain for name in names for domain in domains} | {'refcoco_kinds'}
     assert FORMATS['coco'] == (CocoWriter, None, ('train', 'val'))
     assert FORMATS['coco_d'] == (CocoWriter, 'd', ('val',))
