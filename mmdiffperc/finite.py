@@ -16,7 +16,8 @@ def first_non_finite(state_dict: Mapping[str, Any]) -> str | None:
     Returns:
         str | None: The name, or None if all values are finite.
     """
-    return next((name for name, value in state_dict.items() if not _is_finite(value)), None)
+    tensors = {name: value for name, value in state_dict.items() if isinstance(value, torch.Tensor)}
+    return next((name for name, tensor in tensors.items() if not is_finite(tensor)), None)
 
 
 def is_finite(tensor: torch.Tensor) -> bool:
@@ -25,8 +26,13 @@ def is_finite(tensor: torch.Tensor) -> bool:
     A mask of zeros and minus infinity, which some models store among their weights, passes.
 
     Args:
-        tensor (Tensor): Of any shape and type. Integer, sparse and meta tensors pass.
+        tensor (Tensor): Of any shape and type. Integer, sparse and meta tensors pass. Only the local part of a sharded
+            tensor is checked.
     """
+    return all(map(_is_finite, _local_parts(tensor.detach())))
+
+
+def _is_finite(tensor):
     if tensor.is_meta or tensor.layout != torch.strided or not (tensor.is_floating_point() or tensor.is_complex()):
         return True
     if tensor.element_size() == 1:  # eight-bit floats have no sum
@@ -34,10 +40,6 @@ def is_finite(tensor: torch.Tensor) -> bool:
     # A finite sum has finite terms and takes a tenth of the time of checking each of them, but it may overflow.
     total = tensor.sum(dtype=torch.promote_types(tensor.dtype, torch.float32))
     return bool(total.isfinite()) or bool(tensor.isfinite().all()) or _is_mask(tensor)
-
-
-def _is_finite(value):
-    return not isinstance(value, torch.Tensor) or all(is_finite(part.detach()) for part in _local_parts(value))
 
 
 def _local_parts(tensor):

@@ -15,6 +15,7 @@ from mmengine.registry import (
     MODELS,
     OPTIM_WRAPPER_CONSTRUCTORS,
     OPTIM_WRAPPERS,
+    STRATEGIES,
     TRANSFORMS,
     Registry,
 )
@@ -29,6 +30,7 @@ __all__ = [
     'MODELS',
     'OPTIM_WRAPPERS',
     'OPTIM_WRAPPER_CONSTRUCTORS',
+    'STRATEGIES',
     'TRANSFORMS',
 ]
 
@@ -42,6 +44,7 @@ for _root in (
     MODELS,
     OPTIM_WRAPPER_CONSTRUCTORS,
     OPTIM_WRAPPERS,
+    STRATEGIES,
     TRANSFORMS,
 ):
     # ``locations`` may only name core modules: a look-up must never need a host that is not installed.

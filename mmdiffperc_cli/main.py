@@ -38,6 +38,7 @@ COMMANDS = {
     'probe-taps': Command('probe_taps', 'compare these places by linear probing'),
     'benchmark': Command('benchmark', 'measure the time and memory of a model'),
     'count-memory': Command('count_memory', 'count the memory of a training step, without a GPU'),
+    'plan': Command('plan', 'choose how to train on several GPUs, without one'),
     'visualize-attention': Command('visualize_attention', 'draw cross-attention maps'),
     'draw-predictions': Command('draw_predictions', 'draw predictions beside the ground truth'),
     'convert': Command('convert_checkpoint', 'convert an official checkpoint'),

@@ -33,6 +33,7 @@ from mmdiffperc.progress import progress
 from . import checkpoint_unpickler
 from .checkpoint_content import check_plain, check_weights
 from .checkpoint_unpickler import restricted
+from .sharded_checkpoint import is_sharded, load_whole
 from .stored_config import forget_stored_config
 
 _CHUNK = 2**20  # bytes
@@ -137,6 +138,8 @@ def load_file(path: str | pathlib.Path, map_location: Any = 'cpu', mmap: bool = 
 
 def _read(path, map_location, mmap=False):
     path = pathlib.Path(path).expanduser()
+    if is_sharded(path):
+        return load_whole(path, functools.partial(_read, map_location=map_location))
     if not path.is_file():
         raise FileNotFoundError(f'The checkpoint {path} does not exist or is not a file.')
     with nullcontext() if mmap else verified(path):  # a file is mapped so that only a part of it is read

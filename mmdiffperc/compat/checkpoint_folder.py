@@ -24,6 +24,7 @@ from mmengine.fileio import LocalBackend
 from mmdiffperc.files import brief, whole_file
 
 from .checkpoint import checked_checkpoint, find_damage, load_file, verified
+from .sharded_checkpoint import is_sharded, read_state
 
 POINTER = 'last_checkpoint'
 
@@ -83,7 +84,7 @@ class CheckpointFolder:
             return 'the file does not exist'
         if not self.is_local:
             return None
-        if not self.backend.isdir(path):
+        if not self.backend.isdir(path) or is_sharded(path):
             return find_fault(path)
         shards = sorted(Path(path).rglob('*.pt*'))
         return next(filter(None, map(find_damage, shards)), None) if shards else 'the folder is empty'
@@ -93,10 +94,13 @@ class CheckpointFolder:
 
 
 def find_fault(path: str) -> str | None:
-    """Return why a training could not resume from a local file, or None if it could."""
+    """Return why a training could not resume from a local file or sharded folder, or None if it could."""
     try:
-        with verified(path):
-            content = checked_checkpoint(load_file(path, mmap=True), path)
+        if is_sharded(path):
+            content, _ = read_state(path, load_file)
+        else:
+            with verified(path):
+                content = checked_checkpoint(load_file(path, mmap=True), path)
     except (OSError, RuntimeError, ValueError, pickle.UnpicklingError) as error:
         return f'{type(error).__name__}: {brief(str(error), 300)}'
     meta = content.get('meta', {}) if isinstance(content, dict) else {}

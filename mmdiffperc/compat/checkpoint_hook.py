@@ -229,8 +229,14 @@ def _keep_to_own_checkpoints(runner, folder: CheckpointFolder) -> None:
 class SafeFlexibleRunner(FlexibleRunner):
     """Replace mmengine's ``FlexibleRunner`` under the same name and with the same arguments; nothing is lost.
 
-    Sharded checkpoints, which are folders that several processes write, are saved as before.
+    Sharded checkpoints of mmengine's strategies, which are folders that several processes write, are saved as before.
     """
+
+    def train(self) -> Module:
+        """Train; hooks that the strategy cannot have are refused first."""
+        if check_hooks := getattr(self.strategy, 'check_hooks', None):
+            check_hooks(self.hooks)
+        return super().train()
 
     def load_or_resume(self) -> None:
         """Load or resume from a checkpoint, or from the newest whole one."""

@@ -5,6 +5,7 @@ from .compile_backbone_hook import CompileBackboneHook
 from .compile_blocks_hook import CompileBlocksHook
 from .disturb_image import DisturbImage
 from .float32_ema_hook import Float32EMAHook, Float32ExponentialMovingAverage
+from .fully_sharded_strategy import FullyShardedStrategy
 from .grouped_constructor import GroupedOptimWrapperConstructor
 from .half_precision_hook import HalfPrecisionHook
 from .keep_clean_image import KeepCleanImage
@@ -21,6 +22,7 @@ __all__ = [
     'DisturbImage',
     'Float32EMAHook',
     'Float32ExponentialMovingAverage',
+    'FullyShardedStrategy',
     'GroupedOptimWrapperConstructor',
     'HalfPrecisionHook',
     'KeepCleanImage',

@@ -156,7 +156,7 @@ class CheckFiniteHook(Hook):
         numbers = [loss.float().sum() for loss in self._losses.values()]
         gradients = [gradient for optimizer in optimizers for gradient in gradients_of(optimizer)]
         if gradients:
-            numbers.append(get_total_norm(gradients))
+            numbers.append(total_norm(gradients))
         numbers = torch.stack([number.to(numbers[0].device) for number in numbers]) if numbers else torch.zeros(1)
         finite = numbers.isfinite().all().float()
         all_reduce(finite, 'min')
@@ -231,6 +231,12 @@ def gradients_of(optimizer: Optimizer) -> list[torch.Tensor]:
     """Return the dense gradients of an optimizer's parameters."""
     gradients = [parameter.grad for group in optimizer.param_groups for parameter in group['params']]
     return [gradient for gradient in gradients if gradient is not None and gradient.layout == torch.strided]
+
+
+def total_norm(gradients: list[torch.Tensor]) -> torch.Tensor:
+    """Return the norm of all gradients, of the parts in all processes if they are sharded."""
+    norm = get_total_norm(gradients)
+    return norm.full_tensor() if hasattr(norm, 'full_tensor') else norm
 
 
 def place(runner: Runner) -> str:
@@ -328,7 +334,7 @@ def describe_gradients(model: nn.Module, finished: list[nn.Module]) -> str:
     gradients = {parameter: parameter.grad for parameter in model.parameters() if parameter.grad is not None}
     bad = {parameter for parameter, gradient in gradients.items() if not is_finite(gradient)}
     if not bad:
-        overflows = not get_total_norm(list(gradients.values())).isfinite()
+        overflows = not total_norm(list(gradients.values())).isfinite()
         return f'all gradients are finite{", but their norm overflows" if overflows else ""}'
     text = f'the gradients of {len(bad)} of {len(gradients)} parameters are not finite'
     reached = (module for module in reversed(finished) if bad.intersection(module.parameters(recurse=False)))

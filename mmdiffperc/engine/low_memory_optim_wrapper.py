@@ -10,6 +10,7 @@ import torch
 from mmengine.model import is_model_wrapper
 from mmengine.optim import OptimWrapper
 from torch import nn
+from torch.distributed.fsdp import FSDPModule
 from torch.optim import Optimizer
 from torch.utils.hooks import RemovableHandle
 
@@ -161,7 +162,7 @@ class LowMemoryOptimWrapper(OptimWrapper):
     def _refuse_shared_gradients(self, model):
         used = [name for name in ('bfloat16_weights', 'step_in_backward') if getattr(self, name)]
         used += ['offload'] if self._copies else []
-        if used and is_model_wrapper(model):
+        if used and (is_model_wrapper(model) or isinstance(model, FSDPModule)):
             raise ValueError(
                 f'LowMemoryOptimWrapper: {", ".join(used)} cannot be combined with {type(model).__name__}: the option '
                 'works in one process. Remove it, or train with the FSDP or DeepSpeed config of configs/vpd'

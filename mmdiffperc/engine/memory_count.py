@@ -4,8 +4,9 @@ PyTorch's ``MemTracker`` counts the tensors of a step whose operations run under
 are computed, values are not. The count needs neither a GPU nor the memory that it counts.
 """
 
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack
+from functools import partial
 from typing import Any, NamedTuple
 
 import torch
@@ -15,6 +16,7 @@ from mmengine.optim import OptimWrapper
 from torch import nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.distributed._tools.mem_tracker import MemTracker
+from torch.distributed.tensor import DTensor
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_map_only
@@ -59,6 +61,7 @@ def count_step(
     model: nn.Module,
     build_wrapper: Callable[[nn.Module], OptimWrapper],
     build_loss: Callable[[nn.Module], Callable[[], torch.Tensor]],
+    watchers: Sequence[AbstractContextManager] = (),
 ) -> StepMemory:
     """Count the memory of a training step: forward pass, backward pass and update.
 
@@ -68,13 +71,16 @@ def count_step(
 
     Args:
         model (nn.Module): The model, on the meta device. Its parameters are replaced.
-        build_wrapper (Callable): Builds the optimizer wrapper of the model. An optimizer to offload goes to ``HOST``.
+        build_wrapper (Callable): Builds the optimizer wrapper of the model, and may shard the model first. An optimizer
+            to offload goes to ``HOST``. Of a sharded model, the memory of one process is counted.
         build_loss (Callable): Returns a function that computes the loss of a batch, which it creates at once.
+        watchers (Sequence[AbstractContextManager]): Contexts in which the counted step runs, such as dispatch modes
+            that count other things.
     """
     with ExitStack() as stack:
         stack.enter_context(FakeTensorMode())
         stack.enter_context(_WorstCase())
-        model._apply(lambda tensor: torch.empty(tensor.shape, dtype=tensor.dtype, device=DEVICE))
+        _materialise(model)
         wrapper = build_wrapper(model)
         _choose_as_on_gpu(wrapper.optimizer)
         wrapper.initialize_count_status(model, 0, -1)
@@ -83,28 +89,49 @@ def count_step(
         tracker = _Tracker()
         tracker.track_external(model, *_offloaded(wrapper.optimizer))
         stack.enter_context(tracker)
-        return _count(model, wrapper, build_loss(model), tracker)
+        return _count(model, wrapper, build_loss(model), tracker, watchers)
 
 
-def _count(model, wrapper, loss, tracker) -> StepMemory:
+def _materialise(model):
+    """Replace weights on the meta device; tied ones stay tied, which ``Module._apply`` would not ensure."""
+    made = {}
+
+    def replace(tensors, kind):
+        for name, tensor in tensors.items():
+            if tensor is not None:
+                if tensor not in made:
+                    made[tensor] = kind(torch.empty(tensor.shape, dtype=tensor.dtype, device=DEVICE))
+                    made[tensor].requires_grad_(tensor.requires_grad)
+                tensors[name] = made[tensor]
+
+    for module in model.modules():
+        replace(module._parameters, partial(nn.Parameter, requires_grad=False))
+        replace(module._buffers, lambda empty: empty)
+
+
+def _count(model, wrapper, loss, tracker, watchers) -> StepMemory:
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
     counts = wrapper._accumulative_counts
     for _ in range(2 * counts - 1):  # an update, which creates the state, and all batches of the next but the last
-        wrapper.update_params(sum(parameter.sum() for parameter in trained))
+        wrapper.update_params(sum(_local(parameter).sum() for parameter in trained))
     state = {id(each): each for values in wrapper.optimizer.state.values() for each in _tensors(values)}
+    tracker.forget_peak()
     before = _allocated(tracker)
-    with wrapper.optim_context(model):
-        total = loss()
-    activations = _allocated(tracker) - before
-    wrapper.backward(wrapper.scale_loss(total))
-    del total
-    gradients = sum(parameter.grad.nbytes for parameter in trained if parameter.grad is not None)
-    wrapper.step()
-    wrapper.zero_grad()
+    with ExitStack() as stack:
+        for watcher in watchers:
+            stack.enter_context(watcher)
+        with wrapper.optim_context(model):
+            total = loss()
+        activations = _allocated(tracker) - before
+        wrapper.backward(wrapper.scale_loss(total))
+        del total
+        gradients = sum(_local(parameter.grad).nbytes for parameter in trained if parameter.grad is not None)
+        wrapper.step()
+        wrapper.zero_grad()
     peak = tracker.get_tracker_snapshot('peak')
     return StepMemory(
-        weights=sum(each.nbytes for each in (*model.parameters(), *model.buffers())),
-        optimizer_state=sum(each.nbytes for each in state.values() if each.device == DEVICE),
+        weights=sum(_local(each).nbytes for each in (*model.parameters(), *model.buffers())),
+        optimizer_state=sum(_local(each).nbytes for each in state.values() if each.device == DEVICE),
         gradients=gradients,
         activations=activations,
         peak=peak[DEVICE]['Total'],
@@ -114,6 +141,11 @@ def _count(model, wrapper, loss, tracker) -> StepMemory:
 
 def _allocated(tracker) -> int:
     return tracker.get_tracker_snapshot()[DEVICE]['Total']
+
+
+def _local(tensor: torch.Tensor) -> torch.Tensor:
+    """Return this process's part of a sharded tensor."""
+    return tensor.to_local() if isinstance(tensor, DTensor) else tensor
 
 
 def _tensors(state: Any) -> Iterator[torch.Tensor]:
@@ -141,6 +173,12 @@ class _Tracker(MemTracker):
 
     def _track_module_params_and_buffers(self, module, install_grad_hooks=False):
         return super()._track_module_params_and_buffers(module, install_grad_hooks=False)
+
+    def forget_peak(self):
+        """Start anew. When sharded tensors are first used, PyTorch computes with whole ones to learn their sizes."""
+        self._peak_mem.clear()
+        self._peak_mem_snap.clear()
+        self._update_peak_stats(None)
 
     def _update_peak_stats(self, peak_state):
         for device, snapshot in self._curr_mem_snap.items():

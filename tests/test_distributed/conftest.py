@@ -7,7 +7,7 @@ from mmengine.config import Config
 from mmdiffperc.compat.checkpoint import load_file
 
 from .processes import run_processes, train_and_evaluate
-from .tiny_configs import ITERATIONS, sharded, write_configs
+from .tiny_configs import ITERATIONS, fully_sharded, sharded, write_configs
 
 
 @pytest.fixture(scope='session', autouse=True)
@@ -53,6 +53,7 @@ def halves(configs, halves_folder):
     halved['low_memory'] = with_low_memory(halved['vpd'], halves_folder / 'low_memory.py')
     checkpoint = halves_folder / 'sharded' / f'iter_{ITERATIONS // 2}.pth'
     halved['resumed'] = sharded(halved['vpd'], halves_folder / 'resumed.py', resume=True, load_from=str(checkpoint))
+    halved['fully_sharded'] = fully_sharded(halved['vpd'], halves_folder / 'fully_sharded.py')
     return run_processes(2, halves_folder, halved)
 
 

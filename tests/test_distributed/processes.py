@@ -15,10 +15,10 @@ from torch.multiprocessing import start_processes
 
 from mmdiffperc.compat.checkpoint import load_file
 
-# What mmengine passes by default, but for the GPU.
+# What mmengine passes by default, but for the GPU, by the strategy.
 ON_CPU = {
-    'Runner': {'model_wrapper_cfg': dict(type='MMDistributedDataParallel', device_ids=None, broadcast_buffers=False)},
-    'FlexibleRunner': {'strategy.model_wrapper.device_id': torch.device('cpu')},
+    None: {'model_wrapper_cfg': dict(type='MMDistributedDataParallel', device_ids=None, broadcast_buffers=False)},
+    'FSDPStrategy': {'strategy.model_wrapper.device_id': torch.device('cpu')},
 }
 
 
@@ -53,7 +53,7 @@ def _work(rank: int, world_size: int, folder: str, configs: dict[str, str]):
     torch.set_num_threads(1)
     distributed.init_process_group('gloo', init_method=f'file://{folder}/rendezvous', rank=rank, world_size=world_size)
     for name, config in configs.items():
-        on_cpu = ON_CPU[Config.fromfile(config).get('runner_type', 'Runner')]
+        on_cpu = ON_CPU.get(Config.fromfile(config).get('strategy', {}).get('type'), {})
         found = train_and_evaluate(config, f'{folder}/{name}', launcher='pytorch', **on_cpu)
         torch.save(found, f'{folder}/{name}-{rank}.pth')
     distributed.destroy_process_group()

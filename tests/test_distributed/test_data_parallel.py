@@ -12,6 +12,7 @@ METRICS = dict(vpd='mIoU', metaprompts='mIoU', retinanet='coco/AR@100')
 RUNS = {
     **{name: name for name in BUILDERS},
     'sharded': 'vpd',
+    'fully_sharded': 'vpd',
     'low_memory': 'vpd',
 }  # and the run of one process that it equals
 

@@ -110,3 +110,12 @@ def sharded(config: str, target: Path, **changes) -> str:
     cfg.update(runner_type=fsdp.runner_type, strategy=fsdp.strategy, **changes)
     cfg.dump(target)
     return str(target)
+
+
+def fully_sharded(config: str, target: Path) -> str:
+    """Write a config with a strategy that shards by ``fully_shard``, and with gradient checkpointing."""
+    cfg = Config.fromfile(config)
+    cfg.update(runner_type='FlexibleRunner', strategy=dict(type='FullyShardedStrategy'))
+    cfg.model.backbone.with_cp = True
+    cfg.dump(target)
+    return str(target)

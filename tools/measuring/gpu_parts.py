@@ -18,7 +18,8 @@ from mmengine.structures import BaseDataElement, PixelData
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from mmdiffperc.engine.sharding import BLOCKS
+from mmdiffperc.engine.fully_sharded_strategy import device_mesh, shard
+from mmdiffperc.engine.sharding import wrap_diffusion_blocks
 from mmdiffperc.models.compilation import compile_blocks
 from mmdiffperc.models.layers import SentenceEncoder
 
@@ -252,19 +253,12 @@ def measure_variants(setting: Setting):
 
 def measure_fsdp(setting: Setting):
     """Compare a training step that is sharded by ``fully_shard`` in one process with one that is not."""
-    from torch.distributed.device_mesh import init_device_mesh
-    from torch.distributed.fsdp import fully_shard
-
     images = images_of(2, setting)
     plain = training_loss(build_seeded(setting), images)
     backend = 'nccl' if setting.device.type == 'cuda' else 'gloo'
     torch.distributed.init_process_group(backend, store=torch.distributed.HashStore(), rank=0, world_size=1)
     model = build_seeded(setting)
-    mesh = init_device_mesh(setting.device.type, (1,))
-    for module in reversed(list(model.modules())):
-        if isinstance(module, BLOCKS):
-            fully_shard(module, mesh=mesh)
-    fully_shard(model, mesh=mesh)
+    shard(model, device_mesh(setting.device.type), wrap_diffusion_blocks)
     sharded = training_loss(model, images)
     torch.distributed.destroy_process_group()
     setting.note('loss', plain=plain, sharded=sharded, relative_error=abs(sharded - plain) / abs(plain))

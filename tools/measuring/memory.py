@@ -28,6 +28,18 @@ def count(cfg: Config, batch_size: int, size: tuple[int, int]) -> StepMemory:
     Raises:
         ValueError: The config is for another host, or its optimizer wrapper cannot be counted.
     """
+    check_config(cfg)
+    with torch.device('meta'):
+        model = build_model(cfg).train()
+    return count_step(model, partial(build_wrapper, cfg), partial(build_loss, batch_size, size))
+
+
+def check_config(cfg: Config):
+    """Refuse a config that cannot be counted.
+
+    Raises:
+        ValueError: The config is for another host, or has another optimizer wrapper.
+    """
     if (scope := cfg.get('default_scope')) != 'mmseg':
         raise ValueError(f'expected a config of mmseg, got one of {scope}')
     kind = class_name(cfg.optim_wrapper.get('type', WRAPPERS[0]))
@@ -36,9 +48,6 @@ def count(cfg: Config, batch_size: int, size: tuple[int, int]) -> StepMemory:
             f'expected an optim_wrapper of type {" or ".join(WRAPPERS)}, got {kind}; for autocast, use '
             "dict(type='LowMemoryOptimWrapper', dtype='bfloat16')"
         )
-    with torch.device('meta'):
-        model = build_model(cfg).train()
-    return count_step(model, partial(build_wrapper, cfg), partial(build_loss, batch_size, size))
 
 
 def build_wrapper(cfg: Config, model: nn.Module) -> OptimWrapper:
