@@ -221,8 +221,7 @@ def test_mim_downloads_checkpoints_with_their_configs(site, storage, tmp_path):
     environment = dict(os.environ, PYTHONPATH=str(copy))
 
     def download(*configs):
-        options = [word for config in configs for word in ('--config', config)]
-        command = [sys.executable, '-m', 'mim', 'download', 'mmdiffperc', *options, '--dest', 'zoo']
+        command = [sys.executable, '-m', 'mim', 'download', 'mmdiffperc', '--config', *configs, '--dest', 'zoo']
         return subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
 
     names = ['vpd_sd1-5-fpn_8xb2-80k_ade20k-512x512', 'vpd_sd1-5_4xb8-25k_nyu-480x480']

@@ -3,7 +3,7 @@
 import sys
 from argparse import REMAINDER, ArgumentParser
 from collections.abc import Sequence
-from importlib.util import find_spec
+from importlib import import_module
 from pathlib import Path
 from runpy import run_path
 
@@ -34,17 +34,27 @@ def run_host_script(name: str, parser: ArgumentParser, arguments: Sequence[str] 
     args = parser.parse_args(arguments)
     # The script imports what the config imports.
     host = Config.fromfile(args.config, import_custom_modules=False).get('default_scope')
-    script = find_script(host, name)
-    if script is None:
-        parser.error(f'{args.config}: expected the default_scope of an installed host, such as mmseg, got {host}')
-    import mmdiffperc  # noqa: F401  # mmengine does not import what a config of the new style names
-
+    try:
+        script = find_script(host, name)
+    except (ValueError, ImportError, OSError) as error:
+        parser.error(f'{args.config}, default_scope={host!r}: {error}')
     sys.argv = [name, args.config, *map(find_shipped, args.arguments)]
     run_path(str(script), run_name='__main__')
 
 
-def find_script(host: str | None, name: str) -> Path | None:
-    """Return the path of a script of a host, or None if there is no such host."""
-    spec = find_spec(host) if host else None
-    script = Path(spec.origin).parent / '.mim' / 'tools' / name if spec and spec.origin else None
-    return script if script and script.is_file() else None
+def find_script(host: str | None, name: str) -> Path:
+    """Import a host, and return the path of one of its scripts.
+
+    Raises:
+        ValueError: There is no such script.
+        OSError, ImportError: See :func:`.host_imports`.
+    """
+    # Imported here, because it takes seconds. mmengine does not import what a config of the new style names.
+    from mmdiffperc.compat.host_imports import host_imports
+
+    if host:
+        with host_imports():
+            folder = Path(import_module(host).__file__).parent
+        if (script := folder / '.mim' / 'tools' / name).is_file():
+            return script
+    raise ValueError(f'expected a host whose script {name} is installed, such as mmseg')
