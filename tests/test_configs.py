@@ -35,7 +35,7 @@ from mmengine.visualization import Visualizer
 from mmseg.apis import MMSegInferencer
 from torch import nn
 
-from mmdiffperc.engine import CheckFiniteHook, RandomStateHook
+from mmdiffperc.engine import CheckFiniteHook, LowMemoryOptimWrapper, RandomStateHook
 from mmdiffperc.models import CaptionPrompts, CombinedPrompts, MetaPrompts, ScenePrompts
 
 CONFIGS = Path(__file__).parents[1] / 'configs'
@@ -331,6 +331,8 @@ def test_training_resolves(name):
     assert all(isinstance(hook, Hook) for hook in hooks)
     assert {RandomStateHook, CheckFiniteHook} <= {type(hook) for hook in hooks}
     optimizer = build_optim_wrapper(model_of(name), config.optim_wrapper)
+    if type(optimizer.optimizer) is torch.optim.AdamW:
+        assert optimizer.optimizer.defaults['fused'] or isinstance(optimizer, LowMemoryOptimWrapper)
     for scheduler in as_list(config.param_scheduler):
         built = PARAM_SCHEDULERS.build(scheduler, default_args=dict(optimizer=optimizer, epoch_length=1009))
         assert built.optimizer is optimizer
@@ -491,7 +493,7 @@ def test_mmseg_depth_is_the_recipe_of_mmseg(size, stride, resized):
     assert theirs.model.test_cfg == windows and ours.model.test_cfg == dict(windows, window_batch=4)
     for part in ('param_scheduler', 'train_cfg'):
         assert without_scope(ours[part]) == without_scope(theirs[part])
-    assert ours.optim_wrapper.optimizer == theirs.optim_wrapper.optimizer
+    assert ours.optim_wrapper.optimizer == dict(theirs.optim_wrapper.optimizer, fused=True)
     assert ours.train_dataloader.batch_size == theirs.train_dataloader.batch_size == 8
     pipeline = [transform for transform in ours.train_dataloader.dataset.pipeline if transform.type != 'CheckDepth']
     assert pipeline[0] == dict(type='LoadRGBImageFromFile')  # mmseg's, with more checks

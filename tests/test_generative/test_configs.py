@@ -109,7 +109,7 @@ def test_recipe_of_e2e_ft(target):
     config = load(E2E_FT.format(target))
     wrapper = config.optim_wrapper
     assert (wrapper.type, wrapper.accumulative_counts, wrapper.clip_grad) == ('OptimWrapper', 16, dict(max_norm=1.0))
-    assert wrapper.optimizer == dict(type='AdamW', lr=3e-5, betas=(0.9, 0.999), weight_decay=1e-2)
+    assert wrapper.optimizer == dict(type='AdamW', lr=3e-5, betas=(0.9, 0.999), weight_decay=1e-2, fused=True)
     assert config.train_cfg.max_iters == 20_000 * 16 and config.train_dataloader.batch_size == 2
     assert config.train_dataloader.batch_sampler == dict(type='MixedBatchSampler', weights=[9, 1])
     hypersim, virtual_kitti = config.train_dataloader.dataset.datasets

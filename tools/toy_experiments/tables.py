@@ -13,7 +13,7 @@ from marked_blocks import blocks, pages, table, with_blocks
 from mmdiffperc.files import read_json, write_whole
 
 from .results import Job, jobs_of
-from .tasks import DMP_MODELS, PROBED_BLOCKS, PROBED_TIMESTEPS, TASKS, VALIDATION, probed
+from .tasks import DMP_MODELS, PROBED_BLOCKS, PROBED_KINDS, PROBED_TIMESTEPS, TASKS, VALIDATION, probed
 
 KIND = 'measured'
 
@@ -229,6 +229,12 @@ LAYOUTS = {
         {(f'`{block}`',): dict(block=block) for block in PROBED_BLOCKS},
         {f'timestep {timestep}': dict(timestep=timestep) for timestep in PROBED_TIMESTEPS},
         value=lambda block, timestep: Value('taps', 'probe', probed(block, timestep)),
+    ),
+    'tap-kinds': Table(
+        ('features in `up_blocks.3` at timestep 100',),
+        {(f'`{name.removeprefix("up_blocks.3.").format("N")}`',): dict(name=name) for name in PROBED_KINDS},
+        {'N = 0': dict(layer=0), 'N = 1': dict(layer=1)},
+        value=lambda name, layer: Value('tap-kinds', 'probe', probed(name.format(layer), '100')),
     ),
 }
 

@@ -95,6 +95,11 @@ def with_one_step(task: Task, target: str) -> Task:
     return replace(task, runs=task.runs | {name: Run(config, tests=IN_ALL_DOMAINS) for name, config in configs.items()})
 
 
+def probe(*arguments: str) -> Run:
+    """Return a run of ``tools/probe_taps.py``, on noised latents."""
+    return Run(TOY_ADE, tool=('tools/probe_taps.py', 'data/toy/ade', '--noise', 'fixed', *arguments))
+
+
 def probed(block: str, timestep: str) -> str:
     """Return the name of a result of ``tools/probe_taps.py``."""
     return f'results/{block} at {timestep}/mIoU'
@@ -146,6 +151,18 @@ DEPTH_CONFIG = f'{VPD}_1xb4-1800_toy-nyu-128x128.py'
 DEPTH = {'rmse': '.3f', 'abs_rel': '.3f', 'd1': '.3f'}
 TOY_ADE = f'{VPD}-fpn_1xb4-1800_toy-ade-128x128.py'
 PROBED_TIMESTEPS = ('1', '50', '100', '261')
+TRANSFORMER = 'up_blocks.3.attentions.{}.transformer_blocks.0'
+PROBED_KINDS = (  # of features, at the stride of the best blocks, in both layers of the block
+    'up_blocks.3.resnets.{}',
+    *(f'{TRANSFORMER}.attn1.{name}' for name in ('to_q', 'to_k', 'to_v')),
+    f'{TRANSFORMER}.attn1',
+    f'{TRANSFORMER}.attn2.to_q',
+    f'{TRANSFORMER}.attn2',
+    f'{TRANSFORMER}.ff.net.0',
+    f'{TRANSFORMER}.ff',
+    'up_blocks.3.attentions.{}',
+)
+KIND_NAMES = [name.format(layer) for name in PROBED_KINDS for layer in (0, 1)]
 PROBED_BLOCKS = (*(f'down_blocks.{level}' for level in range(4)), 'mid_block', *(f'up_blocks.{n}' for n in range(4)))
 SHUFFLED = {'shuffled': FurtherTest({'test_dataloader.dataset.shuffle_seed': 0})}
 SENTENCE_KINDS = {  # by the part that singles out the object
@@ -154,7 +171,10 @@ SENTENCE_KINDS = {  # by the part that singles out the object
     )
     for kind in ('class', 'colour', 'superlative', 'relation')
 }
-
+IN_HALF_PRECISION = {
+    'autoencoder-bfloat16': FurtherTest({'model.backbone.autoencoder_dtype': 'bfloat16'}),
+    'bfloat16': FurtherTest({'custom_hooks': "[dict(type='HalfPrecisionHook',dtype='bfloat16')]"}),
+}
 POSES_IN_DOMAINS = {
     f'domain-{name}': FurtherTest({'test_dataloader.dataset.data_root': f'data/toy/coco_{name}'}) for name in 'bcd'
 }
@@ -170,17 +190,18 @@ TASKS = {
     ),
     'depth': Task(
         {
-            'pre-trained': Run(DEPTH_CONFIG, tests={'mirrored': FurtherTest(tta=True)}),
+            'pre-trained': Run(DEPTH_CONFIG, tests={'mirrored': FurtherTest(tta=True)} | IN_HALF_PRECISION),
             'random': Run(f'{VPD}-random_1xb4-1800_toy-nyu-128x128.py'),
             'mean-depth': Run(DEPTH_CONFIG, tool=('tools/constant_depth.py', DEPTH_CONFIG)),
         },
         DEPTH,
     ),
+    # The model that several tables compare with.
+    'segmentation-128': Task({'pre-trained': Run(TOY_ADE, tests=IN_HALF_PRECISION)}, {'mIoU': '.1f'}),
     # What TADP says about captions: exact ones, and names of classes with a share that is right or there.
     'captions': Task(
         {
             'captions': Run(TADP_ADE, tests=IN_STYLES),
-            'class-averages': Run(TOY_ADE),
             'all-names': Run(ORACLE, options=of_all_splits(3, present_only=False)),
             'empty-text': Run(TADP_ADE, options=captioned(ann_file=None, caption='')),
             'unscaled': Run(TADP_ADE, options={'model.backbone.scale_latents': False}),
@@ -267,13 +288,19 @@ TASKS = {
     'dmp-shading': dmp('shading', {'mse': '.4f', 'psnr': '.1f'}),
     'dmp-segmentation': dmp('segmentation', {'mIoU': '.1f'}),
     'taps': Task(
-        {
-            'probe': Run(
-                TOY_ADE,
-                tool=('tools/probe_taps.py', 'data/toy/ade', '--noise', 'fixed', '--timesteps', *PROBED_TIMESTEPS),
-            )
-        },
+        {'probe': probe('--timesteps', *PROBED_TIMESTEPS)},
         {probed(block, timestep): '.1f' for block in PROBED_BLOCKS for timestep in PROBED_TIMESTEPS},
+    ),
+    'tap-kinds': Task(
+        {'probe': probe('--timesteps', '100', '--taps', *KIND_NAMES)},
+        {probed(name, '100'): '.1f' for name in KIND_NAMES},
+    ),
+    'tap-recipes': Task(
+        {
+            'two-blocks': Run(f'{VPD}-taps-fpn_1xb4-1800_toy-ade-128x128.py'),
+            'timestep-100': Run(TOY_ADE, options={'model.backbone.timestep': 100, 'model.backbone.noise': 'fixed'}),
+        },
+        {'mIoU': '.1f'},
     ),
     'detection': Task(
         {

@@ -8,7 +8,7 @@ max_iters = 20_000 * accumulative_counts
 warmup = 100 * accumulative_counts
 optim_wrapper = dict(
     type='OptimWrapper',
-    optimizer=dict(type='AdamW', lr=3e-5, betas=(0.9, 0.999), weight_decay=1e-2),
+    optimizer=dict(type='AdamW', lr=3e-5, betas=(0.9, 0.999), weight_decay=1e-2, fused=True),
     clip_grad=dict(max_norm=1.0),
     accumulative_counts=accumulative_counts,
 )

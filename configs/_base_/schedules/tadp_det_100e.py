@@ -5,7 +5,7 @@ _base_ = ['mmdet::_base_/schedules/schedule_1x.py', 'mmdet::_base_/default_runti
 optim_wrapper = dict(
     _delete_=True,
     type='OptimWrapper',
-    optimizer=dict(type='AdamW', lr=1e-5, betas=(0.9, 0.999), weight_decay=1e-2),
+    optimizer=dict(type='AdamW', lr=1e-5, betas=(0.9, 0.999), weight_decay=1e-2, fused=True),
 )
 param_scheduler = []
 train_cfg = dict(max_epochs=100, val_interval=10)

@@ -11,4 +11,5 @@ param_scheduler = [
 ]
 train_cfg = dict(max_iters=max_iters, val_interval=max_iters)
 default_hooks = dict(logger=dict(interval=50), checkpoint=dict(interval=200))
+custom_hooks = [*_base_.custom_hooks, dict(type='StoreLatentsHook')]
 randomness = dict(seed=0)

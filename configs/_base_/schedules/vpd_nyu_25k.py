@@ -3,6 +3,7 @@
 _base_ = 'mmseg::_base_/schedules/schedule_25k.py'
 
 optim_wrapper = dict(
+    optimizer=dict(fused=True),
     constructor='BriefForceDefaultOptimWrapperConstructor',
     paramwise_cfg=dict(
         bias_decay_mult=0,

@@ -5,6 +5,7 @@ from mmengine.model import PretrainedInit
 from mmengine.optim import CosineAnnealingLR
 from torch.optim import AdamW
 
+from mmdiffperc.engine import StoreLatentsHook
 from mmdiffperc.generative import DepthMapMetric, DeterministicDiffusion, SaveLoRAHook
 
 with read_base():
@@ -29,6 +30,6 @@ val_evaluator = [
 ]
 test_evaluator = val_evaluator
 
-optim_wrapper = dict(optimizer=dict(type=AdamW, lr=3e-3, weight_decay=1e-2), clip_grad=dict(max_norm=1.0))
+optim_wrapper = dict(optimizer=dict(type=AdamW, lr=3e-3, weight_decay=1e-2, fused=True), clip_grad=dict(max_norm=1.0))
 param_scheduler = [dict(type=CosineAnnealingLR, T_max=max_iters, eta_min=0.0, by_epoch=False)]
-custom_hooks.append(dict(type=SaveLoRAHook))
+custom_hooks.extend([dict(type=SaveLoRAHook), dict(type=StoreLatentsHook)])

@@ -5,6 +5,7 @@ from mmengine.model import PretrainedInit
 from mmengine.optim import ExponentialLR, LinearLR, OptimWrapper
 from torch.optim import AdamW
 
+from mmdiffperc.engine import StoreLatentsHook
 from mmdiffperc.generative import DepthMapMetric, OneStepDiffusion, ScaleShiftInvariantLoss
 
 with read_base():
@@ -29,7 +30,7 @@ test_evaluator = val_evaluator
 warmup = 20
 optim_wrapper = dict(
     type=OptimWrapper,
-    optimizer=dict(type=AdamW, lr=1e-3, betas=(0.9, 0.999), weight_decay=1e-2),
+    optimizer=dict(type=AdamW, lr=1e-3, betas=(0.9, 0.999), weight_decay=1e-2, fused=True),
     clip_grad=dict(max_norm=1.0),
     accumulative_counts=1,
 )
@@ -37,3 +38,4 @@ param_scheduler = [
     dict(type=LinearLR, start_factor=1e-6, begin=0, end=warmup, by_epoch=False),
     dict(type=ExponentialLR, gamma=0.01 ** (1 / (max_iters - warmup)), begin=warmup, end=max_iters, by_epoch=False),
 ]
+custom_hooks.append(dict(type=StoreLatentsHook))

@@ -148,7 +148,7 @@ def test_official_recipe(task):
     wrapper = config.optim_wrapper
     assert OPTIM_WRAPPERS.get(wrapper.type).__name__ == 'AmpOptimWrapper' and wrapper.dtype == 'float16'
     assert wrapper.clip_grad == dict(max_norm=1.0)
-    assert wrapper.optimizer == dict(type='AdamW', lr=1e-4, betas=(0.9, 0.999), weight_decay=1e-2)
+    assert wrapper.optimizer == dict(type='AdamW', lr=1e-4, betas=(0.9, 0.999), weight_decay=1e-2, fused=True)
     assert config.train_cfg.max_iters == 50000
     assert config.default_hooks.checkpoint.interval == 1000 and config.randomness.seed == 42
 

@@ -31,6 +31,7 @@ def config_file(scenes):
         config[f'{phase}_dataloader'].dataset.data_root = str(scenes / name)
     config.train_dataloader.batch_size = 2
     config.model.num_steps = 2
+    config.custom_hooks[-1].folder = str(scenes / 'latents')
     config.dump(scenes / 'config.py')
     return scenes / 'config.py'
 
@@ -40,6 +41,10 @@ def work_dir(config_file, tmp_path_factory):
     folder = tmp_path_factory.mktemp('work')
     train('mmseg', config_file, folder, ITERATIONS)
     return folder
+
+
+def test_latents_are_stored(work_dir, scenes):
+    assert len([*(scenes / 'latents').rglob('*.safetensors')]) > ITERATIONS
 
 
 def test_training_is_logged(work_dir):
