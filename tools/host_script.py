@@ -54,7 +54,7 @@ def find_script(host: str | None, name: str) -> Path:
 
     if host:
         with host_imports():
-            folder = Path(import_module(host).__file__).parent
-        if (script := folder / '.mim' / 'tools' / name).is_file():
+            file = import_module(host).__file__ or ''  # None: a folder of this name that is no package
+        if (script := Path(file).parent / '.mim' / 'tools' / name).is_file():
             return script
     raise ValueError(f'expected a host whose script {name} is installed, such as mmseg')

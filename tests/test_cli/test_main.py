@@ -102,9 +102,11 @@ def error_for_scope(scope, folder, capsys):
     return capsys.readouterr().err.splitlines()[-1]
 
 
-def test_the_script_of_a_host(tmp_path, capsys):
+def test_the_script_of_a_host(tmp_path, capsys, monkeypatch):
     assert host_script.find_script('mmseg', 'train.py') == Path(mmseg.__file__).parent / '.mim/tools/train.py'
-    for host in ('mmengine', 'nowhere', None):
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / 'folder').mkdir()
+    for host in ('mmengine', 'nowhere', 'folder', None):
         error = error_for_scope(host, tmp_path, capsys)
         assert 'default_scope' in error and str(host) in error
 
