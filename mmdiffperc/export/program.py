@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stderr
@@ -19,6 +20,9 @@ from mmdiffperc.files import brief, whole_files
 from mmdiffperc.version import __version__
 
 from .part import Part
+
+# onnxruntime 1.32 collects telemetry in the home folder from the moment it is imported.
+os.environ.setdefault('ORT_DISABLE_TELEMETRY', '1')
 
 TOLERANCE = 1e-3  # largest difference, relative to the largest number of an output
 # At the end of the place of a guard: PyTorch's functions that choose between layouts in memory.

@@ -103,7 +103,8 @@ def error_for_scope(scope, folder, capsys):
 
 
 def test_the_script_of_a_host(tmp_path, capsys, monkeypatch):
-    assert host_script.find_script('mmseg', 'train.py') == Path(mmseg.__file__).parent / '.mim/tools/train.py'
+    script = host_script.find_script(str(ROOT / 'configs/vpd' / CONFIG), 'train.py')
+    assert script == Path(mmseg.__file__).parent / '.mim/tools/train.py'
     monkeypatch.syspath_prepend(tmp_path)
     (tmp_path / 'folder').mkdir()
     for host in ('mmengine', 'nowhere', 'folder', None):
