@@ -281,7 +281,9 @@ def load_onnx(path: Path, part: Part) -> Callable:
 
 def write_program(part: Part, program: ExportedProgram, path: Path, dynamic: bool, metadata: Mapping[str, str]):
     """Write a program for ``torch.export.load``."""
-    torch.export.save(program, path, extra_files={'metadata.json': json.dumps(dict(metadata))})
+    content = io.BytesIO()  # if the disk is full, PyTorch's own writer ends the process
+    torch.export.save(program, content, extra_files={'metadata.json': json.dumps(dict(metadata))})
+    path.write_bytes(content.getbuffer())
 
 
 def load_program(path: Path, part: Part) -> Callable:
