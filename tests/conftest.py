@@ -10,21 +10,31 @@ os.environ.setdefault('CUDA_VISIBLE_DEVICES', '')
 
 import random
 import signal
+from copy import deepcopy
+from functools import cache
 from pathlib import Path
+from types import SimpleNamespace
 
 import cv2
+import mmengine
 import numpy as np
 import pytest
 import tiny_seg
 import torch
 from host_scripts import forget_visualizers
-from mmengine.config import config
+from mmengine.config import Config, config
+from mmengine.config import utils as config_utils
+from mmengine.dataset import base_dataset
 from mmengine.registry import DefaultScope
 from tiny_arch import ARCHS, write_arch
 
-import mmdiffperc  # noqa: F401  (its compat part has to come before any host)
+import mmdiffperc  # its compat part has to come before any host
 from mmdiffperc.generative import DeterministicDiffusion
 from mmdiffperc.toy_scenes.writers import DatasetSpec, write_dataset
+
+ROOT = Path(mmdiffperc.__file__).parents[1]
+HOSTS = Path(mmengine.__file__).parents[1]
+UNCHANGING = tuple(f'{folder}/' for folder in (ROOT / 'configs', ROOT / 'mmdiffperc', ROOT / 'projects', HOSTS))
 
 # A background job of a script ignores SIGINT, and so would the processes that tests start and interrupt.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
@@ -39,10 +49,12 @@ def one_thread():
 
 @pytest.fixture(scope='session', autouse=True)
 def imported_once():
-    """mmengine collects garbage for each dataset, which need not look through all that the hosts have imported."""
+    """Garbage collection need not look through all that the hosts have imported, nor start with each dataset."""
     gc.collect()
     gc.freeze()
-    yield
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(base_dataset, 'gc', SimpleNamespace(collect=lambda: 0))
+        yield
     gc.unfreeze()  # for the libraries that count what is left at the end
 
 
@@ -54,6 +66,26 @@ def unformatted_configs():
     """
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(config, 'FormatCode', lambda text, **options: (text, True))
+        yield
+
+
+@pytest.fixture(scope='session', autouse=True)
+def configs_read_once():
+    """A config of this repository or of a host does not change, and reading its bases takes longer than most tests."""
+    read = Config._file2dict
+    read_unchanging = cache(read)
+
+    def read_copy(filename, *options, **named_options):
+        path = os.path.abspath(filename)
+        if path.startswith(UNCHANGING):
+            return deepcopy(read_unchanging(path, *options, **named_options))
+        return read(filename, *options, **named_options)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Config, '_file2dict', staticmethod(read_copy))
+        # For each base config of a host, mmengine asks what is installed and reads all metafiles of the host.
+        patch.setattr(config, 'is_installed', cache(config.is_installed))
+        patch.setattr(config_utils, 'load', cache(config_utils.load))
         yield
 
 

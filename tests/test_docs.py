@@ -3,15 +3,18 @@
 import ast
 import json
 import re
+import shlex
+from argparse import ArgumentParser
 
 import numpy as np
 import pytest
 import torch
-from mmengine.config import Config
-from mmengine.registry import DATASETS, METRICS, MODELS, OPTIM_WRAPPER_CONSTRUCTORS, init_default_scope
-from pages import ROOT, quotes, run_snippet, says, write_config
+from mmengine.config import Config, DictAction
+from mmengine.registry import DATASETS, HOOKS, METRICS, MODELS, OPTIM_WRAPPER_CONSTRUCTORS, init_default_scope
+from pages import PAGES, ROOT, quotes, run_snippet, says, write_config
 from PIL import Image
 
+from mmdiffperc.engine import HalfPrecisionHook
 from mmdiffperc.generative.data.normals_from_depth import Intrinsics
 from mmdiffperc.models import DiffusionUNet
 from mmdiffperc.models.config_checks import InitCfg
@@ -19,6 +22,14 @@ from mmdiffperc.validation import Validator
 
 DOCS = ROOT / 'docs'
 TROUBLES = quotes(DOCS / 'troubleshooting.md')
+
+
+def settings_on_command_lines(text):
+    """The settings behind each ``--cfg-options`` of a text, as a dict."""
+    parser = ArgumentParser()
+    parser.add_argument('--cfg-options', nargs='+', action=DictAction)
+    for line in re.findall(r"--cfg-options ([^`'\n]*=[^`'\n]*)", text.replace('\\\n', ' ')):
+        yield parser.parse_known_args(['--cfg-options', *shlex.split(line, comments=True)])[0].cfg_options
 
 
 def build_on_meta(cfg):
@@ -52,6 +63,19 @@ def test_backbone_alone(capsys):
 def test_half_precision():
     backbone = run_snippet('run: halve')['backbone']
     assert {weight.dtype for weight in backbone.parameters()} == {torch.bfloat16}
+
+
+def test_half_precision_on_the_command_line():
+    (settings,) = settings_on_command_lines((DOCS / 'performance.md').read_text())
+    config = Config.fromfile(ROOT / 'configs/vpd/vpd_tiny-sd-fpn_1xb4-1800_toy-ade-128x128.py')
+    config.merge_from_dict(settings)
+    assert isinstance(HOOKS.build(config.default_hooks.half), HalfPrecisionHook)
+
+
+def test_settings_on_the_command_line_are_read():
+    """By the class with which the scripts of all hosts read them."""
+    found = [settings for page in PAGES for settings in settings_on_command_lines(page.read_text())]
+    assert len(found) > 20 and all(found)
 
 
 def test_autoencoder_in_half_precision(folder):

@@ -98,8 +98,8 @@ def run(model, data, phase):
 def test_nothing_waits_for_the_gpu(name, batches):
     model, config = build(name), read(name)
     data = {phase: model.data_preprocessor(batches(config, phase), phase == 'train') for phase in ('train', 'test')}
-    with pretended_gpu(truth=config.get('default_scope') == 'mmdet') as (mode, traffic):
-        put_on_gpu(model, mode)
+    with pretended_gpu(truth=config.get('default_scope') == 'mmdet') as traffic:
+        put_on_gpu(model)
         loss = run(model, data['train'], 'train')
         samples = run(model, data['test'], 'test')
     assert loss.device == GPU and loss.dim() == 0
@@ -114,8 +114,8 @@ def test_nothing_waits_for_the_gpu(name, batches):
 def test_nothing_is_copied_twice(name, batches):
     model = build(name)
     data = model.data_preprocessor(batches(read(name), 'train'), True)
-    with pretended_gpu() as (mode, traffic):
-        put_on_gpu(model, mode)
+    with pretended_gpu() as traffic:
+        put_on_gpu(model)
         run(model, data, 'train')
         assert traffic.found and all(found.startswith(ONCE) for found in traffic.found)
         traffic.found.clear()
@@ -137,8 +137,8 @@ def backbones(folder):
 @pytest.mark.parametrize('kind', ['noise', 'sizes', 'latents', 'scenes'])
 def test_options_of_the_backbone(kind, tmp_path):
     backbone = DiffusionUNet(**backbones(tmp_path)[kind]).train()
-    with pretended_gpu() as (mode, traffic):
-        put_on_gpu(backbone, mode)
+    with pretended_gpu() as traffic:
+        put_on_gpu(backbone)
         images = torch.rand(2, 3, 48, 64).to(GPU)
         inputs = (images, torch.zeros(2, dtype=torch.long).to(GPU)) if kind == 'scenes' else images
         backbone(inputs)
@@ -151,7 +151,7 @@ def test_options_of_the_backbone(kind, tmp_path):
 
 @pytest.mark.parametrize('scale', ['per_image', 'quantiles'])
 def test_maps_are_scaled_on_the_gpu(scale):
-    with pretended_gpu() as (_, traffic):
+    with pretended_gpu() as traffic:
         maps = torch.rand(2, 1, 5, 6).to(GPU)
         codec = TargetCodec('F', target_scale=scale, transform='disparity')
         assert codec.decode(codec.encode(maps, maps > 0.5)).shape == (2, 1, 5, 6)
@@ -174,7 +174,7 @@ def test_what_waits_is_found():
         unique=lambda x: x.unique(),
     )
     for name, operation in kinds.items():
-        with pretended_gpu() as (_, traffic):
+        with pretended_gpu() as traffic:
             x = torch.rand(3, 4).to(GPU)
             operate = eval(compile('lambda operation, x: operation(x)', f'{OURS}example.py', 'eval'))
             traffic.found.clear()

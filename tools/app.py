@@ -3,9 +3,9 @@
     mmdiffperc app --task depth CONFIG WEIGHTS --task phrase CONFIG WEIGHTS --dtype bfloat16
     mmdiffperc app --task normals CONFIG lora_iter_50000 model.num_steps=3 --host 0.0.0.0 --port 8000
 
-Repeat --task for each task on the page. Give a name, a config and weights. Settings after the weights replace those of
-the config. Visitors can download the files that mmdiffperc predict writes. The page works without internet access and
-sends nothing to other servers.
+Repeat --task for each tab of the page. NAME is the title of the tab. Settings after the weights replace those of the
+config. Visitors can download the files that mmdiffperc predict writes. The page works without internet access and sends
+nothing to other servers.
 
 The page computes one prediction at a time, while other requests wait. --max-bytes, --max-pixels, --max-queue and
 --time-limit limit what visitors can request.
@@ -30,11 +30,11 @@ def build_parser() -> argparse.ArgumentParser:
         action='append',
         required=True,
         metavar=('NAME CONFIG WEIGHTS', 'KEY=VALUE'),
-        help='task (name, config, weights, and settings that replace those of the config; can be repeated)',
+        help='task (title, config, weights, and settings that replace those of the config; can be repeated)',
     )
     add_shared(parser, '--device')
     add_shared(parser, '--dtype')
-    parser.add_argument('--host', default='127.0.0.1', help='address, or 0.0.0.0 for all (default: %(default)s)')
+    parser.add_argument('--host', default='127.0.0.1', help='host to listen on; 0.0.0.0 for all (default: %(default)s)')
     parser.add_argument('--port', type=bounded(int, 1, 65535), help='port (default: the first free port from 7860)')
     limits = {
         '--max-bytes': (50_000_000, 'largest size of an uploaded file'),

@@ -7,7 +7,8 @@ time ratio is the median over the turns.
 
     mmdiffperc benchmark configs/vpd/vpd_sd1-5-fpn_8xb2-80k_ade20k-512x512.py --out-file vpd.json
 
-With --flops, the tool counts parameters and multiply-adds of each part instead. This takes neither time nor memory.
+With --flops, the tool counts the parameters and multiply-adds of each part instead. This is fast and needs little
+memory.
 
     mmdiffperc benchmark configs/vpd/vpd_sd1-5-fpn_8xb2-80k_ade20k-512x512.py --flops
 
@@ -39,18 +40,18 @@ def build_parser() -> ArgumentParser:
     kind = parser.add_mutually_exclusive_group()
     kind.add_argument('--train', action='store_true', help='also measure a training step of the model (mmseg only)')
     kind.add_argument(
-        '--flops', action='store_true', help='count parameters and multiply-adds of each part, and measure no time'
+        '--flops', action='store_true', help='count parameters and multiply-adds of each part instead of measuring'
     )
-    kind.add_argument('--memory', action='store_true', help='count peak memory, and measure no time')
+    kind.add_argument('--memory', action='store_true', help='count peak memory instead of measuring')
     parser.add_argument(
-        '--test-mode', action='store_true', help='also run the test mode of the config, such as windows (mmseg only)'
+        '--test-mode', action='store_true', help='also test as the config does, for example with windows (mmseg only)'
     )
     parser.add_argument('--weights-dtype', choices=DTYPES[1:], help='also measure the model with weights of this type')
     add_shared(parser, '--compile')
     add_shared(parser, '--dtype', 'for autocast')
     add_shared(parser, '--device')
     parser.add_argument(
-        '--repeats', type=positive, default=5, metavar='N', help='turns, for medians (default: %(default)s)'
+        '--repeats', type=positive, default=5, metavar='N', help='number of turns (default: %(default)s)'
     )
     add_shared(parser, '--out-file', 'JSON')
     add_shared(parser, '--cfg-options')

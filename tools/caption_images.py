@@ -3,10 +3,10 @@
     mmdiffperc caption data/ade/images/training --model Salesforce/blip2-opt-2.7b --out-file captions.json
     mmdiffperc caption --caption-file captions.json --nouns --out-file nouns.json
 
-A file that ends in .json has the format of TADP, and a file that ends in .jsonl that of Hugging Face's ImageFolder. The
-name of an image is its path below INPUT. With --nouns, a caption becomes the list of its nouns, which NLTK finds. To
-continue after an interruption, run the same command again. The tool reports images that it cannot read at the end, and
-leaves them out.
+The suffix of --out-file selects the format: .json is the format of TADP, and .jsonl is the metadata.jsonl of Hugging
+Face's ImageFolder. The name of an image is its path relative to INPUT. With --nouns, the tool reduces each caption to
+its nouns, which requires NLTK. To continue after an interruption, run the same command again. The tool skips images
+that it cannot read, and reports them at the end.
 """
 
 import sys
@@ -29,7 +29,7 @@ def build_parser() -> ArgumentParser:
     parser.add_argument('--nouns', action='store_true', help='write the nouns of each caption')
     parser.add_argument(
         '--min-tokens', type=bounded(int, 0), default=0, metavar='N',
-        help='smallest number of tokens in a caption; TADP has 0, 20 and 40 (default: %(default)s)',
+        help='smallest number of tokens in a caption; TADP uses 0, 20 and 40 (default: %(default)s)',
     )  # fmt: skip
     parser.add_argument(
         '--max-tokens', type=positive, default=77, metavar='N',

@@ -9,10 +9,10 @@ The tool builds the data sets for training, validation and testing, but no model
 - a number of samples or an image size that differs from the published data set, see docs/data.md;
 - samples that the pipeline cannot load, and maps that do not have the size of their image.
 
-It compares the sizes of 1,000 samples and loads 20 samples, evenly spaced over each data set, so that it takes seconds.
-Of the wrong sizes, it lists the first five for each data set.
+It compares the sizes of 1,000 samples and loads 20 samples, evenly spaced over each data set, so it takes only seconds.
+It lists the first five wrong sizes of each data set.
 
-If something is wrong, the exit status is 1.
+If the tool finds a fault, the exit status is 1.
 """
 
 from __future__ import annotations

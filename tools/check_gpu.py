@@ -1,4 +1,4 @@
-"""Check that models compute on a GPU what they should, and measure their time and memory there.
+"""Check that models compute correct results on a GPU, and measure their time and memory.
 
 The tool needs no data and no weights, and installs nothing. It has several parts, each in a separate process with its
 own time limit, so that a part that fails or takes too long does not affect the others:
@@ -13,8 +13,8 @@ own time limit, so that a part that fails or takes too long does not affect the 
     make check-gpu PYTHON=python3
     python tools/check_gpu.py --out work_dirs/check_gpu
 
-It ends within eight minutes, and writes gpu.json and gpu.md. With --tiny, it does the same with toy models, on any
-device. Results are medians of a few runs on random weights and images.
+The tool finishes within eight minutes, and writes gpu.json and gpu.md. With --tiny, it does the same with toy models,
+on any device. Results are medians of a few runs on random weights and images.
 """
 
 import json

@@ -1,8 +1,8 @@
 """Convert an official checkpoint of VPD, MetaPrompts, TADP, ECoDepth, EVP or SDPose to a checkpoint of mmdiffperc.
 
-The tool recognises the model by the keys of the checkpoint, which may also be mmseg's checkpoint of VPD, or the folder
-of SDPose. It writes nothing if a weight has no counterpart in the model or a different shape. The result is a
-checkpoint of OpenMMLab, which you can pass to mim test or load_from.
+The tool recognises the model by the keys of the checkpoint. It also accepts mmseg's checkpoints of VPD, and the folders
+of SDPose. If a weight has no counterpart in the model, or a different shape, the tool reports an error and writes
+nothing. You can pass the result to mim test or load_from.
 
     mmdiffperc convert vpd_seg.pth --out-file vpd_ade20k.pth
 """

@@ -1,8 +1,8 @@
 """Count the GPU memory of a training step, exactly and without a GPU.
 
-The tool follows a forward pass, a backward pass and an update with tensors that have a shape but no values. It counts
-the weights, the optimizer's state, the gradients and activations, and the highest sum of all tensors at any time. This
-takes about half a minute and a gigabyte of memory.
+The tool runs a forward pass, a backward pass and an update with tensors that have a shape but no values. It counts the
+weights, the optimizer state, the gradients, the activations, and the peak of all tensors together. This takes about
+half a minute and a gigabyte of memory.
 
     mmdiffperc count-memory configs/vpd/vpd_sd1-5-fpn_8xb2-80k_ade20k-512x512.py
 
@@ -19,7 +19,7 @@ def build_parser() -> ArgumentParser:
     """Return the command-line parser."""
     parser = tool_parser(__doc__)
     add_shared(parser, 'config', help='config of a segmentation or depth model in mmseg')
-    add_shared(parser, '--batch-size', 'as in the config, unless given', default=None)
+    add_shared(parser, '--batch-size', 'default: as in the config', default=None)
     add_shared(parser, '--size', 'height and width', nargs=2, type=positive, default=[512, 512], metavar=('H', 'W'))
     add_shared(parser, '--out-file', 'JSON')
     add_shared(parser, '--cfg-options')

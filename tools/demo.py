@@ -1,7 +1,7 @@
 """Fine-tune a small diffusion model for semantic segmentation, test it, and draw its predictions.
 
 The tool downloads nothing: tiny-sd ships with the package, and the tool renders the toy scenes. It writes to data/toy
-and work_dirs/demo. It prints each command before running it. The commands work in the same way with any other config.
+and work_dirs/demo. It prints each command before running it, so you can reuse the commands with other configs.
 
     mmdiffperc demo
 """

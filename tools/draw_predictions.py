@@ -5,8 +5,8 @@
 The figure has one row per image:
 
 - depth: image, true depth, predicted depth, and error
-- segmentation: image, truth, prediction, and the cross-attention maps of two classes that occur in the image, with a
-  legend of the class colours below the figure
+- segmentation: image, ground truth, prediction, and the cross-attention maps of two classes that occur in the image,
+  with a legend of the class colours below the figure
 """
 
 from __future__ import annotations

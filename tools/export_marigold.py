@@ -6,7 +6,7 @@ loads here: see mmdiffperc import-published.
     mmdiffperc export-marigold CONFIG WEIGHTS --out FOLDER
 
 The pipeline processes images at the model's processing_res, not at the size to which the config's test pipeline resizes
-them. If images were 640 pixels long in training, export with --cfg-options model.processing_res=640.
+them. If the longer side was 640 pixels in training, export with --cfg-options model.processing_res=640.
 """
 
 import pickle

@@ -1,13 +1,13 @@
 """Export a trained model, or a part of it, to a file that runs without mmdiffperc.
 
-    python tools/export_model.py CONFIG WEIGHTS --out-file model.onnx --size 512 512
-    python tools/export_model.py CONFIG WEIGHTS --out-file backbone.onnx --part backbone --dynamic
+    mmdiffperc export CONFIG WEIGHTS --out-file model.onnx --size 512 512
+    mmdiffperc export CONFIG WEIGHTS --out-file backbone.onnx --part backbone --dynamic
 
 The tool compares the file with PyTorch on random inputs, and prints the largest difference. If the difference is too
 large, it writes no file. The metadata of the file describes the inputs, their normalisation and the outputs.
 
-Parts are 'model' and 'backbone', and the parts of generative models: 'encoder', 'denoiser', 'decoder' and
-'text-encoder'. ONNX needs more packages: pip install 'mmdiffperc[export]'.
+The parts are 'model', 'backbone' and, for generative models, 'encoder', 'denoiser', 'decoder' and 'text-encoder'. ONNX
+requires additional packages: pip install 'mmdiffperc[export]'.
 """
 
 import json

@@ -7,8 +7,9 @@ mim test expects a checkpoint. Write one as well:
 
     mmdiffperc import-published WEIGHTS --out-file CONFIG --checkpoint-file model.pth
 
-WEIGHTS is a local copy of a published model, which "hf download prs-eth/marigold-depth-v1-1 --local-dir FOLDER" makes,
-or a folder that mmdiffperc export-marigold wrote. The configs in configs/one_step/published need no such folder.
+WEIGHTS is a local copy of a published model, for example from "hf download prs-eth/marigold-depth-v1-1 --local-dir
+FOLDER", or a folder that mmdiffperc export-marigold wrote. To predict with a model that has a config in
+configs/one_step/published, you do not need this tool.
 """
 
 import sys
@@ -28,7 +29,7 @@ def build_parser() -> ArgumentParser:
     parser = tool_parser(__doc__)
     add_shared(parser, 'weights', help='diffusers folder')
     add_shared(parser, '--out-file', required=True)
-    parser.add_argument('--modality', choices=MODALITIES, help='what it predicts, if the folder does not say')
+    parser.add_argument('--modality', choices=MODALITIES, help='what the model predicts, if the folder does not say')
     parser.add_argument('--checkpoint-file', type=Path, metavar='FILE', help='checkpoint to write, for mim test')
     return parser
 

@@ -1,12 +1,12 @@
-"""List the places of a diffusion U-Net that DiffusionUNet can return as features with its argument ``taps``.
+"""List the places of a diffusion U-Net that DiffusionUNet can return as features with its argument taps.
 
     mmdiffperc list-taps sd1-5 --size 512 768
     mmdiffperc list-taps configs/vpd/vpd_sd1-5-fpn_8xb2-80k_ade20k-512x512.py
 
 Each line shows a place, its stride in pixels, its channels, its height and width for an image of --size, and the
 compute up to this place as a share of the compute of the autoencoder and the whole U-Net. DiffusionUNet removes the
-layers behind the last tap, so the share of the last tap is what the backbone costs. A star marks the places that the
-config reads; for an architecture, those of the default pyramid.
+layers after the last tap, so the share at the last tap is the cost of the backbone. A star marks the places that the
+config reads or, for an architecture, the places of the default pyramid.
 
 The tool counts floating-point operations on networks without weights, for one image and one prompt.
 """

@@ -1,4 +1,4 @@
-"""Predict with a trained model: classes, depth, normals, the object that a sentence describes, poses, objects, colours.
+"""Predict classes, depth, normals, poses, objects or described objects in your own images, with a trained model.
 
     mmdiffperc predict CONFIG WEIGHTS INPUT... --out FOLDER
     mmdiffperc predict CONFIG --help

@@ -3,10 +3,10 @@
     mmdiffperc toy-scenes --formats ade
     mmdiffperc probe-taps data/toy/ade --taps mid_block up_blocks.1 --timesteps 1 100 --out-file probe.json
 
-For each timestep, the U-Net runs once on every image, and the features of all places are kept in half precision. A
-linear classifier then learns the share of each class in a cell from the training images. Its logits, resized to the
-size of the images, give the mIoU on the validation images. The latents are scaled as in the training of the diffusion
-model.
+For each timestep, the U-Net runs once on every image, and the features of all places are kept in half precision. On the
+training images, a linear classifier then learns to predict the share of each class in each cell. Its logits, resized to
+the size of the images, give the mIoU on the validation images. The latents are scaled as during the training of the
+diffusion model.
 
 The JSON file has one entry for each place and timestep. If the tool is interrupted, run it again: it computes only the
 missing entries.
@@ -31,7 +31,7 @@ def build_parser() -> ArgumentParser:
     add_shared(parser, '--arch', default='tiny-sd')
     add_shared(parser, '--weights', 'hub id, folder or file', default='tiny-sd')
     parser.add_argument(
-        '--taps', nargs='+', metavar='NAME', help='places, see mmdiffperc list-taps (default: all blocks)'
+        '--taps', nargs='+', metavar='NAME', help='places; mmdiffperc list-taps lists them (default: all blocks)'
     )
     parser.add_argument(
         '--timesteps', nargs='+', type=bounded(int, 0, NUM_TIMESTEPS - 1), default=[1], metavar='T',

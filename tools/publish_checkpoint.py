@@ -2,7 +2,7 @@
 
 The tool removes the optimizer state, the log and the config. It stores floating-point weights in half precision, or in
 the type that --dtype selects. Loading converts them to the type of the model. With --eight-bits, it stores the matrices
-of the U-Net as integers of 8 bits, which nearly halves the file once more, and is less precise.
+of the U-Net as 8-bit integers, which are less precise but nearly halve the file again.
 
     mmdiffperc publish work_dirs/demo/iter_1800.pth --out-file demo.pth
 

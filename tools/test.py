@@ -4,8 +4,8 @@
     mmdiffperc test CONFIG --help
 
 CONFIG names its host, such as mmseg, in default_scope. The second command lists the options of the host's script. The
-first command does what "mim test mmseg CONFIG --checkpoint CHECKPOINT" does, and accepts the file names of shipped
-configs.
+first command is equivalent to "mim test mmseg CONFIG --checkpoint CHECKPOINT", and also accepts the file names of
+shipped configs.
 """
 
 import sys

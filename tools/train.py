@@ -4,7 +4,7 @@
     mmdiffperc train CONFIG --help
 
 CONFIG names its host, such as mmseg, in default_scope. The second command lists the options of the host's script. The
-first command does what "mim train mmseg CONFIG" does, and accepts the file names of shipped configs.
+first command is equivalent to "mim train mmseg CONFIG", and also accepts the file names of shipped configs.
 """
 
 import sys

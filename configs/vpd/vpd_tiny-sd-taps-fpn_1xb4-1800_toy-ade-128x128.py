@@ -11,5 +11,5 @@ model = dict(
             'up_blocks.0.resnets.1',
         ]
     ),
-    neck=dict(in_channels=[160, 107, 139, 128]),
+    neck=dict(in_channels=[sum(width for width, _ in _base_.tiny_taps[:2]), *_base_.model.neck.in_channels[1:]]),
 )

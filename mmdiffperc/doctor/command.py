@@ -15,7 +15,7 @@ from .machine import GIB, Machine, find_machine
 from .packages import PACKAGES, Installed, find_installed
 
 DESCRIPTION = """\
-Report what is installed, what is broken or missing, what does not work as a result, and how to repair it.
+Report which packages are installed, broken or missing, what does not work as a result, and how to fix it.
 
 The exit status is 1 if an installed package does not work, and 0 otherwise. The doctor sends one request, to the
 Hugging Face hub. Set HF_HUB_OFFLINE=1 to prevent it.

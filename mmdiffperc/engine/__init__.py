@@ -1,6 +1,7 @@
 """Training: hooks, the optimizer and its groups, the sampler of mixed data sets, the sharding policy and transforms."""
 
 from .check_finite_hook import CheckFiniteHook
+from .compile_backbone_hook import CompileBackboneHook
 from .compile_blocks_hook import CompileBlocksHook
 from .disturb_image import DisturbImage
 from .float32_ema_hook import Float32EMAHook, Float32ExponentialMovingAverage
@@ -15,6 +16,7 @@ from .store_latents_hook import StoreLatentsHook
 
 __all__ = [
     'CheckFiniteHook',
+    'CompileBackboneHook',
     'CompileBlocksHook',
     'DisturbImage',
     'Float32EMAHook',

@@ -10,7 +10,8 @@ from mmdiffperc.models.compilation import compile_blocks
 from mmdiffperc.registry import HOOKS
 from mmdiffperc.validation import Text, validated
 
-Mode = Literal['default', 'reduce-overhead', 'max-autotune', 'max-autotune-no-cudagraphs']
+# The other modes record CUDA graphs, which overwrite the outputs of a block when the next block runs.
+Mode = Literal['default', 'max-autotune-no-cudagraphs']
 
 
 @HOOKS.register_module()
@@ -23,8 +24,8 @@ class CompileBlocksHook(Hook):
 
     Args:
         backend (str): Backend of ``torch.compile``. Defaults to ``'inductor'``, which needs a C++ compiler.
-        mode (str, optional): Mode of the backend, such as ``'max-autotune'``, which compiles longer for faster code.
-            Default: the backend's.
+        mode (str, optional): Mode of the backend: ``'max-autotune-no-cudagraphs'`` compiles longer for faster code. For
+            CUDA graphs, see :class:`CompileBackboneHook`. Default: the backend's.
         dynamic (bool, optional): True compiles each block once for images of all sizes, False for every size. Default:
             for one size, and for all sizes as soon as there is a second one.
 

@@ -141,7 +141,7 @@ class TargetInferencer(ImageInferencer):
         add_shared(parser, '--text', 'a caption for all images; default: the captions in metadata.jsonl')
         captions = dict(dest='text', type=Path, metavar='FILE')
         parser.add_argument(
-            '--text-file', **captions, help='captions of the images, one per line (repeated if too few)'
+            '--text-file', **captions, help='captions of the images, one per line (repeated if there are too few)'
         )
         model = dict(metavar='MODEL', help='hub id or folder of a model that captions the images without a caption')
         parser.add_argument('--caption-model', **model)
@@ -152,13 +152,13 @@ class TargetInferencer(ImageInferencer):
         parser.add_argument('--image-latents', **latents, help='start from the latents NAME.npz of the images')
         add_shared(parser, '--size', 'shorter side in the model; default: as in testing')
         pixels = dict(type=bounded(int, 0), metavar='PIXELS')
-        parser.add_argument('--processing-res', **pixels, help='longer side in the model; 0 keeps the size')
-        parser.add_argument('--tile-size', **pixels, help='predict larger images in tiles of this size; 0 does not')
+        parser.add_argument('--processing-res', **pixels, help='longer side of the resized input; 0 keeps the size')
+        parser.add_argument('--tile-size', **pixels, help='predict larger images in tiles of this size; 0 uses none')
         add_shared(parser, '--ensemble-size', "default: the config's")
         add_shared(parser, '--seed', 'of noise and samples; default: 0', default=None)
         depth = dict(type=Path, metavar='FOLDER')
-        parser.add_argument('--fit-depth', **depth, help='measured depth, NAME.npz or NAME.png, for depth in metres')
-        parser.add_argument('--depth-unit', type=positive_float, metavar='METRES', help='unit of 16-bit PNG there')
+        parser.add_argument('--fit-depth', **depth, help='measured depth to fit to (NAME.npz or NAME.png)')
+        parser.add_argument('--depth-unit', type=positive_float, metavar='METRES', help='unit of 16-bit depth PNG')
 
     @property
     def controls(self) -> tuple[Control, ...]:

@@ -23,7 +23,8 @@ def compile_blocks(model: nn.Module, **options) -> int:
     Args:
         model (nn.Module): Any model with a U-Net or an autoencoder of diffusers.
         **options: Arguments of ``torch.compile``. For images of several sizes, set ``dynamic=True``: it compiles each
-            block once for all of them.
+            block once for all of them. Modes that record CUDA graphs are for whole networks: a block would overwrite
+            the outputs of others that are still needed.
 
     Returns:
         int: Number of compiled blocks.

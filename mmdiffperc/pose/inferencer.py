@@ -88,11 +88,11 @@ class PoseInferencer(CaptionedInferencer):
             action='append',
             dest='boxes',
             metavar=('X1', 'Y1', 'X2', 'Y2'),
-            help='box around a person, in pixels; repeat it for more persons (default: the whole image)',
+            help='box around a person, in pixels; repeat it for more people (default: the whole image)',
         )
         boxes.add_argument('--detector', type=config_file, metavar='CONFIG', help='config of a detector of mmdet')
-        parser.add_argument('--detector-weights', metavar='FILE', help='its checkpoint')
-        parser.add_argument('--person', type=bounded(int, 0), help="the detector's class of persons (default: 0)")
+        parser.add_argument('--detector-weights', metavar='FILE', help='checkpoint of the detector')
+        parser.add_argument('--person', type=bounded(int, 0), help='class index of people in the detector (default: 0)')
         add_shared(parser, '--threshold', 'of a keypoint; default: 0.3')
 
     @property

@@ -1,5 +1,7 @@
 """EVP's refinement, depth head, referring head and test procedure, from its official names."""
 
+from copy import deepcopy
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -9,7 +11,7 @@ from torch import nn
 
 from mmdiffperc.models import AttentiveRefinementNeck, DiffusionUNet, LatentAutoencoder, TextAdapter
 from mmdiffperc.seg import DiffusionDepthEstimator, MetricBinsDepthHead, MonocularDepthMetric, SimpleDecodingHead
-from mmdiffperc.seg.depth.metric_bins_head import log_binomial_softmax
+from mmdiffperc.seg.depth import metric_bins_head
 from mmdiffperc.weights.official_checkpoints import LAYOUTS
 
 from .detweights import make_depth_pair, make_image, make_input, make_mask
@@ -54,7 +56,7 @@ def depth():
     return Recording('evp_depth')
 
 
-@pytest.fixture
+@pytest.fixture(scope='module')
 def depth_parts(depth):
     official = depth.weights()
     official['seed_bin_regressor._net.2.weight'] *= 6
@@ -67,22 +69,31 @@ def depth_parts(depth):
     return Parts(head, official, layout_of('EVP depth')).eval()
 
 
-def recorded_calls(head):
-    """Keep the outputs of the head's modules during a forward pass."""
-    found = {}
-    for name, module in head.named_modules():
+@pytest.fixture(scope='module')
+def depth_run(depth_parts):
+    """The refined features, the depth, the outputs of all modules and the centres of the bins at each feature.
+
+    For 192 x 320 pixels, at stride 32 of the joined features.
+    """
+    found, centres, attract = {}, [], metric_bins_head.attract
+    hooks = [
         module.register_forward_hook(lambda module, args, output, name=name: found.update({name: output}))
-    return found
+        for name, module in depth_parts.named_modules()
+    ]
+    with torch.no_grad(), pytest.MonkeyPatch.context() as patch:
+        patch.setattr(metric_bins_head, 'attract', lambda *args: centres.append(attract(*args)) or centres[-1])
+        refined = depth_parts.neck(features('evp', (3, 5)))
+        pred = depth_parts.decode_head([*refined, (192, 320)])
+    for hook in hooks:
+        hook.remove()
+    return refined, pred, found, centres
 
 
-def test_depth_step_by_step(depth, depth_parts):
-    """192 x 320 pixels at stride 32 of the joined features; the size of the image is a multiple of 64."""
-    parts, head = depth_parts, depth_parts.decode_head
-    found = recorded_calls(parts)
+def test_depth_step_by_step(depth, depth_parts, depth_run):
+    """The size of the image is a multiple of 64."""
+    refined, pred, found, centres = depth_run
     with torch.no_grad():
-        refined = parts.neck(features('evp', (3, 5)))
-        pred = head([*refined, (192, 320)])
-        context = parts.adapt(make_input('evp_caption', (1, 40, 768), 'unit')).expand(2, -1, -1)
+        context = depth_parts.adapt(make_input('evp_caption', (1, 40, 768), 'unit')).expand(2, -1, -1)
     expected = {
         'context': context,
         'imafr/layer2': found['neck.downs.0'],
@@ -96,49 +107,35 @@ def test_depth_step_by_step(depth, depth_parts):
         'bins/seed_centers': F.softplus(found['decode_head.seed_bin_regressor']),
         'bins/seed_embedding': found['decode_head.seed_projector'],
         **{f'bins/projector{index}': found[f'decode_head.projectors.{index}'] for index in range(4)},
+        **{f'bins/centers{index}': refined_centres for index, refined_centres in enumerate(centres)},
         'pred_d': pred,
     }
     for name, value in expected.items():
         depth.assert_agrees(value, name)
     depth.assert_agrees(found['decode_head.distribution'], 'bins/probabilities', tolerance=BINS_TOLERANCE)
-    assert sum(weight.numel() for weight in parts.neck.parameters()) == depth.values['parameters_imafr']
+    assert len(centres) == 4
+    assert sum(weight.numel() for weight in depth_parts.neck.parameters()) == depth.values['parameters_imafr']
 
 
-def test_bins_are_refined_at_each_feature(depth, depth_parts, monkeypatch):
-    import mmdiffperc.seg.depth.metric_bins_head as module
-
-    centres, attract = [], module.attract
-
-    def kept(*args):
-        centres.append(attract(*args))
-        return centres[-1]
-
-    monkeypatch.setattr(module, 'attract', kept)
-    with torch.no_grad():
-        depth_parts.decode_head([*depth_parts.neck(features('evp', (3, 5))), (192, 320)])
-    for index, found in enumerate(centres):
-        depth.assert_agrees(found, f'bins/centers{index}')
-
-
-@pytest.mark.parametrize(('size', 'name'), [((160, 288), '480'), ((160, 288), '352'), ((192, 320), '512')])
-def test_the_last_row_and_column_are_cut(depth, depth_parts, size, name):
+def test_the_last_row_and_column_are_cut(depth, depth_parts, depth_run):
     """Of what is padded from 480 to 512 pixels, or from 352 to 384: here, from 160 x 288 to 192 x 320."""
+    refined, whole, *_ = depth_run
     with torch.no_grad():
-        pred = depth_parts.decode_head([*depth_parts.neck(features('evp', (3, 5))), size])
-    assert list(pred.shape) == depth.values[f'pred_shape_for_input_{name}']
+        cut = depth_parts.decode_head([*refined, (160, 288)])
+    for pred, name in ((cut, '480'), (cut, '352'), (whole, '512')):
+        assert list(pred.shape) == depth.values[f'pred_shape_for_input_{name}']
 
 
 @pytest.mark.parametrize(
     ('change', 'name'),
     [(dict(attractor_strength=1000.0), 'alpha_1000'), (dict(min_temperature=1e-7), 'min_temp_1e-7')],
 )
-def test_other_constants_change_depth(depth, depth_parts, change, name):
+def test_other_constants_change_depth(depth, depth_parts, depth_run, change, name, monkeypatch):
     ((argument, value),) = change.items()
+    head, (refined, before, *_) = depth_parts.decode_head, depth_run
+    monkeypatch.setattr(head.distribution if 'temp' in name else head, argument, value)
     with torch.no_grad():
-        inputs = [*depth_parts.neck(features('evp', (3, 5))), (192, 320)]
-        before = depth_parts.decode_head(inputs)
-        setattr(depth_parts.decode_head.distribution if 'temp' in name else depth_parts.decode_head, argument, value)
-        after = depth_parts.decode_head(inputs)
+        after = head([*refined, (192, 320)])
     change = ((after - before).norm() / before.norm()).item()
     assert change == pytest.approx(depth.values['relative_change_of_pred_d'][name], rel=1e-3)
 
@@ -147,7 +144,7 @@ def test_binomial_distribution(depth):
     probability = make_input('evp_lb_p', (2, 5, 7), '01')
     probability[0, 0, :3] = torch.tensor([0, 1, 0.5])
     temperature = make_input('evp_lb_t', (2, 1, 5, 7), '01') ** 4 * (50 - 0.0212) + 0.0212
-    shares = log_binomial_softmax(probability, temperature[:, 0], 64)
+    shares = metric_bins_head.log_binomial_softmax(probability, temperature[:, 0], 64)
     depth.assert_agrees(shares, 'log_binomial/softmax', tolerance=BINS_TOLERANCE)
 
 
@@ -158,7 +155,7 @@ def test_loss_of_a_depth_pair(depth, depth_parts):
 
 
 def test_training_step_of_depth(depth, depth_parts):
-    parts = depth_parts.train()
+    parts = deepcopy(depth_parts).train()
     gt = make_depth_pair('evp_gt', (2, 192, 320), 10.0)[1]
     samples = [SegDataSample(gt_depth_map=PixelData(data=each[None])) for each in gt]
     pred = parts.decode_head([*parts.neck(features('evp', (3, 5))), (192, 320)])
@@ -198,7 +195,7 @@ def refer():
     return Recording('evp_refer')
 
 
-@pytest.fixture
+@pytest.fixture(scope='module')
 def refer_parts(refer):
     loss = dict(type='MaskedCrossEntropyLoss', class_weight=[0.9, 1.1])
     head = SimpleDecodingHead(list(CHANNELS), loss_decode=loss)
@@ -218,7 +215,7 @@ def test_refer(refer, refer_parts):
 
 
 def test_training_step_of_refer(refer, refer_parts):
-    parts = refer_parts.train()
+    parts = deepcopy(refer_parts).train()
     target = torch.as_tensor(make_mask('evpr_target', (2, 192, 256), 0.3)).long()
     samples = [SegDataSample(gt_sem_seg=PixelData(data=each[None])) for each in target]
     loss = parts.decode_head.loss_by_feat(parts.decode_head(parts.neck(features('evpr', (3, 4)))), samples)['loss_ce']

@@ -52,9 +52,9 @@ def rates(config, num_iters):
     optimizer = torch.optim.SGD([torch.zeros(1)], lr=config.optim_wrapper.optimizer.lr)
     schedulers = [PARAM_SCHEDULERS.build(dict(each, optimizer=optimizer)) for each in config.param_scheduler]
     found = []
+    optimizer.step()  # once suffices: the schedulers only count
     for _ in range(num_iters):
         found.append(optimizer.param_groups[0]['lr'])
-        optimizer.step()
         for scheduler in schedulers:
             scheduler.step()
     return found

@@ -37,13 +37,15 @@ FILES = {
 
 @pytest.fixture(scope='module')
 def tool():
-    """The tool as a module, made to render few scenes and to draw one picture in two steps."""
+    """The tool as a module, made to train narrow networks on few scenes and to draw one picture in two steps."""
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(TOOL.parent)
         spec = importlib.util.spec_from_file_location('pretrain_tiny_sd', TOOL)
         module = importlib.util.module_from_spec(spec)
         patch.setitem(sys.modules, spec.name, module)  # the processes that render look it up by name
         spec.loader.exec_module(module)
+        patch.setitem(module.RECIPE['autoencoder'], 'block_out_channels', (8, 16, 24, 32))
+        patch.setitem(module.RECIPE['unet'], 'block_out_channels', (16, 32, 48, 64))
         patch.setattr(module, 'CHUNK', SCENES)
         patch.setattr(module, 'HELD_OUT', HELD_OUT)
         patch.setattr(sys.modules['tiny_sd.card'], 'SHOWN_CAPTIONS', ('a photo of a cone',))

@@ -159,7 +159,7 @@ def test_missing_shard(tmp_path):
         load_weights(tmp_path, unet=unet)
 
 
-def test_variants(source, target, tmp_path):
+def test_variants(tmp_path):
     half = {part: module.half() for part, module in _modules('sd1', seed=3).items()}
     target = _modules('sd1', seed=2)
     _write_folder(half, tmp_path, variant='fp16')

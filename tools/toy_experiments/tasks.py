@@ -173,7 +173,7 @@ SENTENCE_KINDS = {  # by the part that singles out the object
 }
 IN_HALF_PRECISION = {
     'autoencoder-bfloat16': FurtherTest({'model.backbone.autoencoder_dtype': 'bfloat16'}),
-    'bfloat16': FurtherTest({'custom_hooks': "[dict(type='HalfPrecisionHook',dtype='bfloat16')]"}),
+    'bfloat16': FurtherTest({'default_hooks.half.type': 'HalfPrecisionHook', 'default_hooks.half.dtype': 'bfloat16'}),
 }
 POSES_IN_DOMAINS = {
     f'domain-{name}': FurtherTest({'test_dataloader.dataset.data_root': f'data/toy/coco_{name}'}) for name in 'bcd'

@@ -5,7 +5,7 @@
     python projects/dmp/tools/evaluate_targets.py depth data/bedrooms/depth --abs --norm --metrics rmse
     python projects/dmp/tools/evaluate_targets.py classes annotations --metrics miou --num-classes 150 --reduce-zero
 
-PRED is a folder of PNG, npy or npz files, and GROUND_TRUTH another one or an lmdb. Every prediction is compared with
+PRED is a folder of PNG, npy or npz files. GROUND_TRUTH is another folder or an lmdb. Every prediction is compared with
 the ground truth of the same name.
 
     l1 mse rmse   absolute, squared and root mean squared error
@@ -15,9 +15,10 @@ the ground truth of the same name.
     psnr ssim     similarity of images; PSNR in dB
     miou          mIoU, mAcc and aAcc of label maps, in per cent
 
-Each metric but miou is the mean over the images. Integers are read as colours of 8 bits and divided by 255; images of
-16 bits keep their upper 8. With --abs, numbers are read as they are stored; pixels without true depth (0) do not count,
-unless --norm is given. A ground truth of another size is resized to its prediction, by averaging areas.
+Each metric except miou is the mean over the images. Integers are read as 8-bit colours and divided by 255; 16-bit
+images are reduced to their upper 8 bits. With --abs, numbers are read as they are stored, and pixels without true depth
+(0) are ignored unless --norm is given. If the ground truth has a different size, it is resized to the size of the
+prediction by averaging areas.
 """
 
 import sys

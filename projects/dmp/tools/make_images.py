@@ -9,8 +9,8 @@ The captions are the lines of a text file, or "text" in each line of a .jsonl fi
 images are drawn, the tool writes their captions to metadata.jsonl. To continue after an interruption, run the same
 command again.
 
-If the model has a safety checker, it blackens the images that it rejects. The tool leaves them out and marks them by
-empty files, 000007.blackened; with --keep-blackened, it keeps the black images as well.
+If the model has a safety checker, it blackens the images that it rejects. The tool leaves these images out and marks
+them with empty files, such as 000007.blackened. With --keep-blackened, it keeps the black images as well.
 """
 
 import hashlib
