@@ -2,14 +2,19 @@
 
 import ctypes
 import os
+import re
+import shutil
 import subprocess
 import sys
+import threading
 import zipfile
 from collections.abc import Iterable
 from email import message_from_bytes
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+from mmengine.config import Config
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import Version
@@ -182,3 +187,53 @@ def test_an_empty_folder_and_the_wheel_are_enough(site, toy_root, tmp_path):
     assert list(tmp_path.glob('tested/*/*.json')) and len(list(tmp_path.glob('predicted/*_labels.png'))) == 8
     help_text = subprocess.run(['mmdiffperc', '--help'], env=environment, capture_output=True, text=True).stdout
     assert 'toy-scenes' in help_text
+
+
+class Storage(BaseHTTPRequestHandler):
+    """Answers every request with a checkpoint, whose content is the address."""
+
+    def do_GET(self):
+        content = self.path.encode()
+        self.send_response(200)
+        self.send_header('Content-Length', str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
+
+    def log_message(self, *arguments):
+        pass
+
+
+@pytest.fixture
+def storage():
+    """The address of a server on this machine."""
+    with ThreadingHTTPServer(('127.0.0.1', 0), Storage) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f'http://127.0.0.1:{server.server_port}'
+        server.shutdown()
+
+
+def test_mim_downloads_checkpoints_with_their_configs(site, storage, tmp_path):
+    """From the addresses in the index, with another host. The page about mim quotes its error without a checkpoint."""
+    copy = shutil.copytree(site, tmp_path / 'site')
+    set_writable([copy, *copy.rglob('*')], True)
+    index = copy / 'mmdiffperc/.mim/configs/vpd/metafile.yml'
+    index.write_text(re.sub(r'(?<=  Weights: )https://[^/]+', storage, index.read_text()))
+    environment = dict(os.environ, PYTHONPATH=str(copy))
+
+    def download(*configs):
+        command = [sys.executable, '-m', 'mim', 'download', 'mmdiffperc', '--config', *configs, '--dest', 'zoo']
+        return subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
+
+    names = ['vpd_sd1-5-fpn_8xb2-80k_ade20k-512x512', 'vpd_sd1-5_4xb8-25k_nyu-480x480']
+    result = download(*names)
+    assert result.returncode == 0, result.stderr
+    checkpoints = {file.name: file.read_text() for file in (tmp_path / 'zoo').iterdir() if file.suffix == '.pth'}
+    assert checkpoints.pop('vpd_ade20k.pth') == '/f/78ca31e53c5549779abd/?dl=1'
+    ((name, address),) = checkpoints.items()
+    assert name.startswith('vpd_sd_4xb8-25k_nyu') and address == f'/mmsegmentation/v0.5/vpd/{name}'
+    for name in names:
+        assert (
+            Config.fromfile(tmp_path / f'zoo/{name}.py').model == Config.fromfile(ROOT / f'configs/vpd/{name}.py').model
+        )
+    error = download('vpd_tiny-sd-fpn_1xb4-1800_toy-ade-128x128').stderr.splitlines()[-1]
+    assert error.removeprefix('AttributeError: ') in (ROOT / 'docs/commands.md').read_text()

@@ -39,6 +39,7 @@ def main(arguments=None):
 
     cfg = read_config(args)
     args.batch_size = args.batch_size or cfg.train_dataloader.batch_size
+    print('Counting; this takes about half a minute ...', file=sys.stderr)
     counted = memory.count(cfg, args.batch_size, args.size)
     if args.out_file:
         report = dict(config=args.config, batch_size=args.batch_size, size=args.size, bytes=counted._asdict())

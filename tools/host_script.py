@@ -3,7 +3,7 @@
 import sys
 from argparse import REMAINDER, ArgumentParser
 from collections.abc import Sequence
-from importlib.util import find_spec
+from importlib import import_module
 from pathlib import Path
 from runpy import run_path
 
@@ -32,19 +32,29 @@ def run_host_script(name: str, parser: ArgumentParser, arguments: Sequence[str] 
         arguments (Sequence[str] | None): The arguments of the command line. Default: ``sys.argv``.
     """
     args = parser.parse_args(arguments)
-    # The script imports what the config imports.
-    host = Config.fromfile(args.config, import_custom_modules=False).get('default_scope')
-    script = find_script(host, name)
-    if script is None:
-        parser.error(f'{args.config}: expected the default_scope of an installed host, such as mmseg, got {host}')
-    import mmdiffperc  # noqa: F401  # mmengine does not import what a config of the new style names
-
+    try:
+        script = find_script(args.config, name)
+    except (ValueError, ImportError, OSError) as error:
+        parser.error(f'{args.config}: no {name} for its default_scope: {error}')
     sys.argv = [name, args.config, *map(find_shipped, args.arguments)]
     run_path(str(script), run_name='__main__')
 
 
-def find_script(host: str | None, name: str) -> Path | None:
-    """Return the path of a script of a host, or None if there is no such host."""
-    spec = find_spec(host) if host else None
-    script = Path(spec.origin).parent / '.mim' / 'tools' / name if spec and spec.origin else None
-    return script if script and script.is_file() else None
+def find_script(config: str, name: str) -> Path:
+    """Import the host of a config, and return the path of one of its scripts.
+
+    Raises:
+        ValueError: The config names no host, or the host has no such script.
+        OSError, ImportError: See :func:`.host_imports`.
+    """
+    # Imported here, because it takes seconds. mmengine does not import what a config of the new style names.
+    from mmdiffperc.compat.host_imports import host_imports
+
+    with host_imports():
+        # The script imports what the config imports.
+        host = Config.fromfile(config, import_custom_modules=False).get('default_scope')
+        file = import_module(host).__file__ if host else None  # None: a folder of this name that is no package
+        script = Path(file or '').parent / '.mim' / 'tools' / name
+        if not script.is_file():
+            raise ValueError(f'expected an installed host, such as mmseg, got {host}')
+    return script

@@ -26,7 +26,9 @@ def host_imports() -> Iterator[None]:
     try:
         yield
     except Exception as error:  # the hosts raise AssertionError, and a host of another age may raise anything
-        if package := isinstance(error, ModuleNotFoundError) and BY_MODULE.get(error.name):
+        # mmengine names a package that a config inherits from only at the beginning of its message.
+        missing = isinstance(error, ModuleNotFoundError) and (error.name or str(error).partition(' ')[0])
+        if package := BY_MODULE.get(missing):
             command = package.command.replace('{source}', 'mmdiffperc')
             message = f'{error}. It is needed for {package.serves}. Run: {command}'
             raise ModuleNotFoundError(message, name=error.name) from error

@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stderr
@@ -19,6 +20,9 @@ from mmdiffperc.files import brief, whole_files
 from mmdiffperc.version import __version__
 
 from .part import Part
+
+# onnxruntime 1.32 collects telemetry in the home folder from the moment it is imported.
+os.environ.setdefault('ORT_DISABLE_TELEMETRY', '1')
 
 TOLERANCE = 1e-3  # largest difference, relative to the largest number of an output
 # At the end of the place of a guard: PyTorch's functions that choose between layouts in memory.
@@ -277,7 +281,9 @@ def load_onnx(path: Path, part: Part) -> Callable:
 
 def write_program(part: Part, program: ExportedProgram, path: Path, dynamic: bool, metadata: Mapping[str, str]):
     """Write a program for ``torch.export.load``."""
-    torch.export.save(program, path, extra_files={'metadata.json': json.dumps(dict(metadata))})
+    content = io.BytesIO()  # if the disk is full, PyTorch's own writer ends the process
+    torch.export.save(program, content, extra_files={'metadata.json': json.dumps(dict(metadata))})
+    path.write_bytes(content.getbuffer())
 
 
 def load_program(path: Path, part: Part) -> Callable:

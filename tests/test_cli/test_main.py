@@ -9,11 +9,13 @@ from typing import get_args
 import host_script
 import import_published
 import make_toy_scenes
+import mmcv
 import mmseg
 import probe_taps
 import pytest
 import test as test_tool
 import train
+from environments import write_distribution
 
 from mmdiffperc.generative.published import Modality
 from mmdiffperc.models.config_checks import NUM_TIMESTEPS
@@ -92,11 +94,31 @@ def test_arguments_of_the_launcher_and_of_the_host():
     assert (Path(args.config).name, args.arguments) == (CONFIG, ['--launcher', 'pytorch'])
 
 
-def test_the_script_of_a_host(tmp_path, capsys):
-    assert host_script.find_script('mmseg', 'train.py') == Path(mmseg.__file__).parent / '.mim/tools/train.py'
-    for host in ('mmengine', 'nowhere', None):
-        (tmp_path / 'config.py').write_text(f'default_scope = {host!r}')
-        with pytest.raises(SystemExit):
-            train.main([str(tmp_path / 'config.py')])
-        error = capsys.readouterr().err.splitlines()[-1]
+def error_for_scope(scope, folder, capsys):
+    """What ``train.py`` says about a config with this default scope."""
+    (folder / 'config.py').write_text(f'default_scope = {scope!r}')
+    with pytest.raises(SystemExit):
+        train.main([str(folder / 'config.py')])
+    return capsys.readouterr().err.splitlines()[-1]
+
+
+def test_the_script_of_a_host(tmp_path, capsys, monkeypatch):
+    script = host_script.find_script(str(ROOT / 'configs/vpd' / CONFIG), 'train.py')
+    assert script == Path(mmseg.__file__).parent / '.mim/tools/train.py'
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / 'folder').mkdir()
+    for host in ('mmengine', 'nowhere', 'folder', None):
+        error = error_for_scope(host, tmp_path, capsys)
         assert 'default_scope' in error and str(host) in error
+
+
+def test_a_host_that_cannot_be_imported(tmp_path, capsys, monkeypatch):
+    """It is missing, or refuses the version of mmcv."""
+    monkeypatch.setitem(sys.modules, 'mmdet', None)
+    assert error_for_scope('mmdet', tmp_path, capsys).endswith("pip install 'mmdiffperc[det]'")
+    write_distribution(tmp_path, 'mmcv', '2.2.0')
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(mmcv, '__version__', '2.2.0')
+    monkeypatch.delitem(sys.modules, 'mmseg')
+    error = error_for_scope('mmseg', tmp_path, capsys)
+    assert 'mmcv 2.2.0' in error and error.endswith("pip install 'mmcv-lite<2.2'")

@@ -5,6 +5,7 @@ import mmdet
 import mmseg
 import pytest
 from environments import write_distribution
+from mmengine.config import Config, config
 
 from mmdiffperc.compat.host_imports import host_imports
 
@@ -47,6 +48,13 @@ def test_half_of_openmmlab(needed, extra):
     with pytest.raises(ModuleNotFoundError, match=f"'{needed}'.*mmdiffperc.{extra}") as caught, host_imports():
         raise ModuleNotFoundError(f'No module named {needed!r}', name=needed)
     assert caught.value.name == needed
+
+
+def test_a_base_in_a_missing_package(tmp_path, monkeypatch):
+    monkeypatch.setattr(config, 'is_installed', lambda package: False)
+    (tmp_path / 'mine.py').write_text("_base_ = 'mmdet::_base_/default_runtime.py'")
+    with pytest.raises(ModuleNotFoundError, match='mmdet.*mmdiffperc.det'), host_imports():
+        Config.fromfile(tmp_path / 'mine.py')
 
 
 def test_other_errors_stay_as_they_are():

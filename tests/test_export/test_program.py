@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from full_disk import full_disk
 from torch import nn
 from torch.nn import functional as F
 
@@ -106,3 +107,9 @@ def test_a_file_that_differs_is_not_written(tmp_path):
     with pytest.raises(RuntimeError, match='0.01'):
         export_part(part, path, EXAMPLE)
     assert [file.read_bytes() for file in tmp_path.iterdir()] == [b'old']
+
+
+def test_full_disk(tmp_path):
+    with full_disk(1000), pytest.raises(OSError, match='too large'):
+        export_part(part_of(torch.relu), tmp_path / 'model.pt2', EXAMPLE)
+    assert list(tmp_path.iterdir()) == []

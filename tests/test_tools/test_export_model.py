@@ -1,6 +1,7 @@
 """From the command line to ONNX Runtime, as on the page."""
 
 import json
+import os
 import sys
 
 import export_model
@@ -34,6 +35,7 @@ def test_from_a_checkpoint_to_labels(small, tmp_path, capsys):
     assert export_model.main([*small, '--out-file', str(out), '--dynamic']) == 0
     printed = capsys.readouterr().out
     assert 'logits' in printed and str(out) in printed and '1 x 32 x 48' in printed
+    assert os.environ['ORT_DISABLE_TELEMETRY'] == '1'
     metadata = {entry.key: entry.value for entry in onnx.load(out).metadata_props}
     image = json.loads(metadata['inputs'])['image']
     assert image['axes'] == ['batch', 3, 'height', 'width'] and 'RGB' in image['meaning']
