@@ -26,7 +26,7 @@ TOY = {
     for path in sorted(folder.rglob('*_toy-*.py'))
 }
 # Half of the configs; the models of the others are equal.
-SAME = re.compile(r'^(?!dmp).*-random|^(dmp|regression).*-(normals|segmentation|shading)-')
+SAME = re.compile(r'^(?!dmp|regression).*-random|^(dmp|regression_tiny-sd_).*-(normals|segmentation|shading)-')
 NAMES = [name for name in TOY if not SAME.search(name)]
 # The tokens of a new sentence and constants of the model are copied to the GPU, once, and so is each clean image, which
 # is data like the images.

@@ -31,6 +31,7 @@ WRITERS = {
 ALLOWED = {
     'mmdiffperc/files.py': 'the mechanism',
     'mmdiffperc/compat/checkpoint_hook.py': 'saves through a backend that writes whole files',
+    'mmdiffperc/compat/sharded_checkpoint.py': 'writes into a folder of `whole_folder`',
     'mmdiffperc/export/program.py': 'writes into a folder of `whole_files`',
     'mmdiffperc/inference/writers.py': 'encodes in memory',
     'mmdiffperc/toy_scenes/writers': 'the data set is a whole folder',

@@ -185,7 +185,7 @@ class FullyShardedStrategy(DDPStrategy):
         if callback is not None:
             shards.call_together(lambda: callback(checkpoint))
         if is_file:
-            shards.call_together(lambda: save_file(checkpoint, filename) if is_main_process() else None)
+            shards.call_together(lambda: write_checkpoint(checkpoint, filename) if is_main_process() else None)
         else:
             shards.save_shards(filename, *shards.split(checkpoint, list(self._trained_parameters())))
 
@@ -376,7 +376,7 @@ def gather(tensors: dict[str, Any]) -> dict[str, Any]:
     return whole
 
 
-def save_file(checkpoint: dict, filename: str) -> None:
+def write_checkpoint(checkpoint: dict, filename: str) -> None:
     """Write a checkpoint that appears under its name when it is complete."""
     with whole_file(filename) as partial:
         save_checkpoint(checkpoint, str(partial))
