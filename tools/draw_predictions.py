@@ -19,9 +19,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+from class_legend import LEGEND_INCHES, add_legend
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.patches import Patch
 from mmengine.registry import DATASETS, init_default_scope
 
 from mmdiffperc_cli.options import FIGURE_SUFFIXES, add_shared, check_indices, file_name, one_line_errors, tool_parser
@@ -34,7 +34,6 @@ if TYPE_CHECKING:
 
 NUM_ROWS = 4
 COLUMNS = 5
-LEGEND_INCHES = 0.4
 
 
 def build_parser() -> ArgumentParser:
@@ -109,16 +108,6 @@ def smallest_classes(truth: np.ndarray, names: tuple[str, ...]) -> list[str]:
     areas = np.bincount(truth[truth < len(names)], minlength=len(names))
     by_area = [index for index in np.argsort(-areas) if areas[index] > 0.005 * truth.size]
     return [names[index] for index in (by_area[2:4] if len(by_area) >= 4 else by_area[-2:])]
-
-
-def add_legend(figure: Figure, labels: set[int], classes: list[str], palette: list[list[int]]):
-    """Add a legend with the classes of these labels; labels without a class are left out."""
-    patches = [
-        Patch(facecolor=np.divide(palette[label], 255), edgecolor='grey', label=classes[label])
-        for label in sorted(labels)
-        if label < len(classes)
-    ]
-    figure.legend(handles=patches, ncols=len(patches), loc='outside lower center', fontsize=8, frameon=False)
 
 
 @one_line_errors(ValueError, OSError, RuntimeError, pickle.UnpicklingError)

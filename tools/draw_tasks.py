@@ -1,6 +1,6 @@
 """Draw a figure with one row per task: image, truth and prediction of the models that tools/measure_prior.py trained.
 
-    python tools/draw_tasks.py --indices 3 8 --out-file tasks.png
+    python tools/draw_tasks.py --validation-scenes 3 8 --out-file tasks.png
 
 The rows are segmentation, depth, referring segmentation, pose, normals, and the attention to a class. The models see
 the scenes at the size of their training images. The figure shows scenes and truth at 384 pixels.
@@ -17,7 +17,7 @@ from textwrap import fill
 
 import cv2
 import numpy as np
-from draw_predictions import LEGEND_INCHES, add_legend
+from class_legend import LEGEND_INCHES, add_legend
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from mmengine.config import Config
@@ -162,7 +162,7 @@ def build_parser() -> ArgumentParser:
     parser = tool_parser(__doc__)
     add_shared(parser, '--seed', 'of the trainings')
     parser.add_argument(
-        '--indices', type=bounded(int, 0), nargs='+', metavar='INDEX',
+        '--validation-scenes', type=bounded(int, 0), nargs='+', metavar='NUMBER',
         help=f'numbers of validation scenes with a figure (default: the first {NUM_SCENES})',
     )  # fmt: skip
     add_shared(parser, '--out-file', type=file_name(*FIGURE_SUFFIXES), default=Path('tasks.png'))
@@ -199,7 +199,7 @@ def scenes_with_figures(indices: list[int] | None) -> list[int]:
     if indices is None:
         return list(islice((index for index in count() if figure_of(sample_of(index, 64).rendering)), NUM_SCENES))
     if absent := [index for index in indices if not figure_of(sample_of(index, 64).rendering)]:
-        raise ValueError(f'--indices: expected scenes with a figure, got {absent}')
+        raise ValueError(f'--validation-scenes: expected scenes with a figure, got {absent}')
     return indices
 
 
@@ -250,7 +250,7 @@ def figure_with_rows(rows: tuple[Row, ...], indices: list[int], seed: int, devic
 def main(arguments=None):
     """Run the tool, by default with the arguments of the command line."""
     args = build_parser().parse_args(arguments)
-    figure = figure_with_rows(ROWS, scenes_with_figures(args.indices), args.seed, args.device)
+    figure = figure_with_rows(ROWS, scenes_with_figures(args.validation_scenes), args.seed, args.device)
     with whole_file(args.out_file) as partial:
         figure.savefig(partial)
     print(f'{args.out_file} written')

@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 import tiny_depth
 import torch
-from matplotlib.figure import Figure
 from mmengine.config import Config
 
 
@@ -71,11 +70,3 @@ def test_bad_input_is_one_clear_line(config, tiny_checkpoint, tmp_path, capsys):
         assert draw(*arguments, '--out-file', tmp_path / 'figure.png') == 1
         error = capsys.readouterr().err
         assert 'draw_predictions: ' in error and message in error
-
-
-def test_the_legend_names_the_classes_in_the_pictures():
-    figure = Figure(layout='constrained')
-    draw_predictions.add_legend(figure, {2, 0, 255}, ['wall', 'floor', 'ball'], [[0, 0, 0], [1, 1, 1], [255, 0, 51]])
-    (legend,) = figure.legends
-    assert [text.get_text() for text in legend.get_texts()] == ['wall', 'ball']
-    assert [patch.get_facecolor()[:3] for patch in legend.get_patches()] == [(0, 0, 0), (1, 0, 0.2)]

@@ -58,7 +58,7 @@ def test_scenes_have_a_figure(clone, capsys):
     found = draw_tasks.scenes_with_figures(None)
     assert len(found) == draw_tasks.NUM_SCENES and draw_tasks.scenes_with_figures(found) == found
     without = next(index for index in range(99) if index not in draw_tasks.scenes_with_figures(None))
-    assert main(['--indices', str(without)]) == 1
+    assert main(['--validation-scenes', str(without)]) == 1
     assert f'[{without}]' in capsys.readouterr().err
 
 
