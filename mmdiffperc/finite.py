@@ -5,6 +5,8 @@ from typing import Any
 
 import torch
 
+from mmdiffperc.sharded_tensors import local_part
+
 
 def first_non_finite(state_dict: Mapping[str, Any]) -> str | None:
     """Return the name of the first tensor that holds a NaN or an infinite value.
@@ -46,7 +48,7 @@ def _local_parts(tensor):
     # Arithmetic on a sharded tensor would wait for the other processes, or is not defined.
     if hasattr(tensor, 'local_shards'):
         return [shard.tensor for shard in tensor.local_shards()]
-    return [tensor.to_local() if hasattr(tensor, 'to_local') else tensor]
+    return [local_part(tensor)]
 
 
 def _is_mask(tensor):

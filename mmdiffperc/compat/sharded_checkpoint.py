@@ -29,6 +29,7 @@ from torch import Tensor
 from torch.distributed.checkpoint.metadata import TensorStorageMetadata
 
 from mmdiffperc.files import brief, whole_folder
+from mmdiffperc.sharded_tensors import local_part
 
 STATE, SIZES = 'state.pth', 'sizes'
 WEIGHTS, OPTIMIZER = 'state_dict', 'optimizer'
@@ -68,8 +69,7 @@ def _separate(tensors):
     """Copy tied weights, which safetensors files cannot hold."""
     separate, seen = {}, set()
     for name, tensor in tensors.items():
-        local = tensor.to_local() if hasattr(tensor, 'to_local') else tensor
-        storage = local.untyped_storage().data_ptr()
+        storage = local_part(tensor).untyped_storage().data_ptr()
         separate[name] = tensor.detach().clone() if storage in seen else tensor.detach()
         seen.add(storage)
     return separate

@@ -25,6 +25,7 @@ from mmdiffperc.compat import sharded_checkpoint as shards
 from mmdiffperc.compat.checkpoint import checked_checkpoint, load_file
 from mmdiffperc.files import whole_file
 from mmdiffperc.registry import FUNCTIONS, STRATEGIES
+from mmdiffperc.sharded_tensors import local_part
 from mmdiffperc.validation import PositiveInt, Text, validated
 
 from .low_memory_optim_wrapper import run_under
@@ -385,7 +386,7 @@ def write_checkpoint(checkpoint: dict, filename: str) -> None:
 def check_parts(checkpoint: dict, where: str) -> None:
     """Check a sharded checkpoint like one in a file; of the weights, this process's parts."""
     weights = checkpoint['state_dict']
-    parts = {name: each.to_local() if isinstance(each, DTensor) else each for name, each in weights.items()}
+    parts = {name: local_part(each) for name, each in weights.items()}
     checked_checkpoint(checkpoint | dict(state_dict=parts), where)
 
 

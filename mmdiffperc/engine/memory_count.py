@@ -16,10 +16,11 @@ from mmengine.optim import OptimWrapper
 from torch import nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.distributed._tools.mem_tracker import MemTracker
-from torch.distributed.tensor import DTensor
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_map_only
+
+from mmdiffperc.sharded_tensors import local_part
 
 aten = torch.ops.aten
 # Where the tensors of a count pretend to be. Without a GPU, a backward pass works only on the CPU, which therefore
@@ -113,7 +114,7 @@ def _count(model, wrapper, loss, tracker, watchers) -> StepMemory:
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
     counts = wrapper._accumulative_counts
     for _ in range(2 * counts - 1):  # an update, which creates the state, and all batches of the next but the last
-        wrapper.update_params(sum(_local(parameter).sum() for parameter in trained))
+        wrapper.update_params(sum(local_part(parameter).sum() for parameter in trained))
     state = {id(each): each for values in wrapper.optimizer.state.values() for each in _tensors(values)}
     tracker.forget_peak()
     before = _allocated(tracker)
@@ -125,13 +126,13 @@ def _count(model, wrapper, loss, tracker, watchers) -> StepMemory:
         activations = _allocated(tracker) - before
         wrapper.backward(wrapper.scale_loss(total))
         del total
-        gradients = sum(_local(parameter.grad).nbytes for parameter in trained if parameter.grad is not None)
+        gradients = sum(local_part(parameter.grad).nbytes for parameter in trained if parameter.grad is not None)
         wrapper.step()
         wrapper.zero_grad()
     peak = tracker.get_tracker_snapshot('peak')
     return StepMemory(
-        weights=sum(_local(each).nbytes for each in (*model.parameters(), *model.buffers())),
-        optimizer_state=sum(_local(each).nbytes for each in state.values() if each.device == DEVICE),
+        weights=sum(local_part(each).nbytes for each in (*model.parameters(), *model.buffers())),
+        optimizer_state=sum(local_part(each).nbytes for each in state.values() if each.device == DEVICE),
         gradients=gradients,
         activations=activations,
         peak=peak[DEVICE]['Total'],
@@ -141,11 +142,6 @@ def _count(model, wrapper, loss, tracker, watchers) -> StepMemory:
 
 def _allocated(tracker) -> int:
     return tracker.get_tracker_snapshot()[DEVICE]['Total']
-
-
-def _local(tensor: torch.Tensor) -> torch.Tensor:
-    """Return this process's part of a sharded tensor."""
-    return tensor.to_local() if isinstance(tensor, DTensor) else tensor
 
 
 def _tensors(state: Any) -> Iterator[torch.Tensor]:

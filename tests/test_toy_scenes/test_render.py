@@ -61,12 +61,16 @@ def test_image_is_albedo_times_shading(seed, domain):
     assert rendering.depth.dtype == rendering.shading.dtype == rendering.normals.dtype == np.float32
 
 
+def assert_same_truth(first, second):
+    for name in ('semantic', 'depth', 'normals', 'albedo', 'shading', 'shadow', 'instance_map'):
+        assert (getattr(first, name) == getattr(second, name)).all()
+
+
 @pytest.mark.parametrize('seed', SEEDS[:3])
 def test_drawings_have_the_ground_truth_of_their_scene(seed):
     scene = sample_scene([4, seed], 'd')
     drawing, photo = render(scene, (64, 80)), render(replace(scene, pen=None), (64, 80))
-    for name in ('semantic', 'depth', 'normals', 'albedo', 'shading', 'shadow', 'instance_map'):
-        assert (getattr(drawing, name) == getattr(photo, name)).all()
+    assert_same_truth(drawing, photo)
     assert (drawing.unexplained | (drawing.image == photo.image).all(axis=-1)).all()
     assert drawing.unexplained.mean() > 0.95
     edge = drawing.semantic[:, :-1] != drawing.semantic[:, 1:]
@@ -77,8 +81,7 @@ def test_drawings_have_the_ground_truth_of_their_scene(seed):
 def test_noise_changes_the_image_only(seed):
     scene = sample_scene([4, seed], 'e')
     noisy, clean = render(scene, (64, 80)), render(replace(scene, noise=None), (64, 80))
-    for name in ('semantic', 'depth', 'normals', 'albedo', 'shading', 'shadow', 'instance_map'):
-        assert (getattr(noisy, name) == getattr(clean, name)).all()
+    assert_same_truth(noisy, clean)
     difference = (noisy.image / 255 - clean.image / 255)[(clean.image > 50) & (clean.image < 200)]
     assert abs(difference.mean()) < 0.005 and difference.std() == pytest.approx(scene.noise.strength, rel=0.1)
     assert noisy.unexplained.all()

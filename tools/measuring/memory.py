@@ -1,5 +1,7 @@
 """Count the memory of a training step of a config, for ``count_memory.py``."""
 
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from functools import partial
 
 import torch
@@ -17,13 +19,30 @@ ACCUMULATED = 2  # more batches than this add no memory
 WRAPPERS = ('OptimWrapper', 'LowMemoryOptimWrapper')
 
 
-def count(cfg: Config, batch_size: int, size: tuple[int, int]) -> StepMemory:
+def build_wrapper(cfg: Config, model: nn.Module) -> OptimWrapper:
+    """Build the optimizer wrapper of a config; an offloaded optimizer goes to the device that stands for the CPU."""
+    settings = cfg.optim_wrapper.copy()
+    if settings.get('offload'):
+        settings.offload = str(HOST)
+    settings.accumulative_counts = min(settings.get('accumulative_counts', 1), ACCUMULATED)
+    return build_optim_wrapper(model, settings)
+
+
+def count(
+    cfg: Config,
+    batch_size: int,
+    size: tuple[int, int],
+    build: Callable[[Config, nn.Module], OptimWrapper] = build_wrapper,
+    watchers: Sequence[AbstractContextManager] = (),
+) -> StepMemory:
     """Count the memory of a training step.
 
     Args:
         cfg (Config): Config of a segmentation or depth model in mmseg.
         batch_size (int): Images in a batch.
         size (tuple[int, int]): Height and width of the images.
+        build (Callable): Builds the optimizer wrapper of a config and a model. Defaults to :func:`build_wrapper`.
+        watchers (Sequence[AbstractContextManager]): See :func:`.count_step`.
 
     Raises:
         ValueError: The config is for another host, or its optimizer wrapper cannot be counted.
@@ -31,7 +50,7 @@ def count(cfg: Config, batch_size: int, size: tuple[int, int]) -> StepMemory:
     check_config(cfg)
     with torch.device('meta'):
         model = build_model(cfg).train()
-    return count_step(model, partial(build_wrapper, cfg), partial(build_loss, batch_size, size))
+    return count_step(model, partial(build, cfg), partial(build_loss, batch_size, size), watchers)
 
 
 def check_config(cfg: Config):
@@ -48,15 +67,6 @@ def check_config(cfg: Config):
             f'expected an optim_wrapper of type {" or ".join(WRAPPERS)}, got {kind}; for autocast, use '
             "dict(type='LowMemoryOptimWrapper', dtype='bfloat16')"
         )
-
-
-def build_wrapper(cfg: Config, model: nn.Module) -> OptimWrapper:
-    """Build the optimizer wrapper of a config; an offloaded optimizer goes to the device that stands for the CPU."""
-    settings = cfg.optim_wrapper.copy()
-    if settings.get('offload'):
-        settings.offload = str(HOST)
-    settings.accumulative_counts = min(settings.get('accumulative_counts', 1), ACCUMULATED)
-    return build_optim_wrapper(model, settings)
 
 
 def build_loss(batch_size: int, size: tuple[int, int], model: nn.Module):

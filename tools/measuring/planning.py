@@ -4,7 +4,6 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 from copy import deepcopy
-from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import NamedTuple
@@ -15,11 +14,11 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from mmdiffperc.engine.communication_count import PASSES, SentBytes, pretend_processes
 from mmdiffperc.engine.fully_sharded_strategy import device_mesh, shard
-from mmdiffperc.engine.memory_count import DEVICE, StepMemory, count_step
+from mmdiffperc.engine.memory_count import DEVICE, StepMemory
 from mmdiffperc.engine.sharding import wrap_diffusion_blocks
 
-from .memory import GIB, build_loss, build_wrapper, check_config
-from .speed import build_model
+from .memory import GIB, build_wrapper, check_config
+from .memory import count as count_memory
 
 SPARE = 0.1  # share of the GPU's memory that PyTorch and CUDA need in addition
 BACKWARD = 2 / 3  # share of a training step
@@ -122,7 +121,7 @@ def total_batch_size(cfg: Config, path: str, gpus: int) -> int:
 
 def replicate(cfg: Config, batch_size: int, size, machine: Machine) -> Step:
     """Count DistributedDataParallel: each GPU has everything."""
-    memory, sent, flops = count(cfg, batch_size, size, build_wrapper)
+    memory, sent, flops = count(cfg, batch_size, size)
     # Gradients are copied into buckets, and these are summed up once for an update.
     reduced = _ring('all-reduce', memory.gradients, machine)
     return Step(memory, memory.peak + memory.gradients, memory.host, sent, reduced, 0, flops)
@@ -133,9 +132,9 @@ def divide_state(cfg: Config, batch_size: int, size, machine: Machine) -> Step:
     settings = deepcopy(cfg)
     optimizer = settings.optim_wrapper.optimizer
     optimizer.update(type='ZeroRedundancyOptimizer', optimizer_type=optimizer.type)
-    memory, sent, flops = count(settings, batch_size, size, build_wrapper)
-    reduced = _ring('all-reduce', memory.gradients, machine)
-    return Step(memory, memory.peak + memory.gradients, memory.host, Counter(), sent + reduced, 0, flops)
+    step = replicate(settings, batch_size, size, machine)
+    # What is sent in addition are the weights, which each GPU updates a part of.
+    return step._replace(per_batch=Counter(), per_update=step.per_batch + step.per_update)
 
 
 def divide_gradients(step: Step, machine: Machine) -> Step:
@@ -168,12 +167,10 @@ def offload(step: Step, machine: Machine) -> Step:
     return step._replace(peak=peak, host=host, to_host=2 * weights + gradients)
 
 
-def count(cfg: Config, batch_size: int, size, build) -> tuple[StepMemory, Counter, int]:
+def count(cfg: Config, batch_size: int, size, build=build_wrapper) -> tuple[StepMemory, Counter, int]:
     """Count memory, bytes sent, and floating-point operations of a batch and an update."""
-    with torch.device('meta'):
-        model = build_model(cfg).train()
     sent, operations = SentBytes(), FlopCounterMode(display=False)
-    memory = count_step(model, partial(build, cfg), partial(build_loss, batch_size, size), (sent, operations))
+    memory = count_memory(cfg, batch_size, size, build, (sent, operations))
     return memory, sent.counts, operations.get_total_flops()
 
 

@@ -4,6 +4,8 @@ A text holds a table or a number between ``<!-- measured: NAME -->`` and ``<!-- 
 comments where it belongs and its layout under this name into ``LAYOUTS``.
 """
 
+from collections.abc import Iterator
+
 from marked_blocks import blocks, pages, with_blocks
 
 from mmdiffperc.files import read_json, write_whole
@@ -38,7 +40,14 @@ def target_rows(measures: dict[tuple[str, ...], dict], domains: str) -> dict[tup
     return {(*texts, domain): dict(row, test=tests[domain]) for texts, row in measures.items() for domain in domains}
 
 
-SEEDS = {f'seed {seed}': dict(seed=seed) for seed in (0, 1, 2)}
+SEEDS_AND_MEAN = {f'seed {seed}': dict(seed=seed) for seed in (0, 1, 2)} | {'mean': {}}
+POSE_COLUMNS = {
+    'AP: seed 0': dict(metric='coco/AP', seed=0),
+    'seed 1': dict(metric='coco/AP', seed=1),
+    'seed 2': dict(metric='coco/AP', seed=2),
+    'mean': dict(metric='coco/AP'),
+    'AP at OKS 0.5: mean': dict(metric='coco/AP .5'),
+}
 START = ('U-Net at the start',)
 MEANS = ('U-Net at the start (means of three seeds)',)
 PRE_TRAINED, RANDOM = 'pre-trained (tiny-sd)', 'random, everything else pre-trained'
@@ -92,8 +101,8 @@ VPD_TABLES = {
             ('learned', 'no', 'yes', 'pre-trained'): dict(run='learned-prompts'),
             ('class names', 'yes', 'yes', 'random'): dict(task='few-labels', run='random-1000'),
         },
-        SEEDS | {'mean': {}},
-        value=lambda task='vpd-ablation', **settings: Value(task, metric='mIoU', **settings),
+        SEEDS_AND_MEAN,
+        dict(task='vpd-ablation', metric='mIoU'),
     ),
     'few-labels': FEW_LABELS,
     'few-labels-figure': Picture(
@@ -124,19 +133,13 @@ METAPROMPTS_TABLES = {
             ('2', '2,400'): dict(run='two-passes-equal-time'),
             ('3', '1,800'): dict(run='three-passes'),
         },
-        SEEDS | {'mean': {}},
+        SEEDS_AND_MEAN,
         dict(task='metaprompts', metric='mIoU'),
     ),
     'pose-longer': Table(
         START,
         {(PRE_TRAINED,): dict(run='pre-trained-7200'), (RANDOM,): dict(run='random-7200')},
-        {
-            'AP: seed 0': dict(metric='coco/AP', seed=0),
-            'seed 1': dict(metric='coco/AP', seed=1),
-            'seed 2': dict(metric='coco/AP', seed=2),
-            'mean': dict(metric='coco/AP'),
-            'AP at OKS 0.5: mean': dict(metric='coco/AP .5'),
-        },
+        POSE_COLUMNS,
         dict(task='pose'),
     ),
 }
@@ -225,8 +228,8 @@ RELATIVES_TABLES = {
             ("captions, with VPD's adapter",): dict(run='with-adapter'),
             ('captions and 20 learned prompts',): dict(run='with-meta-prompts'),
         },
-        SEEDS | {'mean': {}},
-        value=lambda task='captions', **settings: Value(task, metric='mIoU', **settings),
+        SEEDS_AND_MEAN,
+        dict(task='captions', metric='mIoU'),
     ),
     'named-classes': NAMED_CLASSES,
     'named-classes-figure': Picture(
@@ -305,6 +308,12 @@ def claim(
     return Claim(text, PAPERS[paper], Value(*ours, metric, test), Value(*other, metric, test), unit, better)
 
 
+def claims_within(paper: str, task: str, measure: dict, pairs: dict[str, tuple[str, str]]) -> Iterator[Claim]:
+    """Yield claims about the runs of a task: by the text of each, the better run and the worse one."""
+    for text, (ours, other) in pairs.items():
+        yield claim(paper, text, (task, ours), (task, other), **measure)
+
+
 def control_claim(text: str, ours: str, other: str, test: str, **settings) -> Claim:
     """Return a claim of DMP about the error of its normals in a test."""
     values = (Value(run=run, test=test, **CONTROL_COMMON, **settings) for run in (ours, other))
@@ -359,35 +368,21 @@ EVIDENCE = {
     ),
     'evidence-metaprompts': Claims(
         (
-            claim(
-                'MetaPrompts', 'Learned prompts are better than class names.',
-                ('metaprompts', 'three-passes'), ('metaprompts', 'class-names'), **MIOU,
-            ),
-            claim(
-                'MetaPrompts', 'A second pass helps.',
-                ('metaprompts', 'two-passes'), ('metaprompts', 'one-pass'), **MIOU,
-            ),
-            claim(
-                'MetaPrompts', 'A third pass helps.',
-                ('metaprompts', 'three-passes'), ('metaprompts', 'two-passes'), **MIOU,
-            ),
-            claim(
-                'MetaPrompts', 'Three passes are better than one in the same time.',
-                ('metaprompts', 'three-passes'), ('metaprompts', 'one-pass-equal-time'), **MIOU,
-            ),
-            claim(
-                'MetaPrompts', 'Pre-training helps segmentation.',
-                ('metaprompts', 'three-passes'), ('metaprompts', 'random'), **MIOU,
-            ),
+            *claims_within('MetaPrompts', 'metaprompts', MIOU, {
+                'Learned prompts are better than class names.': ('three-passes', 'class-names'),
+                'A second pass helps.': ('two-passes', 'one-pass'),
+                'A third pass helps.': ('three-passes', 'two-passes'),
+                'Three passes are better than one in the same time.': ('three-passes', 'one-pass-equal-time'),
+                'Pre-training helps segmentation.': ('three-passes', 'random'),
+            }),
             claim(
                 'MetaPrompts', 'It helps depth.',
                 ('metaprompts-depth', 'pre-trained'), ('metaprompts-depth', 'random'), **RMSE,
             ),
-            claim('MetaPrompts', 'It helps pose estimation.', ('pose', 'pre-trained'), ('pose', 'random'), **AP),
-            claim(
-                'MetaPrompts', 'It helps pose estimation after 7,200 iterations.',
-                ('pose', 'pre-trained-7200'), ('pose', 'random-7200'), **AP,
-            ),
+            *claims_within('MetaPrompts', 'pose', AP, {
+                'It helps pose estimation.': ('pre-trained', 'random'),
+                'It helps pose estimation after 7,200 iterations.': ('pre-trained-7200', 'random-7200'),
+            }),
         )
     ),
     'evidence-dmp': Claims(
@@ -433,23 +428,13 @@ EVIDENCE = {
                 'TADP', 'Captions are better prompts than the mean embeddings of all class names.',
                 ('captions', 'captions'), ('segmentation-128', 'pre-trained'), **MIOU,
             ),
-            claim(
-                'TADP', 'Captions are better than the empty sentence.',
-                ('captions', 'captions'), ('captions', 'empty-text'), **MIOU,
-            ),
-            claim('TADP', 'Scaled latents help.', ('captions', 'captions'), ('captions', 'unscaled'), **MIOU),
-            claim(
-                'TADP', 'With captions, the adapter does not help.',
-                ('captions', 'captions'), ('captions', 'with-adapter'), **MIOU,
-            ),
-            claim(
-                'TADP', 'Precision of the named classes helps, at full recall.',
-                ('captions', 'names-p100-r100'), ('captions', 'names-p50-r100'), **MIOU,
-            ),
-            claim(
-                'TADP', 'Recall of the named classes helps, at full precision.',
-                ('captions', 'names-p100-r100'), ('captions', 'names-p100-r50'), **MIOU,
-            ),
+            *claims_within('TADP', 'captions', MIOU, {
+                'Captions are better than the empty sentence.': ('captions', 'empty-text'),
+                'Scaled latents help.': ('captions', 'unscaled'),
+                'With captions, the adapter does not help.': ('captions', 'with-adapter'),
+                'Precision of the named classes helps, at full recall.': ('names-p100-r100', 'names-p50-r100'),
+                'Recall of the named classes helps, at full precision.': ('names-p100-r100', 'names-p100-r50'),
+            }),
             *(
                 Claim(
                     f'A caption that names the style helps in domain {domain} ({DOMAIN_NAMES[domain]}).',
@@ -459,21 +444,14 @@ EVIDENCE = {
                 )
                 for domain, style in (('b', 'warm'), ('c', 'outdoors'), ('d', 'drawing'))
             ),
-            claim(
-                'ECoDepth', 'Embeddings of the image are better prompts than the name of the scene.',
-                ('conditions', 'image-classes'), ('conditions', 'scenes'), **RMSE,
-            ),
-            claim(
-                'EVP', 'EVP is better than VPD for depth.', ('conditions', 'evp'), ('conditions', 'scenes'), **RMSE
-            ),
-            claim(
-                'EVP', 'Training the text encoder and the autoencoder helps.',
-                ('conditions', 'evp'), ('conditions', 'evp-frozen-encoders'), **RMSE,
-            ),
-            claim(
-                'EVP', 'Metric bins are better than a sigmoid.',
-                ('conditions', 'metric-bins'), ('conditions', 'scenes'), **RMSE,
-            ),
+            *claims_within('ECoDepth', 'conditions', RMSE, {
+                'Embeddings of the image are better prompts than the name of the scene.': ('image-classes', 'scenes'),
+            }),
+            *claims_within('EVP', 'conditions', RMSE, {
+                'EVP is better than VPD for depth.': ('evp', 'scenes'),
+                'Training the text encoder and the autoencoder helps.': ('evp', 'evp-frozen-encoders'),
+                'Metric bins are better than a sigmoid.': ('metric-bins', 'scenes'),
+            }),
             *(
                 claim(
                     'SDPose', f'Reconstruction helps {where}.',
@@ -496,7 +474,7 @@ LAYOUTS = {
     'segmentation': Table(
         ('initial U-Net',),
         {('pre-trained',): dict(run='pre-trained'), ('random; all other parts pre-trained',): dict(run='random')},
-        SEEDS | {'mean': {}},
+        SEEDS_AND_MEAN,
         dict(task='segmentation', metric='mIoU'),
     ),
     'segmentation-pre-trained': Value('segmentation', 'pre-trained', 'mIoU'),
@@ -530,7 +508,7 @@ LAYOUTS = {
             ('3', 'class names', 'pre-trained'): dict(run='class-names'),
             ('3', 'learned', RANDOM): dict(run='random'),
         },
-        SEEDS | {'mean': {}},
+        SEEDS_AND_MEAN,
         dict(task='metaprompts', metric='mIoU'),
     ),
     'metaprompts-depth': Table(
@@ -548,13 +526,7 @@ LAYOUTS = {
     'pose': Table(
         START,
         STARTS,
-        {
-            'AP: seed 0': dict(metric='coco/AP', seed=0),
-            'seed 1': dict(metric='coco/AP', seed=1),
-            'seed 2': dict(metric='coco/AP', seed=2),
-            'mean': dict(metric='coco/AP'),
-            'AP at OKS 0.5: mean': dict(metric='coco/AP .5'),
-        },
+        POSE_COLUMNS,
         dict(task='pose'),
     ),
     'pose-longer-ap': Value('pose', 'pre-trained-7200', 'coco/AP'),
@@ -597,7 +569,7 @@ LAYOUTS = {
             ('finest level from `up_blocks.2` and `up_blocks.3`',): dict(task='tap-recipes', run='two-blocks'),
             ('default pyramid at timestep 100, with fixed noise',): dict(task='tap-recipes', run='timestep-100'),
         },
-        SEEDS | {'mean': {}},
+        SEEDS_AND_MEAN,
         dict(metric='mIoU'),
     ),
     'half-precision': Table(

@@ -175,7 +175,7 @@ class Table:
 
     Args:
         headings (tuple[str, ...]): Headings of the columns with text.
-        rows (dict[tuple[str, ...], dict]): By the text of each row, arguments of its values.
+        rows (dict[tuple[str, ...], dict]): By the text of each row, arguments of its values, which replace common ones.
         columns (dict[str, dict]): By the heading of each column with values, arguments of its values.
         common (dict): Arguments of all values.
         value (Callable): Returns a value from its arguments. Default: :class:`Value`.
@@ -191,7 +191,7 @@ class Table:
     def grid(self) -> list[list[Cell]]:
         """The values of each row."""
         return [
-            [self.value(**self.common, **row, **column) for column in self.columns.values()]
+            [self.value(**self.common | row, **column) for column in self.columns.values()]
             for row in self.rows.values()
         ]
 

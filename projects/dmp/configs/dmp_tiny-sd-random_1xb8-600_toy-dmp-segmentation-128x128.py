@@ -4,4 +4,4 @@ _base_ = './dmp_tiny-sd_1xb8-600_toy-dmp-segmentation-128x128.py'
 
 model = dict(lora=None, init_cfg=dict(components=('vae', 'text_encoder')))
 optim_wrapper = dict(optimizer=dict(lr=1e-3))
-custom_hooks = [dict(type='RandomStateHook'), dict(type='CheckFiniteHook'), dict(type='StoreLatentsHook')]
+custom_hooks = [hook for hook in _base_.custom_hooks if hook.type != 'SaveLoRAHook']
