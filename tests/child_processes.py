@@ -17,7 +17,7 @@ def fork(work: Callable[[], int]) -> int:
     """Do some work in a copy of this process, which need not import anything; return the number of the process."""
     if process := os.fork():
         return process
-    tqdm.set_lock(RLock())  # of its own: killed while it holds the common one, it would stop all progress bars
+    tqdm.set_lock(RLock())  # a child that is killed while it holds the shared lock stops all progress bars
     status = 1
     try:
         status = work()

@@ -321,7 +321,7 @@ def units_of(model: nn.Module, policy: Callable[..., bool]) -> list[nn.Module]:
 
 
 class _GatherForEvaluation:
-    """A hook before the forward pass: in evaluation, gather all weights once and keep them until training goes on.
+    """A forward pre-hook that gathers all weights once for evaluation, and releases them when training resumes.
 
     Processes evaluate different images, perhaps in different numbers of windows, so they cannot gather the weights of a
     unit together each time it runs.

@@ -104,9 +104,9 @@ class Value(Cell):
 class Difference(Cell):
     """How the errors of two runs differ on the same images: run minus baseline, the mean over images and seeds.
 
-    The interval holds 95 % of the means of resampled seeds and images. ``p`` is that of a paired t-test over the
-    images, each with the mean of its seeds. With ``beyond``, all of this is about the increase of the difference from
-    that test to this one. Their images differ, so ``p`` is that of Welch's t-test.
+    The interval holds 95 % of the means of resampled seeds and images. ``p`` is the p-value of a paired t-test over the
+    images, averaged over the seeds. With ``beyond``, the cell shows how much the difference grows from that test to
+    this one. Their images differ, so ``p`` is then the p-value of Welch's t-test.
 
     Args:
         task (str): Key of ``TASKS``.
