@@ -25,3 +25,4 @@ model = dict(
 )
 
 default_hooks = dict(checkpoint=dict(save_best='oIoU', rule='greater'))
+custom_hooks = [*_base_.custom_hooks, dict(type='StoreLatentsHook')]  # the images are not augmented
