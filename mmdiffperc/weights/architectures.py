@@ -107,7 +107,10 @@ def build_vae(arch: ArchName) -> AutoencoderKL | AutoencoderTiny:
     for name in ('in_channels', 'out_channels'):
         if (channels := config.get(name, 3)) != 3:
             raise ValueError(f'{path}: {name}={brief(channels)}: images have 3 channels. {EXPECTED}')
-    return _note_names(_AUTOENCODERS[config.get('_class_name', 'AutoencoderKL')].from_config(config))
+    kind = _AUTOENCODERS[config.get('_class_name', 'AutoencoderKL')]
+    if kind is AutoencoderTiny:  # diffusers writes this entry into each config, but warns that it does not know it
+        config.pop('block_out_channels', None)
+    return _note_names(kind.from_config(config))
 
 
 def unet_inputs(arch: ArchName, target_input: bool = False, task_input: bool = False) -> dict[str, str]:

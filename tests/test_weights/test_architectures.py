@@ -236,3 +236,11 @@ def test_config_that_is_none(tmp_path, content, message):
         (tmp_path / part / 'config.json').write_text(content)
     with pytest.raises(ValueError, match=message):
         build_unet(tmp_path)
+
+
+@pytest.mark.parametrize('arch', [dict(unet='sd1-5', vae='taesd'), dict(unet='tiny-sd', vae='tiny-taesd')])
+def test_tiny_autoencoders_are_built_without_warnings(arch, monkeypatch):
+    warnings = []
+    monkeypatch.setattr('diffusers.configuration_utils.logger.warning', warnings.append)
+    build_vae(arch)
+    assert warnings == []

@@ -572,6 +572,15 @@ LAYOUTS = {
         SEEDS_AND_MEAN,
         dict(metric='mIoU'),
     ),
+    'tiny-autoencoder': Table(
+        ('autoencoder',),
+        {
+            ('of tiny-sd',): dict(run='pre-trained'),
+            ("`'tiny-taesd'`",): dict(run='tiny-autoencoder'),
+        },
+        SEEDS_AND_MEAN,
+        dict(task='segmentation', metric='mIoU'),
+    ),
     'half-precision': Table(
         ('precision',),
         {
