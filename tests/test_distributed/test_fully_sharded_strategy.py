@@ -24,8 +24,8 @@ from mmdiffperc.compat.checkpoint_folder import find_fault
 from mmdiffperc.compat.sharded_checkpoint import STATE, call_together
 from mmdiffperc.engine import CheckFiniteHook, FullyShardedStrategy, LowMemoryOptimWrapper, StoreLatentsHook
 from mmdiffperc.engine.communication_count import SentBytes, pretend_processes
-from mmdiffperc.engine.fully_sharded_strategy import device_mesh, shard, units_of
 from mmdiffperc.engine.memory_count import count_step
+from mmdiffperc.engine.sharding import device_mesh, shard, units_of
 
 from .processes import fork
 

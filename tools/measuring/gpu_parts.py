@@ -18,8 +18,7 @@ from mmengine.structures import BaseDataElement, PixelData
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from mmdiffperc.engine.fully_sharded_strategy import device_mesh, shard
-from mmdiffperc.engine.sharding import wrap_diffusion_blocks
+from mmdiffperc.engine.sharding import device_mesh, shard, wrap_diffusion_blocks
 from mmdiffperc.models.compilation import compile_blocks
 from mmdiffperc.models.layers import SentenceEncoder
 

@@ -13,9 +13,8 @@ from mmengine.config import Config
 from torch.utils.flop_counter import FlopCounterMode
 
 from mmdiffperc.engine.communication_count import PASSES, SentBytes, pretend_processes
-from mmdiffperc.engine.fully_sharded_strategy import device_mesh, shard
 from mmdiffperc.engine.memory_count import DEVICE, StepMemory
-from mmdiffperc.engine.sharding import wrap_diffusion_blocks
+from mmdiffperc.engine.sharding import device_mesh, shard, wrap_diffusion_blocks
 
 from .memory import GIB, build_wrapper, check_config
 from .memory import count as count_memory
