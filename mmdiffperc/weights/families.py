@@ -101,11 +101,16 @@ def unet_inputs(shapes: Shapes) -> tuple[int | None, bool]:
 
 
 def _describe_unet(shapes: Shapes, prompt_width: int) -> Family:
-    name, preset = _BY_PROMPT_WIDTH.get(prompt_width, (f'a U-Net for prompts of width {prompt_width}', None))
+    known = _BY_PROMPT_WIDTH.get(prompt_width)
+    name, preset = known or (f'a U-Net for prompts of width {prompt_width}', None)
     if prompt_width == _REFINER:
         return Family(name, "Take the weights of SDXL's base model, with arch='sdxl'.", 'unet')
     inputs, labels = _shape(shapes, _FIRST_CONVOLUTION), _shape(shapes, _LABELS)
-    found = [(_BY_INPUTS[inputs[1]], 'extra_latents')] if inputs and inputs[1] in _BY_INPUTS else []
+    found = []
+    if inputs and not known:  # its autoencoder may have any number of latent channels
+        found.append((f'with {inputs[1]} input channels', None))
+    elif inputs and inputs[1] in _BY_INPUTS:
+        found.append((_BY_INPUTS[inputs[1]], 'extra_latents'))
     has_sizes = prompt_width == _SDXL  # as usual, in single files under the name of labels
     if labels and labels[1] == _TASK_NUMBERS:
         found.append(('with a task embedding, as in Lotus', 'task_embedding'))
@@ -117,7 +122,8 @@ def _describe_unet(shapes: Shapes, prompt_width: int) -> Family:
         if any(re.match(names, key) for key in shapes) and not (has_sizes and names == _SIZES)
     ]
     arguments = [argument for _, argument in found if argument]
-    return Family(' '.join([name, *(what for what, _ in found)]), _advise(None if found else preset, arguments), 'unet')
+    name = ' '.join([name, ' and '.join(what for what, _ in found)]).rstrip()
+    return Family(name, _advise(None if found else preset, arguments), 'unet')
 
 
 def _advise(preset: str | None, arguments: Sequence[str] = ()) -> str:

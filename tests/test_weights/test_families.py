@@ -59,7 +59,9 @@ def test_autoencoders():
 
 
 def test_another_width():
-    assert '96' in describe_family(shapes_of(unet(cross_attention_dim=96))).name
+    family = describe_family(shapes_of(unet(cross_attention_dim=96, in_channels=8)))
+    assert family.name == 'a U-Net for prompts of width 96 with 8 input channels'
+    assert 'extra_latents' not in family.advice
 
 
 @pytest.mark.parametrize(
