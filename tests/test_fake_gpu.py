@@ -97,8 +97,8 @@ def build(name):
         for head in ('head', 'keypoint_head'):
             if 'out_channels' in model.get(head, {}):
                 model[head].out_channels = 17  # keypoints of the toy scenes
-        if config.default_scope == 'mmdet' and 'max_per_img' in model.test_cfg.get('rcnn', {}):
-            model.test_cfg.rcnn.max_per_img = 2  # mmdet draws the mask of each box
+        if 'rpn' in model.get('test_cfg', {}):
+            model.test_cfg.rpn.max_per_img = 100  # NMS takes each of many boxes alone, as if it had its own class
     with torch.device('meta' if name in FULL else 'cpu'):
         model = MODELS.build(model)
     for module in model.modules():
