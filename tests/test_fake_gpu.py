@@ -17,6 +17,8 @@ from mmdiffperc.generative.target_codec import TargetCodec
 from mmdiffperc.generative.tiles import predict_in_tiles
 from mmdiffperc.models import DiffusionUNet
 from mmdiffperc.models.layers import SentenceEncoder
+from mmdiffperc.models.layers.image_classifier import ImageClassifier
+from mmdiffperc.seg.depth.depth_estimator import blending_weights
 from mmdiffperc.toy_scenes.writers import DatasetSpec, write_dataset
 
 ROOT = Path(__file__).parents[1]
@@ -24,6 +26,12 @@ TOY = {
     path.name: path
     for folder in (ROOT / 'configs', ROOT / 'projects/dmp/configs')
     for path in sorted(folder.rglob('*_toy-*.py'))
+}
+FULL = {
+    path.name: path
+    for folder in (ROOT / 'configs', ROOT / 'projects/dmp/configs')
+    for path in sorted(folder.rglob('*.py'))
+    if '_base_' not in path.parts and path.name not in TOY
 }
 # Half of the configs; the models of the others are equal.
 SAME = re.compile(r'^(?!dmp|regression).*-random|^(dmp|regression_tiny-sd_).*-(normals|segmentation|shading)-')
@@ -35,7 +43,7 @@ ONCE = ('models/layers/sentence_encoder.py', 'models/layers/on_device.py', 'mode
 
 @cache
 def read(name):
-    return Config.fromfile(TOY[name])
+    return Config.fromfile((TOY | FULL)[name])
 
 
 def model_of(name):
@@ -44,6 +52,18 @@ def model_of(name):
     for part in (model, model.get('backbone', {})):
         part.pop('init_cfg', None)
     return model
+
+
+def kind_of(name):
+    """What decides which data a model takes, the most important first."""
+    model = read(name).model
+    return model.type, model.get('head', {}).get('type'), model.get('backbone', {}).get('prompts', {}).get('type')
+
+
+def scenes_for(name):
+    """A toy config whose data the model of a full-size config takes."""
+    kind = kind_of(name)
+    return max(NAMES, key=lambda toy: [own == other for own, other in zip(kind, kind_of(toy), strict=True)])
 
 
 @pytest.fixture(scope='module')
@@ -73,10 +93,19 @@ def build(name):
     init_default_scope(config.get('default_scope', 'mmengine'))
     if 'num_steps' in model:
         model.num_steps = 2  # further ones do the same
-    model = MODELS.build(model)
+    if name in FULL:
+        for head in ('head', 'keypoint_head'):
+            if 'out_channels' in model.get(head, {}):
+                model[head].out_channels = 17  # keypoints of the toy scenes
+        if 'rpn' in model.get('test_cfg', {}):
+            model.test_cfg.rpn.max_per_img = 100  # NMS takes each of many boxes alone, as if it had its own class
+    with torch.device('meta' if name in FULL else 'cpu'):
+        model = MODELS.build(model)
     for module in model.modules():
         if isinstance(module, SentenceEncoder):
             module.note_weights()
+        if isinstance(module, ImageClassifier):
+            module.is_init = True
     return model
 
 
@@ -107,6 +136,23 @@ def test_nothing_waits_for_the_gpu(name, batches):
     assert [found for found in traffic.found if not found.startswith(ONCE)] == []
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize('name', FULL)
+def test_full_size(name, batches):
+    """Losses and predictions of the full-size configs, for toy scenes. No weights are made, so each takes seconds."""
+    model, toy = build(name), scenes_for(name)
+    preprocess = build(toy).data_preprocessor
+    is_trained = read(name).get('train_dataloader') is not None
+    phases = ('train', 'test') if is_trained else ('test',)
+    data = {phase: preprocess(batches(read(toy), phase), phase == 'train') for phase in phases}
+    with pretended_gpu(truth=read(name).get('default_scope') == 'mmdet') as traffic:
+        put_on_gpu(model)
+        if is_trained:
+            assert run(model, data['train'], 'train').device == GPU
+        assert len(run(model, data['test'], 'test')) == 2
+    assert [found for found in traffic.found if not found.startswith(ONCE)] == []
+
+
 @pytest.mark.parametrize(
     'name',
     ['e2e-ft_tiny-sd_1xb8-600_toy-dmp-normals-128x128.py', 'vpd_tiny-sd-refer_1xb4-1800_toy-refcoco-128x128.py'],
@@ -127,6 +173,7 @@ def backbones(folder):
     """Backbones with the options that no toy config has, by name."""
     eight = write_changed_arch(folder / 'eight', 'unet', 'two levels', in_channels=9)
     return dict(
+        strips=dict(arch='tiny-sd', autoencoder_tiling=32 * 32),
         noise=dict(arch='tiny-sd', timestep=[1, 50], noise='fixed', scale_latents=True),
         sizes=dict(arch=write_arch(folder / 'sdxl', 'sdxl')),
         latents=dict(arch=eight, extra_latents=['scaled image', 'noise'], taps=['mid_block']),
@@ -134,7 +181,7 @@ def backbones(folder):
     )
 
 
-@pytest.mark.parametrize('kind', ['noise', 'sizes', 'latents', 'scenes'])
+@pytest.mark.parametrize('kind', ['strips', 'noise', 'sizes', 'latents', 'scenes'])
 def test_options_of_the_backbone(kind, tmp_path):
     backbone = DiffusionUNet(**backbones(tmp_path)[kind]).train()
     with pretended_gpu() as traffic:
@@ -155,6 +202,7 @@ def test_maps_are_scaled_on_the_gpu(scale):
         maps = torch.rand(2, 1, 5, 6).to(GPU)
         codec = TargetCodec('F', target_scale=scale, transform='disparity')
         assert codec.decode(codec.encode(maps, maps > 0.5)).shape == (2, 1, 5, 6)
+        blending_weights(12, 6, [0, 3, 6], GPU)
         predict_in_tiles(maps, lambda tile, place: tile, size=4, overlap=1)
     assert not traffic.found
 

@@ -78,10 +78,10 @@ def _affine(norm: nn.GroupNorm, hidden: torch.Tensor, pixels: int) -> tuple[torc
         groups = hidden[:, :, start:end].unflatten(1, (norm.num_groups, -1)).float()  # (B, G, C / G, rows, W)
         moments.append(torch.var_mean(groups, dim=(2, 3, 4), correction=0))
         sizes.append(end - start)
-    variances, means = (torch.stack(each) for each in zip(*moments, strict=True))  # (strips, B, G)
-    shares = means.new_tensor(sizes)[:, None, None] / sum(sizes)
-    mean = (shares * means).sum(0)
-    variance = (shares * (variances + (means - mean) ** 2)).sum(0)
+    # Python numbers are no copies to a GPU.
+    shares = [size / hidden.shape[2] for size in sizes]
+    mean = sum(share * mean for share, (_, mean) in zip(shares, moments, strict=True))  # (B, G)
+    variance = sum(share * (within + (own - mean) ** 2) for share, (within, own) in zip(shares, moments, strict=True))
     per_channel = norm.num_channels // norm.num_groups
     mean, variance = (each.repeat_interleave(per_channel, dim=1) for each in (mean, variance))  # (B, C)
     scale = norm.weight.float() * (variance + norm.eps).rsqrt()

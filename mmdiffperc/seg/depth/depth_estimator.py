@@ -110,7 +110,7 @@ class DiffusionDepthEstimator(BatchedWindows, DepthEstimator):
         side = min(self.test_cfg['crop_width'], width)
         starts = window_starts(width, side, self.test_cfg['overlap'])
         windows = [(slice(0, height), slice(start, start + side)) for start in starts]
-        weights = blending_weights(width, side, starts).to(inputs)  # (S, W)
+        weights = blending_weights(width, side, starts, inputs.device).to(inputs.dtype)  # (S, W)
         at_once = len(windows) * len(inputs)
         return self.predict_windows(
             inputs, batch_img_metas, windows, self.test_cfg.get('flip', False), at_once, weights
@@ -167,16 +167,16 @@ def window_starts(width: int, side: int, overlap: int) -> list[int]:
     return [round(index * (width - side) / max(num_windows - 1, 1)) for index in range(num_windows)]
 
 
-def blending_weights(width: int, side: int, starts: list[int]) -> torch.Tensor:
+def blending_weights(width: int, side: int, starts: list[int], device: torch.device | None = None) -> torch.Tensor:
     """Return the weight of each window in each column ``(S, W)``; those of a column sum to 1.
 
     From the first to the last column of an overlap, the weight of a window falls linearly from 1 to 0.
     """
-    weights = torch.zeros(len(starts), width)
+    weights = torch.zeros(len(starts), width, device=device)
     for index, start in enumerate(starts):
         weights[index, start : start + side] = 1
     for index, (start, following) in enumerate(pairwise(starts)):
-        ramp = torch.linspace(0, 1, start + side - following)
+        ramp = torch.linspace(0, 1, start + side - following, device=device)
         weights[index, following : start + side] *= 1 - ramp
         weights[index + 1, following : start + side] *= ramp
     return weights / weights.sum(0)
