@@ -160,7 +160,7 @@ ROWS = (
 def build_parser() -> ArgumentParser:
     """Return the command-line parser."""
     parser = tool_parser(__doc__)
-    add_shared(parser, '--seed', 'of the trainings')
+    add_shared(parser, '--seed', 'of the training runs')
     parser.add_argument(
         '--validation-scenes', type=bounded(int, 0), nargs='+', metavar='NUMBER',
         help=f'numbers of validation scenes with a figure (default: the first {NUM_SCENES})',

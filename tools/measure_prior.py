@@ -7,7 +7,7 @@
     python tools/measure_prior.py --write
 
 The tool renders the toy scenes, trains and tests each model, and writes one file per model and seed to
-resources/measured. It skips models whose file is up to date and resumes interrupted trainings, so you can stop it at
+resources/measured. It skips models whose file is up to date and resumes interrupted runs, so you can stop it at
 any time. A file is out of date if the config, tiny-sd or the renderer of the scenes has changed. The tool does not
 notice changes of other code: to measure a model again, remove its file and its folder in work_dirs/prior.
 
@@ -49,7 +49,7 @@ def build_parser() -> ArgumentParser:
         help='random seeds (default: all seeds of each model)',
     )  # fmt: skip
     add_shared(parser, '--workers', 'models that are trained at the same time; they share the processor cores')
-    add_shared(parser, '--time-limit', 'after which all trainings stop; default: none', metavar='MINUTES')
+    add_shared(parser, '--time-limit', 'after which all training runs stop; default: none', metavar='MINUTES')
     add_shared(parser, '--cfg-options', 'for a trial, which writes everything to work_dirs/trial')
     what = parser.add_mutually_exclusive_group()
     what.add_argument('--list', action='store_true', help='list the results, and estimate the remaining time')

@@ -1,4 +1,4 @@
-"""Control experiment: the same training from a U-Net with random weights."""
+"""Control experiment: the same, from a U-Net with random weights."""
 
 _base_ = './metaprompts_tiny-sd_1xb4-1800_toy-nyu-128x128.py'
 

@@ -1,4 +1,4 @@
-"""Control experiment: the same training from a U-Net with random weights."""
+"""Control experiment: the same, from a U-Net with random weights."""
 
 _base_ = './td-hm_metaprompts-tiny-sd_1xb4-1800_toy-coco-128x96.py'
 

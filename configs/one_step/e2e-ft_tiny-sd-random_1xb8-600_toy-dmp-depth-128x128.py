@@ -1,4 +1,4 @@
-"""Control experiment: the same training from a U-Net with random weights."""
+"""Control experiment: the same, from a U-Net with random weights."""
 
 _base_ = './e2e-ft_tiny-sd_1xb8-600_toy-dmp-depth-128x128.py'
 

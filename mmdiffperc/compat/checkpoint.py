@@ -224,8 +224,8 @@ class NoMeta(dict):
 
     def __missing__(self, key: str) -> NoReturn:
         raise KeyError(
-            f'{self._where} has no {key!r} in its meta, because it only has weights, so a training cannot resume from '
-            'it: start a training from its weights with load_from'
+            f'{self._where} has no {key!r} in its meta, because it only has weights, so a training run cannot resume '
+            'from it: start one from its weights with load_from'
         )
 
 

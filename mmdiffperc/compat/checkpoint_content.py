@@ -171,7 +171,7 @@ def check_finite(weights: Mapping[str, Tensor], where: str) -> None:
             count = int((~torch.isfinite(weight)).sum())
             raise ValueError(
                 f'{where}: expected finite weights, but {count} of the {weight.numel()} values of {name} are NaN or '
-                'infinite, as after a training that diverged: take an earlier checkpoint'
+                'infinite, as after a training run that diverged: take an earlier checkpoint'
             )
 
 

@@ -1,7 +1,7 @@
-"""The folder in which a training saves its checkpoints, and the one to resume from.
+"""The folder in which a training run saves its checkpoints, and the one to resume from.
 
 A checkpoint names others, which mmengine's ``CheckpointHook`` removes as outdated. In a copied work folder these are
-the original's, and in a file from a stranger they may be anything. :class:`CheckpointFolder` distinguishes a training's
+the original's, and in a file from a stranger they may be anything. :class:`CheckpointFolder` distinguishes a run's
 own checkpoints from everything else.
 
 mmengine overwrites the file ``last_checkpoint`` with the path of the newest checkpoint. If the training is killed at
@@ -30,7 +30,7 @@ POINTER = 'last_checkpoint'
 
 
 class CheckpointFolder:
-    """Distinguish a training's own checkpoints from everything else.
+    """Distinguish a training run's own checkpoints from everything else.
 
     Args:
         backend (Any): mmengine's storage backend of the folder.
@@ -67,7 +67,7 @@ class CheckpointFolder:
         return namesake if self.owns(namesake) and self.backend.exists(namesake) else None
 
     def newest_first(self) -> list[str]:
-        """Return the checkpoints from which a training can resume, sorted by the steps in their names."""
+        """Return the checkpoints from which a training run can resume, sorted by the steps in their names."""
         if not self.backend.isdir(self.path):
             return []
         files = self.backend.list_dir_or_file(self.path, recursive='/' in self._name.pattern)
@@ -94,7 +94,7 @@ class CheckpointFolder:
 
 
 def find_fault(path: str) -> str | None:
-    """Return why a training could not resume from a local file or sharded folder, or None if it could."""
+    """Return why a training run could not resume from a local file or sharded folder, or None if it could."""
     try:
         if is_sharded(path):
             content, _ = read_state(path, load_file)
@@ -122,7 +122,7 @@ def recorded_checkpoint(work_dir: str | Path) -> str | None:
 
 
 def latest_checkpoint(work_dir: str | Path, folder: CheckpointFolder, logger: Logger) -> str | None:
-    """Return the recorded checkpoint if a training can resume from it, or else the newest one in the folder.
+    """Return the recorded checkpoint if a training run can resume from it, or else the newest one in the folder.
 
     In a copied folder, the record names a file of the original folder; the folder's own checkpoints then come first.
 

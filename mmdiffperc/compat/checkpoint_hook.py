@@ -100,7 +100,7 @@ class SafeCheckpointHook(CheckpointHook):
             self.backend_args = dict(backend='atomic_local')
 
     def after_run(self, runner) -> None:
-        """Release the locks of a training."""
+        """Release the locks of a training run."""
         for lock in self._locks:
             lock.release(force=True)
         self._locks = []
@@ -116,7 +116,7 @@ class SafeCheckpointHook(CheckpointHook):
             if name := first_non_finite(checkpoint.get(part, {})):
                 last = recorded_checkpoint(runner.work_dir)
                 raise FloatingPointError(
-                    f'{name} in the {part} is NaN or infinite: this training is lost. No checkpoint was written. '
+                    f'{name} in the {part} is NaN or infinite: this training run is lost. No checkpoint was written. '
                     f'{f"Resume from the last finite one, {last}," if last else "Start again"} with a lower learning '
                     'rate or with gradient clipping, and check the images and annotations for NaN.'
                 )
@@ -194,7 +194,7 @@ class SafeCheckpointHook(CheckpointHook):
             super()._save_best_checkpoint(runner, metrics)
 
     def _publish_model(self, runner, ckpt_path: str) -> None:
-        """Publish a checkpoint of this training, if it has one."""
+        """Publish a checkpoint of this training run, if it has one."""
         if self._folder.owns(ckpt_path):
             super()._publish_model(runner, ckpt_path)
 

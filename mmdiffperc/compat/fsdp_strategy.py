@@ -1,4 +1,4 @@
-"""Resume a training that is sharded by FSDP.
+"""Resume a training run that is sharded by FSDP.
 
 mmengine passes the optimizer state to ``FSDP.optim_state_dict_to_load`` in the argument order of torch 2.0. Since torch
 2.1, the model is the first argument, so resuming raises a ``TypeError``.

@@ -1,6 +1,6 @@
 """Prevent the execution of the config text in a checkpoint.
 
-A checkpoint contains the config of its training as text. mmengine executes it as Python when a training resumes
+A checkpoint contains the config of its training as text. mmengine executes it as Python when a training run resumes
 (``meta['config']``), and when an inferencer gets weights but no config (``message_hub['runtime_info']['cfg']``, or
 ``meta['cfg']``). Even a config of literals can run code, because building ``type='os.system'`` calls what it names.
 Therefore:

@@ -1,8 +1,8 @@
-"""Prevent two trainings from writing to one folder.
+"""Prevent two training runs from writing to one folder.
 
-mmengine allows it, and each training overwrites and removes the other's checkpoints.
+mmengine allows it, and each training run overwrites and removes the other's checkpoints.
 
-Delete when mmengine locks the work folder of a training.
+Delete when mmengine locks the work folder of a training run.
 """
 
 import warnings
@@ -14,7 +14,7 @@ LOCK_FILE = '.training.lock'
 
 
 def lock_folder(folder: str | Path) -> FileLock | None:
-    """Lock a folder for the trainings of this process, until the lock is released or the process ends.
+    """Lock a folder for the training runs of this process, until the lock is released or the process ends.
 
     The operating system releases the lock when the process ends, so a remaining file does not lock the folder.
 
@@ -40,7 +40,7 @@ def lock_folder(folder: str | Path) -> FileLock | None:
         ) from None
     except (OSError, NotImplementedError) as error:
         warnings.warn(
-            f'{folder} cannot be locked ({error}). Make sure that only one training writes to it.', stacklevel=2
+            f'{folder} cannot be locked ({error}). Make sure that only one training run writes to it.', stacklevel=2
         )
         return None
     return lock

@@ -22,7 +22,7 @@ class DisturbImage:
 
     From the training of `SDPose <https://arxiv.org/abs/2509.24980>`_, which has these transforms from albumentations:
     ``Blur``, ``MedianBlur`` and ``CoarseDropout``. Here, they take their random numbers from NumPy, which mmengine
-    seeds, so that a training can be repeated. Place :class:`.KeepCleanImage` before it.
+    seeds, so that a training run can be repeated. Place :class:`.KeepCleanImage` before it.
 
     Modified key: ``img``, ``(H, W, 3)`` with 8 bits.
 

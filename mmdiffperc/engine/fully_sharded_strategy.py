@@ -44,8 +44,8 @@ class FullyShardedStrategy(DDPStrategy):
     ``DistributedDataParallel``.
 
     Unlike with mmengine's ``FSDPStrategy``, trained and frozen weights may have different types, gradients are clipped
-    by the norm of all processes, and a training resumes with another number of processes. Any model and any strategy
-    can load the checkpoints.
+    by the norm of all processes, and training resumes with another number of processes. Any model and any strategy can
+    load the checkpoints.
 
     - **Accumulation**: gradients are reduced after each batch and accumulated in sharded form, which takes no memory
       beyond that of one batch.
@@ -69,7 +69,7 @@ class FullyShardedStrategy(DDPStrategy):
             one node. It must divide the number of processes. Gradients are then averaged over the copies. Default: all
             processes.
         checkpoints (str): ``'sharded'``, folders that all processes write and read together, or ``'full'``, files as
-            without sharding, for which the first process gathers everything. The last checkpoint of a training, and
+            without sharding, for which the first process gathers everything. The last checkpoint of a training run, and
             checkpoints without optimizer state such as the best one, are always files. Defaults to ``'sharded'``.
         sync_bn (str, optional): Convert batch norm, see ``DDPStrategy`` of mmengine. In one process, ``SyncBN`` becomes
             ``BN``.
@@ -162,7 +162,7 @@ class FullyShardedStrategy(DDPStrategy):
         extra_ckpt: dict | None = None,
         callback: Callable[[dict], None] | None = None,
     ) -> None:
-        """Save a checkpoint: a folder in the middle of a training, or else a file. All processes call this together."""
+        """Save a checkpoint: a folder in the middle of training, or else a file. All processes call this together."""
         checkpoint = dict(extra_ckpt or {})
         meta = checkpoint['meta'] = dict(
             checkpoint.get('meta', {}),

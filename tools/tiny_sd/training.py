@@ -21,7 +21,7 @@ WARM_UP_STEPS = 500
 
 
 class Run:
-    """A work directory with a log and training states, from which an interrupted training can resume.
+    """A work directory with a log and training states, from which an interrupted training run can resume.
 
     Args:
         work_dir (Path): The directory.
@@ -92,7 +92,7 @@ def fit(
     """Train a model on random batches of image indices, or resume from the file of the stage.
 
     The learning rate rises over the first steps, stays constant, and falls to zero over the last ``args.decay`` of the
-    steps. It depends on nothing but the step, as do the batches and the noise. So an interrupted training gives the
+    steps. It depends on nothing but the step, as do the batches and the noise. So an interrupted training run gives the
     same weights as an undisturbed one.
 
     Args:

@@ -64,7 +64,7 @@ def loss_curve(work_dir: str | Path, points: int = 24) -> dict[str, float]:
 
 
 def last_validation(work_dir: str | Path) -> dict | None:
-    """Return the metrics at the end of a training, or None if it has not finished: training lines contain a loss."""
+    """Return the metrics at the end of training, or None if it has not finished: training lines contain a loss."""
     logs = sorted(Path(work_dir).glob('*/vis_data/scalars.json'))
     entries = logs[-1].read_text().splitlines() if logs else []
     last = json.loads(entries[-1]) if entries else {}

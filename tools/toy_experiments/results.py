@@ -23,7 +23,7 @@ CODE = [f'{folder}/*.py' for folder in ('mmdiffperc', 'configs', 'projects', 'to
 ILLUSTRATIONS = ('.md', '.png')  # files of tiny-sd that no model reads
 MEASURED = Path('resources/measured')
 WORK_DIR = Path('work_dirs/prior')
-TRIALS = Path('work_dirs/trial')  # results and trainings with other settings than those of the experiments
+TRIALS = Path('work_dirs/trial')  # results and training runs with other settings than those of the experiments
 STATES = DONE, STALE, MISSING = 'done', 'stale', 'missing'
 
 
@@ -96,7 +96,7 @@ def select_jobs(tasks: list[str], seeds: list[int] | None, trial: dict) -> Itera
 def identity(job: Job) -> dict:
     """Return what the results of a job depend on: the resolved config or tool, tiny-sd, and the renderer of the scenes.
 
-    The code is not part of it. If you change how a model computes, remove the files of its results and trainings.
+    The code is not part of it. If you change how a model computes, remove the files of its results and training runs.
     """
     config = deepcopy(read_config(job.run.config))
     config.merge_from_dict(job.options)

@@ -183,7 +183,7 @@ def options_of(settings: dict) -> tuple[str, ...]:
 
 
 def last_checkpoint(folder: Path) -> Path:
-    """Return the last checkpoint of a training."""
+    """Return the last checkpoint of a training run."""
     return folder / Path((folder / 'last_checkpoint').read_text()).name
 
 

@@ -1,4 +1,4 @@
-"""What all trainings share: loops, hooks, logs, and a fixed seed."""
+"""What all training runs share: loops, hooks, logs, and a fixed seed."""
 
 from mmengine.hooks import DistSamplerSeedHook, IterTimerHook, LoggerHook, ParamSchedulerHook
 from mmengine.runner import IterBasedTrainLoop, TestLoop, ValLoop
@@ -17,7 +17,7 @@ default_hooks = dict(
     sampler_seed=dict(type=DistSamplerSeedHook),
 )
 custom_hooks = [dict(type=RandomStateHook), dict(type=CheckFiniteHook)]
-# mmengine does not run these imports when it reads a new-style config, but it runs those in the copy that a training
+# mmengine does not run these imports when it reads a new-style config, but it runs those in the copy that training
 # writes to its work folder.
 custom_imports = dict(imports=['mmdiffperc'])
 default_scope = 'mmseg'

@@ -1,7 +1,7 @@
 """Check ``test_cfg``, the settings for testing, before the first image instead of after hours of training.
 
 mmsegmentation's segmentors store ``test_cfg`` after their parts have been built, so it is checked at the first call,
-which is the first iteration of a training.
+which is the first iteration of a training run.
 """
 
 from collections.abc import Mapping, Sequence
