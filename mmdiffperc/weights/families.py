@@ -107,9 +107,11 @@ def _describe_unet(shapes: Shapes, prompt_width: int) -> Family:
         return Family(name, "Take the weights of SDXL's base model, with arch='sdxl'.", 'unet')
     inputs, labels = _shape(shapes, _FIRST_CONVOLUTION), _shape(shapes, _LABELS)
     found = []
-    if inputs and inputs[1] in _BY_INPUTS:  # if the width is unknown, the latents may have as many channels
-        usual = (_BY_INPUTS[inputs[1]], 'extra_latents')
-        found.append(usual if known else (f'with {inputs[1]} input channels', None))
+    if inputs and inputs[1] in _BY_INPUTS:
+        # Latents may have as many channels if the model is none of Stable Diffusion, except for the mask of inpainting.
+        is_sure = known or inputs[1] % 2
+        kind = (_BY_INPUTS[inputs[1]], 'extra_latents')
+        found.append(kind if is_sure else (f'with {inputs[1]} input channels', None))
     has_sizes = prompt_width == _SDXL  # as usual, in single files under the name of labels
     if labels and labels[1] == _TASK_NUMBERS:
         found.append(('with a task embedding, as in Lotus', 'task_embedding'))
