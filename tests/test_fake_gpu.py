@@ -22,17 +22,14 @@ from mmdiffperc.seg.depth.depth_estimator import blending_weights
 from mmdiffperc.toy_scenes.writers import DatasetSpec, write_dataset
 
 ROOT = Path(__file__).parents[1]
-TOY = {
-    path.name: path
-    for folder in (ROOT / 'configs', ROOT / 'projects/dmp/configs')
-    for path in sorted(folder.rglob('*_toy-*.py'))
-}
-FULL = {
+CONFIGS = {
     path.name: path
     for folder in (ROOT / 'configs', ROOT / 'projects/dmp/configs')
     for path in sorted(folder.rglob('*.py'))
-    if '_base_' not in path.parts and path.name not in TOY
+    if '_base_' not in path.parts
 }
+TOY = {name: path for name, path in CONFIGS.items() if '_toy-' in name}
+FULL = CONFIGS.keys() - TOY.keys()
 # Half of the configs; the models of the others are equal.
 SAME = re.compile(r'^(?!dmp|regression).*-random|^(dmp|regression_tiny-sd_).*-(normals|segmentation|shading)-')
 NAMES = [name for name in TOY if not SAME.search(name)]
@@ -43,7 +40,7 @@ ONCE = ('models/layers/sentence_encoder.py', 'models/layers/on_device.py', 'mode
 
 @cache
 def read(name):
-    return Config.fromfile((TOY | FULL)[name])
+    return Config.fromfile(CONFIGS[name])
 
 
 def model_of(name):
@@ -57,7 +54,8 @@ def model_of(name):
 def kind_of(name):
     """What decides which data a model takes, the most important first."""
     model = read(name).model
-    return model.type, model.get('head', {}).get('type'), model.get('backbone', {}).get('prompts', {}).get('type')
+    prompts = model.get('backbone', {}).get('prompts', {})
+    return model.type, model.get('head', {}).get('type'), model.get('target_mode'), prompts.get('type')
 
 
 def scenes_for(name):
@@ -101,6 +99,9 @@ def build(name):
             model.test_cfg.rpn.max_per_img = 100  # NMS takes each of many boxes alone, as if it had its own class
     with torch.device('meta' if name in FULL else 'cpu'):
         model = MODELS.build(model)
+    if name in FULL and hasattr(model, 'process'):
+        schedule = model.process.scheduler  # not a module, so it is not put on the GPU
+        model.process.scheduler = schedule.from_config(schedule.config)
     for module in model.modules():
         if isinstance(module, SentenceEncoder):
             module.note_weights()
@@ -137,11 +138,11 @@ def test_nothing_waits_for_the_gpu(name, batches):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize('name', FULL)
+@pytest.mark.parametrize('name', sorted(FULL))
 def test_full_size(name, batches):
     """Losses and predictions of the full-size configs, for toy scenes. No weights are made, so each takes seconds."""
     model, toy = build(name), scenes_for(name)
-    preprocess = build(toy).data_preprocessor
+    preprocess = build(toy).data_preprocessor  # some models make their own
     is_trained = read(name).get('train_dataloader') is not None
     phases = ('train', 'test') if is_trained else ('test',)
     data = {phase: preprocess(batches(read(toy), phase), phase == 'train') for phase in phases}

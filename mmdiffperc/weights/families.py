@@ -33,9 +33,10 @@ _BY_TOKEN_WIDTH = {
     1024: ('OpenCLIP ViT-H, the text encoder of Stable Diffusion 2.x', 'sd2-1', 'text_encoder'),
     1280: ('OpenCLIP ViT-bigG, the second text encoder of SDXL', 'sdxl', 'text_encoder_2'),
 }
+_INPAINTING = 9  # input channels: those of two latents and a mask
 _BY_INPUTS = {
     8: 'with 8 input channels, as in Marigold, E2E-FT and InstructPix2Pix',
-    9: 'for inpainting, with 9 input channels',
+    _INPAINTING: f'for inpainting, with {_INPAINTING} input channels',
     12: "with 12 input channels, as in Marigold's intrinsic decomposition",
     16: "with 16 input channels, as in Marigold's intrinsic decomposition",
 }
@@ -107,11 +108,10 @@ def _describe_unet(shapes: Shapes, prompt_width: int) -> Family:
         return Family(name, "Take the weights of SDXL's base model, with arch='sdxl'.", 'unet')
     inputs, labels = _shape(shapes, _FIRST_CONVOLUTION), _shape(shapes, _LABELS)
     found = []
-    if inputs and inputs[1] in _BY_INPUTS:
-        # Latents may have as many channels if the model is none of Stable Diffusion, except for the mask of inpainting.
-        is_sure = known or inputs[1] % 2
-        kind = (_BY_INPUTS[inputs[1]], 'extra_latents')
-        found.append(kind if is_sure else (f'with {inputs[1]} input channels', None))
+    if inputs and (channels := inputs[1]) in _BY_INPUTS:
+        # Another model may have as many channels for its latents alone, except with the mask of inpainting.
+        is_sure = known or channels == _INPAINTING
+        found.append((_BY_INPUTS[channels], 'extra_latents') if is_sure else (f'with {channels} input channels', None))
     has_sizes = prompt_width == _SDXL  # as usual, in single files under the name of labels
     if labels and labels[1] == _TASK_NUMBERS:
         found.append(('with a task embedding, as in Lotus', 'task_embedding'))
@@ -123,7 +123,8 @@ def _describe_unet(shapes: Shapes, prompt_width: int) -> Family:
         if any(re.match(names, key) for key in shapes) and not (has_sizes and names == _SIZES)
     ]
     arguments = [argument for _, argument in found if argument]
-    name = ' '.join([name, ' and '.join(what for what, _ in found)]).rstrip()
+    if found:
+        name = f'{name} {" and ".join(what for what, _ in found)}'
     return Family(name, _advise(None if found else preset, arguments), 'unet')
 
 
